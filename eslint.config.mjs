@@ -1,0 +1,37 @@
+import effect from "@effect/eslint-plugin"
+import simpleImportSort from "eslint-plugin-simple-import-sort"
+import tseslint from "typescript-eslint"
+
+export default tseslint.config(
+  { ignores: ["dist", "coverage", "reports", "**/*.mjs"] },
+  ...tseslint.configs.recommended,
+  ...effect.configs.dprint,
+  {
+    plugins: { "simple-import-sort": simpleImportSort },
+    rules: {
+      "simple-import-sort/imports": ["error", { groups: [["^\\u0000", "^node:", "^@?\\w", "^\\."]] }],
+      "@typescript-eslint/consistent-type-imports": "error",
+      "@typescript-eslint/no-empty-object-type": "off",
+      "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_" }],
+      "@effect/no-import-from-barrel-package": [
+        "error",
+        { packageNames: ["effect", "@effect/platform", "@effect/platform-node"] }
+      ],
+      "@effect/dprint": ["error", {
+        config: {
+          indentWidth: 2,
+          lineWidth: 120,
+          operatorPosition: "maintain",
+          semiColons: "asi",
+          quoteStyle: "alwaysDouble",
+          trailingCommas: "never",
+          "arrowFunction.useParentheses": "force",
+          "module.sortImportDeclarations": "maintain",
+          "module.sortExportDeclarations": "maintain"
+        }
+      }],
+      "no-console": "error",
+      "require-yield": "off"
+    }
+  }
+)

@@ -1,0 +1,44 @@
+/**
+ * What this program was told is incomplete, contradictory or unsafe: nothing was sent, and no repeat helps.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Reason = Schema.Literal("Missing", "Invalid", "Insecure", "Conflict", "BadKey")
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Reason = typeof Reason.Type
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export class ConfigurationError extends Schema.TaggedError<ConfigurationError>("effect-safire/ConfigurationError")(
+  "ConfigurationError",
+  {
+    reason: Reason,
+    /** Every setting concerned, by name; never its value. */
+    fields: Schema.Array(Schema.String),
+    /** What is wrong and what to do. */
+    detail: Schema.String,
+    /** The name of the server it is about, where there are several. */
+    server: Schema.optional(Schema.String)
+  }
+) {
+  override get message(): string {
+    const server = this.server === undefined ? "" : ` of ${this.server}`
+    return `Configuration${server} is not usable (${this.reason} ${this.fields.join(", ")}): ${this.detail}`
+  }
+
+  get isRetryable(): boolean {
+    return false
+  }
+}

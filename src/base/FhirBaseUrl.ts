@@ -1,0 +1,77 @@
+/**
+ * The base URL of a FHIR server, as SMART App Launch means it by `iss` of a launch and `aud` of an authorization request. It is not an OpenID
+ * issuer: see `Issuer`.
+ *
+ * @since 0.1.0
+ */
+import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
+import * as Url from "./Url.js"
+
+/**
+ * Why a string is no FHIR base URL.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Problem = "NotAbsolute" | "NotHttp" | "HasCredentials" | "HasQuery" | "HasFragment"
+
+const problemOf = (input: string): Problem | undefined => {
+  const url = Url.parse(input)
+  if (url === undefined) return "NotAbsolute"
+  if (url.protocol !== "https:" && url.protocol !== "http:") return "NotHttp"
+  if (url.username !== "" || url.password !== "") return "HasCredentials"
+  if (input.includes("?")) return "HasQuery"
+  if (input.includes("#")) return "HasFragment"
+  return undefined
+}
+
+/**
+ * A FHIR base URL, kept exactly as it was written, because servers compare `aud` byte for byte.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const FhirBaseUrl: Schema.brand<Schema.filter<typeof Schema.String>, "effect-safire/FhirBaseUrl"> = Schema.String
+  .pipe(
+    Schema.filter((input) => problemOf(input) === undefined, {
+      identifier: "FhirBaseUrl",
+      message: () => "expected an absolute http(s) URL without credentials, query or fragment"
+    }),
+    Schema.brand("effect-safire/FhirBaseUrl")
+  )
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type FhirBaseUrl = typeof FhirBaseUrl.Type
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const parse = (input: string): Either.Either<FhirBaseUrl, Problem> => {
+  const problem = problemOf(input)
+  return problem === undefined ? Either.right(input as FhirBaseUrl) : Either.left(problem)
+}
+
+/**
+ * What two spellings of one server share: the parsed URL without a slash at its end. For look-ups and comparison only, never for sending.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const key = (self: FhirBaseUrl): string => {
+  const href = new URL(self).href
+  return href.endsWith("/") ? href.slice(0, -1) : href
+}
+
+/**
+ * Appends to the whole base path, with exactly one slash between (SMART App Launch 2.2, conformance; requirement 226).
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const append = (self: FhirBaseUrl, path: string): string =>
+  `${self.endsWith("/") ? self.slice(0, -1) : self}/${path.startsWith("/") ? path.slice(1) : path}`

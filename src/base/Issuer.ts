@@ -1,0 +1,21 @@
+/**
+ * The issuer identifier of an authorization server (RFC 8414, OpenID Connect Core, RFC 9207). Two issuers are equal when their strings are,
+ * and never otherwise: no case folding, no forgiven slash.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Issuer: Schema.brand<typeof Schema.NonEmptyString, "effect-safire/Issuer"> = Schema.NonEmptyString.pipe(
+  Schema.brand("effect-safire/Issuer")
+)
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Issuer = typeof Issuer.Type

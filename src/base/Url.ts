@@ -1,0 +1,46 @@
+/**
+ * Reading URLs that somebody else wrote, without ever throwing.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * The URL a string spells, or nothing: hostile input is an ordinary case here, not a defect.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const parse = (input: string, base?: string | undefined): URL | undefined =>
+  URL.canParse(input, base) ? new URL(input, base) : undefined
+
+/**
+ * The URL without what may hold a secret or a patient (credentials, query, fragment): what an error, a log line or a span may show.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const forDisplay = (input: string | URL): string => {
+  const url = typeof input === "string" ? parse(input) : input
+  if (url === undefined) return "(not a URL)"
+  return `${url.protocol}//${url.host}${url.pathname}`
+}
+
+const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"])
+
+/**
+ * Whether the host is this machine by one of its three literal names.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isLoopback = (url: URL): boolean => LOOPBACK.has(url.hostname)
+
+/**
+ * SMART App Launch 2.2, app protection: sensitive information goes over TLS only. Plain `http` is accepted for loopback hosts, and only
+ * where the configuration says `allowInsecureLocalhost`.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isSecure = (url: URL, allowInsecureLocalhost: boolean): boolean =>
+  url.protocol === "https:" || (allowInsecureLocalhost && url.protocol === "http:" && isLoopback(url))

@@ -1,0 +1,212 @@
+/**
+ * The one place through which every request leaves: https only, no redirect followed but where it is harmless, a time limit that covers the
+ * body, a size limit while reading, no tracing headers, no ambient credentials.
+ *
+ * @internal
+ */
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as UrlParams from "@effect/platform/UrlParams"
+import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as Url from "../base/Url.js"
+
+export interface Rules {
+  readonly timeout: Duration.DurationInput
+  readonly maxBytes: number
+  /** How many redirects may be followed. Anything that carries a secret says 0. */
+  readonly redirects: number
+  readonly allowInsecureLocalhost: boolean
+}
+
+export interface Answer {
+  /** Where the answer came from, after redirects. */
+  readonly url: string
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | undefined>>
+  readonly body: string
+}
+
+export class OutboundFailure extends Data.TaggedError("OutboundFailure")<{
+  readonly reason: "Unreachable" | "TimedOut" | "TooLarge" | "RedirectRefused" | "InsecureEndpoint"
+  /** For display: no query, no credentials. */
+  readonly url: string
+  /** `refused` where the request provably never left. */
+  readonly outcome: "refused" | "unknown"
+  readonly detail: string
+  readonly status?: number | undefined
+}> {}
+
+/**
+ * An HttpClient that leaves no trace with third parties: tracing headers are theirs to misread, break CORS, and the client's own spans would hold
+ * URLs with queries.
+ */
+export const prepare = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
+  client.pipe(HttpClient.withTracerPropagation(false), HttpClient.withTracerDisabledWhen(() => true))
+
+const NEVER_LEFT =
+  /^(ECONNREFUSED|ENOTFOUND|EAI_\w+|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|UND_ERR_CONNECT_TIMEOUT|EPROTO|ERR_TLS_\w+|ERR_SSL_\w+|CERT_\w+|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_\w+)$/
+
+/** The system's code for a failure, wherever in the chain of causes the transport put it. */
+const codeOf = (cause: unknown): { readonly code: string; readonly neverLeft: boolean } | undefined => {
+  let current = cause
+  for (let depth = 0; depth < 6 && typeof current === "object" && current !== null; depth++) {
+    const { code, syscall } = current as { readonly code?: unknown; readonly syscall?: unknown }
+    if (typeof code === "string" && /^[A-Z][A-Z0-9_]{2,40}$/.test(code)) {
+      return { code, neverLeft: NEVER_LEFT.test(code) || (code === "ETIMEDOUT" && syscall === "connect") }
+    }
+    current = (current as { readonly cause?: unknown }).cause
+  }
+  return undefined
+}
+
+const fromRequestError = (url: string, error: HttpClientError.RequestError): OutboundFailure => {
+  const found = codeOf(error.cause)
+  return new OutboundFailure({
+    reason: "Unreachable",
+    url,
+    outcome: error.reason !== "Transport" || found?.neverLeft === true ? "refused" : "unknown",
+    detail: found?.code ??
+      (error.reason === "Transport" ? "no connection" : `the request could not be made (${error.reason})`)
+  })
+}
+
+/**
+ * The body as text, given up as soon as it passes the limit. A declared length is trusted only where no content coding could make it grow.
+ */
+const readBody = (
+  url: string,
+  response: HttpClientResponse.HttpClientResponse,
+  maxBytes: number
+): Effect.Effect<string, OutboundFailure> => {
+  const tooLarge = new OutboundFailure({
+    reason: "TooLarge",
+    url,
+    outcome: "unknown",
+    status: response.status,
+    detail: `more than ${maxBytes} bytes`
+  })
+  const declared = Number(response.headers["content-length"])
+  if (declared > maxBytes) return Effect.fail(tooLarge)
+  return response.stream.pipe(
+    Stream.runFoldEffect(
+      { size: 0, text: "", decoder: new TextDecoder() },
+      ({ decoder, size, text }, chunk) =>
+        size + chunk.byteLength > maxBytes
+          ? Effect.fail(tooLarge)
+          : Effect.succeed({
+            decoder,
+            size: size + chunk.byteLength,
+            text: text + decoder.decode(chunk, { stream: true })
+          })
+    ),
+    Effect.map(({ decoder, text }) => text + decoder.decode()),
+    Effect.catchTag("ResponseError", (error) =>
+      error.reason === "EmptyBody"
+        ? Effect.succeed("")
+        : new OutboundFailure({
+          reason: "Unreachable",
+          url,
+          outcome: "unknown",
+          status: response.status,
+          detail: `the answer broke off (${codeOf(error.cause)?.code ?? "while reading"})`
+        }))
+  )
+}
+
+const REDIRECTS = new Set([301, 302, 303, 307, 308])
+
+/** fetch follows redirects by itself unless told; every other client ignores this. */
+const withManualRedirects = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(
+    Effect.serviceOption(FetchHttpClient.RequestInit),
+    (given) =>
+      Effect.provideService(self, FetchHttpClient.RequestInit, {
+        credentials: "omit",
+        ...Option.getOrUndefined(given),
+        redirect: "manual"
+      }) as Effect.Effect<A, E, R>
+  )
+
+const hop = (
+  client: HttpClient.HttpClient,
+  request: HttpClientRequest.HttpClientRequest,
+  rules: Rules,
+  redirectsLeft: number
+): Effect.Effect<Answer, OutboundFailure> => {
+  const target = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
+  const shown = Url.forDisplay(request.url)
+  if (Either.isLeft(target) || !Url.isSecure(target.right, rules.allowInsecureLocalhost)) {
+    return new OutboundFailure({
+      reason: "InsecureEndpoint",
+      url: shown,
+      outcome: "refused",
+      detail: "only https is used, or http to a loopback host where allowInsecureLocalhost is set"
+    })
+  }
+  return Effect.flatMap(
+    Effect.mapError(client.execute(request), (error) =>
+      error._tag === "RequestError"
+        ? fromRequestError(shown, error)
+        : new OutboundFailure({ reason: "Unreachable", url: shown, outcome: "unknown", detail: error.reason })),
+    (response) => {
+      const location = response.headers["location"]
+      // A browser shows a redirect it was told not to follow as status 0, without headers.
+      const redirected = response.status === 0 || (REDIRECTS.has(response.status) && location !== undefined)
+      if (!redirected) {
+        return Effect.map(readBody(shown, response, rules.maxBytes), (body): Answer => ({
+          url: target.right.href,
+          status: response.status,
+          headers: response.headers,
+          body
+        }))
+      }
+      const refuse = (detail: string) =>
+        new OutboundFailure({
+          reason: "RedirectRefused",
+          url: shown,
+          outcome: "unknown",
+          status: response.status,
+          detail
+        })
+      if (location === undefined) return refuse("a redirect that the browser does not show")
+      const next = Url.parse(location, target.right.href)
+      const to = next === undefined ? "something that is no URL" : Url.forDisplay(next)
+      if (rules.redirects === 0) return refuse(`to ${to}; this request never follows one`)
+      if (redirectsLeft === 0) return refuse(`more than ${rules.redirects}, the last to ${to}`)
+      if (next === undefined || !Url.isSecure(next, rules.allowInsecureLocalhost)) {
+        return refuse(`to ${to}, which is not https`)
+      }
+      return hop(client, HttpClientRequest.setUrl(request, next.href), rules, redirectsLeft - 1)
+    }
+  )
+}
+
+/**
+ * Sends one request and reads its whole answer, whatever its status.
+ */
+export const send = (
+  client: HttpClient.HttpClient,
+  request: HttpClientRequest.HttpClientRequest,
+  rules: Rules
+): Effect.Effect<Answer, OutboundFailure> =>
+  hop(client, request, rules, rules.redirects).pipe(
+    withManualRedirects,
+    Effect.timeoutFail({
+      duration: rules.timeout,
+      onTimeout: () =>
+        new OutboundFailure({
+          reason: "TimedOut",
+          url: Url.forDisplay(request.url),
+          outcome: "unknown",
+          detail: "no complete answer in time"
+        })
+    })
+  )

@@ -1,0 +1,139 @@
+/**
+ * What may be repeated is this library's judgement, how often and how slowly is the user's `Schedule`.
+ *
+ * A call's policy (`withPolicy`) beats the one a service's layer was given (`layer`), which beats `transient`.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import * as Schedule from "effect/Schedule"
+import { captured } from "../base/captured.js"
+
+/**
+ * What every error of this library that a repeat can cure looks like. Structural, because this room knows none of the rooms below it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RetryableError {
+  readonly _tag: string
+  readonly isRetryable: boolean
+  readonly status?: number | undefined
+  readonly retryAfter?: Duration.Duration | undefined
+  /** `refused`: the server did not act. `unknown`: it may have. */
+  readonly outcome?: "refused" | "unknown" | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Policy = Schedule.Schedule<unknown, RetryableError>
+
+/**
+ * The longest `Retry-After` that is waited for. A longer one ends the retries and travels in the error.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const retryAfterCap: Duration.Duration = Duration.seconds(30)
+
+/**
+ * One attempt.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const none: Policy = Schedule.stop
+
+/**
+ * Three attempts, exponential from 200 ms, with jitter.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const transient: Policy = Schedule.exponential("200 millis").pipe(
+  Schedule.jittered,
+  Schedule.intersect(Schedule.recurs(2))
+)
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class RetryPolicy extends Context.Reference<RetryPolicy>()("effect-safire/RetryPolicy", {
+  defaultValue: (): Policy => transient
+}) {}
+
+/**
+ * The policy of everything this layer is provided to.
+ *
+ * @example
+ * import { RetryPolicy } from "effect-safire"
+ * import * as Schedule from "effect/Schedule"
+ *
+ * export const patient = RetryPolicy.layer(Schedule.intersect(Schedule.spaced("5 seconds"), Schedule.recurs(10)))
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (policy: Policy): Layer.Layer<never> => Layer.succeed(RetryPolicy, policy)
+
+/**
+ * The policy of one call: `client.refresh(tokens).pipe(RetryPolicy.withPolicy(RetryPolicy.none))`.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withPolicy =
+  (policy: Policy) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, RetryPolicy>> =>
+    Effect.provideService(self, RetryPolicy, policy)
+
+/**
+ * To be run where a service is made: see `captured`.
+ *
+ * @internal
+ */
+export const capture: Effect.Effect<<A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>> = captured(
+  RetryPolicy
+)
+
+const retries = Metric.counter("effect_safire_retries_total", {
+  description: "Attempts that were repeated, by the error that was met",
+  incremental: true
+})
+
+/**
+ * Repeats `attempt`, which must build its request anew each time it runs. Whatever the schedule says, only `isRetryable` errors are repeated, and
+ * `Retry-After` is a floor under its delays. `unknown` says what follows an outcome that nobody knows: repeat as any other (`always`, for
+ * requests that change nothing), at most one attempt more (`once`), or none (`never`).
+ *
+ * @internal
+ */
+export const retry =
+  (unknown: "always" | "once" | "never") =>
+  <A, E extends RetryableError, R>(attempt: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.flatMap(RetryPolicy, (policy) => {
+      let mayHaveActed = false
+      const mayRepeat = (error: RetryableError): boolean => {
+        if (!error.isRetryable) return false
+        if (error.retryAfter !== undefined && Duration.greaterThan(error.retryAfter, retryAfterCap)) return false
+        if (unknown === "always") return true
+        if (mayHaveActed) return false
+        mayHaveActed = error.outcome === "unknown"
+        return !mayHaveActed || unknown === "once"
+      }
+      return Effect.retry(
+        attempt,
+        policy.pipe(
+          Schedule.whileInput(mayRepeat),
+          Schedule.passthrough,
+          Schedule.modifyDelay((error, delay) => Duration.max(delay, error.retryAfter ?? Duration.zero)),
+          Schedule.tapInput((error: RetryableError) => Metric.increment(Metric.tagged(retries, "error", error._tag)))
+        )
+      )
+    })

@@ -1,0 +1,17 @@
+import { defineConfig } from "vitest/config"
+
+const src = (path: string) => new URL(`./src/${path}`, import.meta.url).pathname
+
+export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^effect-safire$/, replacement: src("index.ts") },
+      { find: /^effect-safire\/(testing|node|redis|sql|browser|persistence)$/, replacement: src("$1/index.ts") }
+    ]
+  },
+  test: {
+    include: ["test/**/*.test.ts"],
+    testTimeout: 30_000,
+    reporters: ["default", ["json", { outputFile: "reports/tests.json" }]]
+  }
+})
