@@ -1,0 +1,483 @@
+/**
+ * One app at one server, the whole walk: metadata, authorization request, callback, tokens, refresh (SMART App Launch 2.2). Stateless: what has to
+ * be kept between its steps is handed to the caller.
+ *
+ * @since 0.1.0
+ */
+import type * as HttpClient from "@effect/platform/HttpClient"
+import * as EffectConfig from "effect/Config"
+import type { ConfigError } from "effect/ConfigError"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import { captured } from "./base/captured.js"
+import { ConfigurationError } from "./base/ConfigurationError.js"
+import { ConformanceWarning, ConformanceWarnings } from "./base/ConformanceWarning.js"
+import * as FhirBaseUrl from "./base/FhirBaseUrl.js"
+import * as SecureRandom from "./base/SecureRandom.js"
+import * as Url from "./base/Url.js"
+import * as ClientAuthentication from "./client/ClientAuthentication.js"
+import { HttpLimits } from "./http/HttpLimits.js"
+import * as RetryPolicy from "./http/RetryPolicy.js"
+import * as AuthorizationCallback from "./launch/AuthorizationCallback.js"
+import { AuthorizationError } from "./launch/AuthorizationError.js"
+import * as AuthorizationRequest from "./launch/AuthorizationRequest.js"
+import { PendingAuthorization } from "./launch/PendingAuthorization.js"
+import * as Pkce from "./launch/Pkce.js"
+import * as Scopes from "./launch/Scopes.js"
+import * as Discovery from "./server/Discovery.js"
+import type { DiscoveryError } from "./server/DiscoveryError.js"
+import type { Endpoint, SmartConfiguration } from "./server/SmartConfiguration.js"
+import { endpoint } from "./server/SmartConfiguration.js"
+import type { Introspection } from "./token/Introspection.js"
+import * as TokenEndpoint from "./token/TokenEndpoint.js"
+import type { Operation } from "./token/TokenError.js"
+import { TokenError } from "./token/TokenError.js"
+import type { TokenSet } from "./token/TokenSet.js"
+import { renewed } from "./token/TokenSet.js"
+
+/**
+ * A scope as text or as a value of `Scopes`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ScopeInput = string | Scopes.Scope
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Config {
+  /** The FHIR base URL, exactly as the server knows it. */
+  readonly fhirBaseUrl: string
+  readonly clientId: string
+  /** Exactly as registered. Needed for `authorize`. */
+  readonly redirectUri?: string | undefined
+  /** What is asked for where a call does not say otherwise. */
+  readonly scopes?: ReadonlyArray<ScopeInput> | undefined
+  /** `aud`, for servers that want another value than the FHIR base URL. */
+  readonly audience?: string | undefined
+  /** Accept `http` for `localhost`, `127.0.0.1` and `[::1]`. For development. Default false. */
+  readonly allowInsecureLocalhost?: boolean | undefined
+  /** Its name in a session, a span, an error. Default: `fhirBaseUrl`. */
+  readonly name?: string | undefined
+  /** How long a person may take between `authorize` and the callback. Default 30 minutes. */
+  readonly authorizationMaxAge?: Duration.DurationInput | undefined
+  /** Whether an exchange or a refresh whose outcome nobody knows is sent once more. Default true. */
+  readonly repeatUnknown?: boolean | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface AuthorizeOptions {
+  /** The handle of an EHR launch, byte for byte. Asks for the `launch` scope, too (requirement 161). */
+  readonly launch?: string | undefined
+  /** The `iss` of an EHR launch: sent verbatim as `aud` (requirement 41). It must be this client's server. */
+  readonly iss?: string | undefined
+  /** Instead of the configured scopes. */
+  readonly scopes?: ReadonlyArray<ScopeInput> | undefined
+  /** Beside them. */
+  readonly addScopes?: ReadonlyArray<ScopeInput> | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  readonly name: string
+  readonly config: Config
+  readonly configuration: Effect.Effect<SmartConfiguration, DiscoveryError>
+  /** Where to send the person, and what to keep until they return. */
+  readonly authorize: (
+    options?: AuthorizeOptions
+  ) => Effect.Effect<
+    { readonly url: URL; readonly pending: PendingAuthorization },
+    DiscoveryError | ConfigurationError
+  >
+  /** The callback, whole, for the tokens. Nothing is sent unless the callback is the answer to `pending`. */
+  readonly exchange: (
+    callback: AuthorizationCallback.Callback,
+    pending: PendingAuthorization
+  ) => Effect.Effect<TokenSet, AuthorizationError | TokenError | DiscoveryError | ConfigurationError>
+  /** New tokens for old. What the answer does not repeat is taken from the old ones. */
+  readonly refresh: (
+    tokens: TokenSet,
+    options?: { readonly scopes?: ReadonlyArray<ScopeInput> | undefined }
+  ) => Effect.Effect<TokenSet, TokenError | DiscoveryError | ConfigurationError>
+  /** A token for the app itself (SMART Backend Services). Not cached here. */
+  readonly clientCredentials: (
+    options?: { readonly scopes?: ReadonlyArray<ScopeInput> | undefined }
+  ) => Effect.Effect<TokenSet, TokenError | DiscoveryError | ConfigurationError>
+  readonly introspect: (
+    token: Redacted.Redacted,
+    options?: {
+      readonly tokenTypeHint?: TokenEndpoint.TokenTypeHint | undefined
+      readonly authorization?: TokenEndpoint.Authorization | undefined
+    }
+  ) => Effect.Effect<Introspection, TokenError | DiscoveryError | ConfigurationError>
+  /** Tells the server that a token, or with a refresh token the whole grant, is no longer wanted. */
+  readonly revoke: (
+    token: Redacted.Redacted,
+    options?: { readonly tokenTypeHint?: TokenEndpoint.TokenTypeHint | undefined }
+  ) => Effect.Effect<void, TokenError | DiscoveryError | ConfigurationError>
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class SmartClient extends Context.Tag("effect-safire/SmartClient")<SmartClient, Service>() {}
+
+/**
+ * What clients share: stateless, or a cache that should be one.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Parts = Discovery.Discovery | Pkce.Pkce | TokenEndpoint.TokenEndpoint
+
+const textOf = (scope: ScopeInput): string => typeof scope === "string" ? scope : Scopes.printScope(scope)
+
+/** A redirect URI is https, a loopback address in development, or an app's own scheme in reverse-domain form (RFC 8252, section 7.1). */
+const isRedirectUri = (url: URL, allowInsecureLocalhost: boolean): boolean =>
+  Url.isSecure(url, allowInsecureLocalhost) || /^[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+:$/.test(url.protocol)
+
+/** What cannot be sent as scopes at all. Odd ones are sent as they are: servers have scopes of their own. */
+const UNSENDABLE: ReadonlySet<Scopes.FindingReason> = new Set(["Empty", "Spacing", "NotScopeToken", "CommaSeparated"])
+
+/** Everything that is wrong with a configuration at once: nobody wants to mend it in five rounds. */
+const problemOf = (config: Config, name: string): ConfigurationError | undefined => {
+  const insecureAllowed = config.allowInsecureLocalhost ?? false
+  const invalid: Array<string> = []
+  const insecure: Array<string> = []
+  const base = FhirBaseUrl.parse(config.fhirBaseUrl)
+  if (Either.isLeft(base)) invalid.push("fhirBaseUrl")
+  else if (!Url.isSecure(new URL(base.right), insecureAllowed)) insecure.push("fhirBaseUrl")
+  if (config.clientId === "") invalid.push("clientId")
+  if (config.redirectUri !== undefined) {
+    const redirectUri = Url.parse(config.redirectUri)
+    if (redirectUri === undefined || config.redirectUri.includes("#")) invalid.push("redirectUri")
+    else if (!isRedirectUri(redirectUri, insecureAllowed)) insecure.push("redirectUri")
+  }
+  if (invalid.length > 0) {
+    return new ConfigurationError({
+      reason: "Invalid",
+      fields: [...invalid, ...insecure],
+      server: name,
+      detail: "URLs must be absolute, without fragment or credentials, and the client id not empty"
+    })
+  }
+  if (insecure.length > 0) {
+    return new ConfigurationError({
+      reason: "Insecure",
+      fields: insecure,
+      server: name,
+      detail: "only https is used; http needs a loopback host and allowInsecureLocalhost"
+    })
+  }
+  return undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  config: Config
+): Effect.Effect<Service, ConfigurationError, ClientAuthentication.ClientAuthentication | Parts> =>
+  Effect.gen(function*() {
+    const name = config.name ?? config.fhirBaseUrl
+    const problem = problemOf(config, name)
+    if (problem !== undefined) return yield* problem
+    const authentication: ClientAuthentication.Service = yield* ClientAuthentication.ClientAuthentication
+    const discovery = yield* Discovery.Discovery
+    const pkce = yield* Pkce.Pkce
+    const tokenEndpoint = yield* TokenEndpoint.TokenEndpoint
+    const random = yield* SecureRandom.SecureRandom
+    const warnings = yield* ConformanceWarnings
+    const withPolicy = yield* RetryPolicy.capture
+    const withLimits = yield* captured(HttpLimits)
+
+    const warn = (warning: Omit<ConstructorParameters<typeof ConformanceWarning>[0], "server">) =>
+      warnings.report(new ConformanceWarning({ ...warning, server: name }))
+
+    /** What every step runs in: the settings given to this client's layer, and a span that says which server. */
+    const step = (span: string) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+      self.pipe(
+        withPolicy,
+        withLimits,
+        Effect.withSpan(span, { attributes: { "smart.server": name } })
+      ) as Effect.Effect<
+        A,
+        E,
+        R
+      >
+
+    const insecure = { allowInsecureLocalhost: config.allowInsecureLocalhost ?? false }
+    const configuration = withLimits(withPolicy(discovery.configuration(config.fhirBaseUrl, insecure)))
+
+    const targetAt = (member: Endpoint): Effect.Effect<TokenEndpoint.Target, DiscoveryError> =>
+      Effect.map(
+        Effect.flatMap(configuration, (found) => endpoint(found, member, insecure)),
+        (url) => ({
+          ...insecure,
+          endpoint: url,
+          clientId: config.clientId,
+          authentication,
+          server: name,
+          fhirBaseUrl: config.fhirBaseUrl
+        })
+      )
+
+    const scopesOf = (
+      replace: ReadonlyArray<ScopeInput> | undefined,
+      add: ReadonlyArray<ScopeInput> = []
+    ): Effect.Effect<ReadonlyArray<string>, ConfigurationError> => {
+      const scopes = [...new Set([...(replace ?? config.scopes ?? []), ...add].map(textOf))]
+      if (scopes.length === 0) {
+        return new ConfigurationError({
+          reason: "Missing",
+          fields: ["scopes"],
+          server: name,
+          detail: "say which scopes are asked for, in the configuration or in the call"
+        })
+      }
+      const findings = Scopes.validate(scopes.join(" ")).filter(({ reason }) => UNSENDABLE.has(reason))
+      return findings.length === 0 ? Effect.succeed(scopes) : new ConfigurationError({
+        reason: "Invalid",
+        fields: ["scopes"],
+        server: name,
+        detail: findings.map(({ advice, scope }) => `"${scope}": ${advice}`).join("; ")
+      })
+    }
+
+    const refuse = (operation: Operation, reason: TokenError["reason"], detail: string) =>
+      new TokenError({ reason, operation, server: name, url: config.fhirBaseUrl, detail, outcome: "refused" })
+
+    const authorize = (options: AuthorizeOptions = {}) =>
+      Effect.gen(function*() {
+        const redirectUri = config.redirectUri
+        if (redirectUri === undefined) {
+          return yield* new ConfigurationError({
+            reason: "Missing",
+            fields: ["redirectUri"],
+            server: name,
+            detail: "an authorization request needs the registered redirect URI"
+          })
+        }
+        if (options.iss !== undefined && !isSameServer(options.iss, config.fhirBaseUrl)) {
+          return yield* new ConfigurationError({
+            reason: "Conflict",
+            fields: ["iss", "fhirBaseUrl"],
+            server: name,
+            detail: "the launch comes from another server than this client is configured for"
+          })
+        }
+        const scopes = yield* scopesOf(options.scopes, [
+          ...(options.addScopes ?? []),
+          ...(options.launch === undefined ? [] : ["launch"])
+        ])
+        const found = yield* configuration
+        const authorizationEndpoint = yield* endpoint(found, "authorizationEndpoint", insecure)
+        // The code will go there: better to know before a person has logged in.
+        yield* endpoint(found, "tokenEndpoint", insecure)
+        if (found.codeChallengeMethodsSupported?.includes("S256") !== true) {
+          yield* warn({
+            code: "PkceNotAdvertised",
+            detail: "S256 is not among its code_challenge_methods_supported; it is sent all the same",
+            requirement: "394"
+          })
+        }
+        const state = yield* SecureRandom.base64Url(random, 32)
+        const { challenge, verifier } = yield* pkce.generate
+        const url = AuthorizationRequest.toUrl(
+          authorizationEndpoint,
+          AuthorizationRequest.toParams({
+            clientId: config.clientId,
+            redirectUri,
+            scopes,
+            state,
+            aud: config.audience ?? options.iss ?? config.fhirBaseUrl,
+            codeChallenge: challenge,
+            launch: options.launch
+          })
+        )
+        const pending = new PendingAuthorization({
+          version: 1,
+          server: name,
+          state: Redacted.make(state),
+          verifier,
+          redirectUri,
+          scopes,
+          issuer: found.issuer,
+          issuerPromised: found.authorizationResponseIssParameterSupported ?? false,
+          createdAt: yield* DateTime.now
+        })
+        return { url, pending }
+      }).pipe(step("SmartClient.authorize"))
+
+    const exchange = (callback: AuthorizationCallback.Callback, pending: PendingAuthorization) =>
+      Effect.gen(function*() {
+        if (pending.server !== name) {
+          return yield* new AuthorizationError({
+            reason: "WrongServer",
+            server: name,
+            detail: `the launch was started with ${pending.server}`
+          })
+        }
+        const { code, issuerUnknown } = yield* AuthorizationCallback.judge(callback, pending, {
+          now: yield* DateTime.now,
+          maxAge: config.authorizationMaxAge ?? "30 minutes"
+        })
+        if (issuerUnknown) {
+          yield* warn({
+            code: "IssuerUnknown",
+            detail: "the callback names an issuer, but the SMART configuration has none to compare it with"
+          })
+        }
+        return yield* tokenEndpoint.exchangeCode(yield* targetAt("tokenEndpoint"), {
+          code,
+          verifier: pending.verifier,
+          redirectUri: pending.redirectUri,
+          scopes: pending.scopes,
+          repeatUnknown: config.repeatUnknown
+        })
+      }).pipe(step("SmartClient.exchange"))
+
+    const refresh = (
+      tokens: TokenSet,
+      options: { readonly scopes?: ReadonlyArray<ScopeInput> | undefined } = {}
+    ) =>
+      Effect.gen(function*() {
+        if (tokens.fhirBaseUrl !== undefined && !isSameServer(tokens.fhirBaseUrl, config.fhirBaseUrl)) {
+          return yield* refuse("refresh", "WrongServer", `the tokens came from ${Url.forDisplay(tokens.fhirBaseUrl)}`)
+        }
+        if (tokens.refreshToken === undefined) {
+          return yield* refuse("refresh", "NoRefreshToken", "the server gave no refresh token")
+        }
+        const scopes = options.scopes === undefined ? undefined : yield* scopesOf(options.scopes)
+        const missing = Scopes.missing(Scopes.parse(tokens.scopes), Scopes.parse(scopes ?? []))
+        if (missing.length > 0) {
+          return yield* refuse("refresh", "ScopeExceedsGrant", `not granted: ${Scopes.print(missing)}`)
+        }
+        const next = yield* tokenEndpoint.refresh(yield* targetAt("tokenEndpoint"), {
+          refreshToken: tokens.refreshToken,
+          scopes,
+          grantedScopes: tokens.scopes,
+          repeatUnknown: config.repeatUnknown
+        })
+        return renewed(tokens, next)
+      }).pipe(step("SmartClient.refresh"))
+
+    const clientCredentials = (options: { readonly scopes?: ReadonlyArray<ScopeInput> | undefined } = {}) =>
+      Effect.gen(function*() {
+        const scopes = yield* scopesOf(options.scopes)
+        return yield* tokenEndpoint.clientCredentials(yield* targetAt("tokenEndpoint"), { scopes })
+      }).pipe(step("SmartClient.clientCredentials"))
+
+    return {
+      name,
+      config,
+      configuration,
+      authorize,
+      exchange,
+      refresh,
+      clientCredentials,
+      introspect: (token, options) =>
+        Effect.flatMap(
+          targetAt("introspectionEndpoint"),
+          (target) => tokenEndpoint.introspect(target, { token, ...options })
+        ).pipe(step("SmartClient.introspect")),
+      revoke: (token, options) =>
+        Effect.flatMap(targetAt("revocationEndpoint"), (target) => tokenEndpoint.revoke(target, { token, ...options }))
+          .pipe(step("SmartClient.revoke"))
+    }
+  })
+
+/** Whether two spellings name one FHIR server: compared as parsed URLs, one slash at the end forgiven. */
+const isSameServer = (a: string, b: string): boolean => {
+  const [left, right] = [FhirBaseUrl.parse(a), FhirBaseUrl.parse(b)]
+  return Either.isRight(left) && Either.isRight(right) && FhirBaseUrl.key(left.right) === FhirBaseUrl.key(right.right)
+}
+
+/**
+ * Provides all that a client needs but its authentication. Always the same layer value, so that clients built together share one metadata cache.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerParts: Layer.Layer<Parts, never, HttpClient.HttpClient> = Layer.mergeAll(
+  Discovery.layer(),
+  Pkce.layer,
+  TokenEndpoint.layer
+)
+
+/**
+ * For callers that bring their own parts, such as a `Discovery` with another time to live.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerWithoutDependencies = (
+  config: Config
+): Layer.Layer<SmartClient, ConfigurationError, ClientAuthentication.ClientAuthentication | Parts> => Layer.effect(SmartClient, make(config))
+
+/**
+ * @example
+ * import { FetchHttpClient } from "@effect/platform"
+ * import { ClientAuthentication, SmartClient } from "effect-safire"
+ * import * as Layer from "effect/Layer"
+ *
+ * export const SmartLive = SmartClient.layer({
+ *   fhirBaseUrl: "https://ehr.example.org/fhir",
+ *   clientId: "growth-chart",
+ *   redirectUri: "https://app.example.org/callback",
+ *   scopes: ["openid", "fhirUser", "launch/patient", "patient/*.rs", "offline_access"]
+ * }).pipe(
+ *   Layer.provide(ClientAuthentication.layerPublic),
+ *   Layer.provide(FetchHttpClient.layer)
+ * )
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  config: Config
+): Layer.Layer<SmartClient, ConfigurationError, ClientAuthentication.ClientAuthentication | HttpClient.HttpClient> =>
+  layerWithoutDependencies(config).pipe(Layer.provide(layerParts))
+
+/**
+ * The environment of one client: `SMART_FHIR_BASE_URL`, `SMART_CLIENT_ID`, `SMART_REDIRECT_URI`, `SMART_SCOPES` (space separated) and
+ * `SMART_ALLOW_INSECURE_LOCALHOST`. A second server's is `Config.nested(SmartClient.config, "EPIC")`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const config: EffectConfig.Config<Config> = EffectConfig.all({
+  fhirBaseUrl: EffectConfig.nonEmptyString("FHIR_BASE_URL"),
+  clientId: EffectConfig.nonEmptyString("CLIENT_ID"),
+  redirectUri: EffectConfig.withDefault(EffectConfig.nonEmptyString("REDIRECT_URI"), undefined),
+  scopes: EffectConfig.withDefault(
+    EffectConfig.map(EffectConfig.string("SCOPES"), (scopes) => scopes.split(/\s+/).filter((scope) => scope !== "")),
+    undefined
+  ),
+  allowInsecureLocalhost: EffectConfig.withDefault(EffectConfig.boolean("ALLOW_INSECURE_LOCALHOST"), false)
+}).pipe(EffectConfig.nested("SMART"))
+
+/**
+ * A client from the environment alone. Which kind of client it is follows from whether there is a secret or a key: see
+ * `ClientAuthentication.layerConfig`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig: Layer.Layer<SmartClient, ConfigError | ConfigurationError, HttpClient.HttpClient> = Layer
+  .unwrapEffect(Effect.map(config, layer)).pipe(Layer.provide(ClientAuthentication.layerConfig))

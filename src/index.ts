@@ -1,0 +1,42 @@
+/**
+ * SMART on FHIR for Effect. In the order of the walk: a FHIR base URL becomes metadata, metadata an authorization request, the callback a token, and
+ * the token FHIR requests.
+ *
+ * @since 0.1.0
+ */
+
+// base
+export { ConfigurationError } from "./base/ConfigurationError.js"
+export * as ConformanceWarning from "./base/ConformanceWarning.js"
+export * as FhirBaseUrl from "./base/FhirBaseUrl.js"
+export * as Issuer from "./base/Issuer.js"
+export * as SecureRandom from "./base/SecureRandom.js"
+// http
+export * as HttpLimits from "./http/HttpLimits.js"
+export * as RetryPolicy from "./http/RetryPolicy.js"
+export * as TokenAudience from "./http/TokenAudience.js"
+// server
+export * as Discovery from "./server/Discovery.js"
+export { DiscoveryError } from "./server/DiscoveryError.js"
+export * as SmartConfiguration from "./server/SmartConfiguration.js"
+// client
+export * as ClientAuthentication from "./client/ClientAuthentication.js"
+export * as SigningKeys from "./client/SigningKeys.js"
+// launch
+export * as AuthorizationCallback from "./launch/AuthorizationCallback.js"
+export { AuthorizationError } from "./launch/AuthorizationError.js"
+export * as AuthorizationRequest from "./launch/AuthorizationRequest.js"
+export * as PendingAuthorization from "./launch/PendingAuthorization.js"
+export * as Pkce from "./launch/Pkce.js"
+export * as Scopes from "./launch/Scopes.js"
+// token
+export * as Introspection from "./token/Introspection.js"
+export * as LaunchContext from "./token/LaunchContext.js"
+export * as TokenEndpoint from "./token/TokenEndpoint.js"
+export { TokenError } from "./token/TokenError.js"
+export * as TokenSet from "./token/TokenSet.js"
+// whole
+export * as SmartClient from "./SmartClient.js"
+// fhir
+export * as FhirClient from "./fhir/FhirClient.js"
+export { FhirError } from "./fhir/FhirError.js"

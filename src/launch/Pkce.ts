@@ -1,0 +1,69 @@
+/**
+ * Proof Key for Code Exchange (RFC 7636), as SMART App Launch 2.2 requires it of every client (requirement 13): `S256`, never `plain`.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Encoding from "effect/Encoding"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as SecureRandom from "../base/SecureRandom.js"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Challenge {
+  readonly verifier: Redacted.Redacted
+  readonly challenge: string
+  readonly method: "S256"
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  /** A new pair for every authorization request. */
+  readonly generate: Effect.Effect<Challenge>
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class Pkce extends Context.Tag("effect-safire/Pkce")<Pkce, Service>() {}
+
+/**
+ * RFC 7636, section 4.2: the unpadded base64url of the SHA-256 of the verifier's ASCII characters.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const challengeOf = (verifier: Redacted.Redacted): Effect.Effect<string> =>
+  Effect.map(
+    // WebCrypto's digest of a byte array cannot fail: a rejection would be a defect of the platform.
+    Effect.promise(() =>
+      globalThis.crypto.subtle.digest("SHA-256", new TextEncoder().encode(Redacted.value(verifier)))
+    ),
+    (digest) => Encoding.encodeBase64Url(new Uint8Array(digest))
+  )
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: Effect.Effect<Service> = Effect.map(SecureRandom.SecureRandom, (random): Service => ({
+  generate: Effect.gen(function*() {
+    // 32 bytes make the 43 characters that section 4.1 recommends.
+    const verifier = Redacted.make(yield* SecureRandom.base64Url(random, 32))
+    return { verifier, challenge: yield* challengeOf(verifier), method: "S256" as const }
+  })
+}))
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<Pkce> = Layer.effect(Pkce, make)

@@ -1,0 +1,125 @@
+/**
+ * Scopes, all in one place: read and print them, build them, compare what was asked with what was granted, write them
+ * in the syntax that a server speaks. Implements SMART App Launch 2.2, Scopes and Launch Context.
+ *
+ * @example
+ * import { Scopes } from "effect-safire"
+ *
+ * const wanted = [Scopes.launchPatient, Scopes.patient("AllergyIntolerance", "cruds")]
+ * const granted = Scopes.parse("launch/patient patient/AllergyIntolerance.rs user/Practitioner.r")
+ *
+ * // patient/AllergyIntolerance.cud
+ * Scopes.print(Scopes.missing(granted, wanted))
+ *
+ * @since 0.1.0
+ */
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import type { Scope } from "./Scope.js"
+import { parseScope, printScope } from "./Scope.js"
+
+export {
+  type Constraint,
+  type Context,
+  type Extension,
+  isPermissions,
+  isResource,
+  type LaunchContext,
+  type Other,
+  parseScope,
+  type Permissions,
+  type PermissionsV1,
+  type Prefix,
+  printScope,
+  type Resource,
+  type ResourceV1,
+  type ResourceV2,
+  type Scope,
+  type Unknown,
+  type Word
+} from "./Scope.js"
+export {
+  constraintsOf,
+  fhirUser,
+  launch,
+  launchContext,
+  type LaunchContextName,
+  launchEncounter,
+  launchPatient,
+  offlineAccess,
+  onlineAccess,
+  openid,
+  patient,
+  type ResourceOptions,
+  ResourceType,
+  type ResourceTypeName,
+  system,
+  toUri,
+  user
+} from "./ScopeBuilder.js"
+export { type Finding, type FindingReason, lint, type LintOptions, validate } from "./ScopeFindings.js"
+export { covers, diff, type Difference, intersection, missing, normalize, union } from "./ScopeSet.js"
+export {
+  type Conversion,
+  type ConversionOptions,
+  forServer,
+  type ServerScopes,
+  type ServerSyntaxes,
+  toV1,
+  toV2,
+  type Widened
+} from "./ScopeSyntax.js"
+
+/**
+ * Reads scopes from a space-separated string or a list. Never fails: what is not understood is kept.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const parse = (text: string | ReadonlyArray<string>): ReadonlyArray<Scope> =>
+  (typeof text === "string" ? [text] : text)
+    .flatMap((part) => part.split(/\s+/))
+    .filter((part) => part !== "")
+    .map(parseScope)
+
+/**
+ * Prints scopes, separated by spaces, each as it was written.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const print = (scopes: ReadonlyArray<Scope>): string => scopes.map(printScope).join(" ")
+
+const tags: ReadonlySet<string> = new Set<Scope["_tag"]>([
+  "Launch",
+  "LaunchContext",
+  "OpenId",
+  "FhirUser",
+  "Other",
+  "OfflineAccess",
+  "OnlineAccess",
+  "Resource",
+  "Extension",
+  "Unknown"
+])
+
+/**
+ * Whether a value has the tag of a scope.
+ *
+ * @since 0.1.0
+ * @category refinements
+ */
+export const isScope = (value: unknown): value is Scope =>
+  Predicate.hasProperty(value, "_tag") && typeof value._tag === "string" && tags.has(value._tag)
+
+/**
+ * The `scope` member of messages: a space-separated string on the wire, scopes in the program.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const FromString: Schema.Schema<ReadonlyArray<Scope>, string> = Schema.transform(
+  Schema.String,
+  Schema.Array(Schema.declare(isScope, { identifier: "Scope" })),
+  { strict: true, decode: parse, encode: print }
+)

@@ -1,0 +1,266 @@
+/**
+ * Judging what a token endpoint answered (RFC 6749, sections 5.1 and 5.2; SMART App Launch 2.2, "Access token response"). A pure step apart from the
+ * request, so that every shape of answer can be tested without a server.
+ */
+import type { HttpClientRequest } from "@effect/platform/HttpClientRequest"
+import * as DateTime from "effect/DateTime"
+import * as Either from "effect/Either"
+import * as Encoding from "effect/Encoding"
+import * as Redacted from "effect/Redacted"
+import type { Code } from "../base/ConformanceWarning.js"
+import { ConformanceWarning } from "../base/ConformanceWarning.js"
+import type { JsonObject } from "../base/members.js"
+import { isJsonObject, parseJson, reader } from "../base/members.js"
+import * as Url from "../base/Url.js"
+import type { Answer } from "../http/Outbound.js"
+import * as RetryAfter from "../http/RetryAfter.js"
+import { isTransientStatus, safeText } from "../http/wireFields.js"
+import { extensionsOf, fromAnswer } from "./LaunchContext.js"
+import type { Operation } from "./TokenError.js"
+import { TokenError } from "./TokenError.js"
+import { TokenSet } from "./TokenSet.js"
+
+/** @internal */
+export interface Asked {
+  readonly operation: Operation
+  readonly server: string
+  /** What was sent and must not come back in an error. */
+  readonly secrets: ReadonlyArray<string>
+  readonly now: DateTime.Utc
+}
+
+/** @internal */
+export interface Judged<A> {
+  readonly value: A
+  readonly warnings: ReadonlyArray<ConformanceWarning>
+}
+
+const SECRET_PARAMS = [
+  "code",
+  "code_verifier",
+  "refresh_token",
+  "token",
+  "client_secret",
+  "client_assertion",
+  "assertion",
+  "password"
+]
+
+/**
+ * The secrets a request carries: servers do echo them in what they complain about.
+ *
+ * @internal
+ */
+export const secretsOf = (request: HttpClientRequest): ReadonlyArray<string> => {
+  const body = request.body._tag === "Uint8Array" ? new TextDecoder().decode(request.body.body) : ""
+  const params = new URLSearchParams(body)
+  const authorization = request.headers["authorization"]
+  const credentials = authorization?.slice(authorization.indexOf(" ") + 1)
+  const basic = authorization?.toLowerCase().startsWith("basic ") === true
+    ? Either.getOrElse(Encoding.decodeBase64String(credentials ?? ""), () => "")
+    : ""
+  return [
+    ...SECRET_PARAMS.flatMap((name) => params.getAll(name)),
+    ...(credentials === undefined ? [] : [credentials]),
+    ...(basic === "" ? [] : [basic, basic.slice(basic.indexOf(":") + 1)])
+  ]
+}
+
+const mediaType = (answer: Answer): string =>
+  /^[\w.+-]+\/[\w.+-]+/.exec(answer.headers["content-type"] ?? "")?.[0].toLowerCase() ?? "no content type"
+
+interface OAuthError {
+  readonly error: string
+  readonly errorDescription?: string | undefined
+  readonly errorUri?: string | undefined
+}
+
+const oauthErrorIn = (members: JsonObject | undefined): OAuthError | undefined => {
+  if (members === undefined) return undefined
+  const { string } = reader(members, () => undefined)
+  const error = string("error")
+  return error === undefined
+    ? undefined
+    : { error, errorDescription: string("error_description"), errorUri: string("error_uri") }
+}
+
+/** The error of a body that came as a form, or of a challenge: some servers say it there and nowhere else. */
+const oauthErrorElsewhere = (answer: Answer): OAuthError | undefined => {
+  if (/^error=/.test(answer.body)) return oauthErrorIn(Object.fromEntries(new URLSearchParams(answer.body)))
+  const challenge = answer.headers["www-authenticate"] ?? ""
+  const param = (name: string) => new RegExp(`\\b${name}="([^"]*)"`, "i").exec(challenge)?.[1]
+  const error = param("error")
+  return error === undefined || error === "" ? undefined : {
+    error,
+    errorDescription: param("error_description"),
+    errorUri: param("error_uri")
+  }
+}
+
+/**
+ * The members of an answer that succeeded, whatever its content type; or the error it is, whatever its status.
+ *
+ * @internal
+ */
+export const membersOf = (answer: Answer, asked: Asked): Either.Either<Judged<JsonObject>, TokenError> => {
+  const json = parseJson(answer.body)?.value
+  const members = isJsonObject(json) ? json : undefined
+  const succeeded = answer.status >= 200 && answer.status < 300
+  const oauthError = oauthErrorIn(members) ?? oauthErrorElsewhere(answer)
+  const server = asked.server
+  const warnings: Array<ConformanceWarning> = []
+  const warn = (code: Code, detail: string) => {
+    warnings.push(new ConformanceWarning({ code, server, detail }))
+  }
+
+  if (succeeded && members !== undefined && oauthError === undefined) {
+    if (!/^application\/(.+\+)?json$/.test(mediaType(answer))) {
+      warn("TokenContentType", `the ${asked.operation} answer came as ${mediaType(answer)}`)
+    }
+    return Either.right({ value: members, warnings })
+  }
+
+  const refused = oauthError !== undefined || (answer.status >= 400 && answer.status < 500)
+  const unavailable = isTransientStatus(answer.status) || answer.status >= 500
+  const text = (value: string | undefined, maxLength?: number) =>
+    value === undefined ? undefined : safeText(value, asked.secrets, maxLength)
+  return Either.left(
+    new TokenError({
+      reason: unavailable ? "Unavailable" : refused ? "Refused" : "Malformed",
+      operation: asked.operation,
+      server,
+      url: Url.forDisplay(answer.url),
+      detail: `it answered ${answer.status}${
+        oauthError === undefined ? ` with ${mediaType(answer)} that holds no OAuth answer` : ""
+      }`,
+      // 429 and 503 say that nothing was done; 408, 502, 504 and success that cannot be read leave it open.
+      outcome: succeeded && oauthError === undefined
+        ? "unknown"
+        : unavailable && answer.status !== 429 && answer.status !== 503
+        ? "unknown"
+        : "refused",
+      received: members === undefined || oauthError !== undefined
+        ? undefined
+        : receivedMembers(members, asked.secrets),
+      status: answer.status,
+      error: text(oauthError?.error, 80),
+      errorDescription: text(oauthError?.errorDescription),
+      errorUri: text(oauthError?.errorUri),
+      retryAfter: RetryAfter.parse(answer.headers["retry-after"], DateTime.toEpochMillis(asked.now))
+    })
+  )
+}
+
+/** Names only: a value may be a token under another name. */
+const receivedMembers = (members: JsonObject, secrets: ReadonlyArray<string>): ReadonlyArray<string> =>
+  Object.keys(members).slice(0, 20).map((name) => safeText(name, secrets, 60))
+
+const expiryOf = (
+  members: JsonObject,
+  now: DateTime.Utc,
+  warn: (code: Code, detail: string, requirement?: string) => void
+): DateTime.Utc | undefined => {
+  const raw = members["expires_in"]
+  const seconds = typeof raw === "string" && /^\d+(\.\d+)?$/.test(raw.trim()) ? Number(raw) : raw
+  if (seconds === undefined || seconds === null) {
+    warn("ExpiresInMissing", "expires_in is missing; the token is used until it is refused", "112")
+    return undefined
+  }
+  // Ten years: beyond it stands a date, or milliseconds of one, rather than a lifetime.
+  if (typeof seconds !== "number" || !(seconds > 0) || seconds > 315_360_000) {
+    warn("ExpiresInNotNumber", "expires_in is no usable number of seconds; the token is used until it is refused")
+    return undefined
+  }
+  if (seconds !== raw) warn("ExpiresInNotNumber", "expires_in is a string; it was read as a number")
+  return DateTime.add(now, { seconds: Math.floor(seconds) })
+}
+
+const scopesOf = (
+  members: JsonObject,
+  assumed: ReadonlyArray<string>,
+  warn: (code: Code, detail: string, requirement?: string) => void
+): ReadonlyArray<string> => {
+  const raw = members["scope"]
+  if (typeof raw === "string") return raw.split(/\s+/).filter((scope) => scope !== "")
+  if (Array.isArray(raw) && raw.every((scope): scope is string => typeof scope === "string")) {
+    warn("ScopeNotString", "scope is an array; it was read as a list of scopes", "78")
+    return raw
+  }
+  warn("ScopeMissing", "scope is missing; what was asked for counts as granted (RFC 6749, section 5.1)", "78")
+  return assumed
+}
+
+/**
+ * The token set of an answer.
+ *
+ * @internal
+ */
+export const judgeTokens = (
+  answer: Answer,
+  asked: Asked & {
+    readonly fhirBaseUrl: string | undefined
+    /** What counts as granted where the answer does not say. */
+    readonly assumedScopes: ReadonlyArray<string>
+    readonly refreshToken?: Redacted.Redacted | undefined
+  }
+): Either.Either<Judged<TokenSet>, TokenError> =>
+  Either.flatMap(membersOf(answer, asked), ({ value: members, warnings: soFar }) => {
+    const warnings = [...soFar]
+    const warn = (code: Code, detail: string, requirement?: string) => {
+      warnings.push(new ConformanceWarning({ code, server: asked.server, detail, requirement }))
+    }
+    const malformed = (member: string, expected: string) =>
+      warn("TokenMemberMalformed", `${member} is not ${expected}; it counts as absent`)
+    const read = reader(members, malformed)
+    const fail = (reason: TokenError["reason"], detail: string) =>
+      Either.left(
+        new TokenError({
+          reason,
+          operation: asked.operation,
+          server: asked.server,
+          url: Url.forDisplay(answer.url),
+          detail,
+          outcome: "unknown",
+          status: answer.status,
+          received: receivedMembers(members, asked.secrets)
+        })
+      )
+
+    const accessToken = read.string("access_token")
+    if (accessToken === undefined) return fail("Malformed", "there is no usable access_token in the answer")
+    const tokenType = read.string("token_type")
+    if (tokenType === undefined) warn("TokenTypeMissing", "token_type is missing; Bearer is assumed", "75")
+    else if (tokenType.toLowerCase() !== "bearer") {
+      return fail("UnsupportedTokenType", `token_type is "${safeText(tokenType, [accessToken], 40)}"`)
+    }
+    const refreshToken = read.string("refresh_token")
+    const idToken = read.string("id_token")
+    const context = fromAnswer(
+      members,
+      read,
+      () => warn("LaunchContextLegacy", "fhirContext holds strings, as SMART 2.0 had it", "177"),
+      malformed
+    )
+    const scopes = scopesOf(members, asked.assumedScopes, warn)
+    if (
+      asked.operation === "exchangeCode" && context.patient === undefined &&
+      scopes.some((scope) => scope.startsWith("patient/") || scope === "launch/patient")
+    ) {
+      warn("PatientMissing", "patient scopes were granted but no patient is in context", "164")
+    }
+    return Either.right({
+      value: new TokenSet({
+        version: 1,
+        fhirBaseUrl: asked.fhirBaseUrl,
+        accessToken: Redacted.make(accessToken),
+        receivedAt: asked.now,
+        expiresAt: expiryOf(members, asked.now, warn),
+        scopes,
+        refreshToken: refreshToken === undefined ? asked.refreshToken : Redacted.make(refreshToken),
+        idToken: idToken === undefined ? undefined : Redacted.make(idToken),
+        context,
+        extensions: Redacted.make(extensionsOf(members))
+      }),
+      warnings
+    })
+  })

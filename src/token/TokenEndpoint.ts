@@ -1,0 +1,285 @@
+/**
+ * The token endpoint and its neighbours: code exchange, refresh, client credentials, introspection and revocation (RFC 6749, 7009 and 7662 as
+ * SMART App Launch 2.2 profiles them). It holds no credential and no server: both come with each call, so that one may serve every server.
+ *
+ * @since 0.1.0
+ */
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import type * as Redacted from "effect/Redacted"
+import { captured } from "../base/captured.js"
+import type { ConfigurationError } from "../base/ConfigurationError.js"
+import { ConformanceWarnings } from "../base/ConformanceWarning.js"
+import * as Url from "../base/Url.js"
+import * as ClientAuthentication from "../client/ClientAuthentication.js"
+import { HttpLimits } from "../http/HttpLimits.js"
+import * as Outbound from "../http/Outbound.js"
+import * as RetryPolicy from "../http/RetryPolicy.js"
+import type { Introspection } from "./Introspection.js"
+import * as introspection from "./Introspection.js"
+import type { Asked, Judged } from "./TokenAnswer.js"
+import { judgeTokens, membersOf, secretsOf } from "./TokenAnswer.js"
+import type { Operation } from "./TokenError.js"
+import { TokenError } from "./TokenError.js"
+import type { TokenSet } from "./TokenSet.js"
+
+/**
+ * Who asks, and where.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Target {
+  readonly endpoint: string
+  readonly clientId: string
+  readonly authentication: ClientAuthentication.Service
+  /** The server's name in errors, warnings and spans. Default: the endpoint. */
+  readonly server?: string | undefined
+  /** Noted in the token set, so that it is never given to another server. */
+  readonly fhirBaseUrl?: string | undefined
+  /** Accept `http` for loopback hosts. Default false. */
+  readonly allowInsecureLocalhost?: boolean | undefined
+}
+
+/**
+ * After an outcome that nobody knows (a time-out, a reset, 502, 504) a code exchange or a refresh is repeated at most once, because a lost
+ * answer's tokens are lost either way; with `false` it is not repeated at all.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RepeatUnknown {
+  readonly repeatUnknown?: boolean | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface CodeExchange extends RepeatUnknown {
+  readonly code: Redacted.Redacted
+  readonly verifier: Redacted.Redacted
+  /** Exactly as in the authorization request. */
+  readonly redirectUri: string
+  /** What was asked for: it counts as granted where the answer does not say. */
+  readonly scopes?: ReadonlyArray<string> | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Refresh extends RepeatUnknown {
+  readonly refreshToken: Redacted.Redacted
+  /** To be sent, for less than was granted. */
+  readonly scopes?: ReadonlyArray<string> | undefined
+  /** What was granted so far: it counts as granted where the answer does not say. */
+  readonly grantedScopes?: ReadonlyArray<string> | undefined
+}
+
+/**
+ * How an introspection is authorized: by the client's own authentication, or by a bearer token as SMART has it (requirement 282).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Authorization = "client" | Redacted.Redacted
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type TokenTypeHint = "access_token" | "refresh_token"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  readonly exchangeCode: (
+    target: Target,
+    exchange: CodeExchange
+  ) => Effect.Effect<TokenSet, TokenError | ConfigurationError>
+  /** Keeps the refresh token that was sent where the answer has none (requirement 117). */
+  readonly refresh: (target: Target, refresh: Refresh) => Effect.Effect<TokenSet, TokenError | ConfigurationError>
+  readonly clientCredentials: (
+    target: Target,
+    options: { readonly scopes: ReadonlyArray<string> }
+  ) => Effect.Effect<TokenSet, TokenError | ConfigurationError>
+  readonly introspect: (
+    target: Target,
+    options: {
+      readonly token: Redacted.Redacted
+      readonly tokenTypeHint?: TokenTypeHint | undefined
+      readonly authorization?: Authorization | undefined
+    }
+  ) => Effect.Effect<Introspection, TokenError | ConfigurationError>
+  /** Succeeds for a token the server does not know, too (RFC 7009, section 2.2). */
+  readonly revoke: (
+    target: Target,
+    options: { readonly token: Redacted.Redacted; readonly tokenTypeHint?: TokenTypeHint | undefined }
+  ) => Effect.Effect<void, TokenError | ConfigurationError>
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class TokenEndpoint extends Context.Tag("effect-safire/TokenEndpoint")<TokenEndpoint, Service>() {}
+
+const requests = Metric.counter("effect_safire_token_requests_total", {
+  description: "Requests to token, introspection and revocation endpoints, by operation and result",
+  incremental: true
+})
+
+const count = (operation: Operation, result: string): Effect.Effect<void> =>
+  Metric.update(requests.pipe(Metric.tagged("operation", operation), Metric.tagged("result", result)), 1)
+
+const bearerForm = (request: ClientAuthentication.UnauthenticatedRequest, token: Redacted.Redacted) =>
+  Effect.succeed(HttpClientRequest.bearerToken(ClientAuthentication.formRequest(request), token))
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect.gen(function*() {
+  const client = Outbound.prepare(yield* HttpClient.HttpClient)
+  const warnings = yield* ConformanceWarnings
+  const withLimits = yield* captured(HttpLimits)
+  const withPolicy = yield* RetryPolicy.capture
+
+  /**
+   * One attempt: a new request, because an assertion serves once; its answer within the time limit; the judgement.
+   */
+  const attempt = <A>(
+    operation: Operation,
+    target: Target,
+    request: () => Effect.Effect<HttpClientRequest.HttpClientRequest, ConfigurationError>,
+    judge: (answer: Outbound.Answer, asked: Asked) => Either.Either<Judged<A>, TokenError>
+  ): Effect.Effect<A, TokenError | ConfigurationError> =>
+    Effect.gen(function*() {
+      const server = target.server ?? target.endpoint
+      const limits = yield* HttpLimits
+      const authenticated = yield* Effect.suspend(request)
+      const answer = yield* Outbound.send(client, authenticated, {
+        timeout: limits.tokenTimeout,
+        maxBytes: limits.maxResponseBytes,
+        redirects: 0,
+        allowInsecureLocalhost: target.allowInsecureLocalhost ?? false
+      }).pipe(
+        Effect.mapError(({ detail, outcome, reason, status, url }) =>
+          new TokenError({ reason, operation, server, url, detail, outcome, status })
+        )
+      )
+      const now = yield* DateTime.now
+      const judged = yield* judge(answer, { operation, server, secrets: secretsOf(authenticated), now })
+      yield* Effect.forEach(judged.warnings, warnings.report, { discard: true })
+      return judged.value
+    }).pipe(
+      Effect.tapBoth({
+        onSuccess: () => count(operation, "success"),
+        onFailure: (error) => count(operation, error.reason)
+      })
+    )
+
+  const run = <A>(
+    operation: Operation,
+    target: Target,
+    unknown: "always" | "once" | "never",
+    request: () => Effect.Effect<HttpClientRequest.HttpClientRequest, ConfigurationError>,
+    judge: (answer: Outbound.Answer, asked: Asked) => Either.Either<Judged<A>, TokenError>
+  ): Effect.Effect<A, TokenError | ConfigurationError> =>
+    attempt(operation, target, request, judge).pipe(
+      RetryPolicy.retry(unknown),
+      withPolicy,
+      withLimits,
+      Effect.withSpan(`TokenEndpoint.${operation}`, {
+        kind: "client",
+        attributes: { "smart.server": target.server ?? Url.forDisplay(target.endpoint) }
+      })
+    )
+
+  const authenticated = (target: Target, params: ClientAuthentication.UnauthenticatedRequest["params"]) => () =>
+    target.authentication.authenticate({ endpoint: target.endpoint, clientId: target.clientId, params })
+
+  return {
+    exchangeCode: (target, { code, redirectUri, repeatUnknown, scopes, verifier }) =>
+      run(
+        "exchangeCode",
+        target,
+        repeatUnknown === false ? "never" : "once",
+        authenticated(target, {
+          grant_type: "authorization_code",
+          code,
+          redirect_uri: redirectUri,
+          code_verifier: verifier
+        }),
+        (answer, asked) =>
+          judgeTokens(answer, { ...asked, fhirBaseUrl: target.fhirBaseUrl, assumedScopes: scopes ?? [] })
+      ),
+    refresh: (target, { grantedScopes, refreshToken, repeatUnknown, scopes }) =>
+      run(
+        "refresh",
+        target,
+        repeatUnknown === false ? "never" : "once",
+        authenticated(target, {
+          grant_type: "refresh_token",
+          refresh_token: refreshToken,
+          scope: scopes?.join(" ")
+        }),
+        (answer, asked) =>
+          judgeTokens(answer, {
+            ...asked,
+            fhirBaseUrl: target.fhirBaseUrl,
+            assumedScopes: scopes ?? grantedScopes ?? [],
+            refreshToken
+          })
+      ),
+    clientCredentials: (target, { scopes }) =>
+      run(
+        "clientCredentials",
+        target,
+        "always",
+        authenticated(target, { grant_type: "client_credentials", scope: scopes.join(" ") }),
+        (answer, asked) => judgeTokens(answer, { ...asked, fhirBaseUrl: target.fhirBaseUrl, assumedScopes: scopes })
+      ),
+    introspect: (target, { authorization = "client", token, tokenTypeHint }) => {
+      const params = { token, token_type_hint: tokenTypeHint }
+      return run(
+        "introspect",
+        target,
+        "always",
+        authorization === "client"
+          ? authenticated(target, params)
+          : () => bearerForm({ endpoint: target.endpoint, clientId: target.clientId, params }, authorization),
+        introspection.judge
+      )
+    },
+    revoke: (target, { token, tokenTypeHint }) =>
+      run(
+        "revoke",
+        target,
+        "always",
+        authenticated(target, { token, token_type_hint: tokenTypeHint }),
+        judgeRevocation
+      )
+  }
+})
+
+/** Only the status counts: the body of a success has no meaning (RFC 7009, section 2.2). */
+const judgeRevocation = (answer: Outbound.Answer, asked: Asked): Either.Either<Judged<void>, TokenError> =>
+  answer.status === 200 || answer.status === 204
+    ? Either.right({ value: undefined, warnings: [] })
+    : Either.map(membersOf(answer, asked), ({ warnings }) => ({ value: undefined, warnings }))
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<TokenEndpoint, never, HttpClient.HttpClient> = Layer.effect(TokenEndpoint, make)

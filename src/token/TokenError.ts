@@ -1,0 +1,112 @@
+/**
+ * Why the token endpoint, or its neighbours for introspection and revocation, did not do what was asked.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { isTransientStatus, retryAfterText, wireFields } from "../http/wireFields.js"
+
+/**
+ * `Refused`: the server said no (`error` has its code). `Unavailable`: it cannot now. `Malformed`: nobody can tell what it said.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Reason = Schema.Literal(
+  "Refused",
+  "Unavailable",
+  "Unreachable",
+  "TimedOut",
+  "Malformed",
+  "UnsupportedTokenType",
+  "TooLarge",
+  "RedirectRefused",
+  "InsecureEndpoint",
+  "NoRefreshToken",
+  "ScopeExceedsGrant",
+  "WrongServer"
+)
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Reason = typeof Reason.Type
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Operation = Schema.Literal("exchangeCode", "refresh", "clientCredentials", "introspect", "revoke")
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Operation = typeof Operation.Type
+
+const ADVICE: Record<Exclude<Reason, "Refused">, string> = {
+  Unavailable: "the server is busy or down; it was asked as often as the retry policy allows",
+  Unreachable: "check the address, DNS, the certificate and whether the server is up",
+  TimedOut: "the server is slow or hangs; HttpLimits.tokenTimeout says how long one attempt may take",
+  Malformed: "the server, or a proxy before it, does not speak OAuth here; show its operator the members received",
+  UnsupportedTokenType: "this client knows bearer tokens only; ask the server's operator",
+  TooLarge: "HttpLimits.maxResponseBytes says how much is read",
+  RedirectRefused:
+    "a request with credentials never follows a redirect; the token endpoint in the server's metadata is wrong",
+  InsecureEndpoint: "only https is used; http needs a loopback host and allowInsecureLocalhost",
+  NoRefreshToken: "ask for offline_access or online_access at the next launch; until then only a new launch helps",
+  ScopeExceedsGrant: "a refresh may only ask for what was granted; a wider grant takes a new launch",
+  WrongServer: "give tokens only to the client of the server they came from"
+}
+
+const adviceFor = (error: string | undefined): string => {
+  switch (error) {
+    case "invalid_grant":
+      return "the code or refresh token was used, has expired or was revoked; only a new launch helps"
+    case "invalid_client":
+    case "unauthorized_client":
+      return "compare client id, secret or key, and the way they are sent, with the registration at the server"
+    case "invalid_scope":
+      return "compare the scopes with the registration and with scopes_supported"
+    case "unsupported_grant_type":
+      return "the server does not offer this grant to this client"
+    default:
+      return "the server's words say more; its operator finds the request in its log"
+  }
+}
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export class TokenError extends Schema.TaggedError<TokenError>("effect-safire/TokenError")("TokenError", {
+  reason: Reason,
+  operation: Operation,
+  /** The name of the server. */
+  server: Schema.String,
+  /** The endpoint, without query. */
+  url: Schema.String,
+  /** What was seen, in a few words that hold no part of a body. */
+  detail: Schema.String,
+  /** Whether the server may have acted on the request: `refused` says it did not. */
+  outcome: Schema.Literal("refused", "unknown"),
+  /** The names of the members of an answer that could not be used. */
+  received: Schema.optional(Schema.Array(Schema.String)),
+  ...wireFields
+}) {
+  override get message(): string {
+    const words = [this.error, this.errorDescription, this.errorUri].filter((word) => word !== undefined).join(" — ")
+    const received = this.received === undefined ? "" : `, members received: ${this.received.join(", ") || "none"}`
+    const advice = this.reason === "Refused" ? adviceFor(this.error) : ADVICE[this.reason]
+    return `${this.operation} at ${this.server} failed (${this.reason}) at ${this.url}: ${this.detail}${
+      words === "" ? "" : `: ${words}`
+    }${received}${retryAfterText(this.retryAfter)}; ${advice}`
+  }
+
+  /** Whether the failure is of the kind that passes. Whether it is safe to ask again is in `outcome`. */
+  get isRetryable(): boolean {
+    return this.reason === "Unreachable" || this.reason === "TimedOut" ||
+      (this.reason === "Unavailable" && isTransientStatus(this.status))
+  }
+}

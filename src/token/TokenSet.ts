@@ -1,0 +1,62 @@
+/**
+ * What one token answer gave: the tokens, until when, for what, and in which context. A value; `Sessions` keeps and renews it.
+ *
+ * @since 0.1.0
+ */
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Schema from "effect/Schema"
+import { carriedOver, LaunchContext } from "./LaunchContext.js"
+
+/**
+ * Printed, logged or given to `JSON.stringify` it shows no token. Encoded with its schema it holds them in clear: encode only into a store that is
+ * as safe as a token must be.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class TokenSet extends Schema.Class<TokenSet>("effect-safire/TokenSet")({
+  version: Schema.Literal(1),
+  /** The server the tokens came from and may go back to. */
+  fhirBaseUrl: Schema.optional(Schema.String),
+  accessToken: Schema.Redacted(Schema.String),
+  /** When the answer arrived, by this machine's clock. */
+  receivedAt: Schema.DateTimeUtc,
+  /** Absent where the server did not say: the token is good until it is refused. */
+  expiresAt: Schema.optional(Schema.DateTimeUtc),
+  /** What was granted, which may be less or more than what was asked for. */
+  scopes: Schema.Array(Schema.String),
+  refreshToken: Schema.optional(Schema.Redacted(Schema.String)),
+  /** As received. Nothing in it is verified here. */
+  idToken: Schema.optional(Schema.Redacted(Schema.String)),
+  context: LaunchContext,
+  /** Members that neither OAuth nor SMART defines; redacted, because nobody knows what they hold. */
+  extensions: Schema.Redacted(Schema.Record({ key: Schema.String, value: Schema.Unknown }))
+}) {}
+
+/**
+ * Whether the access token is past its life at `now`, or will be within `margin`.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isExpired = (
+  self: TokenSet,
+  now: DateTime.Utc,
+  margin: Duration.DurationInput = Duration.zero
+): boolean =>
+  self.expiresAt !== undefined && DateTime.lessThanOrEqualTo(self.expiresAt, DateTime.addDuration(now, margin))
+
+/**
+ * The tokens after a refresh: what the answer did not repeat stays (requirement 117, X-RF-1).
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const renewed = (previous: TokenSet, next: TokenSet): TokenSet =>
+  new TokenSet({
+    ...next,
+    refreshToken: next.refreshToken ?? previous.refreshToken,
+    idToken: next.idToken ?? previous.idToken,
+    context: carriedOver(previous.context, next.context)
+  })
