@@ -1,0 +1,138 @@
+/** The walks of the demo, on the services a program would use. */
+import * as HttpClient from "@effect/platform/HttpClient"
+import { FhirClient, SmartClient } from "effect-safire"
+import type { TokenSet } from "effect-safire"
+import * as Clock from "effect/Clock"
+import * as Data from "effect/Data"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Report from "./Report.js"
+import type * as Setting from "./Setting.js"
+
+class DemoError extends Data.TaggedError("DemoError")<{ readonly reason: string; readonly message: string }> {}
+
+const lifetime = (tokens: TokenSet.TokenSet): string =>
+  tokens.expiresAt === undefined
+    ? "of unknown life"
+    : `good for ${Duration.format(DateTime.distanceDuration(tokens.receivedAt, tokens.expiresAt))}`
+
+const describeTokens = (tokens: TokenSet.TokenSet): Report.Found => ({
+  text: `access token ${lifetime(tokens)}, ${tokens.refreshToken === undefined ? "no refresh token" : "refresh token"}` +
+    `, granted: ${tokens.scopes.join(" ")}`,
+  found: {
+    expiresAt: tokens.expiresAt === undefined ? undefined : DateTime.formatIso(tokens.expiresAt),
+    refreshToken: tokens.refreshToken !== undefined,
+    idToken: tokens.idToken !== undefined,
+    scopes: tokens.scopes,
+    patientInContext: tokens.context.patient !== undefined
+  }
+})
+
+/** How a FHIR patient is called, in one line. */
+const nameOf = (patient: FhirClient.Resource): string => {
+  const names = patient["name"] as ReadonlyArray<{ text?: string; given?: ReadonlyArray<string>; family?: string }> | undefined
+  const name = names?.[0]
+  return name?.text ?? [...(name?.given ?? []), name?.family ?? ""].join(" ").trim()
+}
+
+const describePatient = (patient: FhirClient.Resource): Report.Found => ({
+  text: `Patient "${nameOf(patient)}"`,
+  found: { resourceType: patient.resourceType, name: nameOf(patient) }
+})
+
+/** Plays the person's browser: opens the URL and goes where the server redirects. */
+const browse = (url: URL) =>
+  Effect.gen(function*() {
+    const browser = yield* HttpClient.HttpClient
+    const answer = yield* browser.get(url)
+    const location = answer.headers["location"]
+    if (location === undefined) {
+      return yield* new DemoError({ reason: "NoRedirect", message: `the authorization endpoint answered ${answer.status}` })
+    }
+    yield* browser.get(location)
+  })
+
+const discover = (report: Report.Report, client: SmartClient.Service) =>
+  report.step("discover", client.configuration, (found) => ({
+    text: `${found.fhirBaseUrl} has ${found.capabilities?.length ?? 0} capabilities, tokens at ${found.tokenEndpoint}`,
+    found: {
+      fhirBaseUrl: found.fhirBaseUrl,
+      capabilities: found.capabilities,
+      authorizationEndpoint: found.authorizationEndpoint,
+      tokenEndpoint: found.tokenEndpoint
+    }
+  }))
+
+/** A person's app: login, patient, refresh, and what the server has beside. */
+export const app = (report: Report.Report, setting: Setting.Setting, launch: SmartClient.AuthorizeOptions) =>
+  Effect.gen(function*() {
+    const client = yield* SmartClient.SmartClient
+    const fhir = yield* FhirClient.FhirClient
+    const played = Option.isSome(setting.sandbox)
+
+    const configuration = yield* discover(report, client)
+    const { pending, url } = yield* report.step("authorize", client.authorize(launch), ({ pending, url }) => ({
+      text: `${url.origin}${url.pathname} is asked for: ${pending.scopes.join(" ")}`,
+      found: { scopes: pending.scopes, ...(played ? {} : { url: url.href }) }
+    }))
+    if (Option.isNone(setting.callback)) {
+      return yield* new DemoError({
+        reason: "NoRedirectUri",
+        message: "set SMART_REDIRECT_URI to a loopback address that is registered for this client"
+      })
+    }
+    const { await: callback, redirectUri } = setting.callback.value
+    if (!played) yield* report.note(`open this URL in a browser and approve; the demo waits at ${redirectUri}\n${url.href}`)
+    const returned = yield* report.step(
+      "callback",
+      played ? Effect.zipRight(browse(url), callback) : callback,
+      () => ({ text: `the browser came back to ${redirectUri}` })
+    )
+    const tokens = yield* report.step("exchange", client.exchange(returned, pending), describeTokens)
+
+    const read = (of: TokenSet.TokenSet) => {
+      const patient = of.context.patient
+      return patient === undefined
+        ? report.note("  no patient in context: nothing is read")
+        : Effect.asVoid(report.step("read", fhir.forTokens(client, of).read("Patient", patient), describePatient))
+    }
+    yield* read(tokens)
+
+    let current = tokens
+    if (tokens.refreshToken !== undefined) {
+      if (played && tokens.expiresAt !== undefined) {
+        const left = DateTime.toEpochMillis(tokens.expiresAt) - (yield* Clock.currentTimeMillis)
+        yield* report.step("expire", Effect.sleep(Math.max(0, left) + 50), () => ({ text: "the access token has expired" }))
+      }
+      current = yield* report.step("refresh", client.refresh(tokens), describeTokens)
+      yield* read(current)
+    } else {
+      yield* report.note("  no refresh token: nothing is refreshed")
+    }
+
+    if (configuration.introspectionEndpoint !== undefined) {
+      // SMART lets a token authorize its own introspection; a public client has nothing else.
+      yield* report.step(
+        "introspect",
+        client.introspect(current.accessToken, { authorization: current.accessToken }),
+        ({ active, scopes }) => ({ text: active ? `active, for: ${scopes.join(" ")}` : "not active", found: { active } })
+      )
+    }
+    if (configuration.revocationEndpoint !== undefined) {
+      yield* report.step(
+        "revoke",
+        client.revoke(current.refreshToken ?? current.accessToken),
+        () => ({ text: "the server was told that the grant is no longer wanted" })
+      )
+    }
+  })
+
+/** A backend service: a token for the program itself, and one read. */
+export const backend = (report: Report.Report) =>
+  Effect.gen(function*() {
+    const client = yield* SmartClient.SmartClient
+    yield* discover(report, client)
+    yield* report.step("token", client.clientCredentials(), describeTokens)
+  })
