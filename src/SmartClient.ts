@@ -95,6 +95,8 @@ export interface Service {
   readonly name: string
   readonly config: Config
   readonly configuration: Effect.Effect<SmartConfiguration, DiscoveryError>
+  /** Forgets the metadata: the next step that needs it fetches it anew. */
+  readonly invalidate: Effect.Effect<void>
   /** Where to send the person, and what to keep until they return. */
   readonly authorize: (
     options?: AuthorizeOptions
@@ -387,6 +389,7 @@ export const make = (
       name,
       config,
       configuration,
+      invalidate: discovery.invalidate(config.fhirBaseUrl),
       authorize,
       exchange,
       refresh,
@@ -428,7 +431,8 @@ export const layerParts: Layer.Layer<Parts, never, HttpClient.HttpClient> = Laye
  */
 export const layerWithoutDependencies = (
   config: Config
-): Layer.Layer<SmartClient, ConfigurationError, ClientAuthentication.ClientAuthentication | Parts> => Layer.effect(SmartClient, make(config))
+): Layer.Layer<SmartClient, ConfigurationError, ClientAuthentication.ClientAuthentication | Parts> =>
+  Layer.effect(SmartClient, make(config))
 
 /**
  * @example
@@ -456,7 +460,7 @@ export const layer = (
 
 /**
  * The environment of one client: `SMART_FHIR_BASE_URL`, `SMART_CLIENT_ID`, `SMART_REDIRECT_URI`, `SMART_SCOPES` (space separated) and
- * `SMART_ALLOW_INSECURE_LOCALHOST`. A second server's is `Config.nested(SmartClient.config, "EPIC")`.
+ * `SMART_ALLOW_INSECURE_LOCALHOST`. Several servers: `SmartServers.layerConfig`.
  *
  * @since 0.1.0
  * @category constructors

@@ -37,6 +37,8 @@ export { TokenError } from "./token/TokenError.js"
 export * as TokenSet from "./token/TokenSet.js"
 // whole
 export * as SmartClient from "./SmartClient.js"
+export * as SmartServers from "./SmartServers.js"
+export { UnknownServerError } from "./UnknownServerError.js"
 // fhir
 export * as FhirClient from "./fhir/FhirClient.js"
 export { FhirError } from "./fhir/FhirError.js"

@@ -1,0 +1,338 @@
+/**
+ * Many servers side by side: each with its own client and its own kind of authentication, all on one metadata cache, one token endpoint and one
+ * `HttpClient`. Closed by default: a launch `iss` that none of them has is refused before any request is made.
+ *
+ * @since 0.1.0
+ */
+import type * as HttpClient from "@effect/platform/HttpClient"
+import * as Config from "effect/Config"
+import type { ConfigError } from "effect/ConfigError"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import { ConfigurationError } from "./base/ConfigurationError.js"
+import * as FhirBaseUrl from "./base/FhirBaseUrl.js"
+import * as Url from "./base/Url.js"
+import * as ClientAuthentication from "./client/ClientAuthentication.js"
+import { safeText } from "./http/wireFields.js"
+import * as SmartClient from "./SmartClient.js"
+import { UnknownServerError } from "./UnknownServerError.js"
+
+/**
+ * One server of a registry. Its key is its name in sessions, spans and errors.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Server<out E = never, out R = never> extends Omit<SmartClient.Config, "name"> {
+  /** A layer, or the bare service (`ClientAuthentication.make…`), which is lighter where there are thousands. */
+  readonly authentication:
+    | Layer.Layer<ClientAuthentication.ClientAuthentication, E, R>
+    | ClientAuthentication.Service
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  readonly keys: Effect.Effect<ReadonlyArray<string>>
+  readonly client: (key: string) => Effect.Effect<SmartClient.Service, UnknownServerError>
+  /** The server with this FHIR base URL: compared as parsed URLs, one slash at the end forgiven. */
+  readonly forIssuer: (iss: string) => Effect.Effect<SmartClient.Service, UnknownServerError>
+  /** The only server there is. */
+  readonly only: Effect.Effect<SmartClient.Service, UnknownServerError>
+  /** Adds, or replaces: then what the old one held is released. */
+  readonly add: <E = never, R = never>(
+    key: string,
+    server: Server<E, R>
+  ) => Effect.Effect<void, E | ConfigurationError, Exclude<R, Scope.Scope>>
+  readonly remove: (key: string) => Effect.Effect<void>
+  /** Forgets the server's metadata. */
+  readonly invalidate: (key: string) => Effect.Effect<void, UnknownServerError>
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class SmartServers extends Context.Tag("effect-safire/SmartServers")<SmartServers, Service>() {}
+
+/**
+ * Servers by key. Their authentications may need and fail with different things: both are read entry by entry.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Servers = Readonly<Record<string, Server<unknown, unknown>>>
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type ErrorOf<S extends Servers> = S[keyof S]["authentication"] extends infer A
+  ? A extends Layer.Layer<infer _Out, infer E, infer _R> ? E : never
+  : never
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type ContextOf<S extends Servers> = S[keyof S]["authentication"] extends infer A
+  ? A extends Layer.Layer<infer _Out, infer _E, infer R> ? Exclude<R, Scope.Scope> : never
+  : never
+
+interface Registered {
+  readonly client: SmartClient.Service
+  readonly release: Effect.Effect<void>
+}
+
+const issuerKey = (iss: string): string | undefined =>
+  Either.getOrUndefined(Either.map(FhirBaseUrl.parse(iss), FhirBaseUrl.key))
+
+const unknown = (reason: UnknownServerError["reason"], requested: string, candidates: Iterable<string>) =>
+  new UnknownServerError({ reason, requested: safeText(requested, [], 200), candidates: [...candidates].slice(0, 20) })
+
+/** Builds the client of one server in a scope of its own, so that it can be released alone. */
+const register = <E, R>(
+  key: string,
+  { authentication, ...config }: Server<E, R>,
+  parts: Context.Context<SmartClient.Parts>,
+  memoMap: Layer.MemoMap,
+  parent: Scope.Scope
+): Effect.Effect<Registered, E | ConfigurationError, R> => {
+  const clientWith = (context: Context.Context<ClientAuthentication.ClientAuthentication>) =>
+    SmartClient.make({ ...config, name: key }).pipe(Effect.provide(Context.merge(parts, context)))
+  if ("authenticate" in authentication) {
+    return Effect.map(
+      clientWith(Context.make(ClientAuthentication.ClientAuthentication, authentication)),
+      (client) => ({ client, release: Effect.void })
+    )
+  }
+  return Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const own = yield* Scope.fork(parent, ExecutionStrategy.sequential)
+      const client = yield* restore(
+        Effect.flatMap(Layer.buildWithMemoMap(authentication, memoMap, own), clientWith)
+      ).pipe(Effect.onError((cause) => Scope.close(own, Exit.failCause(cause))))
+      return { client, release: Scope.close(own, Exit.void) }
+    })
+  )
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = <const S extends Servers>(
+  servers: S
+): Effect.Effect<Service, ErrorOf<S> | ConfigurationError, ContextOf<S> | SmartClient.Parts | Scope.Scope> => {
+  const build = Effect.gen(function*() {
+    const scope = yield* Effect.scope
+    const parts = yield* Effect.context<SmartClient.Parts>()
+    const memoMap = yield* Layer.makeMemoMap
+    const registered = new Map<string, Registered>()
+    const keysByIssuer = new Map<string, ReadonlySet<string>>()
+
+    const index = (client: SmartClient.Service, change: (keys: Set<string>) => void) => {
+      const issuer = issuerKey(client.config.fhirBaseUrl) ?? client.config.fhirBaseUrl
+      const keys = new Set(keysByIssuer.get(issuer))
+      change(keys)
+      if (keys.size === 0) keysByIssuer.delete(issuer)
+      else keysByIssuer.set(issuer, keys)
+    }
+    /** Takes a server out of the registry; what it held is for the caller to release. */
+    const takeOut = (key: string): Effect.Effect<void> => {
+      const old = registered.get(key)
+      if (old === undefined) return Effect.void
+      registered.delete(key)
+      index(old.client, (keys) => keys.delete(key))
+      return old.release
+    }
+    const client: Service["client"] = (key) =>
+      Effect.suspend(() => {
+        const found = registered.get(key)
+        return found === undefined ? unknown("UnknownKey", key, registered.keys()) : Effect.succeed(found.client)
+      })
+
+    const service: Service = {
+      keys: Effect.sync(() => [...registered.keys()]),
+      client,
+      forIssuer: (iss) =>
+        Effect.suspend(() => {
+          const issuer = issuerKey(iss)
+          const [key, ...others] = (issuer === undefined ? undefined : keysByIssuer.get(issuer)) ?? []
+          if (key === undefined) return unknown("UnknownIssuer", Url.forDisplay(iss), registered.keys())
+          return others.length === 0 ? client(key) : unknown("Ambiguous", Url.forDisplay(iss), [key, ...others])
+        }),
+      only: Effect.suspend(() => {
+        const [key, ...others] = registered.keys()
+        if (key === undefined) return unknown("UnknownKey", "", [])
+        return others.length === 0 ? client(key) : unknown("Ambiguous", "", registered.keys())
+      }),
+      add: <E, R>(key: string, server: Server<E, R>) =>
+        Effect.uninterruptibleMask((restore) =>
+          Effect.flatMap(restore(register(key, server, parts, memoMap, scope)), (next) =>
+            Effect.suspend(() => {
+              const release = takeOut(key)
+              registered.set(key, next)
+              index(next.client, (keys) => keys.add(key))
+              return release
+            }))
+          // A layer's scope is the registry's own, whatever the layer asks for.
+        ) as Effect.Effect<void, E | ConfigurationError, Exclude<R, Scope.Scope>>,
+      remove: (key) => Effect.suspend(() => takeOut(key)),
+      invalidate: (key) => Effect.flatMap(client(key), ({ invalidate }) => invalidate)
+    }
+    yield* Effect.forEach(Object.entries(servers), ([key, server]) => service.add(key, server), { discard: true })
+    return service
+  })
+  // The loop sees every entry as the widest there is; what the entries really need and fail with is in their types.
+  return build as Effect.Effect<
+    Service,
+    ErrorOf<S> | ConfigurationError,
+    ContextOf<S> | SmartClient.Parts | Scope.Scope
+  >
+}
+
+/**
+ * For callers that bring their own parts, such as a shared `Discovery`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerWithoutDependencies = <const S extends Servers>(
+  servers: S
+): Layer.Layer<SmartServers, ErrorOf<S> | ConfigurationError, ContextOf<S> | SmartClient.Parts> =>
+  Layer.scoped(SmartServers, make(servers)) as Layer.Layer<
+    SmartServers,
+    ErrorOf<S> | ConfigurationError,
+    ContextOf<S> | SmartClient.Parts
+  >
+
+/**
+ * @example
+ * import { ClientAuthentication, SmartServers } from "effect-safire"
+ * import * as Redacted from "effect/Redacted"
+ *
+ * export const ServersLive = SmartServers.layer({
+ *   north: {
+ *     fhirBaseUrl: "https://north.example.org/fhir",
+ *     clientId: "growth-chart",
+ *     redirectUri: "https://app.example.org/callback",
+ *     authentication: ClientAuthentication.layerPublic
+ *   },
+ *   south: {
+ *     fhirBaseUrl: "https://south.example.org/r4",
+ *     clientId: "4711",
+ *     redirectUri: "https://app.example.org/callback",
+ *     authentication: ClientAuthentication.layerClientSecretBasic({ clientSecret: Redacted.make("from a vault") })
+ *   }
+ * })
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = <const S extends Servers>(
+  servers: S
+): Layer.Layer<SmartServers, ErrorOf<S> | ConfigurationError, ContextOf<S> | HttpClient.HttpClient> =>
+  Layer.provide(layerWithoutDependencies(servers), SmartClient.layerParts) as Layer.Layer<
+    SmartServers,
+    ErrorOf<S> | ConfigurationError,
+    ContextOf<S> | HttpClient.HttpClient
+  >
+
+/** `north-2` is configured by `NORTH_2_…`. */
+const prefixOf = (key: string): string => key.toUpperCase().replace(/[^A-Z0-9]+/g, "_")
+
+/** One server's variables: the `SMART_*` of a single client, under the key's own prefix. */
+const fromEnvironment = (key: string) =>
+  Effect.configProviderWith((provider) =>
+    Effect.all({
+      config: SmartClient.config,
+      authentication: Effect.map(
+        Layer.build(ClientAuthentication.layerConfig),
+        Context.get(ClientAuthentication.ClientAuthentication)
+      )
+    }).pipe(
+      Effect.withConfigProvider(
+        ConfigProvider.mapInputPath(provider, (segment) => segment === "SMART" ? prefixOf(key) : segment)
+      ),
+      Effect.map(({ authentication, config }): readonly [string, Server] => [key, { ...config, authentication }])
+    )
+  )
+
+/**
+ * A registry from the environment: `SMART_SERVERS=north,south`, then `NORTH_FHIR_BASE_URL`, `NORTH_CLIENT_ID`, `NORTH_CLIENT_SECRET` and so on, as
+ * `SmartClient.layerConfig` has them with `SMART_`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig: Layer.Layer<SmartServers, ConfigError | ConfigurationError, HttpClient.HttpClient> = Layer
+  .unwrapScoped(
+    Effect.gen(function*() {
+      const keys = yield* Config.array(Config.nonEmptyString(), "SMART_SERVERS")
+      const prefixes = keys.map(prefixOf)
+      const doubled = keys.filter((_, i) => prefixes.indexOf(prefixes[i] ?? "") !== i)
+      if (doubled.length > 0) {
+        return yield* new ConfigurationError({
+          reason: "Conflict",
+          fields: ["SMART_SERVERS"],
+          detail: `${doubled.join(", ")} would share variables with a server named before`
+        })
+      }
+      return layer(Object.fromEntries(yield* Effect.forEach(keys, fromEnvironment)))
+    })
+  )
+
+/**
+ * A registry of one: what makes `Sessions` and the web routes the same for one server and for many. It never changes: `add` fails, and `remove` has
+ * nothing it could remove.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerSingle: Layer.Layer<SmartServers, never, SmartClient.SmartClient> = Layer.effect(
+  SmartServers,
+  Effect.map(SmartClient.SmartClient, (client): Service => {
+    const fixed = new ConfigurationError({
+      reason: "Conflict",
+      fields: ["SmartServers.layerSingle"],
+      detail: "a registry of one cannot change; use SmartServers.layer"
+    })
+    const when = (fits: boolean, reason: UnknownServerError["reason"], requested: string) =>
+      fits ? Effect.succeed(client) : unknown(reason, requested, [client.name])
+    const byKey: Service["client"] = (key) => when(key === client.name, "UnknownKey", key)
+    return {
+      keys: Effect.succeed([client.name]),
+      client: byKey,
+      forIssuer: (iss) =>
+        when(
+          issuerKey(iss) !== undefined && issuerKey(iss) === issuerKey(client.config.fhirBaseUrl),
+          "UnknownIssuer",
+          Url.forDisplay(iss)
+        ),
+      only: Effect.succeed(client),
+      add: () => fixed,
+      remove: () => Effect.void,
+      invalidate: (key) => Effect.flatMap(byKey(key), ({ invalidate }) => invalidate)
+    }
+  })
+)
+
+/**
+ * The reverse: what is written for one `SmartClient` runs against a named one of the registry.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerClient = (
+  key: string
+): Layer.Layer<SmartClient.SmartClient, UnknownServerError, SmartServers> =>
+  Layer.effect(SmartClient.SmartClient, Effect.flatMap(SmartServers, (servers) => servers.client(key)))

@@ -1,0 +1,51 @@
+/**
+ * A server was named that nobody configured. No request was made.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Reason = Schema.Literal("UnknownKey", "UnknownIssuer", "Ambiguous")
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Reason = typeof Reason.Type
+
+const ADVICE: Record<Reason, string> = {
+  UnknownKey: "use one of the keys the servers are configured under",
+  UnknownIssuer: "add the server to the configuration if it is to be trusted; compare host, path and port",
+  Ambiguous: "several servers fit; name one by its key"
+}
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export class UnknownServerError extends Schema.TaggedError<UnknownServerError>("effect-safire/UnknownServerError")(
+  "UnknownServerError",
+  {
+    reason: Reason,
+    /** The key or the issuer that was asked for; an issuer without query and credentials. */
+    requested: Schema.String,
+    /** The keys there are, or those that fit; the first twenty. */
+    candidates: Schema.Array(Schema.String)
+  }
+) {
+  override get message(): string {
+    const keys = this.candidates.length === 0 ? "none" : this.candidates.join(", ")
+    const what = this.requested === "" ? "No single server" : `Server "${this.requested}"`
+    return `${what} can be chosen (${this.reason}; ${
+      this.reason === "Ambiguous" ? "fitting" : "configured"
+    }: ${keys}); ${ADVICE[this.reason]}`
+  }
+
+  get isRetryable(): boolean {
+    return false
+  }
+}

@@ -1,0 +1,229 @@
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import type { ConfigurationError, SigningKeys, SmartClient, UnknownServerError } from "effect-safire"
+import { ClientAuthentication, SmartServers } from "effect-safire"
+
+/** Two or more EHRs that answer whatever they are asked; requests are noted by host. */
+const makeNet = () => {
+  const seen: Array<
+    { readonly host: string; readonly path: string; readonly authorization: string | undefined; readonly body: string }
+  > = []
+  const client = HttpClient.make((request, url) =>
+    Effect.sync(() => {
+      const body = request.body._tag === "Uint8Array" ? new TextDecoder().decode(request.body.body) : ""
+      seen.push({ host: url.host, path: url.pathname, authorization: request.headers["authorization"], body })
+      const origin = url.origin
+      return HttpClientResponse.fromWeb(
+        request,
+        url.pathname.endsWith("smart-configuration")
+          ? Response.json({
+            token_endpoint: `${origin}/token`,
+            authorization_endpoint: `${origin}/authorize`,
+            capabilities: []
+          })
+          : Response.json({ access_token: "t", token_type: "Bearer", expires_in: 300, scope: "system/*.rs" })
+      )
+    })
+  )
+  return { seen, layer: Layer.succeed(HttpClient.HttpClient, client) }
+}
+
+const server = (host: string, more?: Partial<SmartClient.Config>) => ({
+  fhirBaseUrl: `https://${host}/fhir`,
+  clientId: `client-of-${host}`,
+  redirectUri: "https://app.test/callback",
+  scopes: ["system/*.rs"],
+  ...more
+})
+
+const basic = (secret: string) => ClientAuthentication.makeClientSecretBasic({ clientSecret: Redacted.make(secret) })
+
+const two = {
+  north: { ...server("north.test"), authentication: ClientAuthentication.layerPublic },
+  south: { ...server("south.test"), authentication: basic("south-secret") }
+} satisfies SmartServers.Servers
+
+describe("SmartServers", () => {
+  it.effect("chooses by key and by issuer, and nothing that is not configured", () => {
+    const net = makeNet()
+    return Effect.gen(function*() {
+      const servers = yield* SmartServers.SmartServers
+      assert.deepStrictEqual(yield* servers.keys, ["north", "south"])
+      assert.strictEqual((yield* servers.client("south")).config.clientId, "client-of-south.test")
+      for (const iss of ["https://north.test/fhir", "https://north.test/fhir/", "HTTPS://NORTH.test:443/fhir"]) {
+        assert.strictEqual((yield* servers.forIssuer(iss)).name, "north")
+      }
+      const refusals: ReadonlyArray<
+        readonly [Effect.Effect<unknown, UnknownServerError>, UnknownServerError["reason"]]
+      > = [
+        [servers.client("west"), "UnknownKey"],
+        [servers.forIssuer("https://north.test/fhir2"), "UnknownIssuer"],
+        [servers.forIssuer("http://north.test/fhir"), "UnknownIssuer"],
+        [servers.forIssuer("https://north.test@evil.test/fhir"), "UnknownIssuer"],
+        [servers.forIssuer("not a URL"), "UnknownIssuer"],
+        [servers.forIssuer(""), "UnknownIssuer"],
+        [servers.only, "Ambiguous"]
+      ]
+      for (const [effect, reason] of refusals) {
+        assert.strictEqual((yield* Effect.flip(effect)).reason, reason)
+      }
+      assert.include((yield* Effect.flip(servers.client("west"))).message, "north, south")
+      assert.deepStrictEqual(net.seen, [])
+    }).pipe(Effect.provide(SmartServers.layer(two)), Effect.provide(net.layer))
+  })
+
+  it.effect("two servers with different credentials never see each other's", () => {
+    const net = makeNet()
+    const servers = {
+      north: { ...server("north.test"), authentication: basic("north-secret") },
+      south: {
+        ...server("south.test"),
+        authentication: ClientAuthentication.layerClientSecretPost({ clientSecret: Redacted.make("south-secret") })
+      }
+    }
+    return Effect.gen(function*() {
+      const { client } = yield* SmartServers.SmartServers
+      yield* Effect.all([
+        Effect.flatMap(client("north"), (north) => north.clientCredentials()),
+        Effect.flatMap(client("south"), (south) => south.clientCredentials())
+      ], { concurrency: 2 })
+      const tokenRequests = net.seen.filter(({ path }) => path === "/token")
+      assert.strictEqual(tokenRequests.length, 2)
+      for (const { authorization, body, host } of tokenRequests) {
+        const all = `${Buffer.from(authorization?.slice(6) ?? "", "base64").toString()} ${body}`
+        assert.include(all, host === "north.test" ? "north-secret" : "south-secret")
+        assert.notInclude(all, host === "north.test" ? "south-secret" : "north-secret")
+      }
+    }).pipe(Effect.provide(SmartServers.layer(servers)), Effect.provide(net.layer))
+  })
+
+  it.effect("shares one metadata cache, which can be invalidated for one server", () => {
+    const net = makeNet()
+    return Effect.gen(function*() {
+      const servers = yield* SmartServers.SmartServers
+      const twin = yield* servers.client("twin")
+      const north = yield* servers.client("north")
+      yield* north.configuration
+      yield* twin.configuration
+      assert.strictEqual(net.seen.length, 1)
+      yield* servers.invalidate("north")
+      yield* twin.configuration
+      assert.strictEqual(net.seen.length, 2)
+      assert.strictEqual((yield* Effect.flip(servers.invalidate("west"))).reason, "UnknownKey")
+      assert.strictEqual((yield* Effect.flip(servers.forIssuer("https://north.test/fhir"))).reason, "Ambiguous")
+    }).pipe(
+      Effect.provide(SmartServers.layer({ ...two, twin: { ...server("north.test"), authentication: basic("x") } })),
+      Effect.provide(net.layer)
+    )
+  })
+
+  it.scoped("adds, replaces and removes while running, and releases what a server held", () => {
+    const net = makeNet()
+    const released: Array<string> = []
+    const held = (name: string) =>
+      Layer.scoped(
+        ClientAuthentication.ClientAuthentication,
+        Effect.acquireRelease(Effect.succeed(basic(name)), () => Effect.sync(() => void released.push(name)))
+      )
+    return Effect.gen(function*() {
+      const servers = yield* SmartServers.SmartServers
+      yield* servers.add("east", { ...server("east.test"), authentication: held("first") })
+      assert.strictEqual((yield* servers.forIssuer("https://east.test/fhir")).name, "east")
+      yield* servers.add("east", { ...server("east2.test"), authentication: held("second") })
+      assert.deepStrictEqual(released, ["first"])
+      assert.strictEqual((yield* Effect.flip(servers.forIssuer("https://east.test/fhir"))).reason, "UnknownIssuer")
+      assert.strictEqual((yield* servers.forIssuer("https://east2.test/fhir")).name, "east")
+      const refused = yield* Effect.flip(
+        servers.add("east", {
+          ...server("east3.test", { redirectUri: "http://app.test/" }),
+          authentication: held("third")
+        })
+      )
+      assert.strictEqual(refused.reason, "Insecure")
+      assert.deepStrictEqual(released, ["first", "third"])
+      assert.strictEqual((yield* servers.client("east")).config.fhirBaseUrl, "https://east2.test/fhir")
+      yield* servers.remove("east")
+      yield* servers.remove("east")
+      assert.deepStrictEqual(released, ["first", "third", "second"])
+      assert.strictEqual((yield* Effect.flip(servers.client("east"))).reason, "UnknownKey")
+    }).pipe(Effect.provide(SmartServers.layer(two)), Effect.provide(net.layer))
+  })
+
+  it.effect("is configured by the environment", () => {
+    const net = makeNet()
+    const environment = ConfigProvider.fromMap(
+      new Map(Object.entries({
+        SMART_SERVERS: "north,south-2",
+        NORTH_FHIR_BASE_URL: "https://north.test/fhir",
+        NORTH_CLIENT_ID: "n",
+        SOUTH_2_FHIR_BASE_URL: "https://south.test/fhir",
+        SOUTH_2_CLIENT_ID: "s",
+        SOUTH_2_CLIENT_SECRET: "s-secret",
+        SOUTH_2_SCOPES: "system/*.rs"
+      })),
+      { pathDelim: "_" }
+    )
+    return Effect.gen(function*() {
+      const servers = yield* SmartServers.SmartServers
+      assert.deepStrictEqual(yield* servers.keys, ["north", "south-2"])
+      yield* Effect.flatMap(servers.client("south-2"), (south) => south.clientCredentials())
+      assert.strictEqual(
+        net.seen.at(-1)?.authorization,
+        `Basic ${Buffer.from("s:s-secret").toString("base64")}`
+      )
+    }).pipe(
+      Effect.provide(SmartServers.layerConfig.pipe(Layer.provide(Layer.setConfigProvider(environment)))),
+      Effect.provide(net.layer)
+    )
+  })
+
+  it.effect("refuses keys that would share variables", () =>
+    Effect.gen(function*() {
+      const environment = ConfigProvider.fromMap(new Map([["SMART_SERVERS", "a-1,a.1"]]), { pathDelim: "_" })
+      const error = yield* Effect.flip(Effect.scoped(Layer.build(
+        SmartServers.layerConfig.pipe(
+          Layer.provide(Layer.setConfigProvider(environment)),
+          Layer.provide(makeNet().layer)
+        )
+      )))
+      assert.strictEqual(error._tag, "ConfigurationError")
+    }))
+
+  it.effect("a registry of one, and one of a registry", () => {
+    const net = makeNet()
+    const single = SmartServers.layerSingle.pipe(
+      Layer.provide(SmartServers.layerClient("south")),
+      Layer.provide(SmartServers.layer(two))
+    )
+    return Effect.gen(function*() {
+      const servers = yield* SmartServers.SmartServers
+      assert.strictEqual((yield* servers.only).name, "south")
+      assert.strictEqual((yield* servers.forIssuer("https://south.test/fhir/")).name, "south")
+      assert.strictEqual((yield* Effect.flip(servers.forIssuer("https://north.test/fhir"))).reason, "UnknownIssuer")
+      assert.strictEqual((yield* Effect.flip(servers.client("north"))).reason, "UnknownKey")
+      const refused = yield* Effect.flip(servers.add("x", two.north))
+      assert.strictEqual(refused.reason, "Conflict")
+    }).pipe(Effect.provide(single), Effect.provide(net.layer))
+  })
+
+  it("reads what the authentications need and fail with, entry by entry", () => {
+    const mixed = SmartServers.layer({
+      a: { ...server("a.test"), authentication: basic("x") },
+      b: { ...server("b.test"), authentication: ClientAuthentication.layerPrivateKeyJwt() },
+      c: { ...server("c.test"), authentication: ClientAuthentication.layerPublic }
+    })
+    const typed: Layer.Layer<
+      SmartServers.SmartServers,
+      ConfigurationError,
+      HttpClient.HttpClient | SigningKeys.SigningKeys
+    > = mixed
+    // @ts-expect-error the signing keys are not optional
+    const wrong: Layer.Layer<SmartServers.SmartServers, ConfigurationError, HttpClient.HttpClient> = mixed
+    assert.strictEqual(typed, wrong)
+  })
+})
