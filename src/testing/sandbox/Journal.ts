@@ -1,0 +1,81 @@
+/**
+ * What the sandbox was sent, request by request.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type { Step } from "./Fault.js"
+import type { Dropped } from "./Faults.js"
+import type { Reply, SandboxRequest } from "./Message.js"
+import * as Message from "./Message.js"
+
+/**
+ * One HTTP request as the sandbox received it. Secrets, codes and tokens are in it in clear: it is there for tests to look at them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RecordedRequest {
+  /** The protocol step it was for; undefined for a path that has none. */
+  readonly step: Step | undefined
+  readonly method: string
+  readonly path: string
+  /** Path and query as received. */
+  readonly url: string
+  /** The query parameters; of doubled ones the first. */
+  readonly query: Readonly<Record<string, string>>
+  /** By lower-case name. */
+  readonly headers: Readonly<Record<string, string>>
+  /** The parameters of a form body, of doubled ones the first; empty for another body. */
+  readonly form: Readonly<Record<string, string>>
+  readonly body: string
+  /** Milliseconds since the epoch, by Effect's `Clock`. */
+  readonly receivedAt: number
+  /** The status of the answer; undefined while there is none, and where the connection was made to fail. */
+  readonly status: number | undefined
+}
+
+/** The journal. */
+export interface Journal {
+  readonly entries: Effect.Effect<ReadonlyArray<RecordedRequest>>
+  readonly clear: Effect.Effect<void>
+  readonly record: (
+    step: Step | undefined,
+    request: SandboxRequest,
+    act: Effect.Effect<Reply, Dropped>
+  ) => Effect.Effect<Reply, Dropped>
+}
+
+/** An empty journal. */
+export const make = (): Journal => {
+  let entries: Array<{ readonly request: Omit<RecordedRequest, "status">; status: number | undefined }> = []
+  return {
+    entries: Effect.sync(() => entries.map(({ request, status }) => ({ ...request, status }))),
+    clear: Effect.sync(() => {
+      entries = []
+    }),
+    record: (step, request, act) =>
+      Effect.flatMap(Clock.currentTimeMillis, (receivedAt) => {
+        const entry: (typeof entries)[number] = {
+          request: {
+            step,
+            method: request.method,
+            path: request.path,
+            url: request.url,
+            query: Message.toRecord(request.query),
+            headers: request.headers,
+            form: Message.isForm(request) ? Message.toRecord(Message.parsePairs(request.body)) : {},
+            body: request.body,
+            receivedAt
+          },
+          status: undefined
+        }
+        entries.push(entry)
+        return Effect.tap(act, (reply) =>
+          Effect.sync(() => {
+            entry.status = reply.status
+          }))
+      })
+  }
+}
