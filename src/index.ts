@@ -12,6 +12,7 @@ export * as FhirBaseUrl from "./base/FhirBaseUrl.js"
 export * as Issuer from "./base/Issuer.js"
 export * as SecureRandom from "./base/SecureRandom.js"
 // http
+export { TokenAudienceError } from "./http/BearerClient.js"
 export * as HttpLimits from "./http/HttpLimits.js"
 export * as RetryPolicy from "./http/RetryPolicy.js"
 export * as TokenAudience from "./http/TokenAudience.js"
@@ -39,6 +40,8 @@ export * as TokenSet from "./token/TokenSet.js"
 export * as SmartClient from "./SmartClient.js"
 export * as SmartServers from "./SmartServers.js"
 export { UnknownServerError } from "./UnknownServerError.js"
+// session
+export * as BackendServices from "./session/BackendServices.js"
 // fhir
 export * as FhirClient from "./fhir/FhirClient.js"
 export { FhirError } from "./fhir/FhirError.js"

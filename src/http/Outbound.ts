@@ -124,7 +124,7 @@ const readBody = (
 const REDIRECTS = new Set([301, 302, 303, 307, 308])
 
 /** fetch follows redirects by itself unless told; every other client ignores this. */
-const withManualRedirects = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+export const withManualRedirects = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.flatMap(
     Effect.serviceOption(FetchHttpClient.RequestInit),
     (given) =>

@@ -1,0 +1,220 @@
+/**
+ * Tokens for the program itself, without a user (SMART App Launch 2.2, "Backend Services"; requirements 229 to 268): cached per server and scopes,
+ * renewed before they expire, one request however many ask.
+ *
+ * @since 0.1.0
+ */
+import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClientError from "@effect/platform/HttpClientError"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import type { ConfigurationError } from "../base/ConfigurationError.js"
+import * as SingleFlight from "../base/SingleFlight.js"
+import type { TokenAudienceError } from "../http/BearerClient.js"
+import * as BearerClient from "../http/BearerClient.js"
+import * as TokenAudience from "../http/TokenAudience.js"
+import * as Scopes from "../launch/Scopes.js"
+import type { DiscoveryError } from "../server/DiscoveryError.js"
+import type * as SmartClient from "../SmartClient.js"
+import * as SmartServers from "../SmartServers.js"
+import type { TokenError } from "../token/TokenError.js"
+import type { TokenSet } from "../token/TokenSet.js"
+import { isExpired } from "../token/TokenSet.js"
+import type { UnknownServerError } from "../UnknownServerError.js"
+import * as RenewalTime from "./RenewalTime.js"
+
+/**
+ * Why there is no token.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type BackendError = UnknownServerError | TokenError | DiscoveryError | ConfigurationError
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Request {
+  /** Default: the only server there is. */
+  readonly server?: string | undefined
+  /** Default: those of the server's configuration; without any, `system/*.rs`. */
+  readonly scopes?: ReadonlyArray<SmartClient.ScopeInput> | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  readonly accessToken: (request?: Request) => Effect.Effect<Redacted.Redacted, BackendError>
+  /** The token with what was granted and until when. */
+  readonly tokens: (request?: Request) => Effect.Effect<TokenSet, BackendError>
+  /** The token after one that a server refused: renewed only if it is still the one that is cached. */
+  readonly accessTokenAfter: (
+    refused: Redacted.Redacted,
+    request?: Request
+  ) => Effect.Effect<Redacted.Redacted, BackendError>
+  /** A client that carries the token to the FHIR base and nowhere else, and renews it once after a 401. */
+  readonly httpClient: (
+    request?: Request
+  ) => HttpClient.HttpClient.With<HttpClientError.HttpClientError | TokenAudienceError | BackendError>
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class BackendServices extends Context.Tag("effect-safire/BackendServices")<BackendServices, Service>() {}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** How long before expiry a token is renewed. */
+  readonly renewalMargin?: RenewalTime.Margin | undefined
+  /** How long a good token serves on before a renewal that failed is tried again. Default 5 seconds. */
+  readonly failureCooldown?: Duration.DurationInput | undefined
+  /** How long the server is left alone after it refused this client's credentials. Default 1 minute. */
+  readonly credentialsCooldown?: Duration.DurationInput | undefined
+}
+
+/** What is known for one server and one set of scopes. */
+interface Held {
+  readonly tokens?: TokenSet | undefined
+  /** The last failure, and until when it is not tried again. */
+  readonly failure?: { readonly error: BackendError; readonly until: number; readonly isFinal: boolean } | undefined
+}
+
+const DEFAULT_SCOPES: ReadonlyArray<SmartClient.ScopeInput> = [Scopes.system("*", "rs")]
+
+/** Refused credentials do not get better by asking again soon. */
+const isCredentialsError = (error: BackendError): boolean =>
+  error._tag === "TokenError" && (error.error === "invalid_client" || error.error === "unauthorized_client")
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  options: Options = {}
+): Effect.Effect<Service, never, SmartServers.SmartServers | HttpClient.HttpClient> =>
+  Effect.gen(function*() {
+    const servers = yield* SmartServers.SmartServers
+    const client = yield* HttpClient.HttpClient
+    const failureCooldown = Duration.toMillis(options.failureCooldown ?? "5 seconds")
+    const credentialsCooldown = Duration.toMillis(options.credentialsCooldown ?? "1 minute")
+    // By client, so that a server that is removed or replaced leaves nothing behind, and its successor starts anew.
+    const held = new WeakMap<SmartClient.Service, Map<string, Held>>()
+    const flights = new WeakMap<SmartClient.Service, SingleFlight.SingleFlight<TokenSet, BackendError>>()
+    const unscoped = new WeakSet<SmartClient.Service>()
+
+    const of = <A>(by: WeakMap<SmartClient.Service, A>, smart: SmartClient.Service, make: () => A): A => {
+      const found = by.get(smart) ?? make()
+      by.set(smart, found)
+      return found
+    }
+
+    const scopesOf = (smart: SmartClient.Service, request: Request) =>
+      Effect.suspend(() => {
+        const scopes = request.scopes ?? smart.config.scopes
+        if (scopes !== undefined) return Effect.succeed(scopes)
+        const warned = unscoped.has(smart)
+        unscoped.add(smart)
+        return Effect.as(
+          warned ? Effect.void : Effect.logWarning(`${smart.name}: no scopes are configured; system/*.rs is asked for`),
+          DEFAULT_SCOPES
+        )
+      })
+
+    const obtain = (smart: SmartClient.Service, key: string, scopes: ReadonlyArray<SmartClient.ScopeInput>) => {
+      const entries = of(held, smart, () => new Map<string, Held>())
+      return of(flights, smart, () => SingleFlight.make<TokenSet, BackendError>()).run(key, () =>
+        smart.clientCredentials({ scopes }).pipe(
+          Effect.tap((tokens) =>
+            Effect.sync(() => entries.set(key, { tokens }))
+          ),
+          Effect.tapError((error) =>
+            Effect.map(Clock.currentTimeMillis, (now) => {
+              const isFinal = isCredentialsError(error)
+              const until = now + (isFinal ? credentialsCooldown : failureCooldown)
+              entries.set(key, { tokens: entries.get(key)?.tokens, failure: { error, until, isFinal } })
+            })
+          )
+        ))
+    }
+
+    const tokensFor = (smart: SmartClient.Service, request: Request, refused?: Redacted.Redacted) =>
+      Effect.gen(function*() {
+        const scopes = yield* scopesOf(smart, request)
+        const key = Scopes.print(Scopes.normalize(scopes.flatMap((scope) =>
+          typeof scope === "string" ? Scopes.parse(scope) : [scope]
+        )))
+        const now = yield* DateTime.now
+        const nowMillis = DateTime.toEpochMillis(now)
+        const { failure, tokens } = held.get(smart)?.get(key) ?? {}
+        const isRefused = tokens !== undefined && refused !== undefined &&
+          Redacted.value(tokens.accessToken) === Redacted.value(refused)
+        const good = tokens !== undefined && !isRefused && !isExpired(tokens, now) ? tokens : undefined
+        if (good !== undefined && nowMillis < RenewalTime.dueAt(good, options.renewalMargin)) return good
+        if (failure !== undefined && nowMillis < failure.until) {
+          if (good !== undefined) return good
+          if (failure.isFinal) return yield* failure.error
+        }
+        const renewed = obtain(smart, key, scopes)
+        return yield* good === undefined ? renewed : Effect.orElseSucceed(renewed, () => good)
+      })
+
+    const clientFor = (request: Request) => request.server === undefined ? servers.only : servers.client(request.server)
+
+    const tokens = (request: Request = {}, refused?: Redacted.Redacted) =>
+      Effect.flatMap(clientFor(request), (smart) => tokensFor(smart, request, refused))
+
+    return {
+      accessToken: (request) => Effect.map(tokens(request), ({ accessToken }) => accessToken),
+      tokens: (request) => tokens(request),
+      accessTokenAfter: (refused, request) => Effect.map(tokens(request, refused), ({ accessToken }) => accessToken),
+      httpClient: (request = {}) =>
+        BearerClient.make<BackendError>(client, {
+          audience: Effect.map(clientFor(request), ({ config }) => TokenAudience.make([config.fhirBaseUrl], config)),
+          token: Effect.map(tokens(request), ({ accessToken }) => accessToken),
+          tokenAfter: (refused) => Effect.map(tokens(request, refused), ({ accessToken }) => accessToken)
+        })
+    }
+  })
+
+/**
+ * With other than the default options; bind it to a `const`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerWith = (
+  options: Options
+): Layer.Layer<BackendServices, never, SmartServers.SmartServers | HttpClient.HttpClient> =>
+  Layer.effect(BackendServices, make(options))
+
+/**
+ * For the servers of a registry.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<BackendServices, never, SmartServers.SmartServers | HttpClient.HttpClient> = layerWith(
+  {}
+)
+
+/**
+ * For one server.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerSingle: Layer.Layer<BackendServices, never, SmartClient.SmartClient | HttpClient.HttpClient> = Layer
+  .provide(layer, SmartServers.layerSingle)

@@ -1,0 +1,224 @@
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as TestClock from "effect/TestClock"
+import { BackendServices, ClientAuthentication, RetryPolicy, SmartClient, SmartServers } from "effect-safire"
+import { SandboxEhr } from "effect-safire/testing"
+
+const config: SmartClient.Config = {
+  fhirBaseUrl: "https://ehr.sandbox.test/fhir",
+  clientId: "sandbox-backend",
+  scopes: ["system/Patient.rs"]
+}
+
+const authentication = ClientAuthentication.layerClientSecretBasic({ clientSecret: SandboxEhr.defaultClientSecret })
+
+const layerOf = (smart: SmartClient.Config = config) =>
+  BackendServices.layerSingle.pipe(
+    Layer.provideMerge(SmartClient.layer(smart)),
+    Layer.provide(RetryPolicy.layer(RetryPolicy.none)),
+    Layer.provide(authentication),
+    Layer.provideMerge(SandboxEhr.layerHttpClient())
+  )
+
+const tokenRequests = Effect.map(
+  Effect.flatMap(SandboxEhr.SandboxEhr, (ehr) => ehr.requests),
+  (requests) => requests.filter(({ path }) => path.endsWith("/token"))
+)
+
+describe("BackendServices", () => {
+  it.effect("[SMART-263] one request for a thousand callers, and none while the token is good", () =>
+    Effect.gen(function*() {
+      const backend = yield* BackendServices.BackendServices
+      const tokens = yield* Effect.all(Array.from({ length: 1_000 }, () => backend.accessToken()), {
+        concurrency: "unbounded"
+      })
+      assert.strictEqual(new Set(tokens.map(Redacted.value)).size, 1)
+      yield* TestClock.adjust("4 minutes")
+      yield* backend.accessToken()
+      assert.strictEqual((yield* tokenRequests).length, 1)
+      // Sandbox tokens live five minutes: a tenth, at most half as much again, is the margin.
+      yield* TestClock.adjust("31 seconds")
+      assert.notStrictEqual(Redacted.value(yield* backend.accessToken()), Redacted.value(tokens[0]!))
+      assert.strictEqual((yield* tokenRequests).length, 2)
+    }).pipe(Effect.provide(layerOf())))
+
+  it.effect("[SMART-235] [SMART-236] caches by what is asked for, however it is written", () =>
+    Effect.gen(function*() {
+      const backend = yield* BackendServices.BackendServices
+      yield* backend.accessToken({ scopes: ["system/Patient.rs", "system/Observation.rs"] })
+      yield* backend.accessToken({ scopes: ["system/Observation.s", "system/Patient.rs", "system/Observation.r"] })
+      assert.strictEqual((yield* tokenRequests).length, 1)
+      yield* backend.accessToken({ scopes: ["system/Patient.rs"] })
+      assert.strictEqual((yield* tokenRequests).length, 2)
+      assert.deepInclude((yield* tokenRequests)[1]?.form, {
+        grant_type: "client_credentials",
+        scope: "system/Patient.rs"
+      })
+    }).pipe(Effect.provide(layerOf())))
+
+  it.effect("asks for system/*.rs where nothing is configured", () =>
+    Effect.gen(function*() {
+      const backend = yield* BackendServices.BackendServices
+      const { scopes } = yield* backend.tokens()
+      assert.deepStrictEqual(scopes, ["system/*.rs"])
+    }).pipe(Effect.provide(layerOf({ ...config, scopes: undefined }))))
+
+  it.effect("a good token serves on while its renewal fails, and the server is not hammered", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const backend = yield* BackendServices.BackendServices
+      const first = yield* backend.accessToken()
+      yield* TestClock.adjust("275 seconds")
+      yield* ehr.fault("token", SandboxEhr.Fault.status(503), 2)
+      for (let i = 0; i < 10; i++) {
+        assert.strictEqual(Redacted.value(yield* backend.accessToken()), Redacted.value(first))
+      }
+      assert.strictEqual((yield* tokenRequests).length, 2)
+      yield* TestClock.adjust("6 seconds")
+      yield* backend.accessToken()
+      assert.strictEqual((yield* tokenRequests).length, 3)
+      yield* TestClock.adjust("30 seconds")
+      yield* ehr.fault("token", SandboxEhr.Fault.status(503))
+      assert.strictEqual((yield* Effect.flip(backend.accessToken()))._tag, "TokenError")
+      assert.notStrictEqual(Redacted.value(yield* backend.accessToken()), Redacted.value(first))
+    }).pipe(Effect.provide(layerOf())))
+
+  it.effect("a failing renewal fails all that wait at once", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const backend = yield* BackendServices.BackendServices
+      yield* ehr.fault("token", SandboxEhr.Fault.status(503))
+      const outcomes = yield* Effect.all(Array.from({ length: 50 }, () => Effect.either(backend.accessToken())), {
+        concurrency: "unbounded"
+      })
+      assert.isTrue(outcomes.every(({ _tag }) => _tag === "Left"))
+      assert.strictEqual((yield* tokenRequests).length, 1)
+    }).pipe(Effect.provide(layerOf())))
+
+  it.effect("refused credentials are not sent again until a cool-down has passed", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const backend = yield* BackendServices.BackendServices
+      yield* ehr.fault("token", SandboxEhr.Fault.oauthError("invalid_client", { status: 401 }))
+      for (let i = 0; i < 5; i++) {
+        const error = yield* Effect.flip(backend.accessToken())
+        assert.strictEqual(error._tag === "TokenError" ? error.error : undefined, "invalid_client")
+      }
+      assert.strictEqual((yield* tokenRequests).length, 1)
+      yield* TestClock.adjust("61 seconds")
+      yield* backend.accessToken()
+      assert.strictEqual((yield* tokenRequests).length, 2)
+    }).pipe(Effect.provide(layerOf())))
+
+  it.effect("the interruption of the first caller does not concern the others", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const backend = yield* BackendServices.BackendServices
+      yield* ehr.fault("token", SandboxEhr.Fault.delay("1 second"))
+      const first = yield* Effect.fork(backend.accessToken())
+      yield* Effect.yieldNow()
+      const second = yield* Effect.fork(backend.accessToken())
+      yield* Effect.yieldNow()
+      yield* Fiber.interrupt(first)
+      yield* TestClock.adjust("2 seconds")
+      assert.isTrue(Redacted.isRedacted(yield* Fiber.join(second)))
+      assert.strictEqual((yield* tokenRequests).length, 1)
+    }).pipe(Effect.provide(layerOf())))
+
+  it.effect("[SMART-264] its client carries the token, renews a refused one once, and goes nowhere else", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const backend = yield* BackendServices.BackendServices
+      const client = backend.httpClient()
+      const read = client.get(`${ehr.fhirBaseUrl}/Patient/patient-alpha`)
+      assert.strictEqual((yield* read).status, 200)
+
+      const [old] = yield* ehr.issued
+      yield* ehr.revoke(old!)
+      assert.strictEqual((yield* read).status, 200)
+      assert.strictEqual((yield* tokenRequests).length, 2)
+
+      // A server that refuses every token is asked twice, not for ever.
+      yield* ehr.fault("fhir", SandboxEhr.Fault.status(401), 2)
+      assert.strictEqual((yield* read).status, 401)
+      assert.strictEqual((yield* tokenRequests).length, 3)
+
+      const before = (yield* ehr.requests).length
+      for (
+        const [url, reason] of [
+          ["https://ehr.sandbox.test/fhir-evil/Patient/1", "OutsideBasePath"],
+          ["https://ehr.sandbox.test/fhir/../auth/token", "OutsideBasePath"],
+          ["https://evil.test/fhir/Patient/1", "ForeignOrigin"],
+          ["http://ehr.sandbox.test/fhir/Patient/1", "ForeignOrigin"]
+        ] as const
+      ) {
+        const error = yield* Effect.flip(client.get(url))
+        assert.strictEqual(error._tag === "TokenAudienceError" ? error.reason : error._tag, reason)
+      }
+      assert.strictEqual((yield* ehr.requests).length, before)
+    }).pipe(Effect.provide(layerOf())))
+
+  it.effect("a refused token is renewed only if it is still the one that is cached", () =>
+    Effect.gen(function*() {
+      const backend = yield* BackendServices.BackendServices
+      const first = yield* backend.accessToken()
+      const second = yield* backend.accessTokenAfter(first)
+      assert.notStrictEqual(Redacted.value(second), Redacted.value(first))
+      const again = yield* Effect.all(Array.from({ length: 10 }, () => backend.accessTokenAfter(first)), {
+        concurrency: "unbounded"
+      })
+      assert.isTrue(again.every((token) => Redacted.value(token) === Redacted.value(second)))
+      assert.strictEqual((yield* tokenRequests).length, 2)
+    }).pipe(Effect.provide(layerOf())))
+
+  it.effect("repeats a request whose body can be sent again", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const backend = yield* BackendServices.BackendServices
+      yield* ehr.fault("fhir", SandboxEhr.Fault.status(401))
+      const response = yield* backend.httpClient().execute(
+        HttpClientRequest.post(`${ehr.fhirBaseUrl}/Observation`).pipe(HttpClientRequest.bodyUnsafeJson({ a: 1 }))
+      )
+      assert.notStrictEqual(response.status, 401)
+      const bodies = (yield* ehr.requests).filter(({ path }) => path.endsWith("/Observation")).map(({ body }) => body)
+      assert.deepStrictEqual(bodies, ["{\"a\":1}", "{\"a\":1}"])
+    }).pipe(Effect.provide(layerOf())))
+
+  it.effect("per server of a registry, and a server that is replaced starts anew", () =>
+    Effect.gen(function*() {
+      const servers = yield* SmartServers.SmartServers
+      const backend = yield* BackendServices.BackendServices
+      yield* backend.accessToken({ server: "a" })
+      yield* backend.accessToken({ server: "b" })
+      assert.strictEqual((yield* tokenRequests).length, 2)
+      assert.strictEqual((yield* Effect.flip(backend.accessToken()))._tag, "UnknownServerError")
+      assert.strictEqual((yield* Effect.flip(backend.accessToken({ server: "c" })))._tag, "UnknownServerError")
+      yield* servers.add("a", { ...config, authentication })
+      yield* backend.accessToken({ server: "a" })
+      assert.strictEqual((yield* tokenRequests).length, 3)
+      yield* servers.remove("a")
+      assert.strictEqual((yield* Effect.flip(backend.accessToken({ server: "a" })))._tag, "UnknownServerError")
+    }).pipe(Effect.provide(
+      BackendServices.layer.pipe(
+        Layer.provideMerge(SmartServers.layer({ a: { ...config, authentication }, b: { ...config, authentication } })),
+        Layer.provideMerge(SandboxEhr.layerHttpClient())
+      )
+    )))
+
+  it.effect("its client is an HttpClient like any other", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const backend = yield* BackendServices.BackendServices
+      const client = backend.httpClient().pipe(
+        HttpClient.filterStatusOk,
+        HttpClient.mapRequest(HttpClientRequest.prependUrl(ehr.fhirBaseUrl))
+      )
+      const patient = yield* Effect.flatMap(client.get("/Patient/patient-alpha"), (response) => response.json)
+      assert.propertyVal(patient, "id", "patient-alpha")
+    }).pipe(Effect.provide(layerOf())))
+})
