@@ -42,6 +42,9 @@ export * as SmartServers from "./SmartServers.js"
 export { UnknownServerError } from "./UnknownServerError.js"
 // session
 export * as BackendServices from "./session/BackendServices.js"
+export { SessionError } from "./session/SessionError.js"
+export * as Sessions from "./session/Sessions.js"
+export * as SessionStore from "./session/SessionStore.js"
 // fhir
 export * as FhirClient from "./fhir/FhirClient.js"
 export { FhirError } from "./fhir/FhirError.js"

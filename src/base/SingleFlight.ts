@@ -18,6 +18,8 @@ export interface SingleFlight<A, E> {
   ) => Effect.Effect<A, E, R>
   /** Whoever asks from now on starts anew; those who already wait are still answered. */
   readonly forget: (key: string) => void
+  /** Waits for all that is under way now. */
+  readonly settled: Effect.Effect<void>
 }
 
 /** @internal */
@@ -25,28 +27,33 @@ export const make = <A, E>(): SingleFlight<A, E> => {
   const flights = new Map<string, Deferred.Deferred<A, E>>()
   return {
     run: (key, work) =>
-      Effect.suspend(() => {
+      // Uninterruptible from the look at the map on: a flight that is listed but was never started would hold everybody for ever.
+      Effect.uninterruptibleMask((restore) => {
         const flying = flights.get(key)
-        if (flying !== undefined) return Deferred.await(flying)
+        if (flying !== undefined) return restore(Deferred.await(flying))
         const flight = Deferred.unsafeMake<A, E>(FiberId.none)
         flights.set(key, flight)
         const isCurrent = () => flights.get(key) === flight
-        return Effect.uninterruptibleMask((restore) =>
-          Effect.suspend(() => work(isCurrent)).pipe(
-            Effect.interruptible,
-            Effect.onExit((exit) =>
-              Effect.suspend(() => {
-                if (isCurrent()) flights.delete(key)
-                return Deferred.done(flight, exit)
-              })
-            ),
-            Effect.forkDaemon,
-            Effect.zipRight(restore(Deferred.await(flight)))
-          )
+        return Effect.suspend(() => work(isCurrent)).pipe(
+          Effect.interruptible,
+          Effect.onExit((exit) =>
+            Effect.suspend(() => {
+              if (isCurrent()) flights.delete(key)
+              return Deferred.done(flight, exit)
+            })
+          ),
+          Effect.forkDaemon,
+          Effect.zipRight(restore(Deferred.await(flight)))
         )
       }),
     forget: (key) => {
       flights.delete(key)
-    }
+    },
+    settled: Effect.suspend(() =>
+      Effect.forEach([...flights.values()], (flight) => Effect.exit(Deferred.await(flight)), {
+        concurrency: "unbounded",
+        discard: true
+      })
+    )
   }
 }

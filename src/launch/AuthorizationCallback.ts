@@ -27,25 +27,36 @@ export type Callback =
   | Iterable<readonly [string, string]>
   | Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
 
-const pairsOf = (callback: Callback): Iterable<readonly [string, string]> | undefined => {
+/**
+ * The parameters, doubled ones as often as they stand there.
+ *
+ * @internal
+ */
+export const isPair = (value: unknown): value is readonly [string, string] =>
+  Array.isArray(value) && typeof value[0] === "string" && typeof value[1] === "string"
+
+/** A framework that reads `state[a]=b` as an object is taken at its word: that is no callback. */
+const pairsOf = (callback: Callback): ReadonlyArray<readonly [string, string]> | undefined => {
   if (typeof callback === "string") {
-    const url = Url.parse(callback)
-    if (url !== undefined && callback.includes("?")) return url.searchParams
-    // A path with a query, as a request line has it, or a query alone.
-    if (callback.includes("?")) {
-      return new URLSearchParams(callback.slice(callback.indexOf("?") + 1).replace(/#.*$/s, ""))
-    }
-    return callback.includes("=") && url === undefined ? new URLSearchParams(callback) : undefined
+    const mark = callback.indexOf("?")
+    // A URL, or a path with a query as a request line has it; or a query alone, which may hold a question mark.
+    const isQuery = mark < 0
+      ? callback.includes("=") && Url.parse(callback) === undefined
+      : !/^[^=]*\?|^\//.test(callback) && Url.parse(callback) === undefined
+    if (mark < 0 && !isQuery) return undefined
+    return Array.from(new URLSearchParams(isQuery ? callback : callback.slice(mark + 1).replace(/#.*$/s, "")))
   }
-  if (callback instanceof URL) return callback.searchParams
-  if (Symbol.iterator in callback) return callback as Iterable<readonly [string, string]>
-  return Object.entries(callback).flatMap(([name, value]) =>
-    value === undefined
-      ? []
-      : typeof value === "string"
-      ? [[name, value] as const]
-      : value.map((one) => [name, one] as const)
-  )
+  if (callback instanceof URL) return Array.from(callback.searchParams)
+  const pairs: ReadonlyArray<unknown> = Symbol.iterator in callback
+    ? Array.from<unknown>(callback)
+    : Object.entries(callback).flatMap(([name, value]) =>
+      value === undefined
+        ? []
+        : Array.isArray(value)
+        ? value.map((one: unknown) => [name, one])
+        : [[name, value]]
+    )
+  return pairs.every(isPair) ? pairs : undefined
 }
 
 const JUDGED = ["state", "code", "error", "error_description", "error_uri", "iss"] as const
@@ -60,6 +71,55 @@ export interface Judged {
   readonly issuerUnknown: boolean
 }
 
+/** What was received under the judged names, and how to say no in words that hold none of its secrets. */
+const read = (callback: Callback) => {
+  const pairs = pairsOf(callback)
+  const values = new Map<string, Array<string>>()
+  for (const [name, value] of pairs ?? []) {
+    const known = JUDGED.find((one) => one === name)
+    if (known !== undefined) values.set(known, [...(values.get(known) ?? []), value])
+  }
+  const one = (name: (typeof JUDGED)[number]): string | undefined => values.get(name)?.[0]
+  const secrets = [one("code") ?? "", one("state") ?? ""]
+  const said = (name: "error" | "error_description" | "error_uri", maxLength?: number) => {
+    const words = one(name)
+    return words === undefined ? undefined : safeText(words, secrets, maxLength)
+  }
+  const fail = (server: string, reason: AuthorizationError["reason"], detail: string) =>
+    Either.left(
+      new AuthorizationError({
+        reason,
+        server,
+        detail,
+        error: said("error", 80),
+        errorDescription: said("error_description"),
+        errorUri: said("error_uri")
+      })
+    )
+  /** The state, if there is one and everything judged stands there once. */
+  const state = (server: string): Either.Either<string, AuthorizationError> => {
+    if (pairs === undefined) return fail(server, "NotACallback", "there are no parameters in it")
+    const doubled = JUDGED.find((name) => (values.get(name)?.length ?? 0) > 1)
+    if (doubled !== undefined) {
+      return fail(server, "DuplicateParameter", `${doubled} stands in the callback more than once`)
+    }
+    const value = one("state")
+    return value === undefined || value === ""
+      ? fail(server, "StateMissing", "the callback has no state")
+      : Either.right(value)
+  }
+  return { one, secrets, fail, state }
+}
+
+/**
+ * The `state` a callback carries, to look up the launch it claims to answer. Nothing else of the callback is to be believed for it: that is `judge`'s.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const stateOf = (callback: Callback): Either.Either<Redacted.Redacted, AuthorizationError> =>
+  Either.map(read(callback).state("an unknown server"), (state) => Redacted.make(state))
+
 /**
  * The code, or why it is not to be had. `state` is judged first, then the sender, then what was said.
  *
@@ -71,38 +131,18 @@ export const judge = (
   pending: PendingAuthorization,
   options: { readonly now: DateTime.Utc; readonly maxAge: Duration.DurationInput }
 ): Either.Either<Judged, AuthorizationError> => {
-  const pairs = pairsOf(callback)
-  const values = new Map<string, Array<string>>()
-  for (const [name, value] of pairs ?? []) {
-    const known = JUDGED.find((one) => one === name)
-    if (known !== undefined) values.set(known, [...(values.get(known) ?? []), value])
-  }
-  const one = (name: (typeof JUDGED)[number]): string | undefined => values.get(name)?.[0]
-  const secrets = [one("code") ?? "", one("state") ?? "", Redacted.value(pending.state)]
-  const words = {
-    error: one("error"),
-    errorDescription: one("error_description"),
-    errorUri: one("error_uri")
-  }
-  const fail = (reason: AuthorizationError["reason"], detail: string) =>
-    Either.left(
-      new AuthorizationError({
-        reason,
-        server: pending.server,
-        detail,
-        error: words.error === undefined ? undefined : safeText(words.error, secrets, 80),
-        errorDescription: words.errorDescription === undefined ? undefined : safeText(words.errorDescription, secrets),
-        errorUri: words.errorUri === undefined ? undefined : safeText(words.errorUri, secrets)
-      })
-    )
+  const received = read(callback)
+  const { one, secrets } = received
+  const fail = (reason: AuthorizationError["reason"], detail: string) => received.fail(pending.server, reason, detail)
 
-  if (pairs === undefined) return fail("NotACallback", "there are no parameters in it")
-  const doubled = JUDGED.find((name) => (values.get(name)?.length ?? 0) > 1)
-  if (doubled !== undefined) return fail("DuplicateParameter", `${doubled} stands in the callback more than once`)
-  const state = one("state")
-  if (state === undefined || state === "") return fail("StateMissing", "the callback has no state")
-  if (!equal(state, Redacted.value(pending.state))) return fail("StateMismatch", "the callback has another state")
-  const age = DateTime.distanceDuration(pending.createdAt, options.now)
+  const carried = received.state(pending.server)
+  if (Either.isLeft(carried)) return Either.left(carried.left)
+  if (!equal(carried.right, Redacted.value(pending.state))) {
+    return fail("StateMismatch", "the callback has another state")
+  }
+  const age = Duration.millis(
+    Math.max(0, DateTime.toEpochMillis(options.now) - DateTime.toEpochMillis(pending.createdAt))
+  )
   if (Duration.greaterThan(age, options.maxAge)) {
     return fail("Expired", `the launch was started ${Duration.format(age)} before its callback`)
   }
@@ -114,8 +154,9 @@ export const judge = (
       `the callback says iss "${safeText(iss, secrets, 120)}", the server said "${pending.issuer}"`
     )
   }
-  if (words.error !== undefined) {
-    return words.error === "access_denied"
+  const error = one("error")
+  if (error !== undefined) {
+    return error === "access_denied"
       ? fail("AccessDenied", "the server said no")
       : fail("Refused", "the server answered with an error")
   }

@@ -1,0 +1,221 @@
+/**
+ * Renewing the tokens of one stored session: one token request however many ask, in this process and in all that share the store, and no refresh token
+ * sent that has been replaced.
+ *
+ * @since 0.1.0
+ */
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import * as SingleFlight from "../base/SingleFlight.js"
+import type * as SmartClient from "../SmartClient.js"
+import * as SmartServers from "../SmartServers.js"
+import { isExpired, TokenSet } from "../token/TokenSet.js"
+import type { UnknownServerError } from "../UnknownServerError.js"
+import type { Entry } from "./Entry.js"
+import { StoredSession } from "./Entry.js"
+import type * as RenewalTime from "./RenewalTime.js"
+import { SessionError } from "./SessionError.js"
+import * as SessionStore from "./SessionStore.js"
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export type RenewalError = Effect.Effect.Error<ReturnType<SmartClient.Service["refresh"]>>
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** How long before expiry a token is renewed. */
+  readonly renewalMargin?: RenewalTime.Margin | undefined
+  /** How long nobody tries again after a renewal that failed for a reason that passes. Default 2 seconds, or what the server asked for. */
+  readonly failureCooldown?: Duration.DurationInput | undefined
+  /** How long nobody tries again after the server refused this client's credentials. Default 1 minute. */
+  readonly credentialsCooldown?: Duration.DurationInput | undefined
+}
+
+/** @internal */
+export interface Renewal {
+  /** The session after a renewal that was found to be needed when it was as `seen`. */
+  readonly renew: (
+    id: Redacted.Redacted,
+    seen: StoredSession
+  ) => Effect.Effect<StoredSession, RenewalError | SessionError | UnknownServerError>
+}
+
+/** @internal */
+export const asSession = (entry: Option.Option<Entry>): Effect.Effect<StoredSession, SessionError> =>
+  Option.isSome(entry) && entry.value._tag === "StoredSession"
+    ? Effect.succeed(entry.value)
+    : new SessionError({ reason: "NotFound", detail: "there is no such session: it has ended, expired, or never was" })
+
+/** @internal */
+export const relaunchReason = (session: StoredSession, now: DateTime.Utc): Option.Option<string> => {
+  if (session.relaunchReason !== undefined) return Option.some(session.relaunchReason)
+  return session.tokens.refreshToken === undefined && isExpired(session.tokens, now)
+    ? Option.some("the access token has expired and the server gave no refresh token")
+    : Option.none()
+}
+
+/**
+ * Why a session whose access token is of no use is not to be renewed, or not now.
+ *
+ * @internal
+ */
+export const refusal = (session: StoredSession, now: DateTime.Utc): Option.Option<RenewalError | SessionError> => {
+  const { relaunchReason, renewalFailure, tokens } = session
+  if (relaunchReason !== undefined || tokens.refreshToken === undefined) {
+    const detail = relaunchReason ?? "the access token is of no use any more and the server gave no refresh token"
+    return Option.some(new SessionError({ reason: "NeedsRelaunch", detail }))
+  }
+  return renewalFailure !== undefined && DateTime.lessThan(now, renewalFailure.retryAt)
+    ? Option.some(renewalFailure.error)
+    : Option.none()
+}
+
+/** Best effort: the person leaves, whatever the server says. */
+const whateverItSays = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<void, never, R> =>
+  self.pipe(Effect.asVoid, Effect.catchAll((error) => Effect.logDebug("revocation failed", String(error))))
+
+/** @internal */
+export const revoke = (
+  servers: SmartServers.Service,
+  server: string,
+  tokens: TokenSet
+): Effect.Effect<void> =>
+  whateverItSays(
+    Effect.gen(function*() {
+      const client = yield* servers.client(server)
+      const { revocationEndpoint } = yield* client.configuration
+      if (revocationEndpoint === undefined) return
+      // A refresh token ends the whole grant (RFC 7009, section 2.1).
+      yield* tokens.refreshToken === undefined
+        ? client.revoke(tokens.accessToken, { tokenTypeHint: "access_token" })
+        : client.revoke(tokens.refreshToken, { tokenTypeHint: "refresh_token" })
+    })
+  )
+
+const sameToken = (a: Redacted.Redacted | undefined, b: Redacted.Redacted | undefined): boolean =>
+  (a === undefined ? undefined : Redacted.value(a)) === (b === undefined ? undefined : Redacted.value(b))
+
+const isCredentialsError = (error: { readonly error?: string | undefined }): boolean =>
+  error.error === "invalid_client" || error.error === "unauthorized_client"
+
+/** What a failed refresh means for the session. */
+const verdictOf = (error: RenewalError): "relaunch" | "credentials" | "passes" => {
+  switch (error._tag) {
+    case "TokenError":
+      if (isCredentialsError(error)) return "credentials"
+      // Any 4xx but 408 and 429, which are `Unavailable`, is the server's last word on this refresh token.
+      return error.reason === "Refused" ? "relaunch" : "passes"
+    default:
+      return "passes"
+  }
+}
+
+type Outcome = Either.Either<StoredSession, RenewalError | SessionError>
+
+/** @internal */
+export const make = (
+  options: Options & {
+    readonly idleMillis: number
+    readonly keyOf: (id: Redacted.Redacted) => Redacted.Redacted
+    readonly onRenewed: (id: Redacted.Redacted, session: StoredSession) => Effect.Effect<unknown>
+    readonly onRelaunchNeeded: (id: Redacted.Redacted, session: StoredSession) => Effect.Effect<unknown>
+  }
+): Effect.Effect<Renewal, never, SmartServers.SmartServers | SessionStore.SessionStore | Scope.Scope> =>
+  Effect.gen(function*() {
+    const servers = yield* SmartServers.SmartServers
+    const store = yield* SessionStore.SessionStore
+    const failureCooldown = Duration.decode(options.failureCooldown ?? "2 seconds")
+    const credentialsCooldown = Duration.decode(options.credentialsCooldown ?? "1 minute")
+    const flights = SingleFlight.make<StoredSession, RenewalError | SessionError | UnknownServerError>()
+    // A program that stops lets renewals end: cut off, their tokens would be lost. Each has a time limit inside.
+    yield* Effect.addFinalizer(() => flights.settled)
+
+    /** What to keep after a failure, and what to tell those who wait. */
+    const failed = (
+      id: Redacted.Redacted,
+      session: StoredSession,
+      error: RenewalError
+    ): Effect.Effect<readonly [Outcome, StoredSession], SessionError> =>
+      Effect.gen(function*() {
+        const now = yield* DateTime.now
+        const verdict = verdictOf(error)
+        if (verdict === "relaunch") {
+          // A holder whose lease ran out may have renewed meanwhile: then this is the answer to a token that has been replaced.
+          const latest = yield* Effect.flatMap(store.get(options.keyOf(id)), asSession)
+          if (!sameToken(latest.tokens.refreshToken, session.tokens.refreshToken)) {
+            return [Either.right(latest), session] as const
+          }
+          const words = error._tag === "TokenError" ? error.error ?? `HTTP ${error.status ?? "4xx"}` : error.reason
+          const detail = `the server refused the refresh token (${words})`
+          const next = new StoredSession({
+            ...session,
+            tokens: new TokenSet({ ...session.tokens, refreshToken: undefined }),
+            relaunchReason: detail
+          })
+          yield* options.onRelaunchNeeded(id, next)
+          return [Either.left(new SessionError({ reason: "NeedsRelaunch", detail })), next] as const
+        }
+        const asked = "retryAfter" in error && error.retryAfter !== undefined ? error.retryAfter : Duration.zero
+        const cooldown = verdict === "credentials" ? credentialsCooldown : Duration.max(failureCooldown, asked)
+        const retryAt = DateTime.addDuration(now, Duration.min(cooldown, "5 minutes"))
+        return [Either.left(error), new StoredSession({ ...session, renewalFailure: { error, retryAt } })] as const
+      })
+
+    /** Runs with the session's lock: looks again, and asks the server only if that is still needed. */
+    const renewLocked = (
+      id: Redacted.Redacted,
+      seen: StoredSession,
+      current: StoredSession
+    ): Effect.Effect<readonly [Outcome, Option.Option<Entry>], UnknownServerError | SessionError> =>
+      Effect.gen(function*() {
+        const now = yield* DateTime.now
+        const isChanged = !sameToken(current.tokens.accessToken, seen.tokens.accessToken)
+        if (isChanged && !isExpired(current.tokens, now)) return [Either.right(current), Option.some(current)] as const
+        const refused = refusal(current, now)
+        if (Option.isSome(refused)) return [Either.left(refused.value), Option.some(current)] as const
+        const client = yield* servers.client(current.server)
+        const refreshed = yield* Effect.either(client.refresh(current.tokens))
+        if (Either.isLeft(refreshed)) {
+          const [outcome, next] = yield* failed(id, current, refreshed.left)
+          return [outcome, Option.some(next)] as const
+        }
+        const next = new StoredSession({
+          ...current,
+          tokens: refreshed.right,
+          keepUntil: DateTime.add(yield* DateTime.now, { millis: options.idleMillis }),
+          renewalFailure: undefined
+        })
+        return [Either.right(next), Option.some(next)] as const
+      })
+
+    return {
+      renew: (id, seen) =>
+        flights.run(Redacted.value(id), () =>
+          Effect.gen(function*() {
+            const outcome = yield* store.modify(
+              options.keyOf(id),
+              (current) => Effect.flatMap(asSession(current), (session) => renewLocked(id, seen, session))
+            )
+            const session = yield* outcome
+            if (!sameToken(session.tokens.accessToken, seen.tokens.accessToken)) yield* options.onRenewed(id, session)
+            return session
+          }).pipe(
+            // The entry changed under a lease that had run out: what is there now was written by somebody who held the lock.
+            Effect.catchIf(
+              (error) => error._tag === "SessionError" && error.reason === "LockLost",
+              () => Effect.flatMap(store.get(options.keyOf(id)), asSession)
+            ),
+            Effect.withSpan("Sessions.renew", { attributes: { "smart.server": seen.server } })
+          ))
+    }
+  })

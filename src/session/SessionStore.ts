@@ -1,0 +1,331 @@
+/**
+ * Where pending launches and sessions are kept, and the one exclusive primitive on which renewal rests: `modify`. What a token must survive
+ * (concurrency, restarts, several processes, rotating refresh tokens: RFC 6749, section 6; RFC 9700, section 4.14) is decided here, once for all
+ * places that can hold a string.
+ *
+ * @since 0.1.0
+ */
+import type * as KeyValueStore from "@effect/platform/KeyValueStore"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Encoding from "effect/Encoding"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as SecureRandom from "../base/SecureRandom.js"
+import { Entry } from "./Entry.js"
+import { SessionError } from "./SessionError.js"
+import * as Encryption from "./store/Encryption.js"
+import * as Exclusive from "./store/Exclusive.js"
+import * as KeyValue from "./store/KeyValue.js"
+import * as Memory from "./store/Memory.js"
+import type { Backing, Value } from "./StoreBacking.js"
+
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Codec,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  EncryptionKey
+} from "./store/Encryption.js"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** For how long a lock is lent. It must outlive the longest token request; the default is 90 seconds. */
+  readonly lease?: Duration.DurationInput | undefined
+  /** For how long `modify` waits for the lock before it fails with `LockTimeout`; by default the lease and five seconds. */
+  readonly lockWait?: Duration.DurationInput | undefined
+  /** How long one operation of the place may take before it is `StoreUnavailable`; the default is five seconds. */
+  readonly operationTimeout?: Duration.DurationInput | undefined
+  /** For how long the result of a `modify` is offered to a place that is unavailable; the default is 20 seconds. */
+  readonly saveWithin?: Duration.DurationInput | undefined
+}
+
+/**
+ * Ids are credentials and stay redacted; a place stores under their SHA-256 (random ids of 128 bits or more cannot be guessed from it). An entry past its
+ * `keepUntil` counts as absent. One that cannot be decoded or decrypted is an error and stays where it is, until somebody sets or removes it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  readonly get: (id: Redacted.Redacted) => Effect.Effect<Option.Option<Entry>, SessionError>
+  /** Like `remove` and `take` it does not wait for a `modify` in progress, which then ends in `LockLost` instead of undoing it. */
+  readonly set: (id: Redacted.Redacted, entry: Entry) => Effect.Effect<void, SessionError>
+  readonly remove: (id: Redacted.Redacted) => Effect.Effect<void, SessionError>
+  /** Gets and removes: of many that take at once exactly one gets it. */
+  readonly take: (id: Redacted.Redacted) => Effect.Effect<Option.Option<Entry>, SessionError>
+  /**
+   * Computes what is to be stored from what is stored, exclusively over everything that shares the store. `f` runs at most once. Nothing is written when it
+   * fails or is interrupted; once it has succeeded the write can no longer be interrupted, and is repeated while the store is unavailable. Returning
+   * the very entry that was given writes nothing; returning none removes it.
+   *
+   * Exclusive means a lease, not a transaction: nothing of the store is held while `f` runs. Whose `f` outlives the lease still writes, unless the entry has
+   * changed meanwhile (`LockLost`). Not re-entrant: `modify` for the same id inside `f` is refused (`Reentrant`).
+   */
+  readonly modify: <A, E, R>(
+    id: Redacted.Redacted,
+    f: (current: Option.Option<Entry>) => Effect.Effect<readonly [A, Option.Option<Entry>], E, R>
+  ) => Effect.Effect<A, E | SessionError, R>
+  /** The same store, with its locks, whose entries go through `codec` on their way in and out. */
+  readonly withCodec: (codec: Encryption.Codec) => Service
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class SessionStore extends Context.Tag("effect-safire/SessionStore")<SessionStore, Service>() {}
+
+/** The nonce makes every text that is ever written unlike all others: equality of texts is equality of versions. */
+const Envelope = Schema.parseJson(Schema.Struct({ nonce: Schema.String, entry: Entry }))
+const encodeEnvelope = Schema.encode(Envelope)
+const decodeEnvelope = Schema.decode(Envelope)
+const versionOf = Schema.decodeOption(
+  Schema.parseJson(Schema.Struct({ entry: Schema.Struct({ version: Schema.Number }) }))
+)
+
+const clear: Encryption.Codec = { seal: (_, entry) => Effect.succeed(entry), open: (_, entry) => Effect.succeed(entry) }
+
+const after = (outer: Encryption.Codec, inner: Encryption.Codec): Encryption.Codec => ({
+  seal: (key, entry) => Effect.flatMap(outer.seal(key, entry), (sealed) => inner.seal(key, sealed)),
+  open: (key, entry) => Effect.flatMap(inner.open(key, entry), (opened) => outer.open(key, opened))
+})
+
+const keyOf = (id: Redacted.Redacted): Effect.Effect<string> =>
+  Effect.map(
+    // WebCrypto's digest of a byte array cannot fail: a rejection would be a defect of the platform.
+    Effect.promise(() => globalThis.crypto.subtle.digest("SHA-256", new TextEncoder().encode(Redacted.value(id)))),
+    (digest) => Encoding.encodeBase64Url(new Uint8Array(digest))
+  )
+
+/** How often `set`, `remove` and `take` start again because somebody else was faster. */
+const MOST_RACES = 1000
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (backing: Backing, options: Options = {}): Effect.Effect<Service> =>
+  Effect.map(SecureRandom.SecureRandom, (random) => {
+    const leaseMillis = Duration.toMillis(options.lease ?? "90 seconds")
+    const bounded = timeLimited(backing, options.operationTimeout ?? "5 seconds")
+    const exclusive = Exclusive.make(bounded, random, {
+      leaseMillis,
+      waitMillis: options.lockWait === undefined ? leaseMillis + 5000 : Duration.toMillis(options.lockWait)
+    })
+    const saving = Schedule.exponential("100 millis").pipe(
+      Schedule.either(Schedule.spaced("2 seconds")),
+      Schedule.jittered,
+      Schedule.upTo(options.saveWithin ?? "20 seconds")
+    )
+    return build({ backing: bounded, exclusive, random, saving, codec: clear })
+  })
+
+/**
+ * An operation that does not come back is cut off, even where its caller is not to be interrupted, because it runs in a fiber of its own. One that changes
+ * something is not cut off by the caller's interruption: what it did would stay unknown.
+ */
+const timeLimited = (backing: Backing, limit: Duration.DurationInput): Backing => {
+  if (backing.immediate === true) return backing
+  const fork = <A>(operation: string, self: Effect.Effect<A, SessionError>) =>
+    Effect.timeoutFail(self, {
+      duration: limit,
+      onTimeout: () =>
+        new SessionError({
+          reason: "StoreUnavailable",
+          store: backing.name,
+          detail: `${operation} got no answer within ${Duration.format(limit)}`
+        })
+    }).pipe(Effect.interruptible, Effect.forkDaemon)
+  const cut = <A>(operation: string, self: Effect.Effect<A, SessionError>) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(
+        fork(operation, self),
+        (fiber) => Effect.onInterrupt(restore(Fiber.join(fiber)), () => Fiber.interruptFork(fiber))
+      )
+    )
+  const cutWhole = <A>(operation: string, self: Effect.Effect<A, SessionError>) =>
+    Effect.uninterruptible(Effect.flatMap(fork(operation, self), Fiber.join))
+  return {
+    ...backing,
+    read: (key) => cut("reading", backing.read(key)),
+    replace: (key, expected, next) => cutWhole("writing", backing.replace(key, expected, next)),
+    tryLock: (key, owner, leaseMillis) => cut("locking", backing.tryLock(key, owner, leaseMillis)),
+    unlock: (key, owner) => cutWhole("unlocking", backing.unlock(key, owner))
+  }
+}
+
+interface Parts {
+  readonly backing: Backing
+  readonly exclusive: Exclusive.Exclusive
+  readonly random: SecureRandom.Service
+  readonly saving: Schedule.Schedule<unknown>
+  readonly codec: Encryption.Codec
+}
+
+const build = ({ backing, codec, exclusive, random, saving }: Parts): Service => {
+  const fail = (reason: "StoreUnavailable" | "LockLost" | "Undecodable", detail: string) =>
+    new SessionError({ reason, store: backing.name, detail })
+
+  const decoded = (key: string, text: string): Effect.Effect<Option.Option<Entry>, SessionError> =>
+    Effect.gen(function*() {
+      const { entry } = yield* Effect.mapError(decodeEnvelope(text), () => {
+        const version = Option.map(versionOf(text), (envelope) => ` of version ${envelope.entry.version}`)
+        return fail("Undecodable", `an entry${Option.getOrElse(version, () => "")} cannot be decoded`)
+      })
+      const opened = yield* codec.open(key, entry)
+      const isOver = DateTime.lessThanOrEqualTo(opened.keepUntil, yield* DateTime.now)
+      return isOver ? Option.none() : Option.some(opened)
+    })
+
+  const encoded = (key: string, entry: Entry): Effect.Effect<Value, SessionError> =>
+    Effect.gen(function*() {
+      const nonce = yield* SecureRandom.base64Url(random, 12)
+      const sealed = yield* codec.seal(key, entry)
+      const text = yield* Effect.mapError(
+        encodeEnvelope({ nonce, entry: sealed }),
+        () => fail("Undecodable", "an entry cannot be encoded")
+      )
+      return { text, keepUntil: DateTime.toEpochMillis(sealed.keepUntil) }
+    })
+
+  /** Starts again when the entry has changed between reading and writing: each time somebody else got on. */
+  const replaced = (
+    key: string,
+    next: Option.Option<Value>
+  ): Effect.Effect<void, SessionError> =>
+    Effect.gen(function*() {
+      for (let races = 0; races < MOST_RACES; races++) {
+        const current = yield* backing.read(key)
+        if (yield* backing.replace(key, current, next)) return
+      }
+      return yield* fail("StoreUnavailable", "an entry changes faster than it can be written")
+    })
+
+  const get: Service["get"] = (id) =>
+    Effect.gen(function*() {
+      const key = yield* keyOf(id)
+      const text = yield* backing.read(key)
+      return Option.isNone(text) ? Option.none() : yield* decoded(key, text.value)
+    })
+
+  const take: Service["take"] = (id) =>
+    Effect.gen(function*() {
+      const key = yield* keyOf(id)
+      for (let races = 0; races < MOST_RACES; races++) {
+        const text = yield* backing.read(key)
+        if (Option.isNone(text)) return Option.none()
+        const entry = yield* decoded(key, text.value)
+        if (Option.isNone(entry) || (yield* backing.replace(key, text, Option.none()))) return entry
+      }
+      return yield* fail("StoreUnavailable", "an entry changes faster than it can be taken")
+    })
+
+  /** A write whose answer was lost may have been done: then what is there is what was to be written. */
+  const save = (key: string, expected: Option.Option<string>, next: Option.Option<Value>) =>
+    backing.replace(key, expected, next).pipe(
+      Effect.retry({ schedule: saving, while: (error) => error.isRetryable }),
+      Effect.flatMap((done) => {
+        if (done) return Effect.void
+        const isOurs = (now: Option.Option<string>) =>
+          Option.getOrUndefined(now) === Option.getOrUndefined(Option.map(next, (value) => value.text))
+        return Effect.filterOrFail(
+          backing.read(key),
+          isOurs,
+          () => fail("LockLost", "the entry was changed by somebody else after the lease was over")
+        )
+      })
+    )
+
+  const modify: Service["modify"] = (id, f) =>
+    Effect.flatMap(keyOf(id), (key) =>
+      exclusive.run(key, (restore) =>
+        Effect.gen(function*() {
+          const text = yield* restore(backing.read(key))
+          const current = Option.isNone(text) ? Option.none() : yield* restore(decoded(key, text.value))
+          const [result, next] = yield* restore(f(current))
+          const isSame = Option.getOrUndefined(next) === Option.getOrUndefined(current)
+          if (!isSame) {
+            yield* save(key, text, Option.isNone(next) ? Option.none() : Option.some(yield* encoded(key, next.value)))
+          }
+          return result
+        })))
+
+  return {
+    get,
+    set: (id, entry) =>
+      Effect.flatMap(
+        keyOf(id),
+        (key) => Effect.flatMap(encoded(key, entry), (value) => replaced(key, Option.some(value)))
+      ),
+    remove: (id) => Effect.flatMap(keyOf(id), (key) => replaced(key, Option.none())),
+    take,
+    modify,
+    withCodec: (outer) => build({ backing, exclusive, random, saving, codec: after(outer, codec) })
+  }
+}
+
+/**
+ * A store in any place that fulfils `Backing`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerBacking = <E, R>(
+  backing: Effect.Effect<Backing, E, R>,
+  options?: Options | undefined
+): Layer.Layer<SessionStore, E, R> =>
+  Layer.effect(SessionStore, Effect.flatMap(backing, (place) => make(place, options)))
+
+/**
+ * Exclusive over those that share the layer; gone with the process.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerMemory: Layer.Layer<SessionStore> = layerBacking(Memory.make)
+
+/**
+ * Exclusive over one process, whatever stands behind the key-value store, and as durable and atomic as its writes are. Nothing is removed when its time is
+ * over. For several processes use files, SQL or Redis.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerKeyValueStore: Layer.Layer<SessionStore, never, KeyValueStore.KeyValueStore> = layerBacking(
+  KeyValue.make("effect-safire/session/")
+)
+
+/**
+ * Seals every entry of another store before it is stored (JWE, AES-256-GCM) and opens it after it is read. The first key seals, all of them open: to change
+ * keys put the new one first and keep the old ones for as long as what they sealed is kept. `acceptUnsealed` reads entries that were stored before
+ * there was a key.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerEncrypted = (
+  keys: readonly [Encryption.EncryptionKey, ...ReadonlyArray<Encryption.EncryptionKey>],
+  options: { readonly acceptUnsealed?: boolean | undefined } = {}
+): Layer.Layer<SessionStore, SessionError, SessionStore> =>
+  Layer.effect(
+    SessionStore,
+    Effect.gen(function*() {
+      const codec = yield* Encryption.make(keys, options.acceptUnsealed ?? false)
+      return (yield* SessionStore).withCodec(codec)
+    })
+  )

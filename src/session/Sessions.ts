@@ -1,0 +1,425 @@
+/**
+ * Sessions: a person's launch, its tokens, and their life. Tokens renew themselves and are never lost to concurrency, restarts or other processes; the
+ * store's `modify` is the one exclusive primitive all of it rests on.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as PubSub from "effect/PubSub"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { equal } from "../base/constantTime.js"
+import * as SecureRandom from "../base/SecureRandom.js"
+import type * as AuthorizationCallback from "../launch/AuthorizationCallback.js"
+import { stateOf } from "../launch/AuthorizationCallback.js"
+import type * as SmartClient from "../SmartClient.js"
+import * as SmartServers from "../SmartServers.js"
+import type { TokenSet } from "../token/TokenSet.js"
+import { isExpired } from "../token/TokenSet.js"
+import type { UnknownServerError } from "../UnknownServerError.js"
+import { CompletedLaunch, PendingLaunch, StoredSession } from "./Entry.js"
+import * as Renewal from "./Renewal.js"
+import * as RenewalTime from "./RenewalTime.js"
+import { SessionError } from "./SessionError.js"
+import * as SessionStore from "./SessionStore.js"
+
+/**
+ * A credential: who has it has the session. For a cookie, never for a URL or a log.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type SessionId = Redacted.Redacted
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface BeginOptions extends SmartClient.AuthorizeOptions {
+  /** The server's key. Default: the one whose FHIR base is `iss`, or the only one there is. */
+  readonly server?: string | undefined
+  /**
+   * A secret of the browser the launch starts in, such as the value of a cookie: the callback must come with the same. Without it anybody's
+   * browser can complete the launch, which is for programs that have no browser of their own.
+   */
+  readonly boundTo?: Redacted.Redacted | undefined
+  /** What the app wants to find in the session. JSON; kept in the store, never sent. */
+  readonly appState?: unknown
+}
+
+/**
+ * Where to send the person: what `SmartClient.authorize` gives, but for what is kept in the store.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Destination = Omit<Effect.Effect.Success<ReturnType<SmartClient.Service["authorize"]>>, "pending">
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export type BeginError =
+  | UnknownServerError
+  | SessionError
+  | Effect.Effect.Error<ReturnType<SmartClient.Service["authorize"]>>
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export type CompleteError =
+  | UnknownServerError
+  | SessionError
+  | Effect.Effect.Error<ReturnType<SmartClient.Service["exchange"]>>
+
+/**
+ * Why a session has no token to give.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type SessionFailure = UnknownServerError | SessionError | Renewal.RenewalError
+
+/**
+ * What happened to a session, in this process.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SessionChange {
+  readonly kind: "Started" | "Renewed" | "RelaunchNeeded" | "Ended"
+  readonly sessionId: SessionId
+  readonly server: string
+}
+
+/**
+ * A session as it is stored, its tokens included.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Session {
+  readonly id: SessionId
+  readonly server: string
+  readonly tokens: TokenSet
+  readonly createdAt: DateTime.Utc
+  readonly appState: unknown
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  readonly begin: (options?: BeginOptions) => Effect.Effect<Destination, BeginError>
+  /**
+   * The callback, whole, for a session. A launch is used once; a second delivery of its callback (a reload, a double click, a framework that renders
+   * twice) gives the same session and sends nothing.
+   */
+  readonly complete: (
+    callback: AuthorizationCallback.Callback,
+    options?: { readonly boundTo?: Redacted.Redacted | undefined }
+  ) => Effect.Effect<SessionId, CompleteError>
+  /** A session for tokens that were obtained elsewhere. */
+  readonly fromTokens: (
+    tokens: TokenSet,
+    options?: { readonly server?: string | undefined; readonly appState?: unknown }
+  ) => Effect.Effect<SessionId, UnknownServerError | SessionError>
+  /** The current access token, renewed ahead of its expiry. */
+  readonly accessToken: (id: SessionId) => Effect.Effect<Redacted.Redacted, SessionFailure>
+  /** The token after one that a server refused: renewed only if it is still the session's. */
+  readonly accessTokenAfter: (
+    id: SessionId,
+    refused: Redacted.Redacted
+  ) => Effect.Effect<Redacted.Redacted, SessionFailure>
+  /** As `accessToken`, with all that belongs to it. */
+  readonly tokens: (id: SessionId) => Effect.Effect<TokenSet, SessionFailure>
+  /** What is stored, as it is: nothing is renewed. */
+  readonly session: (id: SessionId) => Effect.Effect<Session, SessionError>
+  readonly client: (id: SessionId) => Effect.Effect<SmartClient.Service, SessionError | UnknownServerError>
+  /** Why only a new launch can help, if it is so: to be asked before a person starts something long. */
+  readonly needsRelaunch: (id: SessionId) => Effect.Effect<Option.Option<string>, SessionError>
+  /** Forgets the session, everywhere at once, and tells the server, whatever the server says. */
+  readonly end: (id: SessionId) => Effect.Effect<void, SessionError>
+  /** Changes that this process made, from the moment of subscription on. */
+  readonly onChange: Stream.Stream<SessionChange>
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class Sessions extends Context.Tag("effect-safire/Sessions")<Sessions, Service>() {}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options extends Renewal.Options {
+  /** How long a session that nobody uses is kept. Default 30 days. */
+  readonly idleTimeout?: Duration.DurationInput | undefined
+  /** How long a second delivery of a callback finds its session. Default 10 minutes. */
+  readonly completedLaunchLifetime?: Duration.DurationInput | undefined
+}
+
+const launchKey = (state: Redacted.Redacted) => Redacted.make(`launch.${Redacted.value(state)}`)
+const sessionKey = (id: SessionId) => Redacted.make(`session.${Redacted.value(id)}`)
+
+const isBoundTo = (expected: Redacted.Redacted | undefined, presented: Redacted.Redacted | undefined): boolean =>
+  expected === undefined || (presented !== undefined && equal(Redacted.value(expected), Redacted.value(presented)))
+
+/**
+ * Failures of an exchange that leave the code unused, so that the person may come back with it; any other ends the launch.
+ */
+const leavesLaunchPending = (error: CompleteError): boolean => {
+  switch (error._tag) {
+    case "TokenError":
+      return error.isRetryable && error.outcome === "refused"
+    case "DiscoveryError":
+    case "ConfigurationError":
+    case "SessionError":
+    case "UnknownServerError":
+      return true
+    default:
+      return false
+  }
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  options: Options = {}
+): Effect.Effect<Service, never, SmartServers.SmartServers | SessionStore.SessionStore | Scope.Scope> =>
+  Effect.gen(function*() {
+    const servers = yield* SmartServers.SmartServers
+    const store = yield* SessionStore.SessionStore
+    const random = yield* SecureRandom.SecureRandom
+    const changes = yield* PubSub.sliding<SessionChange>(1024)
+    const idleMillis = Duration.toMillis(options.idleTimeout ?? "30 days")
+    const completedLifetime = Duration.decode(options.completedLaunchLifetime ?? "10 minutes")
+
+    const publish = (kind: SessionChange["kind"], sessionId: SessionId, server: string) =>
+      PubSub.publish(changes, { kind, sessionId, server })
+
+    const renewal = yield* Renewal.make({
+      ...options,
+      idleMillis,
+      onRenewed: (id, { server }) => publish("Renewed", id, server),
+      onRelaunchNeeded: (id, { server }) => publish("RelaunchNeeded", id, server),
+      keyOf: sessionKey
+    })
+
+    const load = (id: SessionId): Effect.Effect<StoredSession, SessionError> =>
+      Effect.flatMap(store.get(sessionKey(id)), Renewal.asSession)
+
+    const start = (server: string, tokens: TokenSet, appState: unknown): Effect.Effect<SessionId, SessionError> =>
+      Effect.gen(function*() {
+        const id = Redacted.make(yield* SecureRandom.base64Url(random, 32))
+        const now = yield* DateTime.now
+        yield* store.set(
+          sessionKey(id),
+          new StoredSession({
+            version: 1,
+            keepUntil: DateTime.add(now, { millis: idleMillis }),
+            server,
+            tokens,
+            createdAt: now,
+            appState
+          })
+        )
+        yield* publish("Started", id, server)
+        return id
+      })
+
+    const begin: Service["begin"] = (options = {}) =>
+      Effect.gen(function*() {
+        const { appState, boundTo, server, ...authorization } = options
+        const client = yield* server !== undefined
+          ? servers.client(server)
+          : authorization.iss !== undefined
+          ? servers.forIssuer(authorization.iss)
+          : servers.only
+        const { pending, ...destination } = yield* client.authorize(authorization)
+        yield* store.set(
+          launchKey(pending.state),
+          new PendingLaunch({
+            version: 1,
+            keepUntil: DateTime.addDuration(pending.createdAt, client.config.authorizationMaxAge ?? "30 minutes"),
+            pending,
+            boundTo,
+            appState
+          })
+        )
+        return destination
+      }).pipe(Effect.withSpan("Sessions.begin"))
+
+    /** What became of a launch: an outcome rather than a failure, because the end of the launch has to be written in both cases. */
+    const exchanged = (
+      callback: AuthorizationCallback.Callback,
+      launch: PendingLaunch
+    ): Effect.Effect<
+      readonly [Either.Either<SessionId, CompleteError>, Option.Option<PendingLaunch | CompletedLaunch>]
+    > =>
+      Effect.gen(function*() {
+        const client = yield* servers.client(launch.pending.server)
+        const tokens = yield* client.exchange(callback, launch.pending)
+        const sessionId = yield* start(client.name, tokens, launch.appState)
+        const completed = new CompletedLaunch({
+          version: 1,
+          keepUntil: DateTime.addDuration(yield* DateTime.now, completedLifetime),
+          sessionId,
+          boundTo: launch.boundTo
+        })
+        return [Either.right(sessionId), Option.some<PendingLaunch | CompletedLaunch>(completed)] as const
+      }).pipe(
+        Effect.catchAll((error: CompleteError) =>
+          Effect.succeed(
+            [
+              Either.left(error),
+              leavesLaunchPending(error) ? Option.some(launch) : Option.none()
+            ] as const
+          )
+        )
+      )
+
+    const complete: Service["complete"] = (callback, { boundTo } = {}) =>
+      Effect.gen(function*() {
+        const state = yield* stateOf(callback)
+        const notFound = new SessionError({
+          reason: "LaunchNotFound",
+          detail: "no launch waits for this callback: it was never started here, has expired, or has failed"
+        })
+        const outcome = yield* store.modify(launchKey(state), (current) =>
+          Effect.gen(function*() {
+            const launch = Option.getOrUndefined(current)
+            if (launch?._tag !== "PendingLaunch" && launch?._tag !== "CompletedLaunch") return yield* notFound
+            if (!isBoundTo(launch.boundTo, boundTo)) {
+              return yield* new SessionError({
+                reason: "BindingMismatch",
+                detail: "the callback came to another browser than the launch was started in"
+              })
+            }
+            return launch._tag === "CompletedLaunch"
+              ? [Either.right(launch.sessionId), current] as const
+              : yield* exchanged(callback, launch)
+          }))
+        return yield* outcome
+      }).pipe(Effect.withSpan("Sessions.complete"))
+
+    /** An idle session is one that nobody uses: its end moves when it is used, but it is written only when half of the time is over. */
+    const touch = (id: SessionId, session: StoredSession, now: DateTime.Utc): Effect.Effect<void, SessionError> =>
+      DateTime.toEpochMillis(session.keepUntil) - DateTime.toEpochMillis(now) > idleMillis / 2
+        ? Effect.void
+        : store.modify(sessionKey(id), (current) =>
+          Effect.succeed([
+            undefined,
+            Option.map(current, (entry) =>
+              entry._tag === "StoredSession"
+                ? new StoredSession({ ...entry, keepUntil: DateTime.add(now, { millis: idleMillis }) })
+                : entry)
+          ]))
+
+    const tokensOf = (id: SessionId, refused?: Redacted.Redacted): Effect.Effect<TokenSet, SessionFailure> =>
+      Effect.gen(function*() {
+        const session = yield* load(id)
+        const { renewalFailure, tokens } = session
+        const now = yield* DateTime.now
+        const isRefused = refused !== undefined && Redacted.value(refused) === Redacted.value(tokens.accessToken)
+        const isGood = !isRefused && !isExpired(tokens, now)
+        if (isGood) {
+          const isDue = DateTime.toEpochMillis(now) >= RenewalTime.dueAt(tokens, options.renewalMargin)
+          const mayRenew = tokens.refreshToken !== undefined && session.relaunchReason === undefined &&
+            (renewalFailure === undefined || DateTime.greaterThanOrEqualTo(now, renewalFailure.retryAt))
+          if (!isDue || !mayRenew) {
+            yield* touch(id, session, now)
+            return tokens
+          }
+        } else {
+          const refused = Renewal.refusal(session, now)
+          if (Option.isSome(refused)) return yield* refused.value
+        }
+        const renewed = Effect.map(renewal.renew(id, session), (next) => next.tokens)
+        // A token that is still good serves on while its renewal fails.
+        return yield* isGood ? Effect.catchAll(renewed, () => Effect.succeed(tokens)) : renewed
+      })
+
+    const end: Service["end"] = (id) =>
+      Effect.gen(function*() {
+        // Waits for a renewal under way, so that its tokens are told to the server, too; a lock that is not to be had stops nobody from leaving.
+        const ended = yield* store.modify(
+          sessionKey(id),
+          (current) => Effect.succeed([current, Option.none()] as const)
+        )
+          .pipe(
+            Effect.catchIf(
+              ({ reason }) => reason === "LockTimeout" || reason === "LockLost",
+              () => store.take(sessionKey(id))
+            )
+          )
+        if (Option.isNone(ended) || ended.value._tag !== "StoredSession") return
+        const { server, tokens } = ended.value
+        yield* publish("Ended", id, server)
+        yield* Renewal.revoke(servers, server, tokens)
+      }).pipe(Effect.withSpan("Sessions.end"))
+
+    return {
+      begin,
+      complete,
+      fromTokens: (tokens, { appState, server } = {}) =>
+        Effect.flatMap(
+          server === undefined ? servers.only : servers.client(server),
+          ({ name }) => start(name, tokens, appState)
+        ),
+      accessToken: (id) => Effect.map(tokensOf(id), ({ accessToken }) => accessToken),
+      accessTokenAfter: (id, refused) => Effect.map(tokensOf(id, refused), ({ accessToken }) => accessToken),
+      tokens: (id) => tokensOf(id),
+      session: (id) =>
+        Effect.map(
+          load(id),
+          ({ appState, createdAt, server, tokens }) => ({ id, server, tokens, createdAt, appState })
+        ),
+      client: (id) => Effect.flatMap(load(id), ({ server }) => servers.client(server)),
+      needsRelaunch: (id) =>
+        Effect.map(Effect.zip(load(id), DateTime.now), ([session, now]) => Renewal.relaunchReason(session, now)),
+      end,
+      onChange: Stream.fromPubSub(changes)
+    }
+  })
+
+/**
+ * With other than the default options; bind it to a `const`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerWith = (
+  options: Options
+): Layer.Layer<Sessions, never, SmartServers.SmartServers | SessionStore.SessionStore> =>
+  Layer.scoped(Sessions, make(options))
+
+/**
+ * For the servers of a registry.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<Sessions, never, SmartServers.SmartServers | SessionStore.SessionStore> = layerWith({})
+
+/**
+ * For one server.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerSingle: Layer.Layer<Sessions, never, SmartClient.SmartClient | SessionStore.SessionStore> = Layer
+  .provide(layer, SmartServers.layerSingle)

@@ -1,0 +1,571 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Chunk from "effect/Chunk"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import { ClientAuthentication, RetryPolicy, Sessions, SessionStore, SmartClient, SmartServers } from "effect-safire"
+import { SandboxEhr } from "effect-safire/testing"
+
+const config: SmartClient.Config = {
+  fhirBaseUrl: "https://ehr.sandbox.test/fhir",
+  clientId: "sandbox-public-app",
+  redirectUri: "https://app.sandbox.test/callback",
+  scopes: ["launch/patient", "patient/*.rs", "offline_access"]
+}
+
+const smart = (more?: Partial<SmartClient.Config>) =>
+  SmartClient.layer({ ...config, ...more }).pipe(
+    Layer.provide(RetryPolicy.layer(RetryPolicy.none)),
+    Layer.provide(ClientAuthentication.layerPublic)
+  )
+
+const world = (options?: Sessions.Options, more?: Partial<SmartClient.Config>) =>
+  Sessions.layerWith(options ?? {}).pipe(
+    Layer.provide(SmartServers.layerSingle),
+    Layer.provideMerge(smart(more)),
+    Layer.provideMerge(SessionStore.layerMemory),
+    Layer.provideMerge(SandboxEhr.layerHttpClient())
+  )
+
+/** A person's whole launch. */
+const login = (options?: Sessions.BeginOptions) =>
+  Effect.gen(function*() {
+    const ehr = yield* SandboxEhr.SandboxEhr
+    const sessions = yield* Sessions.Sessions
+    const { url } = yield* sessions.begin(options)
+    return yield* sessions.complete(yield* ehr.approve(url), options)
+  })
+
+const tokenRequests = Effect.map(
+  Effect.flatMap(SandboxEhr.SandboxEhr, (ehr) => ehr.requests),
+  (requests) => requests.filter(({ path }) => path.endsWith("/token"))
+)
+
+const refreshes = Effect.map(
+  tokenRequests,
+  (requests) => requests.filter(({ form }) => form?.["grant_type"] === "refresh_token")
+)
+
+const value = Redacted.value
+
+describe("Sessions", () => {
+  describe("begin and complete", () => {
+    it.effect("a launch becomes a session that has a token", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        const id = yield* login({ appState: { returnTo: "/chart" } })
+        assert.include(yield* ehr.issued, value(yield* sessions.accessToken(id)))
+        const session = yield* sessions.session(id)
+        assert.strictEqual(session.server, config.fhirBaseUrl)
+        assert.deepStrictEqual(session.appState, { returnTo: "/chart" })
+        assert.strictEqual(session.tokens.context.patient, "patient-alpha")
+        assert.strictEqual((yield* sessions.client(id)).name, config.fhirBaseUrl)
+      }).pipe(Effect.provide(world())))
+
+    it.effect("[SMART-60] a second delivery of a callback, also at once, gives the same session and sends nothing", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        const { url } = yield* sessions.begin()
+        const callback = yield* ehr.approve(url)
+        const ids = yield* Effect.all(Array.from({ length: 5 }, () => sessions.complete(callback)), {
+          concurrency: "unbounded"
+        })
+        ids.push(yield* sessions.complete(callback))
+        assert.strictEqual(new Set(ids.map(value)).size, 1)
+        assert.strictEqual((yield* tokenRequests).length, 1)
+        yield* TestClock.adjust("11 minutes")
+        const late = yield* Effect.flip(sessions.complete(callback))
+        assert.strictEqual(late._tag === "SessionError" ? late.reason : late._tag, "LaunchNotFound")
+        assert.strictEqual((yield* tokenRequests).length, 1)
+      }).pipe(Effect.provide(world())))
+
+    it.effect("[SMART-4] [SMART-61] a callback that no launch waits for is refused before anything is sent", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        const { url } = yield* sessions.begin()
+        const callback = yield* ehr.approve(url)
+        const forged = new URL(callback)
+        forged.searchParams.set("state", "A".repeat(43))
+        const withoutState = new URL(callback)
+        withoutState.searchParams.delete("state")
+        const refusals = [
+          [forged, "LaunchNotFound"],
+          [withoutState, "StateMissing"],
+          [`${callback.href}&state=x`, "DuplicateParameter"],
+          ["", "NotACallback"]
+        ] as const
+        for (const [hostile, reason] of refusals) {
+          const error = yield* Effect.flip(sessions.complete(hostile))
+          assert.strictEqual("reason" in error ? error.reason : undefined, reason)
+        }
+        assert.strictEqual((yield* tokenRequests).length, 0)
+        // The launch is not harmed by what others made of it.
+        yield* sessions.complete(callback)
+      }).pipe(Effect.provide(world())))
+
+    it.effect("[SMART-39] a launch that is bound to a browser is completed by that browser only, first or again", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        const mine = Redacted.make("browser-secret-of-alpha")
+        const { url } = yield* sessions.begin({ boundTo: mine })
+        const callback = yield* ehr.approve(url)
+        const others = [undefined, {}, { boundTo: Redacted.make("browser-secret-of-omega") }, {
+          boundTo: Redacted.make("")
+        }]
+        for (const other of others) {
+          const error = yield* Effect.flip(sessions.complete(callback, other))
+          assert.strictEqual(error._tag === "SessionError" ? error.reason : error._tag, "BindingMismatch")
+        }
+        assert.strictEqual((yield* tokenRequests).length, 0)
+        yield* sessions.complete(callback, { boundTo: mine })
+        for (const other of others) {
+          const error = yield* Effect.flip(sessions.complete(callback, other))
+          assert.strictEqual(error._tag === "SessionError" ? error.reason : error._tag, "BindingMismatch")
+        }
+      }).pipe(Effect.provide(world())))
+
+    it.effect("a person who says no ends the launch", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        const { url } = yield* sessions.begin()
+        const callback = yield* ehr.deny(url)
+        const error = yield* Effect.flip(sessions.complete(callback))
+        assert.strictEqual(error._tag === "AuthorizationError" ? error.reason : error._tag, "AccessDenied")
+        const again = yield* Effect.flip(sessions.complete(yield* ehr.approve(url)))
+        assert.strictEqual(again._tag === "SessionError" ? again.reason : again._tag, "LaunchNotFound")
+      }).pipe(Effect.provide(world())))
+
+    it.effect("a code that the server has not acted on may be brought again, a used one not", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        const first = yield* ehr.approve((yield* sessions.begin()).url)
+        yield* ehr.fault("token", SandboxEhr.Fault.status(503))
+        assert.strictEqual((yield* Effect.flip(sessions.complete(first)))._tag, "TokenError")
+        assert.isTrue(Redacted.isRedacted(yield* sessions.complete(first)))
+
+        const second = yield* ehr.approve((yield* sessions.begin()).url)
+        yield* ehr.fault("token", SandboxEhr.Fault.lostResponse)
+        assert.strictEqual((yield* Effect.flip(sessions.complete(second)))._tag, "TokenError")
+        const before = (yield* tokenRequests).length
+        const again = yield* Effect.flip(sessions.complete(second))
+        assert.strictEqual(again._tag === "SessionError" ? again.reason : again._tag, "LaunchNotFound")
+        assert.strictEqual((yield* tokenRequests).length, before)
+      }).pipe(Effect.provide(world())))
+
+    it.effect("a launch waits as long as is configured, and not longer", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        const callback = yield* ehr.approve((yield* sessions.begin()).url)
+        yield* TestClock.adjust("6 minutes")
+        const error = yield* Effect.flip(sessions.complete(callback))
+        assert.strictEqual(error._tag === "SessionError" ? error.reason : error._tag, "LaunchNotFound")
+      }).pipe(Effect.provide(world({}, { authorizationMaxAge: "5 minutes" }))))
+
+    it.effect("several launches of one person, for several patients, do not disturb each other", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        const browser = { boundTo: Redacted.make("one-browser") }
+        const alpha = yield* sessions.begin(browser)
+        const beta = yield* sessions.begin(browser)
+        const callbackOfBeta = yield* ehr.approve(beta.url, { patient: "patient-beta" })
+        const callbackOfAlpha = yield* ehr.approve(alpha.url, { patient: "patient-alpha" })
+        const idOfBeta = yield* sessions.complete(callbackOfBeta, browser)
+        const idOfAlpha = yield* sessions.complete(callbackOfAlpha, browser)
+        assert.strictEqual((yield* sessions.tokens(idOfAlpha)).context.patient, "patient-alpha")
+        assert.strictEqual((yield* sessions.tokens(idOfBeta)).context.patient, "patient-beta")
+      }).pipe(Effect.provide(world())))
+
+    it.effect("is bound to the server it started at", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        assert.strictEqual((yield* Effect.flip(sessions.begin()))._tag, "UnknownServerError")
+        assert.strictEqual(
+          (yield* Effect.flip(sessions.begin({ iss: "https://evil.test/fhir" })))._tag,
+          "UnknownServerError"
+        )
+        assert.strictEqual((yield* ehr.requests).length, 0)
+        const { iss, launch } = yield* ehr.launch({ patient: "patient-gamma" })
+        const { url } = yield* sessions.begin({ iss, launch })
+        assert.strictEqual(url.searchParams.get("launch"), launch)
+        const id = yield* sessions.complete(yield* ehr.approve(url))
+        assert.strictEqual((yield* sessions.session(id)).server, "sandbox")
+        assert.strictEqual((yield* sessions.tokens(id)).context.patient, "patient-gamma")
+      }).pipe(Effect.provide(
+        Sessions.layer.pipe(
+          Layer.provideMerge(SmartServers.layer({
+            sandbox: { ...config, authentication: ClientAuthentication.layerPublic },
+            other: {
+              ...config,
+              fhirBaseUrl: "https://other.test/fhir",
+              authentication: ClientAuthentication.layerPublic
+            }
+          })),
+          Layer.provideMerge(SessionStore.layerMemory),
+          Layer.provideMerge(SandboxEhr.layerHttpClient())
+        )
+      )))
+  })
+
+  describe("renewal", () => {
+    it.effect("a thousand callers on an expired token: one request, all succeed, with rotation and reuse detection", () =>
+      Effect.gen(function*() {
+        const sessions = yield* Sessions.Sessions
+        const id = yield* login()
+        const old = yield* sessions.accessToken(id)
+        for (let round = 1; round <= 3; round++) {
+          yield* TestClock.adjust("10 minutes")
+          const tokens = yield* Effect.all(Array.from({ length: 1_000 }, () => sessions.accessToken(id)), {
+            concurrency: "unbounded"
+          })
+          assert.strictEqual(new Set(tokens.map(value)).size, 1)
+          assert.notStrictEqual(value(tokens[0]!), value(old))
+          assert.strictEqual((yield* refreshes).length, round)
+        }
+      }).pipe(Effect.provide(world())))
+
+    it.effect("[R-RF-1] renews ahead of expiry, and not before", () =>
+      Effect.gen(function*() {
+        const sessions = yield* Sessions.Sessions
+        const id = yield* login()
+        const first = yield* sessions.accessToken(id)
+        yield* TestClock.adjust("254 seconds")
+        assert.strictEqual(value(yield* sessions.accessToken(id)), value(first))
+        yield* TestClock.adjust("17 seconds")
+        assert.notStrictEqual(value(yield* sessions.accessToken(id)), value(first))
+        assert.strictEqual((yield* refreshes).length, 1)
+      }).pipe(Effect.provide(world())))
+
+    it.effect("Safire's five minutes by option", () =>
+      Effect.gen(function*() {
+        const sessions = yield* Sessions.Sessions
+        const id = yield* login()
+        // Half of the five minutes a sandbox token lives: no margin takes more.
+        yield* TestClock.adjust("149 seconds")
+        yield* sessions.accessToken(id)
+        assert.strictEqual((yield* refreshes).length, 0)
+        yield* TestClock.adjust("2 seconds")
+        yield* sessions.accessToken(id)
+        assert.strictEqual((yield* refreshes).length, 1)
+      }).pipe(Effect.provide(world({ renewalMargin: Duration.minutes(5) }))))
+
+    it.effect("a good token serves on while its renewal fails, and the server is left alone meanwhile", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        const id = yield* login()
+        const first = yield* sessions.accessToken(id)
+        yield* TestClock.adjust("275 seconds")
+        yield* ehr.fault("token", SandboxEhr.Fault.status(503), 10)
+        for (let i = 0; i < 20; i++) assert.strictEqual(value(yield* sessions.accessToken(id)), value(first))
+        assert.strictEqual((yield* refreshes).length, 1)
+        yield* TestClock.adjust("3 seconds")
+        assert.strictEqual(value(yield* sessions.accessToken(id)), value(first))
+        assert.strictEqual((yield* refreshes).length, 2)
+        // Past its expiry there is nothing to serve: all that ask fail at once, with the server's own words, then it heals.
+        yield* TestClock.adjust("25 seconds")
+        const outcomes = yield* Effect.all(
+          Array.from({ length: 100 }, () => Effect.either(sessions.accessToken(id))),
+          { concurrency: "unbounded" }
+        )
+        for (const outcome of outcomes) {
+          const error = Either.getOrThrow(Either.flip(outcome))
+          assert.strictEqual(error._tag === "TokenError" ? error.status : error._tag, 503)
+        }
+        assert.strictEqual((yield* refreshes).length, 3)
+        yield* ehr.clearFaults
+        yield* TestClock.adjust("3 seconds")
+        assert.notStrictEqual(value(yield* sessions.accessToken(id)), value(first))
+      }).pipe(Effect.provide(world())))
+
+    it.effect("a refused refresh token is never sent again; the session says that only a launch helps", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        const id = yield* login()
+        const first = yield* sessions.accessToken(id)
+        assert.isTrue(Option.isNone(yield* sessions.needsRelaunch(id)))
+        yield* ehr.fault("token", SandboxEhr.Fault.oauthError("invalid_grant"))
+        yield* TestClock.adjust("275 seconds")
+        assert.strictEqual(value(yield* sessions.accessToken(id)), value(first))
+        assert.isTrue(Option.isSome(yield* sessions.needsRelaunch(id)))
+        yield* TestClock.adjust("1 minute")
+        for (let i = 0; i < 3; i++) {
+          const error = yield* Effect.flip(sessions.accessToken(id))
+          assert.strictEqual(error._tag === "SessionError" ? error.reason : error._tag, "NeedsRelaunch")
+          assert.include(error.message, "invalid_grant")
+        }
+        assert.strictEqual((yield* refreshes).length, 1)
+      }).pipe(Effect.provide(world())))
+
+    it.effect.each([400, 401, 403, 404, 422])(
+      "HTTP %i without an OAuth error is the last word, too",
+      (status) =>
+        Effect.gen(function*() {
+          const ehr = yield* SandboxEhr.SandboxEhr
+          const sessions = yield* Sessions.Sessions
+          const id = yield* login()
+          yield* ehr.fault("token", SandboxEhr.Fault.status(status))
+          yield* TestClock.adjust("6 minutes")
+          const error = yield* Effect.flip(sessions.accessToken(id))
+          assert.strictEqual(error._tag === "SessionError" ? error.reason : error._tag, "NeedsRelaunch")
+        }).pipe(Effect.provide(world()))
+    )
+
+    it.effect.each(
+      [
+        ["408", SandboxEhr.Fault.status(408)],
+        ["429", SandboxEhr.Fault.status(429)],
+        ["500", SandboxEhr.Fault.status(500)],
+        ["503", SandboxEhr.Fault.status(503)],
+        ["a web page", SandboxEhr.Fault.html()],
+        ["a lost connection", SandboxEhr.Fault.drop],
+        ["no body", SandboxEhr.Fault.emptyBody()]
+      ] as const
+    )("%s keeps the tokens", ([_, fault]) =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        const id = yield* login()
+        const first = yield* sessions.accessToken(id)
+        yield* TestClock.adjust("6 minutes")
+        yield* ehr.fault("token", fault)
+        assert.strictEqual((yield* Effect.flip(sessions.accessToken(id)))._tag, "TokenError")
+        yield* TestClock.adjust("1 minute")
+        assert.notStrictEqual(value(yield* sessions.accessToken(id)), value(first))
+      }).pipe(Effect.provide(world())))
+
+    it.effect.each(["invalid_client", "unauthorized_client"])(
+      "%s is the set-up's fault: the tokens stay, and nobody asks again before the cool-down is over",
+      (oauthError) =>
+        Effect.gen(function*() {
+          const ehr = yield* SandboxEhr.SandboxEhr
+          const sessions = yield* Sessions.Sessions
+          const id = yield* login()
+          yield* TestClock.adjust("6 minutes")
+          yield* ehr.fault("token", SandboxEhr.Fault.oauthError(oauthError, { status: 401 }))
+          for (let i = 0; i < 5; i++) {
+            const error = yield* Effect.flip(sessions.accessToken(id))
+            assert.strictEqual(error._tag === "TokenError" ? error.error : error._tag, oauthError)
+            yield* TestClock.adjust("10 seconds")
+          }
+          assert.strictEqual((yield* refreshes).length, 1)
+          yield* TestClock.adjust("11 seconds")
+          yield* sessions.accessToken(id)
+          assert.strictEqual((yield* refreshes).length, 2)
+        }).pipe(Effect.provide(world()))
+    )
+
+    it.effect("after a refusal by the FHIR server renews once, whoever else saw the same refusal", () =>
+      Effect.gen(function*() {
+        const sessions = yield* Sessions.Sessions
+        const id = yield* login()
+        const refused = yield* sessions.accessToken(id)
+        const next = yield* Effect.all(Array.from({ length: 20 }, () => sessions.accessTokenAfter(id, refused)), {
+          concurrency: "unbounded"
+        })
+        assert.strictEqual(new Set(next.map(value)).size, 1)
+        assert.strictEqual(value(yield* sessions.accessTokenAfter(id, refused)), value(next[0]!))
+        assert.strictEqual((yield* refreshes).length, 1)
+      }).pipe(Effect.provide(world())))
+
+    it.effect("possession of a refresh token decides, not a scope; without one only a launch helps", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        yield* ehr.fault("token", SandboxEhr.Fault.mutate((members) => ({ ...members, scope: "patient/*.rs" })))
+        const renewable = yield* login()
+        yield* ehr.fault("token", SandboxEhr.Fault.omit("refresh_token"))
+        const single = yield* login()
+        yield* TestClock.adjust("6 minutes")
+        yield* sessions.accessToken(renewable)
+        const error = yield* Effect.flip(sessions.accessToken(single))
+        assert.strictEqual(error._tag === "SessionError" ? error.reason : error._tag, "NeedsRelaunch")
+        assert.isTrue(Option.isSome(yield* sessions.needsRelaunch(single)))
+      }).pipe(Effect.provide(world())))
+
+    it.effect("the interruption of one caller, or of all, neither cancels nor repeats a renewal", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        const id = yield* login()
+        yield* TestClock.adjust("6 minutes")
+        yield* ehr.fault("token", SandboxEhr.Fault.delay("5 seconds", { acted: true }))
+        const callers = yield* Effect.all(Array.from({ length: 10 }, () => Effect.fork(sessions.accessToken(id))))
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.interruptAll(callers)
+        yield* TestClock.adjust("10 seconds")
+        yield* sessions.accessToken(id)
+        assert.strictEqual((yield* refreshes).length, 1)
+      }).pipe(Effect.provide(world())))
+
+    it.effect("several instances on one store are as good as one", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const first = yield* Sessions.make()
+        const instances = [first, ...(yield* Effect.all(Array.from({ length: 7 }, () => Sessions.make())))]
+        const { url } = yield* first.begin()
+        const callback = yield* ehr.approve(url)
+        const ids = yield* Effect.all(instances.map((sessions) => sessions.complete(callback)), {
+          concurrency: "unbounded"
+        })
+        assert.strictEqual(new Set(ids.map(value)).size, 1)
+        const id = ids[0]!
+        yield* TestClock.adjust("6 minutes")
+        const callers = instances.flatMap((sessions) => Array.from({ length: 125 }, () => sessions.accessToken(id)))
+        const fiber = yield* Effect.fork(Effect.all(callers, { concurrency: "unbounded" }))
+        yield* TestClock.adjust("30 seconds")
+        assert.strictEqual(new Set((yield* Fiber.join(fiber)).map(value)).size, 1)
+        assert.strictEqual((yield* refreshes).length, 1)
+        yield* instances[3]!.end(id)
+        for (const sessions of instances) {
+          const error = yield* Effect.flip(sessions.accessToken(id))
+          assert.strictEqual(error._tag === "SessionError" ? error.reason : error._tag, "NotFound")
+        }
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(SmartServers.layerSingle.pipe(
+          Layer.provideMerge(smart()),
+          Layer.provideMerge(SessionStore.layerMemory),
+          Layer.provideMerge(SandboxEhr.layerHttpClient())
+        ))
+      ))
+
+    it.effect("a program that stops lets its renewals end", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const scoped = yield* Effect.fork(Effect.scoped(Effect.gen(function*() {
+          const sessions = yield* Sessions.make()
+          const id = yield* sessions.complete(yield* ehr.approve((yield* sessions.begin()).url))
+          yield* TestClock.adjust("6 minutes")
+          yield* ehr.fault("token", SandboxEhr.Fault.delay("5 seconds", { acted: true }))
+          const caller = yield* Effect.fork(sessions.accessToken(id))
+          yield* TestClock.adjust("1 second")
+          yield* Fiber.interrupt(caller)
+          return id
+        })))
+        yield* TestClock.adjust("7 minutes")
+        const id = yield* Fiber.join(scoped)
+        const restarted = yield* Sessions.make()
+        yield* restarted.accessToken(id)
+        assert.isAtMost((yield* refreshes).length, 2)
+        assert.isTrue(Option.isNone(yield* restarted.needsRelaunch(id)))
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(SmartServers.layerSingle.pipe(
+          Layer.provideMerge(smart()),
+          Layer.provideMerge(SessionStore.layerMemory),
+          Layer.provideMerge(SandboxEhr.layerHttpClient())
+        ))
+      ))
+  })
+
+  describe("end", () => {
+    it.effect("[X-REV-1] revokes the grant and forgets the session", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        const id = yield* login()
+        const { refreshToken } = yield* sessions.tokens(id)
+        yield* sessions.end(id)
+        const revocations = (yield* ehr.requests).filter(({ path }) => path.endsWith("/revoke"))
+        assert.deepStrictEqual(revocations.map(({ form }) => form?.["token"]), [value(refreshToken!)])
+        assert.strictEqual((yield* Effect.flip(sessions.accessToken(id)))._tag, "SessionError")
+        yield* sessions.end(id)
+      }).pipe(Effect.provide(world())))
+
+    it.effect.each(
+      [
+        ["refuses", SandboxEhr.Fault.status(400)],
+        ["is down", SandboxEhr.Fault.status(503)],
+        ["cannot be reached", SandboxEhr.Fault.drop]
+      ] as const
+    )("whatever the server says: %s", ([_, fault]) =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        const id = yield* login()
+        yield* ehr.fault("revoke", fault)
+        yield* sessions.end(id)
+        const error = yield* Effect.flip(sessions.session(id))
+        assert.strictEqual(error.reason, "NotFound")
+      }).pipe(Effect.provide(world())))
+
+    it.effect("waits for a renewal under way, so that its tokens are revoked, too", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        const id = yield* login()
+        yield* TestClock.adjust("6 minutes")
+        yield* ehr.fault("token", SandboxEhr.Fault.delay("5 seconds", { acted: true }))
+        const renewing = yield* Effect.fork(Effect.either(sessions.accessToken(id)))
+        yield* TestClock.adjust("1 second")
+        const ending = yield* Effect.fork(sessions.end(id))
+        yield* TestClock.adjust("30 seconds")
+        yield* Fiber.join(ending)
+        yield* Fiber.join(renewing)
+        assert.strictEqual((yield* Effect.flip(sessions.session(id))).reason, "NotFound")
+        const [revocation] = (yield* ehr.requests).filter(({ path }) => path.endsWith("/revoke"))
+        assert.strictEqual(revocation?.form?.["token"], (yield* ehr.issued).at(-1))
+      }).pipe(Effect.provide(world())))
+  })
+
+  describe("life", () => {
+    it.effect("a session that nobody uses ends, one that is used does not", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        yield* ehr.fault("token", SandboxEhr.Fault.omit("expires_in"), 2)
+        const used = yield* login()
+        const idle = yield* login()
+        for (let i = 0; i < 6; i++) {
+          yield* TestClock.adjust("20 minutes")
+          yield* sessions.accessToken(used)
+        }
+        const error = yield* Effect.flip(sessions.accessToken(idle))
+        assert.strictEqual(error._tag === "SessionError" ? error.reason : error._tag, "NotFound")
+      }).pipe(Effect.provide(world({ idleTimeout: "30 minutes" }))))
+
+    it.effect("tokens from elsewhere become a session that renews itself", () =>
+      Effect.gen(function*() {
+        const sessions = yield* Sessions.Sessions
+        const tokens = yield* sessions.tokens(yield* login())
+        const id = yield* sessions.fromTokens(tokens, { appState: 1 })
+        assert.strictEqual(value(yield* sessions.accessToken(id)), value(tokens.accessToken))
+        yield* TestClock.adjust("6 minutes")
+        assert.notStrictEqual(value(yield* sessions.accessToken(id)), value(tokens.accessToken))
+      }).pipe(Effect.provide(world())))
+
+    it.effect("says what happened, and to which session", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        const changes = yield* Effect.fork(sessions.onChange.pipe(Stream.take(4), Stream.runCollect))
+        yield* Effect.yieldNow()
+        const id = yield* login()
+        yield* TestClock.adjust("6 minutes")
+        yield* sessions.accessToken(id)
+        yield* ehr.fault("token", SandboxEhr.Fault.oauthError("invalid_grant"))
+        yield* TestClock.adjust("6 minutes")
+        yield* Effect.flip(sessions.accessToken(id))
+        yield* sessions.end(id)
+        const seen = Chunk.toReadonlyArray(yield* Fiber.join(changes))
+        assert.deepStrictEqual(seen.map(({ kind }) => kind), ["Started", "Renewed", "RelaunchNeeded", "Ended"])
+        assert.isTrue(seen.every(({ sessionId }) => value(sessionId) === value(id)))
+      }).pipe(Effect.provide(world())))
+  })
+})
