@@ -1,0 +1,299 @@
+/**
+ * Registering a client with a server and managing that registration (RFC 7591, RFC 7592; SMART App Launch 2.2, "Register App with EHR", requirement
+ * 292).
+ *
+ * @since 0.1.0
+ */
+import * as HttpBody from "@effect/platform/HttpBody"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import { ConfigurationError } from "../base/ConfigurationError.js"
+import type { JsonObject } from "../base/members.js"
+import { isJsonObject, parseJson } from "../base/members.js"
+import * as Url from "../base/Url.js"
+import { HttpLimits } from "../http/HttpLimits.js"
+import * as Outbound from "../http/Outbound.js"
+import * as RetryAfter from "../http/RetryAfter.js"
+import * as RetryPolicy from "../http/RetryPolicy.js"
+import { isTransientStatus, safeText } from "../http/wireFields.js"
+import { Discovery } from "../server/Discovery.js"
+import type { DiscoveryError } from "../server/DiscoveryError.js"
+import * as SmartConfiguration from "../server/SmartConfiguration.js"
+import type { ClientMetadata as Metadata } from "./ClientMetadata.js"
+import * as ClientMetadata from "./ClientMetadata.js"
+import * as Registered from "./Registered.js"
+import { RegistrationError } from "./RegistrationError.js"
+
+/**
+ * What may differ from one server to the next.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ManageOptions {
+  /** Accept `http` for loopback hosts. Default false. */
+  readonly allowInsecureLocalhost?: boolean | undefined
+}
+
+/**
+ * Where to register: at a given endpoint, or at the one a FHIR server's configuration names.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RegisterOptions =
+  & ManageOptions
+  & {
+    /** What allows to register, where a server asks for it. */
+    readonly initialAccessToken?: Redacted.Redacted | undefined
+  }
+  & (
+    | { readonly endpoint: string; readonly fhirBaseUrl?: undefined }
+    | { readonly fhirBaseUrl: string; readonly endpoint?: undefined }
+  )
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  /** Makes a client. Repeated only where the server did not act: a second client would be one too many. */
+  readonly register: (
+    metadata: Metadata,
+    options: RegisterOptions
+  ) => Effect.Effect<Registered.Registered, RegistrationError | DiscoveryError | ConfigurationError>
+  readonly read: (
+    registered: Registered.Registered,
+    options?: ManageOptions
+  ) => Effect.Effect<Registered.Registered, RegistrationError>
+  /** Replaces the metadata as a whole. The answer may hold a new secret and a new access token: keep it. */
+  readonly update: (
+    registered: Registered.Registered,
+    metadata: Metadata,
+    options?: ManageOptions
+  ) => Effect.Effect<Registered.Registered, RegistrationError | ConfigurationError>
+  readonly remove: (
+    registered: Registered.Registered,
+    options?: ManageOptions
+  ) => Effect.Effect<void, RegistrationError>
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class Registration extends Context.Tag("effect-safire/Registration")<Registration, Service>() {}
+
+type Operation = RegistrationError["operation"]
+
+/** One request, before it is sent, and what an error about it must not say. */
+interface Step {
+  readonly operation: Operation
+  readonly url: string
+  readonly token: Redacted.Redacted | undefined
+  readonly body: JsonObject | undefined
+  readonly secrets: ReadonlyArray<string>
+}
+
+const METHODS = { register: "POST", read: "GET", update: "PUT", remove: "DELETE" } as const
+
+const requestOf = (step: Step): HttpClientRequest.HttpClientRequest => {
+  const request = HttpClientRequest.make(METHODS[step.operation])(step.url, {
+    acceptJson: true,
+    ...(step.body === undefined ? {} : { body: HttpBody.text(JSON.stringify(step.body), "application/json") })
+  })
+  return step.token === undefined ? request : HttpClientRequest.bearerToken(request, step.token)
+}
+
+const reasonOf = (status: number, hasError: boolean): RegistrationError["reason"] => {
+  if (status === 401 || status === 403) return "Unauthorized"
+  return !isTransientStatus(status) && (status === 400 || hasError) ? "Refused" : "Status"
+}
+
+/** Judges an answer by its status: the body of a success, or why it is none. */
+const judge = (
+  step: Step,
+  answer: Outbound.Answer,
+  nowMillis: number
+): Either.Either<string, RegistrationError> => {
+  const { status } = answer
+  if (status >= 200 && status <= 299) return Either.right(answer.body)
+  const json = parseJson(answer.body)?.value
+  const said = (member: string): string | undefined => {
+    const value = isJsonObject(json) && Object.hasOwn(json, member) ? json[member] : undefined
+    return typeof value === "string" && value !== "" ? value : undefined
+  }
+  const secrets = [
+    ...step.secrets,
+    ...["client_secret", "registration_access_token"].flatMap((member) => said(member) ?? [])
+  ]
+  const word = (member: string): string | undefined => {
+    const value = said(member)
+    return value === undefined ? undefined : safeText(value, secrets)
+  }
+  const error = word("error")
+  return Either.left(
+    new RegistrationError({
+      reason: reasonOf(status, error !== undefined),
+      operation: step.operation,
+      url: Url.forDisplay(answer.url),
+      detail: `it answered ${status}`,
+      status,
+      error,
+      errorDescription: word("error_description"),
+      errorUri: word("error_uri"),
+      retryAfter: RetryAfter.parse(answer.headers["retry-after"], nowMillis),
+      // Any other answer of a proxy or a failing server leaves open what happened behind it.
+      outcome: (status >= 400 && status < 500 && status !== 408) || status === 503 ? "refused" : "unknown"
+    })
+  )
+}
+
+/** Judges the body of a success. It may well have made a client, so that nothing here is worth repeating. */
+const read = (
+  step: Step,
+  body: string,
+  requested: Metadata | undefined,
+  before: Registered.Registered | undefined
+): Either.Either<Registered.Registered, RegistrationError> => {
+  const fail = (reason: RegistrationError["reason"], detail: string) =>
+    Either.left(
+      new RegistrationError({
+        reason,
+        operation: step.operation,
+        url: Url.forDisplay(step.url),
+        detail,
+        outcome: "unknown"
+      })
+    )
+  const json = parseJson(body)
+  if (json === undefined) return fail("NotJson", "the answer to a success is not JSON")
+  if (!isJsonObject(json.value)) return fail("NotObject", "the answer to a success is no JSON object")
+  const registered = Registered.fromAnswer(json.value, requested, before)
+  return registered === undefined
+    ? fail(
+      "ClientIdMissing",
+      before === undefined ? "there is no usable client_id in it" : "its client_id is not the one asked about"
+    )
+    : Either.right(registered)
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: Effect.Effect<Service, never, HttpClient.HttpClient | Discovery> = Effect.gen(function*() {
+  const client = Outbound.prepare(yield* HttpClient.HttpClient)
+  const discovery = yield* Discovery
+  const limits = yield* HttpLimits
+  const withPolicy = yield* RetryPolicy.capture
+
+  const send = (step: Step, options: ManageOptions): Effect.Effect<string, RegistrationError> =>
+    Effect.suspend(() =>
+      Outbound.send(client, requestOf(step), {
+        timeout: limits.tokenTimeout,
+        maxBytes: limits.maxResponseBytes,
+        redirects: 0,
+        allowInsecureLocalhost: options.allowInsecureLocalhost ?? false
+      })
+    ).pipe(
+      Effect.mapError(({ detail, outcome, reason, status, url }) =>
+        new RegistrationError({ reason, operation: step.operation, url, detail, outcome, status })
+      ),
+      Effect.flatMap((answer) => Effect.flatMap(Clock.currentTimeMillis, (now) => judge(step, answer, now))),
+      RetryPolicy.retry(step.operation === "read" ? "always" : "never"),
+      withPolicy,
+      Effect.withSpan(`Registration.${step.operation}`, { attributes: { "smart.url": Url.forDisplay(step.url) } })
+    )
+
+  const endpointOf = (
+    options: RegisterOptions
+  ): Effect.Effect<string, DiscoveryError | ConfigurationError> => {
+    const { allowInsecureLocalhost, endpoint, fhirBaseUrl } = options
+    if (fhirBaseUrl !== undefined) {
+      return Effect.flatMap(
+        discovery.configuration(fhirBaseUrl, { allowInsecureLocalhost }),
+        (configuration) =>
+          SmartConfiguration.endpoint(configuration, "registrationEndpoint", { allowInsecureLocalhost })
+      )
+    }
+    const url = Url.parse(endpoint)
+    return url !== undefined && Url.isSecure(url, allowInsecureLocalhost ?? false)
+      ? Effect.succeed(endpoint)
+      : new ConfigurationError({
+        reason: url === undefined ? "Invalid" : "Insecure",
+        fields: ["endpoint"],
+        detail: "give an absolute https URL; http needs a loopback host and allowInsecureLocalhost"
+      })
+  }
+
+  const secretsOf = (metadata: Metadata | undefined, ...secrets: ReadonlyArray<Redacted.Redacted | undefined>) =>
+    [...secrets, metadata?.softwareStatement].flatMap((secret) => secret === undefined ? [] : [Redacted.value(secret)])
+
+  /** A request to the registration's own URL, with its own token. */
+  const manage = (
+    operation: Operation,
+    registered: Registered.Registered,
+    body?: JsonObject | undefined,
+    metadata?: Metadata | undefined
+  ): Effect.Effect<Step, RegistrationError> => {
+    const { clientSecret, registrationAccessToken: token, registrationClientUri: url } = registered
+    return url === undefined || token === undefined
+      ? new RegistrationError({
+        reason: "NotManageable",
+        operation,
+        url: url === undefined ? "(none)" : Url.forDisplay(url),
+        detail: "this registration cannot be managed by its client",
+        outcome: "refused"
+      })
+      : Effect.succeed({ operation, url, token, body, secrets: secretsOf(metadata, token, clientSecret) })
+  }
+
+  return {
+    register: (metadata, options) =>
+      Effect.gen(function*() {
+        yield* ClientMetadata.check(metadata, options.allowInsecureLocalhost ?? false)
+        const step: Step = {
+          operation: "register",
+          url: yield* endpointOf(options),
+          token: options.initialAccessToken,
+          body: ClientMetadata.toWire(metadata),
+          secrets: secretsOf(metadata, options.initialAccessToken)
+        }
+        return yield* read(step, yield* send(step, options), metadata, undefined)
+      }),
+    read: (registered, options = {}) =>
+      Effect.gen(function*() {
+        const step = yield* manage("read", registered)
+        return yield* read(step, yield* send(step, options), undefined, registered)
+      }),
+    update: (registered, metadata, options = {}) =>
+      Effect.gen(function*() {
+        yield* ClientMetadata.check(metadata, options.allowInsecureLocalhost ?? false)
+        const { clientId, clientSecret } = registered
+        const step = yield* manage("update", registered, {
+          ...ClientMetadata.toWire(metadata),
+          client_id: clientId,
+          ...(clientSecret === undefined ? {} : { client_secret: Redacted.value(clientSecret) })
+        }, metadata)
+        return yield* read(step, yield* send(step, options), metadata, registered)
+      }),
+    remove: (registered, options = {}) =>
+      Effect.flatMap(manage("remove", registered), (step) => Effect.asVoid(send(step, options)))
+  }
+})
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<Registration, never, HttpClient.HttpClient | Discovery> = Layer.effect(
+  Registration,
+  make
+)

@@ -1,0 +1,82 @@
+/**
+ * Why a client could not be registered, or its registration not be read, changed or removed.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { isTransientStatus, retryAfterText, wireFields } from "../http/wireFields.js"
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Reason = Schema.Literal(
+  "Unreachable",
+  "TimedOut",
+  "TooLarge",
+  "RedirectRefused",
+  "InsecureEndpoint",
+  "Unauthorized",
+  "Refused",
+  "Status",
+  "NotJson",
+  "NotObject",
+  "ClientIdMissing",
+  "NotManageable"
+)
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Reason = typeof Reason.Type
+
+const ADVICE: Record<Reason, string> = {
+  Unreachable: "check the address, DNS, the certificate and whether the server is up",
+  TimedOut: "the server is slow or hangs; HttpLimits.tokenTimeout says how long one attempt may take",
+  TooLarge: "HttpLimits.maxResponseBytes says how much is read",
+  RedirectRefused: "use the endpoint it redirects to, if that is the server you mean",
+  InsecureEndpoint: "only https is used; http needs a loopback host and allowInsecureLocalhost",
+  Unauthorized: "the initial access token or the registration access token is missing, wrong or used up",
+  Refused: "change what the server complains about",
+  Status: "look at the server's log or ask its operator",
+  NotJson:
+    "this looks like a web page or a proxy, not like a registration endpoint; ask the operator whether a client was made",
+  NotObject: "ask the operator whether a client was made",
+  ClientIdMissing: "the server says that it made a client but not which; ask its operator",
+  NotManageable: "the server gave no registration_client_uri and registration_access_token; ask its operator"
+}
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export class RegistrationError
+  extends Schema.TaggedError<RegistrationError>("effect-safire/RegistrationError")("RegistrationError", {
+    reason: Reason,
+    operation: Schema.Literal("register", "read", "update", "remove"),
+    /** Without query and credentials. */
+    url: Schema.String,
+    /** What was seen, in a few words that hold no part of a body. */
+    detail: Schema.String,
+    /** `refused`: the server did not act. `unknown`: it may have, and a repeat could make a second client. */
+    outcome: Schema.Literal("refused", "unknown"),
+    ...wireFields
+  })
+{
+  override get message(): string {
+    const said = this.error === undefined
+      ? ""
+      : `, saying ${this.error}${this.errorDescription === undefined ? "" : ` (${this.errorDescription})`}`
+    return `Client registration (${this.operation}) failed (${this.reason}) at ${this.url}: ${this.detail}${said}${
+      retryAfterText(this.retryAfter)
+    }; ${ADVICE[this.reason]}`
+  }
+
+  /** Whether the same call may succeed later. A change is repeated only where the server says, or it is certain, that nothing was changed. */
+  get isRetryable(): boolean {
+    const transient = this.reason === "Unreachable" || this.reason === "TimedOut" ||
+      (this.reason === "Status" && isTransientStatus(this.status))
+    return transient && (this.operation === "read" || this.outcome === "refused")
+  }
+}

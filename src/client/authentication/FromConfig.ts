@@ -1,0 +1,80 @@
+/**
+ * Which kind of client this is, by what the environment holds.
+ *
+ * @since 0.1.0
+ */
+import * as Config from "effect/Config"
+import type { ConfigError } from "effect/ConfigError"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import { ConfigurationError } from "../../base/ConfigurationError.js"
+import * as SigningKeys from "../SigningKeys.js"
+import type { Service } from "./Authentication.js"
+import { ClientAuthentication, makePublic } from "./Authentication.js"
+import { makeClientSecretBasic } from "./ClientSecret.js"
+import { makePrivateKeyJwt } from "./PrivateKeyJwt.js"
+
+const config = Config.all({
+  keys: SigningKeys.config,
+  settings: Config.all({
+    clientSecret: Config.map(
+      Config.option(Config.redacted("CLIENT_SECRET")),
+      Option.filter((secret) => Redacted.value(secret) !== "")
+    ),
+    jwksUri: Config.map(Config.option(Config.string("JWKS_URI")), Option.filter((uri) => uri.trim() !== "")),
+    allowInsecureLocalhost: Config.withDefault(Config.boolean("ALLOW_INSECURE_LOCALHOST"), false)
+  }).pipe(Config.nested("SMART"))
+})
+
+const make: Effect.Effect<Service, ConfigError | ConfigurationError> = Effect.gen(function*() {
+  const { keys: { kid, privateKey }, settings: { allowInsecureLocalhost, clientSecret, jwksUri } } = yield* config
+  const fail = (reason: ConfigurationError["reason"], fields: ReadonlyArray<string>, detail: string) =>
+    new ConfigurationError({ reason, fields, detail })
+  const picked = (service: Service, why: string) =>
+    Effect.as(Effect.logInfo(`this client authenticates by ${service.method}: ${why}`), service)
+
+  if (Option.isSome(privateKey)) {
+    if (Option.isSome(clientSecret)) {
+      return yield* fail(
+        "Conflict",
+        ["SMART_CLIENT_SECRET", "SMART_PRIVATE_KEY"],
+        "a client has one or the other; unset one"
+      )
+    }
+    const signing = yield* SigningKeys.makeText({
+      text: privateKey.value,
+      kid: Option.getOrUndefined(kid),
+      field: "SMART_PRIVATE_KEY"
+    })
+    const service = yield* makePrivateKeyJwt({ jwksUri: Option.getOrUndefined(jwksUri), allowInsecureLocalhost }).pipe(
+      Effect.provideService(SigningKeys.SigningKeys, signing),
+      Effect.mapError(({ detail, reason }) => fail(reason, ["SMART_JWKS_URI"], detail))
+    )
+    return yield* picked(service, "SMART_PRIVATE_KEY is set")
+  }
+  const dangling = [
+    ...(Option.isSome(kid) ? ["SMART_KEY_ID"] : []),
+    ...(Option.isSome(jwksUri) ? ["SMART_JWKS_URI"] : [])
+  ]
+  if (dangling.length > 0) {
+    return yield* fail("Missing", ["SMART_PRIVATE_KEY"], `${dangling.join(" and ")} is of no use without it`)
+  }
+  return yield* Option.isSome(clientSecret)
+    ? picked(makeClientSecretBasic({ clientSecret: clientSecret.value }), "SMART_CLIENT_SECRET is set")
+    : picked(makePublic, "neither SMART_CLIENT_SECRET nor SMART_PRIVATE_KEY is set")
+})
+
+/**
+ * From `SMART_PRIVATE_KEY` (PEM, JWK or JWK Set; with `SMART_KEY_ID` and `SMART_JWKS_URI`) an asymmetric client, from `SMART_CLIENT_SECRET` a symmetric
+ * one, from neither a public one. Both, or half of one, is an error that names what is wrong. It logs which it picked. A blank variable counts as
+ * absent.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig: Layer.Layer<ClientAuthentication, ConfigError | ConfigurationError> = Layer.effect(
+  ClientAuthentication,
+  make
+)

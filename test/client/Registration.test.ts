@@ -1,0 +1,469 @@
+import * as HttpClient from "@effect/platform/HttpClient"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as TestClock from "effect/TestClock"
+import { ConfigurationError } from "../../src/base/ConfigurationError.js"
+import { ClientMetadata } from "../../src/client/ClientMetadata.js"
+import * as Registered from "../../src/client/Registered.js"
+import * as Registration from "../../src/client/Registration.js"
+import { RegistrationError } from "../../src/client/RegistrationError.js"
+import * as SigningKeys from "../../src/client/SigningKeys.js"
+import * as Discovery from "../../src/server/Discovery.js"
+import { DiscoveryError } from "../../src/server/DiscoveryError.js"
+import { type Answer, Broken, fake, json, type Seen } from "../support/http.js"
+import { ec, jwk, pem, publicJwk } from "./keys.js"
+
+const endpoint = "https://ehr.test/auth/register"
+const metadata = new ClientMetadata({
+  redirectUris: ["https://app.test/callback", "org.example.app:/callback"],
+  tokenEndpointAuthMethod: "client_secret_basic",
+  grantTypes: ["authorization_code", "refresh_token"],
+  clientName: "Growth charts",
+  scope: "launch patient/*.rs",
+  softwareStatement: Redacted.make("canary-software-statement"),
+  extensions: { launch_uris: ["https://app.test/launch"], client_id: "not mine to choose" }
+})
+const wire = {
+  redirect_uris: ["https://app.test/callback", "org.example.app:/callback"],
+  token_endpoint_auth_method: "client_secret_basic",
+  grant_types: ["authorization_code", "refresh_token"],
+  client_name: "Growth charts",
+  scope: "launch patient/*.rs",
+  software_statement: "canary-software-statement",
+  launch_uris: ["https://app.test/launch"]
+}
+const answered = {
+  ...wire,
+  client_id: "given-id",
+  client_secret: "canary-client-secret",
+  client_id_issued_at: 1_700_000_000,
+  client_secret_expires_at: 1_800_000_000,
+  registration_access_token: "canary-registration-token",
+  registration_client_uri: "https://ehr.test/auth/register/given-id?x=canary-query"
+}
+
+const setup = (answer: (seen: Seen, index: number) => Answer) => {
+  const http = fake(answer)
+  const layer = Registration.layer.pipe(
+    Layer.provide(Discovery.layer()),
+    Layer.provide(Layer.succeed(HttpClient.HttpClient, http.client))
+  )
+  return { http, layer }
+}
+
+const register = (
+  options: Partial<{ readonly initialAccessToken: Redacted.Redacted; readonly endpoint: string }> = {},
+  of: ClientMetadata = metadata
+) => Effect.flatMap(Registration.Registration, (service) => service.register(of, { endpoint, ...options }))
+
+/** Lets all the waiting between attempts pass. */
+const patiently = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.gen(function*() {
+    const fiber = yield* Effect.fork(effect)
+    yield* TestClock.adjust("10 minutes")
+    return yield* Fiber.join(fiber)
+  })
+
+const registered = (changes: Partial<ConstructorParameters<typeof Registered.Registered>[0]> = {}) =>
+  new Registered.Registered({
+    clientId: "given-id",
+    clientSecret: Redacted.make("canary-client-secret"),
+    registrationAccessToken: Redacted.make("canary-registration-token"),
+    registrationClientUri: answered.registration_client_uri,
+    metadata: new ClientMetadata({}),
+    changed: [],
+    deviations: [],
+    ...changes
+  })
+
+describe("Registration.register", () => {
+  it.effect("[SMART-292] posts the metadata as JSON, with the initial access token, and reads the answer", () => {
+    const { http, layer } = setup(() => json(answered, { status: 201 }))
+    return Effect.gen(function*() {
+      const client = yield* register({ initialAccessToken: Redacted.make("initial-token") })
+      const [request] = http.seen
+      assert.deepStrictEqual([request?.method, request?.url], ["POST", endpoint])
+      assert.deepStrictEqual(JSON.parse(request?.body ?? ""), wire)
+      assert.strictEqual(request?.headers["authorization"], "Bearer initial-token")
+      assert.deepStrictEqual([request?.headers["content-type"], request?.headers["accept"]], [
+        "application/json",
+        "application/json"
+      ])
+      assert.strictEqual(client.clientId, "given-id")
+      assert.strictEqual(Redacted.value(client.clientSecret ?? Redacted.make("")), "canary-client-secret")
+      assert.strictEqual(
+        Redacted.value(client.registrationAccessToken ?? Redacted.make("")),
+        "canary-registration-token"
+      )
+      assert.deepStrictEqual([client.clientIdIssuedAt, client.clientSecretExpiresAt], [
+        1_700_000_000_000,
+        1_800_000_000_000
+      ])
+      assert.deepStrictEqual([client.changed, client.deviations], [[], []])
+      assert.deepStrictEqual(client.metadata.extensions, { launch_uris: ["https://app.test/launch"] })
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("sends no Authorization header without an initial access token", () => {
+    const { http, layer } = setup(() => json(answered, { status: 201 }))
+    return Effect.gen(function*() {
+      yield* register()
+      assert.notProperty(http.seen[0]?.headers, "authorization")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("[SMART-438] discovers the endpoint, and says if there is none or it is not https", () => {
+    const { http, layer } = setup(({ url }) => {
+      if (url === endpoint) return json(answered)
+      const registration_endpoint = url.includes("none") ? undefined : url.includes("http") && url.includes("plain")
+        ? "http://ehr.test/register"
+        : endpoint
+      return json({ token_endpoint: "https://ehr.test/token", registration_endpoint })
+    })
+    return Effect.gen(function*() {
+      const service = yield* Registration.Registration
+      const at = (fhirBaseUrl: string) => service.register(metadata, { fhirBaseUrl })
+      assert.strictEqual((yield* at("https://ehr.test/fhir")).clientId, "given-id")
+      assert.deepStrictEqual(http.seen.map(({ method, url }) => `${method} ${url}`), [
+        "GET https://ehr.test/fhir/.well-known/smart-configuration",
+        `POST ${endpoint}`
+      ])
+      for (const [base, reason] of [["none", "EndpointMissing"], ["plain", "InsecureEndpoint"]] as const) {
+        const error = yield* Effect.flip(at(`https://ehr.test/${base}`))
+        assert.isTrue(error instanceof DiscoveryError && error.reason === reason)
+      }
+      assert.strictEqual(http.seen.filter(({ method }) => method === "POST").length, 1)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("[SMART-1] sends nothing to an endpoint that is not https", () => {
+    const { http, layer } = setup(() => json(answered))
+    return Effect.gen(function*() {
+      for (const [bad, reason] of [["http://ehr.test/r", "Insecure"], ["/register", "Invalid"]] as const) {
+        const error = yield* Effect.flip(register({ endpoint: bad }))
+        assert.isTrue(error instanceof ConfigurationError && error.reason === reason)
+      }
+      assert.lengthOf(http.seen, 0)
+      const service = yield* Registration.Registration
+      const local = { endpoint: "http://127.0.0.1:9000/r", allowInsecureLocalhost: true }
+      assert.strictEqual((yield* service.register(metadata, local)).clientId, "given-id")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("[SMART-20 SMART-21 SMART-298 SMART-302] sends nothing that must not be registered", () => {
+    const { http, layer } = setup(() => json(answered))
+    return Effect.gen(function*() {
+      const refused = (fields: ConstructorParameters<typeof ClientMetadata>[0]) =>
+        Effect.map(
+          Effect.flip(register({}, new ClientMetadata(fields))),
+          (error) => error instanceof ConfigurationError ? [error.reason, ...error.fields].join(" ") : "another error"
+        )
+      const pair = ec()
+      assert.strictEqual(yield* refused({ jwks: { keys: [publicJwk(pair), jwk(pair)] } }), "BadKey jwks")
+      assert.strictEqual(
+        yield* refused({ jwks: { keys: [publicJwk(pair)] }, jwksUri: "https://app.test/jwks" }),
+        "Conflict jwks jwksUri"
+      )
+      assert.strictEqual(
+        yield* refused({ redirectUris: ["https://app.test/a", "/b", "https://*.app.test/", "https://app.test/#x"] }),
+        "Invalid redirectUris[1] redirectUris[2] redirectUris[3]"
+      )
+      assert.strictEqual(
+        yield* refused({ redirectUris: ["http://app.test/", "http://localhost/"], jwksUri: "http://app.test/jwks" }),
+        "Insecure redirectUris[0] redirectUris[1] jwksUri"
+      )
+      assert.lengthOf(http.seen, 0)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("reports what the server changed, dropped or did not say, in any order of its lists", () => {
+    const { layer } = setup(() =>
+      json({
+        client_id: "id",
+        redirect_uris: [...wire.redirect_uris].reverse(),
+        token_endpoint_auth_method: "none",
+        grant_types: null,
+        scope: "patient/*.rs launch",
+        client_name: "Growth charts",
+        launch_uris: ["https://app.test/launch", "https://other.test"],
+        tos_uri: 7
+      })
+    )
+    return Effect.gen(function*() {
+      const client = yield* register()
+      assert.deepStrictEqual(client.changed.map(({ kind, member }) => `${kind} ${member}`), [
+        "Changed launch_uris",
+        "Changed token_endpoint_auth_method",
+        "NotEchoed grant_types"
+      ])
+      assert.deepStrictEqual(client.changed[1], {
+        member: "token_endpoint_auth_method",
+        kind: "Changed",
+        requested: "client_secret_basic",
+        registered: "none"
+      })
+      assert.deepStrictEqual(client.deviations, [{ member: "tos_uri", expected: "a non-empty string" }])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("decodes a sloppy answer as far as it can", () => {
+    const { layer } = setup(() =>
+      json({
+        client_id: "id",
+        client_secret: 5,
+        client_id_issued_at: "1700000000",
+        client_secret_expires_at: 0,
+        registration_access_token: null,
+        jwks: { keys: "x" }
+      })
+    )
+    return Effect.gen(function*() {
+      const client = yield* register({}, new ClientMetadata({}))
+      assert.deepStrictEqual(
+        [client.clientId, client.clientSecret, client.clientIdIssuedAt, client.clientSecretExpiresAt],
+        ["id", undefined, 1_700_000_000_000, undefined]
+      )
+      assert.deepStrictEqual(client.deviations.map(({ member }) => member), ["client_secret"])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("[SMART-317] a success without a usable client_id is an error, and is not repeated", () =>
+    Effect.gen(function*() {
+      const cases: ReadonlyArray<readonly [() => Response, string]> = [
+        [() => json({ client_secret: "canary" }, { status: 201 }), "ClientIdMissing"],
+        [() => json({ client_id: "" }), "ClientIdMissing"],
+        [() => json({ client_id: "  " }), "ClientIdMissing"],
+        [() => json({ client_id: 12 }), "ClientIdMissing"],
+        [() => json({ client_id: null }), "ClientIdMissing"],
+        [() => json(["canary"]), "NotObject"],
+        [() => new Response("<html>canary</html>"), "NotJson"],
+        [() => new Response(null, { status: 204 }), "NotJson"]
+      ]
+      for (const [answer, reason] of cases) {
+        const { http, layer } = setup(answer)
+        const error = yield* Effect.provide(Effect.flip(register()), layer)
+        assert.isTrue(error instanceof RegistrationError)
+        if (!(error instanceof RegistrationError)) continue
+        assert.deepStrictEqual([error.reason, error.outcome, error.isRetryable, http.seen.length], [
+          reason,
+          "unknown",
+          false,
+          1
+        ])
+        assert.notInclude(JSON.stringify(error) + error.message, "canary")
+      }
+    }))
+
+  it.effect("says what the server said, with no secret in it", () => {
+    const { http, layer } = setup(() =>
+      json({
+        error: "invalid_redirect_uri",
+        error_description: "no\nway: canary-initial-token and canary-software-statement",
+        error_uri: "https://ehr.test/help"
+      }, { status: 400 })
+    )
+    return Effect.gen(function*() {
+      const error = yield* Effect.flip(register({ initialAccessToken: Redacted.make("canary-initial-token") }))
+      assert.isTrue(error instanceof RegistrationError)
+      if (!(error instanceof RegistrationError)) return
+      assert.deepStrictEqual(
+        [error.reason, error.status, error.error, error.errorDescription, error.errorUri, error.outcome],
+        [
+          "Refused",
+          400,
+          "invalid_redirect_uri",
+          "no way: <redacted> and <redacted>",
+          "https://ehr.test/help",
+          "refused"
+        ]
+      )
+      assert.strictEqual(
+        error.message,
+        "Client registration (register) failed (Refused) at https://ehr.test/auth/register: it answered 400, saying " +
+          "invalid_redirect_uri (no way: <redacted> and <redacted>); change what the server complains about"
+      )
+      assert.lengthOf(http.seen, 1)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("is repeated only where the server did not act", () =>
+    Effect.gen(function*() {
+      const attempts = (first: () => Answer) => {
+        const { http, layer } = setup((_, index) => index === 0 ? first() : json(answered))
+        return Effect.map(
+          Effect.provide(patiently(Effect.either(register())), layer),
+          (result) => `${http.seen.length} ${result._tag}`
+        )
+      }
+      const status = (status: number) => () => json({}, { status })
+      assert.strictEqual(yield* attempts(status(429)), "2 Right")
+      assert.strictEqual(yield* attempts(status(503)), "2 Right")
+      assert.strictEqual(
+        yield* attempts(() => json({ error: "temporarily_unavailable" }, { status: 503 })),
+        "2 Right"
+      )
+      assert.strictEqual(yield* attempts(() => new Broken("ECONNREFUSED")), "2 Right")
+      for (const code of [400, 401, 403, 404, 405, 408, 500, 502, 504]) {
+        assert.strictEqual(yield* attempts(status(code)), "1 Left", String(code))
+      }
+      assert.strictEqual(yield* attempts(() => new Broken("ECONNRESET")), "1 Left")
+      assert.strictEqual(yield* attempts(() => Effect.never), "1 Left")
+      assert.strictEqual(yield* attempts(() => Response.redirect("https://ehr.test/elsewhere", 307)), "1 Left")
+    }))
+
+  it.effect("waits as long as Retry-After asks", () => {
+    const { http, layer } = setup((_, index) =>
+      index === 0 ? json({}, { status: 503, headers: { "retry-after": "20" } }) : json(answered)
+    )
+    return Effect.gen(function*() {
+      yield* patiently(register())
+      assert.isAtLeast(http.times()[1] ?? 0, 20)
+    }).pipe(Effect.provide(layer))
+  })
+})
+
+describe("Registration management", () => {
+  it.effect("reads, with the registration's own token, and keeps what the answer does not repeat", () => {
+    const { http, layer } = setup(() => json({ client_id: "given-id", client_name: "Now" }))
+    return Effect.gen(function*() {
+      const service = yield* Registration.Registration
+      const now = yield* service.read(registered())
+      const [request] = http.seen
+      assert.deepStrictEqual([request?.method, request?.url, request?.body], [
+        "GET",
+        answered.registration_client_uri,
+        ""
+      ])
+      assert.strictEqual(request?.headers["authorization"], "Bearer canary-registration-token")
+      assert.strictEqual(now.metadata.clientName, "Now")
+      assert.strictEqual(Redacted.value(now.clientSecret ?? Redacted.make("")), "canary-client-secret")
+      assert.strictEqual(now.registrationClientUri, answered.registration_client_uri)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("reading changes nothing and is repeated after any passing failure", () => {
+    const { http, layer } = setup((_, index) => index === 0 ? json({}, { status: 502 }) : json(answered))
+    return Effect.gen(function*() {
+      const service = yield* Registration.Registration
+      assert.strictEqual((yield* patiently(service.read(registered()))).clientId, "given-id")
+      assert.lengthOf(http.seen, 2)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("updates with the whole metadata, the id and the secret, and takes over a new secret and token", () => {
+    const { http, layer } = setup(() =>
+      json({
+        ...answered,
+        client_secret: "new-secret",
+        registration_access_token: "new-token",
+        client_secret_expires_at: 0
+      })
+    )
+    return Effect.gen(function*() {
+      const service = yield* Registration.Registration
+      const now = yield* service.update(registered({ clientSecretExpiresAt: 5 }), metadata)
+      const [request] = http.seen
+      assert.deepStrictEqual([request?.method, request?.url], ["PUT", answered.registration_client_uri])
+      assert.deepStrictEqual(JSON.parse(request?.body ?? ""), {
+        ...wire,
+        client_id: "given-id",
+        client_secret: "canary-client-secret"
+      })
+      assert.deepStrictEqual(
+        [now.clientSecret, now.registrationAccessToken].map((secret) => secret && Redacted.value(secret)),
+        ["new-secret", "new-token"]
+      )
+      assert.isUndefined(now.clientSecretExpiresAt)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("an answer about another client is an error", () => {
+    const { layer } = setup(() => json({ client_id: "someone-else" }))
+    return Effect.gen(function*() {
+      const service = yield* Registration.Registration
+      const error = yield* Effect.flip(service.read(registered()))
+      assert.deepStrictEqual([error.reason, error.operation], ["ClientIdMissing", "read"])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("removes", () => {
+    const { http, layer } = setup((_, index) =>
+      index === 0 ? new Response(null, { status: 204 }) : json({ error: "invalid_token" }, { status: 401 })
+    )
+    return Effect.gen(function*() {
+      const service = yield* Registration.Registration
+      yield* service.remove(registered())
+      assert.deepStrictEqual([http.seen[0]?.method, http.seen[0]?.body], ["DELETE", ""])
+      const again = yield* Effect.flip(service.remove(registered()))
+      assert.deepStrictEqual([again.reason, again.error, again.url], [
+        "Unauthorized",
+        "invalid_token",
+        "https://ehr.test/auth/register/given-id"
+      ])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("[SMART-1] sends its token nowhere if there is no URL, or none that is https", () => {
+    const { http, layer } = setup(() => json(answered))
+    return Effect.gen(function*() {
+      const service = yield* Registration.Registration
+      const missing = yield* Effect.flip(service.read(registered({ registrationClientUri: undefined })))
+      const tokenless = yield* Effect.flip(service.remove(registered({ registrationAccessToken: undefined })))
+      const plain = yield* Effect.flip(service.read(registered({ registrationClientUri: "http://ehr.test/c" })))
+      assert.deepStrictEqual([missing.reason, tokenless.reason, plain.reason], [
+        "NotManageable",
+        "NotManageable",
+        "InsecureEndpoint"
+      ])
+      assert.lengthOf(http.seen, 0)
+    }).pipe(Effect.provide(layer))
+  })
+})
+
+describe("Registered", () => {
+  it.effect("survives being kept", () =>
+    Effect.gen(function*() {
+      const kept = yield* Schema.encode(Registered.Registered)(registered())
+      const back = yield* Schema.decodeUnknown(Registered.Registered)(JSON.parse(JSON.stringify(kept)))
+      assert.strictEqual(Redacted.value(back.clientSecret ?? Redacted.make("")), "canary-client-secret")
+      assert.strictEqual(back.registrationClientUri, answered.registration_client_uri)
+    }))
+
+  it.effect("[SMART-22 SMART-23 SMART-317] becomes a client that is ready to use", () =>
+    Effect.gen(function*() {
+      const signingKeys = yield* Effect.provide(
+        SigningKeys.SigningKeys,
+        SigningKeys.layerPem({ pem: pem(ec()) })
+      )
+      const method = (
+        tokenEndpointAuthMethod: string | undefined,
+        clientSecret?: Redacted.Redacted,
+        options?: Registered.ClientOptions
+      ) =>
+        Effect.match(
+          Registered.toClient(
+            registered({ clientSecret, metadata: new ClientMetadata({ tokenEndpointAuthMethod }) }),
+            options
+          ),
+          {
+            onSuccess: ({ authentication, clientId }) => `${clientId} ${authentication.method}`,
+            onFailure: ({ fields, reason }) => `${reason} ${fields.join()}`
+          }
+        )
+      const secret = Redacted.make("s")
+      assert.strictEqual(yield* method("none"), "given-id none")
+      assert.strictEqual(yield* method("client_secret_basic", secret), "given-id client_secret_basic")
+      assert.strictEqual(yield* method("client_secret_post", secret), "given-id client_secret_post")
+      assert.strictEqual(yield* method("private_key_jwt", undefined, { signingKeys }), "given-id private_key_jwt")
+      assert.strictEqual(yield* method(undefined, secret), "given-id client_secret_basic")
+      assert.strictEqual(yield* method(undefined, undefined, { signingKeys }), "given-id private_key_jwt")
+      assert.strictEqual(yield* method(undefined), "given-id none")
+      assert.strictEqual(yield* method("client_secret_basic"), "Missing clientSecret")
+      assert.strictEqual(yield* method("private_key_jwt"), "Missing signingKeys")
+      assert.strictEqual(yield* method("client_secret_jwt", secret), "Invalid tokenEndpointAuthMethod")
+    }))
+})

@@ -1,0 +1,309 @@
+import * as NodeCrypto from "node:crypto"
+import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as jose from "jose"
+import { ConfigurationError } from "../../src/base/ConfigurationError.js"
+import type * as SigningKey from "../../src/client/SigningKey.js"
+import * as SigningKeys from "../../src/client/SigningKeys.js"
+import { assertions, ec, jwk, pem, publicJwk, publicSet, rsa, vector, verifies } from "./keys.js"
+
+const sign = (claims: Readonly<Record<string, unknown>>, options?: SigningKeys.SignOptions) =>
+  Effect.flatMap(SigningKeys.SigningKeys, (keys) => Effect.map(keys.sign(claims, options), Redacted.value))
+const published = Effect.flatMap(SigningKeys.SigningKeys, ({ publicJwks }) => publicJwks)
+
+/** What a layer refuses, in one line. */
+const refusal = <E>(layer: Layer.Layer<SigningKeys.SigningKeys, E>) =>
+  Effect.map(
+    Effect.flip(Effect.provide(SigningKeys.SigningKeys, layer)),
+    (error) => error instanceof ConfigurationError ? `${error.reason}: ${error.detail}` : "another error"
+  )
+
+const claims = {
+  iss: "https://bili-monitor.example.com",
+  sub: "https://bili-monitor.example.com",
+  aud: "https://authorize.smarthealthit.org/token",
+  exp: 1422568860,
+  jti: "random-non-reusable-jwt-id-123"
+}
+
+const ecPair = ec()
+const rsaPair = rsa()
+
+const opensslPem = (type: "pkcs1" | "sec1", pair: NodeCrypto.KeyPairKeyObjectResult) =>
+  Redacted.make(pair.privateKey.export({ type, format: "pem" }).toString())
+
+describe("SigningKeys", () => {
+  it.effect("[SMART-307 SMART-308] reproduces the published RS384 assertion byte for byte", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* sign(claims), assertions.RS384)
+      assert.isTrue(yield* verifies(assertions.RS384, (yield* published).keys))
+    }).pipe(Effect.provide(SigningKeys.layerJwk({ jwk: Redacted.make(vector("RS384.private.json")) }))))
+
+  it.effect("[SMART-307 SMART-309] verifies the published ES384 assertion, and signs the same input", () =>
+    Effect.gen(function*() {
+      const { keys } = yield* published
+      assert.isTrue(yield* verifies(assertions.ES384, keys))
+      const ours = yield* sign(claims)
+      assert.isTrue(yield* verifies(ours, publicSet("ES384").keys))
+      assert.strictEqual(
+        ours.slice(0, ours.lastIndexOf(".")),
+        assertions.ES384.slice(0, assertions.ES384.lastIndexOf("."))
+      )
+    }).pipe(Effect.provide(SigningKeys.layerJwk({ jwk: Redacted.make(vector("ES384.private.json")) }))))
+
+  it.effect("[SMART-309] verifies the assertions of the worked example with the key published beside them", () =>
+    Effect.gen(function*() {
+      const { keys } = yield* published
+      assert.isTrue(yield* verifies(assertions.exampleCode, keys))
+      assert.isTrue(yield* verifies(assertions.exampleRefresh, keys))
+      assert.notStrictEqual(jose.decodeJwt(assertions.exampleCode).jti, jose.decodeJwt(assertions.exampleRefresh).jti)
+    }).pipe(Effect.provide(SigningKeys.layerJwk({ jwk: Redacted.make(assertions.exampleKey) }))))
+
+  for (const name of ["RS384", "ES384"] as const) {
+    it.effect(`[X-JWKS-1] the ${name} example set, which holds two copies under one kid, publishes one public key`, () =>
+      Effect.gen(function*() {
+        const { keys } = yield* published
+        assert.strictEqual(keys.length, 1)
+        const { ext: _ext, key_ops: _ops, ...bare } = publicSet(name).keys[0] ?? {}
+        assert.deepStrictEqual({ ...keys[0] }, { ...bare, use: "sig" })
+      }).pipe(Effect.provide(SigningKeys.layerJwk({ jwk: Redacted.make(vector(`${name}.private.json`)) }))))
+  }
+
+  it.effect("[SMART-321 SMART-322 SMART-323 SMART-324] the header says alg, kid, typ, and jku where it is wanted", () =>
+    Effect.gen(function*() {
+      const plain = jose.decodeProtectedHeader(yield* sign(claims))
+      assert.deepStrictEqual(Object.entries(plain), [["alg", "ES384"], ["kid", "k1"], ["typ", "JWT"]])
+      const full = jose.decodeProtectedHeader(yield* sign(claims, { typ: "other+jwt", jku: "https://app.test/jwks" }))
+      assert.deepStrictEqual({ ...full }, { alg: "ES384", kid: "k1", typ: "other+jwt", jku: "https://app.test/jwks" })
+    }).pipe(Effect.provide(SigningKeys.layerPem({ pem: pem(ecPair), kid: "k1" }))))
+
+  it.effect("[SMART-322] a PEM key without a kid is called by its RFC 7638 thumbprint", () =>
+    Effect.gen(function*() {
+      const thumbprint = yield* Effect.promise(() => jose.calculateJwkThumbprint(publicJwk(rsaPair)))
+      assert.deepStrictEqual((yield* published).keys.map(({ kid }) => kid), [thumbprint])
+      assert.strictEqual(jose.decodeProtectedHeader(yield* sign(claims)).kid, thumbprint)
+    }).pipe(Effect.provide(SigningKeys.layerPem({ pem: pem(rsaPair) }))))
+
+  it.effect("takes a PEM key with escaped line breaks and text around it, as environments have them", () =>
+    Effect.gen(function*() {
+      assert.isTrue(yield* verifies(yield* sign(claims), (yield* published).keys))
+    }).pipe(Effect.provide(SigningKeys.layerPem({
+      pem: Redacted.make(`Bag Attributes\\n${Redacted.value(pem(ecPair)).replaceAll("\n", "\\n")}`)
+    }))))
+
+  it.effect("[SMART-320] the first key that the server accepts signs", () =>
+    Effect.gen(function*() {
+      const kid = (algs?: ReadonlyArray<string>) =>
+        Effect.map(sign(claims, { algs }), (jwt) => jose.decodeProtectedHeader(jwt).kid)
+      assert.strictEqual(yield* kid(), "rsa")
+      assert.strictEqual(yield* kid(["RS256", "RS384", "ES384"]), "rsa")
+      assert.strictEqual(yield* kid(["ES384"]), "ec")
+      const none = yield* Effect.flip(sign(claims, { algs: ["RS256", "ES256"] }))
+      assert.deepStrictEqual([none.reason, none.fields.length, none.detail], [
+        "Conflict",
+        2,
+        "the server accepts RS256, ES256, and the keys here sign RS384, ES384"
+      ])
+      assert.strictEqual((yield* Effect.flip(sign(claims, { algs: [] }))).reason, "Conflict")
+    }).pipe(Effect.provide(
+      SigningKeys.layerPem({ pem: pem(rsaPair), kid: "rsa" }, { pem: pem(ecPair), kid: "ec" })
+    )))
+
+  it.effect("[SMART-306] of a set, kid selects the key that signs; all are published", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(jose.decodeProtectedHeader(yield* sign(claims)).kid, "second")
+      assert.deepStrictEqual((yield* published).keys.map(({ kid }) => kid), ["first", "second"])
+      assert.strictEqual((yield* Effect.flip(sign(claims, { algs: ["ES384"] }))).reason, "Conflict")
+    }).pipe(Effect.provide(SigningKeys.layerJwk({
+      jwk: Redacted.make({ keys: [{ ...jwk(ecPair), kid: "first" }, { ...jwk(rsaPair), kid: "second" }] }),
+      kid: "second"
+    }))))
+
+  it.effect("[SMART-293 SMART-313 SMART-314 SMART-315] what is published holds bare public members and nothing else", () =>
+    Effect.gen(function*() {
+      const { keys } = yield* published
+      assert.deepStrictEqual(keys.map((key) => Object.keys(key).sort()), [
+        ["alg", "crv", "kid", "kty", "use", "x", "y"],
+        ["alg", "e", "kid", "kty", "n", "use"],
+        ["alg", "crv", "kid", "kty", "use", "x", "y"]
+      ])
+    }).pipe(Effect.provide(SigningKeys.layerJwk({
+      jwk: Redacted.make({
+        keys: [
+          { ...jwk(ecPair), kid: "a", x5c: ["MII"], key_ops: ["sign"], custom: "x" },
+          { ...jwk(rsaPair), kid: "b" },
+          { ...publicJwk(ec()), kid: "retired" }
+        ]
+      })
+    }))))
+
+  it.effect("signs with CryptoKeys that are not extractable", () =>
+    Effect.gen(function*() {
+      const pair = yield* Effect.promise(() => jose.generateKeyPair("RS384", { extractable: false }))
+      const layer = SigningKeys.layerCryptoKey({ ...pair, kid: "web" })
+      const [jwt, { keys }] = yield* Effect.provide(Effect.zip(sign(claims), published), layer)
+      assert.isTrue(yield* verifies(jwt, keys))
+    }))
+
+  describe("a signer that never shows its key", () => {
+    const signer = (changes: Partial<SigningKey.Signer> = {}): SigningKey.Signer => ({
+      kid: "kms",
+      alg: "ES384",
+      publicJwk: publicJwk(ecPair),
+      encoding: "der",
+      sign: (bytes) =>
+        Effect.sync(() =>
+          new Uint8Array(NodeCrypto.sign("sha384", bytes, { key: ecPair.privateKey, dsaEncoding: "der" }))
+        ),
+      ...changes
+    })
+
+    it.effect("signs, DER or not", () =>
+      Effect.gen(function*() {
+        for (let i = 0; i < 40; i++) {
+          const [jwt, { keys }] = yield* Effect.provide(
+            Effect.zip(sign({ i }), published),
+            SigningKeys.layerSigner(signer())
+          )
+          assert.isTrue(yield* verifies(jwt, keys))
+        }
+        const raw = signer({
+          encoding: undefined,
+          sign: (bytes) =>
+            Effect.sync(() =>
+              new Uint8Array(
+                NodeCrypto.sign("sha384", bytes, { key: ecPair.privateKey, dsaEncoding: "ieee-p1363" })
+              )
+            )
+        })
+        const [jwt, { keys }] = yield* Effect.provide(Effect.zip(sign(claims), published), SigningKeys.layerSigner(raw))
+        assert.isTrue(yield* verifies(jwt, keys))
+      }))
+
+    it.effect("what it gives that is no signature is not sent", () =>
+      Effect.gen(function*() {
+        const failure = (changes: Partial<SigningKey.Signer>) =>
+          Effect.map(
+            Effect.flip(Effect.provide(sign(claims), SigningKeys.layerSigner(signer(changes)))),
+            ({ detail, reason }) => `${reason}: ${detail}`
+          )
+        assert.include(yield* failure({ encoding: "jose" }), "no ES384 signature; ECDSA in DER needs encoding: \"der\"")
+        assert.include(yield* failure({ sign: () => Effect.succeed(new Uint8Array(96)) }), "no ES384 signature")
+        for (
+          const bytes of [[], [0x30], [0x30, 2, 2, 0], [0x30, 6, 2, 1, 1, 2, 1, 1, 0], [0x30, 6, 2, 1, 1, 3, 1, 1]]
+        ) {
+          assert.include(yield* failure({ sign: () => Effect.succeed(new Uint8Array(bytes)) }), "no ES384 signature")
+        }
+        assert.include(yield* failure({ sign: () => Effect.fail("the KMS is\naway") }), "failed: the KMS is away")
+      }))
+
+    it.effect("is refused if what it says of itself does not fit", () =>
+      Effect.gen(function*() {
+        const refused = (changes: Partial<SigningKey.Signer>) => refusal(SigningKeys.layerSigner(signer(changes)))
+        assert.include(yield* refused({ publicJwk: jwk(ecPair) }), "holds a private member")
+        assert.include(yield* refused({ alg: "RS384" }), "do not agree")
+        assert.include(yield* refused({ kid: "" }), "no kid")
+        assert.include(
+          yield* refused({ publicJwk: { ...publicJwk(ecPair), y: publicJwk(ec())["y"] } }),
+          "no usable key"
+        )
+      }))
+  })
+
+  it.effect("[SMART-320] refuses keys that SMART cannot use, and says why", () =>
+    Effect.gen(function*() {
+      const fromPem = (text: Redacted.Redacted) => refusal(SigningKeys.layerPem({ pem: text }))
+      const fromJwk = (value: string | object, kid?: string) =>
+        refusal(SigningKeys.layerJwk({ jwk: Redacted.make(value), kid }))
+      assert.include(yield* fromPem(pem(ec("P-256"))), "BadKey: an EC key on P-256 does not fit")
+      assert.include(yield* fromPem(pem(rsa(1024))), "BadKey: an RSA key of 1024 bits is too short")
+      assert.include(yield* fromPem(opensslPem("pkcs1", rsaPair)), "PKCS#1")
+      assert.include(yield* fromPem(opensslPem("sec1", ecPair)), "SEC 1")
+      assert.include(yield* fromPem(Redacted.make("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")), "encrypted")
+      assert.include(yield* fromPem(Redacted.make("hello")), "no PEM private key")
+      assert.include(
+        yield* fromPem(Redacted.make("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----")),
+        "neither an RSA key nor one on P-384"
+      )
+      assert.include(yield* fromJwk("{"), "neither a JWK nor a JWK Set")
+      assert.include(yield* fromJwk("[]"), "neither a JWK nor a JWK Set")
+      assert.include(yield* fromJwk({ keys: [] }), "neither a JWK nor a JWK Set")
+      assert.include(yield* fromJwk({ keys: ["x"] }), "neither a JWK nor a JWK Set")
+      assert.include(yield* fromJwk({ kty: "oct", k: "c2VjcmV0" }), "a key of type oct")
+      assert.include(yield* fromJwk({ ...jwk(ec("P-256")) }), "P-256")
+      assert.include(yield* fromJwk({ ...jwk(rsa(1024)) }), "1024 bits")
+      assert.include(yield* fromJwk({ ...jwk(rsaPair), alg: "RS256" }), "its alg is RS256")
+      assert.include(yield* fromJwk({ ...jwk(rsaPair), use: "enc" }), "its use is enc")
+      assert.include(yield* fromJwk({ ...jwk(ecPair), crv: "a secret with spaces" }), "on something else")
+      assert.include(yield* fromJwk({ kty: "RSA", d: "AA" }), "n and e")
+      assert.include(yield* fromJwk({ kty: "EC", crv: "P-384", d: "AA" }), "x and y")
+      assert.include(yield* fromJwk({ ...publicJwk(rsaPair), d: jwk(rsaPair)["d"] }), "private half is no usable key")
+      assert.include(yield* fromJwk(publicJwk(ecPair)), "no private key among them")
+      assert.include(yield* fromJwk({ ...jwk(ecPair), kid: "a" }, "b"), "has the kid that is to sign")
+    }))
+
+  it.effect("refuses halves that do not belong together", () =>
+    Effect.gen(function*() {
+      const [one, other, sha256] = yield* Effect.promise(() =>
+        Promise.all([jose.generateKeyPair("ES384"), jose.generateKeyPair("ES384"), jose.generateKeyPair("RS256")])
+      )
+      const refused = (options: SigningKey.CryptoKeyOptions) => refusal(SigningKeys.layerCryptoKey(options))
+      assert.include(
+        yield* refused({ privateKey: one.privateKey, publicKey: other.publicKey }),
+        "do not belong together"
+      )
+      assert.include(
+        yield* refused({ privateKey: one.publicKey, publicKey: one.publicKey }),
+        "no private key that may sign"
+      )
+      assert.include(yield* refused(sha256), "not made for RS384")
+      assert.include(yield* refused({ privateKey: one.privateKey, publicKey: sha256.publicKey }), "not made for RS384")
+    }))
+
+  it.effect("[SMART-322] refuses two different keys under one kid", () =>
+    Effect.gen(function*() {
+      const detail = yield* refusal(
+        SigningKeys.layerPem({ pem: pem(ecPair), kid: "same" }, { pem: pem(rsaPair), kid: "same" })
+      )
+      assert.include(detail, "two different keys are called same")
+    }))
+
+  describe("layerConfig", () => {
+    const provide = (entries: ReadonlyArray<readonly [string, string]>) =>
+      SigningKeys.layerConfig.pipe(
+        Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map(entries), { pathDelim: "_" })))
+      )
+
+    it.effect("reads a PEM key and its id, or a JWK", () =>
+      Effect.gen(function*() {
+        const kids = (entries: ReadonlyArray<readonly [string, string]>) =>
+          Effect.provide(Effect.map(published, ({ keys }) => keys.map(({ kid }) => kid)), provide(entries))
+        assert.deepStrictEqual(
+          yield* kids([["SMART_PRIVATE_KEY", Redacted.value(pem(ecPair))], ["SMART_KEY_ID", "env"]]),
+          ["env"]
+        )
+        assert.deepStrictEqual(
+          yield* kids([["SMART_PRIVATE_KEY", JSON.stringify({ ...jwk(ecPair), kid: "own" })], ["SMART_KEY_ID", ""]]),
+          ["own"]
+        )
+      }))
+
+    it.effect("names what is missing or wrong by its variable", () =>
+      Effect.gen(function*() {
+        const error = (entries: ReadonlyArray<readonly [string, string]>) =>
+          Effect.flip(Effect.provide(published, provide(entries)))
+        for (const entries of [[], [["SMART_PRIVATE_KEY", " "]]] as const) {
+          const missing = yield* error(entries)
+          assert.isTrue(missing instanceof ConfigurationError && missing.reason === "Missing")
+        }
+        const wrong = yield* error([["SMART_PRIVATE_KEY", "hello"]])
+        assert.deepStrictEqual(
+          wrong instanceof ConfigurationError ? [wrong.reason, ...wrong.fields] : [],
+          ["BadKey", "SMART_PRIVATE_KEY"]
+        )
+      }))
+  })
+})
