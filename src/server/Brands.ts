@@ -1,0 +1,219 @@
+/**
+ * User-access brands: what people recognise their providers by, and the FHIR servers behind it. Fetches brand bundles and revalidates them by
+ * their ETag (SMART App Launch 2.2, user-access brands: caching brand bundles; requirements 413, 414, 425, 426).
+ *
+ * @since 0.1.0
+ */
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { parseJson } from "../base/members.js"
+import * as SingleFlight from "../base/SingleFlight.js"
+import * as Url from "../base/Url.js"
+import { HttpLimits } from "../http/HttpLimits.js"
+import * as Outbound from "../http/Outbound.js"
+import * as RetryAfter from "../http/RetryAfter.js"
+import * as RetryPolicy from "../http/RetryPolicy.js"
+import type { Brand, BrandFinding } from "./Brand.js"
+import { type BrandBundle, fromDocument, primary } from "./BrandBundle.js"
+import { BrandsError, type BrandsReason } from "./BrandsError.js"
+import type { SmartConfiguration } from "./SmartConfiguration.js"
+
+export type { Address, Brand, BrandCode, BrandFinding, Endpoint, Identifier, Portal } from "./Brand.js"
+export {
+  type BrandBundle,
+  type BrandCollection,
+  fromDocument,
+  type ListedServer,
+  portalsOf,
+  primary,
+  servers
+} from "./BrandBundle.js"
+export { merge, type Publication } from "./BrandMerge.js"
+export { BrandsError, BrandsReason } from "./BrandsError.js"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Request {
+  /** Accept `http` for loopback hosts. Default false. */
+  readonly allowInsecureLocalhost?: boolean | undefined
+}
+
+/**
+ * The bundle that a server's SMART configuration links to.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Linked {
+  readonly bundle: BrandBundle
+  /** The server's own brand, where the configuration says which one it is. */
+  readonly primary: Option.Option<Brand>
+  /** Those of the bundle, and of how the configuration refers to it. */
+  readonly findings: ReadonlyArray<BrandFinding>
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  /** The bundle at a URL: each call asks its publisher, who need not send again what has not changed. */
+  readonly bundle: (url: string, request?: Request) => Effect.Effect<BrandBundle, BrandsError>
+  /** The bundle of a server, with the brand that is the server's own. */
+  readonly linked: (configuration: SmartConfiguration, request?: Request) => Effect.Effect<Linked, BrandsError>
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class Brands extends Context.Tag("effect-safire/Brands")<Brands, Service>() {}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** How many bundles are kept for revalidation. They can be large. Default 100. */
+  readonly capacity?: number | undefined
+}
+
+interface Kept {
+  /** As it was received, weak or not: it is sent back to the letter. */
+  readonly etag: string
+  readonly bundle: BrandBundle
+}
+
+const ACCEPT = "application/fhir+json, application/json;q=0.9"
+
+/** Judges an answer: a pure step. `kept` is what the request's `If-None-Match` spoke of. */
+const judge = (
+  url: string,
+  answer: Outbound.Answer,
+  kept: Kept | undefined,
+  nowMillis: number
+): Either.Either<BrandBundle, BrandsError> => {
+  const fail = (reason: BrandsReason, detail: string) =>
+    Either.left(
+      new BrandsError({
+        reason,
+        url: Url.forDisplay(answer.url),
+        detail,
+        status: answer.status,
+        retryAfter: RetryAfter.parse(answer.headers["retry-after"], nowMillis)
+      })
+    )
+  if (answer.status === 304 && kept !== undefined) return Either.right(kept.bundle)
+  if (answer.status === 404 || answer.status === 410) return fail("NotFound", `it answered ${answer.status}`)
+  if (answer.status < 200 || answer.status > 299) return fail("Status", `it answered ${answer.status}`)
+  const json = parseJson(answer.body)
+  if (json === undefined) return fail("NotJson", `it answered ${answer.status} with something that is not JSON`)
+  return Option.match(fromDocument(url, json.value), {
+    onNone: () => fail("NotBundle", "it answered with JSON that is no FHIR Bundle"),
+    onSome: Either.right
+  })
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: Options = {}): Effect.Effect<Service, never, HttpClient.HttpClient> =>
+  Effect.gen(function*() {
+    const client = Outbound.prepare(yield* HttpClient.HttpClient)
+    const policy = yield* RetryPolicy.capture
+    const limits = yield* HttpLimits
+    const capacity = options.capacity ?? 100
+    // In order of use, the least recent first.
+    const kept = new Map<string, Kept>()
+    const flights = SingleFlight.make<BrandBundle, BrandsError>()
+
+    const keep = (url: string, answer: Outbound.Answer, bundle: BrandBundle, before: Kept | undefined): void => {
+      const etag = answer.headers["etag"] ?? (answer.status === 304 ? before?.etag : undefined)
+      kept.delete(url)
+      if (etag === undefined || etag === "") return
+      kept.set(url, { etag, bundle })
+      for (const oldest of kept.keys()) {
+        if (kept.size <= capacity) return
+        kept.delete(oldest)
+      }
+    }
+
+    const attempt = Effect.fn("Brands.fetch")(function*(url: string, request: Request | undefined) {
+      const before = kept.get(url)
+      yield* Effect.annotateCurrentSpan("smart.brand_bundle", Url.forDisplay(url))
+      const answer = yield* Outbound.send(
+        client,
+        HttpClientRequest.get(url).pipe(
+          HttpClientRequest.setHeader("accept", ACCEPT),
+          // A page sees the ETag only of a publisher that exposes it, who is then prepared for the preflight that this header costs.
+          before === undefined ? (same) => same : HttpClientRequest.setHeader("if-none-match", before.etag)
+        ),
+        {
+          timeout: limits.fhirTimeout,
+          maxBytes: limits.maxFhirResponseBytes,
+          redirects: 3,
+          allowInsecureLocalhost: request?.allowInsecureLocalhost ?? false
+        }
+      ).pipe(Effect.mapError(({ detail, reason, status, url }) => new BrandsError({ reason, url, detail, status })))
+      const bundle = yield* judge(url, answer, before, yield* Clock.currentTimeMillis)
+      keep(url, answer, bundle, before)
+      return bundle
+    })
+
+    const bundle: Service["bundle"] = (input, request) => {
+      const url = Url.parse(input)
+      if (url === undefined || url.username !== "" || url.password !== "") {
+        return new BrandsError({
+          reason: "InvalidUrl",
+          url: Url.forDisplay(input),
+          detail: "it is no absolute URL without credentials"
+        })
+      }
+      const { href } = url
+      // What one caller is allowed must not be had by another that is not.
+      const key = `${request?.allowInsecureLocalhost === true} ${href}`
+      return flights.run(key, () => attempt(href, request).pipe(RetryPolicy.retry("always"), policy))
+    }
+
+    return {
+      bundle,
+      linked: (configuration, request) => {
+        const url = configuration.userAccessBrandBundle
+        if (url === undefined) {
+          return new BrandsError({
+            reason: "NotPublished",
+            url: configuration.fhirBaseUrl,
+            detail: "its SMART configuration has no usable user_access_brand_bundle"
+          })
+        }
+        return Effect.map(
+          bundle(url, request),
+          (found) =>
+            Either.match(primary(found, configuration.userAccessBrandIdentifier), {
+              onLeft: (finding) => ({ bundle: found, primary: Option.none(), findings: [...found.findings, finding] }),
+              onRight: (brand) => ({ bundle: found, primary: Option.some(brand), findings: found.findings })
+            })
+        )
+      }
+    }
+  })
+
+const layerDefault: Layer.Layer<Brands, never, HttpClient.HttpClient> = Layer.effect(Brands, make())
+
+/**
+ * Without options always the same layer value, so that all that is built together shares one cache; with options bind it to a `const`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options?: Options | undefined): Layer.Layer<Brands, never, HttpClient.HttpClient> =>
+  options === undefined ? layerDefault : Layer.effect(Brands, make(options))

@@ -1,0 +1,63 @@
+/**
+ * Every way in which a SMART configuration deviates from SMART App Launch 2.2 (conformance: metadata and capabilities; the metadata rules of the
+ * asymmetric profile; user-access brands). To judge is apart from to use: a deviating server still works wherever it safely can.
+ *
+ * @since 0.1.0
+ */
+import { claimRules } from "./ClaimFindings.js"
+import { distinct, type Finding } from "./Finding.js"
+import { memberRules } from "./MemberFindings.js"
+import type { SmartConfiguration } from "./SmartConfiguration.js"
+
+/**
+ * The closed set of findings about a SMART configuration.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ConformanceCode =
+  | "MemberMissing"
+  | "ConditionalMemberMissing"
+  | "RecommendedMemberMissing"
+  | "MemberMalformed"
+  | "MemberUnexpected"
+  | "MemberDeprecated"
+  | "EndpointRelative"
+  | "EndpointInsecure"
+  | "EndpointUnfit"
+  | "IssuerUnfit"
+  | "PkceS256Missing"
+  | "PkcePlainPresent"
+  | "GrantTypeMissing"
+  | "GrantTypeUnknown"
+  | "ResponseTypeMissing"
+  | "AuthenticationMethodMissing"
+  | "AuthenticationMethodUnknown"
+  | "SigningAlgorithmMissing"
+  | "SigningAlgorithmUnsafe"
+  | "CapabilityMissing"
+  | "CapabilityInconsistent"
+  | "CapabilityLegacy"
+  | "CapabilityUnknown"
+  | "CapabilitySetMissing"
+  | "AssociatedEndpointIncomplete"
+  | "BrandIdentifierIncomplete"
+  | "BrandBundleMissing"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type ConformanceFinding = Finding<ConformanceCode>
+
+/** @internal */
+export type Rule = (configuration: SmartConfiguration) => ReadonlyArray<ConformanceFinding>
+
+/**
+ * All findings, in an order that does not depend on the document's: two servers that deviate alike read alike.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const conformance = (configuration: SmartConfiguration): ReadonlyArray<ConformanceFinding> =>
+  distinct([...memberRules, ...claimRules].flatMap((rule) => rule(configuration)))

@@ -1,0 +1,255 @@
+import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual, strictEqual } from "@effect/vitest/utils"
+import * as FastCheck from "effect/FastCheck"
+import * as Schema from "effect/Schema"
+import { FhirBaseUrl } from "../../src/base/FhirBaseUrl.js"
+import type { ConformanceCode, ConformanceFinding } from "../../src/server/Conformance.js"
+import { conformance } from "../../src/server/Conformance.js"
+import { fromDocument } from "../../src/server/SmartConfiguration.js"
+import { PREDICATES, servers } from "../fixtures/servers.js"
+
+const base = Schema.decodeSync(FhirBaseUrl)("https://ehr.example.com/fhir")
+const conformant = servers[0]?.document ?? {}
+
+const judge = (document: Readonly<Record<string, unknown>>): ReadonlyArray<ConformanceFinding> =>
+  conformance(fromDocument(base, document))
+const change = (changes: Readonly<Record<string, unknown>>) => judge({ ...conformant, ...changes })
+const brief = (findings: ReadonlyArray<ConformanceFinding>) => findings.map(({ code, member }) => `${code} ${member}`)
+
+const one = (findings: ReadonlyArray<ConformanceFinding>): ConformanceFinding => {
+  strictEqual(findings.length, 1, brief(findings).join(", "))
+  const [finding] = findings
+  assert(finding !== undefined)
+  return finding
+}
+
+/** A document, the one thing wrong with it, and the requirement that says so. */
+const rows: ReadonlyArray<
+  readonly [
+    requirement: string | undefined,
+    code: ConformanceCode,
+    severity: ConformanceFinding["severity"],
+    member: string,
+    changes: Readonly<Record<string, unknown>>
+  ]
+> = [
+  ["385", "MemberMissing", "error", "token_endpoint", { token_endpoint: null }],
+  ["384", "MemberMissing", "error", "grant_types_supported", { grant_types_supported: null }],
+  ["393", "MemberMissing", "error", "capabilities", { capabilities: null }],
+  ["394", "MemberMissing", "error", "code_challenge_methods_supported", { code_challenge_methods_supported: null }],
+  ["383", "ConditionalMemberMissing", "error", "authorization_endpoint", { authorization_endpoint: null }],
+  ["381", "ConditionalMemberMissing", "error", "issuer", { issuer: null }],
+  ["382", "ConditionalMemberMissing", "error", "jwks_uri", { jwks_uri: null }],
+  ["288", "ConditionalMemberMissing", "error", "token_endpoint_auth_methods_supported", {
+    token_endpoint_auth_methods_supported: null
+  }],
+  ["289", "ConditionalMemberMissing", "error", "token_endpoint_auth_signing_alg_values_supported", {
+    token_endpoint_auth_signing_alg_values_supported: null
+  }],
+  ["287", "ConditionalMemberMissing", "error", "scopes_supported", { scopes_supported: null }],
+  ["409", "RecommendedMemberMissing", "information", "user_access_brand_identifier", {
+    user_access_brand_identifier: null
+  }],
+  ["390", "RecommendedMemberMissing", "information", "response_types_supported", { response_types_supported: null }],
+  ["391", "RecommendedMemberMissing", "information", "introspection_endpoint", { introspection_endpoint: null }],
+  ["392", "RecommendedMemberMissing", "information", "revocation_endpoint", { revocation_endpoint: null }],
+  [undefined, "RecommendedMemberMissing", "information", "management_endpoint", { management_endpoint: null }],
+  ["385", "MemberMalformed", "error", "token_endpoint", { token_endpoint: 42 }],
+  ["388", "MemberMalformed", "warning", "user_access_brand_identifier", {
+    user_access_brand_identifier: "https://example.org"
+  }],
+  ["378", "EndpointRelative", "error", "token_endpoint", { token_endpoint: "auth/token" }],
+  ["1", "EndpointInsecure", "error", "token_endpoint", { token_endpoint: "http://ehr.example.com/token" }],
+  ["1", "EndpointInsecure", "error", "jwks_uri", { jwks_uri: "ftp://ehr.example.com/jwks" }],
+  ["1", "EndpointInsecure", "warning", "token_endpoint", { token_endpoint: "http://localhost:8080/token" }],
+  ["1", "EndpointInsecure", "warning", "management_endpoint", { management_endpoint: "http://ehr.example.com/manage" }],
+  ["1", "EndpointInsecure", "error", "associated_endpoints", {
+    associated_endpoints: [
+      { url: "http://state.example.com/a", capabilities: ["smart-app-state"] },
+      { url: "http://state.example.com/b", capabilities: ["smart-app-state"] }
+    ]
+  }],
+  [undefined, "EndpointUnfit", "error", "token_endpoint", { token_endpoint: "https://ehr.example.com/token#here" }],
+  [undefined, "EndpointUnfit", "error", "token_endpoint", {
+    token_endpoint: "https://me:secret@ehr.example.com/token"
+  }],
+  ["381", "IssuerUnfit", "error", "issuer", { issuer: "ehr.example.com" }],
+  ["381", "IssuerUnfit", "error", "issuer", { issuer: "https://ehr.example.com?tenant=1" }],
+  ["381", "IssuerUnfit", "warning", "issuer", { issuer: "http://localhost:8080" }],
+  ["14", "PkceS256Missing", "error", "code_challenge_methods_supported", { code_challenge_methods_supported: [] }],
+  ["15", "PkcePlainPresent", "error", "code_challenge_methods_supported", {
+    code_challenge_methods_supported: ["plain", "S256"]
+  }],
+  ["384", "GrantTypeMissing", "error", "grant_types_supported", { grant_types_supported: ["client_credentials"] }],
+  ["384", "GrantTypeUnknown", "information", "grant_types_supported", {
+    grant_types_supported: ["authorization_code", "password"]
+  }],
+  ["390", "ResponseTypeMissing", "error", "response_types_supported", { response_types_supported: ["token"] }],
+  ["288", "AuthenticationMethodMissing", "error", "token_endpoint_auth_methods_supported", {
+    token_endpoint_auth_methods_supported: ["client_secret_basic"]
+  }],
+  ["345", "AuthenticationMethodMissing", "error", "token_endpoint_auth_methods_supported", {
+    token_endpoint_auth_methods_supported: ["private_key_jwt"]
+  }],
+  ["345", "AuthenticationMethodMissing", "warning", "token_endpoint_auth_methods_supported", {
+    token_endpoint_auth_methods_supported: ["private_key_jwt", "client_secret_post"]
+  }],
+  ["386", "AuthenticationMethodUnknown", "information", "token_endpoint_auth_methods_supported", {
+    token_endpoint_auth_methods_supported: ["private_key_jwt", "client_secret_basic", "tls_client_auth"]
+  }],
+  ["289", "SigningAlgorithmMissing", "error", "token_endpoint_auth_signing_alg_values_supported", {
+    token_endpoint_auth_signing_alg_values_supported: ["RS256"]
+  }],
+  ["289", "SigningAlgorithmUnsafe", "warning", "token_endpoint_auth_signing_alg_values_supported", {
+    token_endpoint_auth_signing_alg_values_supported: ["RS384", "none"]
+  }],
+  ["439", "AssociatedEndpointIncomplete", "warning", "associated_endpoints", {
+    associated_endpoints: [{ url: "https://state.example.com" }]
+  }],
+  ["410", "BrandIdentifierIncomplete", "error", "user_access_brand_identifier", {
+    user_access_brand_identifier: { system: "urn:ietf:rfc:3986" }
+  }],
+  ["411", "BrandIdentifierIncomplete", "warning", "user_access_brand_identifier", {
+    user_access_brand_identifier: { value: "https://example.org" }
+  }]
+]
+
+describe("one deviation, one finding", () => {
+  it.each(rows)("[SMART-%s] %s (%s) of %s", (requirement, code, severity, member, changes) => {
+    const found = change(changes).filter((finding) =>
+      finding.code === code || finding.severity !== "information" || severity === "information"
+    )
+    const finding = one(found.filter((one) => one.code === code && one.member === member))
+    deepStrictEqual([finding.severity, finding.requirement], [severity, requirement])
+    assert(finding.message !== "" && finding.advice !== "")
+    // A deviation that is made alone is found alone, recommendations apart.
+    deepStrictEqual(
+      brief(found.filter(({ code }) => code !== "RecommendedMemberMissing" || severity === "information")),
+      [
+        `${code} ${member}`
+      ]
+    )
+  })
+
+  it("[SMART-387] [SMART-388] brands are recommended", () => {
+    const found = change({ user_access_brand_bundle: null, user_access_brand_identifier: null })
+    deepStrictEqual(found.map(({ code, member, requirement, severity }) => [code, severity, member, requirement]), [
+      ["RecommendedMemberMissing", "information", "user_access_brand_bundle", "387"],
+      ["RecommendedMemberMissing", "information", "user_access_brand_identifier", "388"]
+    ])
+  })
+
+  it("[SMART-412] a brand identifier needs a bundle to be found in", () => {
+    deepStrictEqual(brief(change({ user_access_brand_bundle: null })), [
+      "RecommendedMemberMissing user_access_brand_bundle",
+      "BrandBundleMissing user_access_brand_bundle"
+    ])
+  })
+
+  it("[SMART-232] the FHIR base itself is https", () => {
+    const insecure = Schema.decodeSync(FhirBaseUrl)("http://ehr.example.com/fhir")
+    const finding = one(conformance(fromDocument(insecure, conformant)))
+    deepStrictEqual([finding.code, finding.severity, finding.requirement], ["EndpointInsecure", "error", "232"])
+  })
+})
+
+describe("capabilities", () => {
+  const capabilities = (...names: ReadonlyArray<string>) => change({ capabilities: names, issuer: null })
+
+  it("[X-CAP-2] full URIs are anybody's, simple strings are HL7's", () => {
+    const standard = conformant["capabilities"]
+    assert(Array.isArray(standard))
+    deepStrictEqual(brief(change({ capabilities: [...standard, "https://sdo.example.org/new", "urn:x:new"] })), [])
+    const finding = one(change({ capabilities: [...standard, "example\u001b[31m-new"] }))
+    deepStrictEqual([finding.code, finding.severity], ["CapabilityUnknown", "information"])
+    assert(!finding.message.includes("\u001b"))
+  })
+
+  it("old names are named anew", () => {
+    const legacy = change({
+      capabilities: ["context-passthrough-banner", "context-passthrough-style", "single-sign-on"]
+    }).filter(({ code }) => code === "CapabilityLegacy")
+    deepStrictEqual(legacy.map(({ advice }) => advice), [
+      "it is called context-banner now",
+      "it is called context-style now",
+      "it is called sso-openid-connect now"
+    ])
+  })
+
+  it("launch context without its launch", () => {
+    const found = capabilities("launch-ehr", "context-standalone-patient", "context-banner")
+    assert(
+      found.some(({ code, message }) =>
+        code === "CapabilityInconsistent" && message.startsWith("context-standalone-patient")
+      )
+    )
+    assert(
+      !found.some(({ code, message }) => code === "CapabilityInconsistent" && message.startsWith("context-banner"))
+    )
+  })
+
+  it("[SMART-346] a server that launches adds up to at least one capability set", () => {
+    const sets = (names: ReadonlyArray<string>) =>
+      capabilities(...names).filter(({ code }) => code === "CapabilitySetMissing")
+    const finding = one(
+      sets(["launch-ehr", "client-confidential-asymmetric", "context-ehr-patient", "permission-patient"])
+    )
+    deepStrictEqual([finding.severity, finding.requirement], ["warning", "346"])
+    deepStrictEqual(sets(["launch-ehr", "client-public", "context-ehr-patient", "permission-patient"]), [])
+    deepStrictEqual(sets(["client-confidential-asymmetric"]), [])
+  })
+
+  it("[SMART-383] an authorization endpoint without a launch", () => {
+    assert(brief(capabilities("client-public")).includes("CapabilityMissing capabilities"))
+  })
+})
+
+describe("servers", () => {
+  it.each(servers)("$name: $statement", ({ document, fhirBaseUrl, findings, works }) => {
+    const configuration = fromDocument(Schema.decodeSync(FhirBaseUrl)(fhirBaseUrl), document)
+    deepStrictEqual(PREDICATES.filter((predicate) => configuration[predicate]), [...works])
+    deepStrictEqual(brief(configuration.conformance().filter(({ code }) => code !== "RecommendedMemberMissing")), [
+      ...findings
+    ])
+  })
+})
+
+describe("stability", () => {
+  const documents = FastCheck.constantFrom(...servers.map(({ document }) => document))
+
+  it("findings do not depend on the order of members", () => {
+    FastCheck.assert(FastCheck.property(
+      documents.chain((document) =>
+        FastCheck.tuple(
+          FastCheck.constant(document),
+          FastCheck.shuffledSubarray(Object.keys(document), { minLength: Object.keys(document).length })
+        )
+      ),
+      ([document, order]) => {
+        const shuffled = Object.fromEntries(order.map((member) => [member, document[member]]))
+        deepStrictEqual(judge(shuffled), judge(document))
+      }
+    ))
+  })
+
+  it("nor on the order of capabilities", () => {
+    FastCheck.assert(FastCheck.property(documents, FastCheck.func(FastCheck.integer()), (document, weight) => {
+      const capabilities = document["capabilities"]
+      if (!Array.isArray(capabilities)) return
+      const order = [...capabilities].sort((a, b) => weight(a) - weight(b))
+      deepStrictEqual(judge({ ...document, capabilities: order }), judge(document))
+    }))
+  })
+
+  it("whatever a known member holds, it is judged", () => {
+    const members = Object.keys(conformant)
+    FastCheck.assert(FastCheck.property(
+      FastCheck.dictionary(FastCheck.constantFrom(...members), FastCheck.jsonValue()),
+      (changes) => {
+        for (const { advice, code, message } of change(changes)) {
+          assert(code !== undefined && message !== "" && advice !== "")
+        }
+      }
+    ))
+  })
+})

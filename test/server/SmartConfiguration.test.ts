@@ -1,0 +1,218 @@
+import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual, strictEqual } from "@effect/vitest/utils"
+import * as Effect from "effect/Effect"
+import * as FastCheck from "effect/FastCheck"
+import * as Schema from "effect/Schema"
+import { FhirBaseUrl } from "../../src/base/FhirBaseUrl.js"
+import { isJsonObject, type JsonObject } from "../../src/base/members.js"
+import { endpoint, fromDocument, SmartConfiguration } from "../../src/server/SmartConfiguration.js"
+import { PREDICATES, servers } from "../fixtures/servers.js"
+
+const base = Schema.decodeSync(FhirBaseUrl)("https://ehr.example.com/fhir")
+const read = (document: JsonObject) => fromDocument(base, document)
+const conformant = servers[0]?.document ?? {}
+
+describe("capability sets [X-CAP-1]", () => {
+  const sets = (...capabilities: ReadonlyArray<string>) =>
+    Object.entries(read({ capabilities }).capabilitySets).filter(([, satisfied]) => satisfied).map(([name]) => name)
+
+  it("[SMART-348] patient access for standalone apps", () => {
+    const needed = ["launch-standalone", "client-public", "context-standalone-patient", "permission-patient"]
+    deepStrictEqual(sets(...needed), ["PatientAccessForStandaloneApps"])
+    for (const one of needed) deepStrictEqual(sets(...needed.filter((other) => other !== one)), [], one)
+  })
+
+  it("[SMART-349] patient access for EHR launch", () => {
+    const needed = ["launch-ehr", "client-confidential-symmetric", "context-ehr-patient", "permission-patient"]
+    deepStrictEqual(sets(...needed), ["PatientAccessForEhrLaunch"])
+    for (const one of needed) deepStrictEqual(sets(...needed.filter((other) => other !== one)), [], one)
+  })
+
+  it("[SMART-350] clinician access for standalone", () => {
+    const needed = ["launch-standalone", "client-public", "permission-user", "permission-patient"]
+    deepStrictEqual(sets(...needed), ["ClinicianAccessForStandalone"])
+    for (const one of needed) deepStrictEqual(sets(...needed.filter((other) => other !== one)), [], one)
+  })
+
+  it("[SMART-351] clinician access for EHR launch", () => {
+    const needed = [
+      "launch-ehr",
+      "client-public",
+      "context-ehr-patient",
+      "context-ehr-encounter",
+      "permission-user",
+      "permission-patient"
+    ]
+    deepStrictEqual(sets(...needed), ["PatientAccessForEhrLaunch", "ClinicianAccessForEhrLaunch"])
+    for (const one of needed) {
+      assert(!sets(...needed.filter((other) => other !== one)).includes("ClinicianAccessForEhrLaunch"), one)
+    }
+  })
+
+  it("asymmetric clients alone satisfy none", () => {
+    deepStrictEqual(
+      sets("launch-standalone", "client-confidential-asymmetric", "context-standalone-patient", "permission-patient"),
+      []
+    )
+  })
+})
+
+describe("what can be hoped for", () => {
+  it("[SMART-352] [SMART-353] a launch needs its claim and both endpoints", () => {
+    for (const member of ["capabilities", "authorization_endpoint", "token_endpoint"]) {
+      const configuration = read({ ...conformant, [member]: undefined })
+      deepStrictEqual([configuration.supportsEhrLaunch, configuration.supportsStandaloneLaunch], [false, false], member)
+    }
+    const configuration = read({ ...conformant, capabilities: ["launch-ehr"] })
+    deepStrictEqual([configuration.supportsEhrLaunch, configuration.supportsStandaloneLaunch], [true, false])
+  })
+
+  it("[SMART-1] an endpoint that would be refused counts as absent, one on a loopback host may be allowed", () => {
+    assert(!read({ ...conformant, token_endpoint: "http://ehr.example.com/token" }).supportsEhrLaunch)
+    assert(read({ ...conformant, token_endpoint: "http://127.0.0.1:8080/token" }).supportsEhrLaunch)
+  })
+
+  it("a claim is made by capability or by method", () => {
+    const token = { token_endpoint: "https://ehr.example.com/token" }
+    const by = (members: JsonObject) => {
+      const configuration = read({ ...token, ...members })
+      return [
+        configuration.supportsPublicClients,
+        configuration.supportsSymmetricAuthentication,
+        configuration.supportsAsymmetricAuthentication
+      ]
+    }
+    deepStrictEqual(by({}), [false, false, false])
+    deepStrictEqual(by({ capabilities: ["client-public"] }), [true, false, false])
+    deepStrictEqual(by({ capabilities: ["client-confidential-symmetric"] }), [false, true, false])
+    deepStrictEqual(by({ capabilities: ["client-confidential-asymmetric"] }), [false, false, true])
+    const methods = (...names: ReadonlyArray<string>) => ({ token_endpoint_auth_methods_supported: names })
+    deepStrictEqual(by(methods("none")), [true, false, false])
+    deepStrictEqual(by(methods("client_secret_post")), [false, true, false])
+    deepStrictEqual(by(methods("private_key_jwt")), [false, false, true])
+    deepStrictEqual(
+      by({ ...methods("private_key_jwt"), token_endpoint_auth_signing_alg_values_supported: ["RS256"] }),
+      [false, false, false]
+    )
+  })
+
+  it("[SMART-384] backend services need client_credentials, unless the list of grants is left out", () => {
+    const backend = (grants: ReadonlyArray<string> | undefined) =>
+      read({ ...conformant, authorization_endpoint: undefined, grant_types_supported: grants }).supportsBackendServices
+    deepStrictEqual([backend(["client_credentials"]), backend(undefined), backend(["authorization_code"])], [
+      true,
+      true,
+      false
+    ])
+  })
+
+  it("[SMART-369] [SMART-370] permissions by claim or by a scope of the syntax", () => {
+    const syntaxes = (scope: string) => {
+      const configuration = read({ scopes_supported: [scope] })
+      return [configuration.supportsV1Permissions, configuration.supportsV2Permissions]
+    }
+    deepStrictEqual(syntaxes("patient/Observation.read"), [true, false])
+    deepStrictEqual(syntaxes("system/*.*"), [true, false])
+    deepStrictEqual(syntaxes("user/Observation.rs?category=vital-signs"), [false, true])
+    for (const other of ["patient/Observation.", "patient/Observation.sr", "*/*.read", "openid"]) {
+      deepStrictEqual(syntaxes(other), [false, false], other)
+    }
+    assert(read({ capabilities: ["permission-v1"] }).supportsV1Permissions)
+    assert(read({ capabilities: ["permission-v2"] }).supportsV2Permissions)
+  })
+
+  it("[SMART-289] signing algorithms are those both sides know, both where the server lists none", () => {
+    const algorithms = (list: unknown) =>
+      read({ token_endpoint_auth_signing_alg_values_supported: list }).signingAlgorithms
+    deepStrictEqual(algorithms(undefined), ["ES384", "RS384"])
+    deepStrictEqual(algorithms(["RS256", "RS384"]), ["RS384"])
+    deepStrictEqual(algorithms(["RS384", "ES384"]), ["ES384", "RS384"])
+    deepStrictEqual(algorithms(["RS256"]), [])
+    deepStrictEqual(algorithms("RS384"), ["ES384", "RS384"])
+  })
+
+  it("[SMART-439] [X-DISC-5] associated endpoints by capability, the deprecated member included", () => {
+    const configuration = read({
+      associated_endpoints: [
+        { url: "https://state.example.com", capabilities: ["smart-app-state"] },
+        { url: "https://other.example.com", capabilities: ["https://example.org/x"] }
+      ],
+      smart_app_state_endpoint: "https://old.example.com"
+    })
+    deepStrictEqual(configuration.associatedEndpointsWith("smart-app-state"), [
+      "https://state.example.com",
+      "https://old.example.com"
+    ])
+    deepStrictEqual(configuration.associatedEndpointsWith("https://example.org/x"), ["https://other.example.com"])
+    deepStrictEqual(configuration.associatedEndpointsWith("context-style"), [])
+  })
+})
+
+describe("documents", () => {
+  const isKnown = new Set(Object.keys(conformant).concat("associated_endpoints", "smart_app_state_endpoint"))
+  const documents = FastCheck.oneof(
+    FastCheck.jsonValue(),
+    FastCheck.dictionary(
+      FastCheck.oneof(FastCheck.constantFrom(...isKnown), FastCheck.string()),
+      FastCheck.jsonValue()
+    ),
+    FastCheck.constantFrom(...servers.map(({ document }) => document))
+  )
+
+  it("any JSON either decodes or is refused, and what decodes can be asked and judged", () => {
+    FastCheck.assert(FastCheck.property(documents, (json) => {
+      const document: unknown = JSON.parse(JSON.stringify(json))
+      if (!isJsonObject(document)) return
+      const configuration = read(document)
+      for (const predicate of PREDICATES) strictEqual(typeof configuration[predicate], "boolean")
+      for (const { code } of configuration.conformance()) strictEqual(typeof code, "string")
+      assert(Schema.is(SmartConfiguration)(configuration))
+    }))
+  })
+
+  it("[X-DISC-3] unknown members survive a round trip", () => {
+    const codec = Schema.parseJson(SmartConfiguration)
+    FastCheck.assert(FastCheck.property(
+      FastCheck.dictionary(
+        FastCheck.string().filter((name) => name !== "__proto__" && !isKnown.has(name)),
+        FastCheck.jsonValue()
+      ),
+      (members) => {
+        const extensions: unknown = JSON.parse(JSON.stringify(members))
+        const configuration = read({ ...conformant, ...members })
+        const again = Schema.decodeSync(codec)(Schema.encodeSync(codec)(configuration))
+        deepStrictEqual(JSON.parse(JSON.stringify(again.extensions)), extensions)
+        deepStrictEqual(again.conformance(), configuration.conformance())
+      }
+    ))
+  })
+
+  it("[X-DISC-3] unknown capabilities are kept", () => {
+    const names = ["https://example.org/extra", "something-new"]
+    deepStrictEqual(read({ capabilities: names }).capabilities, names)
+    assert(read({ capabilities: names }).hasCapability("something-new"))
+  })
+
+  it("[SMART-379] relative URLs are resolved against the base as it was written", () => {
+    const resolve = (fhirBaseUrl: string, value: string) =>
+      fromDocument(Schema.decodeSync(FhirBaseUrl)(fhirBaseUrl), { token_endpoint: value }).tokenEndpoint
+    strictEqual(resolve("https://h.example/fhir", "token"), "https://h.example/token")
+    strictEqual(resolve("https://h.example/fhir/", "token"), "https://h.example/fhir/token")
+    strictEqual(resolve("https://h.example/fhir", "/auth/token"), "https://h.example/auth/token")
+  })
+})
+
+describe("endpoints about to be used", () => {
+  it.effect("[SMART-230] only https, or http to a loopback host where that is allowed", () =>
+    Effect.gen(function*() {
+      const reason = (tokenEndpoint: unknown, allowInsecureLocalhost: boolean) =>
+        endpoint(read({ token_endpoint: tokenEndpoint }), "tokenEndpoint", { allowInsecureLocalhost }).pipe(
+          Effect.match({ onFailure: (error) => error.reason, onSuccess: (value) => value })
+        )
+      strictEqual(yield* reason(undefined, true), "EndpointMissing")
+      strictEqual(yield* reason("http://ehr.example.com/token", true), "InsecureEndpoint")
+      strictEqual(yield* reason("http://localhost/token", false), "InsecureEndpoint")
+      strictEqual(yield* reason("http://localhost/token", true), "http://localhost/token")
+      strictEqual(yield* reason("https://ehr.example.com/token", false), "https://ehr.example.com/token")
+    }))
+})
