@@ -13,6 +13,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { captured } from "./base/captured.js"
 import { ConfigurationError } from "./base/ConfigurationError.js"
@@ -25,20 +26,26 @@ import { HttpLimits } from "./http/HttpLimits.js"
 import * as RetryPolicy from "./http/RetryPolicy.js"
 import * as AuthorizationCallback from "./launch/AuthorizationCallback.js"
 import { AuthorizationError } from "./launch/AuthorizationError.js"
+import * as AuthorizationPost from "./launch/AuthorizationPost.js"
 import * as AuthorizationRequest from "./launch/AuthorizationRequest.js"
 import { PendingAuthorization } from "./launch/PendingAuthorization.js"
 import * as Pkce from "./launch/Pkce.js"
 import * as Scopes from "./launch/Scopes.js"
 import * as Discovery from "./server/Discovery.js"
 import type { DiscoveryError } from "./server/DiscoveryError.js"
+import type { MetadataError } from "./server/MetadataError.js"
+import * as OpenIdConfiguration from "./server/OpenIdConfiguration.js"
 import type { Endpoint, SmartConfiguration } from "./server/SmartConfiguration.js"
 import { endpoint } from "./server/SmartConfiguration.js"
+import * as identification from "./token/identification.js"
+import * as IdToken from "./token/IdToken.js"
+import type { IdTokenError } from "./token/IdTokenError.js"
 import type { Introspection } from "./token/Introspection.js"
 import * as TokenEndpoint from "./token/TokenEndpoint.js"
 import type { Operation } from "./token/TokenError.js"
 import { TokenError } from "./token/TokenError.js"
 import type { TokenSet } from "./token/TokenSet.js"
-import { renewed } from "./token/TokenSet.js"
+import type { UserInfo } from "./token/UserInfo.js"
 
 /**
  * A scope as text or as a value of `Scopes`.
@@ -70,9 +77,19 @@ export interface Config {
   readonly authorizationMaxAge?: Duration.DurationInput | undefined
   /** Whether an exchange or a refresh whose outcome nobody knows is sent once more. Default true. */
   readonly repeatUnknown?: boolean | undefined
+  /**
+   * The longest authorization URL that is used where the server takes a form instead. Default 2,000 characters: browsers take more, but gateways and
+   * proxies before a server often stop at 2,048.
+   */
+  readonly maxAuthorizationUrlLength?: number | undefined
+  /** What is expected of id_tokens beyond the rules. */
+  readonly idToken?: IdToken.Policy | undefined
 }
 
 /**
+ * An EHR launch is `authorize(launch)` with what `LaunchRequest.decode` gave. A standalone launch asks for its context with scopes, `launch/patient` or
+ * `launch/encounter` (requirements 150 to 153 and 166).
+ *
  * @since 0.1.0
  * @category models
  */
@@ -85,6 +102,23 @@ export interface AuthorizeOptions {
   readonly scopes?: ReadonlyArray<ScopeInput> | undefined
   /** Beside them. */
   readonly addScopes?: ReadonlyArray<ScopeInput> | undefined
+  /** Whatever else the server understands, such as `prompt` or `login_hint`. What this client sends itself cannot be set. */
+  readonly params?: Readonly<Record<string, string>> | undefined
+  /** Default `auto`: a form where the URL would be too long and the server has the capability `authorize-post`, else the URL. */
+  readonly method?: "auto" | "GET" | "POST" | undefined
+}
+
+/**
+ * Where to send the person, and what to keep until they return.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Authorization {
+  readonly url: URL
+  readonly pending: PendingAuthorization
+  /** Where it is there, serve its page instead of redirecting to `url`. */
+  readonly post: AuthorizationPost.AuthorizationPost | undefined
 }
 
 /**
@@ -100,20 +134,36 @@ export interface Service {
   /** Where to send the person, and what to keep until they return. */
   readonly authorize: (
     options?: AuthorizeOptions
-  ) => Effect.Effect<
-    { readonly url: URL; readonly pending: PendingAuthorization },
-    DiscoveryError | ConfigurationError
-  >
-  /** The callback, whole, for the tokens. Nothing is sent unless the callback is the answer to `pending`. */
+  ) => Effect.Effect<Authorization, DiscoveryError | ConfigurationError>
+  /**
+   * The callback, whole, for the tokens. Nothing is sent unless the callback is the answer to `pending`; where `openid` was granted, who logged in is
+   * verified before anybody sees the tokens.
+   */
   readonly exchange: (
     callback: AuthorizationCallback.Callback,
     pending: PendingAuthorization
-  ) => Effect.Effect<TokenSet, AuthorizationError | TokenError | DiscoveryError | ConfigurationError>
-  /** New tokens for old. What the answer does not repeat is taken from the old ones. */
+  ) => Effect.Effect<TokenSet, AuthorizationError | TokenError | IdTokenError | DiscoveryError | ConfigurationError>
+  /**
+   * New tokens for old. What the answer does not repeat is taken from the old ones. A bad id_token is a warning; one of somebody else is an
+   * `IdTokenError` (`SubjectChanged`) that holds the new tokens, redacted, so that they can be revoked.
+   */
   readonly refresh: (
     tokens: TokenSet,
     options?: { readonly scopes?: ReadonlyArray<ScopeInput> | undefined }
-  ) => Effect.Effect<TokenSet, TokenError | DiscoveryError | ConfigurationError>
+  ) => Effect.Effect<TokenSet, TokenError | IdTokenError | DiscoveryError | ConfigurationError>
+  /** What the server's userinfo endpoint says of the person who logged in. Needs a verified `identity`. */
+  readonly userInfo: (
+    tokens: TokenSet
+  ) => Effect.Effect<UserInfo, TokenError | IdTokenError | MetadataError | DiscoveryError | ConfigurationError>
+  /** Where to send the browser to log out at the server, too; none where the server does not offer it. */
+  readonly logoutUrl: (
+    tokens: TokenSet,
+    options?: {
+      /** Where the person goes afterwards; it must be registered at the server. */
+      readonly postLogoutRedirectUri?: string | undefined
+      readonly state?: string | undefined
+    }
+  ) => Effect.Effect<Option.Option<Redacted.Redacted<URL>>, MetadataError | DiscoveryError>
   /** A token for the app itself (SMART Backend Services). Not cached here. */
   readonly clientCredentials: (
     options?: { readonly scopes?: ReadonlyArray<ScopeInput> | undefined }
@@ -144,7 +194,12 @@ export class SmartClient extends Context.Tag("effect-safire/SmartClient")<SmartC
  * @since 0.1.0
  * @category models
  */
-export type Parts = Discovery.Discovery | Pkce.Pkce | TokenEndpoint.TokenEndpoint
+export type Parts =
+  | Discovery.Discovery
+  | Pkce.Pkce
+  | TokenEndpoint.TokenEndpoint
+  | IdToken.IdToken
+  | OpenIdConfiguration.OpenIdConfiguration
 
 const textOf = (scope: ScopeInput): string => typeof scope === "string" ? scope : Scopes.printScope(scope)
 
@@ -203,6 +258,8 @@ export const make = (
     const discovery = yield* Discovery.Discovery
     const pkce = yield* Pkce.Pkce
     const tokenEndpoint = yield* TokenEndpoint.TokenEndpoint
+    const idTokens = yield* IdToken.IdToken
+    const openId = yield* OpenIdConfiguration.OpenIdConfiguration
     const random = yield* SecureRandom.SecureRandom
     const warnings = yield* ConformanceWarnings
     const withPolicy = yield* RetryPolicy.capture
@@ -226,18 +283,28 @@ export const make = (
     const insecure = { allowInsecureLocalhost: config.allowInsecureLocalhost ?? false }
     const configuration = withLimits(withPolicy(discovery.configuration(config.fhirBaseUrl, insecure)))
 
+    const target = {
+      ...insecure,
+      clientId: config.clientId,
+      authentication,
+      server: name,
+      fhirBaseUrl: config.fhirBaseUrl
+    }
     const targetAt = (member: Endpoint): Effect.Effect<TokenEndpoint.Target, DiscoveryError> =>
-      Effect.map(
-        Effect.flatMap(configuration, (found) => endpoint(found, member, insecure)),
-        (url) => ({
-          ...insecure,
+      Effect.flatMap(configuration, (found) =>
+        Effect.map(endpoint(found, member, insecure), (url) => ({
+          ...target,
           endpoint: url,
-          clientId: config.clientId,
-          authentication,
-          server: name,
-          fhirBaseUrl: config.fhirBaseUrl
-        })
-      )
+          signingAlgs: found.tokenEndpointAuthSigningAlgValuesSupported
+        })))
+    /** Whose id_tokens are believed. */
+    const whose = Effect.map(configuration, (found): identification.Whose => ({
+      ...insecure,
+      server: name,
+      configuration: found,
+      clientId: config.clientId,
+      policy: config.idToken
+    }))
 
     const scopesOf = (
       replace: ReadonlyArray<ScopeInput> | undefined,
@@ -264,6 +331,23 @@ export const make = (
     const refuse = (operation: Operation, reason: TokenError["reason"], detail: string) =>
       new TokenError({ reason, operation, server: name, url: config.fhirBaseUrl, detail, outcome: "refused" })
 
+    /** Extra parameters that are none of ours; `max_age`, if it is among them, has to be checked when the id_token comes. */
+    const maxAgeOf = (
+      params: AuthorizeOptions["params"] = {}
+    ): Effect.Effect<number | undefined, ConfigurationError> => {
+      const reserved = Object.keys(params).filter((param) => AuthorizationRequest.reservedNames.has(param))
+      const maxAge = params["max_age"]
+      if (reserved.length === 0 && (maxAge === undefined || /^\d{1,9}$/.test(maxAge))) {
+        return Effect.succeed(maxAge === undefined ? undefined : Number(maxAge))
+      }
+      return new ConfigurationError({
+        reason: reserved.length > 0 ? "Conflict" : "Invalid",
+        fields: (reserved.length > 0 ? reserved : ["max_age"]).map((param) => `params.${param}`),
+        server: name,
+        detail: reserved.length > 0 ? "these are for the client itself to send" : "max_age is a number of seconds"
+      })
+    }
+
     const authorize = (options: AuthorizeOptions = {}) =>
       Effect.gen(function*() {
         const redirectUri = config.redirectUri
@@ -275,7 +359,7 @@ export const make = (
             detail: "an authorization request needs the registered redirect URI"
           })
         }
-        if (options.iss !== undefined && !isSameServer(options.iss, config.fhirBaseUrl)) {
+        if (options.iss !== undefined && !FhirBaseUrl.areSame(options.iss, config.fhirBaseUrl)) {
           return yield* new ConfigurationError({
             reason: "Conflict",
             fields: ["iss", "fhirBaseUrl"],
@@ -287,6 +371,7 @@ export const make = (
           ...(options.addScopes ?? []),
           ...(options.launch === undefined ? [] : ["launch"])
         ])
+        const maxAge = yield* maxAgeOf(options.params)
         const found = yield* configuration
         const authorizationEndpoint = yield* endpoint(found, "authorizationEndpoint", insecure)
         // The code will go there: better to know before a person has logged in.
@@ -300,30 +385,36 @@ export const make = (
         }
         const state = yield* SecureRandom.base64Url(random, 32)
         const { challenge, verifier } = yield* pkce.generate
-        const url = AuthorizationRequest.toUrl(
-          authorizationEndpoint,
-          AuthorizationRequest.toParams({
-            clientId: config.clientId,
-            redirectUri,
-            scopes,
-            state,
-            aud: config.audience ?? options.iss ?? config.fhirBaseUrl,
-            codeChallenge: challenge,
-            launch: options.launch
-          })
-        )
+        const nonce = scopes.includes("openid") ? yield* SecureRandom.base64Url(random, 32) : undefined
+        const params = AuthorizationRequest.toParams({
+          clientId: config.clientId,
+          redirectUri,
+          scopes,
+          state,
+          aud: config.audience ?? options.iss ?? config.fhirBaseUrl,
+          codeChallenge: challenge,
+          launch: options.launch,
+          nonce,
+          params: options.params
+        })
+        const url = AuthorizationRequest.toUrl(authorizationEndpoint, params)
+        const isTooLong = url.href.length > (config.maxAuthorizationUrlLength ?? 2_000)
+        const isPosted = options.method === "POST" ||
+          (options.method !== "GET" && isTooLong && found.supportsPostAuthorization)
         const pending = new PendingAuthorization({
           version: 1,
           server: name,
           state: Redacted.make(state),
           verifier,
+          nonce: nonce === undefined ? undefined : Redacted.make(nonce),
+          maxAge,
           redirectUri,
           scopes,
           issuer: found.issuer,
           issuerPromised: found.authorizationResponseIssParameterSupported ?? false,
           createdAt: yield* DateTime.now
         })
-        return { url, pending }
+        return { url, pending, post: isPosted ? AuthorizationPost.make(authorizationEndpoint, params) : undefined }
       }).pipe(step("SmartClient.authorize"))
 
     const exchange = (callback: AuthorizationCallback.Callback, pending: PendingAuthorization) =>
@@ -345,12 +436,18 @@ export const make = (
             detail: "the callback names an issuer, but the SMART configuration has none to compare it with"
           })
         }
-        return yield* tokenEndpoint.exchangeCode(yield* targetAt("tokenEndpoint"), {
+        const tokens = yield* tokenEndpoint.exchangeCode(yield* targetAt("tokenEndpoint"), {
           code,
           verifier: pending.verifier,
           redirectUri: pending.redirectUri,
           scopes: pending.scopes,
           repeatUnknown: config.repeatUnknown
+        })
+        return yield* identification.atExchange(idTokens, warnings, tokens, {
+          ...(yield* whose),
+          nonce: pending.nonce,
+          maxAge: pending.maxAge,
+          asked: pending.scopes
         })
       }).pipe(step("SmartClient.exchange"))
 
@@ -359,7 +456,7 @@ export const make = (
       options: { readonly scopes?: ReadonlyArray<ScopeInput> | undefined } = {}
     ) =>
       Effect.gen(function*() {
-        if (tokens.fhirBaseUrl !== undefined && !isSameServer(tokens.fhirBaseUrl, config.fhirBaseUrl)) {
+        if (tokens.fhirBaseUrl !== undefined && !FhirBaseUrl.areSame(tokens.fhirBaseUrl, config.fhirBaseUrl)) {
           return yield* refuse("refresh", "WrongServer", `the tokens came from ${Url.forDisplay(tokens.fhirBaseUrl)}`)
         }
         if (tokens.refreshToken === undefined) {
@@ -376,8 +473,16 @@ export const make = (
           grantedScopes: tokens.scopes,
           repeatUnknown: config.repeatUnknown
         })
-        return renewed(tokens, next)
+        return yield* identification.atRefresh(idTokens, warnings, tokens, next, yield* whose)
       }).pipe(step("SmartClient.refresh"))
+
+    const userInfo = (tokens: TokenSet) =>
+      Effect.gen(function*() {
+        if (tokens.fhirBaseUrl !== undefined && !FhirBaseUrl.areSame(tokens.fhirBaseUrl, config.fhirBaseUrl)) {
+          return yield* refuse("userInfo", "WrongServer", `the tokens came from ${Url.forDisplay(tokens.fhirBaseUrl)}`)
+        }
+        return yield* identification.userInfo(openId, tokenEndpoint, tokens, target, yield* whose)
+      }).pipe(step("SmartClient.userInfo"))
 
     const clientCredentials = (options: { readonly scopes?: ReadonlyArray<ScopeInput> | undefined } = {}) =>
       Effect.gen(function*() {
@@ -393,6 +498,14 @@ export const make = (
       authorize,
       exchange,
       refresh,
+      userInfo,
+      logoutUrl: (tokens, options) =>
+        Effect.flatMap(whose, (known) =>
+          identification.logoutUrl(
+            openId,
+            { ...options, clientId: config.clientId, idTokenHint: tokens.idToken },
+            known
+          )).pipe(step("SmartClient.logoutUrl")),
       clientCredentials,
       introspect: (token, options) =>
         Effect.flatMap(
@@ -405,12 +518,6 @@ export const make = (
     }
   })
 
-/** Whether two spellings name one FHIR server: compared as parsed URLs, one slash at the end forgiven. */
-const isSameServer = (a: string, b: string): boolean => {
-  const [left, right] = [FhirBaseUrl.parse(a), FhirBaseUrl.parse(b)]
-  return Either.isRight(left) && Either.isRight(right) && FhirBaseUrl.key(left.right) === FhirBaseUrl.key(right.right)
-}
-
 /**
  * Provides all that a client needs but its authentication. Always the same layer value, so that clients built together share one metadata cache.
  *
@@ -420,7 +527,9 @@ const isSameServer = (a: string, b: string): boolean => {
 export const layerParts: Layer.Layer<Parts, never, HttpClient.HttpClient> = Layer.mergeAll(
   Discovery.layer(),
   Pkce.layer,
-  TokenEndpoint.layer
+  TokenEndpoint.layer,
+  IdToken.layer,
+  OpenIdConfiguration.layer()
 )
 
 /**

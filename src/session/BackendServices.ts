@@ -60,6 +60,8 @@ export interface Service {
     refused: Redacted.Redacted,
     request?: Request
   ) => Effect.Effect<Redacted.Redacted, BackendError>
+  /** The client of the server the tokens are for. */
+  readonly client: (request?: Request) => Effect.Effect<SmartClient.Service, UnknownServerError>
   /** A client that carries the token to the FHIR base and nowhere else, and renews it once after a 401. */
   readonly httpClient: (
     request?: Request
@@ -180,6 +182,7 @@ export const make = (
       accessToken: (request) => Effect.map(tokens(request), ({ accessToken }) => accessToken),
       tokens: (request) => tokens(request),
       accessTokenAfter: (refused, request) => Effect.map(tokens(request, refused), ({ accessToken }) => accessToken),
+      client: (request = {}) => clientFor(request),
       httpClient: (request = {}) =>
         BearerClient.make<BackendError>(client, {
           audience: Effect.map(clientFor(request), ({ config }) => TokenAudience.make([config.fhirBaseUrl], config)),

@@ -14,6 +14,7 @@ import type * as Scope from "effect/Scope"
 import * as SingleFlight from "../base/SingleFlight.js"
 import type * as SmartClient from "../SmartClient.js"
 import * as SmartServers from "../SmartServers.js"
+import type { IdTokenError } from "../token/IdTokenError.js"
 import { isExpired, TokenSet } from "../token/TokenSet.js"
 import type { UnknownServerError } from "../UnknownServerError.js"
 import type { Entry } from "./Entry.js"
@@ -27,6 +28,9 @@ import * as SessionStore from "./SessionStore.js"
  * @category errors
  */
 export type RenewalError = Effect.Effect.Error<ReturnType<SmartClient.Service["refresh"]>>
+
+/** What leaves the session to the same person. */
+type RefreshFailure = Exclude<RenewalError, IdTokenError>
 
 /**
  * @since 0.1.0
@@ -108,8 +112,8 @@ const sameToken = (a: Redacted.Redacted | undefined, b: Redacted.Redacted | unde
 const isCredentialsError = (error: { readonly error?: string | undefined }): boolean =>
   error.error === "invalid_client" || error.error === "unauthorized_client"
 
-/** What a failed refresh means for the session. */
-const verdictOf = (error: RenewalError): "relaunch" | "credentials" | "passes" => {
+/** What a refresh that failed, but not because somebody else has logged in, means for the session. */
+const verdictOf = (error: RefreshFailure): "relaunch" | "credentials" | "passes" => {
   switch (error._tag) {
     case "TokenError":
       if (isCredentialsError(error)) return "credentials"
@@ -129,6 +133,7 @@ export const make = (
     readonly keyOf: (id: Redacted.Redacted) => Redacted.Redacted
     readonly onRenewed: (id: Redacted.Redacted, session: StoredSession) => Effect.Effect<unknown>
     readonly onRelaunchNeeded: (id: Redacted.Redacted, session: StoredSession) => Effect.Effect<unknown>
+    readonly onEnded: (id: Redacted.Redacted, session: StoredSession) => Effect.Effect<unknown>
   }
 ): Effect.Effect<Renewal, never, SmartServers.SmartServers | SessionStore.SessionStore | Scope.Scope> =>
   Effect.gen(function*() {
@@ -144,7 +149,7 @@ export const make = (
     const failed = (
       id: Redacted.Redacted,
       session: StoredSession,
-      error: RenewalError
+      error: RefreshFailure
     ): Effect.Effect<readonly [Outcome, StoredSession], SessionError> =>
       Effect.gen(function*() {
         const now = yield* DateTime.now
@@ -186,6 +191,13 @@ export const make = (
         const client = yield* servers.client(current.server)
         const refreshed = yield* Effect.either(client.refresh(current.tokens))
         if (Either.isLeft(refreshed)) {
+          if (refreshed.left._tag === "IdTokenError") {
+            // Somebody else has logged in: neither the session nor what came is anybody's any more.
+            yield* options.onEnded(id, current)
+            const { tokens } = refreshed.left
+            if (tokens !== undefined) yield* revoke(servers, current.server, Redacted.value(tokens))
+            return [Either.left(refreshed.left), Option.none()] as const
+          }
           const [outcome, next] = yield* failed(id, current, refreshed.left)
           return [outcome, Option.some(next)] as const
         }

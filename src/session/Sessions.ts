@@ -216,6 +216,7 @@ export const make = (
       idleMillis,
       onRenewed: (id, { server }) => publish("Renewed", id, server),
       onRelaunchNeeded: (id, { server }) => publish("RelaunchNeeded", id, server),
+      onEnded: (id, { server }) => publish("Ended", id, server),
       keyOf: sessionKey
     })
 

@@ -76,18 +76,38 @@ export const unavailable = (store: string, operation: string) => (failure: unkno
   new SessionError({ reason: "StoreUnavailable", store, detail: `${operation} failed: ${wordFor(failure)}` })
 
 /**
+ * A lock as it is written down.
+ *
+ * @internal
+ */
+export interface Lease {
+  readonly owner: string
+  /** Epoch milliseconds. */
+  readonly until: number
+  readonly leaseMillis: number
+}
+
+/**
+ * One that seems to have more than twice its length to go was written by a clock that has since jumped back: it would hold for ever.
+ *
+ * @internal
+ */
+export const isLeaseOver = (lease: Omit<Lease, "owner">, now: number): boolean =>
+  lease.until <= now || lease.until > now + 2 * lease.leaseMillis
+
+/**
  * The locks of a place that only this process uses.
  *
  * @internal
  */
 export const localLocks = (): Pick<Backing, "tryLock" | "unlock"> => {
-  const locks = new Map<string, { readonly owner: string; readonly until: number }>()
+  const locks = new Map<string, Lease>()
   return {
     tryLock: (key, owner, leaseMillis) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const lock = locks.get(key)
-        if (lock !== undefined && !isLeaseOver(lock.until, now, leaseMillis)) return false
-        locks.set(key, { owner, until: now + leaseMillis })
+        if (lock !== undefined && !isLeaseOver(lock, now)) return false
+        locks.set(key, { owner, until: now + leaseMillis, leaseMillis })
         return true
       }),
     unlock: (key, owner) =>
@@ -96,11 +116,3 @@ export const localLocks = (): Pick<Backing, "tryLock" | "unlock"> => {
       })
   }
 }
-
-/**
- * A lease that seems to have more than twice its length to go was written by a clock that has since jumped back: it would hold for ever.
- *
- * @internal
- */
-export const isLeaseOver = (until: number, now: number, leaseMillis: number): boolean =>
-  until <= now || until > now + 2 * leaseMillis

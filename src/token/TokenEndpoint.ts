@@ -28,6 +28,8 @@ import { judgeTokens, membersOf, secretsOf } from "./TokenAnswer.js"
 import type { Operation } from "./TokenError.js"
 import { TokenError } from "./TokenError.js"
 import type { TokenSet } from "./TokenSet.js"
+import type { UserInfo } from "./UserInfo.js"
+import * as userInfo from "./UserInfo.js"
 
 /**
  * Who asks, and where.
@@ -45,6 +47,8 @@ export interface Target {
   readonly fhirBaseUrl?: string | undefined
   /** Accept `http` for loopback hosts. Default false. */
   readonly allowInsecureLocalhost?: boolean | undefined
+  /** The algorithms the server accepts assertions in, where it says so. */
+  readonly signingAlgs?: ReadonlyArray<string> | undefined
 }
 
 /**
@@ -120,6 +124,11 @@ export interface Service {
       readonly authorization?: Authorization | undefined
     }
   ) => Effect.Effect<Introspection, TokenError | ConfigurationError>
+  /** What the server's OpenID userinfo endpoint says of the person. Whose token goes where is for the caller to judge: see `SmartClient.userInfo`. */
+  readonly userInfo: (
+    target: Target,
+    options: { readonly token: Redacted.Redacted }
+  ) => Effect.Effect<UserInfo, TokenError | ConfigurationError>
   /** Succeeds for a token the server does not know, too (RFC 7009, section 2.2). */
   readonly revoke: (
     target: Target,
@@ -192,11 +201,26 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
     operation: Operation,
     target: Target,
     unknown: "always" | "once" | "never",
-    request: () => Effect.Effect<HttpClientRequest.HttpClientRequest, ConfigurationError>,
+    request: (
+      authentication: ClientAuthentication.Service
+    ) => Effect.Effect<HttpClientRequest.HttpClientRequest, ConfigurationError>,
     judge: (answer: Outbound.Answer, asked: Asked) => Either.Either<Judged<A>, TokenError>
-  ): Effect.Effect<A, TokenError | ConfigurationError> =>
-    attempt(operation, target, request, judge).pipe(
-      RetryPolicy.retry(unknown),
+  ): Effect.Effect<A, TokenError | ConfigurationError> => {
+    const as = (authentication: ClientAuthentication.Service) =>
+      attempt(operation, target, () => request(authentication), judge).pipe(RetryPolicy.retry(unknown))
+    const { fallback } = target.authentication
+    const whole = fallback === undefined ? as(target.authentication) : Effect.catchIf(
+      as(target.authentication),
+      (error) => error._tag === "TokenError" && error.error === "invalid_client",
+      () =>
+        Effect.zipRight(
+          Effect.logWarning(
+            `${target.server ?? target.endpoint} refused this client's credentials; the previous ones are tried`
+          ),
+          as(fallback)
+        )
+    )
+    return whole.pipe(
       withPolicy,
       withLimits,
       Effect.withSpan(`TokenEndpoint.${operation}`, {
@@ -204,9 +228,12 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
         attributes: { "smart.server": target.server ?? Url.forDisplay(target.endpoint) }
       })
     )
+  }
 
-  const authenticated = (target: Target, params: ClientAuthentication.UnauthenticatedRequest["params"]) => () =>
-    target.authentication.authenticate({ endpoint: target.endpoint, clientId: target.clientId, params })
+  const authenticated =
+    ({ clientId, endpoint, signingAlgs }: Target, params: ClientAuthentication.UnauthenticatedRequest["params"]) =>
+    (authentication: ClientAuthentication.Service) =>
+      authentication.authenticate({ endpoint, clientId, signingAlgs, params })
 
   return {
     exchangeCode: (target, { code, redirectUri, repeatUnknown, scopes, verifier }) =>
@@ -261,6 +288,17 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
         introspection.judge
       )
     },
+    userInfo: (target, { token }) =>
+      run(
+        "userInfo",
+        target,
+        "always",
+        () =>
+          Effect.succeed(
+            HttpClientRequest.get(target.endpoint, { acceptJson: true }).pipe(HttpClientRequest.bearerToken(token))
+          ),
+        userInfo.judge(target.fhirBaseUrl)
+      ),
     revoke: (target, { token, tokenTypeHint }) =>
       run(
         "revoke",
