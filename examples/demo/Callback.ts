@@ -1,4 +1,5 @@
 /** The redirect URI of the demo: a server on loopback that waits for one callback. */
+import { createServer } from "node:http"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
@@ -7,7 +8,6 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { createServer } from "node:http"
 
 export class CallbackError extends Data.TaggedError("CallbackError")<{
   readonly reason: "NotLoopback" | "PortTaken" | "TimedOut"
@@ -20,7 +20,8 @@ export interface Callback {
   readonly await: Effect.Effect<string, CallbackError>
 }
 
-const PAGE = "<!doctype html><title>effect-safire demo</title><p>Done. The demo goes on in the terminal; this page can be closed."
+const PAGE =
+  "<!doctype html><title>effect-safire demo</title><p>Done. The demo goes on in the terminal; this page can be closed."
 
 /** `redirectUri` with port 0 takes any free port. */
 export const listen = (
@@ -64,7 +65,9 @@ export const listen = (
         onTimeout: () =>
           new CallbackError({
             reason: "TimedOut",
-            message: `nobody came back to ${url.href} within ${Duration.format(timeout)}; open the URL above and approve`
+            message: `nobody came back to ${url.href} within ${
+              Duration.format(timeout)
+            }; open the URL above and approve`
           })
       })
     }

@@ -1,5 +1,4 @@
 /** What the demo says of each step: a line for a person, or a JSON object for a program. Never a secret. */
-import { ConformanceWarning } from "effect-safire"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Console from "effect/Console"
@@ -9,6 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
+import { ConformanceWarning } from "effect-safire"
 
 /** What a step found: `text` for a person, `found` for a program. */
 export interface Found {
@@ -34,18 +34,30 @@ const errorOf = (cause: Cause.Cause<unknown>): Readonly<Record<string, unknown>>
   const members = ["_tag", "reason", "message", "status", "error", "errorDescription", "errorUri", "outcome"]
   if (!Predicate.isRecord(error) && !(error instanceof Error)) return { message: String(error) }
   return Object.fromEntries(
-    members.flatMap((member) => Predicate.hasProperty(error, member) && error[member] !== undefined ? [[member, error[member]]] : [])
+    members.flatMap((member) =>
+      Predicate.hasProperty(error, member) && error[member] !== undefined ? [[member, error[member]]] : []
+    )
   )
 }
 
 export const make = (json: boolean): Report => {
   const warnings: Array<ConformanceWarning.ConformanceWarning> = []
 
-  const say = (name: string, ms: number, outcome: { readonly ok: boolean; readonly text: string; readonly more: object }) =>
+  const say = (
+    name: string,
+    ms: number,
+    outcome: { readonly ok: boolean; readonly text: string; readonly more: object }
+  ) =>
     Effect.suspend(() => {
       const met = warnings.splice(0)
       if (json) {
-        const line = { step: name, ok: outcome.ok, ms, ...outcome.more, warnings: met.map(({ code, detail }) => ({ code, detail })) }
+        const line = {
+          step: name,
+          ok: outcome.ok,
+          ms,
+          ...outcome.more,
+          warnings: met.map(({ code, detail }) => ({ code, detail }))
+        }
         return Console.log(JSON.stringify(line))
       }
       const lines = [

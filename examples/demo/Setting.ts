@@ -1,15 +1,15 @@
 /** Where the demo goes: to the server of the environment, or to a sandbox of its own. */
+import { createServer } from "node:http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { SigningKeys } from "effect-safire"
-import { SandboxEhr } from "effect-safire/testing"
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import { SigningKeys } from "effect-safire"
+import { SandboxEhr } from "effect-safire/testing"
 import * as jose from "jose"
-import { createServer } from "node:http"
 import * as Callback from "./Callback.js"
 
 export interface Setting {

@@ -1,22 +1,24 @@
 /**
  * The main job, end to end, in a terminal: `npm run demo`, and with `-- --backend`, `-- --launch <url>`, `-- --json`. README and docs say more.
  */
+import { parseArgs } from "node:util"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { FhirClient, SmartClient } from "effect-safire"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
-import { parseArgs } from "node:util"
+import * as Option from "effect/Option"
+import { FhirClient, LaunchRequest, SmartClient, SmartServers } from "effect-safire"
 import * as Report from "./Report.js"
 import * as Setting from "./Setting.js"
 import * as Walk from "./walk.js"
 
-const USAGE = `npm run demo -- [--backend] [--launch <launch URL>] [--json]
+const USAGE = `npm run demo -- [--backend] [--launch <launch URL> | --launch sandbox] [--json]
 
-Without SMART_FHIR_BASE_URL the demo starts a sandbox EHR of its own. With it, it goes to that server as the client of
+With --launch it follows an EHR launch: that of a launch URL, or one that the sandbox EHR starts. Without SMART_FHIR_BASE_URL the demo starts a sandbox EHR of its own. With it, it goes to that server as the client of
 SMART_CLIENT_ID, SMART_REDIRECT_URI (a loopback address), SMART_SCOPES and SMART_CLIENT_SECRET or SMART_PRIVATE_KEY.`
 
 const args = Effect.try(() =>
@@ -30,21 +32,28 @@ const args = Effect.try(() =>
   }).values
 )
 
-/** What an EHR calls an app's launch URL with. */
-const launchOf = (url: string | undefined): SmartClient.AuthorizeOptions => {
-  const params = url === undefined || !URL.canParse(url) ? undefined : new URL(url).searchParams
-  return { iss: params?.get("iss") ?? undefined, launch: params?.get("launch") ?? undefined }
-}
+/** An EHR launch, if one is asked for: its URL, or the sandbox's own. */
+const launchUrlOf = (asked: string, setting: Setting.Setting) =>
+  asked === "sandbox" && Option.isSome(setting.sandbox)
+    ? Effect.map(setting.sandbox.value.launch({ patient: "patient-beta" }), (launch) =>
+      new URLSearchParams(launch).toString())
+    : Effect.succeed(asked)
+
+/** A launch is followed only if it comes from the server that this client is for. */
+const trusted = SmartServers.layerTrustedIssuers.pipe(Layer.provide(SmartServers.layerSingle))
 
 const run = Effect.gen(function*() {
-  const { backend, help, json, launch: launchUrl } = yield* Effect.catchAll(args, () =>
-    Effect.zipRight(Console.error(USAGE), Effect.fail("usage")))
+  const { backend, help, json, launch: launchUrl } = yield* Effect.catchAll(
+    args,
+    () => Effect.zipRight(Console.error(USAGE), Effect.fail("usage"))
+  )
   if (help) return yield* Console.log(USAGE)
   const report = Report.make(json)
-  const launch = launchOf(launchUrl)
+  // Whoever types a launch URL and configures no server means the one in it.
+  const iss = launchUrl === undefined ? undefined : Either.getOrUndefined(LaunchRequest.parse(launchUrl))?.iss
 
   yield* Effect.gen(function*() {
-    const setting = yield* report.step("start", Setting.make({ backend, iss: launch.iss }), ({ sandbox }) => ({
+    const setting = yield* report.step("start", Setting.make({ backend, iss }), ({ sandbox }) => ({
       text: sandbox._tag === "Some"
         ? `sandbox EHR at ${sandbox.value.fhirBaseUrl}`
         : "the server of the environment is used"
@@ -55,6 +64,14 @@ const run = Effect.gen(function*() {
       Layer.provide(report.layerWarnings)
     )
     const services = yield* report.step("configure", Layer.build(smart), () => ({ text: "the client is configured" }))
+    const launch = launchUrl === undefined || backend ? {} : yield* report.step(
+      "launch",
+      Effect.flatMap(launchUrlOf(launchUrl, setting), LaunchRequest.decode).pipe(
+        Effect.provide(trusted),
+        Effect.provide(services)
+      ),
+      ({ iss }) => ({ text: `an EHR launch from ${iss}`, found: { iss } })
+    )
     yield* Effect.provide(backend ? Walk.backend(report) : Walk.app(report, setting, launch), services)
   }).pipe(Effect.scoped)
 }).pipe(Logger.withMinimumLogLevel(LogLevel.None))

@@ -1,13 +1,13 @@
 /** The walks of the demo, on the services a program would use. */
 import * as HttpClient from "@effect/platform/HttpClient"
-import { FhirClient, SmartClient } from "effect-safire"
-import type { TokenSet } from "effect-safire"
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type { TokenSet } from "effect-safire"
+import { FhirClient, SmartClient } from "effect-safire"
 import type * as Report from "./Report.js"
 import type * as Setting from "./Setting.js"
 
@@ -19,12 +19,18 @@ const lifetime = (tokens: TokenSet.TokenSet): string =>
     : `good for ${Duration.format(DateTime.distanceDuration(tokens.receivedAt, tokens.expiresAt))}`
 
 const describeTokens = (tokens: TokenSet.TokenSet): Report.Found => ({
-  text: `access token ${lifetime(tokens)}, ${tokens.refreshToken === undefined ? "no refresh token" : "refresh token"}` +
-    `, granted: ${tokens.scopes.join(" ")}`,
+  text:
+    `access token ${lifetime(tokens)}, ${tokens.refreshToken === undefined ? "no refresh token" : "refresh token"}` +
+    `, granted: ${tokens.scopes.join(" ")}` +
+    (tokens.identity === undefined
+      ? ""
+      : `; logged in: a ${tokens.identity.fhirUser?.resourceType ?? "person"}, verified`),
   found: {
     expiresAt: tokens.expiresAt === undefined ? undefined : DateTime.formatIso(tokens.expiresAt),
     refreshToken: tokens.refreshToken !== undefined,
     idToken: tokens.idToken !== undefined,
+    identityVerified: tokens.identity !== undefined,
+    fhirUserType: tokens.identity?.fhirUser?.resourceType,
     scopes: tokens.scopes,
     patientInContext: tokens.context.patient !== undefined
   }
@@ -32,7 +38,9 @@ const describeTokens = (tokens: TokenSet.TokenSet): Report.Found => ({
 
 /** How a FHIR patient is called, in one line. */
 const nameOf = (patient: FhirClient.Resource): string => {
-  const names = patient["name"] as ReadonlyArray<{ text?: string; given?: ReadonlyArray<string>; family?: string }> | undefined
+  const names = patient["name"] as
+    | ReadonlyArray<{ text?: string; given?: ReadonlyArray<string>; family?: string }>
+    | undefined
   const name = names?.[0]
   return name?.text ?? [...(name?.given ?? []), name?.family ?? ""].join(" ").trim()
 }
@@ -49,7 +57,10 @@ const browse = (url: URL) =>
     const answer = yield* browser.get(url)
     const location = answer.headers["location"]
     if (location === undefined) {
-      return yield* new DemoError({ reason: "NoRedirect", message: `the authorization endpoint answered ${answer.status}` })
+      return yield* new DemoError({
+        reason: "NoRedirect",
+        message: `the authorization endpoint answered ${answer.status}`
+      })
     }
     yield* browser.get(location)
   })
@@ -84,7 +95,9 @@ export const app = (report: Report.Report, setting: Setting.Setting, launch: Sma
       })
     }
     const { await: callback, redirectUri } = setting.callback.value
-    if (!played) yield* report.note(`open this URL in a browser and approve; the demo waits at ${redirectUri}\n${url.href}`)
+    if (!played) {
+      yield* report.note(`open this URL in a browser and approve; the demo waits at ${redirectUri}\n${url.href}`)
+    }
     const returned = yield* report.step(
       "callback",
       played ? Effect.zipRight(browse(url), callback) : callback,
@@ -104,7 +117,11 @@ export const app = (report: Report.Report, setting: Setting.Setting, launch: Sma
     if (tokens.refreshToken !== undefined) {
       if (played && tokens.expiresAt !== undefined) {
         const left = DateTime.toEpochMillis(tokens.expiresAt) - (yield* Clock.currentTimeMillis)
-        yield* report.step("expire", Effect.sleep(Math.max(0, left) + 50), () => ({ text: "the access token has expired" }))
+        yield* report.step(
+          "expire",
+          Effect.sleep(Math.max(0, left) + 50),
+          () => ({ text: "the access token has expired" })
+        )
       }
       current = yield* report.step("refresh", client.refresh(tokens), describeTokens)
       yield* read(current)
@@ -117,7 +134,10 @@ export const app = (report: Report.Report, setting: Setting.Setting, launch: Sma
       yield* report.step(
         "introspect",
         client.introspect(current.accessToken, { authorization: current.accessToken }),
-        ({ active, scopes }) => ({ text: active ? `active, for: ${scopes.join(" ")}` : "not active", found: { active } })
+        ({ active, scopes }) => ({
+          text: active ? `active, for: ${scopes.join(" ")}` : "not active",
+          found: { active }
+        })
       )
     }
     if (configuration.revocationEndpoint !== undefined) {

@@ -1,0 +1,13 @@
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as Effect from "effect/Effect"
+import { BackendServices } from "effect-safire"
+
+/** The client carries the token to the FHIR base and nowhere else, and renews it when it has to. */
+export const countPatients = (fhirBaseUrl: string) =>
+  Effect.gen(function*() {
+    const backend = yield* BackendServices.BackendServices
+    const client = HttpClient.filterStatusOk(backend.httpClient())
+    const response = yield* client.get(`${fhirBaseUrl}/Patient?_count=100`)
+    const bundle = (yield* response.json) as { readonly entry?: ReadonlyArray<unknown> }
+    return bundle.entry?.length ?? 0
+  })

@@ -1,0 +1,144 @@
+import { spawn } from "node:child_process"
+import { readFileSync } from "node:fs"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { SandboxEhr } from "effect-safire/testing"
+
+const root = new URL("../../", import.meta.url).pathname
+
+interface Step {
+  readonly step: string
+  readonly ok: boolean
+  readonly ms: number
+  readonly found?: Readonly<Record<string, unknown>>
+  readonly error?: Readonly<Record<string, unknown>>
+  readonly warnings: ReadonlyArray<unknown>
+}
+
+/** Runs the demo as a stranger does; `onLine` sees each line as it comes. */
+const demo = (
+  args: ReadonlyArray<string>,
+  environment: Readonly<Record<string, string>> = {},
+  onLine: (line: string) => void = () => undefined
+) =>
+  Effect.async<{ readonly code: number | null; readonly output: string; readonly steps: ReadonlyArray<Step> }>(
+    (resume) => {
+      const child = spawn(process.execPath, ["--import", "tsx", "examples/demo/main.ts", ...args], {
+        cwd: root,
+        env: { PATH: process.env["PATH"] ?? "", ...environment }
+      })
+      let output = ""
+      child.stdout.on("data", (data: Buffer) => {
+        output += data.toString()
+        data.toString().split("\n").forEach(onLine)
+      })
+      child.stderr.on("data", (data: Buffer) => {
+        output += data.toString()
+      })
+      child.on("close", (code) => {
+        const steps = output.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as Step)
+        resume(Effect.succeed({ code, output, steps }))
+      })
+      return Effect.sync(() => child.kill())
+    }
+  )
+
+/** A port that was free a moment ago: the demo itself is to listen on it. */
+const freeRedirectUri = Effect.async<string>((resume) => {
+  const server = createServer().listen(0, "127.0.0.1", () => {
+    const { port } = server.address() as AddressInfo
+    server.close(() => resume(Effect.succeed(`http://127.0.0.1:${port}/callback`)))
+  })
+})
+
+const APP = ["start", "configure", "discover", "authorize", "callback", "exchange", "read", "expire", "refresh", "read"]
+
+describe("the demo", () => {
+  it.live("walks a person's app and says each step in a line", () =>
+    Effect.gen(function*() {
+      const { code, output } = yield* demo([])
+      assert.strictEqual(code, 0, output)
+      const lines = output.trim().split("\n")
+      assert.isTrue(lines.every((line) => line.startsWith("✓")), output)
+      assert.deepStrictEqual(lines.map((line) => line.split(/\s+/)[1]).slice(0, APP.length), APP)
+    }), 60_000)
+
+  it.live("walks every kind of client by environment alone, as JSON", () =>
+    Effect.gen(function*() {
+      const key = readFileSync(`${root}test/vectors/ES384.private.json`, "utf8")
+      const secret = "canary-client-secret"
+      const runs = yield* Effect.forEach([{ SMART_CLIENT_SECRET: secret }, { SMART_PRIVATE_KEY: key }], (environment) =>
+        demo(["--json"], environment as Record<string, string>), { concurrency: 2 })
+      for (const { code, output, steps } of runs) {
+        assert.strictEqual(code, 0, output)
+        assert.deepStrictEqual(
+          steps.map(({ step }) =>
+            step
+          ).slice(0, APP.length),
+          APP
+        )
+        assert.isTrue(steps.every(({ ok }) => ok))
+        assert.notInclude(output, secret)
+        assert.notInclude(output, (JSON.parse(key) as { keys?: ReadonlyArray<{ d: string }> }).keys?.[0]?.d ?? "\"d\"")
+      }
+    }), 60_000)
+
+  it.live("walks a backend service", () =>
+    Effect.gen(function*() {
+      const { code, output, steps } = yield* demo(["--json", "--backend"])
+      assert.strictEqual(code, 0, output)
+      assert.include(steps.map(({ step }) => step), "token")
+    }), 60_000)
+
+  it.live("ends at the first step that fails, with the typed error", () =>
+    Effect.gen(function*() {
+      const { code, steps } = yield* demo(["--json"], {
+        SMART_FHIR_BASE_URL: "http://127.0.0.1:9/fhir",
+        SMART_CLIENT_ID: "x",
+        SMART_ALLOW_INSECURE_LOCALHOST: "true"
+      })
+      assert.strictEqual(code, 1)
+      assert.isFalse(steps.at(-1)?.ok)
+      assert.deepInclude(steps.at(-1)?.error, { _tag: "DiscoveryError", reason: "Unreachable" })
+      const insecure = yield* demo(["--json"], {
+        SMART_FHIR_BASE_URL: "http://ehr.example.org/fhir",
+        SMART_CLIENT_ID: "x"
+      })
+      assert.strictEqual(insecure.code, 1)
+      assert.deepInclude(insecure.steps.at(-1)?.error, { _tag: "ConfigurationError", reason: "Insecure" })
+    }), 60_000)
+
+  it.scopedLive(
+    "goes to the server of the environment, prints the URL on a line of its own and waits",
+    () =>
+      Effect.gen(function*() {
+        const redirectUri = yield* freeRedirectUri
+        const layer = SandboxEhr.layerServer({
+          clients: [{ clientId: "sandbox-public-app", redirectUris: [redirectUri], authentication: { method: "none" } }]
+        }).pipe(Layer.provide(NodeHttpServer.layer(() => createServer(), { port: 0, host: "127.0.0.1" })))
+        const ehr = Context.get(yield* Layer.build(layer), SandboxEhr.SandboxEhr)
+        const opened: Array<string> = []
+        const { code, output } = yield* demo([], {
+          SMART_FHIR_BASE_URL: ehr.fhirBaseUrl,
+          SMART_CLIENT_ID: "sandbox-public-app",
+          SMART_REDIRECT_URI: redirectUri,
+          SMART_SCOPES: "launch/patient patient/*.rs offline_access",
+          SMART_ALLOW_INSECURE_LOCALHOST: "true"
+        }, (line) => {
+          if (!line.startsWith("http")) return
+          opened.push(line)
+          // The person's browser: fetch follows the redirect to the demo's own port.
+          void fetch(line)
+        })
+        assert.strictEqual(code, 0, output)
+        assert.strictEqual(opened.length, 1)
+        assert.include(output, "✓ refresh")
+      }),
+    60_000
+  )
+})

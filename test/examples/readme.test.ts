@@ -1,0 +1,115 @@
+// Its tests are examples by themselves, and run here.
+import "../../examples/readme/testing.js"
+import { readFileSync } from "node:fs"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientError from "@effect/platform/HttpClientError"
+import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import { BackendServices, ClientAuthentication, RetryPolicy, SmartClient } from "effect-safire"
+import { SandboxEhr } from "effect-safire/testing"
+import * as Backend from "../../examples/readme/backend.js"
+import * as Clients from "../../examples/readme/clients.js"
+import { SmartLive } from "../../examples/readme/live.js"
+import * as Retry from "../../examples/readme/retry.js"
+import * as Servers from "../../examples/readme/servers.js"
+import * as Examples from "../../examples/readme/sessions.js"
+
+const file = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8")
+
+const sandboxClient = SmartClient.layer({
+  fhirBaseUrl: "https://ehr.sandbox.test/fhir",
+  clientId: "sandbox-public-app",
+  redirectUri: "https://app.sandbox.test/callback",
+  scopes: ["launch/patient", "patient/*.rs", "offline_access"]
+}).pipe(Layer.provide(ClientAuthentication.layerPublic))
+
+describe("README", () => {
+  const readme = file("README.md")
+
+  it("shows the examples as they are compiled and run", () => {
+    const shown = [...readme.matchAll(/<!-- (examples\/\S+) -->\n\n```ts\n([\s\S]*?)```/g)]
+    assert.isAtLeast(shown.length, 8)
+    for (const [, path = "", code = ""] of shown) assert.strictEqual(code.trim(), file(path).trim(), path)
+    assert.strictEqual(readme.match(/```ts/g)?.length, shown.length)
+  })
+
+  it("links to files that are there", () => {
+    for (const [, path = ""] of readme.matchAll(/\]\((?!https?:)([^)#]+)\)/g)) assert.isNotEmpty(file(path), path)
+  })
+})
+
+describe("README examples", () => {
+  it.scoped("live: nothing is requested when a layer is built", () =>
+    Effect.gen(function*() {
+      const services = yield* Layer.build(SmartLive)
+      assert.isDefined(services)
+    }))
+
+  it.scoped("clients: every kind is one layer", () =>
+    Effect.gen(function*() {
+      const environment = ConfigProvider.fromMap(
+        new Map([["CLIENT_SECRET", "hunter2"], ["SMART_PRIVATE_KEY", file("test/vectors/ES384.private.json")]]),
+        { pathDelim: "_" }
+      )
+      const methods = yield* Effect.forEach([Clients.publicApp, Clients.symmetricApp, Clients.asymmetricApp], (layer) =>
+        Effect.provide(
+          Effect.map(ClientAuthentication.ClientAuthentication, ({ method }) =>
+            method),
+          Layer.provide(layer, Layer.setConfigProvider(environment))
+        ))
+      assert.deepStrictEqual(methods, ["none", "client_secret_basic", "private_key_jwt"])
+    }))
+
+  it.effect("servers: closed by default", () => {
+    const offline = HttpClient.make((request) =>
+      new HttpClientError.RequestError({ request, reason: "Transport", description: "nothing is to be sent" })
+    )
+    return Effect.gen(function*() {
+      assert.strictEqual((yield* Servers.serverOf("https://south.example.org/r4/")).name, "south")
+      assert.strictEqual((yield* Effect.flip(Servers.serverOf("https://evil.example.org/r4"))).reason, "UnknownIssuer")
+    }).pipe(Effect.provide(Servers.ServersLive), Effect.provideService(HttpClient.HttpClient, offline))
+  })
+
+  it.effect("sessions", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const cookie = Redacted.make("a random value")
+      const { url } = yield* Examples.login(cookie)
+      const session = yield* Examples.callback(yield* ehr.approve(url), cookie)
+      assert.isTrue(Redacted.isRedacted(yield* Examples.token(session)))
+    }).pipe(Effect.provide(
+      Examples.SessionsLive.pipe(Layer.provide(sandboxClient), Layer.provideMerge(SandboxEhr.layerHttpClient()))
+    )))
+
+  it.effect("backend", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* Backend.countPatients("https://ehr.sandbox.test/fhir"), 3)
+    }).pipe(Effect.provide(
+      BackendServices.layerSingle.pipe(
+        Layer.provide(SmartClient.layer({ fhirBaseUrl: "https://ehr.sandbox.test/fhir", clientId: "sandbox-backend" })),
+        Layer.provide(ClientAuthentication.layerClientSecretBasic({ clientSecret: SandboxEhr.defaultClientSecret })),
+        Layer.provide(SandboxEhr.layerHttpClient())
+      )
+    )))
+
+  it.scoped("retry: a policy for a layer, and one for a call", () =>
+    Effect.gen(function*() {
+      assert.isDefined(yield* Layer.build(Retry.PatientLive))
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const client = yield* SmartClient.SmartClient
+      const { pending, url } = yield* client.authorize()
+      const tokens = yield* client.exchange(yield* ehr.approve(url), pending)
+      yield* ehr.fault("token", SandboxEhr.Fault.status(503))
+      yield* Effect.flip(Retry.refreshOnce(tokens))
+      const refreshes = (yield* ehr.requests).filter(({ form }) => form?.["grant_type"] === "refresh_token")
+      assert.strictEqual(refreshes.length, 1)
+    }).pipe(Effect.provide(
+      sandboxClient.pipe(
+        Layer.provide(RetryPolicy.layer(RetryPolicy.transient)),
+        Layer.provideMerge(SandboxEhr.layerHttpClient())
+      )
+    )))
+})
