@@ -1,0 +1,48 @@
+// Writes docs/conformance.md: which requirement is proven by which test. A test names what it proves, as in "[SMART-41] aud is the FHIR base".
+import { readdirSync, readFileSync, writeFileSync } from "node:fs"
+
+const { requirements, source } = JSON.parse(readFileSync("scripts/smart-client-requirements.json", "utf8"))
+const files = readdirSync("test", { recursive: true }).map(String).filter((file) => file.endsWith(".test.ts")).sort()
+
+const proofs = new Map()
+for (const file of files) {
+  for (const [name] of readFileSync(`test/${file}`, "utf8").matchAll(/["'`](\[[A-Z]+-[\w-]+\][^"'`\n]*)["'`]/g)) {
+    const title = name.slice(1, -1)
+    for (const [, id] of title.matchAll(/\[([A-Z]+-[\w-]+)\]/g)) {
+      const tests = proofs.get(id) ?? []
+      tests.push({ file, title: title.replace(/(\[[A-Z]+-[\w-]+\]\s*)+/g, "").replaceAll("|", "\\|") })
+      proofs.set(id, tests)
+    }
+  }
+}
+
+const cell = (tests) => tests.map(({ file, title }) => `${title} (\`${file}\`)`).join("<br>")
+const numbered = requirements.map(({ id, level, url }) => ({ id, level, url, tests: proofs.get(`SMART-${id}`) ?? [] }))
+const proven = numbered.filter(({ tests }) => tests.length > 0)
+const known = new Set(requirements.map(({ id }) => `SMART-${id}`))
+const others = [...proofs].filter(([id]) => !known.has(id)).sort(([a], [b]) => a.localeCompare(b, "en", { numeric: true }))
+
+writeFileSync(
+  "docs/conformance.md",
+  `# Conformance
+
+Written by \`npm run conformance\` from the names of the tests. Numbers: ${source}. Of ${numbered.length} client requirements ${proven.length} are named by a
+test here; most of the others concern what an app does beyond this library (how it registers, stores, shows), or repeat one that is named.
+
+## Client requirements
+
+| requirement | level | proven by |
+|---|---|---|
+${proven.map(({ id, level, tests, url }) => `| [${id}](${url}) | ${level} | ${cell(tests)} |`).join("\n")}
+
+## Not named by a test
+
+${numbered.filter(({ tests }) => tests.length === 0).map(({ id, url }) => `[${id}](${url})`).join(", ")}
+
+## What servers must do and a client has to judge, and rules of other specifications
+
+| rule | proven by |
+|---|---|
+${others.map(([id, tests]) => `| ${id} | ${cell(tests)} |`).join("\n")}
+`
+)
