@@ -116,7 +116,8 @@ export const make = (backing: Backing, random: SecureRandom.Service, options: Op
   const acquire = (key: string, holder: Holder): Effect.Effect<void, SessionError> =>
     Effect.gen(function*() {
       const isFree = !holders.has(key) && !queues.has(key)
-      if (isFree && (yield* tryLock(key, holder))) return
+      // In turn all the same, so that of a thousand that come at once one asks.
+      if (isFree && (yield* inTurn(key, tryLock(key, holder)))) return
       yield* refuseReentry(key)
       yield* Effect.timeoutFail(inTurn(key, contend(key, holder)), {
         duration: options.waitMillis,

@@ -1,0 +1,267 @@
+/**
+ * Sessions in a directory, for several processes on one machine (a local file system: network file systems do not keep the promises this rests on).
+ *
+ * One entry is one directory with one immutable file in it, and so is one lock. A file system has no compare-and-set, but two of its steps have one winner
+ * each: only one can rename or unlink a file whose name is nobody else's, and a directory with a file in it can take the place of none or of an empty one
+ * only. The first decides who supersedes an entry and who ends a lease that is over, the second who creates either. What a process leaves half done when
+ * it dies, whoever comes next can tell and finishes.
+ *
+ * @since 0.1.0
+ */
+import { randomBytes } from "node:crypto"
+import * as fs from "node:fs/promises"
+import { join } from "node:path"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type { SessionError } from "../session/SessionError.js"
+import * as SessionStore from "../session/SessionStore.js"
+import { type Backing, isLeaseOver, type Lease, unavailable, type Value } from "../session/StoreBacking.js"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options extends SessionStore.Options {
+  /** Made, with mode 0700, when it is not there. Nothing else should live in it. */
+  readonly directory: string
+}
+
+const NAME = "files"
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
+
+/** `v-<keepUntil>-<id>` is an entry's file, `c-<old file>-<new file>` says that the first made way for the second. */
+const isValue = (name: string): boolean => name.startsWith("v-")
+const successorOf = (claim: string): string => claim.slice(claim.lastIndexOf("v-"))
+
+/** `<until>-<lease>-<owner>` is a lock's file. What is none is over. */
+const leaseOf = (name: string): Omit<Lease, "owner"> => {
+  const [, until = "0", leaseMillis = "0"] = /^(\d+)-(\d+)-/.exec(name) ?? []
+  return { until: Number(until), leaseMillis: Number(leaseMillis) }
+}
+
+const attempt = <A>(operation: string, run: () => Promise<A>): Effect.Effect<A, SessionError> =>
+  Effect.tryPromise({ try: run, catch: unavailable(NAME, operation) })
+
+const codeOf = (failure: unknown): unknown =>
+  typeof failure === "object" && failure !== null && "code" in failure ? failure.code : undefined
+
+/** `undefined` where the failure is one of `expected`: somebody else was faster. */
+const unless = <A>(
+  operation: string,
+  expected: ReadonlyArray<string>,
+  run: () => Promise<A>
+): Effect.Effect<A | undefined, SessionError> =>
+  Effect.tryPromise({ try: run, catch: (failure) => failure }).pipe(
+    Effect.catchAll((failure) =>
+      expected.some((code) => code === codeOf(failure))
+        ? Effect.succeed(undefined)
+        : Effect.fail(unavailable(NAME, operation)(failure))
+    )
+  )
+
+const GONE = ["ENOENT"]
+const OCCUPIED = ["ENOTEMPTY", "EEXIST", "EPERM", "ENOENT", "EBUSY"]
+
+const done = (result: unknown): boolean => result !== undefined
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const backing = (options: { readonly directory: string }): Backing => {
+  const at = (...parts: ReadonlyArray<string>) => join(options.directory, ...parts)
+  const entries = at("entries")
+  const scratch = at("scratch")
+  const locks = at("locks")
+  let isReady = false
+  let lastSweep = Number.NEGATIVE_INFINITY
+
+  const prepare = Effect.suspend(() =>
+    isReady ? Effect.void : Effect.gen(function*() {
+      for (const folder of [options.directory, entries, scratch, locks]) {
+        yield* attempt("making the directory", () => fs.mkdir(folder, { recursive: true, mode: 0o700 }))
+      }
+      isReady = true
+    })
+  )
+
+  const rename = (from: string, to: string, ...also: ReadonlyArray<string>) =>
+    Effect.map(
+      unless("renaming", [...GONE, ...also], () => fs.rename(from, to).then(() => true)),
+      done
+    )
+  const unlink = (path: string) => Effect.map(unless("removing", GONE, () => fs.unlink(path).then(() => true)), done)
+  const tidy = (folder: string) => unless("removing", OCCUPIED, () => fs.rmdir(folder))
+  const list = (folder: string) =>
+    Effect.map(unless("reading", GONE, () => fs.readdir(folder)), (names): ReadonlyArray<string> => names ?? [])
+
+  /** So that a name outlives a loss of power; not every platform can. */
+  const flush = (folder: string) =>
+    Effect.ignore(
+      attempt("flushing", () => fs.open(folder, "r").then((file) => file.sync().finally(() => file.close())))
+    )
+
+  const write = (path: string, text: string, isDurable: boolean) =>
+    attempt(
+      "writing",
+      () =>
+        fs.open(path, "wx", 0o600).then((file) =>
+          file.writeFile(text).then(() => isDurable ? file.sync() : undefined).finally(() => file.close())
+        )
+    )
+
+  /** The name of an entry's file. Finishes what a process left half done. */
+  const settled = (key: string): Effect.Effect<Option.Option<string>, SessionError> =>
+    Effect.gen(function*() {
+      const folder = join(entries, key)
+      let spent: string | undefined
+      let wasEmpty = false
+      for (;;) {
+        const names = yield* list(folder)
+        const value = names.find(isValue)
+        if (value !== undefined) return Option.some(value)
+        const claim = names[0]
+        if (claim === undefined) {
+          // A file renamed while the directory was read may have been missed under both its names.
+          if (wasEmpty) return Option.none()
+          wasEmpty = true
+          continue
+        }
+        const successor = successorOf(claim)
+        if (yield* rename(join(scratch, successor), join(folder, successor))) yield* unlink(join(folder, claim))
+        // Seen twice without its successor, which nobody can bring any more: that one came and was removed.
+        else if (spent === claim) yield* unlink(join(folder, claim))
+        else spent = claim
+      }
+    })
+
+  const current = (
+    key: string
+  ): Effect.Effect<Option.Option<{ readonly name: string; readonly text: string }>, SessionError> =>
+    Effect.gen(function*() {
+      for (;;) {
+        const name = yield* settled(key)
+        if (Option.isNone(name)) return Option.none()
+        const text = yield* unless("reading", GONE, () => fs.readFile(join(entries, key, name.value), "utf8"))
+        if (text !== undefined) return Option.some({ name: name.value, text })
+      }
+    })
+
+  /** Puts a file where none is: true for one of all that try. */
+  const place = (parent: string, key: string, name: string, text: string, isDurable: boolean) =>
+    Effect.gen(function*() {
+      const draft = join(scratch, `d-${randomBytes(9).toString("hex")}`)
+      const target = join(parent, key)
+      yield* attempt("writing", () => fs.mkdir(draft, { mode: 0o700 }))
+      yield* write(join(draft, name), text, isDurable)
+      yield* tidy(target)
+      const placed = done(yield* unless("creating", OCCUPIED, () => fs.rename(draft, target).then(() => true)))
+      if (!placed) {
+        yield* unlink(join(draft, name))
+        yield* tidy(draft)
+      }
+      return placed
+    })
+
+  const supersede = (key: string, old: string, name: string, value: Value) =>
+    Effect.gen(function*() {
+      const folder = join(entries, key)
+      yield* write(join(scratch, name), value.text, true)
+      const claim = join(folder, `c-${old}-${name}`)
+      if (!(yield* rename(join(folder, old), claim))) {
+        yield* unlink(join(scratch, name))
+        return false
+      }
+      yield* rename(join(scratch, name), join(folder, name))
+      yield* unlink(claim)
+      yield* flush(folder)
+      return true
+    })
+
+  const remove = (key: string, name: string) =>
+    Effect.gen(function*() {
+      const removed = yield* unlink(join(entries, key, name))
+      yield* tidy(join(entries, key))
+      return removed
+    })
+
+  const isOver = (name: string, now: number) => Number(name.split("-")[1]) + HOUR < now
+
+  const sweep = Effect.gen(function*() {
+    const now = yield* Clock.currentTimeMillis
+    for (const key of yield* list(entries)) {
+      const name = yield* settled(key)
+      if (Option.isSome(name) && isOver(name.value, now)) yield* remove(key, name.value)
+      else if (Option.isNone(name)) yield* tidy(join(entries, key))
+    }
+    // Every successor that was promised is in its place by now: what is old here belongs to nobody.
+    for (const name of yield* list(scratch)) {
+      const seen = yield* unless("reading", GONE, () => fs.stat(join(scratch, name)))
+      if (seen !== undefined && seen.mtimeMs + DAY < now) {
+        yield* attempt("removing", () => fs.rm(join(scratch, name), { recursive: true, force: true }))
+      }
+    }
+  })
+
+  const sweepNowAndThen = Effect.gen(function*() {
+    const now = yield* Clock.currentTimeMillis
+    if (now - lastSweep < HOUR) return
+    lastSweep = now
+    yield* Effect.forkDaemon(Effect.ignoreLogged(sweep))
+  })
+
+  const isLocked = (folder: string) =>
+    Effect.gen(function*() {
+      const now = yield* Clock.currentTimeMillis
+      let isHeld = false
+      for (const name of yield* list(folder)) {
+        // A lock's name is its owner's alone: to remove one that is over cannot hit a younger one.
+        if (isLeaseOver(leaseOf(name), now)) yield* unlink(join(folder, name))
+        else isHeld = true
+      }
+      return isHeld
+    })
+
+  return {
+    name: NAME,
+    read: (key) => Effect.map(current(key), Option.map(({ text }) => text)),
+    replace: (key, expected, next) =>
+      Effect.gen(function*() {
+        yield* prepare
+        yield* sweepNowAndThen
+        const now = yield* current(key)
+        if (Option.getOrUndefined(Option.map(now, ({ text }) => text)) !== Option.getOrUndefined(expected)) return false
+        if (Option.isNone(next)) return Option.isNone(now) || (yield* remove(key, now.value.name))
+        const name = `v-${Math.max(0, next.value.keepUntil)}-${randomBytes(9).toString("hex")}`
+        if (Option.isSome(now)) return yield* supersede(key, now.value.name, name, next.value)
+        const placed = yield* place(entries, key, name, next.value.text, true)
+        if (placed) yield* Effect.zipRight(flush(join(entries, key)), flush(entries))
+        return placed
+      }),
+    tryLock: (key, owner, leaseMillis) =>
+      Effect.gen(function*() {
+        yield* prepare
+        if (yield* isLocked(join(locks, key))) return false
+        const until = Math.ceil((yield* Clock.currentTimeMillis) + leaseMillis)
+        return yield* place(locks, key, `${until}-${Math.ceil(leaseMillis)}-${owner}`, "", false)
+      }),
+    unlock: (key, owner) =>
+      Effect.gen(function*() {
+        const folder = join(locks, key)
+        for (const name of yield* list(folder)) {
+          if (name.endsWith(`-${owner}`)) yield* unlink(join(folder, name))
+        }
+        yield* tidy(folder)
+      })
+  }
+}
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: Options): Layer.Layer<SessionStore.SessionStore> =>
+  SessionStore.layerBacking(Effect.sync(() => backing(options)), options)

@@ -1,0 +1,248 @@
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as KeyValueStore from "@effect/platform/KeyValueStore"
+import * as NodeKeyValueStore from "@effect/platform-node/NodeKeyValueStore"
+import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as TestClock from "effect/TestClock"
+import type { Entry } from "../../src/session/Entry.js"
+import { SessionError } from "../../src/session/SessionError.js"
+import * as SessionStore from "../../src/session/SessionStore.js"
+import * as Memory from "../../src/session/store/Memory.js"
+import type { Backing } from "../../src/session/StoreBacking.js"
+import { increment, numbered, numberIn } from "../support/increment.js"
+import { keyOf, newId } from "../support/sessionStoreContract.js"
+
+const down = new SessionError({ reason: "StoreUnavailable", store: "test", detail: "writing failed: ECONNREFUSED" })
+
+/** A place reached over a wire: `change` says what happens to its operations. */
+const remote = (change: (memory: Backing) => Partial<Backing>): Effect.Effect<Backing> =>
+  Effect.map(Memory.make, (memory) => ({ ...memory, name: "test", immediate: false, ...change(memory) }))
+
+/** Lets the test's clock run until the fiber is done: what it waits for may start late, because hashing is a matter of the real world. */
+const running = <A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<A, E> =>
+  Effect.gen(function*() {
+    while (Option.isNone(yield* Fiber.poll(fiber))) yield* TestClock.adjust("1 second")
+    return yield* Fiber.join(fiber)
+  })
+
+const toThree = () => Effect.map(numbered(3), (entry) => [3, Option.some<Entry>(entry)] as const)
+
+describe("SessionStore.modify", () => {
+  it.live("cannot be interrupted between the success of f and the end of the write", () =>
+    Effect.gen(function*() {
+      const writing = yield* Deferred.make<void>()
+      const backing = yield* remote((memory) => ({
+        replace: (key, expected, next) =>
+          Deferred.succeed(writing, undefined).pipe(
+            Effect.zipRight(Effect.sleep("50 millis")),
+            Effect.zipRight(memory.replace(key, expected, next))
+          )
+      }))
+      const store = yield* SessionStore.make(backing)
+      const id = newId()
+      const fiber = yield* Effect.fork(store.modify(id, toThree))
+      yield* Deferred.await(writing)
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual(numberIn(yield* store.get(id)), 3)
+      assert.strictEqual(yield* increment(store, id), 4)
+    }))
+
+  it.live("cannot be interrupted while a codec seals what f returned", () =>
+    Effect.gen(function*() {
+      const sealing = yield* Deferred.make<void>()
+      const store = (yield* SessionStore.make(yield* Memory.make)).withCodec({
+        seal: (_, entry) =>
+          Deferred.succeed(sealing, undefined).pipe(Effect.zipRight(Effect.sleep("50 millis")), Effect.as(entry)),
+        open: (_, entry) => Effect.succeed(entry)
+      })
+      const id = newId()
+      const fiber = yield* Effect.fork(store.modify(id, toThree))
+      yield* Deferred.await(sealing)
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual(numberIn(yield* store.get(id)), 3)
+    }))
+
+  it.live("repeats a write that failed, and knows its own when the answer was lost", () =>
+    Effect.gen(function*() {
+      for (const isDone of [false, true]) {
+        let writes = 0
+        const backing = yield* remote((memory) => ({
+          replace: (key, expected, next) =>
+            Effect.suspend(() => {
+              writes += 1
+              if (writes > 2) return memory.replace(key, expected, next)
+              return Effect.zipRight(isDone ? memory.replace(key, expected, next) : Effect.void, down)
+            })
+        }))
+        const store = yield* SessionStore.make(backing)
+        const id = newId()
+        let runs = 0
+        const result = yield* store.modify(id, () => {
+          runs += 1
+          return toThree()
+        })
+        assert.strictEqual(result, 3)
+        assert.strictEqual(runs, 1)
+        assert.strictEqual(writes, 3)
+        assert.strictEqual(numberIn(yield* store.get(id)), 3)
+      }
+    }))
+
+  it.effect("gives up on a place that stays unavailable, and on one that never answers", () =>
+    Effect.gen(function*() {
+      for (const replace of [Effect.fail(down), Effect.never]) {
+        const store = yield* SessionStore.make(yield* remote(() => ({ replace: () => replace })))
+        const fiber = yield* Effect.fork(Effect.flip(store.modify(newId(), toThree)))
+        const error = yield* running(fiber)
+        assert.strictEqual(error.reason, "StoreUnavailable")
+      }
+    }))
+
+  it.effect("is StoreUnavailable after five seconds when nothing answers, for every operation", () =>
+    Effect.gen(function*() {
+      const never = () => Effect.never
+      const store = yield* SessionStore.make(
+        yield* remote(() => ({ read: never, replace: never, tryLock: never, unlock: never }))
+      )
+      const entry = yield* numbered(1)
+      const operations: ReadonlyArray<Effect.Effect<unknown, SessionError>> = [
+        store.get(newId()),
+        store.take(newId()),
+        store.set(newId(), entry),
+        store.remove(newId()),
+        store.modify(newId(), toThree)
+      ]
+      for (const operation of operations) {
+        const fiber = yield* Effect.fork(Effect.flip(operation))
+        assert.strictEqual((yield* running(fiber)).reason, "StoreUnavailable")
+      }
+    }))
+
+  it.effect("waits as long as the lease and a little by default", () =>
+    Effect.gen(function*() {
+      const backing = yield* Memory.make
+      const holder = yield* SessionStore.make(backing, { lease: "1 hour" })
+      const other = yield* SessionStore.make(backing)
+      const id = newId()
+      const inside = yield* Deferred.make<void>()
+      yield* Effect.fork(holder.modify(id, () => Effect.zipRight(Deferred.succeed(inside, undefined), Effect.never)))
+      yield* Deferred.await(inside)
+      const fiber = yield* Effect.fork(Effect.flip(increment(other, id)))
+      const before = yield* Clock.currentTimeMillis
+      const error = yield* running(fiber)
+      assert.isAtLeast((yield* Clock.currentTimeMillis) - before, 95_000)
+      assert.strictEqual(error.reason, "LockTimeout")
+      assert.include(error.message, "1m 35s")
+    }))
+
+  it.live("lets those who wait in the holder's process wait without asking the place", () =>
+    Effect.gen(function*() {
+      let asked = 0
+      const backing = yield* remote((memory) => ({
+        tryLock: (key, owner, lease) => {
+          asked += 1
+          return memory.tryLock(key, owner, lease)
+        }
+      }))
+      const store = yield* SessionStore.make(backing)
+      const id = newId()
+      yield* Effect.forEach(
+        Array.from({ length: 100 }),
+        (_, index) => store.modify(id, () => Effect.delay(toThree(), index === 0 ? "300 millis" : "0 millis")),
+        { concurrency: "unbounded" }
+      )
+      // Each gets the lock once; hardly any asks in vain.
+      assert.isBelow(asked, 125)
+    }))
+
+  it.live("leaves the lock to its lease when the place cannot be told, and still gives the result", () =>
+    Effect.gen(function*() {
+      const store = yield* SessionStore.make(yield* remote(() => ({ unlock: () => Effect.fail(down) })))
+      assert.strictEqual(yield* store.modify(newId(), toThree), 3)
+    }))
+
+  it.live("frees a lock that was got by a caller who was interrupted meanwhile", () =>
+    Effect.gen(function*() {
+      const asking = yield* Deferred.make<void>()
+      const backing = yield* remote((memory) => ({
+        tryLock: (key, owner, lease) =>
+          memory.tryLock(key, owner, lease).pipe(
+            Effect.tap(Deferred.succeed(asking, undefined)),
+            Effect.zipLeft(owner === "" ? Effect.void : Effect.never)
+          )
+      }))
+      const store = yield* SessionStore.make(backing)
+      const id = newId()
+      const fiber = yield* Effect.fork(increment(store, id))
+      yield* Deferred.await(asking)
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(fiber)))
+      yield* Effect.sleep("30 millis")
+      const freed = yield* backing.tryLock(keyOf(id), "", 1000)
+      assert.isTrue(freed)
+    }))
+})
+
+describe("SessionStore.layerMemory", () => {
+  it.effect("keeps entries as long as they say, by Clock, and shares them with all that share the layer", () =>
+    Effect.gen(function*() {
+      const store = yield* SessionStore.SessionStore
+      const id = newId()
+      yield* store.set(id, yield* numbered(1, 1000))
+      yield* TestClock.adjust("999 millis")
+      assert.isTrue(Option.isSome(yield* store.get(id)))
+      yield* TestClock.adjust("1 millis")
+      assert.isTrue(Option.isNone(yield* store.get(id)))
+    }).pipe(Effect.provide(SessionStore.layerMemory)))
+
+  it.effect("forgets what is over", () =>
+    Effect.gen(function*() {
+      const backing = yield* Memory.make
+      const store = yield* SessionStore.make(backing)
+      const id = newId()
+      yield* store.set(id, yield* numbered(1, 1000))
+      yield* TestClock.adjust("1 second")
+      const entry = yield* numbered(2)
+      const other = newId()
+      yield* Effect.repeatN(store.set(other, entry), 600)
+      assert.isTrue(Option.isNone(yield* backing.read(keyOf(id))))
+      assert.strictEqual(numberIn(yield* store.get(other)), 2)
+    }))
+})
+
+describe("SessionStore.layerKeyValueStore", () => {
+  it.live("removes what is not there from a key-value store that minds", () =>
+    Effect.gen(function*() {
+      const directory = yield* Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(join(tmpdir(), "safire-kv-"))),
+        (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+      )
+      yield* Effect.gen(function*() {
+        const store = yield* SessionStore.SessionStore
+        const id = newId()
+        yield* store.remove(id)
+        assert.strictEqual(yield* increment(store, id), 1)
+        yield* store.remove(id)
+        assert.isTrue(Option.isNone(yield* store.get(id)))
+      }).pipe(Effect.provide(
+        SessionStore.layerKeyValueStore.pipe(Layer.provide(NodeKeyValueStore.layerFileSystem(directory)))
+      ))
+    }).pipe(Effect.scoped))
+
+  it.effect("leaves everything else in the key-value store alone", () =>
+    Effect.gen(function*() {
+      const values = yield* KeyValueStore.KeyValueStore
+      yield* values.set("theirs", "kept")
+      const store = yield* SessionStore.SessionStore
+      yield* increment(store, newId())
+      assert.strictEqual(yield* values.size, 2)
+      assert.strictEqual(Option.getOrThrow(yield* values.get("theirs")), "kept")
+    }).pipe(Effect.provide(SessionStore.layerKeyValueStore.pipe(Layer.provideMerge(KeyValueStore.layerMemory)))))
+})

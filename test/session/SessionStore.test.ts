@@ -1,0 +1,29 @@
+import * as KeyValueStore from "@effect/platform/KeyValueStore"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Encryption from "../../src/session/store/Encryption.js"
+import * as KeyValue from "../../src/session/store/KeyValue.js"
+import * as Memory from "../../src/session/store/Memory.js"
+import { Place, sessionStoreContract } from "../support/sessionStoreContract.js"
+
+const memory = Layer.effect(Place, Effect.map(Memory.make, (backing) => ({ connect: Effect.succeed(backing) })))
+
+sessionStoreContract("SessionStore.layerMemory", memory)
+
+sessionStoreContract(
+  "SessionStore.layerKeyValueStore",
+  Layer.effect(
+    Place,
+    Effect.map(KeyValueStore.KeyValueStore, (values) => ({
+      connect: Effect.provideService(KeyValue.make("test/"), KeyValueStore.KeyValueStore, values)
+    }))
+  ).pipe(Layer.provide(KeyValueStore.layerMemory))
+)
+
+const key = (id: string, byte: number): Encryption.EncryptionKey => ({
+  id,
+  secret: Redacted.make(Buffer.alloc(32, byte).toString("base64url"))
+})
+
+sessionStoreContract("SessionStore.layerEncrypted", memory, Encryption.make([key("new", 1), key("old", 2)], false))

@@ -1,0 +1,172 @@
+/**
+ * Everything a program shows to anyone, as text to be searched for what must not be in it: logs as all built-in loggers print them, spans, metrics,
+ * and its outcome however somebody prints that.
+ */
+import { inspect } from "node:util"
+import * as Cause from "effect/Cause"
+import type * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as HashMap from "effect/HashMap"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import * as Metric from "effect/Metric"
+import * as Tracer from "effect/Tracer"
+
+const json = (value: unknown): string => {
+  try {
+    return JSON.stringify(value) ?? ""
+  } catch {
+    return ""
+  }
+}
+
+const print = (value: unknown): string =>
+  [
+    inspect(value, { depth: 10, maxStringLength: null, maxArrayLength: null, getters: true }),
+    json(value),
+    String(value),
+    value instanceof Error ? `${value.message} ${value.stack ?? ""} ${inspect(value.cause)}` : ""
+  ].join("\n")
+
+const printExit = (exit: Exit.Exit<unknown, unknown>): string =>
+  Exit.match(exit, {
+    onSuccess: print,
+    onFailure: (cause) =>
+      [print(cause), Cause.pretty(cause, { renderErrorCause: true }), print(Cause.squash(cause)), print(exit)].join(
+        "\n"
+      )
+  })
+
+/** Runs a program and keeps all it shows. Its outcome is logged, too, as a user would log it. */
+export const observe = <A, E, R>(
+  program: Effect.Effect<A, E, R>
+): Effect.Effect<{ readonly exit: Exit.Exit<A, E>; readonly shown: () => string }, never, R> =>
+  Effect.gen(function*() {
+    const kept: Array<string> = []
+    const keep = (text: string) => void kept.push(text)
+    const late: Array<() => string> = []
+
+    const builtIn = [Logger.stringLogger, Logger.logfmtLogger, Logger.jsonLogger, Logger.structuredLogger] as const
+    const keeping = builtIn.map((logger) =>
+      Logger.map(logger as Logger.Logger<unknown, unknown>, (out) => keep(print(out)))
+    )
+    const raw = Logger.make(({ annotations, cause, message, spans }) => {
+      keep(print(message))
+      keep(print(HashMap.toEntries(annotations)))
+      keep(Cause.pretty(cause))
+      keep(print([...spans]))
+    })
+    const loggers = [...keeping, raw, Logger.prettyLogger({ colors: false, mode: "tty" })].reduce<Layer.Layer<never>>(
+      (layer, logger) => Layer.merge(layer, Logger.add(logger)),
+      Logger.remove(Logger.defaultLogger)
+    )
+
+    const write = (...args: ReadonlyArray<unknown>) => args.forEach((arg) => keep(print(arg)))
+    const line = (...args: ReadonlyArray<unknown>) => Effect.sync(() => write(...args))
+    const nothing = () => Effect.void
+    const quiet = () => undefined
+    const unsafe = {
+      assert: write,
+      clear: quiet,
+      count: quiet,
+      countReset: quiet,
+      debug: write,
+      dir: write,
+      dirxml: write,
+      error: write,
+      group: write,
+      groupCollapsed: write,
+      groupEnd: quiet,
+      info: write,
+      log: write,
+      table: write,
+      time: quiet,
+      timeEnd: quiet,
+      timeLog: quiet,
+      trace: write,
+      warn: write
+    }
+    const console = {
+      assert: line,
+      clear: Effect.void,
+      count: nothing,
+      countReset: nothing,
+      debug: line,
+      dir: line,
+      dirxml: line,
+      error: line,
+      group: line,
+      groupEnd: Effect.void,
+      info: line,
+      log: line,
+      table: line,
+      time: nothing,
+      timeEnd: nothing,
+      timeLog: nothing,
+      trace: line,
+      warn: line,
+      unsafe
+    } as unknown as Console.Console // only what a logger calls
+
+    const tracer = Tracer.make({
+      context: (f) => f(),
+      span: (name, parent, context, links, startTime, kind) => {
+        const attributes = new Map<string, unknown>()
+        keep(name)
+        late.push(() => print([...attributes]))
+        return {
+          _tag: "Span",
+          name,
+          parent,
+          context,
+          links,
+          kind,
+          attributes,
+          spanId: "span",
+          traceId: "trace",
+          sampled: true,
+          status: { _tag: "Started", startTime },
+          attribute: (key, value) => void attributes.set(key, value),
+          event: (event, _, given) => keep(print([event, given])),
+          // What a step gives is the caller's to print, and no tracer does; what it failed with they all show.
+          end: (_, exit) => Exit.isFailure(exit) && keep(printExit(exit)),
+          addLinks: (added) => keep(print(added.map(({ attributes }) => attributes)))
+        }
+      }
+    })
+
+    const exit = yield* program.pipe(
+      Effect.tapErrorCause((cause) =>
+        Effect.logError("it failed", cause).pipe(
+          Effect.zipRight(Effect.logFatal(Cause.squash(cause))),
+          Effect.annotateLogs("error", Cause.squash(cause))
+        )
+      ),
+      Effect.tap((value) => Effect.logTrace("it succeeded", value).pipe(Effect.annotateLogs("value", value))),
+      Effect.withSpan("canary"),
+      Effect.withTracer(tracer),
+      Logger.withMinimumLogLevel(LogLevel.All),
+      Effect.provide(loggers),
+      Effect.withConsole(console),
+      Effect.exit
+    )
+    keep(printExit(exit))
+    keep(
+      print((yield* Metric.snapshot).map(({ metricKey, metricState }) => [metricKey.name, metricKey.tags, metricState]))
+    )
+    return { exit, shown: () => [...kept, ...late.map((text) => text())].join("\n") }
+  })
+
+/** The first of `secrets` that is shown, in clear or encoded for a URL or in base64, with what stands around it. */
+export const leak = (shown: string, secrets: Iterable<string>): string | undefined => {
+  for (const secret of secrets) {
+    const spellings = [secret, encodeURIComponent(secret), Buffer.from(secret).toString("base64").replace(/=+$/, "")]
+    for (const spelling of spellings) {
+      const at = spelling.length < 8 ? -1 : shown.indexOf(spelling)
+      if (at >= 0) return shown.slice(Math.max(0, at - 200), at + spelling.length + 50)
+    }
+  }
+  return undefined
+}

@@ -1,0 +1,31 @@
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
+import { type Entry, Sealed } from "../../src/session/Entry.js"
+import type * as SessionStore from "../../src/session/SessionStore.js"
+
+/** The plainest entry there is: a number, in the member of a sealed entry that no store looks at. */
+export const numbered = (count: number, millis = 600_000): Effect.Effect<Sealed> =>
+  Effect.map(DateTime.now, (now) =>
+    new Sealed({
+      version: 1,
+      keepUntil: DateTime.add(now, { millis }),
+      keyId: "counter",
+      jwe: String(count)
+    }))
+
+export const numberIn = (entry: Option.Option<Entry>): number =>
+  Option.match(entry, {
+    onNone: () => 0,
+    onSome: (some) => some._tag === "Sealed" ? Number(some.jwe) : Number.NaN
+  })
+
+/** One more than what is there. Gives other fibers a chance to get in between. */
+export const increment = (store: SessionStore.Service, id: Redacted.Redacted) =>
+  store.modify(id, (current) =>
+    Effect.gen(function*() {
+      yield* Effect.yieldNow()
+      const next = numberIn(current) + 1
+      return [next, Option.some<Entry>(yield* numbered(next))] as const
+    }))
