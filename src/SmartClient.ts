@@ -35,8 +35,8 @@ import * as Discovery from "./server/Discovery.js"
 import type { DiscoveryError } from "./server/DiscoveryError.js"
 import type { MetadataError } from "./server/MetadataError.js"
 import * as OpenIdConfiguration from "./server/OpenIdConfiguration.js"
-import type { Endpoint, SmartConfiguration } from "./server/SmartConfiguration.js"
-import { endpoint } from "./server/SmartConfiguration.js"
+import type { Endpoint, Given, SmartConfiguration } from "./server/SmartConfiguration.js"
+import { endpoint, fromSettings } from "./server/SmartConfiguration.js"
 import * as identification from "./token/identification.js"
 import * as IdToken from "./token/IdToken.js"
 import type { IdTokenError } from "./token/IdTokenError.js"
@@ -71,6 +71,13 @@ export interface Config {
   readonly audience?: string | undefined
   /** Accept `http` for `localhost`, `127.0.0.1` and `[::1]`. For development. Default false. */
   readonly allowInsecureLocalhost?: boolean | undefined
+  /**
+   * What the server's SMART configuration would say, given by hand, endpoints above all: then the server is never asked for one. Endpoints are
+   * absolute URLs.
+   */
+  readonly metadata?: Given | undefined
+  /** Put up with the deprecated `oauth-uris` of the CapabilityStatement where there is no SMART configuration. Default false. */
+  readonly legacyMetadata?: boolean | undefined
   /** Its name in a session, a span, an error. Default: `fhirBaseUrl`. */
   readonly name?: string | undefined
   /** How long a person may take between `authorize` and the callback. Default 30 minutes. */
@@ -210,6 +217,17 @@ const isRedirectUri = (url: URL, allowInsecureLocalhost: boolean): boolean =>
 /** What cannot be sent as scopes at all. Odd ones are sent as they are: servers have scopes of their own. */
 const UNSENDABLE: ReadonlySet<Scopes.FindingReason> = new Set(["Empty", "Spacing", "NotScopeToken", "CommaSeparated"])
 
+/** What a configuration can give by hand and a client would use. */
+const GIVEN_URLS = [
+  "authorizationEndpoint",
+  "tokenEndpoint",
+  "registrationEndpoint",
+  "introspectionEndpoint",
+  "revocationEndpoint",
+  "jwksUri",
+  "issuer"
+] as const satisfies ReadonlyArray<keyof Given>
+
 /** Everything that is wrong with a configuration at once: nobody wants to mend it in five rounds. */
 const problemOf = (config: Config, name: string): ConfigurationError | undefined => {
   const insecureAllowed = config.allowInsecureLocalhost ?? false
@@ -219,6 +237,13 @@ const problemOf = (config: Config, name: string): ConfigurationError | undefined
   if (Either.isLeft(base)) invalid.push("fhirBaseUrl")
   else if (!Url.isSecure(new URL(base.right), insecureAllowed)) insecure.push("fhirBaseUrl")
   if (config.clientId === "") invalid.push("clientId")
+  for (const member of GIVEN_URLS) {
+    const value = config.metadata?.[member]
+    if (value === undefined) continue
+    const url = Url.parse(value)
+    if (url === undefined || url.username !== "" || url.password !== "") invalid.push(`metadata.${member}`)
+    else if (!Url.isSecure(url, insecureAllowed)) insecure.push(`metadata.${member}`)
+  }
   if (config.redirectUri !== undefined) {
     const redirectUri = Url.parse(config.redirectUri)
     if (redirectUri === undefined || config.redirectUri.includes("#")) invalid.push("redirectUri")
@@ -244,6 +269,16 @@ const problemOf = (config: Config, name: string): ConfigurationError | undefined
 }
 
 /**
+ * Whether a client can be made of a configuration.
+ *
+ * @internal
+ */
+export const validate = (config: Config, name: string): Effect.Effect<void, ConfigurationError> => {
+  const problem = problemOf(config, name)
+  return problem === undefined ? Effect.void : Effect.fail(problem)
+}
+
+/**
  * @since 0.1.0
  * @category constructors
  */
@@ -252,7 +287,8 @@ export const make = (
 ): Effect.Effect<Service, ConfigurationError, ClientAuthentication.ClientAuthentication | Parts> =>
   Effect.gen(function*() {
     const name = config.name ?? config.fhirBaseUrl
-    const problem = problemOf(config, name)
+    // What is no base URL may hold credentials.
+    const problem = problemOf(config, config.name ?? Url.forDisplay(config.fhirBaseUrl))
     if (problem !== undefined) return yield* problem
     const authentication: ClientAuthentication.Service = yield* ClientAuthentication.ClientAuthentication
     const discovery = yield* Discovery.Discovery
@@ -281,7 +317,11 @@ export const make = (
       >
 
     const insecure = { allowInsecureLocalhost: config.allowInsecureLocalhost ?? false }
-    const configuration = withLimits(withPolicy(discovery.configuration(config.fhirBaseUrl, insecure)))
+    const configuration = config.metadata === undefined
+      ? withLimits(
+        withPolicy(discovery.configuration(config.fhirBaseUrl, { ...insecure, legacyMetadata: config.legacyMetadata }))
+      )
+      : Effect.succeed(fromSettings(FhirBaseUrl.FhirBaseUrl.make(config.fhirBaseUrl), config.metadata))
 
     const target = {
       ...insecure,
@@ -376,6 +416,7 @@ export const make = (
         const authorizationEndpoint = yield* endpoint(found, "authorizationEndpoint", insecure)
         // The code will go there: better to know before a person has logged in.
         yield* endpoint(found, "tokenEndpoint", insecure)
+        if (scopes.includes("openid") && found.jwksUri !== undefined) yield* endpoint(found, "jwksUri", insecure)
         if (found.codeChallengeMethodsSupported?.includes("S256") !== true) {
           yield* warn({
             code: "PkceNotAdvertised",
@@ -494,7 +535,7 @@ export const make = (
       name,
       config,
       configuration,
-      invalidate: discovery.invalidate(config.fhirBaseUrl),
+      invalidate: config.metadata === undefined ? discovery.invalidate(config.fhirBaseUrl) : Effect.void,
       authorize,
       exchange,
       refresh,

@@ -20,6 +20,10 @@ import * as FhirBaseUrl from "./base/FhirBaseUrl.js"
 import * as Url from "./base/Url.js"
 import * as ClientAuthentication from "./client/ClientAuthentication.js"
 import { safeText } from "./http/wireFields.js"
+import { LaunchError } from "./launch/LaunchError.js"
+import { TrustedIssuers } from "./launch/TrustedIssuers.js"
+import type { BrandCollection, ListedServer } from "./server/BrandBundle.js"
+import * as BrandBundle from "./server/BrandBundle.js"
 import * as SmartClient from "./SmartClient.js"
 import { UnknownServerError } from "./UnknownServerError.js"
 
@@ -88,7 +92,9 @@ export type ContextOf<S extends Servers> = S[keyof S]["authentication"] extends 
   : never
 
 interface Registered {
-  readonly client: SmartClient.Service
+  readonly fhirBaseUrl: string
+  /** Made when it is first asked for: most of thousands of servers are not in use. */
+  readonly client: Effect.Effect<SmartClient.Service>
   readonly release: Effect.Effect<void>
 }
 
@@ -98,7 +104,7 @@ const issuerKey = (iss: string): string | undefined =>
 const unknown = (reason: UnknownServerError["reason"], requested: string, candidates: Iterable<string>) =>
   new UnknownServerError({ reason, requested: safeText(requested, [], 200), candidates: [...candidates].slice(0, 20) })
 
-/** Builds the client of one server in a scope of its own, so that it can be released alone. */
+/** Judges the settings of one server and builds its authentication, in a scope of its own, so that it can be released alone. */
 const register = <E, R>(
   key: string,
   { authentication, ...config }: Server<E, R>,
@@ -106,21 +112,37 @@ const register = <E, R>(
   memoMap: Layer.MemoMap,
   parent: Scope.Scope
 ): Effect.Effect<Registered, E | ConfigurationError, R> => {
-  const clientWith = (context: Context.Context<ClientAuthentication.ClientAuthentication>) =>
-    SmartClient.make({ ...config, name: key }).pipe(Effect.provide(Context.merge(parts, context)))
-  if ("authenticate" in authentication) {
-    return Effect.map(
-      clientWith(Context.make(ClientAuthentication.ClientAuthentication, authentication)),
-      (client) => ({ client, release: Effect.void })
-    )
+  const judged = SmartClient.validate(config, key)
+  const registered = (service: ClientAuthentication.Service, release: Effect.Effect<void>): Registered => {
+    let made: SmartClient.Service | undefined
+    return {
+      fhirBaseUrl: config.fhirBaseUrl,
+      release,
+      client: Effect.suspend(() =>
+        made !== undefined
+          ? Effect.succeed(made)
+          : SmartClient.make({ ...config, name: key }).pipe(
+            // The registry's settings, whoever asks first.
+            Effect.mapInputContext((_: Context.Context<never>) =>
+              Context.add(parts, ClientAuthentication.ClientAuthentication, service)
+            ),
+            Effect.tap((client) => {
+              made = client
+            }),
+            // It was judged before.
+            Effect.orDie
+          )
+      )
+    }
   }
+  if ("authenticate" in authentication) return Effect.map(judged, () => registered(authentication, Effect.void))
   return Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const own = yield* Scope.fork(parent, ExecutionStrategy.sequential)
-      const client = yield* restore(
-        Effect.flatMap(Layer.buildWithMemoMap(authentication, memoMap, own), clientWith)
+      const context = yield* restore(
+        Effect.zipLeft(Layer.buildWithMemoMap(authentication, memoMap, own), judged)
       ).pipe(Effect.onError((cause) => Scope.close(own, Exit.failCause(cause))))
-      return { client, release: Scope.close(own, Exit.void) }
+      return registered(Context.get(context, ClientAuthentication.ClientAuthentication), Scope.close(own, Exit.void))
     })
   )
 }
@@ -139,8 +161,8 @@ export const make = <const S extends Servers>(
     const registered = new Map<string, Registered>()
     const keysByIssuer = new Map<string, ReadonlySet<string>>()
 
-    const index = (client: SmartClient.Service, change: (keys: Set<string>) => void) => {
-      const issuer = issuerKey(client.config.fhirBaseUrl) ?? client.config.fhirBaseUrl
+    const index = ({ fhirBaseUrl }: Registered, change: (keys: Set<string>) => void) => {
+      const issuer = issuerKey(fhirBaseUrl) ?? fhirBaseUrl
       const keys = new Set(keysByIssuer.get(issuer))
       change(keys)
       if (keys.size === 0) keysByIssuer.delete(issuer)
@@ -151,13 +173,13 @@ export const make = <const S extends Servers>(
       const old = registered.get(key)
       if (old === undefined) return Effect.void
       registered.delete(key)
-      index(old.client, (keys) => keys.delete(key))
+      index(old, (keys) => keys.delete(key))
       return old.release
     }
     const client: Service["client"] = (key) =>
       Effect.suspend(() => {
         const found = registered.get(key)
-        return found === undefined ? unknown("UnknownKey", key, registered.keys()) : Effect.succeed(found.client)
+        return found === undefined ? unknown("UnknownKey", key, registered.keys()) : found.client
       })
 
     const service: Service = {
@@ -176,12 +198,13 @@ export const make = <const S extends Servers>(
         return others.length === 0 ? client(key) : unknown("Ambiguous", "", registered.keys())
       }),
       add: <E, R>(key: string, server: Server<E, R>) =>
+        // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
         Effect.uninterruptibleMask((restore) =>
           Effect.flatMap(restore(register(key, server, parts, memoMap, scope)), (next) =>
             Effect.suspend(() => {
               const release = takeOut(key)
               registered.set(key, next)
-              index(next.client, (keys) => keys.add(key))
+              index(next, (keys) => keys.add(key))
               return release
             }))
           // A layer's scope is the registry's own, whatever the layer asks for.
@@ -193,6 +216,7 @@ export const make = <const S extends Servers>(
     return service
   })
   // The loop sees every entry as the widest there is; what the entries really need and fail with is in their types.
+  // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
   return build as Effect.Effect<
     Service,
     ErrorOf<S> | ConfigurationError,
@@ -336,3 +360,59 @@ export const layerClient = (
   key: string
 ): Layer.Layer<SmartClient.SmartClient, UnknownServerError, SmartServers> =>
   Layer.effect(SmartClient.SmartClient, Effect.flatMap(SmartServers, (servers) => servers.client(key)))
+
+/**
+ * Launches are followed from the servers of the registry, and from no other.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerTrustedIssuers: Layer.Layer<TrustedIssuers, never, SmartServers> = Layer.effect(
+  TrustedIssuers,
+  Effect.map(SmartServers, (servers) => ({
+    find: (iss) =>
+      servers.forIssuer(iss).pipe(
+        Effect.map(({ config, name }) => ({
+          server: name,
+          allowInsecureLocalhost: config.allowInsecureLocalhost ?? false
+        })),
+        Effect.mapError(({ reason }) =>
+          new LaunchError({
+            reason: reason === "Ambiguous" ? "IssAmbiguous" : "IssUntrusted",
+            iss: Url.forDisplay(iss),
+            detail: reason === "Ambiguous" ? "its iss is that of several servers" : "its iss is no configured server"
+          })
+        )
+      )
+  }))
+)
+
+/**
+ * The servers of a brand bundle as a registry wants them: `configure` says who we are at each, and leaves out those where we are nobody (to be
+ * listed grants no access, requirement 435). A server's key is its FHIR base URL, which stays what it is when its brand changes its name.
+ *
+ * @example
+ * import type { Brands } from "effect-safire"
+ * import { ClientAuthentication, SmartServers } from "effect-safire"
+ *
+ * export const listed = (bundle: Brands.BrandBundle) =>
+ *   SmartServers.layer(SmartServers.fromBrands(bundle, () => ({
+ *     clientId: "growth-chart",
+ *     redirectUri: "https://app.example.org/callback",
+ *     authentication: ClientAuthentication.makePublic
+ *   })))
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const fromBrands = <E = never, R = never>(
+  brands: BrandCollection,
+  configure: (listed: ListedServer) => Omit<Server<E, R>, "fhirBaseUrl"> | undefined,
+  options?: { readonly allowInsecureLocalhost?: boolean | undefined } | undefined
+): Readonly<Record<string, Server<E, R>>> =>
+  Object.fromEntries(
+    BrandBundle.servers(brands, options).flatMap((listed) => {
+      const settings = configure(listed)
+      return settings === undefined ? [] : [[listed.fhirBaseUrl, { ...settings, fhirBaseUrl: listed.fhirBaseUrl }]]
+    })
+  )

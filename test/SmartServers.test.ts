@@ -4,9 +4,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { ConfigurationError, SigningKeys, SmartClient, UnknownServerError } from "effect-safire"
-import { ClientAuthentication, SmartServers } from "effect-safire"
+import { Brands, ClientAuthentication, SmartServers } from "effect-safire"
 
 /** Two or more EHRs that answer whatever they are asked; requests are noted by host. */
 const makeNet = () => {
@@ -209,6 +210,85 @@ describe("SmartServers", () => {
       const refused = yield* Effect.flip(servers.add("x", two.north))
       assert.strictEqual(refused.reason, "Conflict")
     }).pipe(Effect.provide(single), Effect.provide(net.layer))
+  })
+
+  it.effect("[SMART-435] a brand bundle feeds it: who we are at each server is ours to say, and nobody is an answer", () => {
+    const net = makeNet()
+    const endpoint = (id: string, address: string, status = "active") => ({
+      fullUrl: `https://brands.test/Endpoint/${id}`,
+      resource: {
+        resourceType: "Endpoint",
+        id,
+        status,
+        address,
+        connectionType: {
+          system: "http://terminology.hl7.org/CodeSystem/endpoint-connection-type",
+          code: "hl7-fhir-rest"
+        }
+      }
+    })
+    const bundle = Brands.fromDocument("https://brands.test/bundle", {
+      resourceType: "Bundle",
+      type: "collection",
+      timestamp: "2024-01-01T00:00:00Z",
+      entry: [
+        {
+          fullUrl: "https://brands.test/Organization/hospital",
+          resource: {
+            resourceType: "Organization",
+            id: "hospital",
+            name: "Example Hospital",
+            endpoint: ["a", "b", "off", "http"].map((id) => ({ reference: `Endpoint/${id}` }))
+          }
+        },
+        endpoint("a", "https://a.test/fhir"),
+        endpoint("b", "https://b.test/fhir"),
+        endpoint("off", "https://off.test/fhir", "off"),
+        endpoint("http", "http://insecure.test/fhir")
+      ]
+    })
+    const servers = SmartServers.fromBrands(
+      Option.getOrThrow(bundle),
+      ({ fhirBaseUrl, name }) =>
+        fhirBaseUrl === "https://b.test/fhir"
+          ? undefined
+          : { clientId: `at ${name}`, scopes: ["system/*.rs"], authentication: ClientAuthentication.makePublic }
+    )
+    return Effect.gen(function*() {
+      const registry = yield* SmartServers.SmartServers
+      assert.deepStrictEqual(yield* registry.keys, ["https://a.test/fhir"])
+      const client = yield* registry.forIssuer("https://a.test/fhir/")
+      assert.strictEqual(client.config.clientId, "at Example Hospital")
+      assert.strictEqual(client.name, "https://a.test/fhir")
+      assert.strictEqual((yield* Effect.flip(registry.forIssuer("https://b.test/fhir"))).reason, "UnknownIssuer")
+    }).pipe(Effect.provide(SmartServers.layer(servers)), Effect.provide(net.layer))
+  })
+
+  it.effect("a client is made once, when it is first asked for, with the registry's own settings", () => {
+    const net = makeNet()
+    return Effect.gen(function*() {
+      const servers = yield* SmartServers.SmartServers
+      const [north, again] = [yield* servers.client("north"), yield* servers.client("north")]
+      assert.strictEqual(north, again)
+      assert.strictEqual(north, yield* servers.forIssuer("https://north.test/fhir"))
+    }).pipe(Effect.provide(SmartServers.layer(two)), Effect.provide(net.layer))
+  })
+
+  it.effect("a server whose metadata is given by hand is never asked for it", () => {
+    const net = makeNet()
+    const given = {
+      north: {
+        ...server("north.test", { metadata: { tokenEndpoint: "https://given.test/token" } }),
+        authentication: basic("x")
+      }
+    }
+    return Effect.gen(function*() {
+      const servers = yield* SmartServers.SmartServers
+      yield* Effect.flatMap(servers.client("north"), (north) => north.clientCredentials())
+      yield* servers.invalidate("north")
+      yield* Effect.flatMap(servers.client("north"), (north) => north.clientCredentials())
+      assert.deepStrictEqual(net.seen.map(({ host }) => host), ["given.test", "given.test"])
+    }).pipe(Effect.provide(SmartServers.layer(given)), Effect.provide(net.layer))
   })
 
   it("reads what the authentications need and fail with, entry by entry", () => {

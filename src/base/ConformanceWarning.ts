@@ -23,6 +23,7 @@ export const Code = Schema.Literal(
   "MetadataEndpointRelative",
   "MetadataContentType",
   "MetadataStale",
+  "MetadataLegacy",
   "PkceNotAdvertised",
   "IssuerUnknown",
   "TokenContentType",
@@ -34,7 +35,14 @@ export const Code = Schema.Literal(
   "ScopeMissing",
   "ScopeNotString",
   "LaunchContextLegacy",
-  "PatientMissing"
+  "LaunchContextMalformed",
+  "PatientMissing",
+  "IdTokenMissing",
+  "IdTokenNonceMissing",
+  "IdTokenUnverifiable",
+  "IdTokenInvalid",
+  "FhirUserMissing",
+  "FhirUserMalformed"
 )
 
 /**

@@ -17,7 +17,8 @@ import * as Url from "./Url.js"
 export type Problem = "NotAbsolute" | "NotHttp" | "HasCredentials" | "HasQuery" | "HasFragment"
 
 const problemOf = (input: string): Problem | undefined => {
-  const url = Url.parse(input)
+  // The URL parser forgives white space and control characters; appending to them, or comparing `aud`, does not.
+  const url = /[\u0000-\u0020\u007f]/.test(input) ? undefined : Url.parse(input)
   if (url === undefined) return "NotAbsolute"
   if (url.protocol !== "https:" && url.protocol !== "http:") return "NotHttp"
   if (url.username !== "" || url.password !== "") return "HasCredentials"
@@ -65,6 +66,17 @@ export const parse = (input: string): Either.Either<FhirBaseUrl, Problem> => {
 export const key = (self: FhirBaseUrl): string => {
   const href = new URL(self).href
   return href.endsWith("/") ? href.slice(0, -1) : href
+}
+
+/**
+ * Whether two spellings name one FHIR server: compared by `key`. What is no FHIR base URL is never the same as anything.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const areSame = (a: string, b: string): boolean => {
+  const [left, right] = [parse(a), parse(b)]
+  return Either.isRight(left) && Either.isRight(right) && key(left.right) === key(right.right)
 }
 
 /**

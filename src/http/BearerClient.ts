@@ -47,11 +47,11 @@ export class TokenAudienceError extends Schema.TaggedError<TokenAudienceError>("
 }
 
 /** @internal */
-export interface TokenSource<E> {
-  readonly audience: Effect.Effect<TokenAudience.TokenAudience, E>
-  readonly token: Effect.Effect<Redacted.Redacted, E>
+export interface TokenSource<E, R = never> {
+  readonly audience: Effect.Effect<TokenAudience.TokenAudience, E, R>
+  readonly token: Effect.Effect<Redacted.Redacted, E, R>
   /** The token after one that was refused; the same again where nothing newer is to be had. */
-  readonly tokenAfter: (refused: Redacted.Redacted) => Effect.Effect<Redacted.Redacted, E>
+  readonly tokenAfter: (refused: Redacted.Redacted) => Effect.Effect<Redacted.Redacted, E, R>
 }
 
 const isRepeatable = (request: HttpClientRequest.HttpClientRequest): boolean =>
@@ -60,17 +60,18 @@ const isRepeatable = (request: HttpClientRequest.HttpClientRequest): boolean =>
 const originOf = (url: string): string => Url.parse(url)?.origin ?? "(not a URL)"
 
 /** @internal */
-export const make = <E>(
+export const make = <E, R = never>(
   client: HttpClient.HttpClient,
-  source: TokenSource<E>
-): HttpClient.HttpClient.With<HttpClientError.HttpClientError | TokenAudienceError | E> => {
+  source: TokenSource<E, R>
+): HttpClient.HttpClient.With<HttpClientError.HttpClientError | TokenAudienceError | E, R> => {
   const prepared = Outbound.prepare(client)
 
   const send = (
     request: HttpClientRequest.HttpClientRequest
   ): Effect.Effect<
     HttpClientResponse.HttpClientResponse,
-    HttpClientError.HttpClientError | TokenAudienceError | E
+    HttpClientError.HttpClientError | TokenAudienceError | E,
+    R
   > =>
     Effect.gen(function*() {
       const target = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
@@ -91,7 +92,7 @@ export const make = <E>(
       return Redacted.value(next) === Redacted.value(token) ? response : yield* sendWith(next)
     })
 
-  return HttpClient.makeWith<never, never, HttpClientError.HttpClientError | TokenAudienceError | E, never>(
+  return HttpClient.makeWith<never, never, HttpClientError.HttpClientError | TokenAudienceError | E, R>(
     (request) => Effect.flatMap(request, send),
     Effect.succeed
   )

@@ -18,7 +18,7 @@ export const millis = (
   }
   const expires = headers["expires"]
   if (expires === undefined) return undefined
-  const at = Date.parse(expires)
-  // RFC 9111, section 5.3: an invalid date, "0" above all, means already expired.
+  // RFC 9111, section 5.3: an invalid date, "0" above all, means already expired. Date.parse takes "0" for a year.
+  const at = /^[A-Za-z]{3,9},? /.test(expires) ? Date.parse(expires) : Number.NaN
   return Number.isNaN(at) ? 0 : Math.max(0, at - nowMillis)
 }

@@ -5,6 +5,7 @@
  * @internal
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
@@ -15,13 +16,14 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Url from "../base/Url.js"
 
 export interface Rules {
   readonly timeout: Duration.DurationInput
   readonly maxBytes: number
-  /** How many redirects may be followed. Anything that carries a secret says 0. */
+  /** How many redirects of a GET may be followed. Anything that carries a secret says 0. */
   readonly redirects: number
   readonly allowInsecureLocalhost: boolean
 }
@@ -78,10 +80,24 @@ const fromRequestError = (url: string, error: HttpClientError.RequestError): Out
   })
 }
 
+/** An answer whose body broke off. */
+export const brokenOff = (
+  url: string,
+  response: HttpClientResponse.HttpClientResponse,
+  error: HttpClientError.ResponseError
+): OutboundFailure =>
+  new OutboundFailure({
+    reason: "Unreachable",
+    url,
+    outcome: "unknown",
+    status: response.status,
+    detail: `the answer broke off (${codeOf(error.cause)?.code ?? "while reading"})`
+  })
+
 /**
  * The body as text, given up as soon as it passes the limit. A declared length is trusted only where no content coding could make it grow.
  */
-const readBody = (
+export const readBody = (
   url: string,
   response: HttpClientResponse.HttpClientResponse,
   maxBytes: number
@@ -108,16 +124,10 @@ const readBody = (
           })
     ),
     Effect.map(({ decoder, text }) => text + decoder.decode()),
-    Effect.catchTag("ResponseError", (error) =>
-      error.reason === "EmptyBody"
-        ? Effect.succeed("")
-        : new OutboundFailure({
-          reason: "Unreachable",
-          url,
-          outcome: "unknown",
-          status: response.status,
-          detail: `the answer broke off (${codeOf(error.cause)?.code ?? "while reading"})`
-        }))
+    Effect.catchTag(
+      "ResponseError",
+      (error) => error.reason === "EmptyBody" ? Effect.succeed("") : brokenOff(url, response, error)
+    )
   )
 }
 
@@ -135,15 +145,36 @@ export const withManualRedirects = <A, E, R>(self: Effect.Effect<A, E, R>): Effe
       }) as Effect.Effect<A, E, R>
   )
 
-const hop = (
-  client: HttpClient.HttpClient,
+const CREDENTIALS = ["authorization", "proxy-authorization", "cookie", "dpop"]
+
+/** The request to where a redirect points: another origin gets no credentials. */
+const redirectTo = (request: HttpClientRequest.HttpClientRequest, from: URL, to: URL) =>
+  HttpClientRequest.get(to.href, {
+    headers: from.origin === to.origin ? request.headers : Headers.remove(request.headers, CREDENTIALS)
+  })
+
+/**
+ * Whether an answer sends the request elsewhere. A browser shows a redirect it was told not to follow as status 0, without headers.
+ */
+export const isRedirect = (response: HttpClientResponse.HttpClientResponse): boolean =>
+  response.status === 0 || (REDIRECTS.has(response.status) && response.headers["location"] !== undefined)
+
+/**
+ * Sends one request and gives its answer unread, with the URL that was asked; a redirect is an answer like any other. To be run within
+ * `withManualRedirects`.
+ */
+export const open = <R>(
+  client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>,
   request: HttpClientRequest.HttpClientRequest,
-  rules: Rules,
-  redirectsLeft: number
-): Effect.Effect<Answer, OutboundFailure> => {
+  allowInsecureLocalhost: boolean
+): Effect.Effect<
+  { readonly url: URL; readonly response: HttpClientResponse.HttpClientResponse },
+  OutboundFailure,
+  R
+> => {
   const target = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
   const shown = Url.forDisplay(request.url)
-  if (Either.isLeft(target) || !Url.isSecure(target.right, rules.allowInsecureLocalhost)) {
+  if (Either.isLeft(target) || !Url.isSecure(target.right, allowInsecureLocalhost)) {
     return new OutboundFailure({
       reason: "InsecureEndpoint",
       url: shown,
@@ -151,18 +182,30 @@ const hop = (
       detail: "only https is used, or http to a loopback host where allowInsecureLocalhost is set"
     })
   }
-  return Effect.flatMap(
-    Effect.mapError(client.execute(request), (error) =>
+  return client.execute(request).pipe(
+    Effect.mapError((error) =>
       error._tag === "RequestError"
         ? fromRequestError(shown, error)
-        : new OutboundFailure({ reason: "Unreachable", url: shown, outcome: "unknown", detail: error.reason })),
-    (response) => {
+        : new OutboundFailure({ reason: "Unreachable", url: shown, outcome: "unknown", detail: error.reason })
+    ),
+    Effect.map((response) => ({ url: target.right, response }))
+  )
+}
+
+const hop = (
+  client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, Scope.Scope>,
+  request: HttpClientRequest.HttpClientRequest,
+  rules: Rules,
+  redirectsLeft: number
+): Effect.Effect<Answer, OutboundFailure, Scope.Scope> => {
+  const shown = Url.forDisplay(request.url)
+  return Effect.flatMap(
+    open(client, request, rules.allowInsecureLocalhost),
+    ({ response, url }) => {
       const location = response.headers["location"]
-      // A browser shows a redirect it was told not to follow as status 0, without headers.
-      const redirected = response.status === 0 || (REDIRECTS.has(response.status) && location !== undefined)
-      if (!redirected) {
+      if (!isRedirect(response)) {
         return Effect.map(readBody(shown, response, rules.maxBytes), (body): Answer => ({
-          url: target.right.href,
+          url: url.href,
           status: response.status,
           headers: response.headers,
           body
@@ -177,14 +220,14 @@ const hop = (
           detail
         })
       if (location === undefined) return refuse("a redirect that the browser does not show")
-      const next = Url.parse(location, target.right.href)
+      const next = Url.parse(location, url.href)
       const to = next === undefined ? "something that is no URL" : Url.forDisplay(next)
-      if (rules.redirects === 0) return refuse(`to ${to}; this request never follows one`)
+      if (rules.redirects === 0 || request.method !== "GET") return refuse(`to ${to}; this request never follows one`)
       if (redirectsLeft === 0) return refuse(`more than ${rules.redirects}, the last to ${to}`)
       if (next === undefined || !Url.isSecure(next, rules.allowInsecureLocalhost)) {
         return refuse(`to ${to}, which is not https`)
       }
-      return hop(client, HttpClientRequest.setUrl(request, next.href), rules, redirectsLeft - 1)
+      return hop(client, redirectTo(request, url, next), rules, redirectsLeft - 1)
     }
   )
 }
@@ -197,7 +240,9 @@ export const send = (
   request: HttpClientRequest.HttpClientRequest,
   rules: Rules
 ): Effect.Effect<Answer, OutboundFailure> =>
-  hop(client, request, rules, rules.redirects).pipe(
+  hop(HttpClient.withScope(client), request, rules, rules.redirects).pipe(
+    // Whatever was not read to its end is closed now, not when it is garbage.
+    Effect.scoped,
     withManualRedirects,
     Effect.timeoutFail({
       duration: rules.timeout,

@@ -132,8 +132,13 @@ export const retry =
         policy.pipe(
           Schedule.whileInput(mayRepeat),
           Schedule.passthrough,
-          Schedule.modifyDelay((error, delay) => Duration.max(delay, error.retryAfter ?? Duration.zero)),
-          Schedule.tapInput((error: RetryableError) => Metric.increment(Metric.tagged(retries, "error", error._tag)))
+          // Runs only where there is a next attempt.
+          Schedule.modifyDelayEffect((error, delay) =>
+            Effect.as(
+              Metric.increment(Metric.tagged(retries, "error", error._tag)),
+              Duration.max(delay, error.retryAfter ?? Duration.zero)
+            )
+          )
         )
       )
     })

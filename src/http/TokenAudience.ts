@@ -45,13 +45,13 @@ export const make = (
 })
 
 /**
- * Dot segments that the URL parser cannot see because they are encoded (once or more) or carry path parameters, but that a server behind a
- * lenient proxy might resolve.
+ * Dot segments that the URL parser cannot see because they are encoded (once or more) or carry path parameters, or what a lenient server cuts off,
+ * but that a server behind a proxy might resolve.
  */
 const isAmbiguous = (pathname: string): boolean => {
   let path = pathname
   for (let round = 0; round < 4; round++) {
-    if (path.split(/[/\\]/).some((segment) => /^\.{1,2}(;.*)?$/.test(segment))) return true
+    if (path.split(/[/\\]/).some((segment) => /^\.{1,2}([;?#\u0000-\u0020\u007f].*)?$/s.test(segment))) return true
     const decoded = Either.try(() => decodeURIComponent(path))
     if (Either.isLeft(decoded)) return true
     if (decoded.right === path) return false

@@ -20,6 +20,21 @@ export const wireFields = {
 export const isTransientStatus = (status: number | undefined): boolean =>
   status === 408 || status === 429 || status === 502 || status === 503 || status === 504
 
+const utf8 = new TextEncoder()
+
+/** A secret as it is, and as it looks in a query or a form that is quoted back. */
+const spellingsOf = (secret: string): RegExp =>
+  new RegExp(
+    Array.from(secret, (char) => {
+      if (/[A-Za-z0-9]/.test(char)) return char
+      const encoded = Array.from(utf8.encode(char), (byte) => `%${byte.toString(16).padStart(2, "0")}`).join("")
+      const escaped = /[\u0000-\u007f]/.test(char) ? `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}` : char
+      const anyCase = encoded.replace(/[a-f]/g, (digit) => `[${digit}${digit.toUpperCase()}]`)
+      return `(?:${escaped}|${anyCase}${char === " " ? "|\\+" : ""})`
+    }).join(""),
+    "g"
+  )
+
 /**
  * A server's words in one printable line, without any of `secrets`: servers do echo a code or a token in what they complain about.
  *
@@ -27,10 +42,9 @@ export const isTransientStatus = (status: number | undefined): boolean =>
  */
 export const safeText = (text: string, secrets: ReadonlyArray<string>, maxLength = 300): string => {
   const scrubbed = [...secrets].sort((a, b) => b.length - a.length).reduce(
-    (line, secret) => secret.length < 4 ? line : line.replaceAll(secret, "<redacted>"),
+    (line, secret) => secret.length < 4 ? line : line.replace(spellingsOf(secret), "<redacted>"),
     text
   )
-
   const line = scrubbed.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ").trim()
   return line.length > maxLength ? `${line.slice(0, maxLength)}…` : line
 }

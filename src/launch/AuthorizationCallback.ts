@@ -27,16 +27,15 @@ export type Callback =
   | Iterable<readonly [string, string]>
   | Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
 
+const isPair = (value: unknown): value is readonly [string, string] =>
+  Array.isArray(value) && typeof value[0] === "string" && typeof value[1] === "string"
+
 /**
- * The parameters, doubled ones as often as they stand there.
+ * The parameters, doubled ones as often as they stand there. A framework that reads `state[a]=b` as an object is taken at its word: that is no callback.
  *
  * @internal
  */
-export const isPair = (value: unknown): value is readonly [string, string] =>
-  Array.isArray(value) && typeof value[0] === "string" && typeof value[1] === "string"
-
-/** A framework that reads `state[a]=b` as an object is taken at its word: that is no callback. */
-const pairsOf = (callback: Callback): ReadonlyArray<readonly [string, string]> | undefined => {
+export const pairsOf = (callback: Callback): ReadonlyArray<readonly [string, string]> | undefined => {
   if (typeof callback === "string") {
     const mark = callback.indexOf("?")
     // A URL, or a path with a query as a request line has it; or a query alone, which may hold a question mark.
@@ -72,15 +71,15 @@ export interface Judged {
 }
 
 /** What was received under the judged names, and how to say no in words that hold none of its secrets. */
-const read = (callback: Callback) => {
+const read = (callback: Callback, known: ReadonlyArray<string> = []) => {
   const pairs = pairsOf(callback)
   const values = new Map<string, Array<string>>()
   for (const [name, value] of pairs ?? []) {
-    const known = JUDGED.find((one) => one === name)
-    if (known !== undefined) values.set(known, [...(values.get(known) ?? []), value])
+    const judged = JUDGED.find((one) => one === name)
+    if (judged !== undefined) values.set(judged, [...(values.get(judged) ?? []), value])
   }
   const one = (name: (typeof JUDGED)[number]): string | undefined => values.get(name)?.[0]
-  const secrets = [one("code") ?? "", one("state") ?? ""]
+  const secrets = [...known, ...(values.get("code") ?? []), ...(values.get("state") ?? [])]
   const said = (name: "error" | "error_description" | "error_uri", maxLength?: number) => {
     const words = one(name)
     return words === undefined ? undefined : safeText(words, secrets, maxLength)
@@ -131,7 +130,7 @@ export const judge = (
   pending: PendingAuthorization,
   options: { readonly now: DateTime.Utc; readonly maxAge: Duration.DurationInput }
 ): Either.Either<Judged, AuthorizationError> => {
-  const received = read(callback)
+  const received = read(callback, [Redacted.value(pending.state)])
   const { one, secrets } = received
   const fail = (reason: AuthorizationError["reason"], detail: string) => received.fail(pending.server, reason, detail)
 

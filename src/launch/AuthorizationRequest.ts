@@ -18,7 +18,32 @@ export interface AuthorizationRequest {
   readonly codeChallenge: string
   /** The opaque handle of an EHR launch, byte for byte; absent in a standalone launch (requirements 35 and 36). */
   readonly launch?: string | undefined
+  /** Repeated in the id_token; where `openid` is asked for. */
+  readonly nonce?: string | undefined
+  /** Whatever else the server understands; no reserved name. */
+  readonly params?: Readonly<Record<string, string>> | undefined
 }
+
+/**
+ * The names that are not for the caller to choose: what this client sends itself, and what would replace it all (RFC 9101).
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const reservedNames: ReadonlySet<string> = new Set([
+  "response_type",
+  "client_id",
+  "redirect_uri",
+  "launch",
+  "scope",
+  "state",
+  "aud",
+  "code_challenge",
+  "code_challenge_method",
+  "nonce",
+  "request",
+  "request_uri"
+])
 
 /**
  * The parameters, in the order in which the specification lists them.
@@ -35,8 +60,27 @@ export const toParams = (self: AuthorizationRequest): ReadonlyArray<readonly [st
   ["state", self.state],
   ["aud", self.aud],
   ["code_challenge", self.codeChallenge],
-  ["code_challenge_method", "S256"]
+  ["code_challenge_method", "S256"],
+  ...(self.nonce === undefined ? [] : [["nonce", self.nonce] as const]),
+  ...Object.entries(self.params ?? {})
 ]
+
+/**
+ * The endpoint without fragment, and without those parameters of its own query.
+ *
+ * @internal
+ */
+export const withoutParams = (endpoint: string, names: ReadonlySet<string>): URL => {
+  const url = new URL(endpoint)
+  url.hash = ""
+  url.search = url.search.slice(1).split("&").filter((pair) =>
+    pair !== "" && !names.has(new URLSearchParams(pair).keys().next().value ?? "")
+  ).join("&")
+  return url
+}
+
+/** Unlike `encodeURIComponent` it does not throw over half a surrogate pair, which a handle that came as JSON can hold. */
+const encode = (value: string): string => new URLSearchParams([["", value]]).toString().slice(1).replaceAll("+", "%20")
 
 /**
  * The endpoint with the parameters: its own query is kept (RFC 6749, section 3.1) except for names that are sent, its fragment is not. Spaces become
@@ -46,12 +90,8 @@ export const toParams = (self: AuthorizationRequest): ReadonlyArray<readonly [st
  * @category combinators
  */
 export const toUrl = (endpoint: string, params: ReadonlyArray<readonly [string, string]>): URL => {
-  const url = new URL(endpoint)
-  const sent = new Set(params.map(([name]) => name))
-  const own = url.search.slice(1).split("&").filter((pair) =>
-    pair !== "" && !sent.has(new URLSearchParams(pair).keys().next().value ?? "")
-  )
-  url.hash = ""
-  url.search = [...own, ...params.map((pair) => pair.map(encodeURIComponent).join("="))].join("&")
+  const url = withoutParams(endpoint, new Set(params.map(([name]) => name)))
+  const own = url.search.slice(1)
+  url.search = [...(own === "" ? [] : [own]), ...params.map((pair) => pair.map(encode).join("="))].join("&")
   return url
 }

@@ -18,6 +18,10 @@ export class PendingAuthorization extends Schema.Class<PendingAuthorization>("ef
   server: Schema.String,
   state: Schema.Redacted(Schema.String),
   verifier: Schema.Redacted(Schema.String),
+  /** What the id_token must repeat; there where `openid` was asked for. */
+  nonce: Schema.optional(Schema.Redacted(Schema.String)),
+  /** `max_age` in seconds, where it was sent: the id_token must show that the person logged in since. */
+  maxAge: Schema.optional(Schema.Number),
   redirectUri: Schema.String,
   /** The scopes that were asked for. */
   scopes: Schema.Array(Schema.String),

@@ -16,6 +16,7 @@ import type { SmartConfiguration } from "./SmartConfiguration.js"
  * @category models
  */
 export type ConformanceCode =
+  | "WellKnownMissing"
   | "MemberMissing"
   | "ConditionalMemberMissing"
   | "RecommendedMemberMissing"

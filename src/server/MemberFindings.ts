@@ -62,6 +62,18 @@ const isMissing = (configuration: SmartConfiguration, member: Member): boolean =
 export const claimsLaunch = (configuration: SmartConfiguration): boolean =>
   configuration.hasCapability("launch-ehr") || configuration.hasCapability("launch-standalone")
 
+const source: Rule = ({ source }) =>
+  source === "CapabilityStatement"
+    ? [finding(
+      "WellKnownMissing",
+      "error",
+      undefined,
+      undefined,
+      "there is no SMART configuration, only the deprecated oauth-uris of the CapabilityStatement",
+      "serve /.well-known/smart-configuration; until then clients need the setting legacyMetadata"
+    )]
+    : []
+
 const malformed: Rule = ({ deviations }) =>
   deviations.map(({ expected, member, problem }) =>
     problem === "Relative"
@@ -294,4 +306,4 @@ const authentication: Rule = (configuration) => {
 }
 
 /** @internal */
-export const memberRules: ReadonlyArray<Rule> = [malformed, missing, issuer, pkce, grants, authentication]
+export const memberRules: ReadonlyArray<Rule> = [source, malformed, missing, issuer, pkce, grants, authentication]

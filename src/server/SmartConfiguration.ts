@@ -35,6 +35,21 @@ export const Deviation = Schema.Struct({
  */
 export type Deviation = typeof Deviation.Type
 
+/**
+ * Where a configuration is from, if it is not the server's own SMART configuration: the deprecated `oauth-uris` of its CapabilityStatement, or the
+ * settings of the program.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Source = Schema.Literal("CapabilityStatement", "Settings")
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Source = typeof Source.Type
+
 const Strings = Schema.optional(Schema.Array(Schema.String))
 const Text = Schema.optional(Schema.String)
 
@@ -74,7 +89,9 @@ export class SmartConfiguration extends Schema.Class<SmartConfiguration>("effect
   /** RFC 9207: whether authorization responses carry `iss`. */
   authorizationResponseIssParameterSupported: Schema.optional(Schema.Boolean),
   extensions: Schema.Record({ key: Schema.String, value: Schema.Unknown }),
-  deviations: Schema.Array(Deviation)
+  deviations: Schema.Array(Deviation),
+  /** Where it is from, if not from the server's SMART configuration. */
+  source: Schema.optional(Source)
 }) {
   /** Whether the server claims a capability. Claims are advisory: many servers keep back what they can do. */
   hasCapability(capability: string): boolean {
@@ -193,7 +210,11 @@ const KNOWN: ReadonlySet<string> = new Set([
  * @since 0.1.0
  * @category constructors
  */
-export const fromDocument = (fhirBaseUrl: FhirBaseUrl, document: JsonObject): SmartConfiguration => {
+export const fromDocument = (
+  fhirBaseUrl: FhirBaseUrl,
+  document: JsonObject,
+  source?: Source | undefined
+): SmartConfiguration => {
   const deviations: Array<Deviation> = []
   const malformed = (member: string, expected: string) => {
     deviations.push({ member, problem: "Malformed", expected })
@@ -247,12 +268,39 @@ export const fromDocument = (fhirBaseUrl: FhirBaseUrl, document: JsonObject): Sm
       : { system: identifierMembers.string("system"), value: identifierMembers.string("value") },
     authorizationResponseIssParameterSupported: boolean("authorization_response_iss_parameter_supported"),
     extensions: others(document, KNOWN),
-    deviations
+    deviations,
+    source
   })
 }
 
 /**
- * The endpoints a client sends something secret to, or a person.
+ * What a program can say of a server in the server's stead: endpoints, and whatever else matters there. URLs are absolute.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Given = Partial<
+  Omit<ConstructorParameters<typeof SmartConfiguration>[0], "fhirBaseUrl" | "extensions" | "deviations" | "source">
+>
+
+/**
+ * A configuration out of settings. That S256 is supported is taken for granted: it is sent in any case.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromSettings = (fhirBaseUrl: FhirBaseUrl, given: Given): SmartConfiguration =>
+  new SmartConfiguration({
+    codeChallengeMethodsSupported: ["S256"],
+    ...given,
+    fhirBaseUrl,
+    extensions: {},
+    deviations: [],
+    source: "Settings"
+  })
+
+/**
+ * The endpoints a client sends something secret to, or a person, or whose word it takes for who somebody is.
  *
  * @since 0.1.0
  * @category models
@@ -263,6 +311,7 @@ export type Endpoint =
   | "registrationEndpoint"
   | "introspectionEndpoint"
   | "revocationEndpoint"
+  | "jwksUri"
 
 /**
  * An endpoint that is about to be used: it must be there, and it must be secure (requirements 1, 230, 232 and 318), before anything is sent or

@@ -68,6 +68,20 @@ export const relaunchReason = (session: StoredSession, now: DateTime.Utc): Optio
     : Option.none()
 }
 
+const LONGEST_COOLDOWN_MILLIS = 300_000
+
+/**
+ * Whether a renewal failed so short a time ago that nobody tries again yet. A failure that holds for longer than any does was written by a clock that has
+ * since jumped back.
+ *
+ * @internal
+ */
+export const isCoolingDown = ({ renewalFailure }: StoredSession, now: DateTime.Utc): boolean => {
+  if (renewalFailure === undefined) return false
+  const left = DateTime.toEpochMillis(renewalFailure.retryAt) - DateTime.toEpochMillis(now)
+  return left > 0 && left <= LONGEST_COOLDOWN_MILLIS
+}
+
 /**
  * Why a session whose access token is of no use is not to be renewed, or not now.
  *
@@ -79,9 +93,7 @@ export const refusal = (session: StoredSession, now: DateTime.Utc): Option.Optio
     const detail = relaunchReason ?? "the access token is of no use any more and the server gave no refresh token"
     return Option.some(new SessionError({ reason: "NeedsRelaunch", detail }))
   }
-  return renewalFailure !== undefined && DateTime.lessThan(now, renewalFailure.retryAt)
-    ? Option.some(renewalFailure.error)
-    : Option.none()
+  return renewalFailure !== undefined && isCoolingDown(session, now) ? Option.some(renewalFailure.error) : Option.none()
 }
 
 /** Best effort: the person leaves, whatever the server says. */
@@ -123,6 +135,10 @@ const verdictOf = (error: RefreshFailure): "relaunch" | "credentials" | "passes"
       return "passes"
   }
 }
+
+const isSessionError =
+  (reason: SessionError["reason"]) => (error: { readonly _tag: string; readonly reason?: unknown }) =>
+    error._tag === "SessionError" && error.reason === reason
 
 type Outcome = Either.Either<StoredSession, RenewalError | SessionError>
 
@@ -172,22 +188,46 @@ export const make = (
         }
         const asked = "retryAfter" in error && error.retryAfter !== undefined ? error.retryAfter : Duration.zero
         const cooldown = verdict === "credentials" ? credentialsCooldown : Duration.max(failureCooldown, asked)
-        const retryAt = DateTime.addDuration(now, Duration.min(cooldown, "5 minutes"))
+        const retryAt = DateTime.addDuration(now, Duration.min(cooldown, LONGEST_COOLDOWN_MILLIS))
         return [Either.left(error), new StoredSession({ ...session, renewalFailure: { error, retryAt } })] as const
       })
 
-    /** Runs with the session's lock: looks again, and asks the server only if that is still needed. */
+    /** Tokens that came and that the store has not taken yet. What they replace is spent: they are all there is. */
+    const unsaved = new Map<string, { readonly replaced: Redacted.Redacted; readonly tokens: TokenSet }>()
+
+    const withUnsaved = (id: Redacted.Redacted, stored: StoredSession, now: DateTime.Utc): StoredSession => {
+      const kept = unsaved.get(Redacted.value(id))
+      if (kept === undefined || !sameToken(kept.replaced, stored.tokens.accessToken)) return stored
+      return renewed(stored, kept.tokens, now)
+    }
+
+    const renewed = (session: StoredSession, tokens: TokenSet, now: DateTime.Utc): StoredSession =>
+      new StoredSession({
+        ...session,
+        tokens,
+        keepUntil: DateTime.add(now, { millis: options.idleMillis }),
+        renewalFailure: undefined,
+        relaunchReason: undefined
+      })
+
+    /** Runs with the session's lock: looks again, and asks the server only if that is still needed, and `mayAsk`. */
     const renewLocked = (
       id: Redacted.Redacted,
       seen: StoredSession,
-      current: StoredSession
+      stored: StoredSession,
+      mayAsk: boolean
     ): Effect.Effect<readonly [Outcome, Option.Option<Entry>], UnknownServerError | SessionError> =>
       Effect.gen(function*() {
         const now = yield* DateTime.now
+        const current = withUnsaved(id, stored, now)
         const isChanged = !sameToken(current.tokens.accessToken, seen.tokens.accessToken)
         if (isChanged && !isExpired(current.tokens, now)) return [Either.right(current), Option.some(current)] as const
         const refused = refusal(current, now)
         if (Option.isSome(refused)) return [Either.left(refused.value), Option.some(current)] as const
+        if (!mayAsk) {
+          const detail = "the session changed while it was renewed, and still has no token that is good"
+          return yield* new SessionError({ reason: "LockLost", detail })
+        }
         const client = yield* servers.client(current.server)
         const refreshed = yield* Effect.either(client.refresh(current.tokens))
         if (Either.isLeft(refreshed)) {
@@ -201,32 +241,40 @@ export const make = (
           const [outcome, next] = yield* failed(id, current, refreshed.left)
           return [outcome, Option.some(next)] as const
         }
-        const next = new StoredSession({
-          ...current,
-          tokens: refreshed.right,
-          keepUntil: DateTime.add(yield* DateTime.now, { millis: options.idleMillis }),
-          renewalFailure: undefined
-        })
+        unsaved.set(Redacted.value(id), { replaced: stored.tokens.accessToken, tokens: refreshed.right })
+        const next = renewed(current, refreshed.right, yield* DateTime.now)
         return [Either.right(next), Option.some(next)] as const
       })
+
+    /** The session ended meanwhile, so the server is told of tokens that nobody else knows. */
+    const discard = (id: Redacted.Redacted, { server }: StoredSession): Effect.Effect<void> => {
+      const kept = unsaved.get(Redacted.value(id))
+      unsaved.delete(Redacted.value(id))
+      return kept === undefined ? Effect.void : revoke(servers, server, kept.tokens)
+    }
 
     return {
       renew: (id, seen) =>
         flights.run(Redacted.value(id), () =>
           Effect.gen(function*() {
-            const outcome = yield* store.modify(
-              options.keyOf(id),
-              (current) => Effect.flatMap(asSession(current), (session) => renewLocked(id, seen, session))
+            const look = (mayAsk: boolean) =>
+              store.modify(
+                options.keyOf(id),
+                (current) => Effect.flatMap(asSession(current), (session) => renewLocked(id, seen, session, mayAsk))
+              )
+            const outcome = yield* look(true).pipe(
+              // The lease had run out and somebody else has written. What came is saved if theirs is not newer; nothing is sent again.
+              Effect.catchIf(isSessionError("LockLost"), () => look(false)),
+              Effect.tapErrorTag(
+                "SessionError",
+                ({ reason }) => reason === "NotFound" ? discard(id, seen) : Effect.void
+              )
             )
+            unsaved.delete(Redacted.value(id))
             const session = yield* outcome
             if (!sameToken(session.tokens.accessToken, seen.tokens.accessToken)) yield* options.onRenewed(id, session)
             return session
           }).pipe(
-            // The entry changed under a lease that had run out: what is there now was written by somebody who held the lock.
-            Effect.catchIf(
-              (error) => error._tag === "SessionError" && error.reason === "LockLost",
-              () => Effect.flatMap(store.get(options.keyOf(id)), asSession)
-            ),
             Effect.withSpan("Sessions.renew", { attributes: { "smart.server": seen.server } })
           ))
     }

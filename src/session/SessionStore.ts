@@ -16,6 +16,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import * as Recent from "../base/recent.js"
 import * as SecureRandom from "../base/SecureRandom.js"
 import { Entry } from "./Entry.js"
 import { SessionError } from "./SessionError.js"
@@ -105,12 +106,26 @@ const after = (outer: Encryption.Codec, inner: Encryption.Codec): Encryption.Cod
   open: (key, entry) => Effect.flatMap(inner.open(key, entry), (opened) => outer.open(key, opened))
 })
 
+/** What is read again and again, for every request of a person, is hashed and decoded once. */
+const REMEMBERED = 4096
+
+const digests = Recent.make<string>(REMEMBERED)
+
 const keyOf = (id: Redacted.Redacted): Effect.Effect<string> =>
-  Effect.map(
-    // WebCrypto's digest of a byte array cannot fail: a rejection would be a defect of the platform.
-    Effect.promise(() => globalThis.crypto.subtle.digest("SHA-256", new TextEncoder().encode(Redacted.value(id)))),
-    (digest) => Encoding.encodeBase64Url(new Uint8Array(digest))
-  )
+  Effect.suspend(() => {
+    const value = Redacted.value(id)
+    const known = digests.get(value)
+    if (known !== undefined) return Effect.succeed(known)
+    return Effect.map(
+      // WebCrypto's digest of a byte array cannot fail: a rejection would be a defect of the platform.
+      Effect.promise(() => globalThis.crypto.subtle.digest("SHA-256", new TextEncoder().encode(value))),
+      (digest) => {
+        const key = Encoding.encodeBase64Url(new Uint8Array(digest))
+        digests.set(value, key)
+        return key
+      }
+    )
+  })
 
 /** How often `set`, `remove` and `take` start again because somebody else was faster. */
 const MOST_RACES = 1000
@@ -147,16 +162,29 @@ const build = ({ backing, codec, exclusive, random, saving }: Parts): Service =>
   const fail = (reason: "StoreUnavailable" | "LockLost" | "Undecodable", detail: string) =>
     new SessionError({ reason, store: backing.name, detail })
 
-  const decoded = (key: string, text: string): Effect.Effect<Option.Option<Entry>, SessionError> =>
-    Effect.gen(function*() {
-      const { entry } = yield* Effect.mapError(decodeEnvelope(text), () => {
-        const version = Option.map(versionOf(text), (envelope) => ` of version ${envelope.entry.version}`)
-        return fail("Undecodable", `an entry${Option.getOrElse(version, () => "")} cannot be decoded`)
-      })
-      const opened = yield* codec.open(key, entry)
-      const isOver = DateTime.lessThanOrEqualTo(opened.keepUntil, yield* DateTime.now)
-      return isOver ? Option.none() : Option.some(opened)
+  const opened = Recent.make<{ readonly text: string; readonly entry: Entry }>(REMEMBERED)
+
+  const open = (key: string, text: string): Effect.Effect<Entry, SessionError> =>
+    Effect.suspend(() => {
+      const known = opened.get(key)
+      // No two texts that are ever written are equal: see `Envelope`.
+      if (known?.text === text) return Effect.succeed(known.entry)
+      return decodeEnvelope(text).pipe(
+        Effect.mapError(() => {
+          const version = Option.map(versionOf(text), (envelope) => ` of version ${envelope.entry.version}`)
+          return fail("Undecodable", `an entry${Option.getOrElse(version, () => "")} cannot be decoded`)
+        }),
+        Effect.flatMap(({ entry }) => codec.open(key, entry)),
+        Effect.tap((entry) => Effect.sync(() => opened.set(key, { text, entry })))
+      )
     })
+
+  const decoded = (key: string, text: string): Effect.Effect<Option.Option<Entry>, SessionError> =>
+    Effect.zipWith(
+      open(key, text),
+      DateTime.now,
+      (entry, now) => DateTime.lessThanOrEqualTo(entry.keepUntil, now) ? Option.none() : Option.some(entry)
+    )
 
   const encoded = (key: string, entry: Entry): Effect.Effect<Value, SessionError> =>
     Effect.gen(function*() {

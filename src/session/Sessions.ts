@@ -333,14 +333,14 @@ export const make = (
     const tokensOf = (id: SessionId, refused?: Redacted.Redacted): Effect.Effect<TokenSet, SessionFailure> =>
       Effect.gen(function*() {
         const session = yield* load(id)
-        const { renewalFailure, tokens } = session
+        const { tokens } = session
         const now = yield* DateTime.now
         const isRefused = refused !== undefined && Redacted.value(refused) === Redacted.value(tokens.accessToken)
         const isGood = !isRefused && !isExpired(tokens, now)
         if (isGood) {
           const isDue = DateTime.toEpochMillis(now) >= RenewalTime.dueAt(tokens, options.renewalMargin)
           const mayRenew = tokens.refreshToken !== undefined && session.relaunchReason === undefined &&
-            (renewalFailure === undefined || DateTime.greaterThanOrEqualTo(now, renewalFailure.retryAt))
+            !Renewal.isCoolingDown(session, now)
           if (!isDue || !mayRenew) {
             yield* touch(id, session, now)
             return tokens

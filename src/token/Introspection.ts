@@ -5,6 +5,7 @@
  */
 import * as DateTime from "effect/DateTime"
 import * as Either from "effect/Either"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { ConformanceWarning } from "../base/ConformanceWarning.js"
 import { reader } from "../base/members.js"
@@ -12,7 +13,7 @@ import * as Url from "../base/Url.js"
 import type { Answer } from "../http/Outbound.js"
 import { extensionsOf, fromAnswer, LaunchContext } from "./LaunchContext.js"
 import type { Asked, Judged } from "./TokenAnswer.js"
-import { membersOf } from "./TokenAnswer.js"
+import { membersOf, receivedMembers } from "./TokenAnswer.js"
 import { TokenError } from "./TokenError.js"
 
 /**
@@ -30,7 +31,8 @@ export class Introspection extends Schema.Class<Introspection>("effect-safire/In
   iss: Schema.optional(Schema.String),
   fhirUser: Schema.optional(Schema.String),
   context: LaunchContext,
-  extensions: Schema.Record({ key: Schema.String, value: Schema.Unknown })
+  /** Members that neither RFC 7662 nor SMART defines; redacted, because servers repeat the token in them. */
+  extensions: Schema.Redacted(Schema.Record({ key: Schema.String, value: Schema.Unknown }))
 }) {}
 
 const DECODED = new Set(["active", "client_id", "exp", "sub", "iss", "fhirUser"])
@@ -63,13 +65,13 @@ export const judge = (answer: Answer, asked: Asked): Either.Either<Judged<Intros
           detail: "there is no boolean active in the answer",
           outcome: "unknown",
           status: answer.status,
-          received: Object.keys(members).slice(0, 20)
+          received: receivedMembers(members, asked.secrets)
         })
       )
     }
     if (!active) {
       return Either.right({
-        value: new Introspection({ active, scopes: [], context: new LaunchContext({}), extensions: {} }),
+        value: new Introspection({ active, scopes: [], context: new LaunchContext({}), extensions: Redacted.make({}) }),
         warnings
       })
     }
@@ -86,7 +88,9 @@ export const judge = (answer: Answer, asked: Asked): Either.Either<Judged<Intros
         iss: read.string("iss"),
         fhirUser: read.string("fhirUser"),
         context: fromAnswer(members, read, () => undefined, malformed),
-        extensions: Object.fromEntries(Object.entries(extensionsOf(members)).filter(([name]) => !DECODED.has(name)))
+        extensions: Redacted.make(
+          Object.fromEntries(Object.entries(extensionsOf(members)).filter(([name]) => !DECODED.has(name)))
+        )
       }),
       warnings
     })

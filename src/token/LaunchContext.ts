@@ -4,7 +4,9 @@
  *
  * @since 0.1.0
  */
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
 import type { JsonObject, Reader } from "../base/members.js"
 import { others, reader } from "../base/members.js"
 
@@ -85,10 +87,25 @@ export const members: ReadonlyArray<string> = [
   "authorization_details"
 ]
 
+/** A role is a URI, or a word that SMART itself defines: of these there is one. */
+const isRole = (role: string): boolean => role === "launch" || /^[a-z][a-z0-9+.-]*:./i.test(role)
+
+/** What is odd about an item that is used all the same. */
+const oddities = ({ reference, role }: FhirContextItem): ReadonlyArray<string> => [
+  ...(role === "launch" && /^(Patient|Encounter)\//.test(reference ?? "")
+    ? ["fhirContext has a Patient or an Encounter without a role of its own; its place is beside the token"]
+    : []),
+  ...(reference !== undefined && /^[a-z][a-z0-9+.-]*:/i.test(reference)
+    ? ["fhirContext has an absolute reference; it should be relative to the FHIR base"]
+    : []),
+  ...(isRole(role) ? [] : ["fhirContext has a role that is neither launch nor an absolute URI"])
+]
+
 const fhirContextOf = (
   items: unknown,
   onLegacy: () => void,
-  onMalformed: (member: string, expected: string) => void
+  onMalformed: (member: string, expected: string) => void,
+  onOdd: (detail: string, requirement?: string) => void
 ): ReadonlyArray<FhirContextItem> | undefined => {
   if (items === undefined || items === null) return undefined
   if (!Array.isArray(items)) {
@@ -115,7 +132,10 @@ const fhirContextOf = (
       type: string("type"),
       role: string("role") ?? "launch"
     }
-    if (found.reference !== undefined || found.canonical !== undefined || found.identifier !== undefined) return [found]
+    if (found.reference !== undefined || found.canonical !== undefined || found.identifier !== undefined) {
+      oddities(found).forEach((detail) => onOdd(detail))
+      return [found]
+    }
     onMalformed("fhirContext", "items with a reference, a canonical or an identifier")
     return []
   })
@@ -130,13 +150,20 @@ export const fromAnswer = (
   answer: JsonObject,
   read: Reader,
   onLegacy: () => void,
-  onMalformed: (member: string, expected: string) => void
+  onMalformed: (member: string, expected: string) => void,
+  onOdd: (detail: string, requirement?: string) => void = () => undefined
 ): LaunchContext => {
+  /** An id, as it should be; a reference is what some servers make of it. */
+  const idOf = (value: string | undefined, type: "Patient" | "Encounter"): string | undefined => {
+    if (value === undefined || !value.startsWith(`${type}/`)) return value
+    onOdd(`${type.toLowerCase()} is a reference; it was read as the id in it`, type === "Patient" ? "170" : "171")
+    return value.slice(type.length + 1)
+  }
   const details = read.objects("authorization_details")?.filter((detail) => detail["type"] === "smart_on_fhir")
   return new LaunchContext({
-    patient: read.string("patient"),
-    encounter: read.string("encounter"),
-    fhirContext: fhirContextOf(answer["fhirContext"], onLegacy, onMalformed),
+    patient: idOf(read.string("patient"), "Patient"),
+    encounter: idOf(read.string("encounter"), "Encounter"),
+    fhirContext: fhirContextOf(answer["fhirContext"], onLegacy, onMalformed, onOdd),
     needPatientBanner: read.boolean("need_patient_banner"),
     intent: read.string("intent"),
     smartStyleUrl: read.string("smart_style_url"),
@@ -150,9 +177,9 @@ export const fromAnswer = (
         locations: strings("locations") ?? [],
         fhirVersions: strings("fhirVersions") ?? [],
         scope: string("scope"),
-        patient: string("patient"),
-        encounter: string("encounter"),
-        fhirContext: fhirContextOf(detail["fhirContext"], onLegacy, onMalformed)
+        patient: idOf(string("patient"), "Patient"),
+        encounter: idOf(string("encounter"), "Encounter"),
+        fhirContext: fhirContextOf(detail["fhirContext"], onLegacy, onMalformed, onOdd)
       }
     })
   })
@@ -168,6 +195,34 @@ export const carriedOver = (previous: LaunchContext, next: LaunchContext): Launc
   const said = Object.fromEntries(Object.entries(next).filter(([, value]) => value !== undefined))
   return new LaunchContext({ ...previous, ...said })
 }
+
+/**
+ * The context at another FHIR server that the token is good for (`authorization_details`): its own where it has one, the token's where it has none. None
+ * where the token is not known to be good there.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const contextFor = (self: LaunchContext, fhirBaseUrl: string): Option.Option<LaunchContext> =>
+  Option.map(detailFor(self, fhirBaseUrl), ({ encounter, fhirContext, patient }) =>
+    new LaunchContext({
+      ...self,
+      patient: patient ?? self.patient,
+      encounter: encounter ?? self.encounter,
+      fhirContext: fhirContext ?? self.fhirContext
+    }))
+
+/**
+ * What `authorization_details` says of a FHIR server.
+ *
+ * @internal
+ */
+export const detailFor = (self: LaunchContext, fhirBaseUrl: string): Option.Option<AuthorizationDetail> =>
+  Option.fromNullable(
+    self.authorizationDetails?.find(({ locations }) =>
+      locations.some((location) => FhirBaseUrl.areSame(location, fhirBaseUrl))
+    )
+  )
 
 /**
  * The extension members of an answer: whatever is neither OAuth's nor launch context.

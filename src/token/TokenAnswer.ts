@@ -59,12 +59,23 @@ export const secretsOf = (request: HttpClientRequest): ReadonlyArray<string> => 
   const basic = authorization?.toLowerCase().startsWith("basic ") === true
     ? Either.getOrElse(Encoding.decodeBase64String(credentials ?? ""), () => "")
     : ""
+  // A client id may hold colons (a URL does) and so may a secret: whatever follows any colon is taken for one, decoded, too, where it was form-encoded.
+  const suffixes = [...basic.matchAll(/:/g)].map(({ index }) => basic.slice(index + 1))
   return [
     ...SECRET_PARAMS.flatMap((name) => params.getAll(name)),
     ...(credentials === undefined ? [] : [credentials]),
-    ...(basic === "" ? [] : [basic, basic.slice(basic.indexOf(":") + 1)])
-  ]
+    ...(basic === "" ? [] : [basic]),
+    ...suffixes,
+    ...suffixes.map((suffix) => new URLSearchParams(`=${suffix.replaceAll("&", "%26")}`).get("") ?? "")
+  ].filter((secret) => secret !== "")
 }
+
+/** The tokens in an answer that is an error all the same: its words may repeat them. */
+const tokensIn = (members: JsonObject | undefined): ReadonlyArray<string> =>
+  ["access_token", "refresh_token", "id_token"].flatMap((name) => {
+    const value = members?.[name]
+    return typeof value === "string" ? [value] : []
+  })
 
 const mediaType = (answer: Answer): string =>
   /^[\w.+-]+\/[\w.+-]+/.exec(answer.headers["content-type"] ?? "")?.[0].toLowerCase() ?? "no content type"
@@ -108,6 +119,7 @@ export const membersOf = (answer: Answer, asked: Asked): Either.Either<Judged<Js
   const succeeded = answer.status >= 200 && answer.status < 300
   const oauthError = oauthErrorIn(members) ?? oauthErrorElsewhere(answer)
   const server = asked.server
+  const secrets = [...asked.secrets, ...tokensIn(members)]
   const warnings: Array<ConformanceWarning> = []
   const warn = (code: Code, detail: string) => {
     warnings.push(new ConformanceWarning({ code, server, detail }))
@@ -123,7 +135,7 @@ export const membersOf = (answer: Answer, asked: Asked): Either.Either<Judged<Js
   const refused = oauthError !== undefined || (answer.status >= 400 && answer.status < 500)
   const unavailable = isTransientStatus(answer.status) || answer.status >= 500
   const text = (value: string | undefined, maxLength?: number) =>
-    value === undefined ? undefined : safeText(value, asked.secrets, maxLength)
+    value === undefined ? undefined : safeText(value, secrets, maxLength)
   return Either.left(
     new TokenError({
       reason: unavailable ? "Unavailable" : refused ? "Refused" : "Malformed",
@@ -141,7 +153,7 @@ export const membersOf = (answer: Answer, asked: Asked): Either.Either<Judged<Js
         : "refused",
       received: members === undefined || oauthError !== undefined
         ? undefined
-        : receivedMembers(members, asked.secrets),
+        : receivedMembers(members, secrets),
       status: answer.status,
       error: text(oauthError?.error, 80),
       errorDescription: text(oauthError?.errorDescription),
@@ -151,8 +163,12 @@ export const membersOf = (answer: Answer, asked: Asked): Either.Either<Judged<Js
   )
 }
 
-/** Names only: a value may be a token under another name. */
-const receivedMembers = (members: JsonObject, secrets: ReadonlyArray<string>): ReadonlyArray<string> =>
+/**
+ * Names only: a value may be a token under another name.
+ *
+ * @internal
+ */
+export const receivedMembers = (members: JsonObject, secrets: ReadonlyArray<string>): ReadonlyArray<string> =>
   Object.keys(members).slice(0, 20).map((name) => safeText(name, secrets, 60))
 
 const expiryOf = (
@@ -239,7 +255,8 @@ export const judgeTokens = (
       members,
       read,
       () => warn("LaunchContextLegacy", "fhirContext holds strings, as SMART 2.0 had it", "177"),
-      malformed
+      malformed,
+      (detail, requirement) => warn("LaunchContextMalformed", detail, requirement)
     )
     const scopes = scopesOf(members, asked.assumedScopes, warn)
     if (

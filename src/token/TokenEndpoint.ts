@@ -21,6 +21,7 @@ import * as ClientAuthentication from "../client/ClientAuthentication.js"
 import { HttpLimits } from "../http/HttpLimits.js"
 import * as Outbound from "../http/Outbound.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
+import { safeText } from "../http/wireFields.js"
 import type { Introspection } from "./Introspection.js"
 import * as introspection from "./Introspection.js"
 import type { Asked, Judged } from "./TokenAnswer.js"
@@ -173,9 +174,10 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
     judge: (answer: Outbound.Answer, asked: Asked) => Either.Either<Judged<A>, TokenError>
   ): Effect.Effect<A, TokenError | ConfigurationError> =>
     Effect.gen(function*() {
-      const server = target.server ?? target.endpoint
+      const server = target.server ?? Url.forDisplay(target.endpoint)
       const limits = yield* HttpLimits
       const authenticated = yield* Effect.suspend(request)
+      const secrets = secretsOf(authenticated)
       const answer = yield* Outbound.send(client, authenticated, {
         timeout: limits.tokenTimeout,
         maxBytes: limits.maxResponseBytes,
@@ -183,11 +185,12 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
         allowInsecureLocalhost: target.allowInsecureLocalhost ?? false
       }).pipe(
         Effect.mapError(({ detail, outcome, reason, status, url }) =>
-          new TokenError({ reason, operation, server, url, detail, outcome, status })
+          // A redirect may repeat what it was sent in its path.
+          new TokenError({ reason, operation, server, url, detail: safeText(detail, secrets), outcome, status })
         )
       )
       const now = yield* DateTime.now
-      const judged = yield* judge(answer, { operation, server, secrets: secretsOf(authenticated), now })
+      const judged = yield* judge(answer, { operation, server, secrets, now })
       yield* Effect.forEach(judged.warnings, warnings.report, { discard: true })
       return judged.value
     }).pipe(
@@ -215,7 +218,9 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       () =>
         Effect.zipRight(
           Effect.logWarning(
-            `${target.server ?? target.endpoint} refused this client's credentials; the previous ones are tried`
+            `${
+              target.server ?? Url.forDisplay(target.endpoint)
+            } refused this client's credentials; the previous ones are tried`
           ),
           as(fallback)
         )

@@ -37,7 +37,14 @@ export type Reason = typeof Reason.Type
  * @since 0.1.0
  * @category schemas
  */
-export const Operation = Schema.Literal("exchangeCode", "refresh", "clientCredentials", "introspect", "revoke")
+export const Operation = Schema.Literal(
+  "exchangeCode",
+  "refresh",
+  "clientCredentials",
+  "introspect",
+  "revoke",
+  "userInfo"
+)
 
 /**
  * @since 0.1.0

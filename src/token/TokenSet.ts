@@ -5,8 +5,11 @@
  */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { carriedOver, LaunchContext } from "./LaunchContext.js"
+import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
+import { Identity } from "./Identity.js"
+import { carriedOver, contextFor as contextElsewhere, detailFor, LaunchContext } from "./LaunchContext.js"
 
 /**
  * Printed, logged or given to `JSON.stringify` it shows no token. Encoded with its schema it holds them in clear: encode only into a store that is
@@ -27,8 +30,10 @@ export class TokenSet extends Schema.Class<TokenSet>("effect-safire/TokenSet")({
   /** What was granted, which may be less or more than what was asked for. */
   scopes: Schema.Array(Schema.String),
   refreshToken: Schema.optional(Schema.Redacted(Schema.String)),
-  /** As received. Nothing in it is verified here. */
+  /** As received. What was verified of it is in `identity`. */
   idToken: Schema.optional(Schema.Redacted(Schema.String)),
+  /** Who logged in: there only where an id_token was verified. */
+  identity: Schema.optional(Identity),
   context: LaunchContext,
   /** Members that neither OAuth nor SMART defines; redacted, because nobody knows what they hold. */
   extensions: Schema.Redacted(Schema.Record({ key: Schema.String, value: Schema.Unknown }))
@@ -58,5 +63,39 @@ export const renewed = (previous: TokenSet, next: TokenSet): TokenSet =>
     ...next,
     refreshToken: next.refreshToken ?? previous.refreshToken,
     idToken: next.idToken ?? previous.idToken,
+    identity: next.identity ?? previous.identity,
     context: carriedOver(previous.context, next.context)
+  })
+
+/**
+ * What the token is good for at one FHIR server, and in which context.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ServerContext {
+  readonly scopes: ReadonlyArray<string>
+  readonly context: LaunchContext
+}
+
+/**
+ * Scopes and context at a FHIR server: the one the tokens came from, or one of `authorization_details`, which inherits what it does not say. None where
+ * the token is not known to be good.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const contextFor = (self: TokenSet, fhirBaseUrl: string): Option.Option<ServerContext> =>
+  Option.match(contextElsewhere(self.context, fhirBaseUrl), {
+    onNone: () =>
+      self.fhirBaseUrl !== undefined && FhirBaseUrl.areSame(self.fhirBaseUrl, fhirBaseUrl)
+        ? Option.some({ scopes: self.scopes, context: self.context })
+        : Option.none(),
+    onSome: (context) =>
+      Option.some({
+        context,
+        scopes: Option.getOrUndefined(detailFor(self.context, fhirBaseUrl))?.scope?.split(/\s+/).filter((scope) =>
+          scope !== ""
+        ) ?? self.scopes
+      })
   })

@@ -23,7 +23,7 @@ const json = (value: unknown): string => {
 }
 
 const print = (value: unknown): string =>
-  [
+  typeof value === "string" ? value : [
     inspect(value, { depth: 10, maxStringLength: null, maxArrayLength: null, getters: true }),
     json(value),
     String(value),

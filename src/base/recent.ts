@@ -1,0 +1,24 @@
+/**
+ * A map that holds the latest so many entries: for values that are cheap to make again.
+ *
+ * @internal
+ */
+export interface Recent<V> {
+  readonly get: (key: string) => V | undefined
+  readonly set: (key: string, value: V) => void
+}
+
+/** @internal */
+export const make = <V>(capacity: number): Recent<V> => {
+  const entries = new Map<string, V>()
+  return {
+    get: (key) => entries.get(key),
+    set: (key, value) => {
+      entries.delete(key)
+      entries.set(key, value)
+      if (entries.size <= capacity) return
+      const oldest = entries.keys().next()
+      if (oldest.done !== true) entries.delete(oldest.value)
+    }
+  }
+}

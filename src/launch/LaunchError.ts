@@ -1,0 +1,60 @@
+/**
+ * Why a launch that an EHR is said to have started is not followed. No request was made.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Reason = Schema.Literal(
+  "NotALaunch",
+  "IssMissing",
+  "LaunchMissing",
+  "DuplicateParameter",
+  "IssInvalid",
+  "IssInsecure",
+  "IssUntrusted",
+  "IssAmbiguous"
+)
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Reason = typeof Reason.Type
+
+const ADVICE: Record<Reason, string> = {
+  NotALaunch: "give it the whole launch URL, or its parameters",
+  IssMissing: "an EHR calls the launch URL with iss and launch; without them it is no EHR launch",
+  LaunchMissing: "an EHR calls the launch URL with iss and launch; a standalone launch needs neither",
+  DuplicateParameter: "a parameter that stands twice can be read two ways; start again from the EHR",
+  IssInvalid:
+    "iss must be an absolute URL without credentials, query or fragment; where https: is followed by one slash, a router has lost the other",
+  IssInsecure: "only https is used; http needs a loopback host and allowInsecureLocalhost",
+  IssUntrusted: "add the server to the configuration if it is to be trusted; compare host, path and port",
+  IssAmbiguous: "several configured servers have this FHIR base URL; start the launch with one of them by its key"
+}
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export class LaunchError extends Schema.TaggedError<LaunchError>("effect-safire/LaunchError")("LaunchError", {
+  reason: Reason,
+  /** What was seen, in a few words; never the launch handle. */
+  detail: Schema.String,
+  /** The FHIR server the launch claims to come from; without query and credentials. */
+  iss: Schema.optional(Schema.String)
+}) {
+  override get message(): string {
+    const from = this.iss === undefined ? "" : ` from ${this.iss}`
+    return `Launch${from} is not followed (${this.reason}): ${this.detail}; ${ADVICE[this.reason]}`
+  }
+
+  get isRetryable(): boolean {
+    return false
+  }
+}

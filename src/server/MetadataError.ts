@@ -1,0 +1,103 @@
+/**
+ * Why a document that a server publishes beside its SMART configuration (OpenID Connect metadata, key set, style) could not be had or used.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { isTransientStatus, retryAfterText, wireFields } from "../http/wireFields.js"
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Subject = Schema.Literal("OpenIdConfiguration", "Jwks", "SmartStyle")
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Subject = typeof Subject.Type
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Reason = Schema.Literal(
+  "InvalidUrl",
+  "Unreachable",
+  "TimedOut",
+  "Status",
+  "NotFound",
+  "NotJson",
+  "NotObject",
+  "TooLarge",
+  "RedirectRefused",
+  "InsecureEndpoint",
+  "IssuerMismatch",
+  "NotAKeySet",
+  "TooManyKeys",
+  "NoSuchKey",
+  "AmbiguousKey",
+  "UnusableKey",
+  "EndpointMissing",
+  "ForeignEndpoint"
+)
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Reason = typeof Reason.Type
+
+const NAMES: Record<Subject, string> = {
+  OpenIdConfiguration: "OpenID Connect metadata",
+  Jwks: "Key set",
+  SmartStyle: "Style"
+}
+
+const ADVICE: Record<Reason, string> = {
+  InvalidUrl: "it must be an absolute URL without credentials; ask the server's operator",
+  Unreachable: "check the address, DNS, the certificate and whether the server is up",
+  TimedOut: "the server is slow or hangs; HttpLimits.discoveryTimeout says how long one attempt may take",
+  Status: "the server answers but not with the document; look at its log or ask its operator",
+  NotFound: "the server does not publish it there; ask its operator",
+  NotJson: "this looks like a web page or a proxy; ask the server's operator",
+  NotObject: "the document must be a JSON object; ask the server's operator",
+  TooLarge: "HttpLimits.maxResponseBytes says how much is read",
+  RedirectRefused: "the server's metadata should name the URL it redirects to",
+  InsecureEndpoint: "only https is used; http needs a loopback host and allowInsecureLocalhost",
+  IssuerMismatch: "issuers are compared to the letter; the server's two documents must agree",
+  NotAKeySet: "a key set has an array of keys; ask the server's operator",
+  TooManyKeys: "no server signs with so many keys; Jwks.layer({ maxKeys }) says how many are accepted",
+  NoSuchKey: "the token was signed with a key that the server does not publish; if it rotates keys, try again soon",
+  AmbiguousKey: "the server publishes several keys that fit; each must have a kid of its own",
+  UnusableKey: "the server publishes a key that is malformed, too short or private; ask its operator",
+  EndpointMissing: "the server does not offer this; ask its operator, or do without",
+  ForeignEndpoint: "a token goes to the server that issued it and nowhere else"
+}
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export class MetadataError extends Schema.TaggedError<MetadataError>("effect-safire/MetadataError")("MetadataError", {
+  subject: Subject,
+  reason: Reason,
+  /** The URL that was tried, or the endpoint that cannot be used; without query and credentials. */
+  url: Schema.String,
+  /** What was seen, in a few words that hold no part of a body. */
+  detail: Schema.String,
+  ...wireFields
+}) {
+  override get message(): string {
+    return `${NAMES[this.subject]} at ${this.url} cannot be used (${this.reason}): ${this.detail}${
+      retryAfterText(this.retryAfter)
+    }; ${ADVICE[this.reason]}`
+  }
+
+  /** Whether the same call may succeed later without anyone changing anything. */
+  get isRetryable(): boolean {
+    return this.reason === "Unreachable" || this.reason === "TimedOut" ||
+      (this.reason === "Status" && isTransientStatus(this.status))
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * Fetching the JSON documents that a server publishes for everybody, and keeping them by URL: what OpenID Connect metadata, key sets and styles have
+ * in common.
+ */
+import type * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import { captured } from "../base/captured.js"
+import type { JsonObject } from "../base/members.js"
+import { isJsonObject, parseJson } from "../base/members.js"
+import * as SingleFlight from "../base/SingleFlight.js"
+import * as Url from "../base/Url.js"
+import * as Freshness from "../http/Freshness.js"
+import { HttpLimits } from "../http/HttpLimits.js"
+import * as Outbound from "../http/Outbound.js"
+import * as RetryAfter from "../http/RetryAfter.js"
+import * as RetryPolicy from "../http/RetryPolicy.js"
+import type { Subject } from "./MetadataError.js"
+import { MetadataError } from "./MetadataError.js"
+
+/** @internal */
+export interface Request {
+  readonly allowInsecureLocalhost?: boolean | undefined
+}
+
+/** @internal */
+export interface Kept<A> {
+  readonly value: A
+  readonly fetchedAt: number
+  readonly freshUntil: number
+}
+
+/** @internal */
+export interface Documents<A> {
+  /** The document for a key, from memory while it is fresh. */
+  readonly get: (key: string, request?: Request) => Effect.Effect<Kept<A>, MetadataError>
+  /** Fetches anew. A failure leaves what is in memory. */
+  readonly refetch: (key: string, request?: Request) => Effect.Effect<Kept<A>, MetadataError>
+  readonly forget: (key: string) => Effect.Effect<void>
+}
+
+/** @internal */
+export interface Options<A> {
+  readonly subject: Subject
+  readonly client: HttpClient.HttpClient
+  readonly accept: string
+  readonly capacity: number
+  /** How long a document is good whose answer does not say; and the bounds for what answers say. */
+  readonly timeToLive: Duration.DurationInput
+  readonly minTimeToLive: Duration.DurationInput
+  readonly maxTimeToLive: Duration.DurationInput
+  /** Where the document may be: the next place is tried where there is none at the one before. */
+  readonly urls: (key: string) => ReadonlyArray<string>
+  readonly decode: (members: JsonObject, key: string) => Effect.Effect<A, MetadataError>
+}
+
+/** Judges an answer: a pure step. */
+const judge = (
+  subject: Subject,
+  answer: Outbound.Answer,
+  nowMillis: number
+): Either.Either<JsonObject, MetadataError> => {
+  const fail = (reason: MetadataError["reason"], detail: string) =>
+    Either.left(
+      new MetadataError({
+        subject,
+        reason,
+        url: Url.forDisplay(answer.url),
+        detail,
+        status: answer.status,
+        retryAfter: RetryAfter.parse(answer.headers["retry-after"], nowMillis)
+      })
+    )
+  const said = `it answered ${answer.status}`
+  if (answer.status === 404 || answer.status === 410) return fail("NotFound", said)
+  if (answer.status < 200 || answer.status > 299) return fail("Status", said)
+  const json = parseJson(answer.body)
+  if (json === undefined) return fail("NotJson", `${said} with something that is not JSON`)
+  return isJsonObject(json.value)
+    ? Either.right(json.value)
+    : fail("NotObject", `${said} with ${Array.isArray(json.value) ? "an array" : typeof json.value}`)
+}
+
+/**
+ * To be run where a service is made: settings of its layer hold from then on.
+ *
+ * @internal
+ */
+export const make = <A>(options: Options<A>): Effect.Effect<Documents<A>> =>
+  Effect.gen(function*() {
+    const withPolicy = yield* RetryPolicy.capture
+    const withLimits = yield* captured(HttpLimits)
+    const timeToLive = Duration.toMillis(options.timeToLive)
+    const minTimeToLive = Duration.toMillis(options.minTimeToLive)
+    const maxTimeToLive = Duration.toMillis(options.maxTimeToLive)
+    // In order of arrival, the oldest first.
+    const kept = new Map<string, Kept<A>>()
+    const flights = SingleFlight.make<Kept<A>, MetadataError>()
+
+    const keep = (key: string, document: Kept<A>): void => {
+      kept.delete(key)
+      kept.set(key, document)
+      for (const oldest of kept.keys()) {
+        if (kept.size <= options.capacity) return
+        kept.delete(oldest)
+      }
+    }
+
+    const attempt = (url: string, request: Request | undefined) =>
+      Effect.gen(function*() {
+        const target = Url.parse(url)
+        if (target === undefined || target.username !== "" || target.password !== "") {
+          return yield* new MetadataError({
+            subject: options.subject,
+            reason: "InvalidUrl",
+            url: Url.forDisplay(url),
+            detail: "it is no absolute URL without credentials"
+          })
+        }
+        const limits = yield* HttpLimits
+        const answer = yield* Outbound.send(
+          options.client,
+          HttpClientRequest.get(target.href).pipe(HttpClientRequest.setHeader("accept", options.accept)),
+          {
+            timeout: limits.discoveryTimeout,
+            maxBytes: limits.maxResponseBytes,
+            redirects: 3,
+            allowInsecureLocalhost: request?.allowInsecureLocalhost ?? false
+          }
+        ).pipe(
+          Effect.mapError(({ detail, reason, status, url }) =>
+            new MetadataError({ subject: options.subject, reason, url, detail, status })
+          )
+        )
+        const now = yield* Clock.currentTimeMillis
+        return { members: yield* judge(options.subject, answer, now), ownWord: Freshness.millis(answer.headers, now) }
+      }).pipe(RetryPolicy.retry("always"))
+
+    const fetch = (key: string, request: Request | undefined) => {
+      const [first = "", ...others] = options.urls(key)
+      return others.reduce(
+        (so, url) => Effect.catchIf(so, ({ reason }) => reason === "NotFound", () => attempt(url, request)),
+        attempt(first, request)
+      )
+    }
+
+    /** What one caller is allowed must not be had by another that is not. */
+    const slot = (key: string, request: Request | undefined) => `${request?.allowInsecureLocalhost === true} ${key}`
+
+    const refetch: Documents<A>["refetch"] = (key, request) =>
+      flights.run(slot(key, request), (isCurrent) =>
+        Effect.gen(function*() {
+          const { members, ownWord } = yield* fetch(key, request)
+          const value = yield* options.decode(members, key)
+          const fetchedAt = yield* Clock.currentTimeMillis
+          const fresh = ownWord === undefined ? timeToLive : Math.min(maxTimeToLive, Math.max(minTimeToLive, ownWord))
+          const document = { value, fetchedAt, freshUntil: fetchedAt + fresh }
+          if (isCurrent()) keep(slot(key, request), document)
+          return document
+        }).pipe(
+          withPolicy,
+          withLimits,
+          Effect.withSpan(`${options.subject}.fetch`, {
+            kind: "client",
+            attributes: { "smart.url": Url.forDisplay(key) }
+          })
+        ))
+
+    return {
+      get: (key, request) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          const found = kept.get(slot(key, request))
+          return found !== undefined && now < found.freshUntil ? Effect.succeed(found) : refetch(key, request)
+        }),
+      refetch,
+      forget: (key) =>
+        Effect.sync(() => {
+          for (const allowInsecureLocalhost of [true, false]) {
+            flights.forget(slot(key, { allowInsecureLocalhost }))
+            kept.delete(slot(key, { allowInsecureLocalhost }))
+          }
+        })
+    }
+  })

@@ -1,0 +1,93 @@
+/**
+ * Why an id_token, or what else a server says of a person, is not believed.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { TokenSet } from "./TokenSet.js"
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Reason = Schema.Literal(
+  "Malformed",
+  "AlgorithmNotAllowed",
+  "KeyNotFound",
+  "KeyAmbiguous",
+  "KeysUnavailable",
+  "SignatureInvalid",
+  "IssuerMismatch",
+  "AudienceMismatch",
+  "AuthorizedPartyMismatch",
+  "SubjectInvalid",
+  "Expired",
+  "NotYetValid",
+  "IssuedInFuture",
+  "ClaimMissing",
+  "ClaimMalformed",
+  "NonceMissing",
+  "NonceMismatch",
+  "AuthenticationTooOld",
+  "SubjectChanged",
+  "SubjectMismatch",
+  "NoIdentity"
+)
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Reason = typeof Reason.Type
+
+const ADVICE: Record<Reason, string> = {
+  Malformed: "report it to the server's operator",
+  AlgorithmNotAllowed: "only signatures with a public key count; the server's operator can change how it signs",
+  KeyNotFound: "somebody else signed it, or the server does not publish its new key yet",
+  KeyAmbiguous: "the server publishes several keys that fit; its operator must give each a kid of its own",
+  KeysUnavailable: "the server's keys could not be had; start again when it is up",
+  SignatureInvalid: "it was not signed by the server, or was changed on its way",
+  IssuerMismatch: "issuers are compared to the letter; idToken.issuer says which one is expected if metadata does not",
+  AudienceMismatch: "it was issued to another app; idToken.trustedAudiences names audiences that may stand beside",
+  AuthorizedPartyMismatch: "it was issued to another app",
+  SubjectInvalid: "report it to the server's operator",
+  Expired: "compare the clocks of server and client; idToken.clockSkew says how far they may differ",
+  NotYetValid: "compare the clocks of server and client; idToken.clockSkew says how far they may differ",
+  IssuedInFuture: "compare the clocks of server and client; idToken.clockSkew says how far they may differ",
+  ClaimMissing: "OpenID Connect requires it; report it to the server's operator",
+  ClaimMalformed: "report it to the server's operator",
+  NonceMissing: "the configuration says that a nonce is required; not all SMART servers send one",
+  NonceMismatch: "it belongs to another login; start again",
+  AuthenticationTooOld: "the person must log in anew",
+  SubjectChanged: "the session belongs to somebody else now: end it, and revoke the tokens that came",
+  SubjectMismatch: "it speaks of somebody else and is not used",
+  NoIdentity: "ask for the scopes openid and fhirUser"
+}
+
+/**
+ * Holds no claim and no part of the token.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class IdTokenError extends Schema.TaggedError<IdTokenError>("effect-safire/IdTokenError")("IdTokenError", {
+  reason: Reason,
+  /** The name of the server. */
+  server: Schema.String,
+  /** What was seen, in a few words that repeat nothing of the token. */
+  detail: Schema.String,
+  /** The member concerned. */
+  claim: Schema.optional(Schema.String),
+  /**
+   * With `SubjectChanged`: what the server gave at the refresh. Nothing else holds these tokens, and they are somebody else's: revoke them.
+   */
+  tokens: Schema.optional(Schema.RedactedFromSelf(Schema.typeSchema(TokenSet)))
+}) {
+  override get message(): string {
+    return `The id_token of ${this.server} is not believed (${this.reason}): ${this.detail}; ${ADVICE[this.reason]}`
+  }
+
+  get isRetryable(): boolean {
+    return false
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * Who logged in, as a verified id_token says (OpenID Connect Core, section 2; SMART App Launch 2.2, scopes for requesting identity data; requirements
+ * 198 to 204).
+ *
+ * @since 0.1.0
+ */
+import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
+import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
+import * as Url from "../base/Url.js"
+
+/**
+ * What a person can be in FHIR (requirements 198 and 199).
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const FhirUserType = Schema.Literal("Patient", "Practitioner", "PractitionerRole", "RelatedPerson", "Person")
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type FhirUserType = typeof FhirUserType.Type
+
+/**
+ * The person's own resource.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const FhirUser = Schema.Struct({
+  resourceType: FhirUserType,
+  id: Schema.String,
+  /** Absolute; what was relative is resolved against the FHIR base. */
+  url: Schema.String,
+  /** Whether it is a resource of the FHIR server the token is for. What is not may be shown, never fetched with the token (requirement 97). */
+  isLocal: Schema.Boolean
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type FhirUser = typeof FhirUser.Type
+
+/**
+ * `iss` and `sub` together name the person for good; `sub` alone does not. Printed it shows no other claim. Encoded with its schema it holds all
+ * claims in clear.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class Identity extends Schema.Class<Identity>("effect-safire/Identity")({
+  iss: Schema.String,
+  sub: Schema.String,
+  fhirUser: Schema.optional(FhirUser),
+  /** All claims of the id_token: a name or an e-mail address may be among them. */
+  claims: Schema.Redacted(Schema.Record({ key: Schema.String, value: Schema.Unknown }))
+}) {}
+
+/**
+ * Whether two identities are the same person.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isSamePerson = (a: Identity, b: Identity): boolean => a.iss === b.iss && a.sub === b.sub
+
+const REFERENCE =
+  /(?:^|\/)(Patient|Practitioner|PractitionerRole|RelatedPerson|Person)\/([A-Za-z0-9\-.]{1,64})(?:\/_history\/[A-Za-z0-9\-.]{1,64})?$/
+
+/**
+ * The reference a `fhirUser` claim is: absolute, or relative to the FHIR base (requirement 202). Nothing if it is no reference to a person.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const parseFhirUser = (claim: string, fhirBaseUrl: string): FhirUser | undefined => {
+  const base = FhirBaseUrl.parse(fhirBaseUrl)
+  const [reference, type, id] = REFERENCE.exec(claim) ?? []
+  if (reference === undefined || id === undefined || Either.isLeft(base) || !Schema.is(FhirUserType)(type)) {
+    return undefined
+  }
+  const local = Url.parse(FhirBaseUrl.append(base.right, reference))
+  const isRelative = claim === reference
+  const absolute = isRelative ? local : Either.match(FhirBaseUrl.parse(claim), {
+    onLeft: () => undefined,
+    onRight: (url) => Url.parse(url)
+  })
+  if (absolute === undefined) return undefined
+  return {
+    resourceType: type,
+    id,
+    url: isRelative ? absolute.href : claim,
+    isLocal: absolute.href === local?.href
+  }
+}

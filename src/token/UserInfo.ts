@@ -1,0 +1,69 @@
+/**
+ * What the userinfo endpoint says of a person (OpenID Connect Core, section 5.3; SMART App Launch 2.2 leaves it to servers, requirement 214).
+ *
+ * @since 0.1.0
+ */
+import * as Either from "effect/Either"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { ConformanceWarning } from "../base/ConformanceWarning.js"
+import { reader } from "../base/members.js"
+import * as Url from "../base/Url.js"
+import type { Answer } from "../http/Outbound.js"
+import { FhirUser, parseFhirUser } from "./Identity.js"
+import type { Asked, Judged } from "./TokenAnswer.js"
+import { membersOf } from "./TokenAnswer.js"
+import { TokenError } from "./TokenError.js"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export class UserInfo extends Schema.Class<UserInfo>("effect-safire/UserInfo")({
+  sub: Schema.String,
+  fhirUser: Schema.optional(FhirUser),
+  /** All claims: a name or an e-mail address may be among them. */
+  claims: Schema.Redacted(Schema.Record({ key: Schema.String, value: Schema.Unknown }))
+}) {}
+
+/**
+ * Without `sub` nobody knows whom an answer is about.
+ *
+ * @internal
+ */
+export const judge =
+  (fhirBaseUrl: string | undefined) => (answer: Answer, asked: Asked): Either.Either<Judged<UserInfo>, TokenError> =>
+    Either.flatMap(membersOf(answer, asked), ({ value: members, warnings }) => {
+      const { string } = reader(members, () => undefined)
+      const sub = string("sub")
+      const fhirUser = string("fhirUser")
+      if (sub === undefined) {
+        return Either.left(
+          new TokenError({
+            reason: "Malformed",
+            operation: asked.operation,
+            server: asked.server,
+            url: Url.forDisplay(answer.url),
+            detail: "there is no sub in the answer",
+            outcome: "refused",
+            status: answer.status,
+            received: Object.keys(members).slice(0, 20)
+          })
+        )
+      }
+      const user = fhirUser === undefined || fhirBaseUrl === undefined
+        ? undefined
+        : parseFhirUser(fhirUser, fhirBaseUrl)
+      return Either.right({
+        value: new UserInfo({ sub, fhirUser: user, claims: Redacted.make(members) }),
+        warnings: fhirUser === undefined || fhirBaseUrl === undefined || user !== undefined ? warnings : [
+          ...warnings,
+          new ConformanceWarning({
+            code: "FhirUserMalformed",
+            server: asked.server,
+            detail: "fhirUser is no reference to a person's resource; it counts as absent",
+            requirement: "199"
+          })
+        ]
+      })
+    })

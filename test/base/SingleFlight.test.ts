@@ -1,0 +1,141 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as Scheduler from "effect/Scheduler"
+import * as TestClock from "effect/TestClock"
+import * as SingleFlight from "../../src/base/SingleFlight.js"
+
+const counted = (outcome: (run: number) => Effect.Effect<number, string>) => {
+  let runs = 0
+  return {
+    work: () => Effect.delay(Effect.suspend(() => outcome(++runs)), "1 second"),
+    runs: () => runs
+  }
+}
+
+describe("SingleFlight", () => {
+  it.effect("a hundred callers of one key make one run and share its outcome", () =>
+    Effect.gen(function*() {
+      const flights = SingleFlight.make<number, string>()
+      const { runs, work } = counted(Effect.succeed)
+      const all = yield* Effect.fork(
+        Effect.all(Array.from({ length: 100 }, () => flights.run("key", work)), { concurrency: "unbounded" })
+      )
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(new Set(yield* Fiber.join(all)), new Set([1]))
+      assert.strictEqual(runs(), 1)
+    }))
+
+  it.effect("keys do not share, and what has landed is not flown again", () =>
+    Effect.gen(function*() {
+      const flights = SingleFlight.make<number, string>()
+      const { work } = counted(Effect.succeed)
+      const both = yield* Effect.fork(Effect.zip(flights.run("a", work), flights.run("b", work), { concurrent: true }))
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual([...yield* Fiber.join(both)].sort(), [1, 2])
+      const third = yield* Effect.fork(flights.run("a", work))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* Fiber.join(third), 3)
+    }))
+
+  it.effect("a failure goes to all who wait, and is not kept", () =>
+    Effect.gen(function*() {
+      const flights = SingleFlight.make<number, string>()
+      const { runs, work } = counted((run) => run === 1 ? Effect.fail("down") : Effect.succeed(run))
+      const all = yield* Effect.fork(
+        Effect.all(Array.from({ length: 10 }, () => Effect.flip(flights.run("key", work))), {
+          concurrency: "unbounded"
+        })
+      )
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(new Set(yield* Fiber.join(all)), new Set(["down"]))
+      const next = yield* Effect.fork(flights.run("key", work))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* Fiber.join(next), 2)
+      assert.strictEqual(runs(), 2)
+    }))
+
+  it.effect("a defect reaches all who wait, and leaves the key free", () =>
+    Effect.gen(function*() {
+      const flights = SingleFlight.make<number, string>()
+      const { work } = counted((run) => run === 1 ? Effect.die("bug") : Effect.succeed(run))
+      const first = yield* Effect.fork(Effect.exit(flights.run("key", work)))
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* Fiber.join(first), Exit.die("bug"))
+      const next = yield* Effect.fork(flights.run("key", work))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* Fiber.join(next), 2)
+    }))
+
+  it.effect("the interruption of the first caller neither cancels nor repeats the run", () =>
+    Effect.gen(function*() {
+      const flights = SingleFlight.make<number, string>()
+      const { runs, work } = counted(Effect.succeed)
+      const first = yield* Effect.fork(flights.run("key", work))
+      yield* TestClock.adjust("500 millis")
+      const second = yield* Effect.fork(flights.run("key", work))
+      yield* Effect.yieldNow()
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(first)))
+      yield* TestClock.adjust("500 millis")
+      assert.strictEqual(yield* Fiber.join(second), 1)
+      assert.strictEqual(runs(), 1)
+    }))
+
+  it.effect("with all callers interrupted the run still ends, and the key is free after it", () =>
+    Effect.gen(function*() {
+      const flights = SingleFlight.make<number, string>()
+      const { runs, work } = counted(Effect.succeed)
+      const callers = yield* Effect.forEach([1, 2, 3], () => Effect.fork(flights.run("key", work)))
+      yield* TestClock.adjust("500 millis")
+      yield* Fiber.interruptAll(callers)
+      const late = yield* Effect.fork(flights.run("key", work))
+      yield* TestClock.adjust("500 millis")
+      assert.strictEqual(yield* Fiber.join(late), 1)
+      assert.strictEqual(runs(), 1)
+    }))
+
+  it.live("wherever the first caller is interrupted, the key is never lost", () =>
+    Effect.gen(function*() {
+      for (let nth = 1; nth <= 30; nth++) {
+        let operations = 0
+        let first: unknown
+        // Interrupts the first fiber between its nth operation and the next.
+        const scheduler: Scheduler.Scheduler = {
+          scheduleTask: (task, priority) => Scheduler.defaultScheduler.scheduleTask(task, priority),
+          shouldYield: (fiber) => {
+            first ??= fiber
+            if (fiber !== first || ++operations !== nth) return false
+            fiber.unsafeInterruptAsFork(FiberId.none)
+            return 0
+          }
+        }
+        const flights = SingleFlight.make<number, string>()
+        yield* Fiber.await(Effect.runFork(flights.run("key", () => Effect.succeed(1)), { scheduler }))
+        const second = yield* flights.run("key", () => Effect.succeed(2)).pipe(
+          Effect.disconnect,
+          Effect.timeoutOption("1 second")
+        )
+        assert.strictEqual(second._tag, "Some", `interrupted after ${nth} operations`)
+      }
+    }))
+
+  it.effect("forget: later callers start anew, earlier ones are still answered, and the old run knows", () =>
+    Effect.gen(function*() {
+      const flights = SingleFlight.make<string, never>()
+      const gate = yield* Deferred.make<void>()
+      const old = yield* Effect.fork(
+        flights.run("key", (isCurrent) => Effect.map(Deferred.await(gate), () => `old ${isCurrent()}`))
+      )
+      yield* Effect.yieldNow()
+      flights.forget("key")
+      const fresh = yield* Effect.fork(
+        flights.run("key", (isCurrent) => Effect.map(Deferred.await(gate), () => `new ${isCurrent()}`))
+      )
+      yield* Effect.yieldNow()
+      yield* Deferred.succeed(gate, undefined)
+      assert.deepStrictEqual([yield* Fiber.join(old), yield* Fiber.join(fresh)], ["old false", "new true"])
+    }))
+})

@@ -1,0 +1,85 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as FastCheck from "effect/FastCheck"
+import { isJsonObject, others, parseJson, reader } from "../../src/base/members.js"
+
+describe("members", () => {
+  it.each([
+    ["{}", {}],
+    ["\uFEFF{\"a\":1}", { a: 1 }],
+    ["null", null],
+    ["[1]", [1]],
+    ["\"x\"", "x"],
+    [" {\"a\":\n1} ", { a: 1 }]
+  ])("[SMART-374] parses %j, byte order mark or not", (text, value) => {
+    assert.deepStrictEqual(parseJson(text), { value })
+  })
+
+  it.each(["", " ", "<html>", "{", "{\"a\":1}}", "undefined", "NaN", "{a:1}", "access_token=x", "\uFEFF\uFEFF{}"])(
+    "%j is no JSON, and nothing is thrown",
+    (text) => assert.isUndefined(parseJson(text))
+  )
+
+  it.prop("any text parses or does not, and never throws", [FastCheck.string()], ([text]) => {
+    const parsed = parseJson(text)
+    assert.isTrue(parsed === undefined || "value" in parsed)
+  })
+
+  it("does not fall over documents a hundred thousand levels deep", () => {
+    const depth = 100_000
+    const parsed = parseJson(`{"a":${"[".repeat(depth)}${"]".repeat(depth)}}`)
+    assert.isTrue(parsed === undefined || isJsonObject(parsed.value))
+  })
+
+  it("only objects are objects", () => {
+    for (const value of [null, undefined, [], "x", 1, true]) assert.isFalse(isJsonObject(value))
+    assert.isTrue(isJsonObject({}))
+  })
+
+  it("a member of the wrong shape counts as absent and is named; null is absent without a word", () => {
+    const refused: Array<string> = []
+    const read = reader(
+      { s: "x", empty: "", n: 1, nothing: null, list: ["a", 1], strings: ["a"], o: {}, b: false, objects: [{}, null] },
+      (member, expected) => refused.push(`${member}: ${expected}`)
+    )
+    assert.strictEqual(read.string("s"), "x")
+    assert.isUndefined(read.string("empty"))
+    assert.isUndefined(read.string("n"))
+    assert.isUndefined(read.string("nothing"))
+    assert.isUndefined(read.string("absent"))
+    assert.isUndefined(read.strings("list"))
+    assert.isUndefined(read.strings("s"))
+    assert.deepStrictEqual(read.strings("strings"), ["a"])
+    assert.strictEqual(read.boolean("b"), false)
+    assert.isUndefined(read.boolean("s"))
+    assert.deepStrictEqual(read.object("o"), {})
+    assert.isUndefined(read.object("list"))
+    assert.isUndefined(read.objects("objects"))
+    assert.deepStrictEqual(refused, [
+      "empty: a non-empty string",
+      "n: a non-empty string",
+      "list: an array of strings",
+      "s: an array of strings",
+      "s: a boolean",
+      "list: an object",
+      "objects: an array of objects"
+    ])
+  })
+
+  it("what every object inherits is no member", () => {
+    const { object, string } = reader({}, () => assert.fail("nothing is refused"))
+    for (const name of ["constructor", "toString", "__proto__", "hasOwnProperty"]) {
+      assert.isUndefined(string(name))
+      assert.isUndefined(object(name))
+    }
+  })
+
+  it("[X-DISC-3] unknown members are kept, a __proto__ among them as data that pollutes nothing", () => {
+    const document = parseJson("{\"known\":1,\"x\":2,\"__proto__\":{\"polluted\":true}}")?.value
+    assert.isTrue(isJsonObject(document))
+    const rest = others(isJsonObject(document) ? document : {}, new Set(["known"]))
+    assert.strictEqual(rest["x"], 2)
+    assert.isTrue(Object.hasOwn(rest, "__proto__"))
+    assert.strictEqual(Object.getPrototypeOf(rest), Object.prototype)
+    assert.isUndefined(({} as Record<string, unknown>)["polluted"])
+  })
+})

@@ -1,0 +1,483 @@
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as TestClock from "effect/TestClock"
+import * as Outbound from "../../src/http/Outbound.js"
+import * as Http from "../support/http.js"
+
+const rules: Outbound.Rules = { timeout: "10 seconds", maxBytes: 1024, redirects: 0, allowInsecureLocalhost: false }
+const get = HttpClientRequest.get
+
+const send = (
+  client: HttpClient.HttpClient,
+  request: HttpClientRequest.HttpClientRequest,
+  changes: Partial<Outbound.Rules> = {}
+) => Outbound.send(Outbound.prepare(client), request, { ...rules, ...changes })
+
+const redirect = (location: string, status = 302) => new Response(null, { status, headers: { location } })
+
+describe("Outbound in memory", () => {
+  it.effect("[SMART-1] only https leaves, and http to a loopback host where that is allowed", () =>
+    Effect.gen(function*() {
+      const { client, seen } = Http.script(() => Http.json({}))
+      for (
+        const url of [
+          "http://ehr.example/token",
+          "http://localhost/token",
+          "http://127.0.0.1:8080/token",
+          "http://[::1]/token",
+          "ftp://ehr.example/token",
+          "ws://ehr.example/token",
+          "javascript:alert(1)"
+        ]
+      ) {
+        const error = yield* Effect.flip(send(client, get(url)))
+        assert.strictEqual(error.reason, "InsecureEndpoint", url)
+        assert.strictEqual(error.outcome, "refused")
+      }
+      for (
+        const url of [
+          "http://ehr.example/token",
+          "http://localhost.evil.example/",
+          "http://127.0.0.2/",
+          "http://127.0.0.1.evil.example/",
+          "http://[::2]/",
+          "http://0.0.0.0/",
+          "ws://localhost/",
+          "ftp://localhost/"
+        ]
+      ) {
+        const error = yield* Effect.flip(send(client, get(url), { allowInsecureLocalhost: true }))
+        assert.strictEqual(error.reason, "InsecureEndpoint", url)
+      }
+      assert.strictEqual(seen.length, 0)
+      for (const url of ["http://localhost:1/", "http://127.0.0.1/", "http://[::1]/", "https://ehr.example/"]) {
+        assert.strictEqual((yield* send(client, get(url), { allowInsecureLocalhost: true })).status, 200)
+      }
+      assert.strictEqual(seen.length, 4)
+    }))
+
+  it.effect("an error names the URL without its query, its fragment or credentials", () =>
+    Effect.gen(function*() {
+      const { client } = Http.script(() => new Http.Broken("ECONNREFUSED"))
+      const error = yield* Effect.flip(send(client, get("https://ehr.example/a?code=SECRET#SECRET")))
+      assert.strictEqual(error.url, "https://ehr.example/a")
+      const insecure = yield* Effect.flip(send(client, get("http://u:SECRET@ehr.example/a?code=SECRET")))
+      assert.notInclude(JSON.stringify(insecure), "SECRET")
+    }))
+
+  it.effect("every status is an answer", () =>
+    Effect.gen(function*() {
+      for (const status of [200, 201, 304, 400, 401, 404, 429, 500, 503]) {
+        const { client } = Http.script(() => new Response(status === 304 ? null : "body", { status }))
+        assert.strictEqual((yield* send(client, get("https://ehr.example"))).status, status)
+      }
+    }))
+
+  for (const status of [301, 302, 303, 307, 308]) {
+    it.effect(`a redirect ${status} of a request that follows none is refused, and only the first hop was made`, () =>
+      Effect.gen(function*() {
+        const { client, seen } = Http.script(() => redirect("https://other.example/next?secret=SECRET", status))
+        const error = yield* Effect.flip(
+          send(client, HttpClientRequest.post("https://ehr.example/token").pipe(HttpClientRequest.bodyText("code=x")))
+        )
+        assert.strictEqual(error.reason, "RedirectRefused")
+        assert.strictEqual(error.outcome, "unknown")
+        assert.include(error.detail, "https://other.example/next")
+        assert.notInclude(error.detail, "SECRET")
+        assert.strictEqual(seen.length, 1)
+      }))
+  }
+
+  it.effect("an opaque redirect, as a browser shows it, is refused", () =>
+    Effect.gen(function*() {
+      const opaque = Object.defineProperty(new Response(null), "status", { value: 0 })
+      const { client } = Http.script(() => opaque)
+      const error = yield* Effect.flip(send(client, get("https://ehr.example"), { redirects: 3 }))
+      assert.strictEqual(error.reason, "RedirectRefused")
+    }))
+
+  it.effect("redirects are followed, relative ones too, up to the limit", () =>
+    Effect.gen(function*() {
+      const chain = Http.fake(({ url }, index) =>
+        index < 3 ? redirect(index === 1 ? "/relative" : `https://h${index}.example/x`) : Http.json({ url })
+      )
+      const answer = yield* send(chain.client, get("https://ehr.example/start"), { redirects: 3 })
+      assert.strictEqual(answer.url, "https://h2.example/x")
+      assert.deepStrictEqual(chain.seen.map(({ url }) => url), [
+        "https://ehr.example/start",
+        "https://h0.example/x",
+        "https://h0.example/relative",
+        "https://h2.example/x"
+      ])
+      const endless = Http.script(() => redirect("https://ehr.example/again"))
+      const error = yield* Effect.flip(send(endless.client, get("https://ehr.example"), { redirects: 3 }))
+      assert.strictEqual(error.reason, "RedirectRefused")
+      assert.strictEqual(endless.seen.length, 4)
+    }))
+
+  it.effect("[SMART-1] a redirect to http is refused, at any hop; loopback only by the same opt-in", () =>
+    Effect.gen(function*() {
+      for (const location of ["http://ehr.example/x", "http://localhost/x", "ftp://ehr.example/x", "javascript:x"]) {
+        const { client, seen } = Http.script(() => redirect("https://b.example/"), () => redirect(location))
+        const error = yield* Effect.flip(send(client, get("https://ehr.example"), { redirects: 3 }))
+        assert.strictEqual(error.reason, "RedirectRefused", location)
+        assert.strictEqual(seen.length, 2)
+      }
+      const { client } = Http.script(() => redirect("http://localhost/x"), () => Http.json({}))
+      const options = { redirects: 3, allowInsecureLocalhost: true }
+      assert.strictEqual((yield* send(client, get("https://ehr.example"), options)).url, "http://localhost/x")
+    }))
+
+  it.effect("a redirect to nowhere is refused", () =>
+    Effect.gen(function*() {
+      for (const location of ["https://", "http://[", "//"]) {
+        const { client } = Http.script(() => redirect(location))
+        const error = yield* Effect.flip(send(client, get("https://ehr.example"), { redirects: 3 }))
+        assert.strictEqual(error.reason, "RedirectRefused", location)
+      }
+    }))
+
+  it.effect("a redirect to another origin carries no credentials; one within the origin does", () =>
+    Effect.gen(function*() {
+      const { client, seen } = Http.script(
+        () => redirect("https://ehr.example/two"),
+        () => redirect("https://evil.example/three"),
+        () => redirect("https://ehr.example/four"),
+        () => Http.json({})
+      )
+      yield* send(
+        client,
+        get("https://ehr.example/one").pipe(
+          HttpClientRequest.setHeaders({
+            authorization: "Bearer SECRET",
+            cookie: "SECRET",
+            dpop: "SECRET",
+            "proxy-authorization": "SECRET",
+            accept: "text/plain"
+          })
+        ),
+        { redirects: 3 }
+      )
+      const secrets = seen.map(({ headers }) =>
+        Object.values(headers).filter((value) => value.includes("SECRET")).length
+      )
+      assert.deepStrictEqual(secrets, [4, 4, 0, 0])
+      assert.deepStrictEqual(
+        seen.map(({ headers }) => headers["accept"]),
+        Array.from({ length: 4 }, () => "text/plain")
+      )
+    }))
+
+  it.effect("a request with a body never follows a redirect, whatever the rules say", () =>
+    Effect.gen(function*() {
+      for (const status of [301, 302, 303, 307, 308]) {
+        const { client, seen } = Http.script(() => redirect("https://ehr.example/next", status), () => Http.json({}))
+        const error = yield* Effect.flip(
+          send(client, HttpClientRequest.post("https://ehr.example").pipe(HttpClientRequest.bodyText("code=SECRET")), {
+            redirects: 3
+          })
+        )
+        assert.strictEqual(error.reason, "RedirectRefused")
+        assert.strictEqual(seen.length, 1)
+      }
+    }))
+
+  it.effect("the size limit: exactly the limit passes, one byte more does not, declared or not", () =>
+    Effect.gen(function*() {
+      const size = (bytes: number, headers: Record<string, string> = {}) =>
+        send(Http.script(() => Http.text("x".repeat(bytes), { headers })).client, get("https://ehr.example"))
+      assert.strictEqual((yield* size(1024)).body.length, 1024)
+      for (const headers of [{}, { "content-length": "1025" }, { "content-length": "1" }]) {
+        const error = yield* Effect.flip(size(1025, headers))
+        assert.strictEqual(error.reason, "TooLarge")
+        assert.strictEqual(error.outcome, "unknown")
+      }
+      assert.strictEqual((yield* Effect.flip(size(10, { "content-length": "5000" }))).reason, "TooLarge")
+      assert.strictEqual((yield* size(10, { "content-length": "nonsense" })).body.length, 10)
+    }))
+
+  it.effect("an endless body is given up at the limit", () =>
+    Effect.gen(function*() {
+      let pulled = 0
+      let cancelled = false
+      const endless = () =>
+        new Response(
+          new ReadableStream<Uint8Array>({
+            pull: (controller) => {
+              pulled += 1
+              controller.enqueue(new Uint8Array(512))
+            },
+            cancel: () => {
+              cancelled = true
+            }
+          })
+        )
+      const error = yield* Effect.flip(send(Http.script(endless).client, get("https://ehr.example")))
+      assert.strictEqual(error.reason, "TooLarge")
+      assert.isBelow(pulled, 20)
+      assert.isTrue(cancelled)
+    }))
+
+  it.effect("characters that are split between chunks are read whole; an empty body is empty", () =>
+    Effect.gen(function*() {
+      const bytes = new TextEncoder().encode("{\"name\":\"Zoë 医\"}")
+      const split = () =>
+        new Response(
+          new ReadableStream<Uint8Array>({
+            start: (controller) => {
+              for (const byte of bytes) controller.enqueue(Uint8Array.of(byte))
+              controller.close()
+            }
+          })
+        )
+      assert.strictEqual(
+        (yield* send(Http.script(split).client, get("https://ehr.example"))).body,
+        "{\"name\":\"Zoë 医\"}"
+      )
+      const empty = Http.script(() => new Response(null))
+      assert.strictEqual((yield* send(empty.client, get("https://ehr.example"))).body, "")
+    }))
+
+  it.effect("the time limit covers the headers, the body and all redirects together", () =>
+    Effect.gen(function*() {
+      const slowBody = () =>
+        new Response(new ReadableStream<Uint8Array>({ start: (controller) => controller.enqueue(Uint8Array.of(123)) }))
+      for (
+        const answers of [
+          [() => Http.hang],
+          [slowBody],
+          [
+            () => Effect.delay(Effect.succeed(redirect("https://b.example")), "6 seconds"),
+            () => Effect.delay(Effect.succeed(Http.json({})), "6 seconds")
+          ]
+        ]
+      ) {
+        const { client } = Http.script(...answers)
+        const fiber = yield* Effect.fork(
+          Effect.flip(send(client, get("https://ehr.example?x=SECRET"), { redirects: 3 }))
+        )
+        yield* TestClock.adjust("9999 millis")
+        assert.isNull(fiber.unsafePoll())
+        yield* TestClock.adjust("1 millis")
+        const error = yield* Fiber.join(fiber)
+        assert.strictEqual(error.reason, "TimedOut")
+        assert.strictEqual(error.outcome, "unknown")
+        assert.notInclude(JSON.stringify(error), "SECRET")
+      }
+    }))
+
+  it.each<[string, string | undefined, "refused" | "unknown"]>([
+    ["ECONNREFUSED", undefined, "refused"],
+    ["ENOTFOUND", undefined, "refused"],
+    ["EAI_AGAIN", undefined, "refused"],
+    ["EHOSTUNREACH", undefined, "refused"],
+    ["ENETUNREACH", undefined, "refused"],
+    ["UND_ERR_CONNECT_TIMEOUT", undefined, "refused"],
+    ["ETIMEDOUT", "connect", "refused"],
+    ["CERT_HAS_EXPIRED", undefined, "refused"],
+    ["DEPTH_ZERO_SELF_SIGNED_CERT", undefined, "refused"],
+    ["ERR_TLS_CERT_ALTNAME_INVALID", undefined, "refused"],
+    ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", undefined, "refused"],
+    ["ETIMEDOUT", "read", "unknown"],
+    ["ETIMEDOUT", undefined, "unknown"],
+    ["ECONNRESET", undefined, "unknown"],
+    ["EPIPE", undefined, "unknown"],
+    ["UND_ERR_SOCKET", undefined, "unknown"],
+    ["UND_ERR_HEADERS_TIMEOUT", undefined, "unknown"],
+    ["UND_ERR_BODY_TIMEOUT", undefined, "unknown"],
+    ["ECONNABORTED", undefined, "unknown"],
+    ["ERR_SOMETHING_NEW", undefined, "unknown"]
+  ])("[X-CB-2] %s (%s): the outcome is %s", (code, syscall, outcome) => {
+    const { client } = Http.script(() => new Http.Broken(code, syscall))
+    const error = Effect.runSync(Effect.flip(send(client, get("https://ehr.example/token"))))
+    assert.strictEqual(error.reason, "Unreachable")
+    assert.strictEqual(error.outcome, outcome)
+    assert.strictEqual(error.detail, code)
+  })
+
+  it.effect("a body that breaks off is an unknown outcome", () =>
+    Effect.gen(function*() {
+      const broken = () =>
+        new Response(
+          new ReadableStream<Uint8Array>({
+            pull: (controller) => controller.error(Object.assign(new Error("aborted"), { code: "ECONNRESET" }))
+          })
+        )
+      const error = yield* Effect.flip(send(Http.script(broken).client, get("https://ehr.example")))
+      assert.strictEqual(error.reason, "Unreachable")
+      assert.strictEqual(error.outcome, "unknown")
+    }))
+
+  it.effect("no cookies, no tracing headers, inside a span and all", () =>
+    Effect.gen(function*() {
+      const { client, seen } = Http.script(() => Http.json({}, { headers: { "set-cookie": "a=b" } }))
+      yield* send(client, get("https://ehr.example")).pipe(Effect.repeatN(1), Effect.withSpan("caller"))
+      for (const { headers } of seen) assert.deepStrictEqual(headers, {})
+    }))
+})
+
+const transports = {
+  fetch: FetchHttpClient.layer,
+  "fetch with options of its own": FetchHttpClient.layer.pipe(
+    Layer.provideMerge(
+      Layer.succeed(FetchHttpClient.RequestInit, { redirect: "follow", headers: { "x-own": "kept" } })
+    )
+  ),
+  undici: NodeHttpClient.layerUndici,
+  "node:http": NodeHttpClient.layer
+}
+
+for (const [name, layer] of Object.entries(transports)) {
+  describe(`Outbound over ${name}`, () => {
+    const local: Partial<Outbound.Rules> = { allowInsecureLocalhost: true, timeout: "10 seconds" }
+    const over = (url: string, changes: Partial<Outbound.Rules> = {}) =>
+      Effect.flatMap(HttpClient.HttpClient, (client) => send(client, get(url), { ...local, ...changes })).pipe(
+        Effect.provide(layer)
+      )
+    const post = (url: string, changes: Partial<Outbound.Rules> = {}) =>
+      Effect.flatMap(HttpClient.HttpClient, (client) =>
+        send(
+          client,
+          HttpClientRequest.post(url).pipe(
+            HttpClientRequest.bodyText("code=SECRET", "application/x-www-form-urlencoded"),
+            HttpClientRequest.setHeader("authorization", "Basic SECRET")
+          ),
+          { ...local, ...changes }
+        )).pipe(Effect.provide(layer))
+
+    it.scopedLive("sends and reads; no tracing headers, no cookies", () =>
+      Effect.gen(function*() {
+        const server = yield* Http.server((_, response) => {
+          response.writeHead(200, { "content-type": "application/json", "set-cookie": "session=1" })
+          response.end("{\"ok\":true}")
+        })
+        const answer = yield* over(`${server.origin}/x`).pipe(Effect.repeatN(1), Effect.withSpan("caller"))
+        assert.strictEqual(answer.body, "{\"ok\":true}")
+        assert.strictEqual(server.requests.length, 2)
+        for (const { headers } of server.requests) {
+          for (const header of ["b3", "traceparent", "tracestate", "cookie", "authorization", "referer", "origin"]) {
+            assert.isUndefined(headers[header], header)
+          }
+        }
+      }))
+
+    for (const status of [301, 302, 303, 307, 308]) {
+      it.scopedLive(`[SMART-1] a ${status} is refused, and nothing reaches the place it points to`, () =>
+        Effect.gen(function*() {
+          const elsewhere = yield* Http.server((_, response) => response.end("{}"))
+          const server = yield* Http.server((_, response) => {
+            response.writeHead(status, { location: `${elsewhere.origin}/steal` })
+            response.end()
+          })
+          const error = yield* Effect.flip(post(`${server.origin}/token`))
+          assert.strictEqual(error.reason, "RedirectRefused")
+          assert.strictEqual(server.requests.length, 1)
+          assert.strictEqual(elsewhere.requests.length, 0)
+          assert.strictEqual((yield* Effect.flip(over(`${server.origin}/fhir`))).reason, "RedirectRefused")
+          assert.strictEqual(elsewhere.requests.length, 0)
+        }))
+    }
+
+    it.scopedLive("a redirect that may be followed is", () =>
+      Effect.gen(function*() {
+        const elsewhere = yield* Http.server((_, response) => response.end("{\"there\":true}"))
+        const server = yield* Http.server((_, response) => {
+          response.writeHead(302, { location: `${elsewhere.origin}/doc` })
+          response.end()
+        })
+        const answer = yield* over(`${server.origin}/doc`, { redirects: 3 })
+        assert.strictEqual(answer.body, "{\"there\":true}")
+        assert.strictEqual(answer.url, `${elsewhere.origin}/doc`)
+      }))
+
+    it.scopedLive("a body beyond the limit is not read to its end, and its connection is closed", () =>
+      Effect.gen(function*() {
+        const server = yield* Http.server((_, response) => {
+          response.writeHead(200, { "content-type": "application/json" })
+          const more = () => {
+            while (!response.destroyed && response.write("x".repeat(16_384)));
+          }
+          response.on("drain", more)
+          more()
+        })
+        const error = yield* Effect.flip(over(server.origin))
+        assert.strictEqual(error.reason, "TooLarge")
+        yield* server.idle.pipe(Effect.timeout("5 seconds"))
+        assert.strictEqual(server.open(), 0)
+      }))
+
+    it.scopedLive("a body that declares itself too large is not read at all, and its connection is closed", () =>
+      Effect.gen(function*() {
+        const server = yield* Http.server((_, response) => {
+          response.writeHead(200, { "content-length": "1000000" })
+          response.write("x")
+        })
+        assert.strictEqual((yield* Effect.flip(over(server.origin))).reason, "TooLarge")
+        yield* server.idle.pipe(Effect.timeout("5 seconds"))
+        assert.strictEqual(server.open(), 0)
+      }))
+
+    it.scopedLive("the time limit covers a body that comes slowly, and closes the connection", () =>
+      Effect.gen(function*() {
+        const server = yield* Http.server((_, response) => {
+          response.writeHead(200)
+          response.write("{")
+        })
+        const error = yield* Effect.flip(over(server.origin, { timeout: "150 millis" }))
+        assert.strictEqual(error.reason, "TimedOut")
+        assert.strictEqual(error.outcome, "unknown")
+        yield* server.closed.pipe(Effect.timeout("5 seconds"))
+      }))
+
+    it.scopedLive("interruption closes the connection, before and after the headers", () =>
+      Effect.gen(function*() {
+        for (const early of [true, false]) {
+          const server = yield* Http.server((_, response) => {
+            if (early) return
+            response.writeHead(200)
+            response.write("{")
+          })
+          const fiber = yield* Effect.fork(over(server.origin))
+          yield* Effect.sleep("100 millis")
+          assert.strictEqual(server.requests.length, 1)
+          yield* Fiber.interrupt(fiber)
+          yield* server.closed.pipe(Effect.timeout("5 seconds"))
+        }
+      }))
+
+    it.scopedLive("[X-CB-2] nobody listens: refused; the connection is reset: unknown", () =>
+      Effect.gen(function*() {
+        const origin = yield* Effect.scoped(
+          Effect.map(Http.server((_, response) => response.end()), (server) => server.origin)
+        )
+        const refused = yield* Effect.flip(post(`${origin}/token`))
+        assert.strictEqual(refused.reason, "Unreachable")
+        assert.strictEqual(refused.outcome, "refused")
+        assert.strictEqual(refused.detail, "ECONNREFUSED")
+        const resetting = yield* Http.server((request) => request.socket.destroy())
+        const reset = yield* Effect.flip(post(`${resetting.origin}/token`))
+        assert.strictEqual(reset.reason, "Unreachable")
+        assert.strictEqual(reset.outcome, "unknown")
+        const half = yield* Http.server((request, response) => {
+          response.writeHead(200, { "content-length": "100" })
+          response.write("{", () => request.socket.destroy())
+        })
+        const broken = yield* Effect.flip(post(`${half.origin}/token`))
+        assert.strictEqual(broken.reason, "Unreachable")
+        assert.strictEqual(broken.outcome, "unknown")
+      }))
+
+    it.scopedLive("[X-CB-2] a host that has no address: refused", () =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(over("https://nowhere.invalid/"))
+        assert.strictEqual(error.reason, "Unreachable")
+        assert.strictEqual(error.outcome, "refused")
+      }))
+  })
+}

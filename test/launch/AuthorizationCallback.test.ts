@@ -1,0 +1,262 @@
+import { inspect } from "node:util"
+import * as UrlParams from "@effect/platform/UrlParams"
+import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
+import * as Either from "effect/Either"
+import * as FastCheck from "effect/FastCheck"
+import * as Redacted from "effect/Redacted"
+import * as AuthorizationCallback from "../../src/launch/AuthorizationCallback.js"
+import type { AuthorizationError } from "../../src/launch/AuthorizationError.js"
+import { PendingAuthorization } from "../../src/launch/PendingAuthorization.js"
+
+const state = "s7a7e-0123456789-abcdefghijklmnopqrstuvwxyz"
+const code = "c0de-0123456789"
+const issuer = "https://auth.example"
+const createdAt = DateTime.unsafeMake("2026-01-05T12:00:00Z")
+
+const pendingWith = (changes: Partial<ConstructorParameters<typeof PendingAuthorization>[0]> = {}) =>
+  new PendingAuthorization({
+    version: 1,
+    server: "https://ehr.example/fhir",
+    state: Redacted.make(state),
+    verifier: Redacted.make("verifier"),
+    redirectUri: "https://app.example/callback",
+    scopes: ["patient/*.rs"],
+    issuer,
+    issuerPromised: false,
+    createdAt,
+    ...changes
+  })
+
+const judge = (
+  callback: AuthorizationCallback.Callback,
+  pending = pendingWith(),
+  now = DateTime.add(createdAt, { minutes: 1 })
+) => AuthorizationCallback.judge(callback, pending, { now, maxAge: "30 minutes" })
+
+const query = (params: Readonly<Record<string, string>>) => new URLSearchParams(params)
+
+const codeOf = (judged: ReturnType<typeof judge>): string =>
+  Either.match(judged, { onLeft: ({ reason }) => `refused: ${reason}`, onRight: ({ code }) => Redacted.value(code) })
+
+const refusal = (judged: ReturnType<typeof judge>): AuthorizationError =>
+  Either.match(judged, { onLeft: (error) => error, onRight: () => assert.fail("the callback was accepted") })
+
+describe("AuthorizationCallback, its shapes", () => {
+  const search = `code=${code}&state=${state}`
+  it.each<[string, AuthorizationCallback.Callback]>([
+    ["a URL", new URL(`https://app.example/callback?${search}`)],
+    ["the text of a URL", `https://app.example/callback?${search}`],
+    ["a URL with a fragment", `https://app.example/callback?${search}#_=_`],
+    ["the URL of an app's own scheme", `org.example.app:/callback?${search}`],
+    ["a request line's path and query", `/callback?${search}`],
+    ["a path with an equals sign", `/call=back?${search}`],
+    ["a query with its mark", `?${search}`],
+    ["a query", search],
+    ["a query that holds question marks", `extra=what?&${search}&more=what?`],
+    ["a path and a query that holds question marks", `/callback?${search}&more=what?`],
+    ["URLSearchParams", new URLSearchParams(search)],
+    ["UrlParams of @effect/platform", UrlParams.fromInput({ code, state })],
+    ["pairs", [["code", code], ["state", state]] as const],
+    ["a Map", new Map([["code", code], ["state", state]])],
+    ["the fields of a form", { code, state }],
+    ["fields with lists of one", { code: [code], state: [state], other: undefined }],
+    ["fields without a prototype", Object.assign(Object.create(null) as Record<string, string>, { code, state })],
+    ["other parameters beside", `${search}&session_state=x&x=1&x=2`]
+  ])("[SMART-4] %s", (_, callback) => assert.strictEqual(codeOf(judge(callback)), code))
+
+  it.each<[string, AuthorizationCallback.Callback]>([
+    ["nothing", ""],
+    ["a bare code", code],
+    ["a URL without a query", "https://app.example/callback"],
+    ["no text at all", "\u0000"]
+  ])("%s is no callback", (_, callback) => {
+    assert.include(["NotACallback", "StateMissing"], refusal(judge(callback)).reason)
+  })
+
+  it("what came in the fragment is not believed", () => {
+    assert.strictEqual(refusal(judge(`https://app.example/callback#${search}`)).reason, "NotACallback")
+    assert.strictEqual(refusal(judge(`https://app.example/callback?x=1#${search}`)).reason, "StateMissing")
+    assert.strictEqual(refusal(judge(new URL(`https://app.example/callback#${search}`))).reason, "StateMissing")
+  })
+
+  it("what a framework makes of nested parameters is no callback, and no defect", () => {
+    const nested: ReadonlyArray<unknown> = [
+      { code, state: { a: "b" } },
+      { code: { $ne: "" }, state },
+      { code: [{}], state },
+      { code: 1, state },
+      { code: null, state },
+      { code, state, iss: { x: "y" } },
+      { code, state, error: { x: "y" } },
+      { code, state, iss: [["https://auth.example"]] },
+      [["code", code], ["state", 1]],
+      [1, 2],
+      [null],
+      ["co", "st"],
+      [[]],
+      new Map<unknown, unknown>([[{}, {}]])
+    ]
+    for (const callback of nested) {
+      const reason = refusal(judge(callback as AuthorizationCallback.Callback)).reason
+      assert.include(["NotACallback", "StateMissing"], reason, inspect(callback))
+    }
+  })
+})
+
+describe("AuthorizationCallback, its judgement", () => {
+  const good = { code, state, iss: issuer }
+  const without = (name: string) => Object.fromEntries(Object.entries(good).filter(([key]) => key !== name))
+
+  it.each<[string, Record<string, string>, AuthorizationError["reason"]]>([
+    ["[SMART-4] no state", without("state"), "StateMissing"],
+    ["[SMART-4] an empty state", { ...good, state: "" }, "StateMissing"],
+    ["[SMART-60] another state", { ...good, state: "other" }, "StateMismatch"],
+    ["[SMART-60] the state in capitals", { ...good, state: state.toUpperCase() }, "StateMismatch"],
+    ["[SMART-60] the state and more", { ...good, state: `${state}x` }, "StateMismatch"],
+    ["[SMART-60] part of the state", { ...good, state: state.slice(0, -1) }, "StateMismatch"],
+    ["[SMART-60] the state with a blank", { ...good, state: ` ${state}` }, "StateMismatch"],
+    ["neither code nor error", without("code"), "CodeMissing"],
+    ["an empty code", { ...good, code: "" }, "CodeMissing"],
+    ["another issuer", { ...good, iss: "https://evil.example" }, "IssuerMismatch"],
+    ["the issuer with a slash", { ...good, iss: `${issuer}/` }, "IssuerMismatch"],
+    ["the issuer in capitals", { ...good, iss: issuer.toUpperCase() }, "IssuerMismatch"],
+    ["an empty issuer", { ...good, iss: "" }, "IssuerMismatch"],
+    ["code and error both", { ...good, error: "access_denied" }, "AccessDenied"],
+    ["an empty error beside a code", { ...good, error: "" }, "Refused"]
+  ])("%s: %s", (_, params, reason) => assert.strictEqual(refusal(judge(query(params))).reason, reason))
+
+  it.each([
+    ["invalid_request", "Refused"],
+    ["unauthorized_client", "Refused"],
+    ["access_denied", "AccessDenied"],
+    ["unsupported_response_type", "Refused"],
+    ["invalid_scope", "Refused"],
+    ["server_error", "Refused"],
+    ["temporarily_unavailable", "Refused"],
+    ["login_required", "Refused"],
+    ["https://vendor.example/odd error", "Refused"]
+  ])("[SMART-53] error %s: %s, with the server's words", (error, reason) => {
+    const refused = refusal(
+      judge(query({ state, error, error_description: "the words", error_uri: "https://auth.example/e/1" }))
+    )
+    assert.strictEqual(refused.reason, reason)
+    assert.strictEqual(refused.error, error)
+    assert.strictEqual(refused.errorDescription, "the words")
+    assert.strictEqual(refused.errorUri, "https://auth.example/e/1")
+    assert.include(refused.message, `${error} — the words — https://auth.example/e/1`)
+    assert.isFalse(refused.isRetryable)
+  })
+
+  it("O1: an error with an error_uri alone keeps it", () => {
+    const uri = "https://authorization.cerner.com/errors/urn%3Acerner%3Aerror%3Ainvalid-launch-code"
+    assert.strictEqual(refusal(judge(query({ state, error: "invalid_request", error_uri: uri }))).errorUri, uri)
+  })
+
+  it("[SMART-60] an error with the wrong state is not believed: its words are marked as anybody's", () => {
+    for (const params of [{ state: "forged", error: "access_denied" }, { error: "access_denied" }]) {
+      const error = refusal(judge(query({ ...params, error_description: "call 555-0100" })))
+      assert.include(["StateMismatch", "StateMissing"], error.reason)
+      assert.include(error.message, "(unverified: access_denied — call 555-0100)")
+    }
+  })
+
+  it.each(["code", "state", "error", "error_description", "error_uri", "iss"])(
+    "a second %s, even the same, is refused before anything else is looked at",
+    (name) => {
+      const params = query({ ...good, error: "e", error_description: "d", error_uri: "u" })
+      params.append(name, params.get(name) ?? "")
+      const error = refusal(judge(params))
+      assert.strictEqual(error.reason, "DuplicateParameter")
+      assert.include(error.message, name)
+      assert.strictEqual(refusal(judge({ state, code, iss: issuer, [name]: ["a", "b"] })).reason, "DuplicateParameter")
+    }
+  )
+
+  it("RFC 9207: what the server promised and what it is known as decide", () => {
+    const outcome = (params: Record<string, string>, changes: Parameters<typeof pendingWith>[0]) =>
+      Either.match(judge(query(params), pendingWith(changes)), {
+        onLeft: ({ reason }) => reason,
+        onRight: ({ issuerUnknown }) => issuerUnknown ? "accepted, issuer unknown" : "accepted"
+      })
+    const withIss = { code, state, iss: issuer }
+    const withoutIss = { code, state }
+    assert.strictEqual(outcome(withIss, { issuerPromised: true }), "accepted")
+    assert.strictEqual(outcome(withoutIss, { issuerPromised: true }), "IssuerMissing")
+    assert.strictEqual(outcome(withoutIss, { issuerPromised: false }), "accepted")
+    assert.strictEqual(outcome(withIss, { issuer: undefined }), "accepted, issuer unknown")
+    assert.strictEqual(outcome(withoutIss, { issuer: undefined }), "accepted")
+    assert.strictEqual(outcome(withoutIss, { issuer: undefined, issuerPromised: true }), "IssuerMissing")
+    assert.strictEqual(outcome({ state, error: "access_denied" }, { issuerPromised: true }), "IssuerMissing")
+    assert.strictEqual(outcome({ state, error: "access_denied", iss: "https://evil.example" }, {}), "IssuerMismatch")
+  })
+
+  it("[SMART-61] a callback that comes late is refused", () => {
+    const at = (minutes: number) => codeOf(judge(query(good), pendingWith(), DateTime.add(createdAt, { minutes })))
+    assert.strictEqual(at(30), code)
+    assert.strictEqual(at(30.001), "refused: Expired")
+    assert.strictEqual(at(60 * 24), "refused: Expired")
+  })
+
+  it("no error shows a code or a state, wherever the callback repeats them", () => {
+    const second = "second-c0de-987654"
+    const other = "another-state-987654"
+    const echo = `${code} ${second} ${state} ${other} ${encodeURIComponent(code)}`
+    const callbacks: ReadonlyArray<ReadonlyArray<readonly [string, string]>> = [
+      [["code", code], ["state", other]],
+      [["code", code], ["code", second], ["state", state]],
+      [["code", code], ["state", state], ["state", other]],
+      [["code", code], ["state", state], ["iss", echo]],
+      [["code", code], ["state", state], ["error", echo]],
+      [["code", code], ["code", second], ["state", other]]
+    ]
+    for (const pairs of callbacks) {
+      const error = refusal(judge([...pairs, ["error_description", echo], ["error_uri", `https://x.example/?${echo}`]]))
+      const shown = `${error.message}${String(error)}${JSON.stringify(error)}${inspect(error, { depth: 10 })}`
+      const given = pairs.filter(([name]) => name === "code" || name === "state").map(([, value]) => value)
+      for (const secret of [code, state, ...given]) assert.notInclude(shown, secret)
+    }
+  })
+
+  it("the words of whoever wrote the callback are one line of bounded length", () => {
+    const error = refusal(
+      judge(query({ state, error: "e\r\n[ERROR] forged log line", error_description: `\u001b[2J${"x".repeat(5000)}` }))
+    )
+    assert.notMatch(error.message, /[\r\n\u001b]/)
+    assert.isBelow(error.message.length, 1_000)
+  })
+
+  const hostile = FastCheck.oneof(
+    FastCheck.fullUnicodeString(),
+    FastCheck.constantFrom("", "code", "state", code, state)
+  )
+  const names = FastCheck.constantFrom(
+    "state",
+    "code",
+    "error",
+    "error_description",
+    "error_uri",
+    "iss",
+    "__proto__",
+    "x"
+  )
+
+  it.prop(
+    "[SMART-4] any parameters: nothing throws, and none succeeds without exactly the right state",
+    [FastCheck.array(FastCheck.tuple(names, hostile), { maxLength: 6 }), FastCheck.boolean()],
+    ([pairs, promised]) => {
+      const pending = pendingWith({ issuerPromised: promised })
+      const right = pairs.filter(([name]) => name === "state")
+      for (const callback of [pairs, new URLSearchParams(pairs), `?${new URLSearchParams(pairs)}`]) {
+        const judged = judge(callback, pending)
+        if (Either.isRight(judged)) assert.deepStrictEqual(right, [["state", state]])
+      }
+    },
+    { fastCheck: { numRuns: 500 } }
+  )
+
+  it.prop("any text: nothing throws and nothing succeeds", [hostile], ([text]) => {
+    assert.isTrue(Either.isLeft(judge(text)))
+    assert.isTrue(Either.isLeft(judge(`https://app.example/callback?${text}`)))
+  })
+})

@@ -1,0 +1,90 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as FastCheck from "effect/FastCheck"
+import * as AuthorizationRequest from "../../src/launch/AuthorizationRequest.js"
+
+const request: AuthorizationRequest.AuthorizationRequest = {
+  clientId: "app",
+  redirectUri: "https://app.example/callback?tenant=1",
+  scopes: ["launch/patient", "patient/Observation.rs?category=http://terminology.hl7.org/x|vital-signs", "openid"],
+  state: "state-123",
+  aud: "https://ehr.example/fhir/",
+  codeChallenge: "challenge"
+}
+const endpoint = "https://auth.example/authorize"
+const url = (changes: Partial<AuthorizationRequest.AuthorizationRequest> = {}, at = endpoint) =>
+  AuthorizationRequest.toUrl(at, AuthorizationRequest.toParams({ ...request, ...changes }))
+
+describe("AuthorizationRequest", () => {
+  it("[SMART-32] [SMART-33] [SMART-34] [SMART-37] [SMART-44] [SMART-45] exactly the parameters of a standalone launch", () => {
+    assert.deepStrictEqual(AuthorizationRequest.toParams(request), [
+      ["response_type", "code"],
+      ["client_id", "app"],
+      ["redirect_uri", "https://app.example/callback?tenant=1"],
+      ["scope", request.scopes.join(" ")],
+      ["state", "state-123"],
+      ["aud", "https://ehr.example/fhir/"],
+      ["code_challenge", "challenge"],
+      ["code_challenge_method", "S256"]
+    ])
+  })
+
+  it("[SMART-36] [SMART-211] a standalone launch has no launch parameter, and nothing optional is sent", () => {
+    for (const name of ["launch", "max_age", "nonce", "prompt", "resource", "response_mode"]) {
+      assert.isFalse(url().searchParams.has(name), name)
+    }
+  })
+
+  it.each(["xyz123", "a+b/c=d&e%f?g#h", "mit Ü & ☃", "%41", "a b", "", "..//", "'\"<>`\\"])(
+    "[SMART-35] launch %j arrives byte for byte",
+    (launch) => {
+      const sent = url({ launch })
+      assert.strictEqual(sent.searchParams.get("launch"), launch)
+      assert.strictEqual(new URL(sent.href).searchParams.get("launch"), launch)
+    }
+  )
+
+  it.each(["https://ehr.example/fhir", "https://EHR.example:443/fhir/", "https://ehr.example/a%2Fb/../c"])(
+    "[SMART-41] aud is %s, verbatim",
+    (aud) => assert.strictEqual(url({ aud }).searchParams.get("aud"), aud)
+  )
+
+  it("scopes with | and spaces are encoded once, and spaces not as +", () => {
+    const { href } = url()
+    assert.include(
+      href,
+      "scope=launch%2Fpatient%20patient%2FObservation.rs%3Fcategory%3Dhttp%3A%2F%2Fterminology.hl7.org%2Fx%7Cvital-signs%20openid"
+    )
+    assert.notInclude(href, "+")
+    assert.strictEqual(url().searchParams.get("scope"), request.scopes.join(" "))
+  })
+
+  it("[X-AUTH-1] the endpoint's own query stays as it is written, its fragment does not", () => {
+    const sent = url({}, `${endpoint}?tenant=a%2fb+c&flag&x=1&x=2#frag`)
+    assert.isTrue(sent.href.startsWith(`${endpoint}?tenant=a%2fb+c&flag&x=1&x=2&response_type=code&`))
+    assert.strictEqual(sent.hash, "")
+  })
+
+  it("[X-AUTH-1] an endpoint cannot fix a parameter of ours", () => {
+    const own = "state=evil&%73tate=evil2&client_id=evil&aud=evil&code_challenge_method=plain&redirect_uri=evil&keep=1"
+    const sent = url({}, `${endpoint}?${own}`)
+    for (const name of ["state", "client_id", "aud", "code_challenge_method", "redirect_uri"]) {
+      assert.strictEqual(sent.searchParams.getAll(name).length, 1, name)
+    }
+    assert.notInclude(sent.href, "evil")
+    assert.strictEqual(sent.searchParams.get("keep"), "1")
+  })
+
+  it.prop(
+    "any values make a URL from which they are read again, lone surrogates replaced, and none is added",
+    [FastCheck.fullUnicodeString(), FastCheck.string16bits(), FastCheck.array(FastCheck.stringMatching(/^[!-~]+$/))],
+    ([state, launch, scopes]) => {
+      const sent = url({ state, launch, scopes })
+      assert.strictEqual(sent.searchParams.get("state"), state)
+      assert.strictEqual(sent.searchParams.get("launch"), new URLSearchParams([["", launch]]).get(""))
+      assert.strictEqual(sent.searchParams.get("scope"), scopes.join(" "))
+      assert.strictEqual([...sent.searchParams].length, 9)
+      assert.strictEqual(sent.origin + sent.pathname, endpoint)
+      assert.strictEqual(sent.hash, "")
+    }
+  )
+})

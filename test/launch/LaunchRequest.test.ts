@@ -1,0 +1,200 @@
+import { inspect } from "node:util"
+import * as UrlParams from "@effect/platform/UrlParams"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as FastCheck from "effect/FastCheck"
+import * as Layer from "effect/Layer"
+import { ClientAuthentication, LaunchRequest, SmartClient, SmartServers } from "effect-safire"
+import { SandboxEhr } from "effect-safire/testing"
+import { makeServer } from "../support/identityServer.js"
+
+const iss = "https://ehr.sandbox.test/fhir"
+const app = { clientId: "sandbox-public-app", redirectUri: "https://app.sandbox.test/callback" }
+const authentication = ClientAuthentication.layerPublic
+
+const net = makeServer([])
+const layer = SmartServers.layerTrustedIssuers.pipe(
+  Layer.provide(SmartServers.layer({
+    sandbox: { ...app, fhirBaseUrl: iss, authentication },
+    slashed: { ...app, fhirBaseUrl: "https://slash.test/fhir/", authentication },
+    local: { ...app, fhirBaseUrl: "http://127.0.0.1:9000/fhir", allowInsecureLocalhost: true, authentication },
+    twin1: { ...app, fhirBaseUrl: "https://twin.test/fhir", authentication },
+    twin2: { ...app, fhirBaseUrl: "https://twin.test/fhir", authentication }
+  })),
+  Layer.provide(net.layer)
+)
+
+const outcome = (input: LaunchRequest.Input) =>
+  LaunchRequest.decode(input).pipe(
+    Effect.map(({ server }) => `followed: ${server}`),
+    Effect.catchAll(({ reason }) => Effect.succeed(reason)),
+    Effect.provide(layer)
+  )
+
+const url = (from: string, launch = "xyz") =>
+  `https://app.test/launch?iss=${encodeURIComponent(from)}&launch=${encodeURIComponent(launch)}`
+
+describe("LaunchRequest", () => {
+  it.effect("[X-LAUNCH-1] [SMART-35] reads a launch URL in every form a framework hands it over", () =>
+    Effect.gen(function*() {
+      const inputs: ReadonlyArray<LaunchRequest.Input> = [
+        url(iss),
+        new URL(url(iss)),
+        `/launch?iss=${encodeURIComponent(iss)}&launch=xyz`,
+        `/launch?iss=${iss}&launch=xyz`,
+        new URLSearchParams({ iss, launch: "xyz" }),
+        UrlParams.fromInput({ iss, launch: "xyz" }),
+        [["iss", iss], ["launch", "xyz"], ["other", "1"], ["other", "2"]],
+        { iss, launch: ["xyz"], other: undefined }
+      ]
+      for (const input of inputs) {
+        const found = yield* Effect.provide(LaunchRequest.decode(input), layer)
+        assert.deepStrictEqual({ ...found }, { server: "sandbox", iss, launch: "xyz" })
+      }
+    }))
+
+  const refusals: ReadonlyArray<readonly [name: string, input: LaunchRequest.Input, expected: string]> = [
+    ["nothing", "", "NotALaunch"],
+    ["a URL without a query", "https://app.test/launch", "NotALaunch"],
+    ["[X-LAUNCH-1] no iss", "https://app.test/launch?launch=x", "IssMissing"],
+    ["[X-LAUNCH-1] an empty iss", url(""), "IssMissing"],
+    ["[X-LAUNCH-1] no launch", `https://app.test/launch?iss=${encodeURIComponent(iss)}`, "LaunchMissing"],
+    ["[X-LAUNCH-1] an empty launch", url(iss, ""), "LaunchMissing"],
+    ["two iss", `${url(iss)}&iss=https://evil.test`, "DuplicateParameter"],
+    ["two launch", `${url(iss)}&launch=y`, "DuplicateParameter"],
+    ["two of the same in a record", { iss: [iss, iss], launch: "x" }, "DuplicateParameter"],
+    ["an iss that is no URL", url("ehr"), "IssInvalid"],
+    ["a relative iss", url("/fhir"), "IssInvalid"],
+    ["an iss that a router took a slash from", url("https:/ehr.sandbox.test/fhir"), "IssInvalid"],
+    ["backslashes", url("https:\\\\ehr.sandbox.test\\fhir"), "IssInvalid"],
+    ["a backslash that a parser mends", url("https://ehr.sandbox.test\\fhir"), "IssInvalid"],
+    ["a blank before it", url(` ${iss}`), "IssInvalid"],
+    ["a tab in it", url("https://ehr.sandbox.test/fh\tir"), "IssInvalid"],
+    ["letters that are not ASCII", url("https://еhr.sandbox.test/fhir"), "IssInvalid"],
+    ["credentials", url("https://u:p@ehr.sandbox.test/fhir"), "IssInvalid"],
+    ["a query", url(`${iss}?x`), "IssInvalid"],
+    ["an empty query", url(`${iss}?`), "IssInvalid"],
+    ["a fragment", url(`${iss}#x`), "IssInvalid"],
+    ["another scheme", url("javascript://ehr.sandbox.test/%0aalert(1)"), "IssInvalid"],
+    ["[SMART-1] http", url("http://ehr.sandbox.test/fhir"), "IssInsecure"],
+    ["[R-LAUNCH-1] an unknown host", url("https://evil.test/fhir"), "IssUntrusted"],
+    ["[R-LAUNCH-1] a known host, another path", url(`${iss}2`), "IssUntrusted"],
+    ["[R-LAUNCH-1] a known host, a longer path", url(`${iss}/..;/x`), "IssUntrusted"],
+    ["[R-LAUNCH-1] another port", url("https://ehr.sandbox.test:8443/fhir"), "IssUntrusted"],
+    ["[R-LAUNCH-1] http on loopback that nobody opted in to", url("http://localhost:9000/fhir"), "IssUntrusted"],
+    ["the base URL of two servers", url("https://twin.test/fhir"), "IssAmbiguous"],
+    ["the right one", url(iss), "followed: sandbox"],
+    ["with a slash more", url(`${iss}/`), "followed: sandbox"],
+    ["with a slash less", url("https://slash.test/fhir"), "followed: slashed"],
+    ["in capitals, with the port", url("HTTPS://EHR.sandbox.test:443/fhir"), "followed: sandbox"],
+    ["http on loopback that is configured", url("http://127.0.0.1:9000/fhir"), "followed: local"]
+  ]
+  for (const [name, input, expected] of refusals) {
+    it.effect(`${name}: ${expected}`, () =>
+      Effect.gen(function*() {
+        assert.strictEqual(yield* outcome(input), expected)
+      }))
+  }
+
+  it.effect("[R-LAUNCH-1] nothing was requested of anybody, and no error shows the handle or what the iss hides", () =>
+    Effect.gen(function*() {
+      for (const [, input] of refusals) yield* outcome(input)
+      assert.deepStrictEqual(net.seen, [])
+      const hidden = [
+        url("https://evil.test/fhir?token=s3cret", "h4ndle-1"),
+        url("https://u:s3cret@evil.test/fhir", "h4ndle-1"),
+        `${url("https://evil.test/fhir#s3cret", "h4ndle-1")}&launch=h4ndle-2`,
+        url("https://evil.test/fhir", "h4ndle-1")
+      ]
+      for (const input of hidden) {
+        const error = yield* Effect.flip(Effect.provide(LaunchRequest.decode(input), layer))
+        assert.notMatch(`${error.message} ${inspect(error)} ${JSON.stringify(error)}`, /s3cret|h4ndle/)
+        assert.include(error.message, "evil.test")
+      }
+    }))
+
+  it("never throws, and never takes what is not an https URL (property)", () => {
+    const text = FastCheck.oneof(
+      FastCheck.string(),
+      FastCheck.webUrl(),
+      FastCheck.constantFrom(iss, "https:/x", "http://x")
+    )
+    FastCheck.assert(
+      FastCheck.property(
+        FastCheck.array(FastCheck.tuple(FastCheck.constantFrom("iss", "launch", "x"), text)),
+        (pairs) => {
+          const found = LaunchRequest.parse(pairs)
+          if (found._tag === "Left") return
+          assert.match(found.right.iss, /^https?:\/\/[^/?#@]+/i)
+          assert.deepStrictEqual(pairs.filter(([name]) => name === "iss").map(([, value]) => value), [found.right.iss])
+          assert.deepStrictEqual(pairs.filter(([name]) => name === "launch").map(([, value]) => value), [
+            found.right.launch
+          ])
+        }
+      )
+    )
+    FastCheck.assert(FastCheck.property(FastCheck.string(), (input) => void LaunchRequest.parse(input)))
+  })
+})
+
+describe("EHR launch", () => {
+  const config: SmartClient.Config = { ...app, fhirBaseUrl: iss, scopes: ["openid", "fhirUser", "patient/*.rs"] }
+  const client = SmartClient.layer(config).pipe(Layer.provide(authentication))
+  const ehr = SmartServers.layerTrustedIssuers.pipe(
+    Layer.provideMerge(SmartServers.layerSingle),
+    Layer.provideMerge(client),
+    Layer.provideMerge(SandboxEhr.layerHttpClient())
+  )
+
+  it.effect("[SMART-35] [SMART-41] [SMART-161] from the launch URL to the patient in context and who logged in", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* SandboxEhr.SandboxEhr
+      const minted = yield* sandbox.launch({
+        patient: "patient-beta",
+        encounter: "encounter-beta-1",
+        intent: "reconcile"
+      })
+      const launch = yield* LaunchRequest.decode(url(minted.iss, minted.launch))
+      const smart = yield* SmartClient.SmartClient
+      const { pending, url: authorization } = yield* smart.authorize({ ...launch, addScopes: ["launch/encounter"] })
+      assert.strictEqual(authorization.searchParams.get("launch"), minted.launch)
+      assert.strictEqual(authorization.searchParams.get("aud"), minted.iss)
+      assert.isTrue(authorization.searchParams.get("scope")?.split(" ").includes("launch"))
+      const tokens = yield* smart.exchange(yield* sandbox.approve(authorization), pending)
+      assert.strictEqual(tokens.context.patient, "patient-beta")
+      assert.strictEqual(tokens.context.encounter, "encounter-beta-1")
+      assert.strictEqual(tokens.context.intent, "reconcile")
+      assert.strictEqual(tokens.context.needPatientBanner, true)
+      assert.strictEqual(tokens.identity?.iss, sandbox.issuer)
+      assert.strictEqual(tokens.identity?.fhirUser?.resourceType, "Practitioner")
+      assert.isTrue(tokens.identity?.fhirUser?.isLocal)
+      const userInfo = yield* smart.userInfo(tokens)
+      assert.strictEqual(userInfo.sub, tokens.identity?.sub)
+    }).pipe(Effect.provide(ehr)))
+
+  it.effect("[SMART-36] [SMART-166] a standalone launch has no launch parameter and asks for its context", () =>
+    Effect.gen(function*() {
+      const sandbox = yield* SandboxEhr.SandboxEhr
+      const smart = yield* SmartClient.SmartClient
+      const { pending, url: authorization } = yield* smart.authorize({ addScopes: ["launch/patient"] })
+      assert.isFalse(authorization.searchParams.has("launch"))
+      const tokens = yield* smart.exchange(
+        yield* sandbox.approve(authorization, { user: "Patient/patient-alpha" }),
+        pending
+      )
+      assert.strictEqual(tokens.context.patient, "patient-alpha")
+      assert.strictEqual(tokens.identity?.fhirUser?.url, `${iss}/Patient/patient-alpha`)
+    }).pipe(Effect.provide(ehr)))
+
+  it.effect("[SMART-35] the handle goes out byte for byte, by URL and by form", () =>
+    Effect.gen(function*() {
+      const smart = yield* SmartClient.SmartClient
+      for (const handle of ["a+b/c=", "%2B%", "& = ?#", "ünï", "eyJhIjoiMSJ9", "\"><script>"]) {
+        const launch = yield* LaunchRequest.decode(url(iss, handle))
+        assert.strictEqual(launch.launch, handle)
+        const { post, url: authorization } = yield* smart.authorize({ ...launch, method: "POST" })
+        assert.strictEqual(authorization.searchParams.get("launch"), handle)
+        assert.deepInclude(post?.fields ?? [], ["launch", handle])
+      }
+    }).pipe(Effect.provide(ehr)))
+})

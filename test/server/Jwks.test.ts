@@ -1,0 +1,178 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as TestClock from "effect/TestClock"
+import type { MetadataError } from "effect-safire"
+import { Jwks } from "effect-safire"
+import { jwksUri, type Key, makeKey, makeServer, type Members } from "../support/identityServer.js"
+
+const setUp = (keys: ReadonlyArray<Members>, options?: Jwks.Options) =>
+  Effect.gen(function*() {
+    const server = makeServer(keys)
+    const jwks = yield* Effect.provide(Jwks.Jwks, Jwks.layer(options).pipe(Layer.provide(server.layer)))
+    const outcome = (header: Jwks.Header, request?: Jwks.Request) =>
+      jwks.find(jwksUri, header, request).pipe(
+        Effect.map(({ type }) => type),
+        Effect.catchAll((error: MetadataError) => Effect.succeed(error.reason))
+      )
+    const publish = (...next: ReadonlyArray<Members>) => server.answers.set(jwksUri, { keys: next })
+    return { server, jwks, outcome, publish }
+  })
+
+describe("Jwks", () => {
+  it.effect("[SMART-207] [SMART-208] selects by kid, type, algorithm and use, and never between two", () =>
+    Effect.gen(function*() {
+      const [a, b] = yield* Effect.all([makeKey("a"), makeKey("b")])
+      const bare = (key: Key): Members => ({ ...key.jwk, kid: undefined, alg: undefined, use: undefined })
+      const rows: ReadonlyArray<readonly [keys: ReadonlyArray<Members>, header: Jwks.Header, expected: string]> = [
+        [[a.jwk, b.jwk], { alg: "ES256", kid: "b" }, "public"],
+        [[a.jwk, b.jwk], { alg: "ES256", kid: "c" }, "NoSuchKey"],
+        [[a.jwk], { alg: "ES256" }, "public"],
+        [[a.jwk, b.jwk], { alg: "ES256" }, "AmbiguousKey"],
+        [[a.jwk, { ...b.jwk, kid: "a" }], { alg: "ES256", kid: "a" }, "AmbiguousKey"],
+        [[a.jwk, { ...b.jwk, kid: "a", use: "enc" }], { alg: "ES256", kid: "a" }, "public"],
+        [[a.jwk, { ...b.jwk, kid: "a", alg: "ES384" }], { alg: "ES256", kid: "a" }, "public"],
+        [[a.jwk, { kty: "RSA", kid: "a", n: "AQAB", e: "AQAB" }], { alg: "ES256", kid: "a" }, "public"],
+        [[{ ...a.jwk, alg: "ES384" }], { alg: "ES256", kid: "a" }, "NoSuchKey"],
+        [[bare(a)], { alg: "ES256" }, "public"],
+        [[bare(a)], { alg: "ES256", kid: "a" }, "NoSuchKey"],
+        [
+          [{ kty: "AKP", kid: "x", alg: "ML-DSA-44", pub: "AAAA" }, { kty: "new" }, a.jwk],
+          { alg: "ES256", kid: "a" },
+          "public"
+        ],
+        [[{ kty: "oct", kid: "a", k: "c2VjcmV0" }], { alg: "HS256", kid: "a" }, "UnusableKey"],
+        [[{ kty: "EC", crv: "P-256", kid: "a" }], { alg: "ES256", kid: "a" }, "UnusableKey"],
+        [[{ ...a.jwk, d: "AAAA" }], { alg: "ES256", kid: "a" }, "UnusableKey"],
+        [[], { alg: "ES256", kid: "a" }, "NoSuchKey"]
+      ]
+      for (const [keys, header, expected] of rows) {
+        const { outcome } = yield* setUp(keys)
+        assert.strictEqual(yield* outcome(header), expected, JSON.stringify({ keys, header }))
+      }
+    }))
+
+  it.effect("what is no key set, and a set of 10,000 keys, is refused", () =>
+    Effect.gen(function*() {
+      const key = yield* makeKey("a")
+      const { outcome, publish, server } = yield* setUp([])
+      publish(...Array.from({ length: 10_000 }, (_, i) => ({ kty: "EC", kid: String(i) })))
+      assert.strictEqual(yield* outcome({ alg: "ES256", kid: "1" }), "TooManyKeys")
+      publish(...Array.from({ length: 10_000 }, (_, i) => ({ ...key.jwk, kid: String(i) })))
+      assert.strictEqual(yield* outcome({ alg: "ES256", kid: "1" }), "TooLarge")
+      const documents: ReadonlyArray<readonly [Members | (() => Response), string]> = [
+        [{}, "NotAKeySet"],
+        [{ keys: {} }, "NotAKeySet"],
+        [{ keys: [null, 1, "x", []] }, "NoSuchKey"],
+        [() => new Response("<html>"), "NotJson"],
+        [() => Response.json([]), "NotObject"],
+        [() => new Response("", { status: 404 }), "NotFound"],
+        [() => new Response("", { status: 500 }), "Status"]
+      ]
+      for (const [document, expected] of documents) {
+        const fresh = yield* setUp([])
+        fresh.server.answers.set(jwksUri, document)
+        assert.strictEqual(yield* fresh.outcome({ alg: "ES256", kid: "1" }), expected)
+      }
+      assert.strictEqual(server.times(jwksUri), 2)
+    }))
+
+  it.effect("[SMART-208] is fetched once by however many, kept by its own word, and forgotten on demand", () =>
+    Effect.gen(function*() {
+      const key = yield* makeKey("a")
+      const { jwks, outcome, server } = yield* setUp([key.jwk])
+      const header = { alg: "ES256", kid: "a" }
+      yield* Effect.all(Array.from({ length: 50 }, () => outcome(header)), { concurrency: "unbounded" })
+      assert.strictEqual(server.times(jwksUri), 1)
+      yield* TestClock.adjust("14 minutes")
+      yield* outcome(header)
+      assert.strictEqual(server.times(jwksUri), 1)
+      server.answers.set(
+        jwksUri,
+        () => Response.json({ keys: [key.jwk] }, { headers: { "cache-control": "max-age=7200" } })
+      )
+      yield* TestClock.adjust("1 minute")
+      yield* outcome(header)
+      assert.strictEqual(server.times(jwksUri), 2)
+      yield* TestClock.adjust("119 minutes")
+      yield* outcome(header)
+      assert.strictEqual(server.times(jwksUri), 2)
+      yield* jwks.invalidate(jwksUri)
+      yield* outcome(header)
+      assert.strictEqual(server.times(jwksUri), 3)
+    }))
+
+  it.effect("[SMART-208] a rotated key is found: the set is fetched once more", () =>
+    Effect.gen(function*() {
+      const [a, b] = yield* Effect.all([makeKey("a"), makeKey("b")])
+      const { outcome, publish, server } = yield* setUp([a.jwk])
+      assert.strictEqual(yield* outcome({ alg: "ES256", kid: "a" }), "public")
+      publish(a.jwk, b.jwk)
+      yield* TestClock.adjust("61 seconds")
+      const all = yield* Effect.all(Array.from({ length: 20 }, () => outcome({ alg: "ES256", kid: "b" })), {
+        concurrency: "unbounded"
+      })
+      assert.deepStrictEqual([...new Set(all)], ["public"])
+      assert.strictEqual(server.times(jwksUri), 2)
+    }))
+
+  it.effect("a flood of unknown kids costs one request in a minute, also where it fails", () =>
+    Effect.gen(function*() {
+      const key = yield* makeKey("a")
+      const { outcome, server } = yield* setUp([key.jwk])
+      const flood = Effect.forEach(Array.from({ length: 200 }, (_, i) => `random-${i}`), (kid) =>
+        outcome({ alg: "ES256", kid }))
+      assert.deepStrictEqual([...new Set(yield* flood)], ["NoSuchKey"])
+      assert.strictEqual(server.times(jwksUri), 1)
+      yield* TestClock.adjust("1 minute")
+      yield* flood
+      assert.strictEqual(server.times(jwksUri), 2)
+      server.answers.set(jwksUri, () =>
+        new Response("", { status: 500 }))
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual([...new Set(yield* flood)], ["Status", "NoSuchKey"])
+      assert.strictEqual(server.times(jwksUri), 3)
+      // The failure left the good set in place.
+      assert.strictEqual(yield* outcome({ alg: "ES256", kid: "a" }), "public")
+      assert.strictEqual(server.times(jwksUri), 3)
+    }))
+
+  it.effect("whoever meets a new key while it is fetched waits for it, even if the first one leaves", () =>
+    Effect.gen(function*() {
+      const [a, b] = yield* Effect.all([makeKey("a"), makeKey("b")])
+      const { outcome, server } = yield* setUp([a.jwk], { cooldown: "10 seconds" })
+      yield* outcome({ alg: "ES256", kid: "a" })
+      yield* TestClock.adjust("11 seconds")
+      const gate = yield* Deferred.make<void>()
+      server.answers.set(jwksUri, () => Effect.as(Deferred.await(gate), { keys: [a.jwk, b.jwk] }))
+      const first = yield* Effect.fork(outcome({ alg: "ES256", kid: "b" }))
+      yield* Effect.yieldNow()
+      const second = yield* Effect.fork(outcome({ alg: "ES256", kid: "b" }))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interruptFork(first)
+      yield* Deferred.succeed(gate, undefined)
+      assert.strictEqual(yield* Fiber.join(second), "public")
+      assert.strictEqual(server.times(jwksUri), 2)
+    }))
+
+  it.effect("[SMART-1] only https is asked, and http on loopback for those who opted in", () =>
+    Effect.gen(function*() {
+      const key = yield* makeKey("a")
+      const server = makeServer([])
+      const local = "http://127.0.0.1:9/jwks"
+      server.answers.set(local, { keys: [key.jwk] })
+      const jwks = yield* Effect.provide(Jwks.Jwks, Jwks.layer().pipe(Layer.provide(server.layer)))
+      const header = { alg: "ES256", kid: "a" }
+      for (const url of ["http://ehr.test/jwks", local]) {
+        assert.strictEqual((yield* Effect.flip(jwks.find(url, header))).reason, "InsecureEndpoint")
+      }
+      assert.strictEqual((yield* jwks.find(local, header, { allowInsecureLocalhost: true })).type, "public")
+      // Kept for those who opted in, and for nobody else.
+      assert.strictEqual((yield* Effect.flip(jwks.find(local, header))).reason, "InsecureEndpoint")
+      assert.strictEqual((yield* Effect.flip(jwks.find("https://a:b@ehr.test/jwks", header))).reason, "InvalidUrl")
+      assert.strictEqual((yield* Effect.flip(jwks.find("nonsense", header))).reason, "InvalidUrl")
+      assert.deepStrictEqual(server.seen, [local])
+    }))
+})

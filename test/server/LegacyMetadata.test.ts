@@ -1,0 +1,192 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as TestClock from "effect/TestClock"
+import * as RetryPolicy from "../../src/http/RetryPolicy.js"
+import * as Discovery from "../../src/server/Discovery.js"
+import { toDocument } from "../../src/server/LegacyMetadata.js"
+import * as Http from "../support/http.js"
+import { recorded } from "../support/warnings.js"
+
+const base = "https://ehr.example/fhir"
+const PROFILES = "http://fhir-registry.smarthealthit.org/StructureDefinition"
+
+const rest = (uris: Readonly<Record<string, unknown>>, capabilities: ReadonlyArray<string> = []) => ({
+  mode: "server",
+  security: {
+    extension: [
+      { url: "https://vendor.example/other", extension: [{ url: "token", valueUri: "https://evil.example" }] },
+      ...capabilities.map((valueCode) => ({ url: `${PROFILES}/capabilities`, valueCode })),
+      {
+        url: `${PROFILES}/oauth-uris`,
+        extension: Object.entries(uris).map(([url, valueUri]) => ({ url, valueUri }))
+      }
+    ]
+  }
+})
+const uris = { authorize: "https://auth.example/authorize", token: "https://auth.example/token" }
+const statement = (...entries: ReadonlyArray<unknown>) => ({ resourceType: "CapabilityStatement", rest: entries })
+const legacy = { legacyMetadata: true }
+
+const over = (http: Http.Fake) =>
+  Discovery.make().pipe(Effect.provide(Layer.merge(http.layer, RetryPolicy.layer(RetryPolicy.none))))
+
+/** A server that answers at the well-known place and at `/metadata`. */
+const server = (
+  wellKnown: () => Http.Answer,
+  metadata: (url: URL) => Http.Answer = () => Http.json(statement(rest(uris)))
+) => Http.fake(({ url }) => url.endsWith("/smart-configuration") ? wellKnown() : metadata(new URL(url)))
+const missing = () => Http.text("", { status: 404 })
+
+describe("the oauth-uris of a CapabilityStatement", () => {
+  it("in any rest entry, with every endpoint it names", () => {
+    const all = {
+      ...uris,
+      register: "https://auth.example/register",
+      introspect: "https://auth.example/introspect",
+      revoke: "https://auth.example/revoke",
+      manage: "https://auth.example/manage",
+      other: "https://auth.example/other"
+    }
+    assert.deepStrictEqual(
+      toDocument(statement({ mode: "client" }, null, { security: 1 }, rest(all, ["launch-ehr", "launch-ehr"]))),
+      {
+        authorization_endpoint: "https://auth.example/authorize",
+        token_endpoint: "https://auth.example/token",
+        registration_endpoint: "https://auth.example/register",
+        introspection_endpoint: "https://auth.example/introspect",
+        revocation_endpoint: "https://auth.example/revoke",
+        management_endpoint: "https://auth.example/manage",
+        capabilities: ["launch-ehr"]
+      }
+    )
+  })
+
+  it("none where there is none", () => {
+    for (
+      const resource of [
+        {},
+        { resourceType: "OperationOutcome", rest: [rest(uris)] },
+        statement(),
+        { ...statement(), rest: "x" },
+        statement(rest({})),
+        statement(rest({ manage: "https://auth.example/manage" })),
+        statement({ security: { extension: [null, 1, { url: `${PROFILES}/oauth-uris`, extension: "x" }] } })
+      ]
+    ) assert.isUndefined(toDocument(resource))
+  })
+})
+
+describe("Discovery, legacyMetadata", () => {
+  it.effect("[X-DISC-1] is not looked at unless the caller asks for it", () =>
+    Effect.gen(function*() {
+      const http = server(missing)
+      const discovery = yield* over(http)
+      assert.strictEqual((yield* Effect.flip(discovery.configuration(base))).reason, "NotFound")
+      assert.strictEqual(http.seen.length, 1)
+    }))
+
+  it.effect.each<readonly [string, () => Http.Answer, string]>([
+    ["404", missing, "NotFound"],
+    ["410", () => Http.text("", { status: 410 }), "NotFound"],
+    ["406", () => Http.text("", { status: 406 }), "Status"],
+    ["a web page", () => Http.text("<!doctype html>", { headers: { "content-type": "text/html" } }), "NotJson"],
+    ["a web page without a content type", () => Http.text("\n<html>"), "NotJson"],
+    ["an empty page", () => Http.text("", { headers: { "content-type": "text/html; charset=utf-8" } }), "NotJson"]
+  ])("[X-DISC-1] serves after %s, with a warning and a finding", ([, wellKnown, reason]) =>
+    Effect.gen(function*() {
+      const warnings = recorded()
+      const http = server(wellKnown)
+      const discovery = yield* over(http).pipe(Effect.provide(warnings.layer))
+      const found = yield* discovery.configuration(base, legacy)
+      assert.strictEqual(found.tokenEndpoint, uris.token)
+      assert.strictEqual(found.source, "CapabilityStatement")
+      assert.deepStrictEqual(warnings.codes(), ["MetadataLegacy"])
+      assert.strictEqual(found.conformance()[0]?.code, "WellKnownMissing")
+      assert.deepStrictEqual(http.seen.map(({ url }) => url), [
+        `${base}/.well-known/smart-configuration`,
+        `${base}/metadata`
+      ])
+      assert.strictEqual(http.seen[1]?.headers["accept"], "application/fhir+json, application/json;q=0.9")
+      yield* discovery.configuration(base, legacy)
+      assert.strictEqual(http.seen.length, 2)
+      // What this caller puts up with, others do not get.
+      assert.strictEqual((yield* Effect.flip(discovery.configuration(base))).reason, reason)
+    }))
+
+  it.effect.each<readonly [string, () => Http.Answer, string]>([
+    ["a broken connection", () => new Http.Broken("ECONNRESET"), "Unreachable"],
+    ["500", () => Http.text("<html>", { status: 500 }), "Status"],
+    ["503", () => Http.text("", { status: 503 }), "Status"],
+    ["401", () => Http.text("", { status: 401 }), "Status"],
+    ["half a document", () => Http.text("{\"token_endpoint\":"), "NotJson"],
+    ["an array", () => Http.json([]), "NotObject"]
+  ])("[X-DISC-1] is not looked at after %s", ([, wellKnown, reason]) =>
+    Effect.gen(function*() {
+      const http = server(wellKnown)
+      const discovery = yield* over(http)
+      assert.strictEqual((yield* Effect.flip(discovery.configuration(base, legacy))).reason, reason)
+      assert.strictEqual(http.seen.length, 1)
+    }))
+
+  it.effect("a SMART configuration comes first, and is not asked twice", () =>
+    Effect.gen(function*() {
+      const http = server(() => Http.json({ token_endpoint: "https://smart.example/token" }))
+      const found = yield* Effect.flatMap(over(http), (discovery) => discovery.configuration(base, legacy))
+      assert.strictEqual(found.tokenEndpoint, "https://smart.example/token")
+      assert.isUndefined(found.source)
+      assert.strictEqual(http.seen.length, 1)
+    }))
+
+  it.effect("a server that gives XML is asked for JSON in the URL, too", () =>
+    Effect.gen(function*() {
+      const http = server(missing, (url) =>
+        url.search === "?_format=json"
+          ? Http.json(statement(rest(uris)))
+          : Http.text("<CapabilityStatement/>", { headers: { "content-type": "application/fhir+xml" } }))
+      const found = yield* Effect.flatMap(over(http), (discovery) => discovery.configuration(base, legacy))
+      assert.strictEqual(found.tokenEndpoint, uris.token)
+    }))
+
+  it.effect.each<readonly [string, () => Http.Answer]>([
+    ["names no endpoints", () => Http.json(statement(rest({})))],
+    ["is not there", missing],
+    ["is a page", () => Http.text("<html>")]
+  ])("where the CapabilityStatement %s, the first error stands", ([, metadata]) =>
+    Effect.gen(function*() {
+      const discovery = yield* over(server(missing, metadata))
+      const error = yield* Effect.flip(discovery.configuration(base, legacy))
+      assert.strictEqual(error.reason, "NotFound")
+      assert.strictEqual(error.url, `${base}/.well-known/smart-configuration`)
+      assert.include(error.message, "and no CapabilityStatement names endpoints instead")
+    }))
+
+  it.effect("a CapabilityStatement that cannot be had just now does not pass for one that is not there", () =>
+    Effect.gen(function*() {
+      for (const metadata of [() => new Http.Broken("ECONNRESET"), () => Http.text("", { status: 503 })]) {
+        const discovery = yield* over(server(missing, metadata))
+        const error = yield* Effect.flip(discovery.configuration(base, legacy))
+        assert.isTrue(error.isRetryable)
+        assert.strictEqual(error.url, `${base}/metadata`)
+      }
+    }))
+
+  it.effect("its endpoints are used as any others: relative ones resolved, http ones refused", () =>
+    Effect.gen(function*() {
+      const http = server(missing, () => Http.json(statement(rest({ ...uris, token: "/oauth/token" }))))
+      const found = yield* Effect.flatMap(over(http), (discovery) => discovery.configuration(base, legacy))
+      assert.strictEqual(found.tokenEndpoint, "https://ehr.example/oauth/token")
+      assert.deepStrictEqual(found.deviations.map(({ member }) => member), ["token_endpoint"])
+    }))
+
+  it.effect("invalidate forgets it, too", () =>
+    Effect.gen(function*() {
+      const http = server(missing)
+      const discovery = yield* over(http)
+      yield* discovery.configuration(base, legacy)
+      yield* discovery.invalidate(base)
+      yield* TestClock.adjust("1 second")
+      yield* discovery.configuration(base, legacy)
+      assert.strictEqual(http.seen.length, 4)
+    }))
+})

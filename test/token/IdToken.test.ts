@@ -1,0 +1,675 @@
+import { inspect } from "node:util"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as TestClock from "effect/TestClock"
+import { Identity, IdToken, type IdTokenError, SmartClient, SmartConfiguration } from "effect-safire"
+import * as jose from "jose"
+import * as FhirBaseUrl from "../../src/base/FhirBaseUrl.js"
+import {
+  clientId,
+  config,
+  fhirBaseUrl,
+  goodClaims,
+  issuer,
+  jwksUri,
+  layerClient,
+  login,
+  makeKey,
+  makeServer,
+  type Members,
+  openIdUrl,
+  sign,
+  tokenAnswer,
+  tokenUrl
+} from "../support/identityServer.js"
+import { worked } from "../vectors/idToken.js"
+
+const start = Date.parse("2026-01-01T00:00:00Z")
+
+/** A login at a server with one key, whose id_token is changed; the outcome as one word, and who is shown to have logged in. */
+const attempt = (
+  change: (claims: Members) => Members,
+  options: {
+    readonly policy?: IdToken.Policy | undefined
+    readonly metadata?: Members | undefined
+    readonly params?: Readonly<Record<string, string>> | undefined
+  } = {}
+) =>
+  Effect.gen(function*() {
+    yield* TestClock.setTime(start)
+    const key = yield* makeKey("k1")
+    const server = makeServer([key.jwk], options.metadata)
+    const outcome = yield* login(
+      server,
+      (nonce) => Effect.flatMap(goodClaims(nonce), (claims) => sign(key, change(claims))),
+      { params: options.params }
+    ).pipe(Effect.either, Effect.provide(layerClient(server, { idToken: options.policy })))
+    return { server, outcome }
+  })
+
+const reasonOf = (self: ReturnType<typeof attempt>) =>
+  Effect.map(self, ({ outcome }) =>
+    outcome._tag === "Left"
+      ? outcome.left._tag === "IdTokenError" ? outcome.left.reason : outcome.left._tag
+      : outcome.right.identity === undefined
+      ? "nobody"
+      : "believed")
+
+const seconds = start / 1000
+
+describe("IdToken, claims", () => {
+  const rows: ReadonlyArray<
+    readonly [name: string, change: (claims: Members) => Members, expected: string, policy?: IdToken.Policy]
+  > = [
+    ["a good one", (claims) => claims, "believed"],
+    ["[X-OIDC-1] another issuer", (claims) => ({ ...claims, iss: "https://evil.test" }), "IssuerMismatch"],
+    ["[X-OIDC-1] the issuer with a slash more", (claims) => ({ ...claims, iss: `${issuer}/` }), "IssuerMismatch"],
+    ["[X-OIDC-1] an issuer that is no string", (claims) => ({ ...claims, iss: [issuer] }), "IssuerMismatch"],
+    ["[X-OIDC-1] no issuer", ({ iss: _, ...claims }) => claims, "ClaimMissing"],
+    ["[X-OIDC-1] another audience", (claims) => ({ ...claims, aud: "app-2" }), "AudienceMismatch"],
+    ["[X-OIDC-1] no audience", (claims) => ({ ...claims, aud: null }), "ClaimMissing"],
+    ["[X-OIDC-1] an empty list of audiences", (claims) => ({ ...claims, aud: [] }), "AudienceMismatch"],
+    ["[X-OIDC-1] this client in a list", (claims) => ({ ...claims, aud: [clientId] }), "believed"],
+    [
+      "[X-OIDC-1] a stranger beside this client",
+      (claims) => ({ ...claims, aud: [clientId, "x"], azp: clientId }),
+      "AudienceMismatch"
+    ],
+    [
+      "[X-OIDC-1] a trusted audience beside",
+      (claims) => ({ ...claims, aud: [clientId, "x"], azp: clientId }),
+      "believed",
+      { trustedAudiences: ["x"] }
+    ],
+    [
+      "[X-OIDC-1] several audiences without azp",
+      (claims) => ({ ...claims, aud: [clientId, "x"] }),
+      "AuthorizedPartyMismatch",
+      { trustedAudiences: ["x"] }
+    ],
+    ["[X-OIDC-1] issued to another party", (claims) => ({ ...claims, azp: "app-2" }), "AuthorizedPartyMismatch"],
+    ["[X-OIDC-1] azp is this client", (claims) => ({ ...claims, azp: clientId }), "believed"],
+    ["[X-OIDC-1] expired by more than the skew", (claims) => ({ ...claims, exp: seconds - 60 }), "Expired"],
+    ["[X-OIDC-1] expired within the skew", (claims) => ({ ...claims, exp: seconds - 59 }), "believed"],
+    ["[X-OIDC-1] expired, without skew", (claims) => ({ ...claims, exp: seconds }), "Expired", { clockSkew: 0 }],
+    ["[X-OIDC-1] no exp", ({ exp: _, ...claims }) => claims, "ClaimMissing"],
+    ["[X-OIDC-1] exp as text", (claims) => ({ ...claims, exp: "9999999999" }), "ClaimMalformed"],
+    ["[X-OIDC-1] from the future", (claims) => ({ ...claims, iat: seconds + 61 }), "IssuedInFuture"],
+    ["[X-OIDC-1] from the future within the skew", (claims) => ({ ...claims, iat: seconds + 60 }), "believed"],
+    ["[X-OIDC-1] no iat", ({ iat: _, ...claims }) => claims, "ClaimMissing"],
+    ["[X-OIDC-1] not valid yet", (claims) => ({ ...claims, nbf: seconds + 61 }), "NotYetValid"],
+    ["[X-OIDC-1] valid since", (claims) => ({ ...claims, nbf: seconds + 60 }), "believed"],
+    ["[X-OIDC-1] nbf as text", (claims) => ({ ...claims, nbf: "0" }), "ClaimMalformed"],
+    ["[X-OIDC-1] no sub", ({ sub: _, ...claims }) => claims, "ClaimMissing"],
+    ["[X-OIDC-1] an empty sub", (claims) => ({ ...claims, sub: "" }), "SubjectInvalid"],
+    ["[X-OIDC-1] a sub of 255 characters", (claims) => ({ ...claims, sub: "x".repeat(255) }), "believed"],
+    ["[X-OIDC-1] a sub of 256 characters", (claims) => ({ ...claims, sub: "x".repeat(256) }), "SubjectInvalid"],
+    ["[X-OIDC-1] a sub that is not ASCII", (claims) => ({ ...claims, sub: "pérson" }), "SubjectInvalid"],
+    ["[X-OIDC-1] a sub that is a number", (claims) => ({ ...claims, sub: 7 }), "SubjectInvalid"],
+    ["[X-AUTH-2] another nonce", (claims) => ({ ...claims, nonce: "another" }), "NonceMismatch"],
+    ["[X-AUTH-2] a nonce that is no string", (claims) => ({ ...claims, nonce: 1 }), "NonceMismatch"],
+    ["[X-AUTH-2] no nonce", ({ nonce: _, ...claims }) => claims, "believed"],
+    ["[X-AUTH-2] no nonce where it is required", ({ nonce: _, ...claims }) => claims, "NonceMissing", {
+      nonce: "required"
+    }],
+    ["a list of claims", () => [] as unknown as Members, "Malformed"]
+  ]
+  for (const [name, change, expected, policy] of rows) {
+    it.effect(`${name}: ${expected}`, () =>
+      Effect.gen(function*() {
+        assert.strictEqual(yield* reasonOf(attempt(change, { policy })), expected)
+      }))
+  }
+
+  it.effect("[X-AUTH-2] a nonce that was sent and not repeated is a warning", () =>
+    Effect.gen(function*() {
+      const { server } = yield* attempt(({ nonce: _, ...claims }) => claims)
+      assert.deepStrictEqual(server.codes(), ["IdTokenNonceMissing"])
+    }))
+
+  it.effect("[SMART-211] max_age is never sent by itself; where it is, auth_time is checked", () =>
+    Effect.gen(function*() {
+      const params = { max_age: "300" }
+      const withAuthTime = (age: number) => (claims: Members) => ({ ...claims, auth_time: seconds - age })
+      assert.strictEqual(yield* reasonOf(attempt((claims) => claims, { params })), "ClaimMissing")
+      assert.strictEqual(yield* reasonOf(attempt(withAuthTime(360), { params })), "believed")
+      assert.strictEqual(yield* reasonOf(attempt(withAuthTime(361), { params })), "AuthenticationTooOld")
+      assert.strictEqual(yield* reasonOf(attempt(withAuthTime(100_000))), "believed")
+    }))
+
+  it.effect("the issuer may be configured where metadata does not name it", () =>
+    Effect.gen(function*() {
+      const { outcome, server } = yield* attempt((claims) => claims, {
+        metadata: { issuer: undefined },
+        policy: { issuer }
+      })
+      // The SMART configuration's keys are those of whom it names: nobody.
+      assert.strictEqual(outcome._tag === "Right" ? outcome.right.identity : "failed", undefined)
+      assert.deepStrictEqual(server.codes(), ["IdTokenUnverifiable"])
+      assert.strictEqual(server.times(openIdUrl), 1)
+    }))
+})
+
+describe("IdToken, fhirUser", () => {
+  const rows: ReadonlyArray<
+    readonly [name: string, claim: unknown, expected: Members | undefined, warnings: ReadonlyArray<string>]
+  > = [
+    ["[SMART-203] absolute", `${fhirBaseUrl}/Patient/p-1`, {
+      resourceType: "Patient",
+      id: "p-1",
+      url: `${fhirBaseUrl}/Patient/p-1`,
+      isLocal: true
+    }, []],
+    ["[SMART-202] relative", "PractitionerRole/1", {
+      resourceType: "PractitionerRole",
+      id: "1",
+      url: `${fhirBaseUrl}/PractitionerRole/1`,
+      isLocal: true
+    }, []],
+    ["[SMART-97] on another server", "https://other.test/fhir/Person/1", {
+      resourceType: "Person",
+      id: "1",
+      url: "https://other.test/fhir/Person/1",
+      isLocal: false
+    }, []],
+    ["[SMART-97] under another base", "https://ehr.test/fhir-evil/Person/1", {
+      resourceType: "Person",
+      id: "1",
+      url: "https://ehr.test/fhir-evil/Person/1",
+      isLocal: false
+    }, []],
+    ["with a version", "RelatedPerson/1/_history/2", {
+      resourceType: "RelatedPerson",
+      id: "1",
+      url: `${fhirBaseUrl}/RelatedPerson/1/_history/2`,
+      isLocal: true
+    }, []],
+    ["[SMART-199] of another type", "Device/1", undefined, ["FhirUserMalformed"]],
+    ["[SMART-199] with credentials", "https://a:b@ehr.test/fhir/Person/1", undefined, ["FhirUserMalformed"]],
+    ["[SMART-199] with a query", `${fhirBaseUrl}/Person?x=/Person/1`, undefined, ["FhirUserMalformed"]],
+    ["[SMART-199] a scheme of its own", "javascript:x/Person/1", undefined, ["FhirUserMalformed"]],
+    ["[SMART-199] with a path before it", "../Person/1", undefined, ["FhirUserMalformed"]],
+    ["[SMART-199] no string", { reference: "Person/1" }, undefined, ["FhirUserMalformed"]],
+    ["[SMART-200] missing", undefined, undefined, ["FhirUserMissing"]]
+  ]
+  for (const [name, claim, expected, warnings] of rows) {
+    it.effect(name, () =>
+      Effect.gen(function*() {
+        const { outcome, server } = yield* attempt((claims) => ({ ...claims, fhirUser: claim }))
+        const identity = outcome._tag === "Right" ? outcome.right.identity : undefined
+        assert.strictEqual(identity?.sub, "person-1")
+        assert.deepStrictEqual(identity?.fhirUser, expected)
+        assert.deepStrictEqual(server.codes(), warnings)
+      }))
+  }
+
+  it("shows no other claim than iss, sub and fhirUser, and survives a store", () => {
+    const identity = new Identity.Identity({
+      iss: issuer,
+      sub: "s",
+      claims: Redacted.make({ email: "who@example.test" })
+    })
+    assert.notInclude(`${String(identity)} ${inspect(identity, { depth: 9 })} ${JSON.stringify(identity)}`, "who@")
+    const stored = Schema.encodeSync(Identity.Identity)(identity)
+    assert.deepStrictEqual(
+      Redacted.value(Schema.decodeSync(Identity.Identity)(stored).claims),
+      { email: "who@example.test" }
+    )
+  })
+})
+
+const encoded = (value: Members): string => jose.base64url.encode(JSON.stringify(value))
+
+/** Everything an error shows, in every way that errors are shown. */
+const shown = (error: IdTokenError): string =>
+  `${error.message} ${String(error)} ${inspect(error, { depth: 10 })} ${JSON.stringify(error)}`
+
+describe("IdToken, hostile", () => {
+  const forge = (
+    make: (tools: {
+      readonly claims: Members
+      readonly key: { readonly jwk: jose.JWK }
+    }) => Effect.Effect<string>
+  ) =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(start)
+      const key = yield* makeKey("k1")
+      const server = makeServer([key.jwk])
+      let token = ""
+      const error = yield* login(server, (nonce) =>
+        goodClaims(nonce).pipe(
+          Effect.map((claims) => ({ ...claims, name: "canary-name" })),
+          Effect.flatMap((claims) => make({ claims, key })),
+          Effect.tap((made) => Effect.sync(() => void (token = made)))
+        )).pipe(Effect.flip, Effect.provide(layerClient(server)))
+      if (error._tag !== "IdTokenError") return error._tag
+      for (const secret of [token, ...token.split(".").filter((part) => part.length > 20), "canary-name"]) {
+        assert.notInclude(shown(error), secret)
+      }
+      return error.reason
+    })
+
+  const hmac = (claims: Members, secret: string) =>
+    Effect.promise(() =>
+      new jose.SignJWT({ ...claims }).setProtectedHeader({ alg: "HS256", kid: "k1" }).sign(
+        new TextEncoder().encode(secret)
+      )
+    )
+
+  it.effect("[SMART-210] without a signature", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(
+        yield* forge(({ claims }) => Effect.succeed(`${encoded({ alg: "none" })}.${encoded(claims)}.`)),
+        "AlgorithmNotAllowed"
+      )
+    }))
+
+  it.effect("[SMART-210] HS256 with the public key as the secret", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(
+        yield* forge(({ claims, key }) => hmac(claims, JSON.stringify(key.jwk))),
+        "AlgorithmNotAllowed"
+      )
+    }))
+
+  it.effect("[SMART-201] signed with another key under the same kid", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(
+        yield* forge(({ claims }) => Effect.flatMap(makeKey("k1"), (other) => sign(other, claims))),
+        "SignatureInvalid"
+      )
+    }))
+
+  it.effect("[SMART-201] signed with a key that the token brings along", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(
+        yield* forge(({ claims }) =>
+          Effect.flatMap(
+            makeKey("k2"),
+            (other) => sign(other, claims, { jwk: other.jwk, jku: "https://evil.test/jwks" })
+          )
+        ),
+        "KeyNotFound"
+      )
+    }))
+
+  it.effect("[SMART-201] changed after it was signed", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(
+        yield* forge(({ claims }) =>
+          Effect.gen(function*() {
+            const key = yield* makeKey("k1")
+            const [header, , signature] = (yield* sign(key, claims)).split(".")
+            return `${header}.${encoded({ ...claims, sub: "somebody-else" })}.${signature}`
+          })
+        ),
+        "SignatureInvalid"
+      )
+    }))
+
+  it.effect("an access token of the same issuer, an encrypted one, nonsense", () =>
+    Effect.gen(function*() {
+      const access = forge(({ claims }) => Effect.flatMap(makeKey("k1"), (key) => sign(key, claims, { typ: "at+jwt" })))
+      assert.strictEqual(yield* access, "Malformed")
+      assert.strictEqual(
+        yield* forge(() => Effect.succeed(`${encoded({ alg: "RSA-OAEP" })}.aaaaaaaaaaaaaaaaaaaaaaaa.b.c.d`)),
+        "Malformed"
+      )
+      assert.strictEqual(yield* forge(() => Effect.succeed("nonsense-that-is-long-enough-to-be-seen")), "Malformed")
+      assert.strictEqual(yield* forge(() => Effect.succeed("a.b.c")), "Malformed")
+      assert.strictEqual(
+        yield* forge(({ claims }) =>
+          Effect.succeed(`${encoded({ alg: "ES256", crit: ["x"], x: 1 })}.${encoded(claims)}.AAAA`)
+        ),
+        "Malformed"
+      )
+    }))
+
+  it.effect("only algorithms that server and configuration accept", () =>
+    Effect.gen(function*() {
+      const policy: IdToken.Policy = { algorithms: ["RS256"] }
+      assert.strictEqual(yield* reasonOf(attempt((claims) => claims, { policy })), "AlgorithmNotAllowed")
+    }))
+})
+
+describe("IdToken, the published example", () => {
+  const verify = (change: Partial<IdToken.Request> = {}) =>
+    Effect.gen(function*() {
+      const jwk = yield* Effect.promise(() => jose.importSPKI(worked.publicKey, "RS384").then(jose.exportJWK))
+      const server = makeServer([])
+      server.answers.set("https://my-ehr.org/jwks", { keys: [jwk] })
+      const base = Schema.decodeSync(FhirBaseUrl.FhirBaseUrl)("https://my-ehr.org/fhir")
+      const idToken = yield* Effect.provide(IdToken.IdToken, IdToken.layer.pipe(Layer.provide(server.layer)))
+      return yield* idToken.verify(Redacted.make(worked.idToken), {
+        server: "my-ehr",
+        clientId: "growth-chart-app-123",
+        configuration: SmartConfiguration.fromDocument(base, {
+          issuer: "https://my-ehr.org/fhir",
+          jwks_uri: "https://my-ehr.org/jwks"
+        }),
+        ...change
+      })
+    })
+
+  it.effect("[SMART-201] its signature is good, and it lacks what OpenID Connect requires", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(verify())
+      assert.strictEqual(
+        error._tag === "IdTokenError" ? `${error.reason} ${error.claim}` : error._tag,
+        "ClaimMissing exp"
+      )
+      assert.include(error.message, "exp")
+      const key = yield* Effect.promise(() => jose.importSPKI(worked.publicKey, "RS384"))
+      const { payload } = yield* Effect.promise(() => jose.compactVerify(worked.idToken, key))
+      assert.deepStrictEqual(JSON.parse(new TextDecoder().decode(payload)), worked.claims)
+    }))
+})
+
+describe("IdToken, in the walk", () => {
+  it.effect("[SMART-47] openid sends a nonce of 256 bits, which the pending launch keeps; without openid there is none", () =>
+    Effect.gen(function*() {
+      const server = makeServer([])
+      yield* Effect.gen(function*() {
+        const client = yield* SmartClient.SmartClient
+        const { pending, url } = yield* client.authorize()
+        const nonce = url.searchParams.get("nonce") ?? ""
+        assert.match(nonce, /^[A-Za-z0-9_-]{43}$/)
+        assert.strictEqual(pending.nonce === undefined ? "" : Redacted.value(pending.nonce), nonce)
+        assert.notInclude(`${inspect(pending, { depth: 9 })}${JSON.stringify(pending)}`, nonce)
+        const without = yield* client.authorize({ scopes: ["launch/patient"] })
+        assert.isFalse(without.url.searchParams.has("nonce"))
+        assert.isUndefined(without.pending.nonce)
+      }).pipe(Effect.provide(layerClient(server)))
+    }))
+
+  it.effect("[SMART-1] keys that would come over http are refused before the launch, where openid is asked for", () =>
+    Effect.gen(function*() {
+      const server = makeServer([], { jwks_uri: "http://login.ehr.test/jwks" })
+      const client = yield* Effect.provide(SmartClient.SmartClient, layerClient(server))
+      const error = yield* Effect.flip(client.authorize())
+      assert.strictEqual(error.reason, "InsecureEndpoint")
+      assert.include(error.message, "jwks_uri")
+      assert.isUndefined((yield* client.authorize({ scopes: ["patient/*.rs"] })).pending.nonce)
+    }))
+
+  it.effect("[SMART-80] no id_token where openid was granted is a warning, where it was not it is nothing", () =>
+    Effect.gen(function*() {
+      const server = makeServer([])
+      const none = yield* login(server, () => Effect.succeed(undefined)).pipe(Effect.provide(layerClient(server)))
+      assert.isUndefined(none.identity)
+      assert.deepStrictEqual(server.codes(), ["IdTokenMissing"])
+      const quiet = makeServer([])
+      yield* login(quiet, () => Effect.succeed(undefined), { answer: { scope: "patient/*.rs" } }).pipe(
+        Effect.provide(layerClient(quiet))
+      )
+      assert.deepStrictEqual(quiet.codes(), [])
+    }))
+
+  it.effect("[SMART-200] an id_token that nobody asked for is not looked at", () =>
+    Effect.gen(function*() {
+      const server = makeServer([])
+      const tokens = yield* login(server, () => Effect.succeed("nonsense"), {
+        scopes: ["patient/*.rs"],
+        answer: { scope: "patient/*.rs" }
+      }).pipe(Effect.provide(layerClient(server)))
+      assert.isUndefined(tokens.identity)
+      assert.strictEqual(server.times(jwksUri), 0)
+    }))
+
+  it.effect("a server without issuer or keys: a warning, and nobody is believed to have logged in", () =>
+    Effect.gen(function*() {
+      for (const metadata of [{ issuer: undefined, jwks_uri: undefined }, { jwks_uri: undefined }]) {
+        const { outcome, server } = yield* attempt((claims) => claims, { metadata })
+        assert.isUndefined(outcome._tag === "Right" ? outcome.right.identity : "failed")
+        assert.deepStrictEqual(server.codes(), ["IdTokenUnverifiable"])
+      }
+    }))
+
+  it.effect("[SMART-201] keys come from the issuer's OpenID metadata where the SMART configuration has none", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(start)
+      const key = yield* makeKey("k1")
+      const believed = (document: Members, metadata: Members) =>
+        Effect.gen(function*() {
+          const server = makeServer([key.jwk], metadata)
+          server.answers.set(openIdUrl, document)
+          server.answers.set(`${fhirBaseUrl}/.well-known/openid-configuration`, document)
+          const iss = String(document["issuer"])
+          return yield* login(server, (nonce) =>
+            Effect.flatMap(goodClaims(nonce), (claims) => sign(key, { ...claims, iss })))
+            .pipe(
+              Effect.map(({ identity }) =>
+                identity === undefined ? "nobody" : "believed"
+              ),
+              Effect.catchTag("IdTokenError", ({ reason }) => Effect.succeed(reason)),
+              Effect.provide(layerClient(server))
+            )
+        })
+      assert.strictEqual(yield* believed({ issuer, jwks_uri: jwksUri }, { jwks_uri: undefined }), "believed")
+      // The FHIR base as the issuer: some servers say so in this document alone.
+      assert.strictEqual(
+        yield* believed({ issuer: fhirBaseUrl, jwks_uri: jwksUri }, { issuer: undefined, jwks_uri: undefined }),
+        "believed"
+      )
+      assert.strictEqual(
+        yield* believed({ issuer: "https://evil.test", jwks_uri: jwksUri }, { jwks_uri: undefined }),
+        "IssuerMismatch"
+      )
+      assert.strictEqual(
+        yield* believed({ issuer: "https://evil.test", jwks_uri: jwksUri }, { issuer: undefined, jwks_uri: undefined }),
+        "nobody"
+      )
+      const listed = { issuer, jwks_uri: jwksUri, id_token_signing_alg_values_supported: ["RS256"] }
+      assert.strictEqual(yield* believed(listed, { jwks_uri: undefined }), "AlgorithmNotAllowed")
+    }))
+
+  it.effect("keys that cannot be had are an error, because nobody is believed unverified", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(start)
+      const key = yield* makeKey("k1")
+      const server = makeServer([])
+      server.answers.set(jwksUri, () => new Response("no", { status: 500 }))
+      const error = yield* login(server, (nonce) => Effect.flatMap(goodClaims(nonce), (claims) => sign(key, claims)))
+        .pipe(
+          Effect.flip,
+          Effect.provide(layerClient(server))
+        )
+      assert.strictEqual(error._tag === "IdTokenError" ? error.reason : error._tag, "KeysUnavailable")
+    }))
+})
+
+describe("IdToken, at a refresh", () => {
+  /** A good login, then a refresh whose id_token is changed. */
+  const refreshed = (change: ((claims: Members) => Members) | undefined, first = true) =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(start)
+      const key = yield* makeKey("k1")
+      const server = makeServer([key.jwk])
+      const good = (nonce: string | undefined) => Effect.flatMap(goodClaims(nonce), (claims) => sign(key, claims))
+      return yield* Effect.gen(function*() {
+        const before = yield* login(server, (nonce) => first ? good(nonce) : Effect.succeed(undefined))
+        server.warnings.length = 0
+        yield* TestClock.adjust("4 minutes")
+        const claims = yield* goodClaims(undefined)
+        const idToken = change === undefined ? undefined : yield* sign(key, change(claims))
+        server.answers.set(
+          tokenUrl,
+          () => Effect.succeed(tokenAnswer(idToken, { access_token: "access-2", refresh_token: "refresh-2" }))
+        )
+        const client = yield* SmartClient.SmartClient
+        const outcome = yield* Effect.either(client.refresh(before))
+        return { before, outcome, codes: server.codes(), idToken }
+      }).pipe(Effect.provide(layerClient(server)))
+    })
+
+  it.effect("without an id_token, who logged in stays", () =>
+    Effect.gen(function*() {
+      const { before, codes, outcome } = yield* refreshed(undefined)
+      assert.strictEqual(outcome._tag === "Right" ? outcome.right.identity : outcome, before.identity)
+      assert.deepStrictEqual(codes, [])
+    }))
+
+  it.effect("a good one replaces the old, and keeps a fhirUser that it does not repeat", () =>
+    Effect.gen(function*() {
+      const { before, codes, idToken, outcome } = yield* refreshed(({ fhirUser: _, ...claims }) => claims)
+      const tokens = outcome._tag === "Right" ? outcome.right : undefined
+      assert.strictEqual(Redacted.value(tokens?.idToken ?? Redacted.make("")), idToken)
+      assert.deepStrictEqual(tokens?.identity?.fhirUser, before.identity?.fhirUser)
+      assert.strictEqual(
+        tokens?.identity === undefined ? 0 : Redacted.value(tokens.identity.claims)["iat"],
+        seconds + 240
+      )
+      assert.deepStrictEqual(codes, [])
+    }))
+
+  const bad: ReadonlyArray<readonly [string, (claims: Members) => Members]> = [
+    ["expired", (claims) => ({ ...claims, exp: seconds })],
+    ["of another issuer", (claims) => ({ ...claims, iss: "https://evil.test", sub: "person-2" })],
+    ["with another nonce", (claims) => ({ ...claims, nonce: "another" })],
+    ["for another client", (claims) => ({ ...claims, aud: "app-2" })]
+  ]
+  for (const [name, change] of bad) {
+    it.effect(`a bad one (${name}) is a warning: the new tokens are good, the old identity stays`, () =>
+      Effect.gen(function*() {
+        const { before, codes, outcome } = yield* refreshed(change)
+        const tokens = outcome._tag === "Right" ? outcome.right : undefined
+        assert.strictEqual(Redacted.value(tokens?.accessToken ?? Redacted.make("")), "access-2")
+        assert.strictEqual(tokens?.identity, before.identity)
+        assert.strictEqual(
+          tokens?.idToken === undefined ? "none" : Redacted.value(tokens.idToken),
+          before.idToken === undefined ? "" : Redacted.value(before.idToken)
+        )
+        assert.deepStrictEqual(codes, ["IdTokenInvalid"])
+      }))
+  }
+
+  it.effect("another person's ends it: SubjectChanged, with the new tokens redacted in the error", () =>
+    Effect.gen(function*() {
+      const { outcome } = yield* refreshed((claims) => ({ ...claims, sub: "person-2" }))
+      const error = outcome._tag === "Left" && outcome.left._tag === "IdTokenError" ? outcome.left : undefined
+      assert.strictEqual(error?.reason, "SubjectChanged")
+      const tokens = error?.tokens === undefined ? undefined : Redacted.value(error.tokens)
+      assert.strictEqual(tokens?.refreshToken === undefined ? "" : Redacted.value(tokens.refreshToken), "refresh-2")
+      for (const secret of ["access-2", "refresh-2", "person-2", "patient-1"]) {
+        assert.notInclude(error === undefined ? secret : shown(error), secret)
+      }
+    }))
+
+  it.effect("who was nobody becomes somebody only by a verified id_token", () =>
+    Effect.gen(function*() {
+      const { outcome } = yield* refreshed((claims) => claims, false)
+      assert.strictEqual(outcome._tag === "Right" ? outcome.right.identity?.sub : outcome._tag, "person-1")
+    }))
+})
+
+describe("UserInfo and logout", () => {
+  const endpoints = {
+    issuer,
+    jwks_uri: jwksUri,
+    userinfo_endpoint: `${issuer}/userinfo`,
+    end_session_endpoint: `${issuer}/logout?tenant=1`
+  }
+  const setUp = (document: Members | undefined, userInfo: Members) =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(start)
+      const key = yield* makeKey("k1")
+      const server = makeServer([key.jwk])
+      if (document !== undefined) server.answers.set(openIdUrl, document)
+      for (const url of [`${issuer}/userinfo`, "https://elsewhere.test/userinfo"]) server.answers.set(url, userInfo)
+      const context = yield* Layer.build(layerClient(server))
+      const client = yield* Effect.provide(SmartClient.SmartClient, context)
+      const tokens = yield* login(server, (nonce) => Effect.flatMap(goodClaims(nonce), (claims) => sign(key, claims)))
+        .pipe(
+          Effect.provide(context)
+        )
+      return { server, client, tokens }
+    })
+
+  it.scoped("[SMART-214] userinfo of the person who logged in, with a bearer token", () =>
+    Effect.gen(function*() {
+      const { client, server, tokens } = yield* setUp(endpoints, {
+        sub: "person-1",
+        fhirUser: "Practitioner/p-1",
+        email: "x@y.test"
+      })
+      const found = yield* client.userInfo(tokens)
+      assert.strictEqual(found.fhirUser?.url, `${fhirBaseUrl}/Practitioner/p-1`)
+      assert.strictEqual(Redacted.value(found.claims)["email"], "x@y.test")
+      assert.notInclude(inspect(found, { depth: 9 }), "x@y.test")
+      assert.strictEqual(server.authorizations.at(-1), "Bearer access-1")
+    }))
+
+  const refusals: ReadonlyArray<readonly [string, Members | undefined, Members, string]> = [
+    ["of somebody else", endpoints, { sub: "person-2" }, "IdTokenError SubjectMismatch"],
+    ["without sub", endpoints, { email: "x@y.test" }, "TokenError Malformed"],
+    ["where there is none", { issuer, jwks_uri: jwksUri }, {}, "MetadataError EndpointMissing"],
+    [
+      "on a foreign host",
+      { ...endpoints, userinfo_endpoint: "https://elsewhere.test/userinfo" },
+      { sub: "person-1" },
+      "MetadataError ForeignEndpoint"
+    ],
+    [
+      "over http",
+      { ...endpoints, userinfo_endpoint: "http://login.ehr.test/userinfo" },
+      { sub: "person-1" },
+      "MetadataError ForeignEndpoint"
+    ],
+    ["without OpenID metadata", undefined, {}, "MetadataError NotFound"]
+  ]
+  for (const [name, document, userInfo, expected] of refusals) {
+    it.scoped(`[SMART-214] userinfo ${name}: ${expected}`, () =>
+      Effect.gen(function*() {
+        const { client, server, tokens } = yield* setUp(document, userInfo)
+        const error = yield* Effect.flip(client.userInfo(tokens))
+        assert.strictEqual(`${error._tag} ${error.reason}`, expected)
+        assert.strictEqual(server.times("https://elsewhere.test/userinfo"), 0)
+        assert.notInclude(`${error.message}${inspect(error)}`, "x@y.test")
+      }))
+  }
+
+  it.scoped("userinfo needs somebody verified to compare with", () =>
+    Effect.gen(function*() {
+      const { client, server, tokens } = yield* setUp(endpoints, { sub: "person-1" })
+      const { TokenSet } = yield* Effect.promise(() => import("../../src/token/TokenSet.js"))
+      const error = yield* Effect.flip(client.userInfo(new TokenSet({ ...tokens, identity: undefined })))
+      assert.strictEqual(error.reason, "NoIdentity")
+      const foreign = new TokenSet({ ...tokens, fhirBaseUrl: "https://other.test/fhir" })
+      assert.strictEqual((yield* Effect.flip(client.userInfo(foreign))).reason, "WrongServer")
+      assert.strictEqual(server.times(`${issuer}/userinfo`), 0)
+    }))
+
+  it.scoped("logout where it is offered: id_token_hint, client, where to go and state; the endpoint's own query stays", () =>
+    Effect.gen(function*() {
+      const { client, tokens } = yield* setUp(endpoints, {})
+      const found = yield* client.logoutUrl(tokens, { postLogoutRedirectUri: "https://app.test/bye", state: "s 1" })
+      const url = Option.map(found, Redacted.value)
+      assert.deepStrictEqual(
+        Option.map(url, ({ searchParams }) => [...searchParams]),
+        Option.some([
+          ["tenant", "1"],
+          ["id_token_hint", Redacted.value(tokens.idToken ?? Redacted.make(""))],
+          ["client_id", clientId],
+          ["post_logout_redirect_uri", "https://app.test/bye"],
+          ["state", "s 1"]
+        ])
+      )
+      assert.notInclude(inspect(found, { depth: 9 }), "id_token_hint")
+    }))
+
+  it.scoped("logout where it is not offered, and where it is not https", () =>
+    Effect.gen(function*() {
+      for (const document of [undefined, { issuer }]) {
+        const { client, tokens } = yield* setUp(document, {})
+        assert.isTrue(Option.isNone(yield* client.logoutUrl(tokens)))
+      }
+      const { client, tokens } = yield* setUp({ ...endpoints, end_session_endpoint: "http://login.ehr.test/bye" }, {})
+      const error = yield* Effect.flip(client.logoutUrl(tokens))
+      assert.strictEqual(error.reason, "InsecureEndpoint")
+      assert.strictEqual(config.clientId, clientId)
+    }))
+})

@@ -1,0 +1,128 @@
+import { assert, describe, it } from "@effect/vitest"
+import { type JsonObject, reader } from "../../src/base/members.js"
+import { carriedOver, fromAnswer, LaunchContext } from "../../src/token/LaunchContext.js"
+
+const read = (answer: JsonObject) => {
+  const problems: Array<string> = []
+  const malformed = (member: string) => {
+    problems.push(member)
+  }
+  const context = fromAnswer(answer, reader(answer, malformed), () => problems.push("legacy"), malformed)
+  return { context, problems }
+}
+const items = (fhirContext: unknown) => {
+  const { context, problems } = read({ fhirContext })
+  return { found: JSON.parse(JSON.stringify(context.fhirContext ?? null)) as unknown, problems }
+}
+
+describe("LaunchContext", () => {
+  it("[SMART-170] [SMART-171] [SMART-173] [SMART-174] [SMART-175] [SMART-176] the members of an answer", () => {
+    const { context, problems } = read({
+      patient: "123",
+      encounter: "456",
+      need_patient_banner: false,
+      intent: "client-ui-name",
+      smart_style_url: "https://ehr.example/style.json",
+      tenant: "t1"
+    })
+    assert.deepStrictEqual(problems, [])
+    assert.deepStrictEqual(JSON.parse(JSON.stringify(context)), {
+      patient: "123",
+      encounter: "456",
+      needPatientBanner: false,
+      intent: "client-ui-name",
+      smartStyleUrl: "https://ehr.example/style.json",
+      tenant: "t1"
+    })
+  })
+
+  it("[SMART-178] the specification's sample: a study beside patient and encounter", () => {
+    assert.deepStrictEqual(items([{ reference: "ImagingStudy/123" }]), {
+      found: [{ reference: "ImagingStudy/123", role: "launch" }],
+      problems: []
+    })
+  })
+
+  it("[SMART-187] the specification's sample: medication lists told apart by role", () => {
+    const lists = [
+      { reference: "List/123", role: "https://example.org/med-list-at-home" },
+      { reference: "List/456", role: "https://example.org/med-list-at-hospital" }
+    ]
+    assert.deepStrictEqual(items(lists), { found: lists, problems: [] })
+  })
+
+  it("[SMART-179] [SMART-180] the specification's sample: a questionnaire by canonical, a task by identifier", () => {
+    const canonical = { canonical: "https://example.org/Questionnaire/123/|v2023-05-03" }
+    const identifier = { type: "ServiceRequest", identifier: { system: "https://example.org", value: "1" } }
+    assert.deepStrictEqual(items([canonical, identifier]), {
+      found: [{ ...canonical, role: "launch" }, { ...identifier, role: "launch" }],
+      problems: []
+    })
+  })
+
+  it("[SMART-191] an absent role is launch; an empty one counts as absent, with a word", () => {
+    assert.deepStrictEqual(items([{ reference: "X/1", role: "" }]), {
+      found: [{ reference: "X/1", role: "launch" }],
+      problems: ["fhirContext.role"]
+    })
+  })
+
+  it("[SMART-177] strings, as SMART 2.0 had it, are references", () => {
+    assert.deepStrictEqual(items(["ImagingStudy/1"]), {
+      found: [{ reference: "ImagingStudy/1", role: "launch" }],
+      problems: ["legacy"]
+    })
+  })
+
+  it.each<[unknown]>([[{}], ["x"], [1], [true]])("[SMART-177] %j is no fhirContext", (value) => {
+    assert.deepStrictEqual(items(value), { found: null, problems: ["fhirContext"] })
+  })
+
+  it.each<[unknown]>([[{}], [null], [1], [[]], [""], [{ role: "launch" }], [{ reference: 1 }], [{ identifier: "x" }]])(
+    "[SMART-178] %j is no item, and does not cost its neighbours",
+    (item) => {
+      const { found, problems } = items([item, { reference: "A/1" }])
+      assert.deepStrictEqual(found, [{ reference: "A/1", role: "launch" }])
+      assert.isAbove(problems.length, 0)
+    }
+  )
+
+  it("[SMART-82] authorization_details of SMART, others are passed over", () => {
+    const { context, problems } = read({
+      authorization_details: [
+        {
+          type: "smart_on_fhir",
+          locations: ["https://r2.example/fhir"],
+          fhirVersions: ["1.0.2"],
+          scope: "patient/*.rs",
+          patient: "2",
+          fhirContext: [{ reference: "X/1" }]
+        },
+        { type: "payment" },
+        { type: "smart_on_fhir", locations: "https://evil.example", fhirVersions: [1] }
+      ]
+    })
+    assert.deepStrictEqual(JSON.parse(JSON.stringify(context.authorizationDetails)), [
+      {
+        locations: ["https://r2.example/fhir"],
+        fhirVersions: ["1.0.2"],
+        scope: "patient/*.rs",
+        patient: "2",
+        fhirContext: [{ reference: "X/1", role: "launch" }]
+      },
+      { locations: [], fhirVersions: [] }
+    ])
+    assert.deepStrictEqual(problems, ["authorization_details.locations", "authorization_details.fhirVersions"])
+  })
+
+  it("[X-RF-1] what a refresh does not say stays as it was", () => {
+    const previous = new LaunchContext({ patient: "1", intent: "x", needPatientBanner: true })
+    const next = new LaunchContext({ encounter: "2", needPatientBanner: false })
+    assert.deepStrictEqual(JSON.parse(JSON.stringify(carriedOver(previous, next))), {
+      patient: "1",
+      encounter: "2",
+      needPatientBanner: false,
+      intent: "x"
+    })
+  })
+})

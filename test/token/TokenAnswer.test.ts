@@ -1,0 +1,331 @@
+import { inspect } from "node:util"
+import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
+import * as FastCheck from "effect/FastCheck"
+import * as Redacted from "effect/Redacted"
+import type { Answer } from "../../src/http/Outbound.js"
+import { judgeTokens } from "../../src/token/TokenAnswer.js"
+import type { TokenError } from "../../src/token/TokenError.js"
+import type { TokenSet } from "../../src/token/TokenSet.js"
+
+const now = DateTime.unsafeMake("2026-01-05T12:00:00Z")
+const endpoint = "https://auth.example/token"
+const secret = "refresh-t0ken/with+special=chars"
+
+const answerOf = (body: unknown, changes: Partial<Answer> = {}): Answer => ({
+  url: `${endpoint}?k=SECRET`,
+  status: 200,
+  headers: { "content-type": "application/json" },
+  body: typeof body === "string" ? body : JSON.stringify(body),
+  ...changes
+})
+
+const judge = (answer: Answer, changes: Partial<Parameters<typeof judgeTokens>[1]> = {}) =>
+  judgeTokens(answer, {
+    operation: "exchangeCode",
+    server: "ehr",
+    secrets: [secret],
+    now,
+    fhirBaseUrl: "https://ehr.example/fhir",
+    assumedScopes: ["user/*.rs"],
+    ...changes
+  })
+
+const granted = (answer: Answer, changes: Partial<Parameters<typeof judgeTokens>[1]> = {}) =>
+  Either.match(judge(answer, changes), {
+    onLeft: (error) => assert.fail(`refused: ${error.message}`),
+    onRight: ({ value, warnings }) => ({ tokens: value, codes: warnings.map(({ code }) => code) })
+  })
+
+const refusal = (answer: Answer, changes: Partial<Parameters<typeof judgeTokens>[1]> = {}): TokenError =>
+  Either.match(judge(answer, changes), { onLeft: (error) => error, onRight: () => assert.fail("it was accepted") })
+
+const good = { access_token: "AT", token_type: "Bearer", expires_in: 3600, scope: "user/*.rs" }
+const bare = (...names: ReadonlyArray<string>) =>
+  Object.fromEntries(Object.entries(good).filter(([name]) => !names.includes(name)))
+
+const seconds = (tokens: TokenSet) =>
+  tokens.expiresAt === undefined ? undefined : Duration.toSeconds(DateTime.distanceDuration(now, tokens.expiresAt))
+
+describe("TokenAnswer, what is accepted", () => {
+  it("[SMART-74] a conformant answer, without a warning", () => {
+    const { codes, tokens } = granted(answerOf({
+      ...good,
+      refresh_token: "RT",
+      id_token: "IT",
+      patient: "p1",
+      __vendor: { x: 1 }
+    }))
+    assert.deepStrictEqual(codes, [])
+    assert.strictEqual(Redacted.value(tokens.accessToken), "AT")
+    assert.strictEqual(tokens.refreshToken && Redacted.value(tokens.refreshToken), "RT")
+    assert.strictEqual(tokens.idToken && Redacted.value(tokens.idToken), "IT")
+    assert.strictEqual(seconds(tokens), 3600)
+    assert.deepStrictEqual(tokens.scopes, ["user/*.rs"])
+    assert.strictEqual(tokens.context.patient, "p1")
+    assert.deepStrictEqual(Redacted.value(tokens.extensions), { __vendor: { x: 1 } })
+    assert.strictEqual(tokens.fhirBaseUrl, "https://ehr.example/fhir")
+  })
+
+  it.each(["Bearer", "bearer", "BEARER", "bEaReR"])(
+    "[SMART-75] token_type %s",
+    (token_type) => assert.deepStrictEqual(granted(answerOf({ ...good, token_type })).codes, [])
+  )
+
+  it.each<[string, unknown, ReadonlyArray<string>]>([
+    ["G1: no token_type", bare("token_type"), ["TokenTypeMissing"]],
+    ["token_type null", { ...good, token_type: null }, ["TokenTypeMissing"]],
+    ["token_type no string", { ...good, token_type: 1 }, ["TokenMemberMalformed", "TokenTypeMissing"]],
+    ["[SMART-78] no scope", bare("scope"), ["ScopeMissing"]],
+    ["M2: scope null", { ...good, scope: null }, ["ScopeMissing"]],
+    ["G1: scope an array", { ...good, scope: ["user/*.rs"] }, ["ScopeNotString"]],
+    ["scope a number", { ...good, scope: 1 }, ["ScopeMissing"]],
+    ["[SMART-76] no expires_in", bare("expires_in"), ["ExpiresInMissing"]],
+    ["M1: expires_in a string", { ...good, expires_in: "4910" }, ["ExpiresInNotNumber"]],
+    ["[SMART-164] patient scopes, no patient", { ...good, scope: "patient/*.rs" }, ["PatientMissing"]],
+    ["[SMART-177] fhirContext of strings", { ...good, fhirContext: ["ImagingStudy/1"] }, ["LaunchContextLegacy"]],
+    ["refresh_token no string", { ...good, refresh_token: { x: 1 } }, ["TokenMemberMalformed"]],
+    ["refresh_token empty", { ...good, refresh_token: "" }, ["TokenMemberMalformed"]],
+    ["refresh_token null", { ...good, refresh_token: null }, []],
+    ["id_token no string", { ...good, id_token: [] }, ["TokenMemberMalformed"]],
+    ["need_patient_banner a string", { ...good, need_patient_banner: "true" }, ["TokenMemberMalformed"]],
+    ["M1: members of Azure", { ...good, ext_expires_in: "0", expires_on: "1", resource: "x" }, []]
+  ])("%s", (_, body, codes) => assert.deepStrictEqual(granted(answerOf(body)).codes, codes))
+
+  it.each<[unknown, number | undefined]>([
+    [1, 1],
+    [59.9, 59],
+    ["4910", 4910],
+    [" 4910 ", 4910],
+    ["59.9", 59],
+    [0, undefined],
+    ["0", undefined],
+    [-1, undefined],
+    ["-1", undefined],
+    ["1e3", undefined],
+    ["0x10", undefined],
+    ["", undefined],
+    ["soon", undefined],
+    [true, undefined],
+    [[3600], undefined],
+    [{}, undefined],
+    [315_360_000, 315_360_000],
+    [315_360_001, undefined],
+    [1_767_614_400_000, undefined],
+    ["1767614400000", undefined],
+    ["9".repeat(400), undefined]
+  ])("[SMART-76] expires_in %j: %s seconds", (expires_in, expected) => {
+    const { codes, tokens } = granted(answerOf({ ...good, expires_in }))
+    assert.strictEqual(seconds(tokens), expected)
+    assert.deepStrictEqual(
+      codes,
+      typeof expires_in === "number" && expected !== undefined ? [] : ["ExpiresInNotNumber"]
+    )
+  })
+
+  it.each<[string, ReadonlyArray<string>]>([
+    ["", []],
+    [" ", []],
+    ["a  b\nc", ["a", "b", "c"]],
+    ["user_impersonation", ["user_impersonation"]]
+  ])(
+    "[SMART-147] scope %j grants %j",
+    (scope, scopes) => assert.deepStrictEqual(granted(answerOf({ ...good, scope })).tokens.scopes, scopes)
+  )
+
+  it("[SMART-78] where the answer does not say, what was asked for counts as granted", () => {
+    assert.deepStrictEqual(granted(answerOf(bare("scope"))).tokens.scopes, ["user/*.rs"])
+  })
+
+  it.each(["text/plain", "text/html", "", "text/json;charset=utf-8", "garbage"])(
+    "G1: a JSON answer that came as %j is read, with a warning",
+    (type) => {
+      const headers = type === "" ? {} : { "content-type": type }
+      assert.deepStrictEqual(granted(answerOf(good, { headers })).codes, ["TokenContentType"])
+    }
+  )
+
+  it.each(["application/json; charset=UTF-8", "APPLICATION/JSON", "application/fhir+json", "application/vnd.x+json"])(
+    "%s is JSON",
+    (type) => assert.deepStrictEqual(granted(answerOf(good, { headers: { "content-type": type } })).codes, [])
+  )
+
+  it("G1: a byte order mark, and members that stand twice", () => {
+    assert.strictEqual(
+      Redacted.value(granted(answerOf("\uFEFF{\"access_token\":\"A\",\"access_token\":\"B\"}")).tokens.accessToken),
+      "B"
+    )
+  })
+
+  it("any success status, and errors that are none", () => {
+    assert.deepStrictEqual(granted(answerOf({ ...good, error: null }, { status: 201 })).codes, [])
+    assert.deepStrictEqual(granted(answerOf({ ...good, error: "" })).codes, [])
+  })
+
+  it("[SMART-117] a refresh without a new refresh token keeps the one that was sent; a new one replaces it", () => {
+    const refresh = { operation: "refresh", refreshToken: Redacted.make("OLD") } as const
+    const value = (tokens: TokenSet) => tokens.refreshToken && Redacted.value(tokens.refreshToken)
+    assert.strictEqual(value(granted(answerOf(good), refresh).tokens), "OLD")
+    assert.strictEqual(value(granted(answerOf({ ...good, refresh_token: "NEW" }), refresh).tokens), "NEW")
+    assert.isUndefined(value(granted(answerOf(good)).tokens))
+  })
+
+  it("E3: an access token is opaque", () => {
+    for (const access_token of ["x", "a.b.c", "{}", "ü", " ", "a".repeat(10_000)]) {
+      assert.strictEqual(Redacted.value(granted(answerOf({ ...good, access_token })).tokens.accessToken), access_token)
+    }
+  })
+})
+
+describe("TokenAnswer, what is refused", () => {
+  const oauth = { error: "invalid_grant", error_description: "expired", error_uri: "https://auth.example/e" }
+
+  it.each<[string, Answer, TokenError["reason"], TokenError["outcome"]]>([
+    ["no access_token", answerOf(bare("access_token")), "Malformed", "unknown"],
+    ["an empty access_token", answerOf({ ...good, access_token: "" }), "Malformed", "unknown"],
+    ["an access_token that is no string", answerOf({ ...good, access_token: 1 }), "Malformed", "unknown"],
+    ["access_token null", answerOf({ ...good, access_token: null }), "Malformed", "unknown"],
+    ["[SMART-75] token_type mac", answerOf({ ...good, token_type: "mac" }), "UnsupportedTokenType", "unknown"],
+    ["[SMART-75] token_type DPoP", answerOf({ ...good, token_type: "DPoP" }), "UnsupportedTokenType", "unknown"],
+    ["HTML with 200", answerOf("<html>"), "Malformed", "unknown"],
+    ["an empty body", answerOf(""), "Malformed", "unknown"],
+    ["an array", answerOf([good]), "Malformed", "unknown"],
+    ["null", answerOf(null), "Malformed", "unknown"],
+    ["a string", answerOf("\"AT\""), "Malformed", "unknown"],
+    ["a form with tokens", answerOf("access_token=AT&token_type=bearer"), "Malformed", "unknown"],
+    ["half an answer", answerOf("{\"access_token\":\"AT"), "Malformed", "unknown"],
+    ["an error with 200", answerOf(oauth), "Refused", "refused"],
+    ["an error beside a token", answerOf({ ...good, ...oauth }), "Refused", "refused"],
+    ["400", answerOf(oauth, { status: 400 }), "Refused", "refused"],
+    ["401", answerOf(oauth, { status: 401 }), "Refused", "refused"],
+    ["E5: a bare 400", answerOf("", { status: 400 }), "Refused", "refused"],
+    [
+      "a 401 with an OperationOutcome",
+      answerOf({ resourceType: "OperationOutcome" }, { status: 401 }),
+      "Refused",
+      "refused"
+    ],
+    ["404 HTML", answerOf("<html>", { status: 404 }), "Refused", "refused"],
+    ["408", answerOf("", { status: 408 }), "Unavailable", "unknown"],
+    ["429", answerOf("", { status: 429 }), "Unavailable", "refused"],
+    ["500", answerOf("", { status: 500 }), "Unavailable", "unknown"],
+    ["502", answerOf("", { status: 502 }), "Unavailable", "unknown"],
+    ["503", answerOf("", { status: 503 }), "Unavailable", "refused"],
+    ["504", answerOf("", { status: 504 }), "Unavailable", "unknown"],
+    [
+      "503 with an OAuth error",
+      answerOf({ error: "temporarily_unavailable" }, { status: 503 }),
+      "Unavailable",
+      "refused"
+    ],
+    ["304", answerOf("", { status: 304 }), "Malformed", "refused"]
+  ])("%s: %s, %s", (_, answer, reason, outcome) => {
+    const error = refusal(answer)
+    assert.strictEqual(error.reason, reason)
+    assert.strictEqual(error.outcome, outcome)
+    assert.strictEqual(error.status, answer.status)
+    assert.strictEqual(error.url, endpoint)
+    assert.notMatch(error.message, /AT|SECRET|<html>/)
+  })
+
+  it.each<[string, Answer]>([
+    ["JSON", answerOf(oauth, { status: 400 })],
+    ["JSON as text/plain", answerOf(oauth, { status: 400, headers: { "content-type": "text/plain" } })],
+    ["JSON without a type", answerOf(oauth, { status: 400, headers: {} })],
+    ["JSON as HTML with 200", answerOf(oauth, { headers: { "content-type": "text/html" } })],
+    ["JSON with 500", answerOf(oauth, { status: 500 })],
+    ["a form", answerOf(new URLSearchParams(oauth).toString(), { status: 400, headers: {} })],
+    [
+      "a challenge",
+      answerOf("<html>", {
+        status: 401,
+        headers: {
+          "www-authenticate":
+            "Basic realm=\"x\", error=\"invalid_grant\", error_description=\"expired\", error_uri=\"https://auth.example/e\""
+        }
+      })
+    ]
+  ])("an OAuth error is recognised in %s", (_, answer) => {
+    const error = refusal(answer)
+    assert.strictEqual(error.error, "invalid_grant")
+    assert.strictEqual(error.errorDescription, "expired")
+    assert.strictEqual(error.errorUri, "https://auth.example/e")
+    assert.include(error.message, "invalid_grant — expired — https://auth.example/e")
+  })
+
+  it("O1 E4: error_uri alone, error_description null", () => {
+    const error = refusal(answerOf({ error: "invalid_client", error_uri: "urn:x" }, { status: 401 }))
+    assert.strictEqual(error.errorUri, "urn:x")
+    assert.isUndefined(refusal(answerOf({ error: "e", error_description: null }, { status: 400 })).errorDescription)
+    assert.isUndefined(refusal(answerOf({ error: { code: "e" } }, { status: 400 })).error)
+  })
+
+  it("malformed answers tell the names of what was received, and no value", () => {
+    const error = refusal(answerOf({ accessToken: "LEAK", expires_in: 1, [secret]: "LEAK" }))
+    assert.deepStrictEqual(error.received, ["accessToken", "expires_in", "<redacted>"])
+    assert.include(error.message, "members received: accessToken, expires_in")
+    assert.notInclude(inspect(error, { depth: 10 }) + JSON.stringify(error), "LEAK")
+    assert.strictEqual(
+      refusal(answerOf(Object.fromEntries(Array.from({ length: 500 }, (_, index) => [`m${index}`, 1])))).received
+        ?.length,
+      20
+    )
+  })
+
+  it("what the server repeats is not repeated: what was sent, encoded or not, and tokens of the same answer", () => {
+    const echo = [secret, encodeURIComponent(secret), new URLSearchParams([["t", secret]]).toString(), "LEAKED-AT"]
+      .join(" ")
+    for (
+      const answer of [
+        answerOf({ error: echo, error_description: echo, error_uri: echo, access_token: "LEAKED-AT" }, { status: 400 }),
+        answerOf({ error: "e", error_description: echo, access_token: "LEAKED-AT" }, { status: 503 })
+      ]
+    ) {
+      const error = refusal(answer)
+      const shown = error.message + JSON.stringify(error) + inspect(error, { depth: 10 })
+      for (const leak of [secret, encodeURIComponent(secret), "special%3Dchars", "LEAKED-AT"]) {
+        assert.notInclude(shown, leak)
+      }
+    }
+  })
+
+  it("the server's words are one line of bounded length", () => {
+    const error = refusal(answerOf({ error: "e\r\nforged", error_description: "x".repeat(9_999) }, { status: 400 }))
+    assert.notMatch(error.message, /[\r\n]/)
+    assert.isBelow(error.message.length, 1_200)
+  })
+
+  it("Retry-After in both forms", () => {
+    const after = (value: string) =>
+      refusal(answerOf("", { status: 429, headers: { "retry-after": value } })).retryAfter
+    assert.deepStrictEqual(after("7"), Duration.seconds(7))
+    assert.deepStrictEqual(after("Mon, 05 Jan 2026 12:00:10 GMT"), Duration.seconds(10))
+    assert.isUndefined(after("soon"))
+  })
+
+  it.prop(
+    "any answer is tokens with an access token, or a typed error: never a throw",
+    [
+      FastCheck.oneof(
+        FastCheck.string(),
+        FastCheck.json(),
+        FastCheck.dictionary(
+          FastCheck.constantFrom(
+            ...["access_token", "token_type", "expires_in", "scope", "refresh_token", "id_token", "error", "patient"],
+            ...["fhirContext", "authorization_details", "__proto__", "error_description", "need_patient_banner"]
+          ),
+          FastCheck.jsonValue()
+        ).map((members) => JSON.stringify({ access_token: "AT", token_type: "Bearer", ...members }))
+      ),
+      FastCheck.integer({ min: 100, max: 599 })
+    ],
+    ([body, status]) => {
+      const judged = judge(answerOf(body, { status }))
+      if (Either.isRight(judged)) assert.isTrue(Redacted.value(judged.right.value.accessToken).length > 0)
+      else assert.isString(judged.left.message)
+    },
+    { fastCheck: { numRuns: 500 } }
+  )
+})

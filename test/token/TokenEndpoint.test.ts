@@ -1,0 +1,337 @@
+import { inspect } from "node:util"
+import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as TestClock from "effect/TestClock"
+import * as ClientAuthentication from "../../src/client/ClientAuthentication.js"
+import * as RetryPolicy from "../../src/http/RetryPolicy.js"
+import * as TokenEndpoint from "../../src/token/TokenEndpoint.js"
+import * as Http from "../support/http.js"
+import { recorded } from "../support/warnings.js"
+
+const target: TokenEndpoint.Target = {
+  endpoint: "https://auth.example/token?tenant=1",
+  clientId: "app id",
+  authentication: ClientAuthentication.makePublic,
+  server: "ehr"
+}
+const exchange: TokenEndpoint.CodeExchange = {
+  code: Redacted.make("c0de/1+2=3"),
+  verifier: Redacted.make("ver1fier"),
+  redirectUri: "https://app.example/callback?x=1"
+}
+const refresh: TokenEndpoint.Refresh = { refreshToken: Redacted.make("refresh-t0ken") }
+const good = (changes: Readonly<Record<string, unknown>> = {}) => () =>
+  Http.json({ access_token: "AT", token_type: "Bearer", expires_in: 60, scope: "a", ...changes })
+const status = (code: number, headers: Readonly<Record<string, string>> = {}) => () =>
+  Http.text("", { status: code, headers })
+
+const steady: RetryPolicy.Policy = Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(5))
+
+const over = (http: Http.Fake, policy: RetryPolicy.Policy = steady) =>
+  TokenEndpoint.make.pipe(Effect.provide(Layer.mergeAll(http.layer, RetryPolicy.layer(policy), recorded().layer)))
+
+/** Runs to the end, however long that takes by the clock, and gives the times of the attempts and the outcome. */
+const attempts = <A, E>(
+  http: Http.Fake,
+  call: (service: TokenEndpoint.Service) => Effect.Effect<A, E>,
+  policy?: RetryPolicy.Policy
+) =>
+  Effect.gen(function*() {
+    const service = yield* over(http, policy)
+    const fiber = yield* Effect.fork(Effect.either(call(service)))
+    yield* TestClock.adjust("10 minutes")
+    const outcome = yield* Fiber.join(fiber)
+    return { outcome, times: http.times() }
+  })
+
+const form = (http: Http.Fake, index = 0) => [...new URLSearchParams(http.seen[index]?.body)]
+
+describe("TokenEndpoint, the requests of a public client", () => {
+  it.effect("[SMART-67] [SMART-68] [SMART-69] [SMART-70] [SMART-71] [SMART-63] a code exchange, exactly", () =>
+    Effect.gen(function*() {
+      const http = Http.script(good())
+      yield* (yield* over(http)).exchangeCode(target, exchange)
+      assert.deepStrictEqual(form(http), [
+        ["grant_type", "authorization_code"],
+        ["code", "c0de/1+2=3"],
+        ["redirect_uri", "https://app.example/callback?x=1"],
+        ["code_verifier", "ver1fier"],
+        ["client_id", "app id"]
+      ])
+      const [sent] = http.seen
+      assert.strictEqual(sent?.method, "POST")
+      assert.strictEqual(sent?.url, target.endpoint)
+      assert.deepStrictEqual(Object.keys(sent?.headers ?? {}).sort(), ["accept", "content-length", "content-type"])
+      assert.strictEqual(sent?.headers["content-type"], "application/x-www-form-urlencoded")
+      assert.strictEqual(sent?.headers["accept"], "application/json")
+    }))
+
+  it.effect("[SMART-105] [SMART-106] [SMART-109] a refresh, exactly; scope only where it is asked for", () =>
+    Effect.gen(function*() {
+      const http = Http.script(good())
+      const service = yield* over(http)
+      yield* service.refresh(target, refresh)
+      yield* service.refresh(target, { ...refresh, scopes: ["a", "b|c"] })
+      const plain = [["grant_type", "refresh_token"], ["refresh_token", "refresh-t0ken"]]
+      assert.deepStrictEqual(form(http, 0), [...plain, ["client_id", "app id"]])
+      assert.deepStrictEqual(form(http, 1), [...plain, ["scope", "a b|c"], ["client_id", "app id"]])
+      for (const { headers } of http.seen) assert.isFalse("authorization" in headers)
+    }))
+
+  it.effect("[SMART-1] an insecure endpoint is sent nothing", () =>
+    Effect.gen(function*() {
+      const http = Http.script(good())
+      const service = yield* over(http)
+      for (
+        const endpoint of ["http://auth.example/token", "http://localhost/token", "ftp://auth.example", "nonsense"]
+      ) {
+        const error = yield* Effect.flip(service.exchangeCode({ ...target, endpoint }, exchange))
+        assert.strictEqual(error.reason, "InsecureEndpoint")
+      }
+      assert.strictEqual(http.seen.length, 0)
+    }))
+
+  it.effect("[SMART-1] a redirect is never followed", () =>
+    Effect.gen(function*() {
+      for (const code of [301, 302, 303, 307, 308]) {
+        const http = Http.script(status(code, { location: "https://auth.example/other/c0de%2F1%2B2%3D3/ver1fier" }))
+        const { outcome } = yield* attempts(http, (service) => service.exchangeCode(target, exchange))
+        assert.strictEqual(http.seen.length, 1)
+        const error = outcome._tag === "Left" ? outcome.left : assert.fail("accepted")
+        assert.strictEqual(error.reason, "RedirectRefused")
+        const shown = error.message + inspect(error, { depth: 10 })
+        for (const secret of ["c0de%2F1", "c0de/1", "ver1fier"]) assert.notInclude(shown, secret)
+      }
+    }))
+})
+
+describe("TokenEndpoint, what is repeated", () => {
+  const refused = [
+    ["429", status(429)],
+    ["503", status(503)],
+    ["ECONNREFUSED", () => new Http.Broken("ECONNREFUSED")],
+    ["ENOTFOUND", () => new Http.Broken("ENOTFOUND")],
+    ["a connect time-out", () => new Http.Broken("UND_ERR_CONNECT_TIMEOUT")]
+  ] as ReadonlyArray<readonly [string, () => Http.Answer]>
+  const unknown = [
+    ["408", status(408)],
+    ["502", status(502)],
+    ["504", status(504)],
+    ["ECONNRESET", () => new Http.Broken("ECONNRESET")],
+    ["a time-out", () => Http.hang]
+  ] as ReadonlyArray<readonly [string, () => Http.Answer]>
+  const final = [
+    ["400", status(400)],
+    ["401", status(401)],
+    ["403", status(403)],
+    ["404", status(404)],
+    ["500", status(500)],
+    ["501", status(501)],
+    ["HTML", () => Http.text("<html>")],
+    ["an OAuth error with 200", () => Http.json({ error: "invalid_grant" })],
+    ["an answer without a token", () => Http.json({})],
+    ["an answer that is too large", () => Http.text("x".repeat(1024 * 1024 + 1))],
+    ["a redirect", status(302, { location: "https://x.example" })]
+  ] as ReadonlyArray<readonly [string, () => Http.Answer]>
+
+  const grants = {
+    exchangeCode: (repeatUnknown?: boolean) => (service: TokenEndpoint.Service) =>
+      service.exchangeCode(target, { ...exchange, repeatUnknown }),
+    refresh: (repeatUnknown?: boolean) => (service: TokenEndpoint.Service) =>
+      service.refresh(target, { ...refresh, repeatUnknown })
+  }
+
+  for (const [name, call] of Object.entries(grants)) {
+    it.effect.each(refused)(
+      `[X-CB-2] ${name}: the server did not act (%s), as often as the policy says`,
+      ([, answer]) =>
+        Effect.gen(function*() {
+          for (const repeatUnknown of [undefined, false]) {
+            const { outcome, times } = yield* attempts(Http.script(answer), call(repeatUnknown))
+            assert.strictEqual(times.length, 6)
+            assert.strictEqual(outcome._tag, "Left")
+          }
+          const { outcome, times } = yield* attempts(Http.script(answer, answer, good()), call())
+          assert.deepStrictEqual(times, [0, 1, 2])
+          assert.strictEqual(outcome._tag, "Right")
+        })
+    )
+
+    it.effect.each(unknown)(
+      `[X-CB-2] ${name}: nobody knows (%s), once more, or not at all`,
+      ([, answer]) =>
+        Effect.gen(function*() {
+          const twice = yield* attempts(Http.script(answer), call())
+          assert.strictEqual(twice.times.length, 2)
+          const once = yield* attempts(Http.script(answer), call(false))
+          assert.strictEqual(once.times.length, 1)
+          const cured = yield* attempts(Http.script(answer, good()), call())
+          assert.strictEqual(cured.outcome._tag, "Right")
+          const mixed = yield* attempts(Http.script(status(429), answer, status(429), good()), call())
+          assert.strictEqual(mixed.times.length, 3)
+        })
+    )
+
+    it.effect.each(final)(`[X-CB-2] ${name}: %s, never`, ([, answer]) =>
+      Effect.gen(function*() {
+        const { outcome, times } = yield* attempts(Http.script(answer, good()), call())
+        assert.deepStrictEqual(times, [0])
+        assert.strictEqual(outcome._tag, "Left")
+      }))
+  }
+
+  it.effect("what changes nothing is repeated after every outcome that passes", () =>
+    Effect.gen(function*() {
+      const token = Redacted.make("t0ken")
+      const calls: ReadonlyArray<(service: TokenEndpoint.Service) => Effect.Effect<unknown, unknown>> = [
+        (service) => service.clientCredentials(target, { scopes: ["system/*.rs"] }),
+        (service) => service.introspect(target, { token }),
+        (service) => service.revoke(target, { token })
+      ]
+      for (const call of calls) {
+        for (const [name, answer] of [...refused, ...unknown]) {
+          const { times } = yield* attempts(Http.script(answer), call)
+          assert.strictEqual(times.length, 6, name)
+        }
+        const { times } = yield* attempts(Http.script(status(400)), call)
+        assert.strictEqual(times.length, 1)
+      }
+    }))
+
+  it.effect("Retry-After, in seconds and as a date, is a floor; above the cap it ends the retries and travels", () =>
+    Effect.gen(function*() {
+      const dates = yield* attempts(
+        Http.script(
+          status(503, { "retry-after": "7" }),
+          status(429, { "retry-after": "Thu, 01 Jan 1970 00:00:20 GMT" }),
+          good()
+        ),
+        grants.exchangeCode()
+      )
+      assert.deepStrictEqual(dates.times, [0, 7, 20])
+      const { outcome, times } = yield* attempts(Http.script(status(503, { "retry-after": "31" })), grants.refresh())
+      assert.deepStrictEqual(times, [0])
+      const error = outcome._tag === "Left" ? outcome.left : assert.fail("accepted")
+      assert.deepStrictEqual(error._tag === "TokenError" && error.retryAfter, Duration.seconds(31))
+    }))
+
+  it.effect("the default is three attempts; a call's policy beats the layer's", () =>
+    Effect.gen(function*() {
+      const http = Http.script(status(503))
+      const service = yield* TokenEndpoint.make.pipe(Effect.provide(http.layer))
+      const fiber = yield* Effect.fork(Effect.flip(service.refresh(target, refresh)))
+      yield* TestClock.adjust("1 minute")
+      yield* Fiber.join(fiber)
+      assert.strictEqual(http.seen.length, 3)
+      const called = Http.script(status(503))
+      yield* attempts(called, (service) =>
+        service.refresh(target, refresh).pipe(RetryPolicy.withPolicy(RetryPolicy.none)))
+      assert.strictEqual(called.seen.length, 1)
+    }))
+
+  it.effect("[SMART-319] every attempt is a request of its own", () =>
+    Effect.gen(function*() {
+      let built = 0
+      const counting: ClientAuthentication.Service = {
+        method: "private_key_jwt",
+        authenticate: (request) =>
+          Effect.sync(() => ClientAuthentication.formRequest(request, { client_assertion: `assertion-${++built}` }))
+      }
+      const http = Http.script(status(429), () => new Http.Broken("ECONNREFUSED"), good())
+      yield* attempts(http, (service) => service.exchangeCode({ ...target, authentication: counting }, exchange))
+      assert.deepStrictEqual(
+        http.seen.map(({ body }) => new URLSearchParams(body).get("client_assertion")),
+        ["assertion-1", "assertion-2", "assertion-3"]
+      )
+      assert.strictEqual(new Set(http.seen.map(({ request }) => request)).size, 3)
+    }))
+
+  it.effect("the time limit is that of one attempt: thirty seconds each", () =>
+    Effect.gen(function*() {
+      const { outcome, times } = yield* attempts(Http.script(() => Http.hang, good()), grants.exchangeCode())
+      assert.deepStrictEqual(times, [0, 31])
+      assert.strictEqual(outcome._tag, "Right")
+    }))
+})
+
+describe("TokenEndpoint, what it does not repeat to anyone", () => {
+  it.effect("client secrets, with colons and escapes and all, in whatever spelling a server quotes them", () =>
+    Effect.gen(function*() {
+      const secret = "s:3cret/+ %x&y"
+      const clientId = "https://app.example/id"
+      const encoded = new URLSearchParams([["", secret]]).toString().slice(1)
+      const echo = [secret, encoded, btoa(`${clientId}:${secret}`)].join(" | ")
+      const options = { clientSecret: Redacted.make(secret) }
+      for (
+        const authentication of [
+          ClientAuthentication.makeClientSecretBasic(options),
+          ClientAuthentication.makeClientSecretBasic({ ...options, encoding: "form" }),
+          ClientAuthentication.makeClientSecretPost(options)
+        ]
+      ) {
+        const http = Http.fake(({ headers }) =>
+          Http.json(
+            { error: "invalid_client", error_description: `${echo} ${headers["authorization"] ?? ""}` },
+            { status: 401 }
+          )
+        )
+        const service = yield* over(http)
+        const error = yield* Effect.flip(service.refresh({ ...target, clientId, authentication }, refresh))
+        const shown = error.message + inspect(error, { depth: 10 }) + JSON.stringify(error)
+        assert.notInclude(shown, secret)
+        assert.notInclude(shown, encoded)
+        const sent = http.seen[0]?.headers["authorization"]?.slice(6)
+        if (sent !== undefined) assert.notInclude(shown, sent)
+      }
+    }))
+
+  it.effect("without a name the server is called by its endpoint, without its query", () =>
+    Effect.gen(function*() {
+      const service = yield* over(Http.script(status(400)))
+      const { server: _, ...nameless } = target
+      const error = yield* Effect.flip(
+        service.refresh({ ...nameless, endpoint: "https://a.example/t?k=SECRET" }, refresh)
+      )
+      assert.notInclude(error.message, "SECRET")
+      assert.include(error.message, "https://a.example/t")
+    }))
+})
+
+describe("TokenEndpoint, revocation", () => {
+  const revoke = (answer: () => Http.Answer) =>
+    Effect.gen(function*() {
+      const http = Http.script(answer)
+      const service = yield* over(http, RetryPolicy.none)
+      const outcome = yield* Effect.either(
+        service.revoke(target, { token: Redacted.make("t0ken"), tokenTypeHint: "refresh_token" })
+      )
+      return { http, outcome }
+    })
+
+  it.effect.each([200, 204])("[X-REV-1] %d is success, whatever the body", (code) =>
+    Effect.gen(function*() {
+      for (const body of [null, "<html>", "{\"error\":\"x\"}"]) {
+        const { http, outcome } = yield* revoke(() => new Response(code === 204 ? null : body, { status: code }))
+        assert.strictEqual(outcome._tag, "Right")
+        assert.deepStrictEqual(form(http), [
+          ["token", "t0ken"],
+          ["token_type_hint", "refresh_token"],
+          ["client_id", "app id"]
+        ])
+      }
+    }))
+
+  it.effect("[X-REV-1] an error is an error", () =>
+    Effect.gen(function*() {
+      const { outcome } = yield* revoke(() => Http.json({ error: "unsupported_token_type" }, { status: 400 }))
+      assert.strictEqual(
+        outcome._tag === "Left" && outcome.left._tag === "TokenError" && outcome.left.error,
+        "unsupported_token_type"
+      )
+    }))
+})
