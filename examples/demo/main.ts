@@ -11,7 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
-import { FhirClient, LaunchRequest, SmartClient, SmartServers } from "effect-safire"
+import { BackendServices, FhirClient, LaunchRequest, SmartClient, SmartServers } from "effect-safire"
 import * as Report from "./Report.js"
 import * as Setting from "./Setting.js"
 import * as Walk from "./walk.js"
@@ -58,13 +58,15 @@ const run = Effect.gen(function*() {
         ? `sandbox EHR at ${sandbox.value.fhirBaseUrl}`
         : "the server of the environment is used"
     }))
-    const smart = Layer.mergeAll(SmartClient.layerConfig, FhirClient.layer).pipe(
+    const smart = Layer.mergeAll(BackendServices.layerSingle, FhirClient.layer).pipe(
+      Layer.provideMerge(SmartClient.layerConfig),
       Layer.provide(Layer.setConfigProvider(setting.provider)),
       Layer.provideMerge(NodeHttpClient.layerUndici),
       Layer.provide(report.layerWarnings)
     )
     const services = yield* report.step("configure", Layer.build(smart), () => ({ text: "the client is configured" }))
-    const launch = launchUrl === undefined || backend ? {} : yield* report.step(
+    if (backend) return yield* Effect.provide(Walk.backend(report), services)
+    const launch = launchUrl === undefined ? {} : yield* report.step(
       "launch",
       Effect.flatMap(launchUrlOf(launchUrl, setting), LaunchRequest.decode).pipe(
         Effect.provide(trusted),
@@ -72,7 +74,7 @@ const run = Effect.gen(function*() {
       ),
       ({ iss }) => ({ text: `an EHR launch from ${iss}`, found: { iss } })
     )
-    yield* Effect.provide(backend ? Walk.backend(report) : Walk.app(report, setting, launch), services)
+    yield* Effect.provide(Walk.app(report, setting, launch), services)
   }).pipe(Effect.scoped)
 }).pipe(Logger.withMinimumLogLevel(LogLevel.None))
 

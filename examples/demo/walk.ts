@@ -7,7 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { TokenSet } from "effect-safire"
-import { FhirClient, SmartClient } from "effect-safire"
+import { BackendServices, FhirClient, SmartClient } from "effect-safire"
 import type * as Report from "./Report.js"
 import type * as Setting from "./Setting.js"
 
@@ -149,10 +149,19 @@ export const app = (report: Report.Report, setting: Setting.Setting, launch: Sma
     }
   })
 
-/** A backend service: a token for the program itself, and one read. */
+/** A backend service: a token for the program itself, and a search with it. */
 export const backend = (report: Report.Report) =>
   Effect.gen(function*() {
     const client = yield* SmartClient.SmartClient
+    const services = yield* BackendServices.BackendServices
     yield* discover(report, client)
-    yield* report.step("token", client.clientCredentials(), describeTokens)
+    yield* report.step("token", services.tokens(), describeTokens)
+    const search = Effect.flatMap(
+      HttpClient.filterStatusOk(services.httpClient()).get(`${client.config.fhirBaseUrl}/Patient?_count=10`),
+      (response) => response.json
+    )
+    yield* report.step("search", search, (bundle) => {
+      const { entry = [] } = bundle as { readonly entry?: ReadonlyArray<unknown> }
+      return { text: `${entry.length} patients on the first page`, found: { patients: entry.length } }
+    })
   })

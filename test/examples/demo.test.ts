@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { SandboxEhr } from "effect-safire/testing"
+import { main as backendService } from "../../examples/backend-service/main.js"
 
 const root = new URL("../../", import.meta.url).pathname
 
@@ -57,6 +58,20 @@ const freeRedirectUri = Effect.async<string>((resume) => {
 })
 
 const APP = ["start", "configure", "discover", "authorize", "callback", "exchange", "read", "expire", "refresh", "read"]
+
+describe("the backend service", () => {
+  it.live(
+    "reads from three servers at once, each with its own kind of authentication",
+    () =>
+      Effect.map(backendService, (counted) =>
+        assert.deepStrictEqual(counted, [
+          { server: "north", patients: 3 },
+          { server: "south", patients: 3 },
+          { server: "west", patients: 3 }
+        ])),
+    60_000
+  )
+})
 
 describe("the demo", () => {
   it.live("walks a person's app and says each step in a line", () =>

@@ -1,0 +1,83 @@
+/**
+ * A backend service that counts the patients of three hospitals at once: one registry, each server with its own kind of authentication, tokens cached and
+ * renewed for each. `npx tsx examples/backend-service/main.ts`; here the hospitals are sandboxes on loopback ports.
+ */
+import { createServer } from "node:http"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Console from "effect/Console"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import { BackendServices, ClientAuthentication, SigningKeys, SmartServers } from "effect-safire"
+import { SandboxEhr } from "effect-safire/testing"
+import * as jose from "jose"
+
+const clientId = "population-report"
+const secret = Redacted.make("a secret the two of them share")
+
+/** The program: it knows the servers by their keys and nothing of how it authenticates there. */
+export const report = Effect.gen(function*() {
+  const servers = yield* SmartServers.SmartServers
+  const backend = yield* BackendServices.BackendServices
+  return yield* Effect.forEach(yield* servers.keys, (server) =>
+    Effect.gen(function*() {
+      const { config } = yield* servers.client(server)
+      const client = HttpClient.filterStatusOk(backend.httpClient({ server }))
+      const response = yield* client.get(`${config.fhirBaseUrl}/Patient?_count=100`)
+      const bundle = (yield* response.json) as { readonly entry?: ReadonlyArray<unknown> }
+      return { server, patients: bundle.entry?.length ?? 0 }
+    }), { concurrency: "unbounded" })
+})
+
+const hospital = (authentication: SandboxEhr.Client["authentication"]) =>
+  SandboxEhr.layerServer({
+    clients: [{ clientId, redirectUris: [], authentication, grantTypes: ["client_credentials"] }]
+  }).pipe(
+    Layer.provide(NodeHttpServer.layer(() => createServer(), { port: 0, host: "127.0.0.1" })),
+    Layer.build,
+    Effect.map((context) => Context.get(context, SandboxEhr.SandboxEhr).fhirBaseUrl)
+  )
+
+const keyPair = Effect.promise(() =>
+  jose.generateKeyPair("ES384", { extractable: true }).then(({ privateKey, publicKey }) =>
+    Promise.all([jose.exportJWK(privateKey), jose.exportJWK(publicKey)])
+  )
+)
+
+export const main = Effect.gen(function*() {
+  const [privateJwk, publicJwk] = yield* keyPair
+  const named = { kid: "2026-a", alg: "ES384" }
+  const server = (fhirBaseUrl: string) => ({
+    fhirBaseUrl,
+    clientId,
+    scopes: ["system/Patient.rs"],
+    allowInsecureLocalhost: true
+  })
+  const servers = SmartServers.layer({
+    north: {
+      ...server(yield* hospital({ method: "private_key_jwt", jwks: { keys: [{ ...publicJwk, ...named }] } })),
+      authentication: ClientAuthentication.layerPrivateKeyJwt().pipe(
+        Layer.provide(SigningKeys.layerJwk({ jwk: Redacted.make(JSON.stringify({ ...privateJwk, ...named })) }))
+      )
+    },
+    south: {
+      ...server(yield* hospital({ method: "client_secret_basic", secret })),
+      authentication: ClientAuthentication.layerClientSecretBasic({ clientSecret: secret })
+    },
+    west: {
+      ...server(yield* hospital({ method: "client_secret_post", secret })),
+      authentication: ClientAuthentication.makeClientSecretPost({ clientSecret: secret })
+    }
+  })
+  const counted = yield* report.pipe(
+    Effect.provide(BackendServices.layer.pipe(Layer.provideMerge(servers), Layer.provide(NodeHttpClient.layerUndici)))
+  )
+  for (const { patients, server } of counted) yield* Console.log(`${server}: ${patients} patients`)
+  return counted
+}).pipe(Effect.scoped)
+
+if (process.argv[1]?.endsWith("backend-service/main.ts") === true) NodeRuntime.runMain(main)
