@@ -106,7 +106,7 @@ const warningsOf = (configuration: SmartConfiguration, answer: Outbound.Answer):
 /** Answers that say there is no SMART configuration here. Failures of the network say nothing about that. */
 const saysNone = (error: DiscoveryError, answer: Outbound.Answer): boolean =>
   error.reason === "NotFound" || answer.status === 406 ||
-  (error.reason === "NotJson" && (/^\s*</.test(answer.body) || /html$/.test(mediaType(answer) ?? "")))
+  (error.reason === "NotJson" && (/^\s*</.test(answer.body) || mediaType(answer)?.endsWith("html") === true))
 
 /**
  * One attempt.

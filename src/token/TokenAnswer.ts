@@ -97,7 +97,7 @@ const oauthErrorIn = (members: JsonObject | undefined): OAuthError | undefined =
 
 /** The error of a body that came as a form, or of a challenge: some servers say it there and nowhere else. */
 const oauthErrorElsewhere = (answer: Answer): OAuthError | undefined => {
-  if (/^error=/.test(answer.body)) return oauthErrorIn(Object.fromEntries(new URLSearchParams(answer.body)))
+  if (answer.body.startsWith("error=")) return oauthErrorIn(Object.fromEntries(new URLSearchParams(answer.body)))
   const challenge = answer.headers["www-authenticate"] ?? ""
   const param = (name: string) => new RegExp(`\\b${name}="([^"]*)"`, "i").exec(challenge)?.[1]
   const error = param("error")

@@ -8,8 +8,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import type { ConfigurationError, DiscoveryError, PendingAuthorization } from "effect-safire"
-import { ClientAuthentication, FhirClient, SmartClient, TokenError, type TokenSet } from "effect-safire"
+import type { ConfigurationError, DiscoveryError, PendingAuthorization, TokenSet } from "effect-safire"
+import { ClientAuthentication, FhirClient, SmartClient, TokenError } from "effect-safire"
 import * as OidcProvider from "./OidcProvider.js"
 import { redirectUri } from "./oidcProviderClients.js"
 import type { Options } from "./oidcProviderConfiguration.js"
@@ -67,16 +67,23 @@ export const login = (
   OidcProvider.OidcProvider
 > => Effect.flatMap(approved(client, options), ({ callback, pending }) => client.exchange(callback, pending))
 
+/**
+ * The error of an effect that must fail. A success is not carried into the failure of the test, as `Effect.flip` alone would: tokens are no error text,
+ * and Vitest's parser of foreign stack traces takes for ever over values that print as one long line.
+ */
+export const failed = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<E, string, R> =>
+  Effect.mapError(Effect.flip(self), () => "it succeeded")
+
 /** What a program can decide by, of an error. */
 export type Decisive = Pick<TokenError, "operation" | "reason" | "error" | "status" | "outcome" | "isRetryable">
 
 /** Anything but a `TokenError` fails the test. */
 export const tokenError = <A, E, R>(
   self: Effect.Effect<A, E, R>
-): Effect.Effect<Decisive, A, R> =>
+): Effect.Effect<Decisive, string, R> =>
   Effect.map(
     Effect.filterOrDieMessage(
-      Effect.flip(self),
+      failed(self),
       (error): error is E & TokenError => error instanceof TokenError,
       "not a TokenError"
     ),
@@ -93,7 +100,7 @@ export const tokenError = <A, E, R>(
 /** What the library says of a refusal, and what the server notes of it for its operator: the right error for the right reason. */
 export const refusal = <A, E, R>(
   self: Effect.Effect<A, E, R>
-): Effect.Effect<readonly [Decisive, string | undefined], A, R | OidcProvider.OidcProvider> =>
+): Effect.Effect<readonly [Decisive, string | undefined], string, R | OidcProvider.OidcProvider> =>
   Effect.all([tokenError(self), Effect.flatMap(OidcProvider.OidcProvider, ({ lastRefusal }) => lastRefusal)])
 
 /** A refusal, as it should be reported; without `error` where the server said no more than its status. */

@@ -1,0 +1,21 @@
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import type * as Sessions from "../../src/session/Sessions.js"
+import * as SandboxEhr from "../../src/testing/SandboxEhr.js"
+import { TokenSet } from "../../src/token/TokenSet.js"
+
+/** A session whose tokens are the sandbox's, and whose access token expired a minute ago as far as the app knows. */
+export const expiredSession = (sessions: Sessions.Service) =>
+  Effect.gen(function*() {
+    const sandbox = yield* SandboxEhr.SandboxEhr
+    const { url } = yield* sessions.begin()
+    const tokens = yield* sessions.tokens(yield* sessions.complete(yield* sandbox.approve(url)))
+    const now = yield* DateTime.now
+    return yield* sessions.fromTokens(
+      new TokenSet({
+        ...tokens,
+        receivedAt: DateTime.subtract(now, { minutes: 6 }),
+        expiresAt: DateTime.subtract(now, { minutes: 1 })
+      })
+    )
+  })

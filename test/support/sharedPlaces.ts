@@ -1,0 +1,39 @@
+/**
+ * Places that several processes share, for tests that need nothing of a place but that.
+ */
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import { type DatabaseError, type Found, isFound, postgres, redis } from "./databases.js"
+import type { Kind } from "./places.js"
+
+export interface SharedPlace {
+  readonly kind: Kind
+  readonly name: string
+  readonly address: Effect.Effect<string, DatabaseError, Scope.Scope>
+}
+
+const folder = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "safire-shared-"))),
+  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+)
+
+const served = (
+  kind: Kind,
+  name: string,
+  found: Found
+): SharedPlace | { readonly name: string; readonly reason: string } =>
+  isFound(found)
+    ? { kind, name, address: Effect.map(found.url, Redacted.value) }
+    : { name, reason: found.reason }
+
+/** All there are on this machine, and why the others are not. */
+export const sharedPlaces = (): ReadonlyArray<SharedPlace | { readonly name: string; readonly reason: string }> => [
+  { kind: "files", name: "one directory", address: folder },
+  { kind: "sqlite", name: "one SQLite file", address: Effect.map(folder, (path) => join(path, "sessions.db")) },
+  served("redis", "one Redis", redis()),
+  served("postgresql", "one PostgreSQL", postgres())
+]
