@@ -41,7 +41,7 @@ const optional = (name: string) => Config.option(Config.nonEmptyString(name))
 const PERSON_TIMEOUT = "5 minutes"
 
 /** A token that lives this long shows a refresh without a long wait. */
-const SANDBOX_TOKEN_LIFETIME = "2 seconds"
+const SANDBOX_TOKEN_LIFETIME = "5 seconds"
 
 const configured = (options: Options) =>
   Effect.gen(function*() {

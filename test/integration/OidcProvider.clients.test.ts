@@ -9,7 +9,7 @@ import { ClientAuthentication, type ConfigurationError, FhirClient, SecureRandom
 import * as jose from "jose"
 import { OidcProvider } from "../support/OidcProvider.js"
 import type { Decisive } from "../support/oidcProviderApp.js"
-import { approved, connect, environment, login, refusal, refused, scopes } from "../support/oidcProviderApp.js"
+import { approved, connect, environment, failed, login, refusal, refused, scopes } from "../support/oidcProviderApp.js"
 import { plainSecret, specialClientId, specialSecret } from "../support/oidcProviderClients.js"
 import { patientId } from "../support/oidcProviderConfiguration.js"
 import { vectorJwk } from "../support/oidcProviderStore.js"
@@ -225,7 +225,7 @@ layer(environment(), { excludeTestServices: true })("oidc-provider refuses crede
     Effect.gen(function*() {
       const client = yield* connect("basic-app", basic(wrong))
       const { callback, pending } = yield* approved(client)
-      const error = yield* Effect.flip(client.exchange(callback, pending))
+      const error = yield* failed(client.exchange(callback, pending))
       const printed = `${error.message}${JSON.stringify(error)}${String(error)}`
       for (const secret of [wrong, btoa(`basic-app:${wrong}`), callback.searchParams.get("code") ?? ""]) {
         assert.notInclude(printed, secret)

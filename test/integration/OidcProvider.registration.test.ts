@@ -10,7 +10,7 @@ import * as Registration from "../../src/client/Registration.js"
 import { RegistrationError } from "../../src/client/RegistrationError.js"
 import * as SigningKeys from "../../src/client/SigningKeys.js"
 import { OidcProvider } from "../support/OidcProvider.js"
-import { connect, environment, login } from "../support/oidcProviderApp.js"
+import { connect, environment, failed, login } from "../support/oidcProviderApp.js"
 import { redirectUri } from "../support/oidcProviderClients.js"
 import { patientId } from "../support/oidcProviderConfiguration.js"
 import { vectorJwk } from "../support/oidcProviderStore.js"
@@ -51,7 +51,7 @@ const loginAs = (registered: Registered.Registered, options?: Registered.ClientO
 const failure = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   Effect.map(
     Effect.filterOrDieMessage(
-      Effect.flip(self),
+      failed(self),
       (error): error is E & RegistrationError => error instanceof RegistrationError,
       "not a RegistrationError"
     ),
@@ -141,7 +141,7 @@ layer(withRegistration(), { excludeTestServices: true })("registration at oidc-p
         status: 401,
         outcome: "refused"
       })
-      assert.deepStrictEqual((yield* Effect.flip(loginAs(changed)))._tag, "WalkError")
+      assert.deepStrictEqual((yield* failed(loginAs(changed)))._tag, "WalkError")
     }))
 
   it.scoped("a change that the server does not like changes nothing", () =>
@@ -220,7 +220,7 @@ layer(withRegistration({ initialAccessToken }), { excludeTestServices: true })(
       Effect.gen(function*() {
         const without = yield* failure(registerWith(undefined))
         assert.deepStrictEqual([without.reason, without.status], ["Unauthorized", 401])
-        const wrong = yield* Effect.flip(registerWith("a-wrong-token-0123456789"))
+        const wrong = yield* failed(registerWith("a-wrong-token-0123456789"))
         assert.instanceOf(wrong, RegistrationError)
         assert.deepStrictEqual([wrong.reason, wrong.status, wrong.error], ["Unauthorized", 401, "invalid_token"])
         assert.notInclude(`${wrong.message}${JSON.stringify(wrong)}`, "a-wrong-token")

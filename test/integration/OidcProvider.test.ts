@@ -19,6 +19,7 @@ import {
   approved,
   connect,
   environment,
+  failed,
   login,
   refreshTokenOf,
   refusal,
@@ -47,7 +48,7 @@ layer(environment(), { excludeTestServices: true })("a public app at oidc-provid
       assert.deepStrictEqual(patient, { resourceType: "Patient", id: patientId })
 
       yield* server.expire(Redacted.value(tokens.accessToken))
-      const late = yield* Effect.flip(fhir.forTokens(client, tokens).read("Patient", patientId))
+      const late = yield* failed(fhir.forTokens(client, tokens).read("Patient", patientId))
       assert.deepStrictEqual([late.reason, late.status], ["Unauthorized", 401])
 
       const renewed = yield* client.refresh(tokens)
@@ -138,7 +139,7 @@ layer(environment(), { excludeTestServices: true })("a public app at oidc-provid
       const client = yield* connect()
       const { callback, pending } = yield* approved(client)
       const nonce = Redacted.make("a-nonce-of-another-login")
-      const error = yield* Effect.flip(
+      const error = yield* failed(
         client.exchange(callback, new PendingAuthorization.PendingAuthorization({ ...pending, nonce }))
       )
       assert.strictEqual(error._tag === "IdTokenError" ? error.reason : error._tag, "NonceMismatch")
@@ -155,7 +156,7 @@ layer(environment(), { excludeTestServices: true })("a public app at oidc-provid
   it.scoped("an app that the server does not know gets no callback", () =>
     Effect.gen(function*() {
       const client = yield* connect("nobody-registered-this")
-      const error = yield* Effect.flip(approved(client))
+      const error = yield* failed(approved(client))
       assert.deepStrictEqual([error._tag, "status" in error && error.status], ["WalkError", 400])
     }))
 
@@ -183,7 +184,7 @@ layer(environment(), { excludeTestServices: true })("the callback from oidc-prov
       const { callback, pending } = yield* approved(client)
       const code = callback.searchParams.get("code") ?? ""
       change(callback)
-      const [error, forms] = yield* server.received(Effect.flip(client.exchange(callback, pending)))
+      const [error, forms] = yield* server.received(failed(client.exchange(callback, pending)))
       assert.instanceOf(error, AuthorizationError)
       assert.deepStrictEqual(forms, [])
       assert.notInclude(error.message, code)
@@ -196,7 +197,7 @@ layer(environment(), { excludeTestServices: true })("the callback from oidc-prov
       const client = yield* connect()
       const { pending, url } = yield* client.authorize()
       const callback = yield* server.deny(url)
-      const [error, forms] = yield* server.received(Effect.flip(client.exchange(callback, pending)))
+      const [error, forms] = yield* server.received(failed(client.exchange(callback, pending)))
       assert.instanceOf(error, AuthorizationError)
       assert.deepStrictEqual(
         [error.reason, error.error, error.errorDescription],
@@ -212,7 +213,7 @@ layer(environment(), { excludeTestServices: true })("the callback from oidc-prov
       const { pending, url } = yield* client.authorize()
       url.searchParams.set("code_challenge", "short")
       const callback = yield* server.approve(url)
-      const error = yield* Effect.flip(client.exchange(callback, pending))
+      const error = yield* failed(client.exchange(callback, pending))
       assert.instanceOf(error, AuthorizationError)
       assert.deepStrictEqual([error.reason, error.error], ["Refused", "invalid_request"])
     }))
@@ -251,7 +252,7 @@ layer(environment(), { excludeTestServices: true })("the callback from oidc-prov
       const client = yield* connect()
       const { callback } = yield* approved(client)
       const { pending } = yield* client.authorize()
-      const error = yield* Effect.flip(client.exchange(callback, pending))
+      const error = yield* failed(client.exchange(callback, pending))
       assert.instanceOf(error, AuthorizationError)
       assert.strictEqual(error.reason, "StateMismatch")
     }))
@@ -302,7 +303,7 @@ layer(environment(), { excludeTestServices: true })("the token endpoint of oidc-
       const client = yield* connect()
       const { callback, pending } = yield* approved(client)
       callback.searchParams.set("code", "a-code-nobody-gave")
-      const error = yield* Effect.flip(client.exchange(callback, pending))
+      const error = yield* failed(client.exchange(callback, pending))
       assert.strictEqual(error._tag, "TokenError")
       assert.notInclude(`${error.message}${JSON.stringify(error)}`, "a-code-nobody-gave")
       assert.notInclude(JSON.stringify(error), Redacted.value(pending.verifier))
@@ -425,7 +426,7 @@ layer(environment(), { excludeTestServices: true })("refresh at oidc-provider", 
       const client = yield* connect()
       const tokens = yield* login(client)
       const more = { scopes: ["patient/*.cruds"] }
-      const [own, forms] = yield* server.received(Effect.flip(client.refresh(tokens, more)))
+      const [own, forms] = yield* server.received(failed(client.refresh(tokens, more)))
       assert.strictEqual(own._tag === "TokenError" ? own.reason : own._tag, "ScopeExceedsGrant")
       assert.deepStrictEqual(forms, [])
       const theirs = yield* refusal(
