@@ -69,5 +69,8 @@ export { SessionError } from "./session/SessionError.js"
 export * as Sessions from "./session/Sessions.js"
 export * as SessionStore from "./session/SessionStore.js"
 // fhir
+export * as AppState from "./fhir/AppState.js"
+export * as BulkExport from "./fhir/BulkExport.js"
 export * as FhirClient from "./fhir/FhirClient.js"
 export { FhirError } from "./fhir/FhirError.js"
+export * as Reference from "./fhir/Reference.js"

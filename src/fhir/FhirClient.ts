@@ -1,46 +1,69 @@
 /**
  * FHIR requests that carry the access token to where it may go and nowhere else (SMART App Launch 2.2, "Access FHIR API"; requirements 93, 97, 98).
  *
+ * Whose token it is, is said by `forTokens`, `forSession` and `forBackend`. The last two need `Sessions` and `BackendServices` where their requests run,
+ * not where the client is made: one layer serves every program, and one that has no sessions is not asked for them.
+ *
  * @since 0.1.0
  */
 import * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import * as Clock from "effect/Clock"
+import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
-import { captured } from "../base/captured.js"
-import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
-import type { JsonObject } from "../base/members.js"
-import { isJsonObject, parseJson, reader } from "../base/members.js"
-import { HttpLimits } from "../http/HttpLimits.js"
-import * as Outbound from "../http/Outbound.js"
-import * as RetryAfter from "../http/RetryAfter.js"
-import * as RetryPolicy from "../http/RetryPolicy.js"
+import type * as Stream from "effect/Stream"
+import type { TokenAudienceError } from "../http/BearerClient.js"
+import * as BearerClient from "../http/BearerClient.js"
 import * as TokenAudience from "../http/TokenAudience.js"
-import { isTransientStatus } from "../http/wireFields.js"
+import type { DiscoveryError } from "../server/DiscoveryError.js"
+import type { SmartConfiguration } from "../server/SmartConfiguration.js"
+import * as BackendServices from "../session/BackendServices.js"
+import * as Sessions from "../session/Sessions.js"
 import type * as SmartClient from "../SmartClient.js"
 import type { TokenSet } from "../token/TokenSet.js"
-import type { Issue } from "./FhirError.js"
-import { FhirError } from "./FhirError.js"
+import * as Bundle from "./Bundle.js"
+import type { TokenSource } from "./Exchange.js"
+import * as Exchange from "./Exchange.js"
+import type { FhirError } from "./FhirError.js"
+import type { LinkOptions } from "./FhirLink.js"
+import type { Answer, Request } from "./FhirRequest.js"
+import * as Interaction from "./Interaction.js"
+import * as LaunchResources from "./LaunchResources.js"
+import * as Reference from "./Reference.js"
+import * as Search from "./Search.js"
+
+export type { BundleRequest, BundleResult } from "./Bundle.js"
+export type { Answer, Request } from "./FhirRequest.js"
+export type { LinkOptions } from "./FhirLink.js"
+export type { ConditionOptions, OperationOptions, PatchStep } from "./Interaction.js"
+export type { Params } from "./Params.js"
+export type { ReferenceInput, Resolver } from "./Reference.js"
+export type { AnyResource, Decoding, Resource, Stored } from "./Resource.js"
+export type { HistoryEntry, Page, SearchOptions } from "./Search.js"
 
 /**
- * A FHIR resource as JSON: what `@types/fhir` describes, or a caller's own schema decodes.
+ * Requests with the token of one session, one backend service, or one set of tokens. Beside `FhirError` they fail with `E`: there is no token.
  *
  * @since 0.1.0
  * @category models
  */
-export type Resource = JsonObject & { readonly resourceType: string }
-
-/**
- * Requests with one token.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Authorized {
-  readonly read: (resourceType: string, id: string) => Effect.Effect<Resource, FhirError>
+export interface Authorized<E = never, R = never>
+  extends
+    Interaction.Interactions<E, R>,
+    Search.Searches<E, R>,
+    Bundle.Bundles<E, R>,
+    Reference.References<E, R>,
+    LaunchResources.LaunchResources<E, R>
+{
+  /** A request of one's own, by the same rules. */
+  readonly request: (request: Request) => Effect.Effect<Answer, FhirError | E, R>
+  /** A body of any size as it comes, by the same rules. */
+  readonly download: (request: Request) => Stream.Stream<Uint8Array, FhirError | E, R>
+  /** For everything else: an `HttpClient` that fails rather than carry the token elsewhere. It follows no redirects. */
+  readonly httpClient: HttpClient.HttpClient.With<HttpClientError.HttpClientError | TokenAudienceError | E, R>
+  /** What the server says about itself. */
+  readonly configuration: Effect.Effect<SmartConfiguration, DiscoveryError | E, R>
+  readonly fhirBaseUrl: Effect.Effect<string, E, R>
 }
 
 /**
@@ -49,7 +72,16 @@ export interface Authorized {
  */
 export interface Service {
   /** With tokens that somebody else keeps fresh. */
-  readonly forTokens: (client: SmartClient.Service, tokens: TokenSet) => Authorized
+  readonly forTokens: (client: SmartClient.Service, tokens: TokenSet, options?: LinkOptions) => Authorized
+  /** With the tokens of a session, renewed as they need to be. */
+  readonly forSession: (
+    id: Sessions.SessionId,
+    options?: LinkOptions
+  ) => Authorized<Sessions.SessionFailure, Sessions.Sessions>
+  /** With the program's own tokens at a server. */
+  readonly forBackend: (
+    request?: BackendServices.Request & LinkOptions
+  ) => Authorized<BackendServices.BackendError, BackendServices.BackendServices>
 }
 
 /**
@@ -58,117 +90,74 @@ export interface Service {
  */
 export class FhirClient extends Context.Tag("effect-safire/FhirClient")<FhirClient, Service>() {}
 
-const issuesOf = (resource: JsonObject | undefined): ReadonlyArray<Issue> => {
-  if (resource?.["resourceType"] !== "OperationOutcome") return []
-  const ignore = () => undefined
-  return (reader(resource, ignore).objects("issue") ?? []).slice(0, 20).map((issue) => {
-    const { object, string } = reader(issue, ignore)
-    const details = object("details")
-    return {
-      severity: string("severity"),
-      code: string("code"),
-      text: details === undefined ? undefined : reader(details, ignore).string("text"),
-      diagnostics: string("diagnostics")
-    }
-  })
-}
-
-const reasonOf = (status: number): FhirError["reason"] => {
-  switch (status) {
-    case 401:
-      return "Unauthorized"
-    case 403:
-      return "Forbidden"
-    case 404:
-    case 410:
-      return "NotFound"
-    default:
-      return isTransientStatus(status) || status >= 500 ? "Unavailable" : "Refused"
-  }
-}
-
 /**
  * @since 0.1.0
  * @category constructors
  */
 export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect.gen(function*() {
-  const client = Outbound.prepare(yield* HttpClient.HttpClient)
-  const withPolicy = yield* RetryPolicy.capture
-  const withLimits = yield* captured(HttpLimits)
+  const client = yield* HttpClient.HttpClient
+  const prepared = yield* Exchange.prepare
+
+  const authorized = <E, R>(source: TokenSource<E, R>, options: LinkOptions | undefined): Authorized<E, R> => {
+    const exchange = Exchange.make(prepared, source, options)
+    const interactions = Interaction.make(exchange)
+    const references = Reference.make(exchange)
+    return {
+      ...interactions,
+      ...references,
+      ...Search.make(exchange),
+      ...Bundle.make(exchange),
+      ...LaunchResources.make(exchange, interactions, references),
+      request: (request) =>
+        Effect.map(exchange.send(request), ({ body, headers, json, status, url }) => ({
+          body,
+          headers,
+          json,
+          status,
+          url
+        })),
+      download: exchange.download,
+      httpClient: BearerClient.make<E, R>(client, {
+        audience: Effect.zipWith(
+          source.server,
+          source.tokens,
+          ({ config }, { context, fhirBaseUrl }) =>
+            TokenAudience.make(
+              [
+                fhirBaseUrl ?? config.fhirBaseUrl,
+                ...(context.authorizationDetails ?? []).flatMap(({ locations }) => locations)
+              ],
+              config
+            )
+        ),
+        token: Effect.map(source.tokens, ({ accessToken }) => accessToken),
+        tokenAfter: source.tokenAfter
+      }),
+      configuration: Effect.flatMap(source.server, (smart) => smart.configuration),
+      fhirBaseUrl: Effect.map(source.server, ({ config }) => config.fhirBaseUrl)
+    }
+  }
 
   return {
-    forTokens: (smart, tokens) => {
-      const { allowInsecureLocalhost = false, fhirBaseUrl } = smart.config
-      const audience = TokenAudience.make(
-        [fhirBaseUrl, ...(tokens.context.authorizationDetails ?? []).flatMap(({ locations }) => locations)],
-        { allowInsecureLocalhost }
-      )
-
-      const get = (interaction: string, target: string) =>
-        Effect.gen(function*() {
-          const fail = (
-            fields: Omit<ConstructorParameters<typeof FhirError>[0], "fhirBaseUrl" | "interaction" | "issues"> & {
-              readonly issues?: ReadonlyArray<Issue>
-            }
-          ) => new FhirError({ issues: [], ...fields, fhirBaseUrl, interaction })
-          const url = TokenAudience.judge(audience, target)
-          if (Either.isLeft(url)) {
-            return yield* fail({ reason: "ForeignLink", detail: `the URL is not this token's to visit (${url.left})` })
-          }
-          const limits = yield* HttpLimits
-          const answer = yield* Outbound.send(
-            client,
-            HttpClientRequest.get(url.right.href).pipe(
-              HttpClientRequest.setHeader("accept", "application/fhir+json, application/json;q=0.9"),
-              HttpClientRequest.bearerToken(tokens.accessToken)
-            ),
-            {
-              timeout: limits.fhirTimeout,
-              maxBytes: limits.maxFhirResponseBytes,
-              redirects: 0,
-              allowInsecureLocalhost
-            }
-          ).pipe(Effect.mapError(({ detail, reason, status }) => fail({ reason, detail, status })))
-          const json = parseJson(answer.body)?.value
-          const resource = isJsonObject(json) ? json : undefined
-          if (answer.status < 200 || answer.status > 299) {
-            const now = yield* Clock.currentTimeMillis
-            return yield* fail({
-              reason: reasonOf(answer.status),
-              detail: `it answered ${answer.status}`,
-              issues: issuesOf(resource),
-              status: answer.status,
-              retryAfter: RetryAfter.parse(answer.headers["retry-after"], now)
-            })
-          }
-          if (resource === undefined || typeof resource["resourceType"] !== "string") {
-            return yield* fail({ reason: "NotFhir", detail: `it answered ${answer.status}`, status: answer.status })
-          }
-          return resource as Resource
-        }).pipe(
-          RetryPolicy.retry("always"),
-          withPolicy,
-          withLimits,
-          Effect.withSpan(`FhirClient.${interaction}`, { kind: "client", attributes: { "smart.server": smart.name } })
-        )
-
-      return {
-        read: (resourceType, id) =>
-          // FHIR R4, section 2.24.0.1: what a type and an id may look like; anything else could leave the path.
-          /^[A-Za-z]+$/.test(resourceType) && /^[A-Za-z0-9\-.]{1,64}$/.test(id)
-            ? get(
-              `read ${resourceType}`,
-              FhirBaseUrl.append(fhirBaseUrl as FhirBaseUrl.FhirBaseUrl, `${resourceType}/${id}`)
-            )
-            : new FhirError({
-              reason: "InvalidReference",
-              fhirBaseUrl,
-              interaction: "read",
-              detail: "the resource type or the id has characters that FHIR does not allow",
-              issues: []
-            })
-      }
-    }
+    forTokens: (smart, tokens, options) =>
+      authorized({
+        server: Effect.succeed(smart),
+        tokens: Effect.succeed(tokens),
+        tokenAfter: (refused) => Effect.succeed(refused)
+      }, options),
+    forSession: (id, options) =>
+      authorized<Sessions.SessionFailure, Sessions.Sessions>({
+        server: Effect.flatMap(Sessions.Sessions, (sessions) => sessions.client(id)),
+        tokens: Effect.flatMap(Sessions.Sessions, (sessions) => sessions.tokens(id)),
+        tokenAfter: (refused) => Effect.flatMap(Sessions.Sessions, (sessions) => sessions.accessTokenAfter(id, refused))
+      }, options),
+    forBackend: ({ foreignOrigins, rebaseLinks, ...request } = {}) =>
+      authorized<BackendServices.BackendError, BackendServices.BackendServices>({
+        server: Effect.flatMap(BackendServices.BackendServices, (backend) => backend.client(request)),
+        tokens: Effect.flatMap(BackendServices.BackendServices, (backend) => backend.tokens(request)),
+        tokenAfter: (refused) =>
+          Effect.flatMap(BackendServices.BackendServices, (backend) => backend.accessTokenAfter(refused, request))
+      }, { foreignOrigins, rebaseLinks })
   }
 })
 

@@ -14,16 +14,28 @@ export const Reason = Schema.Literal(
   "Unauthorized",
   "Forbidden",
   "NotFound",
+  "Gone",
+  "Conflict",
   "Refused",
   "Unavailable",
   "Unreachable",
   "TimedOut",
   "TooLarge",
   "NotFhir",
+  "Undecodable",
   "RedirectRefused",
   "InsecureEndpoint",
   "ForeignLink",
-  "InvalidReference"
+  "ForeignFile",
+  "InvalidReference",
+  "InvalidRequest",
+  "NotInContext",
+  "NotSupported",
+  "PageLoop",
+  "TooManyPages",
+  "Truncated",
+  "MalformedLine",
+  "LineTooLong"
 )
 
 /**
@@ -42,7 +54,8 @@ export const Issue = Schema.Struct({
   severity: Schema.optional(Schema.String),
   code: Schema.optional(Schema.String),
   text: Schema.optional(Schema.String),
-  diagnostics: Schema.optional(Schema.String)
+  diagnostics: Schema.optional(Schema.String),
+  expression: Schema.optional(Schema.Array(Schema.String))
 })
 
 /**
@@ -51,21 +64,47 @@ export const Issue = Schema.Struct({
  */
 export type Issue = typeof Issue.Type
 
+/**
+ * Which file of a bulk export it is about: its place in the manifest, its resource type and its URL without the query, which may be a signature.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const File = Schema.Struct({ index: Schema.Number, type: Schema.String, url: Schema.String })
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type File = typeof File.Type
+
 const ADVICE: Record<Reason, string> = {
   Unauthorized: "the token has expired or was revoked; renew it",
   Forbidden:
     "the token is good but its scopes, or the server's policy, do not cover this; compare with the granted scopes",
   NotFound: "there is no such resource here, or this token may not know of it",
+  Gone: "it was there and was deleted",
+  Conflict: "somebody changed it meanwhile, or the condition does not hold; read it again before the next attempt",
   Refused: "the issues say what the server did not like",
-  Unavailable: "the server is busy or down; it was asked as often as the retry policy allows",
+  Unavailable: "the server is busy or down; what is safe to repeat was asked as often as the retry policy allows",
   Unreachable: "check the address, DNS, the certificate and whether the server is up",
   TimedOut: "the server is slow or hangs; HttpLimits.fhirTimeout says how long one attempt may take",
   TooLarge: "HttpLimits.maxFhirResponseBytes says how much is read",
-  NotFhir: "the answer is no FHIR resource in JSON; is a proxy or a login page in between?",
-  RedirectRefused: "a request with a token follows no redirect",
+  NotFhir: "the answer is not what FHIR says; is a proxy or a login page in between?",
+  Undecodable: "the resource is not as the given schema wants it",
+  RedirectRefused: "only what changes nothing follows a redirect, and only a few",
   InsecureEndpoint: "only https is used; http needs a loopback host and allowInsecureLocalhost",
-  ForeignLink: "the token was issued for another server and was not sent",
-  InvalidReference: "a resource type and an id are needed"
+  ForeignLink: "nothing was sent there; allow its origin, or rebase links if the server is behind a proxy",
+  ForeignFile: "nothing was sent there; allow its origin if the server keeps its files elsewhere",
+  InvalidReference: "a resource type and an id are needed",
+  InvalidRequest: "nothing was sent",
+  NotInContext: "the launch did not bring it; ask for the scope that does",
+  NotSupported: "the server does not say that it offers this",
+  PageLoop: "the server's next links go round in a circle",
+  TooManyPages: "narrow the search, or raise maxPages",
+  Truncated: "the file ends too early; the lines before are good",
+  MalformedLine: "the line is no resource in JSON; the lines before are good",
+  LineTooLong: "maxLineBytes says how much of a line is read; the lines before are good"
 }
 
 /**
@@ -80,11 +119,18 @@ export class FhirError extends Schema.TaggedError<FhirError>("effect-safire/Fhir
   detail: Schema.String,
   issues: Schema.Array(Issue),
   status: Schema.optional(Schema.Number),
-  retryAfter: Schema.optional(Schema.DurationFromMillis)
+  retryAfter: Schema.optional(Schema.DurationFromMillis),
+  /** `refused`: the server did not act. `unknown`: it may have. */
+  outcome: Schema.optional(Schema.Literal("refused", "unknown")),
+  file: Schema.optional(File),
+  /** The line of the file, from 1 on. */
+  line: Schema.optional(Schema.Number)
 }) {
   override get message(): string {
     const codes = this.issues.flatMap(({ code }) => code ?? [])
-    return `FHIR ${this.interaction} at ${this.fhirBaseUrl} failed (${this.reason}): ${this.detail}${
+    const line = this.line === undefined ? "" : ` line ${this.line}`
+    const file = this.file === undefined ? "" : `, file ${this.file.index + 1} (${this.file.type})${line}`
+    return `FHIR ${this.interaction} at ${this.fhirBaseUrl}${file} failed (${this.reason}): ${this.detail}${
       codes.length === 0 ? "" : `, issues: ${codes.join(", ")}`
     }${retryAfterText(this.retryAfter)}; ${ADVICE[this.reason]}`
   }
@@ -94,3 +140,42 @@ export class FhirError extends Schema.TaggedError<FhirError>("effect-safire/Fhir
       (this.reason === "Unavailable" && isTransientStatus(this.status))
   }
 }
+
+/**
+ * What an error says beside where and at what it happened.
+ *
+ * @internal
+ */
+export type Fields =
+  & Omit<ConstructorParameters<typeof FhirError>[0], "fhirBaseUrl" | "interaction" | "issues">
+  & { readonly issues?: ReadonlyArray<Issue> }
+
+/** @internal */
+export const reasonOf = (status: number): Reason => {
+  switch (status) {
+    case 401:
+      return "Unauthorized"
+    case 403:
+      return "Forbidden"
+    case 404:
+      return "NotFound"
+    case 409:
+    case 412:
+      return "Conflict"
+    case 410:
+      return "Gone"
+    default:
+      return isTransientStatus(status) || status >= 500 ? "Unavailable" : "Refused"
+  }
+}
+
+/**
+ * Whether the server acted: a client error and a server that was too busy did not; of any other failure nobody knows.
+ *
+ * @internal
+ */
+export const outcomeOf = (status: number): "refused" | "unknown" =>
+  (status >= 400 && status < 500 && status !== 408) || status === 503 ? "refused" : "unknown"
+
+/** @internal */
+export const isFhirError = <E>(error: FhirError | E): error is FhirError => error instanceof FhirError

@@ -12,13 +12,13 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as UrlParams from "@effect/platform/UrlParams"
 import * as Data from "effect/Data"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Url from "../base/Url.js"
+import * as LeanTransport from "./LeanTransport.js"
 
 export interface Rules {
   readonly timeout: Duration.DurationInput
@@ -51,7 +51,9 @@ export class OutboundFailure extends Data.TaggedError("OutboundFailure")<{
  * URLs with queries.
  */
 export const prepare = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
-  client.pipe(HttpClient.withTracerPropagation(false), HttpClient.withTracerDisabledWhen(() => true))
+  LeanTransport.isLeanTransport(client)
+    ? client
+    : client.pipe(HttpClient.withTracerPropagation(false), HttpClient.withTracerDisabledWhen(() => true))
 
 const NEVER_LEFT =
   /^(ECONNREFUSED|ENOTFOUND|EAI_\w+|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|UND_ERR_CONNECT_TIMEOUT|EPROTO|ERR_TLS_\w+|ERR_SSL_\w+|CERT_\w+|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_\w+)$/
@@ -60,8 +62,14 @@ const NEVER_LEFT =
 const codeOf = (cause: unknown): { readonly code: string; readonly neverLeft: boolean } | undefined => {
   let current = cause
   for (let depth = 0; depth < 6 && typeof current === "object" && current !== null; depth++) {
-    const { code, syscall } = current as { readonly code?: unknown; readonly syscall?: unknown }
-    if (typeof code === "string" && /^[A-Z][A-Z0-9_]{2,40}$/.test(code)) {
+    const { code, outcome, syscall } = current as {
+      readonly code?: unknown
+      readonly outcome?: unknown
+      readonly syscall?: unknown
+    }
+    if (typeof code === "string" && /^[A-Z][A-Z0-9_]{2,80}$/.test(code)) {
+      // A transport that watched the socket knows better than any code.
+      if (outcome === "refused" || outcome === "unknown") return { code, neverLeft: outcome === "refused" }
       return { code, neverLeft: NEVER_LEFT.test(code) || (code === "ETIMEDOUT" && syscall === "connect") }
     }
     current = (current as { readonly cause?: unknown }).cause
@@ -69,10 +77,25 @@ const codeOf = (cause: unknown): { readonly code: string; readonly neverLeft: bo
   return undefined
 }
 
+/** What a transport's own limits say; a connection that was not made in time is one that was not made. */
+const reasonOf = (code: string | undefined): "Unreachable" | "TimedOut" | "TooLarge" => {
+  switch (code) {
+    case "UND_ERR_HEADERS_TIMEOUT":
+    case "UND_ERR_BODY_TIMEOUT":
+    case "ERR_TOTAL_TIMEOUT":
+      return "TimedOut"
+    case "UND_ERR_HEADERS_OVERFLOW":
+    case "UND_ERR_RES_EXCEEDED_MAX_SIZE":
+      return "TooLarge"
+    default:
+      return "Unreachable"
+  }
+}
+
 const fromRequestError = (url: string, error: HttpClientError.RequestError): OutboundFailure => {
   const found = codeOf(error.cause)
   return new OutboundFailure({
-    reason: "Unreachable",
+    reason: reasonOf(found?.code),
     url,
     outcome: error.reason !== "Transport" || found?.neverLeft === true ? "refused" : "unknown",
     detail: found?.code ??
@@ -85,14 +108,16 @@ export const brokenOff = (
   url: string,
   response: HttpClientResponse.HttpClientResponse,
   error: HttpClientError.ResponseError
-): OutboundFailure =>
-  new OutboundFailure({
-    reason: "Unreachable",
+): OutboundFailure => {
+  const code = codeOf(error.cause)?.code
+  return new OutboundFailure({
+    reason: reasonOf(code),
     url,
     outcome: "unknown",
     status: response.status,
-    detail: `the answer broke off (${codeOf(error.cause)?.code ?? "while reading"})`
+    detail: `the answer broke off (${code ?? "while reading"})`
   })
+}
 
 /**
  * The body as text, given up as soon as it passes the limit. A declared length is trusted only where no content coding could make it grow.
@@ -107,8 +132,14 @@ export const readBody = (
     url,
     outcome: "unknown",
     status: response.status,
-    detail: `more than ${maxBytes} bytes`
+    detail: `the answer has more than ${maxBytes} bytes`
   })
+  if (LeanTransport.isLeanResponse(response)) {
+    return Effect.mapError(response.textUpTo(maxBytes), (error) => {
+      const failure = brokenOff(url, response, error)
+      return failure.reason === "TooLarge" ? tooLarge : failure
+    })
+  }
   const declared = Number(response.headers["content-length"])
   if (declared > maxBytes) return Effect.fail(tooLarge)
   return response.stream.pipe(
@@ -164,7 +195,7 @@ export const isRedirect = (response: HttpClientResponse.HttpClientResponse): boo
  * `withManualRedirects`.
  */
 export const open = <R>(
-  client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>,
+  client: Pick<HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>, "execute">,
   request: HttpClientRequest.HttpClientRequest,
   allowInsecureLocalhost: boolean
 ): Effect.Effect<
@@ -179,7 +210,7 @@ export const open = <R>(
       reason: "InsecureEndpoint",
       url: shown,
       outcome: "refused",
-      detail: "only https is used, or http to a loopback host where allowInsecureLocalhost is set"
+      detail: "it is no https URL"
     })
   }
   return client.execute(request).pipe(
@@ -192,15 +223,23 @@ export const open = <R>(
   )
 }
 
-const hop = (
-  client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, Scope.Scope>,
+/** How one request of a chain is sent, and an answer put away that nobody reads. */
+interface Way<R> {
+  readonly execute: (
+    request: HttpClientRequest.HttpClientRequest
+  ) => Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError, R>
+  readonly discard: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<void>
+}
+
+const hop = <R>(
+  way: Way<R>,
   request: HttpClientRequest.HttpClientRequest,
   rules: Rules,
   redirectsLeft: number
-): Effect.Effect<Answer, OutboundFailure, Scope.Scope> => {
+): Effect.Effect<Answer, OutboundFailure, R> => {
   const shown = Url.forDisplay(request.url)
   return Effect.flatMap(
-    open(client, request, rules.allowInsecureLocalhost),
+    open(way, request, rules.allowInsecureLocalhost),
     ({ response, url }) => {
       const location = response.headers["location"]
       if (!isRedirect(response)) {
@@ -219,18 +258,55 @@ const hop = (
           status: response.status,
           detail
         })
-      if (location === undefined) return refuse("a redirect that the browser does not show")
-      const next = Url.parse(location, url.href)
-      const to = next === undefined ? "something that is no URL" : Url.forDisplay(next)
-      if (rules.redirects === 0 || request.method !== "GET") return refuse(`to ${to}; this request never follows one`)
-      if (redirectsLeft === 0) return refuse(`more than ${rules.redirects}, the last to ${to}`)
-      if (next === undefined || !Url.isSecure(next, rules.allowInsecureLocalhost)) {
-        return refuse(`to ${to}, which is not https`)
+      const onward = (): Effect.Effect<Answer, OutboundFailure, R> => {
+        if (location === undefined) return refuse("it redirects to where the browser does not show")
+        const next = Url.parse(location, url.href)
+        const to = next === undefined ? "something that is no URL" : Url.forDisplay(next)
+        if (rules.redirects === 0 || request.method !== "GET") {
+          return refuse(`it redirects to ${to}`)
+        }
+        if (redirectsLeft === 0) return refuse(`more than ${rules.redirects} redirects, the last to ${to}`)
+        if (next === undefined || !Url.isSecure(next, rules.allowInsecureLocalhost)) {
+          return refuse(`it redirects to ${to}, which is not https`)
+        }
+        return hop(way, redirectTo(request, url, next), rules, redirectsLeft - 1)
       }
-      return hop(client, redirectTo(request, url, next), rules, redirectsLeft - 1)
+      return Effect.zipRight(way.discard(response), Effect.suspend(onward))
     }
   )
 }
+
+const timedOut = (request: HttpClientRequest.HttpClientRequest, rules: Rules): OutboundFailure =>
+  new OutboundFailure({
+    reason: "TimedOut",
+    url: Url.forDisplay(request.url),
+    outcome: "unknown",
+    detail: `no complete answer within ${Duration.format(rules.timeout)}`
+  })
+
+/** The transport keeps the time; it covers the redirects too. */
+const sendLean = (
+  client: LeanTransport.LeanTransport,
+  request: HttpClientRequest.HttpClientRequest,
+  rules: Rules
+): Effect.Effect<Answer, OutboundFailure> =>
+  Effect.clockWith((clock) => {
+    const limit = Duration.toMillis(rules.timeout)
+    const start = clock.unsafeCurrentTimeMillis()
+    const way: Way<never> = {
+      // 0 would be no limit at all.
+      execute: (next) =>
+        client[LeanTransport.TypeId](next, Math.max(1, start + limit - clock.unsafeCurrentTimeMillis())),
+      discard: (response) => LeanTransport.isLeanResponse(response) ? response.discard : Effect.void
+    }
+    return Effect.mapError(
+      hop(way, request, rules, rules.redirects),
+      (failure) =>
+        failure.detail.includes("ERR_TOTAL_TIMEOUT") && failure.outcome === "unknown"
+          ? timedOut(request, rules)
+          : failure
+    )
+  })
 
 /**
  * Sends one request and reads its whole answer, whatever its status.
@@ -239,19 +315,13 @@ export const send = (
   client: HttpClient.HttpClient,
   request: HttpClientRequest.HttpClientRequest,
   rules: Rules
-): Effect.Effect<Answer, OutboundFailure> =>
-  hop(HttpClient.withScope(client), request, rules, rules.redirects).pipe(
+): Effect.Effect<Answer, OutboundFailure> => {
+  if (LeanTransport.isLeanTransport(client)) return sendLean(client, request, rules)
+  const way = { execute: HttpClient.withScope(client).execute, discard: () => Effect.void }
+  return hop(way, request, rules, rules.redirects).pipe(
     // Whatever was not read to its end is closed now, not when it is garbage.
     Effect.scoped,
     withManualRedirects,
-    Effect.timeoutFail({
-      duration: rules.timeout,
-      onTimeout: () =>
-        new OutboundFailure({
-          reason: "TimedOut",
-          url: Url.forDisplay(request.url),
-          outcome: "unknown",
-          detail: "no complete answer in time"
-        })
-    })
+    Effect.timeoutFail({ duration: rules.timeout, onTimeout: () => timedOut(request, rules) })
   )
+}

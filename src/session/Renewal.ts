@@ -174,7 +174,8 @@ export const make = (
           // A holder whose lease ran out may have renewed meanwhile: then this is the answer to a token that has been replaced.
           const latest = yield* Effect.flatMap(store.get(options.keyOf(id)), asSession)
           if (!sameToken(latest.tokens.refreshToken, session.tokens.refreshToken)) {
-            return [Either.right(latest), session] as const
+            const refused = isExpired(latest.tokens, now) ? refusal(latest, now) : Option.none()
+            return [Option.isSome(refused) ? Either.left(refused.value) : Either.right(latest), session] as const
           }
           const words = error._tag === "TokenError" ? error.error ?? `HTTP ${error.status ?? "4xx"}` : error.reason
           const detail = `the server refused the refresh token (${words})`

@@ -68,8 +68,8 @@ export class SessionError extends Schema.TaggedError<SessionError>("effect-safir
   keyId: Schema.optional(Schema.String)
 }) {
   override get message(): string {
-    const where = this.store === undefined ? "Session" : `Session store ${this.store}`
-    return `${where}: ${this.detail} (${this.reason}); ${ADVICE[this.reason]}`
+    const where = this.store === undefined ? "Session cannot go on" : `Session store ${this.store} failed`
+    return `${where} (${this.reason}): ${this.detail}; ${ADVICE[this.reason]}`
   }
 
   /** Whether the failure is of the kind that passes. */

@@ -139,14 +139,16 @@ describe("SandboxEhr FHIR", () => {
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const token = yield* tokenFor("user/*.cruds")
-      for (const path of ["Patient/nobody", "Unknown/1", "Patient/patient-alpha/_history/1", "Patient/%E0%A4%A", ""]) {
+      for (const path of ["Patient/nobody", "Unknown/1", "Patient/patient-alpha/_history/9", "Patient/%E0%A4%A", ""]) {
         const answer = yield* fhir(path, token)
         assert.deepStrictEqual([path, answer.status, answer.body["resourceType"]], [path, 404, "OperationOutcome"])
       }
       const created = yield* send(
-        HttpClientRequest.post(`${ehr.fhirBaseUrl}/Patient`).pipe(HttpClientRequest.bearerToken(String(token)))
+        HttpClientRequest.post(`${ehr.fhirBaseUrl}/Patient/patient-alpha`).pipe(
+          HttpClientRequest.bearerToken(String(token))
+        )
       )
-      assert.deepStrictEqual([created.status, created.headers["allow"]], [405, "GET, HEAD"])
+      assert.deepStrictEqual([created.status, created.headers["allow"]], [405, "GET, HEAD, PUT, PATCH, DELETE"])
     }).pipe(Effect.provide(layer)))
 
   it.effect("stores the resources it is given", () =>

@@ -78,6 +78,8 @@ export const openidConfiguration = (world: World): Readonly<Record<string, unkno
   request_uri_parameter_supported: false
 })
 
+const interactions = ["read", "vread", "history-instance", "search-type", "create", "update", "patch", "delete"]
+
 /** The document at `{fhir}/metadata`. */
 export const capabilityStatement = (world: World): Readonly<Record<string, unknown>> => ({
   resourceType: "CapabilityStatement",
@@ -98,9 +100,10 @@ export const capabilityStatement = (world: World): Readonly<Record<string, unkno
         }]
       }]
     },
-    resource: resourceTypes.map((type) => ({
+    interaction: [{ code: "batch" }, { code: "transaction" }],
+    resource: [...resourceTypes, "Basic"].map((type) => ({
       type,
-      interaction: [{ code: "read" }, { code: "search-type" }],
+      interaction: interactions.map((code) => ({ code })),
       searchParam: [
         { name: "_id", type: "token" },
         ...(type === "Patient" || type === "Practitioner" ? [] : [{ name: "patient", type: "reference" }]),

@@ -136,7 +136,7 @@ export const make = (sandbox: Sandbox): (request: SandboxRequest) => Effect.Effe
   const fhirPath = `${new URL(world.fhirBaseUrl).pathname.replace(/\/$/, "")}/`
 
   const routeOf = (path: string): Route | undefined =>
-    table.get(path) ?? (path.startsWith(fhirPath)
+    table.get(path) ?? (`${path}/`.startsWith(fhirPath)
       ? {
         step: "fhir",
         methods: [],

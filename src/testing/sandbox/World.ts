@@ -6,6 +6,7 @@
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Duration from "effect/Duration"
 import type * as jose from "jose"
+import type { Job } from "./BulkData.js"
 import type { Client } from "./Client.js"
 import { defaultClients } from "./Client.js"
 import * as FhirStore from "./FhirStore.js"
@@ -114,6 +115,7 @@ export interface World {
   readonly jwksCache: Map<string, CachedJwks>
   readonly state: State.State<ValidRequest>
   readonly store: FhirStore.FhirStore
+  readonly exports: Map<string, Job>
   readonly idTokens: IdToken.Signer
 }
 
@@ -159,6 +161,7 @@ export const make = (
       refreshToken: Duration.decode(options.refreshTokenLifetime ?? "30 days")
     }),
     store: FhirStore.make(fhirBaseUrl.replace(/\/$/, ""), options.resources ?? syntheticResources),
+    exports: new Map(),
     idTokens
   }
 }

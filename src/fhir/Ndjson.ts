@@ -1,0 +1,99 @@
+/**
+ * Newline-delimited JSON as it comes over the wire: bytes in, resources out, never more than one line and one piece of the body in memory
+ * (Bulk Data Access 2.0, "File Request").
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import * as Either from "effect/Either"
+import * as Stream from "effect/Stream"
+import { parseJson } from "../base/members.js"
+import type { Resource } from "./Resource.js"
+import { isResource } from "./Resource.js"
+
+/** One line that is a resource. */
+export interface Line {
+  /** From 1 on; blank lines count. */
+  readonly number: number
+  readonly resource: Resource
+}
+
+/** What is wrong with a file; the lines before `line` are good. */
+export class NdjsonError extends Data.TaggedError("NdjsonError")<{
+  readonly reason: "MalformedLine" | "LineTooLong" | "Truncated"
+  readonly line: number
+}> {}
+
+interface Step {
+  readonly lines: ReadonlyArray<Line>
+  readonly error: NdjsonError | undefined
+}
+
+const NEWLINE = 10
+
+/** Bytes that do not end a line yet, and which line they belong to. */
+class Reader {
+  private pending: Array<Uint8Array> = []
+  private size = 0
+  private number = 1
+
+  constructor(private readonly skip: number, private readonly maxLineBytes: number) {}
+
+  push(bytes: Uint8Array): Step {
+    const lines: Array<Line> = []
+    let from = 0
+    for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, from)) {
+      const read = this.add(bytes.subarray(from, end)) ?? this.take(lines, "MalformedLine")
+      if (read !== undefined) return { lines, error: read }
+      from = end + 1
+    }
+    return { lines, error: this.add(bytes.subarray(from)) }
+  }
+
+  /** The last line may lack its newline; if it is no resource, the file was cut off in it. */
+  end(): Step {
+    const lines: Array<Line> = []
+    return { lines, error: this.size === 0 ? undefined : this.take(lines, "Truncated") }
+  }
+
+  private add(bytes: Uint8Array): NdjsonError | undefined {
+    this.size += bytes.byteLength
+    if (this.size > this.maxLineBytes) return new NdjsonError({ reason: "LineTooLong", line: this.number })
+    // A lines that was delivered before is counted, not kept. Copied, because a transport may use its buffer again.
+    if (bytes.byteLength > 0 && this.number > this.skip) this.pending.push(bytes.slice())
+    return undefined
+  }
+
+  private take(lines: Array<Line>, reason: NdjsonError["reason"]): NdjsonError | undefined {
+    const { number, pending } = this
+    this.pending = []
+    this.size = 0
+    this.number += 1
+    if (number <= this.skip) return undefined
+    const decoder = new TextDecoder("utf-8", { fatal: true })
+    const text = Either.try(() =>
+      pending.map((bytes) => decoder.decode(bytes, { stream: true })).join("") + decoder.decode()
+    )
+    if (Either.isRight(text) && text.right.trim() === "") return undefined
+    const value = Either.isRight(text) ? parseJson(text.right)?.value : undefined
+    if (!isResource(value)) return new NdjsonError({ reason, line: number })
+    lines.push({ number, resource: value })
+    return undefined
+  }
+}
+
+const emit = ({ error, lines }: Step): Stream.Stream<Line, NdjsonError> =>
+  error === undefined ? Stream.fromIterable(lines) : Stream.concat(Stream.fromIterable(lines), Stream.fail(error))
+
+/** The resources of a file, without those of its first `skip` lines. */
+export const parse = <E, R>(
+  bytes: Stream.Stream<Uint8Array, E, R>,
+  options: { readonly skip: number; readonly maxLineBytes: number }
+): Stream.Stream<Line, E | NdjsonError, R> =>
+  Stream.suspend(() => {
+    const reader = new Reader(options.skip, options.maxLineBytes)
+    return Stream.concat(
+      Stream.flatMap(bytes, (piece) => emit(reader.push(piece))),
+      Stream.suspend(() => emit(reader.end()))
+    )
+  })

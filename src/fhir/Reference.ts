@@ -1,0 +1,218 @@
+/**
+ * References between resources (FHIR R4, section 2.3.0): contained, relative and absolute ones, read with the token only where it may go.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import { isJsonObject, reader } from "../base/members.js"
+import * as SingleFlight from "../base/SingleFlight.js"
+import type { Exchange } from "./Exchange.js"
+import type { FhirError, Fields } from "./FhirError.js"
+import { isFhirError } from "./FhirError.js"
+import type { AnyResource, Decoding, Resource } from "./Resource.js"
+import { decode, isId, isResource, isType } from "./Resource.js"
+
+/**
+ * A reference as text, or the element that holds it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ReferenceInput = string | { readonly reference?: string | undefined }
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface ReferenceOptions<A, I> extends Decoding<A, I> {
+  /** The resource the reference stands in: where contained ones (`#id`) are looked for. */
+  readonly within?: AnyResource | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface ResolverOptions {
+  /** How many are read at once. Default 4. */
+  readonly concurrency?: number | undefined
+}
+
+/**
+ * Reads each resource at most once, however many references lead to it: for as long as it is kept, it keeps what it has read.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Resolver<E, R> {
+  readonly resolve: (
+    reference: ReferenceInput,
+    options?: { readonly within?: AnyResource | undefined }
+  ) => Effect.Effect<Resource, FhirError | E, R>
+  /** All references, by their text; one that leads nowhere does not cost the others. */
+  readonly resolveAll: (
+    references: Iterable<ReferenceInput>,
+    options?: { readonly within?: AnyResource | undefined }
+  ) => Effect.Effect<ReadonlyMap<string, Either.Either<Resource, FhirError>>, E, R>
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface References<E, R> {
+  readonly readReference: <A = Resource, I = unknown>(
+    reference: ReferenceInput,
+    options?: ReferenceOptions<A, I>
+  ) => Effect.Effect<A, FhirError | E, R>
+  readonly resolver: (options?: ResolverOptions) => Resolver<E, R>
+}
+
+const textOf = (reference: ReferenceInput): string =>
+  typeof reference === "string" ? reference : reference.reference ?? ""
+
+/**
+ * Every reference in a resource, contained resources included, each once, in the order they stand there.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const collect = (resource: AnyResource): ReadonlyArray<string> => {
+  const found = new Set<string>()
+  const queue: Array<unknown> = [resource]
+  for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
+    if (Array.isArray(next)) queue.push(...[...next].reverse())
+    else if (isJsonObject(next)) {
+      if (typeof next["reference"] === "string" && next["reference"] !== "") found.add(next["reference"])
+      queue.push(...Object.values(next).filter((value) => typeof value === "object" && value !== null).reverse())
+    }
+  }
+  return [...found]
+}
+
+/**
+ * A resource that stands inside of another; `#` alone is that other itself.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const contained = (within: AnyResource, reference: string): Resource | undefined => {
+  if (reference === "#") return isResource(within) ? within : undefined
+  const inside = isJsonObject(within) ? reader(within, () => undefined).objects("contained") ?? [] : []
+  return inside.filter(isResource).find(({ id }) => `#${String(id)}` === reference)
+}
+
+/** The type and the id at the end of a reference, with the version where it names one. */
+const TARGET = /(?:^|\/)([A-Za-z]{1,64})\/([A-Za-z0-9\-.]{1,64})(?:\/_history\/([A-Za-z0-9\-.]{1,64}))?$/
+
+interface Target {
+  readonly reference: string
+  readonly type: string
+}
+
+/** Where a resource is: at hand, or to be fetched. */
+type Found =
+  | { readonly _tag: "Inside"; readonly resource: Resource }
+  | { readonly _tag: "Elsewhere"; readonly target: Target }
+
+const targetOf = (reference: string): Target | undefined => {
+  const [, type = "", id = "", version] = TARGET.exec(reference) ?? []
+  return isType(type) && isId(id) && (version === undefined || isId(version))
+    ? { reference, type }
+    : undefined
+}
+
+/**
+ * @internal
+ */
+export const make = <E, R>({ failing, resolve, send }: Exchange<E, R>): References<E, R> => {
+  const invalid = (detail: string): Fields => ({ reason: "InvalidReference", detail, outcome: "refused" })
+
+  const fetch = ({ reference, type }: Target): Effect.Effect<Resource, FhirError | E, R> =>
+    Effect.flatMap(
+      send({ interaction: `read ${type}`, url: reference }),
+      ({ fail, json, status }) =>
+        isResource(json) && json.resourceType === type
+          ? Effect.succeed(json)
+          : fail({ reason: "NotFhir", detail: `it answered ${status} without the ${type}`, status })
+    )
+
+  const find = (
+    reference: ReferenceInput,
+    within: AnyResource | undefined
+  ): Either.Either<Found, Fields> => {
+    const text = textOf(reference)
+    if (text.startsWith("#")) {
+      const inside = within === undefined ? undefined : contained(within, text)
+      return inside === undefined
+        ? Either.left(invalid("a contained resource is not there, or it was not said in which resource to look"))
+        : Either.right({ _tag: "Inside", resource: inside })
+    }
+    const target = targetOf(text)
+    return target === undefined
+      ? Either.left(invalid("the reference is none to a type and an id on a server"))
+      : Either.right({ _tag: "Elsewhere", target })
+  }
+
+  const readReference: References<E, R>["readReference"] = (reference, options = {}) =>
+    Effect.gen(function*() {
+      const found = find(reference, options.within)
+      const fail = yield* failing("read reference")
+      if (Either.isLeft(found)) return yield* fail(found.left)
+      const resource = found.right._tag === "Inside" ? found.right.resource : yield* fetch(found.right.target)
+      return yield* decode(resource, options, fail)
+    })
+
+  const resolver: References<E, R>["resolver"] = ({ concurrency = 4 } = {}) => {
+    const semaphore = Effect.unsafeMakeSemaphore(concurrency)
+    const flights = SingleFlight.make<Resource, FhirError | E>()
+    const known = new Map<string, Either.Either<Resource, FhirError>>()
+
+    /** What a repeat could cure is not kept. */
+    const keep = (key: string) => (error: FhirError | E) =>
+      Effect.sync(() => {
+        if (isFhirError(error) && !error.isRetryable) known.set(key, Either.left(error))
+      })
+
+    const resolveOne: Resolver<E, R>["resolve"] = (reference, { within } = {}) =>
+      Effect.gen(function*() {
+        const found = find(reference, within)
+        if (Either.isLeft(found)) return yield* (yield* failing("read reference"))(found.left)
+        if (found.right._tag === "Inside") return found.right.resource
+        const { target } = found.right
+        const key = (yield* resolve(target.reference))?.href ?? target.reference
+        const before = known.get(key)
+        if (before !== undefined) return yield* before
+        return yield* flights.run(key, () =>
+          semaphore.withPermits(1)(fetch(target)).pipe(
+            Effect.tap((resource) => Effect.sync(() => known.set(key, Either.right(resource)))),
+            Effect.tapError(keep(key))
+          ))
+      })
+
+    return {
+      resolve: resolveOne,
+      resolveAll: (references, options) => {
+        const distinct = new Map(Array.from(references, (reference) => [textOf(reference), reference] as const))
+        return Effect.map(
+          Effect.forEach(
+            distinct,
+            ([text, reference]) =>
+              resolveOne(reference, options).pipe(
+                Effect.map((resource) => Either.right(resource)),
+                Effect.catchAll((error: FhirError | E): Effect.Effect<Either.Either<Resource, FhirError>, E> =>
+                  isFhirError(error) ? Effect.succeed(Either.left(error)) : Effect.fail(error)
+                ),
+                Effect.map((outcome) => [text, outcome] as const)
+              ),
+            { concurrency }
+          ),
+          (outcomes) => new Map(outcomes)
+        )
+      }
+    }
+  }
+
+  return { readReference, resolver }
+}

@@ -1,0 +1,121 @@
+/**
+ * FHIR resources as JSON, and how a caller's schema reads them. Plain types fit, too: those of `@types/fhir`, or one's own.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as ParseResult from "effect/ParseResult"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type { JsonObject } from "../base/members.js"
+import { isJsonObject, reader } from "../base/members.js"
+import { safeText } from "../http/wireFields.js"
+import type { Fields, Issue } from "./FhirError.js"
+
+/**
+ * A FHIR resource as JSON: what `@types/fhir` describes, or a caller's own schema decodes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Resource = JsonObject & { readonly resourceType: string }
+
+/**
+ * What can be sent as a resource: also the interfaces of `@types/fhir`, which have no index signature.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface AnyResource {
+  readonly resourceType: string
+}
+
+/**
+ * How an answer is read: by a schema, or as JSON of the type the caller names. Without a schema only the resource type is checked.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Decoding<A, I> {
+  readonly schema?: Schema.Schema<A, I> | undefined
+}
+
+/**
+ * A resource with what the answer's headers said of it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Stored<A> {
+  readonly resource: A
+  readonly status: number
+  /** For `ifMatch` of a later update. Where the header is missing, made of `meta.versionId`. */
+  readonly etag: string | undefined
+  readonly versionId: string | undefined
+  readonly lastModified: string | undefined
+  /** As received, and not followed: where the server says the resource is. */
+  readonly location: string | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isResource = (value: unknown): value is Resource =>
+  isJsonObject(value) && typeof value["resourceType"] === "string" && value["resourceType"] !== ""
+
+/**
+ * FHIR R4, section 2.24.0.1: what a type and an id may look like; anything else could leave the path.
+ *
+ * @internal
+ */
+export const isType = (type: string): boolean => /^[A-Za-z]{1,64}$/.test(type)
+
+/** @internal */
+export const isId = (id: string): boolean => /^[A-Za-z0-9\-.]{1,64}$/.test(id) && !/^\.{1,2}$/.test(id)
+
+/**
+ * The issues of an OperationOutcome, without any of `secrets`: servers do echo a token in what they complain about.
+ *
+ * @internal
+ */
+export const issuesOf = (value: unknown, redacted: ReadonlyArray<Redacted.Redacted>): ReadonlyArray<Issue> => {
+  if (!isResource(value) || value.resourceType !== "OperationOutcome") return []
+  const ignore = () => undefined
+  const secrets = redacted.map(Redacted.value)
+  const safe = (text: string | undefined, maxLength = 1000) =>
+    text === undefined ? undefined : safeText(text, secrets, maxLength)
+  return (reader(value, ignore).objects("issue") ?? []).slice(0, 20).map((issue) => {
+    const { object, string, strings } = reader(issue, ignore)
+    const details = object("details")
+    return {
+      severity: safe(string("severity"), 40),
+      code: safe(string("code"), 40),
+      text: details === undefined ? undefined : safe(reader(details, ignore).string("text")),
+      diagnostics: safe(string("diagnostics")),
+      expression: strings("expression")?.slice(0, 20).map((expression) => safeText(expression, secrets))
+    }
+  })
+}
+
+/** Where a schema found fault: the path alone, because the message holds the value. */
+const pathOf = (error: ParseResult.ParseError): string =>
+  ParseResult.ArrayFormatter.formatErrorSync(error).slice(0, 3).map(({ path }) =>
+    path.length === 0 ? "the resource itself" : path.map(String).join(".")
+  ).join(", ")
+
+/**
+ * A resource as the caller wants it.
+ *
+ * @internal
+ */
+export const decode = <A, I, E>(
+  value: unknown,
+  { schema }: Decoding<A, I>,
+  fail: (fields: Fields) => E
+): Effect.Effect<A, E> =>
+  schema === undefined
+    // Without a schema the type is the caller's own word: there is nothing at run time to check it by.
+    ? Effect.succeed(value as A)
+    : Effect.mapError(Schema.decodeUnknown(schema)(value), (error) =>
+      fail({ reason: "Undecodable", detail: `it does not fit the schema at ${pathOf(error)}` }))

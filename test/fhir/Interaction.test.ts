@@ -1,0 +1,276 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import {
+  ClientAuthentication,
+  FhirClient,
+  FhirError,
+  LaunchContext,
+  RetryPolicy,
+  Sessions,
+  SessionStore,
+  SmartClient,
+  SmartServers
+} from "effect-safire"
+import { SandboxEhr } from "effect-safire/testing"
+import * as Http from "../support/http.js"
+import { backend, base, sandbox, token, tokensWith, written } from "./fixtures.js"
+
+const reasonOf = (error: { readonly _tag: string }) => error instanceof FhirError ? error.reason : error._tag
+const refused = <A, E extends { readonly _tag: string }, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.map(Effect.flip(self), reasonOf)
+
+const observation = { resourceType: "Observation", status: "final", code: { text: "x" } }
+const Name = Schema.Struct({ family: Schema.String })
+const Patient = Schema.Struct({ resourceType: Schema.Literal("Patient"), id: Schema.String, name: Schema.Array(Name) })
+
+describe("Interaction", () => {
+  it.effect("[SMART-93] read and vread, as JSON, as a named type, by a schema", () =>
+    Effect.gen(function*() {
+      const fhir = yield* sandbox
+      assert.strictEqual((yield* fhir.read("Patient", "patient-alpha"))["gender"], "female")
+      const typed = yield* fhir.read<{ readonly resourceType: "Patient"; readonly birthDate: string }>(
+        "Patient",
+        "patient-alpha"
+      )
+      assert.strictEqual(typed.birthDate, "1970-01-01")
+      const decoded = yield* fhir.read("Patient", "patient-alpha", { schema: Patient })
+      assert.strictEqual(decoded.name[0]?.family, "Sandbox")
+      const stored = yield* fhir.readStored("Patient", "patient-alpha")
+      assert.deepStrictEqual([stored.etag, stored.versionId], ["W/\"1\"", "1"])
+      assert.strictEqual((yield* fhir.vread("Patient", "patient-alpha", "1"))["id"], "patient-alpha")
+      assert.strictEqual(yield* refused(fhir.vread("Patient", "patient-alpha", "7")), "NotFound")
+      assert.strictEqual(yield* refused(fhir.vread("Patient", "patient-alpha", "../1")), "InvalidReference")
+      assert.strictEqual(yield* refused(fhir.read("Patient", "..")), "InvalidReference")
+    }).pipe(Effect.provide(backend())))
+
+  it.effect("a schema that does not fit says where, and not what is there", () =>
+    Effect.gen(function*() {
+      const fhir = yield* sandbox
+      const schema = Schema.Struct({ name: Schema.Array(Schema.Struct({ family: Schema.Number })) })
+      const error = yield* Effect.flip(fhir.read("Patient", "patient-alpha", { schema }))
+      assert.strictEqual(reasonOf(error), "Undecodable")
+      assert.include(error.message, "name.0.family")
+      assert.notInclude(error.message, "Sandbox")
+    }).pipe(Effect.provide(backend())))
+
+  it.effect("create, update with If-Match, patch, history and delete", () =>
+    Effect.gen(function*() {
+      const fhir = yield* sandbox
+      const created = yield* fhir.create(observation)
+      const id = String(
+        (yield* fhir.read("Observation", /Observation\/([^/]+)/.exec(created.location ?? "")?.[1] ?? ""))["id"]
+      )
+      assert.deepStrictEqual([created.status, created.etag], [201, "W/\"1\""])
+      const updated = yield* fhir.update({ ...observation, id, status: "amended" }, { ifMatch: created.etag })
+      assert.deepStrictEqual([updated.status, updated.versionId, updated.resource?.status], [200, "2", "amended"])
+      const late = yield* Effect.flip(fhir.update({ ...observation, id }, { ifMatch: created.etag }))
+      assert.deepStrictEqual(
+        late instanceof FhirError ? [late.reason, late.status, late.outcome, late.issues[0]?.code] : [],
+        ["Conflict", 412, "refused", "conflict"]
+      )
+      const patched = yield* fhir.patch("Observation", id, [{ op: "replace", path: "/status", value: "cancelled" }])
+      assert.strictEqual(patched.resource?.["status"], "cancelled")
+      yield* fhir.delete("Observation", id, { ifMatch: patched.etag })
+      assert.strictEqual(yield* refused(fhir.read("Observation", id)), "Gone")
+      const versions = yield* Stream.runCollect(fhir.history({ resourceType: "Observation", id }))
+      assert.deepStrictEqual(Chunk.toReadonlyArray(versions).map(({ method }) => method), [
+        "DELETE",
+        "PUT",
+        "PUT",
+        "POST"
+      ])
+    }).pipe(Effect.provide(backend())))
+
+  it.effect("create only where nothing matches", () =>
+    Effect.gen(function*() {
+      const fhir = yield* sandbox
+      const ifNoneExist = { _id: "patient-alpha" }
+      const found = yield* fhir.create({ resourceType: "Patient", id: "x" }, { ifNoneExist })
+      assert.deepStrictEqual([found.status, found.resource?.id], [200, "patient-alpha"])
+      assert.strictEqual(
+        yield* refused(
+          fhir.create({ resourceType: "Patient" }, { ifNoneExist: { _id: "patient-alpha,patient-beta" } })
+        ),
+        "Conflict"
+      )
+    }).pipe(Effect.provide(backend())))
+
+  it.effect("a batch has a result for each, a transaction one for all", () =>
+    Effect.gen(function*() {
+      const fhir = yield* sandbox
+      const requests: ReadonlyArray<FhirClient.BundleRequest> = [
+        { method: "GET", url: "Patient/patient-alpha" },
+        { method: "POST", url: "Observation", resource: observation },
+        { method: "GET", url: "Patient/nobody" }
+      ]
+      const results = yield* fhir.batch(requests)
+      assert.deepStrictEqual(
+        results.map(Either.match({ onLeft: ({ reason }) => reason, onRight: ({ status }) => String(status) })),
+        ["200", "201", "NotFound"]
+      )
+      const before = yield* Stream.runCount(fhir.search("Observation"))
+      assert.strictEqual(yield* refused(fhir.transaction(requests)), "NotFound")
+      assert.strictEqual(yield* Stream.runCount(fhir.search("Observation")), before)
+      assert.strictEqual((yield* fhir.transaction(requests.slice(0, 2))).length, 2)
+    }).pipe(Effect.provide(backend())))
+
+  it.effect("an operation goes where it is called on; odd names and places go nowhere", () =>
+    Effect.gen(function*() {
+      const http = Http.script(() => Http.json({ resourceType: "Parameters" }))
+      const fhir = yield* written(http)
+      yield* fhir.operation("everything", { on: "Patient/1", params: { _count: 5 } })
+      yield* fhir.operation("$validate", { on: "Patient", input: { resourceType: "Parameters" } })
+      yield* fhir.operation("$closure")
+      assert.deepStrictEqual(http.seen.map(({ method, url }) => `${method} ${url}`), [
+        `GET ${base}/Patient/1/$everything?_count=5`,
+        `POST ${base}/Patient/$validate`,
+        `GET ${base}/$closure`
+      ])
+      for (
+        const [name, on] of [["../x", ""], ["x", "Patient/.."], ["x", "Patient/1/2"], ["x", "//evil.example"]] as const
+      ) {
+        assert.strictEqual(yield* refused(fhir.operation(name, { on })), "InvalidReference")
+      }
+      assert.strictEqual(http.seen.length, 3)
+    }))
+
+  it.effect("only what changes nothing is repeated; a lost answer to the rest has an unknown outcome", () =>
+    Effect.gen(function*() {
+      const busy = Http.script(
+        () => Http.text("", { status: 503, headers: { "retry-after": "7" } }),
+        () => Http.json({ resourceType: "Patient", id: "1" })
+      )
+      const reading = yield* Effect.fork(
+        Effect.flatMap(written(busy, { retry: RetryPolicy.transient }), (fhir) => fhir.read("Patient", "1"))
+      )
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* reading)["id"], "1")
+      assert.deepStrictEqual(busy.times(), [0, 7])
+
+      for (
+        const [answer, outcome] of [
+          [() => Http.text("", { status: 503 }), "refused"],
+          [() => Http.text("", { status: 502 }), "unknown"],
+          [() => new Http.Broken("ECONNRESET"), "unknown"],
+          [() => new Http.Broken("ECONNREFUSED"), "refused"]
+        ] as const
+      ) {
+        const http = Http.script(answer)
+        const fhir = yield* written(http, { retry: RetryPolicy.transient })
+        const error = yield* Effect.flip(fhir.create(observation))
+        assert.deepStrictEqual([error.outcome, http.seen.length], [outcome, 1])
+      }
+    }))
+
+  it.effect("[SMART-93] a refused token is renewed once and the body sent again; a 403 is not", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const fhir = yield* sandbox
+      const tokens = Effect.map(ehr.requests, (all) => all.filter(({ step }) => step === "token").length)
+      yield* fhir.read("Patient", "patient-alpha")
+      const [old = ""] = yield* ehr.issued
+      yield* ehr.revoke(old)
+      assert.strictEqual((yield* fhir.create(observation)).status, 201)
+      assert.strictEqual(yield* tokens, 2)
+      yield* ehr.fault("fhir", SandboxEhr.Fault.status(401), 2)
+      assert.strictEqual(yield* refused(fhir.read("Patient", "patient-alpha")), "Unauthorized")
+      assert.strictEqual(yield* tokens, 3)
+      yield* ehr.fault("fhir", SandboxEhr.Fault.status(403))
+      assert.strictEqual(yield* refused(fhir.read("Patient", "patient-alpha")), "Forbidden")
+      assert.strictEqual(yield* tokens, 3)
+    }).pipe(Effect.provide(backend())))
+
+  it.effect.each([301, 302, 303, 307, 308])(
+    "[SMART-97] a redirect %i is judged like a first request",
+    (status) =>
+      Effect.gen(function*() {
+        const to = (location: string) => () => new Response(null, { status, headers: { location } })
+        const patient = () => Http.json({ resourceType: "Patient", id: "2" })
+        const own = Http.script(to("../Patient/2"), patient)
+        assert.strictEqual((yield* Effect.flatMap(written(own), (fhir) => fhir.read("Patient", "1")))["id"], "2")
+        assert.deepStrictEqual(own.seen.map(({ headers, url }) => [url, headers["authorization"]]), [
+          [`${base}/Patient/1`, `Bearer ${token}`],
+          [`${base}/Patient/2`, `Bearer ${token}`]
+        ])
+
+        const files = Http.script(to("https://files.example/x"), patient)
+        const allowing = yield* written(files, { foreignOrigins: { "https://files.example": "anonymous" } })
+        yield* allowing.read("Patient", "1")
+        assert.isUndefined(files.seen.find(({ url }) => url.startsWith("https://files"))?.headers["authorization"])
+
+        const round = Http.script(to("Patient/1"))
+        assert.strictEqual(
+          yield* Effect.flatMap(written(round), (fhir) => refused(fhir.read("Patient", "1"))),
+          "RedirectRefused"
+        )
+        const writing = Http.script(to(`${base}/Patient`), patient)
+        assert.strictEqual(
+          yield* Effect.flatMap(written(writing), (fhir) => refused(fhir.create({ resourceType: "Patient" }))),
+          "RedirectRefused"
+        )
+        assert.strictEqual(writing.seen.length, 1)
+      })
+  )
+
+  it.effect("the HttpClient of a session carries the token nowhere else", () =>
+    Effect.gen(function*() {
+      const http = Http.script(() => Http.json({}))
+      const { httpClient } = yield* written(http)
+      yield* httpClient.get(`${base}/Patient/1`)
+      assert.strictEqual(http.seen[0]?.headers["authorization"], `Bearer ${token}`)
+      assert.strictEqual((yield* Effect.flip(httpClient.get("https://evil.example/fhir")))._tag, "TokenAudienceError")
+      assert.strictEqual(http.seen.length, 1)
+    }))
+
+  it.effect("[SMART-170] forSession: what the launch brought, and a token that renews itself", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const sessions = yield* Sessions.Sessions
+      const { url } = yield* sessions.begin()
+      const id = yield* sessions.complete(yield* ehr.approve(url, { patient: "patient-beta" }))
+      const fhir = (yield* FhirClient.FhirClient).forSession(id)
+      assert.strictEqual((yield* fhir.patient())["id"], "patient-beta")
+      assert.strictEqual((yield* fhir.fhirUser())["id"], "practitioner-one")
+      assert.strictEqual(yield* refused(fhir.encounter()), "NotInContext")
+      yield* ehr.fault("fhir", SandboxEhr.Fault.status(401))
+      assert.strictEqual((yield* fhir.patient())["id"], "patient-beta")
+      yield* sessions.end(id)
+      assert.strictEqual(yield* refused(fhir.patient()), "SessionError")
+    }).pipe(Effect.provide(
+      Layer.merge(FhirClient.layer, Sessions.layer).pipe(
+        Layer.provide(SmartServers.layerSingle),
+        Layer.provideMerge(SmartClient.layer({
+          fhirBaseUrl: "https://ehr.sandbox.test/fhir",
+          clientId: "sandbox-public-app",
+          redirectUri: "https://app.sandbox.test/callback",
+          scopes: ["openid", "fhirUser", "launch/patient", "user/*.rs", "offline_access"]
+        })),
+        Layer.provide(ClientAuthentication.layerPublic),
+        Layer.provideMerge(SessionStore.layerMemory),
+        Layer.provideMerge(SandboxEhr.layerHttpClient())
+      )
+    )))
+
+  it.effect("[SMART-188] references of fhirContext by their role", () =>
+    Effect.gen(function*() {
+      const http = Http.fake(({ url }) => Http.json({ resourceType: url.split("/").at(-2), id: url.split("/").at(-1) }))
+      const fhirContext = [
+        { reference: "Questionnaire/1", role: "launch" },
+        { reference: "Patient/2", role: "https://app.example/other" },
+        { canonical: "https://example.org/x", role: "launch" }
+      ]
+      const fhir = yield* written(http, {
+        tokens: tokensWith({ context: new LaunchContext.LaunchContext({ fhirContext }) })
+      })
+      assert.deepStrictEqual((yield* fhir.fhirContext()).map(({ id }) => id), ["1"])
+      assert.deepStrictEqual((yield* fhir.fhirContext({ role: "https://app.example/other" })).map(({ id }) => id), [
+        "2"
+      ])
+    }))
+})

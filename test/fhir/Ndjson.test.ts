@@ -1,0 +1,102 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as FastCheck from "effect/FastCheck"
+import * as Stream from "effect/Stream"
+import * as Ndjson from "../../src/fhir/Ndjson.js"
+
+const encoder = new TextEncoder()
+const line = (id: string) => JSON.stringify({ resourceType: "Patient", id })
+const pieces = (text: string, size: number): ReadonlyArray<Uint8Array> => {
+  const bytes = encoder.encode(text)
+  return Array.from(
+    { length: Math.ceil(bytes.length / size) },
+    (_, index) => bytes.subarray(index * size, (index + 1) * size)
+  )
+}
+
+/** The lines before the error, and the error. */
+const outcome = (
+  text: string,
+  options: { readonly size?: number; readonly skip?: number; readonly max?: number } = {}
+) =>
+  Effect.gen(function*() {
+    const lines: Array<string> = []
+    const end = yield* Ndjson.parse(Stream.fromIterable(pieces(text, options.size ?? 1024)), {
+      skip: options.skip ?? 0,
+      maxLineBytes: options.max ?? 1024
+    }).pipe(
+      Stream.runForEach(({ number, resource }) => Effect.sync(() => lines.push(`${number}:${String(resource["id"])}`))),
+      Effect.as("end"),
+      Effect.catchTag("NdjsonError", ({ line, reason }) => Effect.succeed(`${reason} ${line}`))
+    )
+    return [...lines, end]
+  })
+
+describe("Ndjson", () => {
+  it.effect("lines, with or without a last newline, CRLF, blank ones and a byte order mark", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* outcome(`${line("a")}\n${line("b")}\n`), ["1:a", "2:b", "end"])
+      assert.deepStrictEqual(yield* outcome(`\uFEFF${line("a")}\r\n\r\n\n${line("b")}`), ["1:a", "4:b", "end"])
+      assert.deepStrictEqual(yield* outcome(""), ["end"])
+    }))
+
+  it.effect("what is wrong, in which line, after all that came before", () =>
+    Effect.gen(function*() {
+      const first = `${line("a")}\n`
+      assert.deepStrictEqual(yield* outcome(`${first}{"a":\n${line("c")}\n`), ["1:a", "MalformedLine 2"])
+      assert.deepStrictEqual(yield* outcome(`${first}{"id":"x"}\n`), ["1:a", "MalformedLine 2"])
+      assert.deepStrictEqual(yield* outcome(`${first}[]\n`), ["1:a", "MalformedLine 2"])
+      assert.deepStrictEqual(yield* outcome(`${first}${line("b").slice(0, -3)}`), ["1:a", "Truncated 2"])
+      assert.deepStrictEqual(yield* outcome(`${first}${line("b".repeat(2000))}\n`, { size: 7 }), [
+        "1:a",
+        "LineTooLong 2"
+      ])
+      assert.deepStrictEqual(yield* outcome(`${first}${line("b".repeat(2000))}`), ["1:a", "LineTooLong 2"])
+    }))
+
+  it.effect("bytes that are no UTF-8 are malformed", () =>
+    Effect.gen(function*() {
+      const bytes = Uint8Array.from([...encoder.encode("{\"resourceType\":\""), 0xff, ...encoder.encode("\"}\n")])
+      const error = yield* Effect.flip(
+        Stream.runDrain(Ndjson.parse(Stream.make(bytes), { skip: 0, maxLineBytes: 100 }))
+      )
+      assert.deepStrictEqual([error.reason, error.line], ["MalformedLine", 1])
+    }))
+
+  it.effect("lines that were delivered before are not read again, not even wrong ones", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* outcome(`nonsense\n${line("b")}\n${line("c")}\n`, { skip: 2 }), ["3:c", "end"])
+    }))
+
+  it.effect("an endless line is given up at the limit", () =>
+    Effect.gen(function*() {
+      const piece = encoder.encode("x".repeat(1000))
+      let pulled = 0
+      const error = yield* Effect.flip(Stream.runDrain(Ndjson.parse(
+        Stream.repeatEffect(Effect.sync(() => {
+          pulled += 1
+          return piece
+        })),
+        { skip: 0, maxLineBytes: 10_000 }
+      )))
+      assert.deepStrictEqual([error.reason, error.line], ["LineTooLong", 1])
+      assert.isBelow(pulled, 13)
+    }))
+
+  it.effect.prop(
+    "however a file is cut into pieces, its lines are the same",
+    [
+      FastCheck.array(FastCheck.string({ unit: "grapheme" }), { maxLength: 20 }),
+      FastCheck.integer({ min: 1, max: 50 })
+    ],
+    ([ids, size]) =>
+      Effect.gen(function*() {
+        const text = ids.map((id) => `${line(id)}\n`).join("")
+        const lines = yield* Stream.runCollect(
+          Ndjson.parse(Stream.fromIterable(pieces(text, size)), { skip: 0, maxLineBytes: 10_000 })
+        )
+        assert.deepStrictEqual(Chunk.toReadonlyArray(lines).map(({ resource }) => resource["id"]), ids)
+      })
+  )
+})
