@@ -6,8 +6,9 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import type { TokenSet } from "effect-safire"
-import { BackendServices, FhirClient, SmartClient } from "effect-safire"
+import { BackendServices, FhirClient, Scopes, SmartClient } from "effect-safire"
 import type * as Report from "./Report.js"
 import type * as Setting from "./Setting.js"
 
@@ -111,7 +112,27 @@ export const app = (report: Report.Report, setting: Setting.Setting, launch: Sma
         ? report.note("  no patient in context: nothing is read")
         : Effect.asVoid(report.step("read", fhir.forTokens(client, of).read("Patient", patient), describePatient))
     }
+    /** What a clinician looks at first. Where the scopes do not cover it, there is nothing to show. */
+    const chart = (of: TokenSet.TokenSet) => {
+      const patient = of.context.patient
+      const covered = ["Condition", "Observation"].every((type) =>
+        Scopes.covers(Scopes.parse(of.scopes), Scopes.parse(`patient/${type}.s`))
+      )
+      if (patient === undefined || !covered) return Effect.void
+      const records = fhir.forTokens(client, of)
+      const search = (type: string, params: Readonly<Record<string, string>>) =>
+        Stream.runCount(records.search(type, { patient, ...params }))
+      return report.step(
+        "chart",
+        Effect.all({
+          conditions: search("Condition", {}),
+          vitals: search("Observation", { category: "vital-signs" })
+        }),
+        (found) => ({ text: `${found.conditions} conditions, ${found.vitals} vital signs`, found })
+      )
+    }
     yield* read(tokens)
+    yield* chart(tokens)
 
     let current = tokens
     if (tokens.refreshToken !== undefined) {

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { SandboxEhr } from "effect-safire/testing"
 import { main as backendService } from "../../examples/backend-service/main.js"
+import { main as bulkExport } from "../../examples/bulk-export/main.js"
 
 const root = new URL("../../", import.meta.url).pathname
 
@@ -57,7 +58,19 @@ const freeRedirectUri = Effect.async<string>((resume) => {
   })
 })
 
-const APP = ["start", "configure", "discover", "authorize", "callback", "exchange", "read", "expire", "refresh", "read"]
+const APP = [
+  "start",
+  "configure",
+  "discover",
+  "authorize",
+  "callback",
+  "exchange",
+  "read",
+  "chart",
+  "expire",
+  "refresh",
+  "read"
+]
 
 describe("the backend service", () => {
   it.live(
@@ -69,6 +82,14 @@ describe("the backend service", () => {
           { server: "south", patients: 3 },
           { server: "west", patients: 3 }
         ])),
+    60_000
+  )
+})
+
+describe("the bulk export", () => {
+  it.live(
+    "counts everything the server has",
+    () => Effect.map(bulkExport, (counts) => assert.include(counts, { Patient: 3, Practitioner: 2 })),
     60_000
   )
 })

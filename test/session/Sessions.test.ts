@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -10,7 +11,15 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
-import { ClientAuthentication, RetryPolicy, Sessions, SessionStore, SmartClient, SmartServers } from "effect-safire"
+import {
+  ClientAuthentication,
+  IdTokenError,
+  RetryPolicy,
+  Sessions,
+  SessionStore,
+  SmartClient,
+  SmartServers
+} from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 
 const config: SmartClient.Config = {
@@ -445,6 +454,41 @@ describe("Sessions", () => {
           Layer.provideMerge(SandboxEhr.layerHttpClient())
         ))
       ))
+
+    it.effect("another person's id_token at a refresh ends the session, and what came with it is revoked", () => {
+      const someoneElse = Layer.map(smart(), (context) => {
+        const client = Context.get(context, SmartClient.SmartClient)
+        return Context.add(context, SmartClient.SmartClient, {
+          ...client,
+          refresh: (tokens) =>
+            Effect.flatMap(client.refresh(tokens), (theirs) =>
+              new IdTokenError({
+                reason: "SubjectChanged",
+                server: client.name,
+                detail: "another sub",
+                tokens: Redacted.make(theirs)
+              }))
+        })
+      })
+      return Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        const id = yield* login()
+        yield* TestClock.adjust("6 minutes")
+        const error = yield* Effect.flip(sessions.accessToken(id))
+        assert.strictEqual(error._tag === "IdTokenError" ? error.reason : error._tag, "SubjectChanged")
+        assert.strictEqual((yield* Effect.flip(sessions.session(id))).reason, "NotFound")
+        const [revocation] = (yield* ehr.requests).filter(({ path }) => path.endsWith("/revoke"))
+        assert.strictEqual(revocation?.form?.["token"], (yield* ehr.issued).at(-1))
+      }).pipe(Effect.provide(
+        Sessions.layer.pipe(
+          Layer.provide(SmartServers.layerSingle),
+          Layer.provideMerge(someoneElse),
+          Layer.provideMerge(SessionStore.layerMemory),
+          Layer.provideMerge(SandboxEhr.layerHttpClient())
+        )
+      ))
+    })
 
     it.effect("a program that stops lets its renewals end", () =>
       Effect.gen(function*() {
