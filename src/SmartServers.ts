@@ -19,9 +19,11 @@ import { ConfigurationError } from "./base/ConfigurationError.js"
 import * as FhirBaseUrl from "./base/FhirBaseUrl.js"
 import * as Url from "./base/Url.js"
 import * as ClientAuthentication from "./client/ClientAuthentication.js"
+import { AddressGuard } from "./http/AddressGuard.js"
 import { safeText } from "./http/wireFields.js"
 import { LaunchError } from "./launch/LaunchError.js"
 import { TrustedIssuers } from "./launch/TrustedIssuers.js"
+import * as OpenRegistry from "./openRegistry.js"
 import type { BrandCollection, ListedServer } from "./server/BrandBundle.js"
 import * as BrandBundle from "./server/BrandBundle.js"
 import * as SmartClient from "./SmartClient.js"
@@ -270,6 +272,70 @@ export const layer = <const S extends Servers>(
     ErrorOf<S> | ConfigurationError,
     ContextOf<S> | HttpClient.HttpClient
   >
+
+/**
+ * How a server is met that nobody configured: who we are there. `undefined` refuses it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Configure = (
+  fhirBaseUrl: string
+) => Omit<Server, "fhirBaseUrl" | "allowInsecureLocalhost"> | undefined
+
+/**
+ * A registry that follows a launch from any server over https, as `configure` says: for apps whose servers no list can hold. Whoever sends a launch
+ * chooses where this program connects to, and what `configure` gives goes to them: give no secret to a server you do not know, and
+ * show the user where they are. Hence the `AddressGuard`: the connection itself must refuse what is inside one's own network.
+ *
+ * `servers` are configured by hand, may be on private addresses, and are the only ones in `keys` and `only`. Of the others, `maxServers` are
+ * remembered (1,000 unless told otherwise), the least recently used forgotten first; a session of one that was forgotten makes it again.
+ *
+ * @example
+ * import { ClientAuthentication, SmartServers } from "effect-safire"
+ * import { NodeTransport } from "effect-safire/node"
+ * import * as Layer from "effect/Layer"
+ *
+ * export const ServersLive = SmartServers.layerOpen(() => ({
+ *   clientId: "growth-chart",
+ *   redirectUri: "https://app.example.org/callback",
+ *   authentication: ClientAuthentication.makePublic
+ * })).pipe(Layer.provide(NodeTransport.layerGuarded()))
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerOpen = <const S extends Servers = Record<never, never>>(
+  configure: Configure,
+  options?: { readonly servers?: S | undefined; readonly maxServers?: number | undefined } | undefined
+): Layer.Layer<
+  SmartServers,
+  ErrorOf<S> | ConfigurationError,
+  ContextOf<S> | HttpClient.HttpClient | AddressGuard
+> => {
+  const build = Effect.gen(function*() {
+    const guard = yield* AddressGuard
+    const open = OpenRegistry.make({
+      byHand: yield* make({}),
+      onDemand: yield* make({}),
+      configure,
+      maxServers: options?.maxServers ?? 1000,
+      guard,
+      scope: yield* Effect.scope
+    })
+    yield* Effect.forEach(
+      Object.entries<Server<unknown, unknown>>(options?.servers ?? {}),
+      ([key, server]) => open.add(key, server),
+      { discard: true }
+    )
+    return open
+  })
+  return Layer.provide(Layer.scoped(SmartServers, build), SmartClient.layerParts) as Layer.Layer<
+    SmartServers,
+    ErrorOf<S> | ConfigurationError,
+    ContextOf<S> | HttpClient.HttpClient | AddressGuard
+  >
+}
 
 /** `north-2` is configured by `NORTH_2_…`. */
 const prefixOf = (key: string): string => key.toUpperCase().replace(/[^A-Z0-9]+/g, "_")

@@ -39,10 +39,10 @@ export class UnknownServerError extends Schema.TaggedError<UnknownServerError>("
 ) {
   override get message(): string {
     const keys = this.candidates.length === 0 ? "none" : this.candidates.join(", ")
-    const what = this.requested === "" ? "No single server" : `Server "${this.requested}"`
-    return `${what} can be chosen (${this.reason}; ${
-      this.reason === "Ambiguous" ? "fitting" : "configured"
-    }: ${keys}); ${ADVICE[this.reason]}`
+    const what = this.requested === "" ? "No single server can" : `Server "${this.requested}" cannot`
+    return `${what} be chosen (${this.reason}; ${this.reason === "Ambiguous" ? "fitting" : "configured"}: ${keys}); ${
+      ADVICE[this.reason]
+    }`
   }
 
   get isRetryable(): boolean {

@@ -35,7 +35,8 @@ const ADVICE: Record<Reason, string> = {
   Unreachable: "check the address, DNS, the certificate and whether the server is up",
   TimedOut: "the server is slow or hangs; HttpLimits.tokenTimeout says how long one attempt may take",
   TooLarge: "HttpLimits.maxResponseBytes says how much is read",
-  RedirectRefused: "use the endpoint it redirects to, if that is the server you mean",
+  RedirectRefused:
+    "a request with credentials follows none; use the endpoint it redirects to, if that is the server you mean",
   InsecureEndpoint: "only https is used; http needs a loopback host and allowInsecureLocalhost",
   Unauthorized: "the initial access token or the registration access token is missing, wrong or used up",
   Refused: "change what the server complains about",
@@ -68,15 +69,19 @@ export class RegistrationError
     const said = this.error === undefined
       ? ""
       : `, saying ${this.error}${this.errorDescription === undefined ? "" : ` (${this.errorDescription})`}`
-    return `Client registration (${this.operation}) failed (${this.reason}) at ${this.url}: ${this.detail}${said}${
+    const unknown = this.isTransient && this.outcome === "unknown" ? ", and whether the server acted is not known" : ""
+    return `Client registration (${this.operation}) failed (${this.reason}) at ${this.url}: ${this.detail}${said}${unknown}${
       retryAfterText(this.retryAfter)
     }; ${ADVICE[this.reason]}`
   }
 
   /** Whether the same call may succeed later. A change is repeated only where the server says, or it is certain, that nothing was changed. */
   get isRetryable(): boolean {
-    const transient = this.reason === "Unreachable" || this.reason === "TimedOut" ||
+    return this.isTransient && (this.operation === "read" || this.outcome === "refused")
+  }
+
+  private get isTransient(): boolean {
+    return this.reason === "Unreachable" || this.reason === "TimedOut" ||
       (this.reason === "Status" && isTransientStatus(this.status))
-    return transient && (this.operation === "read" || this.outcome === "refused")
   }
 }

@@ -38,7 +38,7 @@ const ADVICE: Record<Reason, string> = {
   IssuerMissing: "the server promised an iss parameter (RFC 9207); the answer may come from another server",
   IssuerMismatch: "the answer comes from another server than the one that was asked (RFC 9207); start again",
   DuplicateParameter: "a parameter that stands twice can be read two ways; the callback is not used",
-  CodeMissing: "the server sent neither a code nor an error; report it to its operator",
+  CodeMissing: "OAuth wants one or the other; report it to the server's operator",
   NotACallback: "give exchange the whole callback URL, or its parameters",
   Expired: "the person took longer than this client waits; start again",
   WrongServer: "give it to the client of the server it was started with"

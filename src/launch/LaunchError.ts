@@ -35,7 +35,7 @@ const ADVICE: Record<Reason, string> = {
     "iss must be an absolute URL without credentials, query or fragment; where https: is followed by one slash, a router has lost the other",
   IssInsecure: "only https is used; http needs a loopback host and allowInsecureLocalhost",
   IssUntrusted: "add the server to the configuration if it is to be trusted; compare host, path and port",
-  IssAmbiguous: "several configured servers have this FHIR base URL; start the launch with one of them by its key"
+  IssAmbiguous: "start the launch with one of them, by its key"
 }
 
 /**

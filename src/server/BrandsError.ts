@@ -39,7 +39,7 @@ const ADVICE: Record<BrandsReason, string> = {
   Status: "the server answers but not with the bundle; ask its publisher",
   NotFound: "there is no bundle here; ask its publisher",
   NotJson: "this looks like a web page or a proxy, not like a brand bundle",
-  NotBundle: "a brand bundle is a FHIR Bundle in JSON",
+  NotBundle: "ask its publisher for the URL of the bundle itself",
   TooLarge: "HttpLimits.maxFhirResponseBytes says how much is read",
   RedirectRefused: "use the URL it redirects to, if that is the bundle you mean"
 }
@@ -57,7 +57,7 @@ export class BrandsError extends Schema.TaggedError<BrandsError>("effect-safire/
   ...wireFields
 }) {
   override get message(): string {
-    return `brand bundle ${this.url} cannot be had (${this.reason}): ${this.detail}${
+    return `Brand bundle ${this.url} cannot be had (${this.reason}): ${this.detail}${
       retryAfterText(this.retryAfter)
     }; ${ADVICE[this.reason]}`
   }

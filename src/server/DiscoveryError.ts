@@ -37,7 +37,7 @@ const ADVICE: Record<Reason, string> = {
   Status: "the server answers but not with its configuration; look at its log or ask its operator",
   NotFound: "there is no SMART configuration here; is this the FHIR base URL, with its whole path?",
   NotJson: "this looks like a web page or a proxy, not like a FHIR server's SMART configuration",
-  NotObject: "a SMART configuration is a JSON object",
+  NotObject: "a SMART configuration is a JSON object; compare the URL, then ask the operator",
   TooLarge: "HttpLimits.maxResponseBytes says how much is read",
   RedirectRefused: "configure the URL it redirects to, if that is the server you mean",
   EndpointMissing: "the server does not offer this; ask its operator, or do without",

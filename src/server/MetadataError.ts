@@ -56,7 +56,7 @@ const NAMES: Record<Subject, string> = {
 }
 
 const ADVICE: Record<Reason, string> = {
-  InvalidUrl: "it must be an absolute URL without credentials; ask the server's operator",
+  InvalidUrl: "whoever wrote it, the server's operator or this program, must correct it",
   Unreachable: "check the address, DNS, the certificate and whether the server is up",
   TimedOut: "the server is slow or hangs; HttpLimits.discoveryTimeout says how long one attempt may take",
   Status: "the server answers but not with the document; look at its log or ask its operator",
@@ -67,11 +67,11 @@ const ADVICE: Record<Reason, string> = {
   RedirectRefused: "the server's metadata should name the URL it redirects to",
   InsecureEndpoint: "only https is used; http needs a loopback host and allowInsecureLocalhost",
   IssuerMismatch: "issuers are compared to the letter; the server's two documents must agree",
-  NotAKeySet: "a key set has an array of keys; ask the server's operator",
+  NotAKeySet: "ask the server's operator what is there instead of a key set",
   TooManyKeys: "no server signs with so many keys; Jwks.layer({ maxKeys }) says how many are accepted",
-  NoSuchKey: "the token was signed with a key that the server does not publish; if it rotates keys, try again soon",
-  AmbiguousKey: "the server publishes several keys that fit; each must have a kid of its own",
-  UnusableKey: "the server publishes a key that is malformed, too short or private; ask its operator",
+  NoSuchKey: "another server signed it, or this one has a new key that it does not publish yet: try again soon",
+  AmbiguousKey: "the server must give each key a kid of its own, and name it in what it signs",
+  UnusableKey: "it is malformed, too short or private; tell the server's operator",
   EndpointMissing: "the server does not offer this; ask its operator, or do without",
   ForeignEndpoint: "a token goes to the server that issued it and nowhere else"
 }

@@ -181,7 +181,7 @@ export const make: Effect.Effect<Service, never, Jwks.Jwks | OpenIdConfiguration
             : new IdTokenError({
               reason: error.reason === "IssuerMismatch" ? "IssuerMismatch" : "KeysUnavailable",
               server,
-              detail: `its OpenID metadata cannot be used (${error.reason}): ${error.detail}`
+              detail: `its OpenID metadata at ${error.url} cannot be used (${error.reason}): ${error.detail}`
             })
         )
       )
@@ -203,7 +203,9 @@ export const make: Effect.Effect<Service, never, Jwks.Jwks | OpenIdConfiguration
           return yield* fail("AlgorithmNotAllowed", "its signature is of a kind that is not accepted")
         }
         const key = yield* jwks.find(jwksUri, { alg: allowed, kid }, request).pipe(
-          Effect.mapError((error) => fail(keyReason(error), `no key of the server (${error.reason}): ${error.detail}`))
+          Effect.mapError((error) =>
+            fail(keyReason(error), `no key of the server at ${error.url} (${error.reason}): ${error.detail}`)
+          )
         )
         const { payload } = yield* Effect.tryPromise({
           try: () => jose.compactVerify(token, key, { algorithms: [allowed] }),

@@ -44,8 +44,8 @@ const ADVICE: Record<Reason, string> = {
   Malformed: "report it to the server's operator",
   AlgorithmNotAllowed: "only signatures with a public key count; the server's operator can change how it signs",
   KeyNotFound: "somebody else signed it, or the server does not publish its new key yet",
-  KeyAmbiguous: "the server publishes several keys that fit; its operator must give each a kid of its own",
-  KeysUnavailable: "the server's keys could not be had; start again when it is up",
+  KeyAmbiguous: "the server must give each key a kid of its own, and name it in what it signs",
+  KeysUnavailable: "without them nobody's login can be verified; start again when they are to be had",
   SignatureInvalid: "it was not signed by the server, or was changed on its way",
   IssuerMismatch: "issuers are compared to the letter; idToken.issuer says which one is expected if metadata does not",
   AudienceMismatch: "it was issued to another app; idToken.trustedAudiences names audiences that may stand beside",
@@ -60,7 +60,7 @@ const ADVICE: Record<Reason, string> = {
   NonceMismatch: "it belongs to another login; start again",
   AuthenticationTooOld: "the person must log in anew",
   SubjectChanged: "the session belongs to somebody else now: end it, and revoke the tokens that came",
-  SubjectMismatch: "it speaks of somebody else and is not used",
+  SubjectMismatch: "it speaks of somebody else and is not used; report it to the server's operator",
   NoIdentity: "ask for the scopes openid and fhirUser"
 }
 
@@ -84,7 +84,10 @@ export class IdTokenError extends Schema.TaggedError<IdTokenError>("effect-safir
   tokens: Schema.optional(Schema.RedactedFromSelf(Schema.typeSchema(TokenSet)))
 }) {
   override get message(): string {
-    return `The id_token of ${this.server} is not believed (${this.reason}): ${this.detail}; ${ADVICE[this.reason]}`
+    const what = this.reason === "NoIdentity"
+      ? `Nobody knows who logged in at ${this.server}`
+      : `The ${this.reason === "SubjectMismatch" ? "userinfo" : "id_token"} of ${this.server} is not believed`
+    return `${what} (${this.reason}): ${this.detail}; ${ADVICE[this.reason]}`
   }
 
   get isRetryable(): boolean {

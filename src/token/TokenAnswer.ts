@@ -143,7 +143,7 @@ export const membersOf = (answer: Answer, asked: Asked): Either.Either<Judged<Js
       server,
       url: Url.forDisplay(answer.url),
       detail: `it answered ${answer.status}${
-        oauthError === undefined ? ` with ${mediaType(answer)} that holds no OAuth answer` : ""
+        oauthError === undefined ? `, without an OAuth answer (${mediaType(answer)})` : ""
       }`,
       // 429 and 503 say that nothing was done; 408, 502, 504 and success that cannot be read leave it open.
       outcome: succeeded && oauthError === undefined

@@ -60,7 +60,7 @@ const ADVICE: Record<Exclude<Reason, "Refused">, string> = {
   UnsupportedTokenType: "this client knows bearer tokens only; ask the server's operator",
   TooLarge: "HttpLimits.maxResponseBytes says how much is read",
   RedirectRefused:
-    "a request with credentials never follows a redirect; the token endpoint in the server's metadata is wrong",
+    "a request with credentials follows no redirect; the endpoint in the server's metadata is wrong, or a gateway stands before it",
   InsecureEndpoint: "only https is used; http needs a loopback host and allowInsecureLocalhost",
   NoRefreshToken: "ask for offline_access or online_access at the next launch; until then only a new launch helps",
   ScopeExceedsGrant: "a refresh may only ask for what was granted; a wider grant takes a new launch",
@@ -105,10 +105,11 @@ export class TokenError extends Schema.TaggedError<TokenError>("effect-safire/To
   override get message(): string {
     const words = [this.error, this.errorDescription, this.errorUri].filter((word) => word !== undefined).join(" — ")
     const received = this.received === undefined ? "" : `, members received: ${this.received.join(", ") || "none"}`
+    const unknown = this.isRetryable && this.outcome === "unknown" ? ", and whether the server acted is not known" : ""
     const advice = this.reason === "Refused" ? adviceFor(this.error) : ADVICE[this.reason]
     return `${this.operation} at ${this.server} failed (${this.reason}) at ${this.url}: ${this.detail}${
       words === "" ? "" : `: ${words}`
-    }${received}${retryAfterText(this.retryAfter)}; ${advice}`
+    }${received}${unknown}${retryAfterText(this.retryAfter)}; ${advice}`
   }
 
   /** Whether the failure is of the kind that passes. Whether it is safe to ask again is in `outcome`. */

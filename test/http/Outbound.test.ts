@@ -8,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
 import * as Outbound from "../../src/http/Outbound.js"
+import { leak, observe } from "../support/canary.js"
 import * as Http from "../support/http.js"
 
 const rules: Outbound.Rules = { timeout: "10 seconds", maxBytes: 1024, redirects: 0, allowInsecureLocalhost: false }
@@ -319,6 +320,16 @@ describe("Outbound in memory", () => {
       const { client, seen } = Http.script(() => Http.json({}, { headers: { "set-cookie": "a=b" } }))
       yield* send(client, get("https://ehr.example")).pipe(Effect.repeatN(1), Effect.withSpan("caller"))
       for (const { headers } of seen) assert.deepStrictEqual(headers, {})
+    }))
+
+  it.effect("no span of the HTTP client's own: it would hold whole URLs", () =>
+    Effect.gen(function*() {
+      const { shown } = yield* observe(
+        send(Http.script(() => Http.json({})).client, get("https://ehr.example/Patient?name=SECRET-NAME"), {
+          redirects: 3
+        }).pipe(Effect.asVoid)
+      )
+      assert.isUndefined(leak(shown(), ["SECRET-NAME", "http.client"]))
     }))
 })
 

@@ -141,6 +141,7 @@ describe("AuthorizationRequest, extra parameters", () => {
           SmartClient.SmartClient,
           (client) => client.authorize({ params: { [name]: "s3cret", aud: "x" } })
         ).pipe(
+          Effect.as("accepted"),
           Effect.flip,
           Effect.provide(layerClient(server))
         )

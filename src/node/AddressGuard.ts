@@ -1,0 +1,164 @@
+/**
+ * Which addresses may be connected to, judged when the connection is made: public ones, in whatever notation and inside whatever transition
+ * mechanism they come, and those of a list (special-purpose addresses: RFC 6890; NAT64: RFC 6052).
+ *
+ * @since 0.1.0
+ */
+import type { LookupAddress } from "node:dns"
+import * as Dns from "node:dns"
+import * as Net from "node:net"
+import * as Effect from "effect/Effect"
+import type * as IpAddr from "ipaddr.js"
+import type { buildConnector } from "undici"
+import { ConfigurationError } from "../base/ConfigurationError.js"
+import * as Url from "../base/Url.js"
+import type { Service } from "../http/AddressGuard.js"
+import { TransportError } from "./TransportError.js"
+
+export {
+  /**
+   * @since 0.1.0
+   * @category tags
+   */
+  AddressGuard
+} from "../http/AddressGuard.js"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** Networks that may be connected to although they are not public, such as `10.20.0.0/16` or `fd12:3456::/32`. */
+  readonly allow?: ReadonlyArray<string> | undefined
+  /** Networks that may not although they are public, such as one's own. They beat `allow`. */
+  readonly refuse?: ReadonlyArray<string> | undefined
+  /** Who resolves names; `dns.lookup` unless told otherwise. Its answers are judged like any others. */
+  readonly lookup?: Net.LookupFunction | undefined
+}
+
+type Address = IpAddr.IPv4 | IpAddr.IPv6
+type Network = readonly [Address, number]
+
+/** Public by the registries, but the platform of one cloud answers there, with what its guests may know. */
+const PLATFORM: ReadonlyArray<string> = ["168.63.129.16/32"]
+
+/** All of IPv6 that is handed out: what lies outside has a meaning of its own or none yet. */
+const GLOBAL_UNICAST = "2000::/3"
+
+/** The address of which NAT64 makes a connection over IPv4. */
+const NAT64 = "64:ff9b::/96"
+
+/**
+ * The pure rule.
+ *
+ * @internal
+ */
+export const rule = (
+  ip: typeof IpAddr,
+  lists: { readonly allow: ReadonlyArray<Network>; readonly refuse: ReadonlyArray<Network> }
+): (address: string) => boolean => {
+  const within = (address: Address, [network, bits]: Network): boolean =>
+    address.kind() === network.kind() && address.match(network, bits)
+  const refused = [...lists.refuse, ...PLATFORM.map((cidr) => ip.parseCIDR(cidr))]
+  const global = ip.parseCIDR(GLOBAL_UNICAST)
+  const nat64 = ip.parseCIDR(NAT64)
+  const judge = (address: Address): boolean => {
+    if (lists.refuse.some((network) => within(address, network))) return false
+    if (lists.allow.some((network) => within(address, network))) return true
+    if (refused.some((network) => within(address, network))) return false
+    if (within(address, nat64)) return judge(new ip.IPv4(address.toByteArray().slice(12)))
+    return address.range() === "unicast" && (address.kind() === "ipv4" || within(address, global))
+  }
+  return (address) => {
+    if (!ip.isValid(address)) return false
+    // As a 4-in-6 address is what it maps to.
+    return judge(ip.process(address))
+  }
+}
+
+/**
+ * What the transport needs beside the service.
+ *
+ * @internal
+ */
+export interface Guard extends Service {
+  /** Resolves a name to those of its addresses that are allowed. */
+  readonly lookup: Net.LookupFunction
+  /** `guarded` must resolve with `lookup`. */
+  readonly connector: (
+    guarded: buildConnector.connector,
+    trusted: buildConnector.connector
+  ) => buildConnector.connector
+}
+
+const refusal = (): TransportError =>
+  new TransportError({ reason: "AddressRefused", code: "ERR_ADDRESS_REFUSED", outcome: "refused" })
+
+const judgedLookup =
+  (allows: Service["allows"], lookup: Net.LookupFunction): Net.LookupFunction => (hostname, options, callback) => {
+    lookup(hostname, { ...options, all: true }, (error, found, family) => {
+      if (error) return callback(error, "", 0)
+      const all: ReadonlyArray<LookupAddress> = typeof found === "string"
+        ? [{ address: found, family: family ?? Net.isIP(found) }]
+        : found
+      const allowed = all.filter(({ address }) => allows(address))
+      const [first] = allowed
+      if (first === undefined) return callback(refusal(), "", 0)
+      // The very addresses that were judged are connected to: nobody resolves the name again.
+      if (options.all === true) return callback(null, allowed)
+      callback(null, first.address, first.family)
+    })
+  }
+
+const parseNetworks = (
+  ip: typeof IpAddr,
+  field: "allow" | "refuse",
+  networks: ReadonlyArray<string>
+): Effect.Effect<ReadonlyArray<Network>, ConfigurationError> => {
+  const wrong = networks.filter((network) => !ip.isValidCIDR(network))
+  return wrong.length === 0
+    ? Effect.succeed(networks.map((network) => ip.parseCIDR(network)))
+    : new ConfigurationError({
+      reason: "Invalid",
+      fields: [field],
+      detail:
+        `${wrong.length} of its entries are no networks; write them as an address and a length, such as 10.20.0.0/16`
+    })
+}
+
+/**
+ * @internal
+ */
+export const make = (options: Options): Effect.Effect<Guard, ConfigurationError> =>
+  Effect.gen(function*() {
+    // Loaded here, so that whoever needs no guard needs no such package either.
+    const { default: ip } = yield* Effect.promise(() => import("ipaddr.js"))
+    const allows = rule(ip, {
+      allow: yield* parseNetworks(ip, "allow", options.allow ?? []),
+      refuse: yield* parseNetworks(ip, "refuse", options.refuse ?? [])
+    })
+    const trusted = new Map<string, number>()
+    const count = (origin: string, change: 1 | -1) =>
+      Effect.sync(() => {
+        const next = (trusted.get(origin) ?? 0) + change
+        if (next === 0) trusted.delete(origin)
+        else trusted.set(origin, next)
+      })
+    return {
+      allows,
+      trust: (url) => {
+        const origin = Url.parse(url)?.origin
+        return origin === undefined
+          ? Effect.void
+          : Effect.acquireRelease(count(origin, 1), () => count(origin, -1))
+      },
+      lookup: judgedLookup(allows, options.lookup ?? Dns.lookup),
+      connector: (guarded, open) => (target, callback) => {
+        if (trusted.has(Url.parse(`${target.protocol}//${target.host ?? ""}`)?.origin ?? "")) open(target, callback)
+        // A literal address is never looked up.
+        else if (Net.isIP(target.hostname) !== 0 && !allows(target.hostname)) {
+          queueMicrotask(() => callback(refusal(), null))
+        } else guarded(target, callback)
+      }
+    }
+  })

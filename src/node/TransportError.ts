@@ -1,0 +1,146 @@
+/**
+ * Why a request got no answer, or an answer no end: the `cause` of the `RequestError` or `ResponseError` of this transport. It holds nothing of what
+ * was sent or received.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Reason = Schema.Literal(
+  "ConnectTimeout",
+  "HeadersTimeout",
+  "BodyTimeout",
+  "TotalTimeout",
+  "AddressRefused",
+  "NotResolved",
+  "NotConnected",
+  "CertificateRefused",
+  "HandshakeFailed",
+  "HeadersTooLarge",
+  "BodyTooLarge",
+  "BodyUsed",
+  "Malformed",
+  "InvalidRequest",
+  "BrokenOff",
+  "Closed"
+)
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Reason = typeof Reason.Type
+
+const EXPLANATION: Record<Reason, string> = {
+  ConnectTimeout: "no connection in time",
+  HeadersTimeout: "no answer in time",
+  BodyTimeout: "the answer stopped coming",
+  TotalTimeout: "no complete answer in time",
+  AddressRefused: "the host has no address that may be connected to",
+  NotResolved: "the host is not known",
+  NotConnected: "no connection",
+  CertificateRefused: "the certificate of the other side is not trusted",
+  HandshakeFailed: "the TLS handshake failed",
+  HeadersTooLarge: "the headers of the answer are too large",
+  BodyTooLarge: "the body of the answer is too large",
+  BodyUsed: "the body has been read as a stream already",
+  Malformed: "the answer is not what its protocol or its content coding allow",
+  InvalidRequest: "the request cannot be sent",
+  BrokenOff: "the connection broke off",
+  Closed: "the request was given up"
+}
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export class TransportError extends Schema.TaggedError<TransportError>("effect-safire/TransportError")(
+  "TransportError",
+  {
+    reason: Reason,
+    /** The code of the system, of TLS or of undici. */
+    code: Schema.String,
+    /** `refused`: the request provably never left, or nobody read it. `unknown`: it may have been acted on. */
+    outcome: Schema.Literal("refused", "unknown")
+  }
+) {
+  override get message(): string {
+    const where = this.outcome === "refused" ? "nothing was acted on" : "the request may have been acted on"
+    return `${this.reason} (${this.code}): ${EXPLANATION[this.reason]}; ${where}`
+  }
+}
+
+const REASONS: Readonly<Record<string, Reason>> = {
+  UND_ERR_CONNECT_TIMEOUT: "ConnectTimeout",
+  UND_ERR_HEADERS_TIMEOUT: "HeadersTimeout",
+  UND_ERR_BODY_TIMEOUT: "BodyTimeout",
+  UND_ERR_HEADERS_OVERFLOW: "HeadersTooLarge",
+  UND_ERR_RES_EXCEEDED_MAX_SIZE: "BodyTooLarge",
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: "Malformed",
+  UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: "InvalidRequest",
+  UND_ERR_INVALID_ARG: "InvalidRequest",
+  UND_ERR_NOT_SUPPORTED: "InvalidRequest",
+  UND_ERR_ABORTED: "Closed",
+  UND_ERR_DESTROYED: "Closed",
+  UND_ERR_CLOSED: "Closed",
+  UND_ERR_PRX_TLS: "CertificateRefused",
+  ERR_INVALID_ARG_TYPE: "InvalidRequest",
+  HOSTNAME_MISMATCH: "CertificateRefused",
+  DEPTH_ZERO_SELF_SIGNED_CERT: "CertificateRefused",
+  SELF_SIGNED_CERT_IN_CHAIN: "CertificateRefused",
+  EPROTO: "HandshakeFailed"
+}
+
+const PATTERNS: ReadonlyArray<readonly [RegExp, Reason]> = [
+  [/^(ENOTFOUND|EAI_\w+)$/, "NotResolved"],
+  [/^(CERT_\w+|UNABLE_TO_\w+|ERR_TLS_CERT_\w+)$/, "CertificateRefused"],
+  [/^(ERR_SSL_\w+|ERR_TLS_\w+)$/, "HandshakeFailed"],
+  [/^(HPE_\w+|Z_\w+|ERR__ERROR_FORMAT_\w+|ERR_PADDING_\w+|ERR_BROTLI_\w+)$/, "Malformed"]
+]
+
+/** Alerts with which the other side ends a TLS 1.3 handshake, after the request was written but before anything of it can be read. */
+const HANDSHAKE_ALERT =
+  /^ERR_SSL_(TLSV1|TLSV13|SSLV3)_ALERT_(CERTIFICATE_\w+|BAD_CERTIFICATE\w*|NO_CERTIFICATE|UNSUPPORTED_CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE|PROTOCOL_VERSION|UNRECOGNIZED_NAME)$/
+
+/**
+ * @internal
+ */
+export const isHandshakeAlert = (failure: { readonly code?: unknown }): boolean =>
+  typeof failure.code === "string" && HANDSHAKE_ALERT.test(failure.code)
+
+const CODE = /^[A-Z][A-Z0-9_]{2,60}$/
+
+/** The code of a failure, wherever in its causes it is; of a connection that was tried to several addresses, the first. */
+const codeOf = (failure: unknown): string | undefined => {
+  let current = failure
+  for (let depth = 0; depth < 6 && typeof current === "object" && current !== null; depth++) {
+    const { cause, code, errors } = current as {
+      readonly code?: unknown
+      readonly cause?: unknown
+      readonly errors?: unknown
+    }
+    if (typeof code === "string" && CODE.test(code)) return code
+    current = cause ?? (Array.isArray(errors) ? errors[0] : undefined)
+  }
+  return undefined
+}
+
+/**
+ * What went wrong, by what Node and undici say; `left` tells whether anything of the request was written to a connection.
+ *
+ * @internal
+ */
+export const from = (failure: unknown, left: boolean): TransportError => {
+  if (failure instanceof TransportError) return failure
+  const code = codeOf(failure) ?? "UNKNOWN"
+  return new TransportError({
+    reason: REASONS[code] ?? PATTERNS.find(([pattern]) => pattern.test(code))?.[1] ??
+      (left ? "BrokenOff" : "NotConnected"),
+    code,
+    outcome: left && !HANDSHAKE_ALERT.test(code) ? "unknown" : "refused"
+  })
+}

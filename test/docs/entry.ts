@@ -1,0 +1,74 @@
+/**
+ * What `docs/errors.md` says of one error class, and how it becomes text.
+ */
+import type * as Effect from "effect/Effect"
+import type { Met } from "./world.js"
+
+export interface Entry {
+  /** The error, met by running the library wherever that is cheap. */
+  readonly example: Effect.Effect<Met, unknown>
+  readonly cause: string
+  readonly cure: string
+  /** Whether the library repeated it, and whether the same call may be made again. */
+  readonly again: string
+}
+
+export interface Section<Reason extends string = string> {
+  /** Its `_tag`. */
+  readonly name: string
+  /** The literals of its `reason`, from its schema. */
+  readonly literals: ReadonlyArray<string>
+  /** Those among them that no code gives. */
+  readonly reserved?: ReadonlyArray<string> | undefined
+  readonly about: string
+  readonly entries: Readonly<Record<Reason, Entry>>
+  /** What every message must name: the server, its URL, or what stands for it. */
+  readonly names: RegExp
+}
+
+/** Checked against the names of the reasons, which nobody needs to know from then on. */
+export const section = <Reason extends string>(self: Section<Reason>): Section => self
+
+/** The reasons there are, in the order of the schema. */
+export const reasonsOf = ({ literals, reserved = [] }: Section): ReadonlyArray<string> =>
+  literals.filter((reason) => !reserved.includes(reason))
+
+const anchor = (name: string): string => name.toLowerCase()
+
+const facts = ({ isRetryable, outcome }: Met): string =>
+  [
+    isRetryable === undefined ? undefined : `\`isRetryable\` ${isRetryable}`,
+    outcome === undefined ? undefined : `\`outcome\` ${outcome}`
+  ].filter((fact) => fact !== undefined).join(", ")
+
+const printEntry = (name: string, reason: string, { again, cause, cure }: Entry, example: Met): string =>
+  `### ${name}: ${reason}\n\n` +
+  `\`\`\`text\n${example.message}\n\`\`\`\n\n` +
+  `- **Cause.** ${cause}\n- **Cure.** ${cure}\n- **Again?** ${again}${
+    facts(example) === "" ? "" : ` (${facts(example)})`
+  }\n`
+
+/** A section as it stands in the document. */
+export const print = (self: Section, examples: ReadonlyMap<string, Met>): string =>
+  `## ${self.name}\n\n${self.about}\n\n` +
+  reasonsOf(self).flatMap((reason) => {
+    const entry = self.entries[reason]
+    const example = examples.get(reason)
+    return entry === undefined || example === undefined ? [] : [printEntry(self.name, reason, entry, example)]
+  }).join("\n")
+
+/** The sections and where they begin. */
+export const contents = (sections: ReadonlyArray<Section>): string =>
+  sections.map((self) =>
+    `- [${self.name}](#${anchor(self.name)}): ${reasonsOf(self).map((one) => `\`${one}\``).join(", ")}`
+  ).join("\n")
+
+// What is said of many errors in the same words.
+
+export const nothingSent = "Not repeated: nothing was sent. The same call fails the same way until that is changed."
+
+export const readOnly =
+  "Repeated as the `RetryPolicy` says before you saw this. It changes nothing: calling again later is safe."
+
+export const final =
+  "Not repeated: the same call gets the same answer until somebody changes something. Calling again is safe."

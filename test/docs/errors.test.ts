@@ -1,0 +1,155 @@
+import { readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Redacted from "effect/Redacted"
+import * as TestClock from "effect/TestClock"
+import { expect } from "vitest"
+import { contents, print, reasonsOf, type Section } from "./entry.js"
+import * as Fhir from "./errors/fhir.js"
+import * as Launch from "./errors/launch.js"
+import * as Leaf from "./errors/leaf.js"
+import * as Server from "./errors/server.js"
+import * as Session from "./errors/session.js"
+import * as Token from "./errors/token.js"
+import { token } from "./example.js"
+import { atSandbox, type Met, secrets } from "./world.js"
+
+/** In the order of the walk. */
+const sections = [
+  Server.configurationError,
+  Server.discoveryError,
+  Server.metadataError,
+  Server.brandsError,
+  Launch.registrationError,
+  Launch.launchError,
+  Launch.authorizationError,
+  Token.tokenError,
+  Token.idTokenError,
+  Launch.unknownServerError,
+  Session.sessionError,
+  Fhir.fhirError,
+  Fhir.tokenAudienceError,
+  Leaf.transportError,
+  Leaf.sandboxError
+]
+
+const root = new URL("../../", import.meta.url).pathname
+
+const sources: ReadonlyArray<readonly [path: string, text: string]> = readdirSync(join(root, "src"), {
+  recursive: true,
+  encoding: "utf8"
+}).filter((path) => path.endsWith(".ts")).map((path) => [path, readFileSync(join(root, "src", path), "utf8")])
+
+const example = readFileSync(new URL("./example.ts", import.meta.url), "utf8").trim()
+
+const introduction = `# Errors
+
+Every error of this library as it is printed, with cause and cure. The messages are made by running the library against a server that goes wrong, and compared
+with this page by \`test/docs/errors.test.ts\`: what stands here is what stands in your log, but for host names.
+
+## How errors look
+
+An error is a class (\`Schema.TaggedError\`) with
+
+- \`_tag\`, the name of its class: what \`Effect.catchTag\` goes by;
+- \`reason\`, a word out of a closed set: what a program decides by. A section below has one class, a heading one reason;
+- \`message\`, one line for a log: what was tried, where, what was seen, the reason in parentheses, and after a semicolon what to do. It is written for people and may
+  change with any version: decide by \`_tag\` and \`reason\`;
+- \`isRetryable\`: the failure is of the kind that passes by itself. By then the library has repeated what is safe to repeat, as often as the
+  \`RetryPolicy\` says;
+- \`outcome\`, where a request may have changed something: \`refused\`, the server did not act, or the request never left; \`unknown\`, it may have acted. Only after \`refused\` is a
+  code, a refresh token or a write certainly unused;
+- where a server spoke: \`status\`, \`error\`, \`errorDescription\`, \`errorUri\`, \`retryAfter\`.
+
+What never stands in an error, its message, its JSON or its \`cause\`: secrets, codes, states, verifiers, assertions, tokens, session ids, values of claims. A server's words are cut to one line of 300 characters, with everything that was sent to it taken out. Two members hold more than the
+\`message\` shows: \`tokens\` of an \`IdTokenError\` is \`Redacted\` and shows nothing unless it is asked for its value; \`issues\` of a \`FhirError\` are the words of an
+OperationOutcome, which may speak of a patient: log the \`message\`, not the JSON.
+
+Errors are schemas: \`Schema.encode(TokenError)\` gives JSON for a queue or another process, and decodes to the same error there. A defect (\`Die\`) is a mistake of this library: please report it.
+
+## How to handle them
+
+\`catchTag\` or \`catchTags\` for the classes you have an answer to, a \`switch\` over the reasons, and the rest goes on as it is:
+
+\`\`\`ts
+${example}
+\`\`\`
+
+Operators: the reason is in the span that failed (its status is the message), the operation and its reason count in \`effect_safire_token_requests_total\`, repeats in \`effect_safire_retries_total\`.
+What was tolerated is no error: see [warnings.md](warnings.md).
+
+## Contents
+
+`
+
+/** What a message must not be. */
+const problemOf = (section: Section, reason: string, met: Met): string | undefined => {
+  if (met._tag !== section.name || met.reason !== reason) return "another error"
+  if (/[\r\n\u2028\u2029]/.test(met.message)) return "more than one line"
+  if (/undefined|\[object|NaN/.test(met.message)) return "something that was not to be printed"
+  if (!section.names.test(met.message)) return "names no server"
+  if (met.message.length > 600) return "too long"
+  const json = JSON.stringify(met)
+  return secrets.some((secret) => `${met.message} ${json}`.includes(secret)) ? "holds a secret" : undefined
+}
+
+describe("docs/errors.md", () => {
+  it("has a section for every error class there is", () => {
+    const classes = sources.flatMap(([, text]) =>
+      [...text.matchAll(/Schema\.TaggedError<(\w+)>/g)].map(([, name = ""]) => name)
+    )
+    assert.sameMembers(classes, sections.map(({ name }) => name))
+  })
+
+  it("has an entry for every reason there is", () => {
+    for (const section of sections) {
+      assert.sameMembers(Object.keys(section.entries), [...reasonsOf(section)], section.name)
+    }
+  })
+
+  it("leaves out the reasons that no code gives", () => {
+    for (const { name, reserved = [] } of sections) {
+      for (const reason of reserved) {
+        const given = sources.filter(([path, text]) =>
+          path !== `session/${name}.ts` && text.includes(name) && text.includes(`"${reason}"`) &&
+          new RegExp(`(reason: |fail(ed)?\\()"${reason}"`).test(text)
+        )
+        assert.deepStrictEqual(given.map(([path]) => path), [], `${name}: ${reason}`)
+      }
+    }
+  })
+
+  it.effect("is what errors say", () =>
+    Effect.gen(function*() {
+      const printed: Array<string> = []
+      const problems: Array<string> = []
+      for (const section of sections) {
+        const examples = new Map<string, Met>()
+        for (const reason of reasonsOf(section)) {
+          const where = `${section.name}: ${reason}`
+          yield* TestClock.setTime(0)
+          const exit = yield* Effect.exit(section.entries[reason]?.example ?? Effect.die("no entry"))
+          if (Exit.isFailure(exit)) {
+            problems.push(`${where} is not met: ${Cause.pretty(exit.cause)}`)
+            continue
+          }
+          const { value } = exit
+          const problem = problemOf(section, reason, value)
+          if (problem !== undefined) problems.push(`${where}: ${problem}: ${value.message}`)
+          examples.set(reason, value)
+        }
+        printed.push(print(section, examples))
+      }
+      assert.deepStrictEqual(problems, [])
+      const text = `${introduction}${contents(sections)}\n\n${printed.join("\n")}`
+      yield* Effect.promise(() => expect(text).toMatchFileSnapshot("../../docs/errors.md"))
+    }), 60_000)
+
+  it.effect("its example sends a person whose session is gone to a new login", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* token(Redacted.make("made-up")), "LogIn")
+    }).pipe(Effect.provide(atSandbox())))
+})

@@ -1,0 +1,392 @@
+/** What can go wrong from registration to the callback. */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as TestClock from "effect/TestClock"
+import {
+  AuthorizationError,
+  ClientAuthentication,
+  ClientMetadata,
+  Discovery,
+  HttpLimits,
+  LaunchError,
+  LaunchRequest,
+  Registered,
+  Registration,
+  RegistrationError,
+  SmartClient,
+  SmartServers,
+  UnknownServerError
+} from "effect-safire"
+import { SandboxEhr } from "effect-safire/testing"
+import { type Answer, Broken, hang, json, text } from "../../support/http.js"
+import { nothingSent, section } from "../entry.js"
+import { atSandbox, clientId, fhirBaseUrl, http, met, patiently, redirectUri, smallLimits } from "../world.js"
+
+const endpoint = "https://ehr.example.org/auth/register"
+
+const registration = (answer: () => Answer, limits: Layer.Layer<never> = HttpLimits.layer({})) =>
+  Registration.layer.pipe(Layer.provide(Discovery.layer()), Layer.provide(http(answer)), Layer.provide(limits))
+
+const app = new ClientMetadata.ClientMetadata({ redirectUris: [redirectUri], tokenEndpointAuthMethod: "none" })
+
+const register = (answer: () => Answer, url = endpoint, limits: Layer.Layer<never> = HttpLimits.layer({})) =>
+  met(Effect.flatMap(Registration.Registration, (service) => service.register(app, { endpoint: url }))).pipe(
+    Effect.provide(registration(answer, limits))
+  )
+
+const registered = (url: string | undefined) =>
+  new Registered.Registered({
+    clientId,
+    registrationAccessToken: Redacted.make("the-access-t0ken"),
+    ...(url === undefined ? {} : { registrationClientUri: url }),
+    metadata: app,
+    changed: [],
+    deviations: []
+  })
+
+const read = (answer: () => Answer, url: string | undefined = `${endpoint}/${clientId}`) =>
+  met(Effect.flatMap(Registration.Registration, (service) => service.read(registered(url)))).pipe(
+    Effect.provide(registration(answer))
+  )
+
+const askFirst =
+  "Not repeated: a client may have been made, and a second call may make a second one. Ask the operator, or look at the server's list of apps, before you call again."
+
+export const registrationError = section<RegistrationError["reason"]>({
+  name: "RegistrationError",
+  literals: RegistrationError.fields.reason.literals,
+  about:
+    "A client could not be registered, or its registration not be read, changed or removed (`operation`). A registration is never repeated unless it is " +
+    "certain that the server did not act (`outcome` `refused`): two clients are worse than none.",
+  names: /ehr\.example\.org|\(none\)/,
+  entries: {
+    Unreachable: {
+      example: register(() => new Broken("ECONNREFUSED", "connect")),
+      cause:
+        "No connection, or one that broke off. The code is the operating system's; `outcome` says whether the request can have arrived.",
+      cure: "Check address, firewall, certificate and server.",
+      again:
+        "Repeated as the `RetryPolicy` says where `outcome` is `refused`, as here. With `unknown`: look first whether a client was made."
+    },
+    TimedOut: {
+      example: patiently(register(() => hang)),
+      cause: "No complete answer within `HttpLimits.tokenTimeout` (30 seconds).",
+      cure: "Some servers register by hand and answer late: raise the limit, or register through their portal.",
+      again: askFirst
+    },
+    TooLarge: {
+      example: register(() => json({ text: "x".repeat(2_000) }), endpoint, smallLimits),
+      cause: "The answer is longer than `HttpLimits.maxResponseBytes`.",
+      cure: "Ask the operator what is in it; then raise the limit.",
+      again: askFirst
+    },
+    RedirectRefused: {
+      example: register(() => text("", { status: 307, headers: { location: "https://portal.example.org/register" } })),
+      cause: "The endpoint redirects. A request with credentials in it follows no redirect.",
+      cure: "Use the URL it leads to, if that is the server you mean.",
+      again: "Not repeated: the same call gets the same answer."
+    },
+    InsecureEndpoint: {
+      example: read(() => json({}), "http://ehr.example.org/auth/register/growth-chart"),
+      cause: "The URL that the server gave for managing the registration is not https.",
+      cure: "Tell the operator: the registration access token would go over the wire in clear.",
+      again: nothingSent
+    },
+    Unauthorized: {
+      example: register(() =>
+        json({ error: "invalid_token", error_description: "initial access token is used up" }, { status: 401 })
+      ),
+      cause:
+        "401 or 403: the token that allows to register, or to manage this registration, is missing, wrong or used up.",
+      cure: "Get another one from the operator's portal.",
+      again: "Not repeated. Safe to call again with another token: the server did not act."
+    },
+    Refused: {
+      example: register(() =>
+        json({ error: "invalid_redirect_uri", error_description: "redirect URIs must be on a verified domain" }, {
+          status: 400
+        })
+      ),
+      cause: "The server does not want this client as it was described. `error` and `errorDescription` are its words.",
+      cure: "Change the metadata accordingly.",
+      again: "Not repeated. Safe to call again with other metadata: the server did not act."
+    },
+    Status: {
+      example: register(() => text("", { status: 503, headers: { "retry-after": "120" } })),
+      cause: "Any other status that is no success.",
+      cure:
+        "429 and 503: wait as long as `retryAfter` says. 404: not the registration endpoint. 500, 502, 504: `outcome` is `unknown`; ask the operator.",
+      again:
+        "Repeated for 429 and 503, where the server says that it did not act, unless it asks for more than 30 seconds. Otherwise look first whether a client was made."
+    },
+    NotJson: {
+      example: register(() => text("<!doctype html>", { status: 201, headers: { "content-type": "text/html" } })),
+      cause: "A success that is not JSON.",
+      cure: "See who answers there.",
+      again: askFirst
+    },
+    NotObject: {
+      example: register(() => json([], { status: 201 })),
+      cause: "A success that is JSON, but no object.",
+      cure: "Tell the operator.",
+      again: askFirst
+    },
+    ClientIdMissing: {
+      example: register(() => json({ redirect_uris: [redirectUri] }, { status: 201 })),
+      cause: "A success without a `client_id`, or with another one than was asked about.",
+      cure: "The operator can say which client was made.",
+      again: askFirst
+    },
+    NotManageable: {
+      example: met(Effect.flatMap(Registration.Registration, (service) => service.remove(registered(undefined)))).pipe(
+        Effect.provide(registration(() => json({})))
+      ),
+      cause:
+        "The server gave no `registration_client_uri` and `registration_access_token` at registration, or they were not kept.",
+      cure: "Change or remove the client in the operator's portal.",
+      again: nothingSent
+    }
+  }
+})
+
+const server = (url: string) => ({
+  fhirBaseUrl: url,
+  clientId,
+  redirectUri,
+  authentication: ClientAuthentication.makePublic
+})
+
+const servers = SmartServers.layer({
+  north: server(fhirBaseUrl),
+  south: server("https://south.example.org/r4"),
+  twin: server("https://south.example.org/r4/")
+}).pipe(Layer.provide(http(() => json({}))))
+
+const launch = (input: LaunchRequest.Input) =>
+  met(LaunchRequest.decode(input)).pipe(
+    Effect.provide(Layer.provide(SmartServers.layerTrustedIssuers, servers))
+  )
+
+const launched = (query: string) => launch(`https://app.example.org/launch?${query}`)
+
+const startAgain =
+  "Not repeated: no request was made, and this launch leads nowhere. The person starts the app again from the EHR."
+
+export const launchError = section<LaunchError["reason"]>({
+  name: "LaunchError",
+  literals: LaunchError.fields.reason.literals,
+  about:
+    "Somebody called the launch URL, and the launch is not followed. No request was made to anybody: whoever calls that URL chooses its `iss`. Show the " +
+    "person a plain page that says how to start the app; the `message` is for the log.",
+  names: /iss|launch|https?:/i,
+  entries: {
+    NotALaunch: {
+      example: launch("https://app.example.org/launch"),
+      cause: "The URL has no parameters: it was opened from a bookmark, or a proxy cut off the query.",
+      cure: "If it comes from the EHR, look at what proxies and routers pass on. Else start a standalone launch.",
+      again: startAgain
+    },
+    IssMissing: {
+      example: launched("launch=the-launch-handle"),
+      cause: "There is no `iss`.",
+      cure: "Have the EHR's operator compare the launch URL that is registered.",
+      again: startAgain
+    },
+    LaunchMissing: {
+      example: launched(`iss=${encodeURIComponent(fhirBaseUrl)}`),
+      cause: "There is no `launch`.",
+      cure:
+        "Have the EHR's operator compare the launch URL that is registered. A link of your own should start a standalone launch instead.",
+      again: startAgain
+    },
+    DuplicateParameter: {
+      example: launched(
+        `iss=${encodeURIComponent(fhirBaseUrl)}&iss=${
+          encodeURIComponent("https://evil.example.org/fhir")
+        }&launch=the-launch-handle`
+      ),
+      cause: "`iss` or `launch` stands there twice. Two readers of such a URL can see two servers.",
+      cure: "An attack, or a launch URL that is registered with a query of its own: register it without.",
+      again: startAgain
+    },
+    IssInvalid: {
+      example: launched("iss=https:/ehr.example.org/fhir&launch=the-launch-handle"),
+      cause:
+        "`iss` is no FHIR base URL. Here a router has lost a slash of an unencoded `iss`, as those of `@effect/platform` do.",
+      cure: "Hand over the URL of the request itself, not parameters a router has read.",
+      again: startAgain
+    },
+    IssInsecure: {
+      example: launched("iss=http%3A%2F%2Fehr.example.org%2Ffhir&launch=the-launch-handle"),
+      cause: "`iss` is not https.",
+      cure: "Tell the operator. For a server on this machine, set `allowInsecureLocalhost` in its configuration.",
+      again: startAgain
+    },
+    IssUntrusted: {
+      example: launched("iss=https%3A%2F%2Fehr.example.org%2Ffhir%2Fr4&launch=the-launch-handle"),
+      cause: "No configured server has this FHIR base URL.",
+      cure:
+        "If it is a server you mean to serve, configure it with exactly this URL. If you do not know it, somebody tried.",
+      again: startAgain
+    },
+    IssAmbiguous: {
+      example: launched("iss=https%3A%2F%2Fsouth.example.org%2Fr4&launch=the-launch-handle"),
+      cause: "Several configured servers have this FHIR base URL: two client ids at one server.",
+      cure: "Register a launch URL for each, and give `authorize` of the right client what `LaunchRequest.parse` read.",
+      again: startAgain
+    }
+  }
+})
+
+/** What came back from a login, changed. */
+const callback = (
+  change: (url: URL) => string,
+  options: SandboxEhr.Options = {},
+  person: (ehr: SandboxEhr.Service, url: URL) => Effect.Effect<URL, unknown> = (ehr, url) => ehr.approve(url),
+  wait: Effect.Effect<void> = Effect.void
+) =>
+  met(Effect.gen(function*() {
+    const ehr = yield* SandboxEhr.SandboxEhr
+    const client = yield* SmartClient.SmartClient
+    const { pending, url } = yield* client.authorize()
+    const back = yield* Effect.orDie(person(ehr, url))
+    yield* wait
+    return yield* client.exchange(change(back), pending)
+  })).pipe(Effect.provide(atSandbox({}, options)))
+
+const changed = (change: (params: URLSearchParams) => void) => (url: URL) => {
+  const next = new URL(url)
+  change(next.searchParams)
+  return next.href
+}
+
+const startLogin =
+  "Not repeated: nothing was sent, the code was not used. Start a new login; the same callback will not do."
+
+export const authorizationError = section<AuthorizationError["reason"]>({
+  name: "AuthorizationError",
+  literals: AuthorizationError.fields.reason.literals,
+  about:
+    "The callback said no, or cannot be believed. Nothing was sent to the token endpoint. `error`, `errorDescription` and `errorUri` are the server's words, " +
+    "but where the reason is `StateMissing` or `StateMismatch` anybody may have written them: do not show them as the server's. Whatever the reason, a " +
+    "person gets on by starting a new login.",
+  names: /north|an unknown server/,
+  entries: {
+    AccessDenied: {
+      example: callback(String, {}, (ehr, url) => ehr.deny(url)),
+      cause: "The person said no, or a policy of the server did.",
+      cure: "Offer to try again; say what the app needs and why.",
+      again: "Not repeated. A new login may end otherwise."
+    },
+    Refused: {
+      example: callback(changed((params) => {
+        params.delete("code")
+        params.set("error", "invalid_scope")
+        params.set("error_description", "patient/*.rs is not registered for this app")
+      })),
+      cause: "The server refused the request with another error.",
+      cure:
+        "`invalid_scope`: scopes that are not registered. `unauthorized_client`: grant or client id. `invalid_request`: often `aud`. `server_error`, `temporarily_unavailable`: later.",
+      again:
+        "Not repeated. A new login gets the same answer until somebody changes the registration or the request, unless the error is one that passes."
+    },
+    StateMissing: {
+      example: callback(changed((params) => params.delete("state"))),
+      cause: "There is no `state`: the server does not repeat it, or somebody called the redirect URI.",
+      cure: "If it is so with every login, tell the operator; OAuth requires it.",
+      again: startLogin
+    },
+    StateMismatch: {
+      example: callback(changed((params) => params.set("state", "another"))),
+      cause: "The callback answers another login: two tabs, a reload of an old page, or a forgery.",
+      cure: "Keep what belongs to a login by its `state`, as `Sessions` does, instead of one per browser.",
+      again: startLogin
+    },
+    IssuerMissing: {
+      example: callback(changed((params) => params.delete("iss"))),
+      cause:
+        "The server's metadata promises an `iss` in the callback (RFC 9207), and there is none: another server may have answered.",
+      cure: "If it is so with every login, tell the operator to keep the promise or take it back.",
+      again: startLogin
+    },
+    IssuerMismatch: {
+      example: callback(changed((params) => params.set("iss", "https://ehr.example.org/fhir"))),
+      cause:
+        "The `iss` of the callback is not the issuer of the SMART configuration: another server answered, or this one has two names.",
+      cure:
+        "Compare the two in the message. If both are the server's, its operator must make them agree, to the letter.",
+      again: startLogin
+    },
+    DuplicateParameter: {
+      example: callback((url) => `${url.href}&code=another`),
+      cause: "A parameter stands twice.",
+      cure: "Look at proxies between the browser and the app; else it is a forgery.",
+      again: startLogin
+    },
+    CodeMissing: {
+      example: callback(changed((params) => params.delete("code"))),
+      cause: "Neither a code nor an error: the server, or something that rewrites URLs, loses it.",
+      cure: "Report it to the operator.",
+      again: startLogin
+    },
+    NotACallback: {
+      example: callback(() => redirectUri),
+      cause:
+        "What was given to `exchange` or `complete` has no parameters: the path alone, or a body that was not read.",
+      cure: "Hand over the whole URL. A server that answers by form post sends the parameters in the body.",
+      again: "Not repeated. With the whole URL the same call may succeed: the code was not used."
+    },
+    Expired: {
+      example: callback(String, { codeLifetime: "2 hours" }, undefined, TestClock.adjust("31 minutes")),
+      cause: "Between `authorize` and the callback more than `authorizationMaxAge` (30 minutes) went by.",
+      cure: "Start again. Raise it only where people really take longer.",
+      again: startLogin
+    },
+    WrongServer: {
+      example: met(Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const client = yield* SmartClient.SmartClient
+        const { pending, url } = yield* client.authorize()
+        const back = yield* Effect.orDie(ehr.approve(url))
+        const other = yield* SmartClient.SmartClient.pipe(Effect.provide(
+          SmartClient.layer({ ...client.config, name: "south" }).pipe(Layer.provide(ClientAuthentication.layerPublic))
+        ))
+        return yield* other.exchange(back, pending)
+      })).pipe(Effect.provide(atSandbox())),
+      cause: "The callback was given to the client of another server than the login was started with.",
+      cure: "Pick the client by `pending.server`; `Sessions` does.",
+      again: "Not repeated. With the right client the same call may succeed: the code was not used."
+    }
+  }
+})
+
+const unknown = (use: (servers: SmartServers.Service) => Effect.Effect<unknown, UnknownServerError>) =>
+  met(Effect.flatMap(SmartServers.SmartServers, use)).pipe(Effect.provide(servers))
+
+export const unknownServerError = section<UnknownServerError["reason"]>({
+  name: "UnknownServerError",
+  literals: UnknownServerError.fields.reason.literals,
+  about: "A server was named that nobody configured, or none was named where there are several. No request was made.",
+  names: /north|south/,
+  entries: {
+    UnknownKey: {
+      example: unknown((service) => service.client("nroth")),
+      cause: "No server is configured under this key; for a stored session, its server was removed.",
+      cure: "Compare the key with those in the message.",
+      again: nothingSent
+    },
+    UnknownIssuer: {
+      example: unknown((service) => service.forIssuer("https://ehr.example.org/r4")),
+      cause: "No configured server has this FHIR base URL.",
+      cure: "Configure it, if it is to be trusted. Host, port and path are compared; one slash at the end is forgiven.",
+      again: nothingSent
+    },
+    Ambiguous: {
+      example: unknown((service) => service.only),
+      cause: "Several servers fit: a call without `server` where there are several, or two servers with one base URL.",
+      cure: "Name one by its key.",
+      again: nothingSent
+    }
+  }
+})

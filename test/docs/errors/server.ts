@@ -1,0 +1,451 @@
+/** What can go wrong before anybody is asked: settings, and what a server says about itself. */
+import type * as ConfigError from "effect/ConfigError"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import {
+  Brands,
+  BrandsError,
+  ClientAuthentication,
+  ConfigurationError,
+  Discovery,
+  DiscoveryError,
+  HttpLimits,
+  Jwks,
+  MetadataError,
+  OpenIdConfiguration,
+  SigningKeys,
+  SmartClient
+} from "effect-safire"
+import { SandboxEhr } from "effect-safire/testing"
+import { FhirBaseUrl } from "../../../src/base/FhirBaseUrl.js"
+import { fromDocument } from "../../../src/server/SmartConfiguration.js"
+import * as SmartStyle from "../../../src/token/SmartStyle.js"
+import { type Answer, Broken, hang, json, text } from "../../support/http.js"
+import { final, nothingSent, readOnly, section } from "../entry.js"
+import { atSandbox, fault, fhirBaseUrl, http, login, met, patiently, smallLimits } from "../world.js"
+
+const html = () => text("<!doctype html><title>Sign in</title>", { headers: { "content-type": "text/html" } })
+const busy = () => text("", { status: 503, headers: { "retry-after": "120" } })
+const large = () => json({ text: "x".repeat(2_000) })
+const moved = () => text("", { status: 302, headers: { location: "http://portal.example.org/login" } })
+const refusing = () => new Broken("ECONNREFUSED", "connect")
+
+const environment = (values: Readonly<Record<string, string>>) =>
+  Layer.setConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(values)), { pathDelim: "_" }))
+
+const built = <A, E, R>(layer: Layer.Layer<A, E, R>) => Effect.scoped(Layer.build(layer))
+
+/** What a layer says of its environment; missing variables are another matter. */
+const fromEnvironment = <A>(
+  layer: Layer.Layer<A, ConfigError.ConfigError | ConfigurationError>,
+  values: Readonly<Record<string, string>>
+) =>
+  Effect.filterOrDie(
+    met(built(Layer.provide(layer, environment(values)))),
+    (error): error is ConfigurationError => error instanceof ConfigurationError,
+    () => new Error("the environment could not be read")
+  )
+
+export const configurationError = section<ConfigurationError["reason"]>({
+  name: "ConfigurationError",
+  literals: ConfigurationError.fields.reason.literals,
+  about:
+    "What this program was told is incomplete, contradictory or unsafe. It comes when a layer is built, or from the call whose options are wrong; " +
+    "`fields` names every setting concerned, never its value. Nothing was sent, so none of these is repeated. A variable that is missing or of the " +
+    "wrong kind altogether is Effect's own `ConfigError`.",
+  names: /north|SMART_/,
+  entries: {
+    Missing: {
+      example: met(Effect.flatMap(SmartClient.SmartClient, (client) => client.authorize())).pipe(
+        Effect.provide(atSandbox({ redirectUri: undefined }))
+      ),
+      cause: "A setting that this call needs was given neither in the configuration nor in the call.",
+      cure: "Set what `fields` names.",
+      again: nothingSent
+    },
+    Invalid: {
+      example: met(
+        built(
+          atSandbox({ fhirBaseUrl: "ehr.example.org/fhir", clientId: "", redirectUri: "https://app.example.org/#/cb" })
+        )
+      ),
+      cause:
+        "Settings that cannot be what they should be: a URL that is not absolute, an empty client id, a scope with a comma in it.",
+      cure: "Correct all that `fields` names; they are listed together so that one round is enough.",
+      again: nothingSent
+    },
+    Insecure: {
+      example: met(
+        built(atSandbox({ fhirBaseUrl: "http://ehr.example.org/fhir", redirectUri: "http://app.example.org/callback" }))
+      ),
+      cause: "A configured URL is not https.",
+      cure:
+        "Use https. For development on this machine alone, use `localhost`, `127.0.0.1` or `[::1]` and set `allowInsecureLocalhost`.",
+      again: nothingSent
+    },
+    Conflict: {
+      example: fromEnvironment(ClientAuthentication.layerConfig, {
+        SMART_CLIENT_SECRET: "the-client-s3cret",
+        SMART_PRIVATE_KEY: "{}"
+      }),
+      cause: "Two settings exclude each other, or a parameter was given that the client itself sends.",
+      cure: "Remove one of those that `fields` names.",
+      again: nothingSent
+    },
+    BadKey: {
+      example: fromEnvironment(SigningKeys.layerConfig, {
+        SMART_PRIVATE_KEY: "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
+      }),
+      cause:
+        "What was given as a key to sign with is none: a certificate, a public key, a key that is too short, two keys of one name.",
+      cure:
+        "Give a private key as PKCS #8 PEM, JWK or JWK Set, RSA of 2,048 bits or more, or EC P-256, P-384 or P-521.",
+      again: nothingSent
+    }
+  }
+})
+
+const discover = (answer: () => Answer, url = fhirBaseUrl, limits: Layer.Layer<never> = HttpLimits.layer({})) =>
+  met(Effect.flatMap(Discovery.Discovery, (discovery) => discovery.configuration(url))).pipe(
+    Effect.provide(Discovery.layer({ failureTimeToLive: 0 }).pipe(Layer.provide(http(answer)), Layer.provide(limits)))
+  )
+
+export const discoveryError = section<DiscoveryError["reason"]>({
+  name: "DiscoveryError",
+  literals: DiscoveryError.fields.reason.literals,
+  about:
+    "A server's SMART configuration could not be had, or does not hold what is needed. Every step that needs metadata can fail with it. A last good " +
+    "configuration serves for a day while a server is in trouble (with the warning `MetadataStale`), so that most failures of the moment do not reach you " +
+    "at all; a failure is remembered for three seconds. Fields: `fhirBaseUrl`, `url`, `detail`, `member`, `status`, `retryAfter`.",
+  names: /ehr\.example\.org/,
+  entries: {
+    InvalidUrl: {
+      example: discover(html, `${fhirBaseUrl}?tenant=1`),
+      cause: "What was given is no FHIR base URL.",
+      cure: "Give the absolute URL of the FHIR server, with its whole path and nothing after it.",
+      again: nothingSent
+    },
+    Unreachable: {
+      example: discover(refusing),
+      cause: "No connection to the server, or one that broke off. The code is the operating system's.",
+      cure:
+        "`ENOTFOUND`: the name. `ECONNREFUSED`, `ETIMEDOUT`: server, firewall or proxy. `CERT_…`, `UNABLE_TO_…`: its certificate, or a CA this machine does not know.",
+      again: readOnly
+    },
+    TimedOut: {
+      example: patiently(discover(() => hang)),
+      cause: "No complete answer within `HttpLimits.discoveryTimeout` (10 seconds), redirects included.",
+      cure: "Ask the operator. If the server is known to be slow, raise the limit.",
+      again: readOnly
+    },
+    Status: {
+      example: discover(busy),
+      cause:
+        "An answer with a status that is no success. Of 408, 429, 502, 503 and 504 the library asks again by itself, but waits no longer than 30 seconds for a `Retry-After`.",
+      cure:
+        "Wait as long as `retryAfter` says. 401 or 403: the SMART configuration is public by specification; look for a gateway that wants credentials.",
+      again:
+        "Repeated if the status is one that passes and no longer wait was asked for. Safe to call again after `retryAfter`."
+    },
+    NotFound: {
+      example: discover(() => text("", { status: 404 })),
+      cause: "404 or 410: there is no `.well-known/smart-configuration` under this URL.",
+      cure:
+        "Nearly always the base URL lacks a part of its path (`/fhir`, `/r4`, a tenant). For an old server that has only its CapabilityStatement, set `legacyMetadata`.",
+      again: final
+    },
+    NotJson: {
+      example: discover(html),
+      cause: "An answer that is not JSON: a login page, a captive portal, a proxy's notice.",
+      cure: "Open the URL with curl and see who answers.",
+      again: final
+    },
+    NotObject: {
+      example: discover(() => json(["https://ehr.example.org/fhir"])),
+      cause: "JSON, but no object.",
+      cure: "This is another document than a SMART configuration: compare the URL, then ask the operator.",
+      again: final
+    },
+    TooLarge: {
+      example: discover(large, fhirBaseUrl, smallLimits),
+      cause: "The answer is longer than `HttpLimits.maxResponseBytes` (1 MiB; a small one here).",
+      cure: "A SMART configuration has a few kilobytes: look at what comes before you raise the limit.",
+      again: final
+    },
+    RedirectRefused: {
+      example: discover(moved),
+      cause: "A redirect that is not followed: to http, or the fourth in a row.",
+      cure:
+        "Configure the URL it leads to, if that is the server you mean. A redirect to a login page means that a gateway is in between.",
+      again: final
+    },
+    EndpointMissing: {
+      example: met(
+        Effect.flatMap(
+          login(),
+          ({ accessToken }) => Effect.flatMap(SmartClient.SmartClient, (client) => client.introspect(accessToken))
+        )
+      ).pipe(
+        Effect.provide(atSandbox({}, { metadata: { introspection_endpoint: undefined } })),
+        Effect.map((error): DiscoveryError => error as DiscoveryError)
+      ),
+      cause: "The metadata has no usable value for the endpoint that this step needs: `member` says which.",
+      cure:
+        "Ask the operator, do without the step, or give the endpoint by hand (`metadata` of the client's configuration).",
+      again: final
+    },
+    InsecureEndpoint: {
+      example: met(Effect.flatMap(SmartClient.SmartClient, (client) => client.authorize())).pipe(
+        Effect.provide(atSandbox({}, { metadata: { token_endpoint: "http://ehr.example.org/auth/token" } }))
+      ),
+      cause:
+        "The metadata names an endpoint that is not https, and this step would use it. It is found out before a person is sent to log in.",
+      cure:
+        "Tell the operator: codes and tokens would go over the wire in clear. For a server on this machine, set `allowInsecureLocalhost`.",
+      again: final
+    }
+  }
+})
+
+const loginServer = "https://login.example.org"
+const jwksUri = `${loginServer}/jwks`
+
+const openId = (answer: () => Answer, issuer = loginServer, limits: Layer.Layer<never> = HttpLimits.layer({})) =>
+  met(Effect.flatMap(OpenIdConfiguration.OpenIdConfiguration, (service) => service.metadata(issuer))).pipe(
+    Effect.provide(OpenIdConfiguration.layer({}).pipe(Layer.provide(http(answer)), Layer.provide(limits)))
+  )
+
+const keys = (answer: () => Answer, kid?: string) =>
+  met(Effect.flatMap(Jwks.Jwks, (service) => service.find(jwksUri, { alg: "ES256", kid }))).pipe(
+    Effect.provide(Jwks.layer({}).pipe(Layer.provide(http(answer))))
+  )
+
+const style = (answer: () => Answer, url: string) =>
+  met(Effect.flatMap(SmartStyle.SmartStyle, (service) => service.style(url))).pipe(
+    Effect.provide(SmartStyle.layer.pipe(Layer.provide(http(answer))))
+  )
+
+const userInfo = (endpoint: string | undefined) =>
+  met(Effect.gen(function*() {
+    const tokens = yield* login()
+    yield* fault("openid", SandboxEhr.Fault.mutate((members) => ({ ...members, userinfo_endpoint: endpoint })))
+    return yield* Effect.flatMap(SmartClient.SmartClient, (client) => client.userInfo(tokens))
+  })).pipe(Effect.provide(atSandbox()))
+
+const ec = { kty: "EC", crv: "P-256", alg: "ES256", x: "AA", y: "AA" }
+
+export const metadataError = section<MetadataError["reason"]>({
+  name: "MetadataError",
+  literals: MetadataError.fields.reason.literals,
+  about:
+    "A document beside the SMART configuration could not be had or used: `subject` says whether it is the `OpenIdConfiguration`, the `Jwks` or the " +
+    "`SmartStyle`. `userInfo` and `logoutUrl` of a client fail with it; inside of a login it becomes an `IdTokenError`.",
+  names: /example\.org/,
+  entries: {
+    InvalidUrl: {
+      example: style(html, "https://reader:pass@ehr.example.org/style.json"),
+      cause: "The URL of the document is not absolute, or has credentials in it, as here: they are not shown.",
+      cure: "It comes from the server's metadata, or from the caller: whoever wrote it has to give it whole.",
+      again: nothingSent
+    },
+    Unreachable: {
+      example: openId(refusing),
+      cause: "No connection, or one that broke off. The code is the operating system's.",
+      cure:
+        "As with `DiscoveryError`. The login server is often another host than the FHIR server, with a firewall rule of its own.",
+      again: readOnly
+    },
+    TimedOut: {
+      example: patiently(openId(() => hang)),
+      cause: "No complete answer within `HttpLimits.discoveryTimeout`.",
+      cure: "Ask the operator, or raise the limit.",
+      again: readOnly
+    },
+    Status: {
+      example: keys(busy),
+      cause: "An answer with a status that is no success.",
+      cure: "Wait as long as `retryAfter` says, then ask the operator.",
+      again:
+        "Repeated if the status is one that passes and no longer wait was asked for. Safe to call again after `retryAfter`."
+    },
+    NotFound: {
+      example: openId(() => text("", { status: 404 })),
+      cause: "404 or 410, in both places where OpenID Connect and RFC 8414 have the document.",
+      cure:
+        "Compare the issuer with what the server calls itself. Many SMART servers have no OpenID metadata: then userinfo is not to be had.",
+      again: final
+    },
+    NotJson: {
+      example: keys(html),
+      cause: "The answer is not JSON.",
+      cure: "Open the URL with curl and see who answers.",
+      again: final
+    },
+    NotObject: {
+      example: style(() => json([]), "https://ehr.example.org/style.json"),
+      cause: "JSON, but no object.",
+      cure: "Tell the operator.",
+      again: final
+    },
+    TooLarge: {
+      example: openId(large, loginServer, smallLimits),
+      cause: "The answer is longer than `HttpLimits.maxResponseBytes`.",
+      cure: "Look at what comes before you raise the limit.",
+      again: final
+    },
+    RedirectRefused: {
+      example: openId(moved),
+      cause: "A redirect to http, or the fourth in a row.",
+      cure: "Tell the operator: metadata should name the place itself.",
+      again: final
+    },
+    InsecureEndpoint: {
+      example: style(html, "http://ehr.example.org/style.json"),
+      cause: "The document, or an endpoint that it names, is not https.",
+      cure: "Tell the operator. For a server on this machine, set `allowInsecureLocalhost`.",
+      again: nothingSent
+    },
+    IssuerMismatch: {
+      example: openId(() => json({ issuer: `${loginServer}/`, jwks_uri: jwksUri })),
+      cause:
+        "The OpenID metadata of an issuer names another issuer. Here they differ by one slash, the most frequent case.",
+      cure:
+        "If you configured the issuer (`idToken.issuer`), copy it to the letter from the document. Else the operator must make the SMART configuration agree with it.",
+      again: final
+    },
+    NotAKeySet: {
+      example: keys(() => json({ issuer: loginServer })),
+      cause: "What is under `jwks_uri` is no key set.",
+      cure: "Tell the operator; often `jwks_uri` leads to another document.",
+      again: final
+    },
+    TooManyKeys: {
+      example: keys(() => json({ keys: Array.from({ length: 200 }, (_, kid) => ({ ...ec, kid: String(kid) })) })),
+      cause: "A key set with more than 100 keys.",
+      cure: "Ask the operator what is in it. `Jwks.layer({ maxKeys })` accepts more.",
+      again: final
+    },
+    NoSuchKey: {
+      example: keys(() => json({ keys: [{ ...ec, kid: "2025" }] }), "2026"),
+      cause:
+        "A token was signed with a key that the server does not publish. The set is fetched anew for an unknown key, once a minute.",
+      cure:
+        "In the minutes after a key rotation: try again. Else the token is not this server's, or the operator forgot to publish the key.",
+      again: "The set was fetched anew if that was not done within the last minute. Safe to call again after a minute."
+    },
+    AmbiguousKey: {
+      example: keys(() => json({ keys: [ec, ec] })),
+      cause: "Several published keys fit, and the token does not say which one signed it.",
+      cure: "The operator must give each key a `kid`, and name it in the token's header.",
+      again: final
+    },
+    UnusableKey: {
+      example: keys(() => json({ keys: [{ ...ec, kid: "2026" }] }), "2026"),
+      cause: "The key that fits is malformed, too short, or a private one.",
+      cure: "Tell the operator; a private key in a public set must be replaced at once.",
+      again: final
+    },
+    EndpointMissing: {
+      example: userInfo(undefined),
+      cause: "The OpenID metadata has no usable `userinfo_endpoint`.",
+      cure: "Read the person's resource (`fhirUser`) instead.",
+      again: final
+    },
+    ForeignEndpoint: {
+      example: userInfo("https://elsewhere.example.org/userinfo"),
+      cause:
+        "The `userinfo_endpoint` is on a host that neither issued the token nor is the FHIR server: the token was not sent there.",
+      cure: "Ask the operator whether that is meant. Nothing switches this check off.",
+      again: nothingSent
+    }
+  }
+})
+
+const bundleUrl = "https://brands.example.org/bundle.json"
+
+const brands = (answer: () => Answer, url = bundleUrl, limits: Layer.Layer<never> = HttpLimits.layer({})) =>
+  met(Effect.flatMap(Brands.Brands, (service) => service.bundle(url))).pipe(
+    Effect.provide(Brands.layer({}).pipe(Layer.provide(http(answer)), Layer.provide(limits)))
+  )
+
+export const brandsError = section<BrandsError["reason"]>({
+  name: "BrandsError",
+  literals: BrandsError.fields.reason.literals,
+  about:
+    "A bundle of user-access brands could not be had. No login depends on it: show the list you had before, or none.",
+  names: /example\.org/,
+  entries: {
+    NotPublished: {
+      example: met(
+        Effect.flatMap(Brands.Brands, (service) => service.linked(fromDocument(FhirBaseUrl.make(fhirBaseUrl), {})))
+      ).pipe(
+        Effect.provide(Brands.layer({}).pipe(Layer.provide(http(html))))
+      ),
+      cause: "The server's SMART configuration links to no brand bundle.",
+      cure: "Look for a directory of the vendor's, and give `Brands.bundle` its URL.",
+      again: nothingSent
+    },
+    InvalidUrl: {
+      example: brands(html, "https://reader:pass@brands.example.org/bundle.json"),
+      cause: "The URL of the bundle is not absolute, or has credentials in it.",
+      cure: "Give the public URL.",
+      again: nothingSent
+    },
+    InsecureEndpoint: {
+      example: brands(html, "http://brands.example.org/bundle.json"),
+      cause: "The bundle is not at an https URL: who changes it on its way decides where people log in.",
+      cure: "Tell its publisher.",
+      again: nothingSent
+    },
+    Unreachable: {
+      example: brands(refusing),
+      cause: "No connection, or one that broke off. The code is the operating system's.",
+      cure: "As with `DiscoveryError`.",
+      again: readOnly
+    },
+    TimedOut: {
+      example: patiently(brands(() => hang)),
+      cause: "No complete answer within `HttpLimits.fhirTimeout` (30 seconds).",
+      cure: "Bundles can be large: fetch them ahead of time and keep them.",
+      again: readOnly
+    },
+    Status: {
+      example: brands(busy),
+      cause: "An answer with a status that is no success.",
+      cure: "Wait as long as `retryAfter` says, then ask the publisher.",
+      again:
+        "Repeated if the status is one that passes and no longer wait was asked for. Safe to call again after `retryAfter`."
+    },
+    NotFound: {
+      example: brands(() => text("", { status: 404 })),
+      cause: "404 or 410: there is no bundle here.",
+      cure: "Ask the publisher where it went.",
+      again: final
+    },
+    NotJson: {
+      example: brands(html),
+      cause: "The answer is not JSON.",
+      cure: "Open the URL with curl and see who answers.",
+      again: final
+    },
+    NotBundle: {
+      example: brands(() => json({ resourceType: "Organization" })),
+      cause: "JSON, but no FHIR Bundle.",
+      cure: "Tell the publisher.",
+      again: final
+    },
+    TooLarge: {
+      example: brands(large, bundleUrl, smallLimits),
+      cause: "The bundle is longer than `HttpLimits.maxFhirResponseBytes` (64 MiB; a small one here).",
+      cure: "Raise the limit if the bundle is really that large.",
+      again: final
+    },
+    RedirectRefused: {
+      example: brands(moved),
+      cause: "A redirect to http, or the fourth in a row.",
+      cure: "Use the URL it leads to, if that is the bundle you mean.",
+      again: final
+    }
+  }
+})

@@ -1,0 +1,344 @@
+/** What can go wrong at the token endpoint, and in finding out who logged in. */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import {
+  ClientAuthentication,
+  HttpLimits,
+  IdTokenError,
+  RetryPolicy,
+  SmartClient,
+  TokenEndpoint,
+  TokenError
+} from "effect-safire"
+import { SandboxEhr } from "effect-safire/testing"
+import type * as jose from "jose"
+import { Broken, hang } from "../../support/http.js"
+import * as Identity from "../../support/identityServer.js"
+import { section } from "../entry.js"
+import { atSandbox, atServer, fault, http, login, met, patiently, type Policy, tokens } from "../world.js"
+
+const exchange = (what: SandboxEhr.Fault.Fault, limits: Layer.Layer<never> = Layer.empty) =>
+  met(login((ehr) => ehr.fault("token", what))).pipe(Effect.provide(atSandbox({}, {}, limits)))
+
+const refresh = (changes: Parameters<typeof tokens>[0] = {}, scopes?: ReadonlyArray<string>) =>
+  met(Effect.flatMap(SmartClient.SmartClient, (client) => client.refresh(tokens(changes), { scopes }))).pipe(
+    Effect.provide(atServer(() => new Broken("ECONNREFUSED", "connect")))
+  )
+
+const notSent = "Not repeated: nothing was sent."
+
+const unknownOutcome =
+  "An exchange or a refresh whose outcome is `unknown` is sent at most once more (`repeatUnknown`), because a lost answer's tokens are lost either way. After it failed, start a new login; `Sessions` keeps the tokens it has."
+
+export const tokenError = section<TokenError["reason"]>({
+  name: "TokenError",
+  literals: TokenError.fields.reason.literals,
+  about:
+    "The token endpoint, or introspection, revocation or userinfo (`operation`), did not give what was asked for. `error`, `errorDescription` and " +
+    "`errorUri` are the server's words, with everything that was sent taken out; `received` has the names of the members of an answer that could not be " +
+    "used, never their values. `outcome` says whether the server may have acted: only with `refused` is a code or a refresh token certainly unused.",
+  names: /north/,
+  entries: {
+    Refused: {
+      example: exchange(
+        SandboxEhr.Fault.oauthError("invalid_grant", { description: "the code is used, expired or not yours" })
+      ),
+      cause: "The server said no, with an OAuth error or a status of 4xx.",
+      cure:
+        "`invalid_grant`: a new login. `invalid_client`, `unauthorized_client`: client id, secret or key, how they are sent, and the clock of this machine where assertions are signed. `invalid_scope`: the registration. 404: the metadata names another URL than the token endpoint.",
+      again:
+        "Not repeated. With `invalid_client` the code or token was not used: correct the credentials and call again. After any other refusal of a refresh a session needs a new launch."
+    },
+    Unavailable: {
+      example: exchange(SandboxEhr.Fault.status(503, { headers: { "retry-after": "120" } })),
+      cause: "The server, or a proxy before it, is busy or broken: 408, 429 or 5xx.",
+      cure: "Wait as long as `retryAfter` says; then ask the operator.",
+      again:
+        `Repeated as the \`RetryPolicy\` says, never sooner than \`Retry-After\`, and not where that is more than 30 seconds. With \`outcome\` \`refused\` (429, 503) the same call is safe. ${unknownOutcome}`
+    },
+    Unreachable: {
+      example: exchange(SandboxEhr.Fault.drop),
+      cause:
+        "No connection (`outcome` `refused`), or one that broke off after the request may have arrived (`unknown`, as here).",
+      cure:
+        "The code is the operating system's. `ENOTFOUND`: the name. `ECONNREFUSED`: server or firewall. `ECONNRESET`: a proxy or the server dropped it. `CERT_…`, `UNABLE_TO_…`: the certificate.",
+      again: `Repeated as the \`RetryPolicy\` says where nothing left this machine. ${unknownOutcome}`
+    },
+    TimedOut: {
+      example: met(Effect.flatMap(SmartClient.SmartClient, (client) => client.refresh(tokens()))).pipe(
+        Effect.provide(atServer(() => hang)),
+        patiently
+      ),
+      cause: "No complete answer within `HttpLimits.tokenTimeout` (30 seconds).",
+      cure: "Ask the operator. If you raise the limit, see that the lease of the session store outlives it.",
+      again: unknownOutcome
+    },
+    Malformed: {
+      example: exchange(SandboxEhr.Fault.omit("access_token")),
+      cause:
+        "A success that is no token answer. `received` says what members it had; without any it was no JSON object.",
+      cure: "A web page: a proxy or login wall is in between. Members in another spelling: tell the operator.",
+      again: "Not repeated: the code or refresh token is probably used up. Start a new login."
+    },
+    UnsupportedTokenType: {
+      example: exchange(SandboxEhr.Fault.mutate((members) => ({ ...members, token_type: "DPoP" }))),
+      cause: "The server gave a token of another kind than `Bearer`.",
+      cure: "Have the client registered for bearer tokens.",
+      again: "Not repeated: the code is used up. Start a new login when the registration has been changed."
+    },
+    TooLarge: {
+      example: exchange(
+        SandboxEhr.Fault.mutate((members) => ({ ...members, extra: "x".repeat(100_000) })),
+        HttpLimits.layer({ maxResponseBytes: 10_000 })
+      ),
+      cause: "The answer is longer than `HttpLimits.maxResponseBytes` (1 MiB; a small one here).",
+      cure: "Look at what comes before you raise the limit.",
+      again: "Not repeated: the code is probably used up. Start a new login."
+    },
+    RedirectRefused: {
+      example: exchange(SandboxEhr.Fault.redirect("https://portal.example.org/login")),
+      cause: "The endpoint redirects. A request with credentials in it follows no redirect.",
+      cure:
+        "To a login page: a gateway is in between. To another token endpoint: the server's metadata should name it.",
+      again: "Not repeated: the same call gets the same answer."
+    },
+    InsecureEndpoint: {
+      example: met(Effect.flatMap(TokenEndpoint.TokenEndpoint, (service) =>
+        service.userInfo({
+          endpoint: "http://ehr.example.org/auth/userinfo",
+          clientId: "growth-chart",
+          authentication: ClientAuthentication.makePublic,
+          server: "north"
+        }, { token: Redacted.make("the-access-t0ken") }))).pipe(
+          Effect.provide(TokenEndpoint.layer.pipe(Layer.provide(http(() => hang))))
+        ),
+      cause:
+        "An endpoint that is used without having been checked before, such as userinfo's, is not https. For the endpoints of the SMART configuration it is a `DiscoveryError`.",
+      cure: "Tell the operator. For a server on this machine, set `allowInsecureLocalhost`.",
+      again: notSent
+    },
+    NoRefreshToken: {
+      example: refresh({ refreshToken: undefined }),
+      cause: "The server gave no refresh token: `offline_access` or `online_access` was not asked for, or not granted.",
+      cure: "Ask for one of them at the next launch; look whether it is among the granted `scopes`.",
+      again: `${notSent} Only a new login helps.`
+    },
+    ScopeExceedsGrant: {
+      example: refresh({}, ["patient/Observation.rs", "patient/MedicationRequest.rs"]),
+      cause: "A refresh asked for scopes that these tokens do not have.",
+      cure: "Ask for what was granted or less; for more, start a new login.",
+      again: `${notSent} With fewer scopes the same call may succeed.`
+    },
+    WrongServer: {
+      example: refresh({ fhirBaseUrl: "https://south.example.org/r4" }),
+      cause: "Tokens of one server were given to the client of another.",
+      cure: "Pick the client by the tokens' `fhirBaseUrl`; `Sessions` does.",
+      again: notSent
+    }
+  }
+})
+
+interface Variant {
+  readonly keys?: (key: Identity.Key) => ReadonlyArray<jose.JWK>
+  readonly claims?: (good: Identity.Members) => Identity.Members
+  readonly header?: Identity.Members
+  readonly token?: string
+  readonly policy?: Policy
+  readonly params?: Readonly<Record<string, string>>
+  readonly jwksStatus?: number
+  readonly kid?: string
+}
+
+const once = <A, E>(layer: Layer.Layer<A, E>) => Layer.provide(layer, RetryPolicy.layer(RetryPolicy.none))
+
+const verified = (variant: Variant) =>
+  Effect.gen(function*() {
+    const key = yield* Identity.makeKey("kid" in variant ? variant.kid : "2026")
+    const server = Identity.makeServer(variant.keys === undefined ? [key.jwk] : variant.keys(key))
+    if (variant.jwksStatus !== undefined) {
+      server.answers.set(Identity.jwksUri, () => new Response("", { status: variant.jwksStatus ?? 500 }))
+    }
+    return yield* met(Identity.login(
+      server,
+      (nonce) =>
+        Effect.flatMap(Identity.goodClaims(nonce), (good) =>
+          variant.token === undefined
+            ? Identity.sign(key, variant.claims?.(good) ?? good, variant.header)
+            : Effect.succeed(variant.token)),
+      { params: variant.params }
+    )).pipe(Effect.provide(once(Identity.layerClient(server, { name: "north", idToken: variant.policy }))))
+  })
+
+const refreshedAs = (sub: string) =>
+  Effect.gen(function*() {
+    const key = yield* Identity.makeKey("2026")
+    const server = Identity.makeServer([key.jwk])
+    const signed = (nonce: string | undefined, sub: string) =>
+      Effect.flatMap(Identity.goodClaims(nonce), (good) => Identity.sign(key, { ...good, sub }))
+    return yield* met(Effect.gen(function*() {
+      const client = yield* SmartClient.SmartClient
+      const first = yield* Identity.login(server, (nonce) => signed(nonce, "person-1"))
+      const idToken = yield* signed(undefined, sub)
+      server.answers.set(Identity.tokenUrl, () => Effect.succeed(Identity.tokenAnswer(idToken)))
+      return yield* client.refresh(first)
+    })).pipe(Effect.provide(once(Identity.layerClient(server, { name: "north" }))))
+  })
+
+const without = (claim: string) => (claims: Identity.Members): Identity.Members =>
+  Object.fromEntries(Object.entries(claims).filter(([name]) => name !== claim))
+
+const lost = "Not repeated: the code is used up, and the tokens that came are thrown away. Start a new login."
+
+export const idTokenError = section<IdTokenError["reason"]>({
+  name: "IdTokenError",
+  literals: IdTokenError.fields.reason.literals,
+  about:
+    "The server's word for who logged in is not believed. At a login it is an error, and nobody sees the tokens. At a refresh a bad id_token is only the " +
+    "warning `IdTokenInvalid`: tokens and identity stay as they were, unless it proves that somebody else has logged in (`SubjectChanged`). " +
+    "`claim` names the member concerned; no value of the token stands in the error.",
+  names: /north/,
+  entries: {
+    Malformed: {
+      example: verified({ token: "not-a-jwt" }),
+      cause: "What came is no signed JWT, or an encrypted one, or one of another kind.",
+      cure: "Report it to the operator. An app that registered for encrypted id_tokens must register without.",
+      again: lost
+    },
+    AlgorithmNotAllowed: {
+      example: verified({ token: "eyJhbGciOiJIUzI1NiJ9.e30.AAAA" }),
+      cause:
+        "It is signed with a shared secret or not at all, or with an algorithm that the server's metadata or `idToken.algorithms` does not list.",
+      cure: "The operator must sign with RS256, ES256 or the like; many servers have a setting per app.",
+      again: lost
+    },
+    KeyNotFound: {
+      example: verified({ keys: () => [] }),
+      cause: "The key that signed it is not among those that the server publishes.",
+      cure: "Just after a key rotation: start again in a minute. Else compare `jwks_uri` and `kid` with the operator.",
+      again: lost
+    },
+    KeyAmbiguous: {
+      example: verified({ kid: undefined as unknown as string, keys: ({ jwk }) => [jwk, { ...jwk }] }),
+      cause: "Several published keys fit, and the token does not say which one.",
+      cure: "The operator must give each key a `kid`, and name it in the token's header.",
+      again: lost
+    },
+    KeysUnavailable: {
+      example: verified({ jwksStatus: 503 }),
+      cause: "The server's keys, or the metadata that says where they are, could not be had; the message says why.",
+      cure: "As with `MetadataError`. The host of `jwks_uri` is often another one than the FHIR server's.",
+      again: `The document was asked for as the \`RetryPolicy\` says. ${lost}`
+    },
+    SignatureInvalid: {
+      example: Effect.flatMap(Identity.makeKey("2026"), (other) => verified({ keys: () => [other.jwk] })),
+      cause:
+        "The signature does not fit the server's key of that name: it was not signed by the server, or changed on its way.",
+      cure:
+        "If it is so with every login, the operator publishes another key than the one that signs. Else treat it as an attack.",
+      again: lost
+    },
+    IssuerMismatch: {
+      example: verified({ claims: (good) => ({ ...good, iss: `${Identity.issuer}/` }) }),
+      cause:
+        "`iss` is not the issuer that the server's metadata names. They are compared to the letter; here they differ by one slash.",
+      cure:
+        "The operator must make them agree. Until then set `idToken.issuer` to what the token says, once you know that it is the server's.",
+      again: lost
+    },
+    AudienceMismatch: {
+      example: verified({ claims: (good) => ({ ...good, aud: "another-app" }) }),
+      cause: "It was issued to another app, or to others beside this one.",
+      cure:
+        "Compare the client id with the registration. If others may stand beside this app, name them in `idToken.trustedAudiences`.",
+      again: lost
+    },
+    AuthorizedPartyMismatch: {
+      example: verified({ claims: (good) => ({ ...good, azp: "another-app" }) }),
+      cause: "`azp` names another app, or is missing where several audiences stand.",
+      cure: "Compare the client id with the registration, then tell the operator.",
+      again: lost
+    },
+    SubjectInvalid: {
+      example: verified({ claims: (good) => ({ ...good, sub: "" }) }),
+      cause: "`sub` is empty, too long, or not ASCII.",
+      cure: "Report it to the operator.",
+      again: lost
+    },
+    Expired: {
+      example: verified({ claims: (good) => ({ ...good, exp: -61 }) }),
+      cause: "`exp` has passed by more than `idToken.clockSkew` (60 seconds).",
+      cure: "Compare the clocks; run NTP on both machines.",
+      again: lost
+    },
+    NotYetValid: {
+      example: verified({ claims: (good) => ({ ...good, nbf: 61 }) }),
+      cause: "`nbf` is in the future by more than `idToken.clockSkew`.",
+      cure: "Compare the clocks; the server's is ahead.",
+      again: lost
+    },
+    IssuedInFuture: {
+      example: verified({ claims: (good) => ({ ...good, iat: 61 }) }),
+      cause: "`iat` is in the future by more than `idToken.clockSkew`.",
+      cure: "Compare the clocks; the server's is ahead, or yours behind.",
+      again: lost
+    },
+    ClaimMissing: {
+      example: verified({ claims: without("sub") }),
+      cause: "One of `iss`, `sub`, `aud`, `exp` and `iat` is missing, or `auth_time` where `max_age` was sent.",
+      cure: "Report it to the operator.",
+      again: lost
+    },
+    ClaimMalformed: {
+      example: verified({ claims: (good) => ({ ...good, exp: "tomorrow" }) }),
+      cause: "A time is not a number.",
+      cure: "Report it to the operator.",
+      again: lost
+    },
+    NonceMissing: {
+      example: verified({ claims: without("nonce"), policy: { nonce: "required" } }),
+      cause: "The nonce that was sent is not repeated, and `idToken.nonce` is `required`.",
+      cure:
+        "SMART does not oblige servers to repeat it: leave the policy at `optional` for this one, or ask the operator.",
+      again: lost
+    },
+    NonceMismatch: {
+      example: verified({ claims: (good) => ({ ...good, nonce: "another" }) }),
+      cause: "It belongs to another login: an answer that was swapped or replayed.",
+      cure: "Treat it as an attack, unless it is so with every login: then report it to the operator.",
+      again: lost
+    },
+    AuthenticationTooOld: {
+      example: verified({ claims: (good) => ({ ...good, auth_time: -1_000 }), params: { max_age: "300" } }),
+      cause: "The person logged in longer ago than the `max_age` that was sent.",
+      cure: "Start a login with `params: { prompt: \"login\" }`.",
+      again: lost
+    },
+    SubjectChanged: {
+      example: refreshedAs("person-2"),
+      cause: "A refresh brought the id_token of another person.",
+      cure:
+        "End the session and revoke `tokens`, which nobody else holds; `Sessions` does both. Report it to the operator.",
+      again: "Not repeated. The old refresh token may be used up: start a new login."
+    },
+    SubjectMismatch: {
+      example: met(Effect.gen(function*() {
+        const found = yield* login()
+        yield* fault("userinfo", SandboxEhr.Fault.mutate((members) => ({ ...members, sub: "somebody-else" })))
+        return yield* Effect.flatMap(SmartClient.SmartClient, (client) => client.userInfo(found))
+      })).pipe(Effect.provide(atSandbox())),
+      cause: "Userinfo speaks of another person than the id_token.",
+      cure: "Go by the id_token, and report it to the operator.",
+      again: "Not repeated. Nothing is lost: the tokens are as good as before."
+    },
+    NoIdentity: {
+      example: met(Effect.flatMap(SmartClient.SmartClient, (client) => client.userInfo(tokens()))).pipe(
+        Effect.provide(atServer(() => new Broken("ECONNREFUSED")))
+      ),
+      cause: "Something needs to know who logged in, and these tokens came without a verified id_token.",
+      cure:
+        "Ask for `openid` and `fhirUser` at the next login. If that was done, look for the warnings `IdTokenMissing` and `IdTokenUnverifiable`.",
+      again: "Not repeated: nothing was sent."
+    }
+  }
+})

@@ -1,0 +1,99 @@
+import { readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as TestClock from "effect/TestClock"
+import { ConformanceWarning } from "effect-safire"
+import { expect } from "vitest"
+import { watch } from "./subscribe.js"
+import { entries, type Entry, reserved } from "./warnings.js"
+import { secrets } from "./world.js"
+
+const codes = ConformanceWarning.Code.literals.filter((code) => !reserved.some((one) => one === code))
+const entryOf: Readonly<Record<string, Entry>> = entries
+
+const example = readFileSync(new URL("./subscribe.ts", import.meta.url), "utf8").trim()
+
+const introduction = `# Conformance warnings
+
+What a server did that its specification does not allow, or does not like, and that was tolerated: strict on security, lenient on shape, and nothing silent. The messages
+are made by running the library against a server that deviates, and compared with this page by \`test/docs/warnings.test.ts\`.
+
+A warning goes to three places: the log (level \`WARN\` at its first occurrence, \`DEBUG\` when it is repeated; the annotation \`code\` has its code), the metric
+\`effect_safire_conformance_warnings_total\` (tag \`code\`), and whoever subscribed:
+
+\`\`\`ts
+${example}
+\`\`\`
+
+It holds names of members and rules, never a value that could be secret. The number in brackets is that of the requirement in SMART App Launch 2.2
+(\`hl7.fhir.uv.smart-app-launch_2.2.0\`), by which [conformance.md](conformance.md) has its tests; without one the rule is OAuth's or OpenID Connect's. The code
+\`TokenErrorStatus\` is reserved: nothing reports it.
+
+`
+
+const print = (code: string, { did, instead, tell }: Entry, warning: ConformanceWarning.ConformanceWarning): string =>
+  `## ${code}\n\n\`\`\`text\n${warning.message}\n\`\`\`\n\n` +
+  `- **What the server did.** ${did}\n- **What was done instead.** ${instead}\n` +
+  `- **Requirement.** ${
+    warning.requirement === undefined ? "None of SMART's own." : `SMART-${warning.requirement}.`
+  }\n` +
+  `- **Tell its operator.** ${tell}\n`
+
+describe("docs/warnings.md", () => {
+  it("has an entry for every code there is", () => {
+    assert.sameMembers(Object.keys(entries), codes)
+  })
+
+  it("leaves out the codes that nothing reports", () => {
+    const src = new URL("../../src", import.meta.url).pathname
+    const files = readdirSync(src, { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith(".ts"))
+    for (const code of reserved) {
+      const naming = files.filter((path) => readFileSync(join(src, path), "utf8").includes(`"${code}"`))
+      assert.deepStrictEqual(naming, ["base/ConformanceWarning.ts"])
+    }
+  })
+
+  it.scoped("its example hears of what is reported", () =>
+    Effect.gen(function*() {
+      const heard: Array<string> = []
+      yield* Effect.forkScoped(watch((code) => Effect.sync(() => void heard.push(code))))
+      yield* TestClock.adjust("1 second")
+      const { report } = yield* ConformanceWarning.ConformanceWarnings
+      yield* report(new ConformanceWarning.ConformanceWarning({ code: "ScopeMissing", server: "north", detail: "" }))
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(heard, ["ScopeMissing"])
+    }).pipe(Effect.provide(ConformanceWarning.layer)))
+
+  it.effect("is what warnings say", () =>
+    Effect.gen(function*() {
+      const printed: Array<string> = []
+      const problems: Array<string> = []
+      for (const code of codes) {
+        yield* TestClock.setTime(0)
+        const entry = entryOf[code]
+        if (entry === undefined) continue
+        const exit = yield* Effect.exit(entry.example)
+        if (Exit.isFailure(exit)) {
+          problems.push(`${code}: ${Cause.pretty(exit.cause)}`)
+          continue
+        }
+        const warning = exit.value.find((one) => one.code === code)
+        if (warning === undefined) {
+          problems.push(`${code} is not met, but ${exit.value.map((one) => one.code).join(", ") || "none"}`)
+          continue
+        }
+        const { message } = warning
+        if (/[\r\n]|undefined/.test(message)) problems.push(`${code}: ${message}`)
+        if (!/north|ehr\.example\.org/.test(message)) problems.push(`${code} names no server: ${message}`)
+        if (secrets.some((secret) => message.includes(secret))) problems.push(`${code} holds a secret`)
+        printed.push(print(code, entry, warning))
+      }
+      assert.deepStrictEqual(problems, [])
+      yield* Effect.promise(() =>
+        expect(`${introduction}${printed.join("\n")}`).toMatchFileSnapshot("../../docs/warnings.md")
+      )
+    }), 60_000)
+})

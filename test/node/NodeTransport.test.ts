@@ -1,0 +1,465 @@
+import { execFileSync } from "node:child_process"
+import * as Https from "node:https"
+import { inspect } from "node:util"
+import * as Zlib from "node:zlib"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as Tracer from "effect/Tracer"
+import { Agent, interceptors } from "undici"
+import * as Outbound from "../../src/http/Outbound.js"
+import * as NodeTransport from "../../src/node/NodeTransport.js"
+import { TransportError } from "../../src/node/TransportError.js"
+import * as Certificates from "../support/certificates.js"
+import * as Http from "../support/http.js"
+import { raw } from "../support/transportContract.js"
+
+const rules: Outbound.Rules = { timeout: "5 seconds", maxBytes: 50_000, redirects: 3, allowInsecureLocalhost: true }
+
+const using = <A, E>(
+  options: NodeTransport.Options,
+  use: (client: HttpClient.HttpClient) => Effect.Effect<A, E, Scope.Scope>
+): Effect.Effect<A, E, Scope.Scope> => Effect.flatMap(NodeTransport.make(options), use)
+
+const textOf = (client: HttpClient.HttpClient, url: string) => Effect.flatMap(client.get(url), (r) => r.text)
+
+const causeOf = (error: { readonly cause?: unknown }): TransportError => {
+  assert.instanceOf(error.cause, TransportError)
+  return error.cause
+}
+
+const tlsServer = (
+  options: Https.ServerOptions
+): Effect.Effect<{ readonly port: number; readonly served: () => number }, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.async<{ readonly server: Https.Server; readonly port: number; readonly served: () => number }>(
+        (resume) => {
+          let served = 0
+          const server = Https.createServer(options, (_, response) => {
+            served += 1
+            response.end("secure")
+          })
+          server.on("tlsClientError", () => undefined)
+          server.listen(0, "127.0.0.1", () => {
+            const address = server.address()
+            const port = typeof address === "object" && address !== null ? address.port : 0
+            resume(Effect.succeed({ server, port, served: () => served }))
+          })
+        }
+      ),
+      ({ server }) =>
+        Effect.async<void>((done) => {
+          server.close(() => done(Effect.void))
+          server.closeAllConnections()
+        })
+    ),
+    ({ port, served }) => ({ port, served })
+  )
+
+describe("NodeTransport", () => {
+  describe("limits in size", () => {
+    const bomb = (size: number) => {
+      const packed = Zlib.gzipSync(Buffer.alloc(size))
+      return Http.server((_, response) => {
+        response.writeHead(200, { "content-encoding": "gzip" })
+        response.end(packed)
+      })
+    }
+
+    it.scopedLive("[X-BODY-1] a bomb costs no more than the limit", () =>
+      using({ maxResponseBytes: 1_000_000 }, (client) =>
+        Effect.gen(function*() {
+          const server = yield* bomb(400_000_000)
+          const before = process.memoryUsage().rss
+          const error = yield* Effect.flip(textOf(client, server.origin))
+          assert.strictEqual(causeOf(error).reason, "BodyTooLarge")
+          assert.isBelow(process.memoryUsage().rss - before, 100_000_000)
+        })))
+
+    it.scopedLive("[X-BODY-1] streamed, it gives what came before the limit, and fails there", () =>
+      using({ maxResponseBytes: 1_000_000 }, (client) =>
+        Effect.gen(function*() {
+          const server = yield* bomb(50_000_000)
+          const response = yield* client.get(server.origin)
+          let seen = 0
+          const error = yield* Effect.flip(
+            Stream.runForEach(response.stream, (chunk) => Effect.sync(() => seen += chunk.byteLength))
+          )
+          assert.strictEqual(causeOf(error).reason, "BodyTooLarge")
+          assert.isAtMost(seen, 1_000_000)
+        })))
+
+    it.scopedLive("a length that is declared too large is refused without a byte of it", () =>
+      using({ maxResponseBytes: 1000 }, (client) =>
+        Effect.gen(function*() {
+          const server = yield* Http.server((_, response) => {
+            response.writeHead(200, { "content-length": "1001" })
+            response.flushHeaders()
+          })
+          const response = yield* client.get(server.origin)
+          assert.strictEqual(causeOf(yield* Effect.flip(response.text)).reason, "BodyTooLarge")
+          yield* server.closed
+        })))
+
+    it.scopedLive("a call may have a limit of its own", () =>
+      using({}, (client) =>
+        Effect.gen(function*() {
+          const server = yield* Http.server((_, response) => response.end("x".repeat(2000)))
+          const limited = HttpIncomingMessage.withMaxBodySize(textOf(client, server.origin), Option.some(1999))
+          assert.strictEqual(causeOf(yield* Effect.flip(limited)).reason, "BodyTooLarge")
+          const roomy = HttpIncomingMessage.withMaxBodySize(textOf(client, server.origin), Option.some(2000))
+          assert.strictEqual((yield* roomy).length, 2000)
+        })))
+
+    it.scopedLive("headers have a limit", () =>
+      using({ maxHeaderBytes: 1000 }, (client) =>
+        Effect.gen(function*() {
+          const server = yield* Http.server((_, response) => {
+            response.setHeader("x-large", "y".repeat(2000))
+            response.end()
+          })
+          assert.strictEqual(causeOf(yield* Effect.flip(client.get(server.origin))).reason, "HeadersTooLarge")
+        })))
+
+    it.scopedLive("a truncated or damaged coding is no answer, and a chain of codings is left as it came", () =>
+      using({}, (client) =>
+        Effect.gen(function*() {
+          const packed = Zlib.gzipSync("x".repeat(100_000))
+          const twice = Zlib.gzipSync(packed)
+          const server = yield* Http.server((request, response) => {
+            const [coding, body] = request.url === "/cut"
+              ? ["gzip", packed.subarray(0, packed.length - 20)]
+              : request.url === "/damaged"
+              ? ["gzip", Buffer.from("<html>SECRET")]
+              : request.url === "/empty"
+              ? ["gzip", Buffer.alloc(0)]
+              : ["gzip, gzip", twice]
+            response.writeHead(200, { "content-encoding": String(coding) })
+            response.end(body)
+          })
+          for (const path of ["/cut", "/damaged"]) {
+            const error = yield* Effect.flip(textOf(client, server.origin + path))
+            assert.strictEqual(causeOf(error).reason, "Malformed", path)
+            assert.notInclude(inspect(error, { depth: 9 }), "SECRET")
+          }
+          assert.strictEqual(yield* textOf(client, `${server.origin}/empty`), "")
+          const chained = yield* client.get(server.origin)
+          assert.strictEqual(chained.headers["content-encoding"], "gzip, gzip")
+          assert.isTrue(Buffer.from(yield* chained.arrayBuffer).equals(twice))
+        })))
+  })
+
+  describe("limits in time", () => {
+    it.scopedLive("connect: a peer that never finishes the handshake; nothing left", () =>
+      using({ connectTimeout: "500 millis" }, (client) =>
+        Effect.gen(function*() {
+          const server = yield* raw(() => undefined)
+          const error = yield* Effect.flip(client.get(`https://127.0.0.1:${server.port}/`))
+          assert.strictEqual(causeOf(error).reason, "ConnectTimeout")
+          assert.strictEqual(causeOf(error).outcome, "refused")
+        })))
+
+    it.scopedLive("connect: a name service that never answers", () =>
+      Effect.gen(function*() {
+        const client = yield* HttpClient.HttpClient
+        const error = yield* Effect.flip(client.get("https://slow.example/"))
+        assert.strictEqual(causeOf(error).reason, "ConnectTimeout")
+        assert.strictEqual(causeOf(error).outcome, "refused")
+      }).pipe(Effect.provide(NodeTransport.layerGuarded({ connectTimeout: "500 millis", lookup: () => undefined }))))
+
+    it.scopedLive("the whole: a body that drips, however regularly", () =>
+      using({ totalTimeout: "300 millis" }, (client) =>
+        Effect.gen(function*() {
+          const server = yield* Http.server((_, response) => {
+            const timer = setInterval(() => response.write("."), 20)
+            response.on("close", () => clearInterval(timer))
+          })
+          const error = yield* Effect.flip(textOf(client, server.origin))
+          assert.strictEqual(causeOf(error).reason, "TotalTimeout")
+          assert.strictEqual(causeOf(error).outcome, "unknown")
+          yield* server.closed
+        })))
+
+    it.scopedLive("the whole: while waiting for one of the connections, nothing has left", () =>
+      using({ agent: { connections: 1 } }, (client) =>
+        Effect.gen(function*() {
+          const server = yield* Http.server(() => undefined)
+          const sent = (timeout: "200 millis" | "1 second") =>
+            Effect.flip(Outbound.send(client, HttpClientRequest.get(server.origin), { ...rules, timeout }))
+          const first = yield* Effect.fork(sent("1 second"))
+          yield* Effect.sleep("50 millis")
+          const second = yield* sent("200 millis")
+          assert.strictEqual(second.reason, "TimedOut")
+          assert.strictEqual(second.outcome, "refused")
+          assert.strictEqual((yield* Fiber.join(first)).outcome, "unknown")
+          assert.strictEqual(server.requests.length, 1)
+        })))
+
+    it.scopedLive("the core's limit of one call reaches the socket", () =>
+      using({}, (client) =>
+        Effect.gen(function*() {
+          const server = yield* Http.server((_, response) => void response.write("begun"))
+          const failure = yield* Effect.flip(
+            Outbound.send(client, HttpClientRequest.get(server.origin), { ...rules, timeout: "200 millis" })
+          )
+          assert.strictEqual(failure.reason, "TimedOut")
+          yield* server.closed
+        })))
+  })
+
+  describe("TLS", () => {
+    it.scopedLive("trusts the authority it was given, and keeps a wrong certificate's request to itself", () =>
+      Effect.gen(function*() {
+        const authority = yield* Certificates.authority
+        const right = yield* tlsServer(authority.issue("127.0.0.1"))
+        const wrong = yield* tlsServer(authority.issue("other.example"))
+        const client = yield* NodeTransport.make({ tls: { ca: authority.ca } })
+        assert.strictEqual(yield* textOf(client, `https://127.0.0.1:${right.port}/`), "secure")
+        const error = causeOf(yield* Effect.flip(client.get(`https://127.0.0.1:${wrong.port}/`)))
+        assert.strictEqual(error.reason, "CertificateRefused")
+        assert.strictEqual(error.outcome, "refused")
+        const stranger = yield* NodeTransport.make()
+        const untrusted = causeOf(yield* Effect.flip(stranger.get(`https://127.0.0.1:${right.port}/`)))
+        assert.strictEqual(untrusted.reason, "CertificateRefused")
+        assert.strictEqual(untrusted.outcome, "refused")
+        assert.strictEqual(wrong.served(), 0)
+        assert.strictEqual(right.served(), 1)
+      }))
+
+    it.scopedLive("mutual TLS: a client with a certificate is let in, one without was not acted on", () =>
+      Effect.gen(function*() {
+        const authority = yield* Certificates.authority
+        const client = authority.issue("client.example")
+        for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
+          const server = yield* tlsServer({
+            ...authority.issue("127.0.0.1"),
+            ca: authority.ca,
+            requestCert: true,
+            rejectUnauthorized: true,
+            maxVersion
+          })
+          const url = `https://127.0.0.1:${server.port}/`
+          const known = yield* NodeTransport.make({ tls: { ca: authority.ca, ...client } })
+          assert.strictEqual(yield* textOf(known, url), "secure")
+          const unknown = yield* NodeTransport.make({ tls: { ca: authority.ca } })
+          const failure = yield* Effect.flip(Outbound.send(unknown, HttpClientRequest.post(url), rules))
+          assert.strictEqual(failure.reason, "Unreachable", maxVersion)
+          assert.strictEqual(failure.outcome, "refused", `${maxVersion} ${failure.detail}`)
+          assert.strictEqual(server.served(), 1)
+        }
+      }))
+
+    it.scopedLive("speaks TLS to a peer that does not: nothing left", () =>
+      using({}, (client) =>
+        Effect.gen(function*() {
+          const server = yield* raw((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"))
+          const error = causeOf(yield* Effect.flip(client.get(`https://127.0.0.1:${server.port}/`)))
+          assert.strictEqual(error.outcome, "refused")
+        })))
+  })
+
+  describe("dispatchers", () => {
+    it.scopedLive("takes one's own, with its interceptors", () =>
+      Effect.gen(function*() {
+        const server = yield* Http.server((request, response) => response.end(request.url))
+        const agent = yield* Effect.acquireRelease(
+          Effect.sync(() => new Agent({ connections: 1 })),
+          (one) => Effect.promise(() => one.destroy())
+        )
+        const layer = NodeTransport.layerDispatcher(agent.compose(interceptors.redirect({ maxRedirections: 1 })))
+        const text = yield* Effect.flatMap(HttpClient.HttpClient, (client) => textOf(client, `${server.origin}/a`))
+          .pipe(
+            Effect.provide(layer)
+          )
+        assert.strictEqual(text, "/a")
+        assert.isFalse(agent.destroyed)
+      }))
+
+    it.scopedLive("goes through a proxy", () =>
+      Effect.gen(function*() {
+        const tunnels: Array<string> = []
+        const target = yield* Http.server((_, response) => response.end("behind"))
+        const proxy = yield* raw((socket) => {
+          socket.once("data", (head) => {
+            tunnels.push(head.toString().split("\r\n")[0] ?? "")
+            socket.write("HTTP/1.1 200 Connection established\r\n\r\n")
+            socket.once("data", () =>
+              socket.end("HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close\r\n\r\nbehind"))
+          })
+        })
+        const client = yield* NodeTransport.make({ proxy: proxy.origin })
+        assert.strictEqual(yield* textOf(client, target.origin), "behind")
+        assert.deepStrictEqual(tunnels, [`CONNECT ${target.origin.slice("http://".length)} HTTP/1.1`])
+        assert.strictEqual(target.requests.length, 0)
+      }))
+
+    it.live("closes its connections with its scope", () =>
+      Effect.gen(function*() {
+        const server = yield* Http.server((_, response) => response.end("x"))
+        yield* Effect.scoped(using({}, (client) => textOf(client, server.origin)))
+        yield* server.idle
+        assert.strictEqual(server.open(), 0)
+      }).pipe(Effect.scoped))
+
+    it.scopedLive("refuses what is neither https nor http", () =>
+      using({}, (client) =>
+        Effect.gen(function*() {
+          const error = yield* Effect.flip(client.get("ftp://127.0.0.1/"))
+          assert.propertyVal(error, "reason", "InvalidUrl")
+          const invalid = yield* Effect.flip(
+            client.execute(HttpClientRequest.get("http://127.0.0.1:1/").pipe(HttpClientRequest.setHeader("x", "a\nb")))
+          )
+          assert.strictEqual(causeOf(invalid).reason, "InvalidRequest")
+          assert.strictEqual(causeOf(invalid).outcome, "refused")
+        })))
+  })
+
+  describe("bodies", () => {
+    it.scopedLive("an answer that nobody reads gives its connection back if it is short", () =>
+      using({ agent: { connections: 1 } }, (client) =>
+        Effect.gen(function*() {
+          const server = yield* Http.server((_, response) => response.end("short"))
+          for (let i = 0; i < 3; i++) assert.strictEqual((yield* client.get(server.origin)).status, 200)
+          assert.strictEqual(server.requests.length, 3)
+        })))
+
+    it.scopedLive("two readers share one body, and the one who leaves does not take it from the other", () =>
+      using({}, (client) =>
+        Effect.gen(function*() {
+          const server = yield* Http.server((_, response) => {
+            response.write("one,")
+            setTimeout(() => response.end("two"), 150)
+          })
+          const response = yield* client.get(server.origin)
+          const leaves = yield* Effect.fork(response.text)
+          const stays = yield* Effect.fork(response.text)
+          yield* Effect.sleep("30 millis")
+          yield* Fiber.interrupt(leaves)
+          assert.strictEqual(yield* Fiber.join(stays), "one,two")
+          const again = yield* Stream.runCollect(Stream.decodeText(response.stream))
+          assert.deepStrictEqual([...again], ["one,two"])
+        })))
+
+    it.scopedLive("what was streamed cannot be read again", () =>
+      using({}, (client) =>
+        Effect.gen(function*() {
+          const server = yield* Http.server((_, response) => response.end("once"))
+          const response = yield* client.get(server.origin)
+          yield* Stream.runDrain(response.stream)
+          assert.strictEqual(causeOf(yield* Effect.flip(response.text)).reason, "BodyUsed")
+          assert.strictEqual(causeOf(yield* Effect.flip(Stream.runDrain(response.stream))).reason, "BodyUsed")
+        })))
+
+    it.scopedLive("a large body that is read late arrives whole", () =>
+      using({}, (client) =>
+        Effect.gen(function*() {
+          const content = "0123456789".repeat(300_000)
+          const packed = Zlib.gzipSync(content)
+          const server = yield* Http.server((request, response) => {
+            if (request.url === "/plain") return void response.end(content)
+            response.writeHead(200, { "content-encoding": "gzip" })
+            response.end(packed)
+          })
+          for (const path of ["/plain", "/packed"]) {
+            const response = yield* client.get(server.origin + path)
+            yield* Effect.sleep("100 millis")
+            assert.strictEqual(yield* response.text, content)
+            const streamed = yield* client.get(server.origin + path)
+            yield* Effect.sleep("50 millis")
+            assert.strictEqual(yield* Stream.mkString(Stream.decodeText(streamed.stream)), content)
+          }
+        })))
+
+    it.scopedLive("shows no body, token or query in what a log would print", () =>
+      using({}, (client) =>
+        Effect.gen(function*() {
+          const server = yield* Http.server((_, response) => {
+            response.writeHead(200, { "content-type": "application/json", "set-cookie": "SECRET=SECRET" })
+            response.end("{\"access_token\":\"SECRET\"}")
+          })
+          const response = yield* client.execute(
+            HttpClientRequest.bearerToken(HttpClientRequest.get(server.origin), Redacted.make("SECRET"))
+          )
+          yield* response.json
+          assert.notProperty(response.toJSON(), "body")
+          assert.notInclude(
+            JSON.stringify(new TransportError({ reason: "Closed", code: "X", outcome: "unknown" })),
+            "SECRET"
+          )
+        })))
+  })
+
+  describe("the ecosystem's habits, when asked for", () => {
+    it.scopedLive("makes spans with headers redacted, and passes the trace on", () =>
+      using({ tracing: true }, (client) =>
+        Effect.gen(function*() {
+          const server = yield* Http.server((_, response) => response.end("{}"))
+          const spans: Array<Tracer.Span> = []
+          const request = HttpClientRequest.bearerToken(HttpClientRequest.get(server.origin), Redacted.make("SECRET"))
+          yield* Effect.withSpan(
+            Effect.gen(function*() {
+              const response = yield* client.execute(request)
+              yield* response.json
+              spans.push(yield* Effect.currentSpan)
+            }),
+            "caller"
+          )
+          assert.strictEqual(spans[0]?.name, "caller")
+          assert.include(server.requests[0]?.headers["traceparent"] ?? "", spans[0]?.traceId ?? "?")
+          assert.strictEqual(server.requests[0]?.headers["authorization"], "Bearer SECRET")
+        })))
+
+    it.scopedLive("interrupts there too", () =>
+      using({ tracing: true }, (client) =>
+        Effect.gen(function*() {
+          const server = yield* Http.server((_, response) => void response.write("begun"))
+          const response = yield* client.get(server.origin)
+          assert.isTrue(Exit.isFailure(yield* Effect.exit(Effect.timeout(response.text, "100 millis"))))
+          yield* server.closed
+        })))
+  })
+
+  it("leaves Node's own dispatcher behind the global fetch", () => {
+    const program = `
+      import { Effect, Layer } from "effect"
+      import { NodeTransport } from "./src/node/index.js"
+      const behind = () => globalThis[Symbol.for("undici.globalDispatcher.1")]
+      if (behind() !== undefined) throw new Error("too early")
+      await Effect.runPromise(Effect.scoped(Layer.build(NodeTransport.layer())))
+      const { Agent } = await import("undici")
+      if (behind() instanceof Agent) throw new Error("replaced")
+      process.stdout.write(String(behind() !== undefined))`
+    const out = execFileSync(
+      process.execPath,
+      ["--import", "tsx", "--input-type=module", "-e", program],
+      { encoding: "utf8", timeout: 25_000 }
+    )
+    assert.strictEqual(out, "true")
+  })
+
+  it("its error survives a wire", () => {
+    const error = new TransportError({ reason: "AddressRefused", code: "ERR_ADDRESS_REFUSED", outcome: "refused" })
+    const back = Schema.decodeSync(TransportError)(Schema.encodeSync(TransportError)(error))
+    assert.instanceOf(back, TransportError)
+    assert.strictEqual(back.message, error.message)
+    assert.include(back.message, "nothing was acted on")
+  })
+
+  it.scopedLive("as a layer", () =>
+    Effect.gen(function*() {
+      const server = yield* Http.server((_, response) => response.end("x"))
+      const program = Effect.flatMap(HttpClient.HttpClient, (client) => textOf(client, server.origin))
+      assert.strictEqual(yield* Effect.provide(program, Layer.fresh(NodeTransport.layer())), "x")
+    }))
+})
