@@ -330,6 +330,8 @@ export const layerOpen = <const S extends Servers = Record<never, never>>(
     )
     return open
   })
+  // As in `make`: what the entries need and fail with is in their types.
+  // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
   return Layer.provide(Layer.scoped(SmartServers, build), SmartClient.layerParts) as Layer.Layer<
     SmartServers,
     ErrorOf<S> | ConfigurationError,

@@ -127,27 +127,29 @@ export const readBody = (
   response: HttpClientResponse.HttpClientResponse,
   maxBytes: number
 ): Effect.Effect<string, OutboundFailure> => {
-  const tooLarge = new OutboundFailure({
-    reason: "TooLarge",
-    url,
-    outcome: "unknown",
-    status: response.status,
-    detail: `the answer has more than ${maxBytes} bytes`
-  })
+  // Made when it is needed: an error takes its stack with it.
+  const tooLarge = () =>
+    new OutboundFailure({
+      reason: "TooLarge",
+      url,
+      outcome: "unknown",
+      status: response.status,
+      detail: `the answer has more than ${maxBytes} bytes`
+    })
   if (LeanTransport.isLeanResponse(response)) {
     return Effect.mapError(response.textUpTo(maxBytes), (error) => {
       const failure = brokenOff(url, response, error)
-      return failure.reason === "TooLarge" ? tooLarge : failure
+      return failure.reason === "TooLarge" ? tooLarge() : failure
     })
   }
   const declared = Number(response.headers["content-length"])
-  if (declared > maxBytes) return Effect.fail(tooLarge)
+  if (declared > maxBytes) return tooLarge()
   return response.stream.pipe(
     Stream.runFoldEffect(
       { size: 0, text: "", decoder: new TextDecoder() },
       ({ decoder, size, text }, chunk) =>
         size + chunk.byteLength > maxBytes
-          ? Effect.fail(tooLarge)
+          ? tooLarge()
           : Effect.succeed({
             decoder,
             size: size + chunk.byteLength,

@@ -9,6 +9,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { type DatabaseError, type Found, isFound, postgres, redis } from "./databases.js"
 import type { Kind } from "./places.js"
+import { sqlite } from "./sqlite.js"
 
 export interface SharedPlace {
   readonly kind: Kind
@@ -30,10 +31,14 @@ const served = (
     ? { kind, name, address: Effect.map(found.url, Redacted.value) }
     : { name, reason: found.reason }
 
+const embedded = sqlite()
+
 /** All there are on this machine, and why the others are not. */
 export const sharedPlaces = (): ReadonlyArray<SharedPlace | { readonly name: string; readonly reason: string }> => [
   { kind: "files", name: "one directory", address: folder },
-  { kind: "sqlite", name: "one SQLite file", address: Effect.map(folder, (path) => join(path, "sessions.db")) },
+  embedded.found
+    ? { kind: "sqlite", name: "one SQLite file", address: Effect.map(folder, (path) => join(path, "sessions.db")) }
+    : { name: "one SQLite file", reason: embedded.reason },
   served("redis", "one Redis", redis()),
   served("postgresql", "one PostgreSQL", postgres())
 ]

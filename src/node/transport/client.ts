@@ -14,7 +14,6 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { globalValue } from "effect/GlobalValue"
 import * as Option from "effect/Option"
-import type * as Runtime from "effect/Runtime"
 import * as Stream from "effect/Stream"
 import type { Dispatcher } from "undici"
 import * as LeanTransport from "../../http/LeanTransport.js"
@@ -96,8 +95,8 @@ const prepared = (
     )
   }
   if (body._tag === "Stream") {
-    return Effect.map(Effect.runtime(), (runtime) => ({
-      body: Readable.from(Stream.toAsyncIterableRuntime(body.stream, runtime as Runtime.Runtime<never>), {
+    return Effect.map(Effect.runtime<never>(), (runtime) => ({
+      body: Readable.from(Stream.toAsyncIterableRuntime(body.stream, runtime), {
         objectMode: false
       })
     }))

@@ -100,7 +100,7 @@ export const configurationError = section<ConfigurationError["reason"]>({
       cause:
         "What was given as a key to sign with is none: a certificate, a public key, a key that is too short, two keys of one name.",
       cure:
-        "Give a private key as PKCS #8 PEM, JWK or JWK Set, RSA of 2,048 bits or more, or EC P-256, P-384 or P-521.",
+        "Give a private key as PKCS #8 PEM, JWK or JWK Set, RSA of 2,048 bits or more, or EC P-384 (what SMART signs with: RS384 and ES384).",
       again: nothingSent
     }
   }
