@@ -246,8 +246,9 @@ const problemOf = (config: Config, name: string): ConfigurationError | undefined
   }
   if (config.redirectUri !== undefined) {
     const redirectUri = Url.parse(config.redirectUri)
-    if (redirectUri === undefined || config.redirectUri.includes("#")) invalid.push("redirectUri")
-    else if (!isRedirectUri(redirectUri, insecureAllowed)) insecure.push("redirectUri")
+    if (redirectUri === undefined || config.redirectUri.includes("#") || redirectUri.username !== "") {
+      invalid.push("redirectUri")
+    } else if (!isRedirectUri(redirectUri, insecureAllowed)) insecure.push("redirectUri")
   }
   if (invalid.length > 0) {
     return new ConfigurationError({

@@ -27,7 +27,6 @@ export const Code = Schema.Literal(
   "PkceNotAdvertised",
   "IssuerUnknown",
   "TokenContentType",
-  "TokenErrorStatus",
   "TokenMemberMalformed",
   "TokenTypeMissing",
   "ExpiresInNotNumber",

@@ -232,6 +232,13 @@ export const fromDocument = (
     const value = string(member)
     return value === undefined ? undefined : resolve(member, value)
   }
+  /** One that is opened in a browser, where another scheme could run as code. */
+  const page = (member: string): string | undefined => {
+    const value = url(member)
+    if (value === undefined || /^https?:/i.test(value)) return value
+    malformed(member, "the URL of a web page")
+    return undefined
+  }
   const associated = objects("associated_endpoints")?.flatMap((endpoint) => {
     const members = reader(endpoint, (member, expected) => malformed(`associated_endpoints.${member}`, expected))
     const value = members.string("url")
@@ -252,7 +259,7 @@ export const fromDocument = (
     registrationEndpoint: url("registration_endpoint"),
     introspectionEndpoint: url("introspection_endpoint"),
     revocationEndpoint: url("revocation_endpoint"),
-    managementEndpoint: url("management_endpoint"),
+    managementEndpoint: page("management_endpoint"),
     grantTypesSupported: strings("grant_types_supported"),
     capabilities: strings("capabilities"),
     codeChallengeMethodsSupported: strings("code_challenge_methods_supported"),

@@ -10,11 +10,6 @@ import * as Identity from "../support/identityServer.js"
 import { recorded } from "../support/warnings.js"
 import { atSandbox, atServer, fault, login, tokens } from "./world.js"
 
-/** No code reports it: an OAuth error is one whatever its status, and nothing else is made of it. */
-export type Reserved = "TokenErrorStatus"
-
-export const reserved: ReadonlyArray<Reserved> = ["TokenErrorStatus"]
-
 export interface Entry {
   readonly example: Effect.Effect<ReadonlyArray<ConformanceWarning.ConformanceWarning>, unknown>
   readonly did: string
@@ -94,7 +89,7 @@ const legacy = Effect.suspend(() => {
   )
 })
 
-export const entries: Readonly<Record<Exclude<ConformanceWarning.Code, Reserved>, Entry>> = {
+export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
   MetadataMemberMalformed: {
     example: discovered({ scopes_supported: "openid fhirUser" }),
     did: "A member of the SMART configuration is not of the type it must have.",

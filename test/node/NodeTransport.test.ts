@@ -1,6 +1,8 @@
 import { execFileSync } from "node:child_process"
 import * as Https from "node:https"
 import { inspect } from "node:util"
+import * as V8 from "node:v8"
+import * as Vm from "node:vm"
 import * as Zlib from "node:zlib"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
@@ -332,6 +334,21 @@ describe("NodeTransport", () => {
           const server = yield* Http.server((_, response) => response.end("short"))
           for (let i = 0; i < 3; i++) assert.strictEqual((yield* client.get(server.origin)).status, 200)
           assert.strictEqual(server.requests.length, 3)
+        })))
+
+    it.scopedLive("an answer that nobody reads and nobody holds any more lets its connection go", () =>
+      using({}, (client) =>
+        Effect.gen(function*() {
+          V8.setFlagsFromString("--expose-gc")
+          const gc: unknown = Vm.runInNewContext("gc")
+          const server = yield* Http.server((_, response) => void response.write(Buffer.alloc(300_000)))
+          yield* client.get(server.origin)
+          yield* Effect.sync(() => typeof gc === "function" ? gc() : undefined).pipe(
+            Effect.zipRight(Effect.sleep("20 millis")),
+            Effect.repeat({ until: () => server.open() === 0 }),
+            Effect.timeout("10 seconds")
+          )
+          assert.strictEqual(server.open(), 0)
         })))
 
     it.scopedLive("two readers share one body, and the one who leaves does not take it from the other", () =>

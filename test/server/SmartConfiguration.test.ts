@@ -12,6 +12,19 @@ const base = Schema.decodeSync(FhirBaseUrl)("https://ehr.example.com/fhir")
 const read = (document: JsonObject) => fromDocument(base, document)
 const conformant = servers[0]?.document ?? {}
 
+describe("pages", () => {
+  it("[X-DISC-6] a management endpoint that a browser could run as code counts as absent", () => {
+    for (const url of ["javascript:alert(1)", "data:text/html,x", "file:///etc/passwd"]) {
+      const configuration = read({ management_endpoint: url })
+      strictEqual(configuration.managementEndpoint, undefined)
+      deepStrictEqual(configuration.deviations.map(({ member, problem }) => [member, problem]), [
+        ["management_endpoint", "Malformed"]
+      ])
+    }
+    strictEqual(read({ management_endpoint: "https://a.test/x" }).managementEndpoint, "https://a.test/x")
+  })
+})
+
 describe("capability sets [X-CAP-1]", () => {
   const sets = (...capabilities: ReadonlyArray<string>) =>
     Object.entries(read({ capabilities }).capabilitySets).filter(([, satisfied]) => satisfied).map(([name]) => name)

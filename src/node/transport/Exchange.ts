@@ -21,6 +21,8 @@ const NOTHING = Buffer.alloc(0)
 const error = (reason: TransportError.Reason, code: string, left: boolean) =>
   new TransportError.TransportError({ reason, code, outcome: left ? "unknown" : "refused" })
 
+const forgotten = new FinalizationRegistry<Exchange>((exchange) => exchange.abandon())
+
 export class Exchange implements Dispatcher.DispatchHandler {
   status = 0
   headers: IncomingHttpHeaders = {}
@@ -42,15 +44,14 @@ export class Exchange implements Dispatcher.DispatchHandler {
   private blocked = false
   private greedy = false
   private timer: NodeJS.Timeout | undefined
+  private remembered = false
   private readonly waiting = new Set<() => void>()
 
   constructor(
     private readonly head: boolean,
     private maxBytes: number,
     /** Told once: that the answer begins, or that there is none. */
-    private readonly onAnswer: () => void,
-    /** Told once, at the end of a request that anybody may still want to clean up after. */
-    private readonly onSettled: (() => void) | undefined
+    private onAnswer: (() => void) | undefined
   ) {}
 
   /** 0, like what no timer can hold, is no limit. */
@@ -84,7 +85,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       this.headers = rest
       this.decoder = Decoder.make(coding, this)
     }
-    this.onAnswer()
+    this.answer()
     // There is nothing to wait for, whatever length the headers speak of: that of another answer (RFC 9110, section 8.6).
     if (empty) this.end()
     else if (coding === undefined && Number(headers["content-length"]) > this.maxBytes) this.tooLarge()
@@ -164,6 +165,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.resume()
   }
 
+  /** When nobody holds this answer any more, the connection need not be kept for its end. */
+  remember(response: object): void {
+    if (this.ended || this.failure !== undefined) return
+    this.remembered = true
+    forgotten.register(response, this, this)
+  }
+
   /** A stricter limit than that of the request. */
   limit(maxBytes: number): void {
     if (maxBytes >= this.maxBytes) return
@@ -222,12 +230,19 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.unread = 0
     this.decoder?.destroy()
     this.settle()
-    if (!this.answered) this.onAnswer()
+    if (!this.answered) this.answer()
+  }
+
+  /** Lets go of who asked, whose fiber holds the answer: or it could never be seen that nobody does. */
+  private answer(): void {
+    const tell = this.onAnswer
+    this.onAnswer = undefined
+    tell?.()
   }
 
   private settle(): void {
     if (this.timer !== undefined) Timers.clearTimeout(this.timer)
-    this.onSettled?.()
+    if (this.remembered) forgotten.unregister(this)
     this.wake()
   }
 

@@ -38,9 +38,6 @@ const scopedRequests = globalValue(
   () => new WeakMap<HttpClientRequest.HttpClientRequest, AbortController>()
 )
 
-/** An answer that nobody reads and nobody holds any more must not keep its connection. */
-const forgotten = new FinalizationRegistry<Exchange>((exchange) => exchange.abandon())
-
 const failed = (
   request: HttpClientRequest.HttpClientRequest,
   reason: HttpClientError.RequestError["reason"],
@@ -115,26 +112,15 @@ const dispatch = (
   signal: AbortSignal | undefined
 ): Effect.Effect<Response, HttpClientError.RequestError> =>
   Effect.async((resume) => {
-    let remembered = false
-    const exchange: Exchange = new Exchange(
-      request.method === "HEAD",
-      maxBytes,
-      () => {
-        if (exchange.failure !== undefined) return resume(failed(request, "Transport", exchange.failure))
-        const response = new Response(request, exchange)
-        // By the time this runs, a short answer has come to its end, and there is nothing to be forgotten.
-        resume(Effect.sync(() => {
-          if (!exchange.ended) {
-            remembered = true
-            forgotten.register(response, exchange, exchange)
-          }
-          return response
-        }))
-      },
-      () => {
-        if (remembered) forgotten.unregister(exchange)
-      }
-    )
+    const exchange: Exchange = new Exchange(request.method === "HEAD", maxBytes, () => {
+      if (exchange.failure !== undefined) return resume(failed(request, "Transport", exchange.failure))
+      const response = new Response(request, exchange)
+      // By the time this runs, a short answer has come to its end, and there is nothing to be remembered.
+      resume(Effect.sync(() => {
+        exchange.remember(response)
+        return response
+      }))
+    })
     exchange.startTimer(timeoutMillis)
     const headers: Record<string, string> = settings.decompress
       ? { "accept-encoding": Decoder.ACCEPTED, ...request.headers }
