@@ -12,6 +12,7 @@ export * as FhirBaseUrl from "./base/FhirBaseUrl.js"
 export * as Issuer from "./base/Issuer.js"
 export * as SecureRandom from "./base/SecureRandom.js"
 // http
+export * as AddressGuard from "./http/AddressGuard.js"
 export { TokenAudienceError } from "./http/BearerClient.js"
 export * as HttpLimits from "./http/HttpLimits.js"
 export * as RetryPolicy from "./http/RetryPolicy.js"
