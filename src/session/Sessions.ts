@@ -176,6 +176,9 @@ const sessionKey = (id: SessionId) => Redacted.make(`session.${Redacted.value(id
 const isBoundTo = (expected: Redacted.Redacted | undefined, presented: Redacted.Redacted | undefined): boolean =>
   expected === undefined || (presented !== undefined && equal(Redacted.value(expected), Redacted.value(presented)))
 
+const hasEnded = (error: SessionFailure): boolean =>
+  error._tag === "IdTokenError" || (error._tag === "SessionError" && error.reason === "NotFound")
+
 /**
  * Failures of an exchange that leave the code unused, so that the person may come back with it; any other ends the launch.
  */
@@ -185,7 +188,6 @@ const leavesLaunchPending = (error: CompleteError): boolean => {
       return error.isRetryable && error.outcome === "refused"
     case "DiscoveryError":
     case "ConfigurationError":
-    case "SessionError":
     case "UnknownServerError":
       return true
     default:
@@ -350,8 +352,10 @@ export const make = (
           if (Option.isSome(refused)) return yield* refused.value
         }
         const renewed = Effect.map(renewal.renew(id, session), (next) => next.tokens)
-        // A token that is still good serves on while its renewal fails.
-        return yield* isGood ? Effect.catchAll(renewed, () => Effect.succeed(tokens)) : renewed
+        // A token that is still good serves on while its renewal fails, unless the session was found to have ended.
+        return yield* isGood
+          ? Effect.catchIf(renewed, (error) => !hasEnded(error), () => Effect.succeed(tokens))
+          : renewed
       })
 
     const end: Service["end"] = (id) =>
