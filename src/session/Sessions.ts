@@ -17,6 +17,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { equal } from "../base/constantTime.js"
 import * as SecureRandom from "../base/SecureRandom.js"
+import * as SingleFlight from "../base/SingleFlight.js"
 import type * as AuthorizationCallback from "../launch/AuthorizationCallback.js"
 import { stateOf } from "../launch/AuthorizationCallback.js"
 import type * as SmartClient from "../SmartClient.js"
@@ -209,6 +210,9 @@ export const make = (
     const changes = yield* PubSub.sliding<SessionChange>(1024)
     const idleMillis = Duration.toMillis(options.idleTimeout ?? "30 days")
     const completedLifetime = Duration.decode(options.completedLaunchLifetime ?? "10 minutes")
+    const deliveries = SingleFlight.make<SessionId, CompleteError>()
+    let delivered = 0
+    yield* Effect.addFinalizer(() => deliveries.settled)
 
     const publish = (kind: SessionChange["kind"], sessionId: SessionId, server: string) =>
       PubSub.publish(changes, { kind, sessionId, server })
@@ -295,7 +299,10 @@ export const make = (
         )
       )
 
-    const complete: Service["complete"] = (callback, { boundTo } = {}) =>
+    const deliver = (
+      callback: AuthorizationCallback.Callback,
+      boundTo: Redacted.Redacted | undefined
+    ): Effect.Effect<SessionId, CompleteError> =>
       Effect.gen(function*() {
         const state = yield* stateOf(callback)
         const notFound = new SessionError({
@@ -317,7 +324,14 @@ export const make = (
               : yield* exchanged(callback, launch)
           }))
         return yield* outcome
-      }).pipe(Effect.withSpan("Sessions.complete"))
+      })
+
+    /**
+     * In a fiber of its own, as a renewal: a request that is cut off (the person closes the tab) would spend the code and lose the tokens. Deliveries share
+     * no flight, because each is judged by what its own browser brought; the store's lock lets one of them exchange.
+     */
+    const complete: Service["complete"] = (callback, { boundTo } = {}) =>
+      deliveries.run(String(delivered++), () => deliver(callback, boundTo)).pipe(Effect.withSpan("Sessions.complete"))
 
     /** An idle session is one that nobody uses: its end moves when it is used, but it is written only when half of the time is over. */
     const touch = (id: SessionId, session: StoredSession, now: DateTime.Utc): Effect.Effect<void, SessionError> =>

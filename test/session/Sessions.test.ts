@@ -174,6 +174,21 @@ describe("Sessions", () => {
         assert.strictEqual((yield* tokenRequests).length, before)
       }).pipe(Effect.provide(world())))
 
+    it.effect("a delivery that is cut off goes on: the code is spent once and its session is not lost", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        const callback = yield* ehr.approve((yield* sessions.begin()).url)
+        yield* ehr.fault("token", SandboxEhr.Fault.delay("5 seconds", { acted: true }))
+        const closedTab = yield* Effect.fork(sessions.complete(callback))
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.interrupt(closedTab)
+        yield* TestClock.adjust("10 seconds")
+        const tokens = yield* sessions.tokens(yield* sessions.complete(callback))
+        assert.strictEqual(tokens.context.patient, "patient-alpha")
+        assert.strictEqual((yield* tokenRequests).length, 1)
+      }).pipe(Effect.provide(world())))
+
     it.effect("a launch waits as long as is configured, and not longer", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
