@@ -34,40 +34,62 @@ const declaredBy = (smart: SmartClient.Service): Effect.Effect<ReadonlyArray<str
     Effect.orElseSucceed(() => [])
   )
 
-/** Metadata is asked for only where the base and the token's own locations do not settle it. */
-export const admit = (
+/** @internal */
+export type Admit = (
   smart: SmartClient.Service,
   tokens: TokenSet,
   request: Request,
   locate: (rules: FhirLink.LinkRules) => URL | undefined,
-  options: FhirLink.LinkOptions,
   fail: (fields: Fields) => FhirError
-): Effect.Effect<FhirLink.Destination, FhirError> => {
-  const locations = locationsOf(tokens)
-  const { allowInsecureLocalhost, fhirBaseUrl } = smart.config
-  const issuedFor = tokens.fhirBaseUrl ?? fhirBaseUrl
-  const judged = (declared: ReadonlyArray<string>) => {
-    const rules = FhirLink.rules(
+) => Effect.Effect<FhirLink.Destination, FhirError>
+
+/** Metadata is asked for only where the base and the token's own locations do not settle it. */
+export const make = (options: FhirLink.LinkOptions): Admit => {
+  /** The same for every request with the same tokens. */
+  let latest: undefined | {
+    readonly smart: SmartClient.Service
+    readonly tokens: TokenSet
+    readonly rules: FhirLink.LinkRules
+  }
+
+  const rulesOf = (
+    smart: SmartClient.Service,
+    tokens: TokenSet,
+    declared: ReadonlyArray<string>
+  ): FhirLink.LinkRules => {
+    const { allowInsecureLocalhost, fhirBaseUrl } = smart.config
+    const issuedFor = tokens.fhirBaseUrl ?? fhirBaseUrl
+    return FhirLink.rules(
       { fhirBaseUrl, allowInsecureLocalhost, issuedFor },
-      [...locations, ...declared],
+      [...locationsOf(tokens), ...declared],
       options
     )
-    return FhirLink.judge(rules, locate(rules), request)
   }
-  const first = judged([])
-  return Effect.flatMap(
-    Either.isRight(first) || first.left.problem === "NotAUrl" || first.left.problem === "HasCredentials" ||
-      !FhirBaseUrl.areSame(issuedFor, fhirBaseUrl)
-      ? Effect.succeed(first)
-      : Effect.map(declaredBy(smart), judged),
-    Either.match({
-      onRight: (destination) => Effect.succeed(destination),
-      onLeft: ({ origin, problem }) =>
-        fail({
-          reason: request.file === undefined ? "ForeignLink" : "ForeignFile",
-          detail: `the token may not go to ${origin} (${PROBLEMS[problem]})`,
-          outcome: "refused"
-        })
-    })
-  )
+
+  const undeclared = (smart: SmartClient.Service, tokens: TokenSet): FhirLink.LinkRules => {
+    if (latest?.smart !== smart || latest.tokens !== tokens) {
+      latest = { smart, tokens, rules: rulesOf(smart, tokens, []) }
+    }
+    return latest.rules
+  }
+
+  return (smart, tokens, request, locate, fail) => {
+    const judged = (rules: FhirLink.LinkRules) => FhirLink.judge(rules, locate(rules), request)
+    const refuse = ({ origin, problem }: FhirLink.Foreign) =>
+      fail({
+        reason: request.file === undefined ? "ForeignLink" : "ForeignFile",
+        detail: `the token may not go to ${origin} (${PROBLEMS[problem]})`,
+        outcome: "refused"
+      })
+    const first = judged(undeclared(smart, tokens))
+    if (Either.isRight(first)) return Effect.succeed(first.right)
+    const { problem } = first.left
+    return problem === "NotAUrl" || problem === "HasCredentials" ||
+        !FhirBaseUrl.areSame(tokens.fhirBaseUrl ?? smart.config.fhirBaseUrl, smart.config.fhirBaseUrl)
+      ? refuse(first.left)
+      : Effect.flatMap(
+        declaredBy(smart),
+        (declared) => Either.mapLeft(judged(rulesOf(smart, tokens, declared)), refuse)
+      )
+  }
 }

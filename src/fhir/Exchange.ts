@@ -6,27 +6,29 @@
  */
 import * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
-import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { captured } from "../base/captured.js"
 import { parseJson } from "../base/members.js"
+import { span } from "../base/span.js"
 import * as Url from "../base/Url.js"
 import { HttpLimits } from "../http/HttpLimits.js"
 import * as Outbound from "../http/Outbound.js"
+import type { OutboundFailure } from "../http/OutboundFailure.js"
+import { brokenOff } from "../http/OutboundFailure.js"
 import * as RetryAfter from "../http/RetryAfter.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
 import type * as SmartClient from "../SmartClient.js"
 import type { TokenSet } from "../token/TokenSet.js"
-import { admit } from "./Admission.js"
+import * as Admission from "./Admission.js"
 import type { Fields, File } from "./FhirError.js"
-import { FhirError, outcomeOf, reasonOf } from "./FhirError.js"
+import { FhirError, isFhirError, outcomeOf, reasonOf } from "./FhirError.js"
 import * as FhirLink from "./FhirLink.js"
 import type { Answer, Request } from "./FhirRequest.js"
 import * as Params from "./Params.js"
@@ -69,21 +71,6 @@ export interface Exchange<E, R> {
   readonly resolve: (reference: string) => Effect.Effect<URL | undefined, E, R>
 }
 
-/** What the source could not give: it has had its own retries, so that it passes through ours untouched. */
-interface SourceFailure<E> {
-  readonly _tag: "SourceFailure"
-  readonly isRetryable: false
-  readonly error: E
-}
-
-const sourced = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, SourceFailure<E>, R> =>
-  Effect.mapError(self, (error) => ({ _tag: "SourceFailure", isRetryable: false, error }))
-
-const unsourced = <A, E, R>(
-  self: Effect.Effect<A, FhirError | SourceFailure<E>, R>
-): Effect.Effect<A, FhirError | E, R> =>
-  Effect.mapError(self, (error) => error._tag === "SourceFailure" ? error.error : error)
-
 const MAX_REDIRECTS = 5
 
 interface Opened extends Pick<Answered, "fail" | "secrets" | "resolve"> {
@@ -91,7 +78,13 @@ interface Opened extends Pick<Answered, "fail" | "secrets" | "resolve"> {
   readonly response: HttpClientResponse.HttpClientResponse
 }
 
-type Scoped = HttpClient.HttpClient.With<HttpClientError.HttpClientError, Scope.Scope>
+/** In which one attempt sends and opens, and `send` reads, too. */
+type Limited = (
+  timeout: Duration.DurationInput,
+  onTimeout: () => FhirError
+) => <A>(
+  use: (way: Outbound.Way) => Effect.Effect<A, FhirError | OutboundFailure>
+) => Effect.Effect<A, FhirError | OutboundFailure>
 
 /**
  * What is taken from where the service is made.
@@ -99,22 +92,20 @@ type Scoped = HttpClient.HttpClient.With<HttpClientError.HttpClientError, Scope.
  * @internal
  */
 export interface Prepared {
-  readonly client: Scoped
+  readonly client: HttpClient.HttpClient
   /** The retry policy and the limits that the service's layer was given. */
   readonly settings: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
 /** @internal */
 export const prepare: Effect.Effect<Prepared, never, HttpClient.HttpClient> = Effect.gen(function*() {
-  const client = yield* HttpClient.HttpClient
+  const client = Outbound.prepare(yield* HttpClient.HttpClient)
   const withPolicy = yield* RetryPolicy.capture
   const withLimits = yield* captured(HttpLimits)
-  // An answer that is not read to its end is closed with its scope, not when it is garbage.
-  return {
-    client: HttpClient.withScope(Outbound.prepare(client)),
-    settings: (self) => withLimits(withPolicy(self))
-  }
+  return { client, settings: (self) => withLimits(withPolicy(self)) }
 })
+
+const ACCEPT = { accept: "application/fhir+json, application/json;q=0.9" }
 
 /**
  * @internal
@@ -124,26 +115,28 @@ export const make = <E, R>(
   source: TokenSource<E, R>,
   options: FhirLink.LinkOptions = {}
 ): Exchange<E, R> => {
+  const admit = Admission.make(options)
+
   const failOf = (smart: SmartClient.Service, interaction: string, file?: File) => (fields: Fields): FhirError =>
     new FhirError({ issues: [], file, ...fields, fhirBaseUrl: smart.config.fhirBaseUrl, interaction })
 
   const outgoing = (request: Request, url: URL, token: Redacted.Redacted | undefined) => {
     const { body, headers, method = "GET" } = request
-    const made = HttpClientRequest.make(method)(url.href, {
-      headers: Headers.remove(
-        Headers.fromInput({ accept: "application/fhir+json, application/json;q=0.9", ...headers }),
-        "authorization"
-      )
-    })
+    // Whose token it is was said elsewhere.
+    const given = headers === undefined
+      ? ACCEPT
+      : Headers.remove(Headers.fromInput({ ...ACCEPT, ...headers }), "authorization")
+    const made = HttpClientRequest.make(method)(url.href, { headers: given })
     const filled = body === undefined ? made : HttpClientRequest.bodyText(made, body.text, body.contentType)
     return token === undefined ? filled : HttpClientRequest.bearerToken(filled, token)
   }
 
-  const outboundFailed = (fail: Opened["fail"]) => ({ detail, outcome, reason, status }: Outbound.OutboundFailure) =>
+  const outboundFailed = (fail: Opened["fail"]) => ({ detail, outcome, reason, status }: OutboundFailure) =>
     fail({ reason, detail, status, outcome })
 
   /** Sends, and follows redirects as far as they may be followed, each judged as if it were the first request. */
   const follow = (
+    way: Outbound.Way,
     smart: SmartClient.Service,
     tokens: TokenSet,
     request: Request,
@@ -155,31 +148,31 @@ export const make = <E, R>(
     const hop = (
       { url, withToken }: FhirLink.Destination,
       left: number
-    ): Effect.Effect<Opened, FhirError, Scope.Scope> =>
-      Effect.gen(function*() {
-        const { response } = yield* Effect.mapError(
-          Outbound.open(client, outgoing(request, url, withToken ? token : undefined), insecure),
-          outboundFailed(fail)
-        )
-        const secrets = withToken ? [token] : []
-        if (!Outbound.isRedirect(response)) {
+    ): Effect.Effect<Opened, FhirError | OutboundFailure> =>
+      Effect.flatMap(
+        Outbound.open(way, outgoing(request, url, withToken ? token : undefined), url, insecure),
+        (response) => {
+          if (Outbound.isRedirect(response)) {
+            return Effect.zipRight(way.discard(response), Effect.suspend(() => onward(url, response, left)))
+          }
           const resolve = (link: string) =>
             FhirLink.resolve(FhirLink.rules(smart.config, [], options), link, { base: request.base, page: url.href })
-          return { url, response, fail, secrets, resolve }
+          return Effect.succeed({ url, response, fail, secrets: withToken ? [token] : [], resolve })
         }
-        const location = response.headers["location"]
-        const refuse = (detail: string) =>
-          fail({ reason: "RedirectRefused", detail, status: response.status, outcome: "unknown" })
-        if (location === undefined) return yield* refuse("a redirect that the browser does not show")
-        if (!isFollowing) return yield* refuse("what changes something follows no redirect")
-        if (left === 0) return yield* refuse(`more than ${MAX_REDIRECTS} redirects`)
-        const locate = (rules: FhirLink.LinkRules) => {
-          const next = Url.parse(location, url.href)
-          return next === undefined ? undefined : FhirLink.resolve(rules, next.href)
-        }
-        return yield* hop(yield* admit(smart, tokens, request, locate, options, fail), left - 1)
-      })
-    return (first: FhirLink.Destination) => Outbound.withManualRedirects(hop(first, MAX_REDIRECTS))
+      )
+    const onward = (from: URL, { headers, status }: HttpClientResponse.HttpClientResponse, left: number) => {
+      const refuse = (detail: string) => fail({ reason: "RedirectRefused", detail, status, outcome: "unknown" })
+      const location = headers["location"]
+      if (location === undefined) return refuse("a redirect that the browser does not show")
+      if (!isFollowing) return refuse("what changes something follows no redirect")
+      if (left === 0) return refuse(`more than ${MAX_REDIRECTS} redirects`)
+      const locate = (rules: FhirLink.LinkRules) => {
+        const next = Url.parse(location, from.href)
+        return next === undefined ? undefined : FhirLink.resolve(rules, next.href)
+      }
+      return Effect.flatMap(admit(smart, tokens, request, locate, fail), (next) => hop(next, left - 1))
+    }
+    return (first: FhirLink.Destination) => hop(first, MAX_REDIRECTS)
   }
 
   const locate = ({ base, page, params, url }: Request) => (rules: FhirLink.LinkRules): URL | undefined => {
@@ -191,9 +184,9 @@ export const make = <E, R>(
     return whole
   }
 
-  const refused = ({ fail, response, secrets }: Opened, maxBytes: number): Effect.Effect<FhirError> =>
+  const refused = ({ fail, response, secrets, url }: Opened, maxBytes: number): Effect.Effect<FhirError> =>
     Effect.gen(function*() {
-      const body = yield* Outbound.readBody("", response, maxBytes).pipe(Effect.orElseSucceed(() => ""))
+      const body = yield* Outbound.readBody(url, response, maxBytes).pipe(Effect.orElseSucceed(() => ""))
       return fail({
         reason: reasonOf(response.status),
         detail: `it answered ${response.status}`,
@@ -204,71 +197,81 @@ export const make = <E, R>(
       })
     })
 
-  /** One attempt: `use` reads the answer within the time limit. */
+  /** One attempt. */
   const attempt = <A>(
+    smart: SmartClient.Service,
     request: Request,
-    use: (opened: Opened, maxBytes: number) => Effect.Effect<A, FhirError, Scope.Scope>
-  ): Effect.Effect<A, FhirError | SourceFailure<E>, R | Scope.Scope> =>
+    limited: Limited,
+    use: (opened: Opened, maxBytes: number) => Effect.Effect<A, OutboundFailure>
+  ): Effect.Effect<A, FhirError | E, R> =>
     Effect.gen(function*() {
-      const smart = yield* sourced(source.server)
-      yield* Effect.annotateCurrentSpan("smart.server", smart.name)
-      const tokens = yield* sourced(source.tokens)
-      const limits = yield* HttpLimits
+      const tokens = yield* source.tokens
+      const { fhirTimeout, maxFhirResponseBytes } = yield* HttpLimits
       const fail = failOf(smart, request.interaction, request.file)
-      const destination = yield* admit(smart, tokens, request, locate(request), options, fail)
+      const destination = yield* admit(smart, tokens, request, locate(request), fail)
+      const inTime = limited(
+        fhirTimeout,
+        () => fail({ reason: "TimedOut", detail: "no complete answer in time", outcome: "unknown" })
+      )
       /** The answer, or the refusal of the token. */
-      const judged = (opened: Opened): Effect.Effect<Either.Either<A, FhirError>, FhirError, Scope.Scope> => {
+      const judged = (opened: Opened): Effect.Effect<Either.Either<A, FhirError>, FhirError | OutboundFailure> => {
         const { status } = opened.response
-        if (status >= 200 && status <= 299) {
-          return Effect.map(use(opened, limits.maxFhirResponseBytes), (value) => Either.right(value))
-        }
+        if (status >= 200 && status <= 299) return Effect.map(use(opened, maxFhirResponseBytes), Either.right)
         return Effect.flatMap(
-          refused(opened, limits.maxFhirResponseBytes),
+          refused(opened, maxFhirResponseBytes),
           (error) => status === 401 && opened.secrets.length > 0 ? Effect.succeed(Either.left(error)) : error
         )
       }
       const run = (token: Redacted.Redacted) =>
-        follow(smart, tokens, request, token, fail)(destination).pipe(
-          Effect.flatMap(judged),
-          Effect.timeoutFail({
-            duration: limits.fhirTimeout,
-            onTimeout: () => fail({ reason: "TimedOut", detail: "no complete answer in time", outcome: "unknown" })
-          })
+        Effect.mapError(
+          inTime((way) => Effect.flatMap(follow(way, smart, tokens, request, token, fail)(destination), judged)),
+          (error) => error._tag === "OutboundFailure" ? outboundFailed(fail)(error) : error
         )
       const first = yield* run(tokens.accessToken)
       if (Either.isRight(first)) return first.right
-      const next = yield* sourced(source.tokenAfter(tokens.accessToken))
+      const next = yield* source.tokenAfter(tokens.accessToken)
       if (Redacted.value(next) === Redacted.value(tokens.accessToken)) return yield* first.left
       return yield* yield* run(next)
     })
 
-  const repeated = (request: Request) =>
-  <A, R1>(
-    self: Effect.Effect<A, FhirError | SourceFailure<E>, R1>
-  ): Effect.Effect<A, FhirError | E, R1> => {
-    const { method = "GET", repeat = method === "GET" || method === "HEAD" ? "always" : "never" } = request
-    return unsourced(
-      repeat === "never" ? self : RetryPolicy.retry(repeat === "always" ? "always" : "never")(self)
-    )
-  }
+  /** What the source could not give has had its own retries, and passes through ours untouched. */
+  const repeated =
+    (request: Request) => <A, R1>(self: Effect.Effect<A, FhirError | E, R1>): Effect.Effect<A, FhirError | E, R1> => {
+      const { method = "GET", repeat = method === "GET" || method === "HEAD" ? "always" : "never" } = request
+      return repeat === "never"
+        ? self
+        : RetryPolicy.retryOurs(repeat === "always" ? "always" : "never", isFhirError<E>)(self)
+    }
 
-  const span = (request: Request) => <A, E1, R1>(self: Effect.Effect<A, E1, R1>) =>
-    Effect.withSpan(self, `FhirClient.${request.interaction}`, { kind: "client", captureStackTrace: false })
+  /** What is done with a request at its server: each step of its own retries, all in one span. */
+  const asked = <A, R1>(
+    request: Request,
+    step: (smart: SmartClient.Service) => Effect.Effect<A, FhirError | E, R1>
+  ): Effect.Effect<A, FhirError | E, R | R1> =>
+    Effect.flatMap(source.server, (smart) =>
+      step(smart).pipe(
+        repeated(request),
+        settings,
+        span(`FhirClient.${request.interaction}`, { kind: "client", attributes: { "smart.server": smart.name } })
+      ))
 
-  const read = (opened: Opened, maxBytes: number): Effect.Effect<Answered, FhirError> =>
-    Outbound.readBody(Url.forDisplay(opened.url), opened.response, maxBytes).pipe(
-      Effect.mapError(outboundFailed(opened.fail)),
-      Effect.map((body) => ({
-        fail: opened.fail,
-        secrets: opened.secrets,
-        resolve: opened.resolve,
-        url: opened.url.href,
-        status: opened.response.status,
-        headers: opened.response.headers,
-        body,
-        json: parseJson(body)?.value
-      }))
-    )
+  const read = (
+    { fail, resolve, response, secrets, url }: Opened,
+    maxBytes: number
+  ): Effect.Effect<Answered, OutboundFailure> =>
+    Effect.map(Outbound.readBody(url, response, maxBytes), (body) => ({
+      fail,
+      secrets,
+      resolve,
+      url: url.href,
+      status: response.status,
+      // Seldom looked at.
+      get headers() {
+        return response.headers
+      },
+      body,
+      json: parseJson(body)?.value
+    }))
 
   /** The time limit holds for every piece, and only while it is waited for. */
   const bytesOf = ({ fail, response, url }: Opened) =>
@@ -277,7 +280,7 @@ export const make = <E, R>(
         Stream.catchAll((error) =>
           error.reason === "EmptyBody"
             ? Stream.empty
-            : Stream.fail(outboundFailed(fail)(Outbound.brokenOff(Url.forDisplay(url), response, error)))
+            : Stream.fail(outboundFailed(fail)(brokenOff(url, response, error)))
         ),
         Stream.timeoutFail(
           () => fail({ reason: "TimedOut", detail: "the file stopped coming", outcome: "unknown" }),
@@ -287,15 +290,27 @@ export const make = <E, R>(
 
   return {
     source,
-    send: (request) => attempt(request, read).pipe(Effect.scoped, repeated(request), settings, span(request)),
+    send: (request) =>
+      asked(
+        request,
+        (smart) =>
+          attempt(
+            smart,
+            request,
+            (timeout, onTimeout) => (use) => Outbound.within(client, timeout, onTimeout, use),
+            read
+          )
+      ),
     download: (request) =>
       Stream.unwrapScoped(
-        attempt(request, (opened) => Effect.succeed(opened)).pipe(
-          repeated(request),
-          settings,
-          span(request),
-          Effect.map(bytesOf)
-        )
+        asked(request, (smart) =>
+          Effect.flatMap(Effect.scope, (scope) =>
+            attempt(
+              smart,
+              request,
+              (timeout, onTimeout) => (use) => Outbound.opening(client, scope, timeout, onTimeout, use),
+              Effect.succeed
+            ))).pipe(Effect.map(bytesOf))
       ),
     failing: (interaction) => Effect.map(source.server, (smart) => failOf(smart, interaction)),
     resolve: (reference) =>

@@ -184,22 +184,27 @@ export const make = <E, R>({ failing, send }: Exchange<E, R>): Interactions<E, R
       : Effect.map(resourceIn(answer, resourceType, options), (resource) => storedOf(answer, resource))
   }
 
-  const readStored: Interactions<E, R>["readStored"] = (resourceType, id, options = {}) =>
+  const readWith = <A, I, B>(
+    resourceType: string,
+    id: string,
+    options: Decoding<A, I>,
+    result: (resource: A, answer: Answered) => B
+  ): Effect.Effect<B, FhirError | E, R> =>
     withReference(
       "read",
       resourceType,
       [id],
       (interaction, url) =>
-        Effect.flatMap(send({ interaction, url }), (answer) =>
-          Effect.map(
-            resourceIn(answer, resourceType, options),
-            (resource) => storedOf(answer, resource)
-          ))
+        Effect.flatMap(
+          send({ interaction, url }),
+          (answer) => Effect.map(resourceIn(answer, resourceType, options), (resource) => result(resource, answer))
+        )
     )
 
   return {
-    readStored,
-    read: (resourceType, id, options) => Effect.map(readStored(resourceType, id, options), ({ resource }) => resource),
+    readStored: (resourceType, id, options = {}) =>
+      readWith(resourceType, id, options, (resource, answer) => storedOf(answer, resource)),
+    read: (resourceType, id, options = {}) => readWith(resourceType, id, options, (resource) => resource),
     vread: (resourceType, id, versionId, options = {}) =>
       withReference("vread", resourceType, [id, versionId], (interaction) =>
         Effect.flatMap(

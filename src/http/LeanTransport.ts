@@ -23,9 +23,10 @@ export interface LeanResponse extends HttpClientResponse.HttpClientResponse {
 }
 
 export interface LeanTransport {
-  /** Sends without spans and tracing headers; the time limit covers the body. */
+  /** Sends to `url`, without spans and tracing headers; the time limit covers the body. */
   readonly [TypeId]: (
     request: HttpClientRequest.HttpClientRequest,
+    url: URL,
     timeoutMillis: number
   ) => Effect.Effect<LeanResponse, HttpClientError.RequestError>
 }

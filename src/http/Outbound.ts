@@ -11,14 +11,16 @@ import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as UrlParams from "@effect/platform/UrlParams"
-import * as Data from "effect/Data"
+import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Url from "../base/Url.js"
 import * as LeanTransport from "./LeanTransport.js"
+import { brokenOff, OUT_OF_TIME, OutboundFailure, unanswered } from "./OutboundFailure.js"
 
 export interface Rules {
   readonly timeout: Duration.DurationInput
@@ -36,16 +38,6 @@ export interface Answer {
   readonly body: string
 }
 
-export class OutboundFailure extends Data.TaggedError("OutboundFailure")<{
-  readonly reason: "Unreachable" | "TimedOut" | "TooLarge" | "RedirectRefused" | "InsecureEndpoint"
-  /** For display: no query, no credentials. */
-  readonly url: string
-  /** `refused` where the request provably never left. */
-  readonly outcome: "refused" | "unknown"
-  readonly detail: string
-  readonly status?: number | undefined
-}> {}
-
 /**
  * An HttpClient that leaves no trace with third parties: tracing headers are theirs to misread, break CORS, and the client's own spans would hold
  * URLs with queries.
@@ -55,75 +47,11 @@ export const prepare = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
     ? client
     : client.pipe(HttpClient.withTracerPropagation(false), HttpClient.withTracerDisabledWhen(() => true))
 
-const NEVER_LEFT =
-  /^(ECONNREFUSED|ENOTFOUND|EAI_\w+|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|UND_ERR_CONNECT_TIMEOUT|EPROTO|ERR_TLS_\w+|ERR_SSL_\w+|CERT_\w+|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_\w+)$/
-
-/** The system's code for a failure, wherever in the chain of causes the transport put it. */
-const codeOf = (cause: unknown): { readonly code: string; readonly neverLeft: boolean } | undefined => {
-  let current = cause
-  for (let depth = 0; depth < 6 && typeof current === "object" && current !== null; depth++) {
-    const { code, outcome, syscall } = current as {
-      readonly code?: unknown
-      readonly outcome?: unknown
-      readonly syscall?: unknown
-    }
-    if (typeof code === "string" && /^[A-Z][A-Z0-9_]{2,80}$/.test(code)) {
-      // A transport that watched the socket knows better than any code.
-      if (outcome === "refused" || outcome === "unknown") return { code, neverLeft: outcome === "refused" }
-      return { code, neverLeft: NEVER_LEFT.test(code) || (code === "ETIMEDOUT" && syscall === "connect") }
-    }
-    current = (current as { readonly cause?: unknown }).cause
-  }
-  return undefined
-}
-
-/** What a transport's own limits say; a connection that was not made in time is one that was not made. */
-const reasonOf = (code: string | undefined): "Unreachable" | "TimedOut" | "TooLarge" => {
-  switch (code) {
-    case "UND_ERR_HEADERS_TIMEOUT":
-    case "UND_ERR_BODY_TIMEOUT":
-    case "ERR_TOTAL_TIMEOUT":
-      return "TimedOut"
-    case "UND_ERR_HEADERS_OVERFLOW":
-    case "UND_ERR_RES_EXCEEDED_MAX_SIZE":
-      return "TooLarge"
-    default:
-      return "Unreachable"
-  }
-}
-
-const fromRequestError = (url: string, error: HttpClientError.RequestError): OutboundFailure => {
-  const found = codeOf(error.cause)
-  return new OutboundFailure({
-    reason: reasonOf(found?.code),
-    url,
-    outcome: error.reason !== "Transport" || found?.neverLeft === true ? "refused" : "unknown",
-    detail: found?.code ??
-      (error.reason === "Transport" ? "no connection" : `the request could not be made (${error.reason})`)
-  })
-}
-
-/** An answer whose body broke off. */
-export const brokenOff = (
-  url: string,
-  response: HttpClientResponse.HttpClientResponse,
-  error: HttpClientError.ResponseError
-): OutboundFailure => {
-  const code = codeOf(error.cause)?.code
-  return new OutboundFailure({
-    reason: reasonOf(code),
-    url,
-    outcome: "unknown",
-    status: response.status,
-    detail: `the answer broke off (${code ?? "while reading"})`
-  })
-}
-
 /**
  * The body as text, given up as soon as it passes the limit. A declared length is trusted only where no content coding could make it grow.
  */
 export const readBody = (
-  url: string,
+  url: URL,
   response: HttpClientResponse.HttpClientResponse,
   maxBytes: number
 ): Effect.Effect<string, OutboundFailure> => {
@@ -131,7 +59,7 @@ export const readBody = (
   const tooLarge = () =>
     new OutboundFailure({
       reason: "TooLarge",
-      url,
+      url: Url.forDisplay(url),
       outcome: "unknown",
       status: response.status,
       detail: `the answer has more than ${maxBytes} bytes`
@@ -192,122 +120,124 @@ const redirectTo = (request: HttpClientRequest.HttpClientRequest, from: URL, to:
 export const isRedirect = (response: HttpClientResponse.HttpClientResponse): boolean =>
   response.status === 0 || (REDIRECTS.has(response.status) && response.headers["location"] !== undefined)
 
-/**
- * Sends one request and gives its answer unread, with the URL that was asked; a redirect is an answer like any other. To be run within
- * `withManualRedirects`.
- */
-export const open = <R>(
-  client: Pick<HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>, "execute">,
-  request: HttpClientRequest.HttpClientRequest,
-  allowInsecureLocalhost: boolean
-): Effect.Effect<
-  { readonly url: URL; readonly response: HttpClientResponse.HttpClientResponse },
-  OutboundFailure,
-  R
-> => {
-  const target = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
-  const shown = Url.forDisplay(request.url)
-  if (Either.isLeft(target) || !Url.isSecure(target.right, allowInsecureLocalhost)) {
-    return new OutboundFailure({
-      reason: "InsecureEndpoint",
-      url: shown,
-      outcome: "refused",
-      detail: "it is no https URL"
-    })
-  }
-  return client.execute(request).pipe(
-    Effect.mapError((error) =>
-      error._tag === "RequestError"
-        ? fromRequestError(shown, error)
-        : new OutboundFailure({ reason: "Unreachable", url: shown, outcome: "unknown", detail: error.reason })
-    ),
-    Effect.map((response) => ({ url: target.right, response }))
-  )
-}
-
-/** How one request of a chain is sent, and an answer put away that nobody reads. */
-interface Way<R> {
+/** How one request is sent, and an answer put away that nobody reads. */
+export interface Way {
   readonly execute: (
-    request: HttpClientRequest.HttpClientRequest
-  ) => Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError, R>
+    request: HttpClientRequest.HttpClientRequest,
+    url: URL
+  ) => Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>
   readonly discard: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<void>
 }
 
-const hop = <R>(
-  way: Way<R>,
-  request: HttpClientRequest.HttpClientRequest,
-  rules: Rules,
-  redirectsLeft: number
-): Effect.Effect<Answer, OutboundFailure, R> => {
-  const shown = Url.forDisplay(request.url)
-  return Effect.flatMap(
-    open(way, request, rules.allowInsecureLocalhost),
-    ({ response, url }) => {
-      const location = response.headers["location"]
-      if (!isRedirect(response)) {
-        return Effect.map(readBody(shown, response, rules.maxBytes), (body): Answer => ({
-          url: url.href,
-          status: response.status,
-          headers: response.headers,
-          body
-        }))
-      }
-      const refuse = (detail: string) =>
-        new OutboundFailure({
-          reason: "RedirectRefused",
-          url: shown,
-          outcome: "unknown",
-          status: response.status,
-          detail
-        })
-      const onward = (): Effect.Effect<Answer, OutboundFailure, R> => {
-        if (location === undefined) return refuse("it redirects to where the browser does not show")
-        const next = Url.parse(location, url.href)
-        const to = next === undefined ? "something that is no URL" : Url.forDisplay(next)
-        if (rules.redirects === 0 || request.method !== "GET") {
-          return refuse(`it redirects to ${to}`)
-        }
-        if (redirectsLeft === 0) return refuse(`more than ${rules.redirects} redirects, the last to ${to}`)
-        if (next === undefined || !Url.isSecure(next, rules.allowInsecureLocalhost)) {
-          return refuse(`it redirects to ${to}, which is not https`)
-        }
-        return hop(way, redirectTo(request, url, next), rules, redirectsLeft - 1)
-      }
-      return Effect.zipRight(way.discard(response), Effect.suspend(onward))
-    }
-  )
+/** The transport keeps the time, over all that is sent this way. */
+const leanWay = (client: LeanTransport.LeanTransport, clock: Clock.Clock, limit: number): Way => {
+  const start = clock.unsafeCurrentTimeMillis()
+  return {
+    // 0 would be no limit at all.
+    execute: (request, url) =>
+      client[LeanTransport.TypeId](request, url, Math.max(1, start + limit - clock.unsafeCurrentTimeMillis())),
+    discard: (response) => LeanTransport.isLeanResponse(response) ? response.discard : Effect.void
+  }
 }
 
-const timedOut = (request: HttpClientRequest.HttpClientRequest, rules: Rules): OutboundFailure =>
+/** What was not read to its end is closed with the scope, not when it is garbage. */
+const scopedWay = (client: HttpClient.HttpClient, scope: Scope.Scope): Way => {
+  const scoped = HttpClient.withScope(client)
+  return { execute: (request) => Scope.extend(scoped.execute(request), scope), discard: () => Effect.void }
+}
+
+/** A time limit for what opens an answer; the answer itself is read later and closed with the scope. */
+export const opening = <A, E, R>(
+  client: HttpClient.HttpClient,
+  scope: Scope.Scope,
+  timeout: Duration.DurationInput,
+  onTimeout: () => E,
+  use: (way: Way) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  use(scopedWay(client, scope)).pipe(
+    withManualRedirects,
+    Effect.timeoutFail({ duration: timeout, onTimeout })
+  )
+
+/** A time limit for all that is sent and read in `use`: kept by the transport where it can, by a clock around any other. */
+export const within = <A, E, R>(
+  client: HttpClient.HttpClient,
+  timeout: Duration.DurationInput,
+  onTimeout: () => E,
+  use: (way: Way) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  LeanTransport.isLeanTransport(client)
+    ? Effect.clockWith((clock) => use(leanWay(client, clock, Duration.toMillis(timeout))))
+    : Effect.scopedWith((scope) => opening(client, scope, timeout, onTimeout, use))
+
+const insecure = (url: string | URL): OutboundFailure =>
   new OutboundFailure({
-    reason: "TimedOut",
-    url: Url.forDisplay(request.url),
-    outcome: "unknown",
-    detail: `no complete answer within ${Duration.format(rules.timeout)}`
+    reason: "InsecureEndpoint",
+    url: Url.forDisplay(url),
+    outcome: "refused",
+    detail: "it is no https URL"
   })
 
-/** The transport keeps the time; it covers the redirects too. */
-const sendLean = (
-  client: LeanTransport.LeanTransport,
+/**
+ * Sends one request and gives its answer unread; a redirect is an answer like any other. `url` is what the request spells.
+ */
+export const open = (
+  way: Way,
   request: HttpClientRequest.HttpClientRequest,
-  rules: Rules
+  url: URL,
+  allowInsecureLocalhost: boolean
+): Effect.Effect<HttpClientResponse.HttpClientResponse, OutboundFailure> =>
+  Url.isSecure(url, allowInsecureLocalhost)
+    ? Effect.mapError(way.execute(request, url), (error) =>
+      error._tag === "RequestError"
+        ? unanswered(url, error)
+        : new OutboundFailure({
+          reason: "Unreachable",
+          url: Url.forDisplay(url),
+          outcome: "unknown",
+          detail: error.reason
+        }))
+    : insecure(url)
+
+const hop = (
+  way: Way,
+  request: HttpClientRequest.HttpClientRequest,
+  url: URL,
+  rules: Rules,
+  redirectsLeft: number
 ): Effect.Effect<Answer, OutboundFailure> =>
-  Effect.clockWith((clock) => {
-    const limit = Duration.toMillis(rules.timeout)
-    const start = clock.unsafeCurrentTimeMillis()
-    const way: Way<never> = {
-      // 0 would be no limit at all.
-      execute: (next) =>
-        client[LeanTransport.TypeId](next, Math.max(1, start + limit - clock.unsafeCurrentTimeMillis())),
-      discard: (response) => LeanTransport.isLeanResponse(response) ? response.discard : Effect.void
+  Effect.flatMap(open(way, request, url, rules.allowInsecureLocalhost), (response) => {
+    if (!isRedirect(response)) {
+      return Effect.map(readBody(url, response, rules.maxBytes), (body): Answer => ({
+        url: url.href,
+        status: response.status,
+        headers: response.headers,
+        body
+      }))
     }
-    return Effect.mapError(
-      hop(way, request, rules, rules.redirects),
-      (failure) =>
-        failure.detail.includes("ERR_TOTAL_TIMEOUT") && failure.outcome === "unknown"
-          ? timedOut(request, rules)
-          : failure
-    )
+    const refuse = (detail: string) =>
+      new OutboundFailure({
+        reason: "RedirectRefused",
+        url: Url.forDisplay(url),
+        outcome: "unknown",
+        status: response.status,
+        detail
+      })
+    const onward = (): Effect.Effect<Answer, OutboundFailure> => {
+      const location = response.headers["location"]
+      if (location === undefined) return refuse("it redirects to where the browser does not show")
+      const next = Url.parse(location, url.href)
+      const to = next === undefined ? "something that is no URL" : Url.forDisplay(next)
+      if (rules.redirects === 0 || request.method !== "GET") {
+        return refuse(`it redirects to ${to}`)
+      }
+      if (redirectsLeft === 0) return refuse(`more than ${rules.redirects} redirects, the last to ${to}`)
+      if (next === undefined || !Url.isSecure(next, rules.allowInsecureLocalhost)) {
+        return refuse(`it redirects to ${to}, which is not https`)
+      }
+      return hop(way, redirectTo(request, url, next), next, rules, redirectsLeft - 1)
+    }
+    return Effect.zipRight(way.discard(response), Effect.suspend(onward))
   })
 
 /**
@@ -318,12 +248,17 @@ export const send = (
   request: HttpClientRequest.HttpClientRequest,
   rules: Rules
 ): Effect.Effect<Answer, OutboundFailure> => {
-  if (LeanTransport.isLeanTransport(client)) return sendLean(client, request, rules)
-  const way = { execute: HttpClient.withScope(client).execute, discard: () => Effect.void }
-  return hop(way, request, rules, rules.redirects).pipe(
-    // Whatever was not read to its end is closed now, not when it is garbage.
-    Effect.scoped,
-    withManualRedirects,
-    Effect.timeoutFail({ duration: rules.timeout, onTimeout: () => timedOut(request, rules) })
+  const made = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
+  if (Either.isLeft(made)) return insecure(request.url)
+  const timedOut = () =>
+    new OutboundFailure({
+      reason: "TimedOut",
+      url: Url.forDisplay(request.url),
+      outcome: "unknown",
+      detail: `no complete answer within ${Duration.format(rules.timeout)}`
+    })
+  return Effect.mapError(
+    within(client, rules.timeout, timedOut, (way) => hop(way, request, made.right, rules, rules.redirects)),
+    (failure) => failure.detail === OUT_OF_TIME && failure.outcome === "unknown" ? timedOut() : failure
   )
 }

@@ -110,13 +110,13 @@ const retries = Metric.counter("effect_safire_retries_total", {
 /**
  * Repeats `attempt`, which must build its request anew each time it runs. Whatever the schedule says, only `isRetryable` errors are repeated, and
  * `Retry-After` is a floor under its delays. `unknown` says what follows an outcome that nobody knows: repeat as any other (`always`, for
- * requests that change nothing), at most one attempt more (`once`), or none (`never`).
+ * requests that change nothing), at most one attempt more (`once`), or none (`never`). What is not `isOurs` ends it, untouched.
  *
  * @internal
  */
-export const retry =
-  (unknown: "always" | "once" | "never") =>
-  <A, E extends RetryableError, R>(attempt: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+export const retryOurs =
+  <E, Ours extends E & RetryableError>(unknown: "always" | "once" | "never", isOurs: (error: E) => error is Ours) =>
+  <A, R>(attempt: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.flatMap(RetryPolicy, (policy) => {
       let mayHaveActed = false
       const mayRepeat = (error: RetryableError): boolean => {
@@ -127,8 +127,7 @@ export const retry =
         mayHaveActed = error.outcome === "unknown"
         return !mayHaveActed || unknown === "once"
       }
-      return Effect.retry(
-        attempt,
+      const schedule = () =>
         policy.pipe(
           Schedule.whileInput(mayRepeat),
           Schedule.passthrough,
@@ -140,5 +139,31 @@ export const retry =
             )
           )
         )
-      )
+      const outcome: Effect.Effect<Effect.Effect<A, E>, Ours, R> = Effect.matchEffect(attempt, {
+        onFailure: (error) => isOurs(error) ? Effect.fail(error) : Effect.succeed(Effect.fail(error)),
+        onSuccess: (value) => Effect.succeed(Effect.succeed(value))
+      })
+      // Most attempts succeed: a schedule is set up by the first failure, which it takes for that of its own first attempt.
+      return Effect.catchAll(attempt, (error) => {
+        if (!isOurs(error)) return Effect.fail(error)
+        let isFirst = true
+        const next = Effect.suspend(() => {
+          if (!isFirst) return outcome
+          isFirst = false
+          return Effect.fail(error)
+        })
+        return Effect.flatten(Effect.retry(next, schedule()))
+      })
     })
+
+const isAny = <E>(_error: E): _error is E => true
+
+/**
+ * As `retryOurs`, where all errors are.
+ *
+ * @internal
+ */
+export const retry =
+  (unknown: "always" | "once" | "never") =>
+  <A, E extends RetryableError, R>(attempt: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    retryOurs<E, E>(unknown, isAny)(attempt)

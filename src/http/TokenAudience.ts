@@ -49,6 +49,8 @@ export const make = (
  * but that a server behind a proxy might resolve.
  */
 const isAmbiguous = (pathname: string): boolean => {
+  // Without a dot, written or encoded, there is nothing to be seen.
+  if (!/[.%]/.test(pathname)) return false
   let path = pathname
   for (let round = 0; round < 4; round++) {
     if (path.split(/[/\\]/).some((segment) => /^\.{1,2}([;?#\u0000-\u0020\u007f].*)?$/s.test(segment))) return true

@@ -205,6 +205,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   /** Gives the request up, unless it is over; the connection is closed. */
   abandon(): void {
+    // Most were read to their end, and an error takes its stack with it.
+    if (this.ended || this.failure !== undefined) return
     this.close(error("Closed", "UND_ERR_ABORTED", this.left))
   }
 

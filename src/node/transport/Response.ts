@@ -66,8 +66,10 @@ export class Response extends Inspectable.Class implements LeanTransport.LeanRes
 
   textUpTo(maxBytes: number): Effect.Effect<string, HttpClientError.ResponseError> {
     return Effect.suspend(() => {
-      this.#exchange.limit(maxBytes)
-      return this.text
+      const exchange = this.#exchange
+      exchange.limit(maxBytes)
+      // A short answer has come to its end by now.
+      return exchange.ended && !exchange.taken ? Effect.succeed(this.#text ??= decode(exchange.whole())) : this.text
     })
   }
 

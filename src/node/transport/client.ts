@@ -176,19 +176,22 @@ const send = (
 const shorter = (one: number, other: number): number => one > 0 && other > 0 ? Math.min(one, other) : one + other
 
 const lean = (dispatcher: Dispatcher, settings: Settings): HttpClient.HttpClient => {
-  const sent = (request: HttpClientRequest.HttpClientRequest, timeoutMillis: number) =>
-    Effect.withFiberRuntime<Response, HttpClientError.RequestError>((fiber) => {
-      const url = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
-      return url._tag === "Left"
-        ? failed(request, "InvalidUrl", undefined, "not a URL")
-        : send(dispatcher, settings, request, url.right, fiber, timeoutMillis, scopedRequests.get(request)?.signal)
-    })
   const client = HttpClient.makeWith<never, never, HttpClientError.HttpClientError, never>(
-    Effect.flatMap((request) => sent(request, settings.totalTimeout)),
+    Effect.flatMap((request) =>
+      Effect.withFiberRuntime<Response, HttpClientError.RequestError>((fiber) => {
+        const url = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
+        if (url._tag === "Left") return failed(request, "InvalidUrl", undefined, "not a URL")
+        const signal = scopedRequests.get(request)?.signal
+        return send(dispatcher, settings, request, url.right, fiber, settings.totalTimeout, signal)
+      })
+    ),
     Effect.succeed
   )
   const offered: LeanTransport.LeanTransport = {
-    [LeanTransport.TypeId]: (request, timeoutMillis) => sent(request, shorter(settings.totalTimeout, timeoutMillis))
+    [LeanTransport.TypeId]: (request, url, timeoutMillis) =>
+      Effect.withFiberRuntime((fiber) =>
+        send(dispatcher, settings, request, url, fiber, shorter(settings.totalTimeout, timeoutMillis), undefined)
+      )
   }
   return Object.assign(client, offered)
 }
