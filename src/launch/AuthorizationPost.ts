@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import { escape } from "../base/html.js"
 import * as AuthorizationRequest from "./AuthorizationRequest.js"
 
 /**
@@ -33,17 +34,6 @@ const SCRIPT = "HTMLFormElement.prototype.submit.call(document.forms[0])"
  */
 export const contentSecurityPolicy =
   "default-src 'none'; script-src 'sha256-ox4bri+xTrW3kuLTyRoak73QX8KZGuyP3JlQYusbSlA='; base-uri 'none'"
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  "\"": "&quot;",
-  "'": "&#39;"
-}
-
-/** For text and for attribute values in quotes; all values here are in double quotes. */
-const escape = (text: string): string => text.replace(/[&<>"']/g, (character) => ENTITIES[character] ?? "")
 
 const toHtml = (action: string, fields: AuthorizationPost["fields"]): string =>
   [

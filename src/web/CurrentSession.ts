@@ -1,0 +1,191 @@
+/**
+ * The session of a request, for the handlers that need one.
+ *
+ * @since 0.1.0
+ */
+import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import type { SessionError } from "../session/SessionError.js"
+import * as Sessions from "../session/Sessions.js"
+import type * as SmartClient from "../SmartClient.js"
+import type { TokenSet } from "../token/TokenSet.js"
+import type { UnknownServerError } from "../UnknownServerError.js"
+import * as Cookies from "./cookies.js"
+import * as ErrorPage from "./ErrorPage.js"
+import type { Failure } from "./Problem.js"
+import { isSameOrigin } from "./requests.js"
+import * as WebApp from "./WebApp.js"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  /** For `FhirClient.forSession` and `Sessions`. A credential: never for a page or a log. */
+  readonly id: Sessions.SessionId
+  /** Stands for the session in paths, and is no credential. */
+  readonly handle: string
+  /** As it was stored when the request came: who, which server, which patient. Its access token may be out of date. */
+  readonly stored: Sessions.Session
+  /** The tokens, renewed as they need to be. */
+  readonly tokens: Effect.Effect<TokenSet, Sessions.SessionFailure>
+  readonly client: Effect.Effect<SmartClient.Service, SessionError | UnknownServerError>
+  /** Where a form of the app posts to, to log out. */
+  readonly logoutPath: string
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class CurrentSession extends Context.Tag("effect-safire/CurrentSession")<CurrentSession, Service>() {}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class MaybeSession
+  extends Context.Tag("effect-safire/MaybeSession")<MaybeSession, Option.Option<Service>>()
+{}
+
+const SAFE = new Set(["GET", "HEAD", "OPTIONS"])
+
+/** What a page with somebody's record on it should say, unless it says something else. */
+const DEFAULTS = (app: WebApp.Service): Readonly<Record<string, string>> => ({
+  "cache-control": "no-store",
+  "content-security-policy": app.frameAncestors,
+  "referrer-policy": "same-origin",
+  "x-content-type-options": "nosniff"
+})
+
+const withDefaults = (
+  app: WebApp.Service,
+  response: HttpServerResponse.HttpServerResponse
+): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.setHeaders(
+    response,
+    Object.fromEntries(Object.entries(DEFAULTS(app)).filter(([name]) => response.headers[name] === undefined))
+  )
+
+const prepare = Effect.gen(function*() {
+  const app = yield* WebApp.WebApp
+  const sessions = yield* Sessions.Sessions
+  const errors = yield* ErrorPage.make(app)
+
+  const find: Effect.Effect<
+    Option.Option<Service>,
+    SessionError,
+    HttpServerRequest.HttpServerRequest | HttpLayerRouter.RouteContext
+  > = Effect.gen(function*() {
+    const request = yield* HttpServerRequest.HttpServerRequest
+    const { params } = yield* HttpLayerRouter.RouteContext
+    const id = Cookies.sessionOf(app, request, params["session"])
+    if (Option.isNone(id)) return Option.none()
+    const stored = yield* sessions.session(id.value).pipe(
+      Effect.map(Option.some),
+      Effect.catchIf(({ reason }) => reason === "NotFound", () => Effect.succeed(Option.none()))
+    )
+    if (Option.isNone(stored)) return Option.none()
+    const handle = yield* Cookies.handleOf(id.value)
+    return Option.some({
+      id: id.value,
+      handle,
+      stored: stored.value,
+      tokens: sessions.tokens(id.value),
+      client: sessions.client(id.value),
+      logoutPath: app.sessionPerLaunch ? `${app.paths.logout}/${handle}` : app.paths.logout
+    })
+  })
+
+  const answer = (request: HttpServerRequest.HttpServerRequest, error: Failure) =>
+    errors.failed(request, error, { label: "Go to the start page", href: app.afterLogout })
+
+  /** A request that changes something and that another site sent has no session: a cookie for frames (`SameSite=None`) would come with it. */
+  const isForged = (request: HttpServerRequest.HttpServerRequest) =>
+    !SAFE.has(request.method) && !isSameOrigin(app, request)
+
+  return { app, errors, find, answer, isForged }
+})
+
+/**
+ * For routes that need a session: gives it to the handler, answers with a page where there is none, and turns what goes wrong with the session or at the
+ * server (`Problem.Failure`) into a page, too. The answer is kept out of caches and of foreign frames.
+ *
+ * @example
+ * import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+ * import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+ * import { CurrentSession } from "effect-safire/web"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ *
+ * export const WhoAmI = HttpLayerRouter.add(
+ *   "GET",
+ *   "/who-am-i",
+ *   Effect.gen(function*() {
+ *     const session = yield* CurrentSession.CurrentSession
+ *     const tokens = yield* session.tokens
+ *     return HttpServerResponse.text(`patient ${tokens.context.patient}`)
+ *   })
+ * ).pipe(Layer.provide(CurrentSession.required.layer))
+ *
+ * @since 0.1.0
+ * @category middleware
+ */
+export const required = HttpLayerRouter.middleware<{ provides: CurrentSession; handles: Failure }>()(
+  Effect.map(prepare, ({ answer, app, errors, find, isForged }) => (handler) =>
+    Effect.gen(function*() {
+      const request = yield* HttpServerRequest.HttpServerRequest
+      if (isForged(request)) {
+        return yield* errors.respond(request, "CrossSite", `a ${request.method} that no page of the app sent was refused`)
+      }
+      const found = yield* find
+      if (Option.isNone(found)) {
+        return yield* errors.respond(request, "SignedOut", "a request came without a session, or with one that has ended", {
+          action: { label: "Go to the start page", href: app.afterLogout }
+        })
+      }
+      return withDefaults(app, yield* Effect.provideService(handler, CurrentSession, found.value))
+    }).pipe(
+      Effect.catchIf(isFailure, (error) =>
+        Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
+          answer(request, error)))
+    ))
+)
+
+const TAGS: Record<Failure["_tag"], true> = {
+  AuthorizationError: true,
+  ConfigurationError: true,
+  DiscoveryError: true,
+  FhirError: true,
+  IdTokenError: true,
+  LaunchError: true,
+  SessionError: true,
+  TokenError: true,
+  UnknownServerError: true
+}
+
+/** What the middleware does not handle passes it by unseen: its type says nothing of it. */
+function isFailure<E>(error: E | Failure): error is Failure {
+  return error instanceof Error && "_tag" in error && typeof error._tag === "string" && error._tag in TAGS
+}
+
+/**
+ * For routes that are for everybody and look different with a session: a start page, say.
+ *
+ * @since 0.1.0
+ * @category middleware
+ */
+export const optional = HttpLayerRouter.middleware<{ provides: MaybeSession }>()(
+  Effect.map(prepare, ({ answer, app, find, isForged }) => (handler) =>
+    Effect.gen(function*() {
+      const request = yield* HttpServerRequest.HttpServerRequest
+      const found = isForged(request) ? Either.right(Option.none<Service>()) : yield* Effect.either(find)
+      if (Either.isLeft(found)) return yield* answer(request, found.left)
+      return withDefaults(app, yield* Effect.provideService(handler, MaybeSession, found.right))
+    }))
+)

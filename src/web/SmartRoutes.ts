@@ -1,0 +1,307 @@
+/**
+ * The routes of a SMART app: launch, callback, logout and the published keys (SMART App Launch 2.2). They are mounted in an `HttpLayerRouter`, and through
+ * `HttpLayerRouter.toWebHandler` in whatever speaks `Request` and `Response`.
+ *
+ * @since 0.1.0
+ */
+import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
+import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import { ConfigurationError } from "../base/ConfigurationError.js"
+import * as SecureRandom from "../base/SecureRandom.js"
+import { SigningKeys } from "../client/SigningKeys.js"
+import type * as AuthorizationCallback from "../launch/AuthorizationCallback.js"
+import { stateOf } from "../launch/AuthorizationCallback.js"
+import * as AuthorizationPost from "../launch/AuthorizationPost.js"
+import { LaunchError } from "../launch/LaunchError.js"
+import * as LaunchRequest from "../launch/LaunchRequest.js"
+import { TrustedIssuers } from "../launch/TrustedIssuers.js"
+import type { BeginOptions, CompleteError } from "../session/Sessions.js"
+import * as Sessions from "../session/Sessions.js"
+import type * as SmartClient from "../SmartClient.js"
+import * as SmartServers from "../SmartServers.js"
+import * as Cookies from "./cookies.js"
+import * as ErrorPage from "./ErrorPage.js"
+import type { Problem } from "./Problem.js"
+import { hideQuery, isSameOrigin, queryOf } from "./requests.js"
+import * as WebApp from "./WebApp.js"
+
+type Request = HttpServerRequest.HttpServerRequest
+type Response = HttpServerResponse.HttpServerResponse
+
+/** Followed with GET, whatever the request was. */
+const seeOther = (app: WebApp.Service, location: string): Response =>
+  HttpServerResponse.empty({ status: 303, headers: { location } }).pipe(ErrorPage.protect(app))
+
+/** The launch routes log and answer for themselves: the router's own line would have the whole URL in it. */
+const guarded = (
+  errors: ErrorPage.ErrorPage,
+  name: string,
+  handle: (request: Request) => Effect.Effect<Response>
+): Effect.Effect<Response, never, Request> =>
+  Effect.gen(function*() {
+    const request = yield* HttpServerRequest.HttpServerRequest
+    yield* hideQuery
+    return yield* handle(request).pipe(
+      Effect.withSpan(name),
+      Effect.catchAllDefect((defect) => errors.respond(request, "AppFailed", Cause.pretty(Cause.die(defect))))
+    )
+  }).pipe(HttpMiddleware.withLoggerDisabled)
+
+/** What a launch URL asks for: an EHR's launch is followed only where the issuer is trusted, a person's names one of the servers or needs only one. */
+const readLaunch = (
+  request: Request,
+  params: URLSearchParams
+): Effect.Effect<
+  WebApp.Launch & { readonly client: SmartClient.Service },
+  Effect.Effect.Error<ReturnType<typeof LaunchRequest.decode>> | Effect.Effect.Error<SmartServers.Service["only"]>,
+  SmartServers.SmartServers | TrustedIssuers
+> =>
+  Effect.gen(function*() {
+    const servers = yield* SmartServers.SmartServers
+    if (params.has("iss") || params.has("launch")) {
+      const { iss, launch, server } = yield* LaunchRequest.decode(request.url)
+      return { server, iss, launch, params, client: yield* servers.client(server) }
+    }
+    const [server, ...others] = params.getAll("server")
+    if (others.length > 0) {
+      return yield* new LaunchError({ reason: "DuplicateParameter", detail: "server stands in it more than once" })
+    }
+    const client = yield* server === undefined ? servers.only : servers.client(server)
+    return { server: client.name, params, client }
+  })
+
+/** The one query parameter of a person's launch that comes back: what does not lead into the app is dropped. */
+const standaloneOf = (
+  app: WebApp.Service,
+  { iss, params, server }: WebApp.Launch
+): URLSearchParams | undefined => {
+  if (iss !== undefined) return undefined
+  const back = params.get("return")
+  return new URLSearchParams({ server, ...(back !== null && app.returnUrl(back) !== undefined ? { return: back } : {}) })
+}
+
+const launchRoute = Effect.gen(function*() {
+  const app = yield* WebApp.WebApp
+  const sessions = yield* Sessions.Sessions
+  const random = yield* SecureRandom.SecureRandom
+  const errors = yield* ErrorPage.make(app)
+  const services = yield* Effect.context<SmartServers.SmartServers | TrustedIssuers>()
+
+  const begin = (request: Request) =>
+    Effect.gen(function*() {
+      const { client, ...launch } = yield* readLaunch(request, queryOf(request))
+      if (client.config.redirectUri !== app.callbackUrl) {
+        return yield* new ConfigurationError({
+          reason: "Conflict",
+          fields: ["redirectUri", "baseUrl"],
+          server: client.name,
+          detail: `the server is told ${client.config.redirectUri ?? "no redirect URI"}, the app waits at ${app.callbackUrl}`
+        })
+      }
+      const chosen = yield* app.onLaunch(launch)
+      const secret = Redacted.make(yield* SecureRandom.base64Url(random, 32))
+      const options: BeginOptions = { ...chosen, server: launch.server, boundTo: secret }
+      const { post, url } = yield* sessions.begin(
+        launch.iss === undefined ? options : { ...options, iss: launch.iss, launch: launch.launch }
+      )
+      const response = post === undefined
+        ? seeOther(app, url.href)
+        : HttpServerResponse.text(post.html, { contentType: "text/html; charset=utf-8" }).pipe(
+          ErrorPage.protect(app, AuthorizationPost.contentSecurityPolicy)
+        )
+      return yield* Cookies.setLaunch(
+        app,
+        request,
+        Redacted.make(url.searchParams.get("state") ?? ""),
+        { secret, standalone: standaloneOf(app, launch) },
+        client.config.authorizationMaxAge ?? "30 minutes"
+      )(response)
+    }).pipe(
+      Effect.provide(services),
+      Effect.catchAll((error) => errors.failed(request, error))
+    )
+
+  return HttpLayerRouter.route("GET", routePath(app.paths.launch), guarded(errors, "SmartRoutes.launch", begin))
+})
+
+/** A form is small; whoever sends more is no authorization server. */
+const MAX_FORM_BYTES = 64 * 1024
+
+const formOf = (request: Request): Effect.Effect<AuthorizationCallback.Callback> =>
+  /^application\/x-www-form-urlencoded(?:;|$)/i.test(request.headers["content-type"] ?? "")
+    ? request.urlParamsBody.pipe(
+      HttpIncomingMessage.withMaxBodySize(Option.some(MAX_FORM_BYTES)),
+      // What cannot be read has no parameters, which is what `stateOf` will say.
+      Effect.orElseSucceed(() => [])
+    )
+    : Effect.succeed([])
+
+/** The launch goes on where the person can repeat the delivery: the store was busy, the server was down. */
+const mayBeRepeated = (error: CompleteError): boolean => error.isRetryable
+
+const callbackRoutes = Effect.gen(function*() {
+  const app = yield* WebApp.WebApp
+  const sessions = yield* Sessions.Sessions
+  const errors = yield* ErrorPage.make(app)
+
+  const again = (standalone: URLSearchParams | undefined): Problem["action"] =>
+    standalone === undefined
+      ? undefined
+      : { label: "Start again", href: `${app.paths.launch}?${standalone.toString()}` }
+
+  const complete = (request: Request, callback: AuthorizationCallback.Callback): Effect.Effect<Response> =>
+    Effect.gen(function*() {
+      const state = stateOf(callback)
+      if (Either.isLeft(state)) return yield* errors.failed(request, state.left)
+      const launch = Option.getOrUndefined(yield* Cookies.launchOf(request, state.right))
+      const outcome = yield* Effect.either(sessions.complete(callback, { boundTo: launch?.secret }))
+      if (Either.isLeft(outcome)) {
+        const page = yield* errors.failed(request, outcome.left, again(launch?.standalone))
+        return launch === undefined || mayBeRepeated(outcome.left)
+          ? page
+          : yield* Cookies.clearLaunch(app, state.right)(page)
+      }
+      const id = outcome.right
+      const handle = yield* Cookies.handleOf(id)
+      const path = launch?.standalone?.get("return") ?? app.afterLogin
+      const location = app.returnUrl(WebApp.withHandle(path, handle)) ??
+        app.origin + WebApp.withHandle(app.afterLogin, handle)
+      const response = Cookies.setSession(app, request, id, handle)(seeOther(app, location))
+      // Kept a while, so that a second delivery (a double click, a reload) finds its session.
+      return launch === undefined
+        ? response
+        : yield* Cookies.setLaunch(app, request, state.right, launch, "10 minutes")(response)
+    })
+
+  const path = routePath(app.paths.callback)
+  return [
+    HttpLayerRouter.route(
+      "GET",
+      path,
+      guarded(errors, "SmartRoutes.callback", (request) => complete(request, request.url))
+    ),
+    HttpLayerRouter.route(
+      "POST",
+      path,
+      guarded(errors, "SmartRoutes.callback", (request) =>
+        Effect.flatMap(formOf(request), (form) =>
+          complete(request, form)))
+    )
+  ]
+})
+
+const logoutRoute = Effect.gen(function*() {
+  const app = yield* WebApp.WebApp
+  const sessions = yield* Sessions.Sessions
+  const errors = yield* ErrorPage.make(app)
+
+  /** Where the server ends its own session, asked while there is still an id_token to name it by. What cannot be found out keeps nobody from leaving. */
+  const serverLogout = (id: Sessions.SessionId): Effect.Effect<Option.Option<string>> =>
+    Effect.gen(function*() {
+      const { tokens } = yield* sessions.session(id)
+      const client = yield* sessions.client(id)
+      const url = yield* client.logoutUrl(tokens, { postLogoutRedirectUri: app.origin + app.afterLogout })
+      return Option.map(url, (redacted) => Redacted.value(redacted).href)
+    }).pipe(
+      Effect.tapError((error) => Effect.logWarning(`The session ends here, not at the server: ${error.message}`)),
+      Effect.orElseSucceed(() => Option.none())
+    )
+
+  const logout = (request: Request, handle: string | undefined): Effect.Effect<Response> =>
+    Effect.gen(function*() {
+      if (!isSameOrigin(app, request)) {
+        return yield* errors.respond(request, "CrossSite", "a logout that no page of the app sent was refused")
+      }
+      const id = Cookies.sessionOf(app, request, handle)
+      if (Option.isNone(id)) return seeOther(app, app.origin + app.afterLogout)
+      const elsewhere = app.endServerSession ? yield* serverLogout(id.value) : Option.none()
+      const ended = yield* Effect.either(sessions.end(id.value))
+      const response = Either.isLeft(ended)
+        ? yield* errors.failed(request, ended.left)
+        : seeOther(app, Option.getOrElse(elsewhere, () => app.origin + app.afterLogout))
+      // Whatever the store said: this browser is out.
+      return Cookies.clearSession(app, handle)(response)
+    })
+
+  return HttpLayerRouter.route(
+    "POST",
+    routePath(app.sessionPerLaunch ? `${app.paths.logout}/:session` : app.paths.logout),
+    Effect.flatMap(HttpLayerRouter.RouteContext, ({ params }) =>
+      guarded(errors, "SmartRoutes.logout", (request) => logout(request, params["session"])))
+  )
+})
+
+/** The paths were judged when the app was made. */
+const routePath = (path: string): HttpLayerRouter.PathInput => path as HttpLayerRouter.PathInput
+
+/**
+ * The routes: `GET` launch, for EHRs (`iss`, `launch`) and for people (`server`, and `return` with a path of the app); `GET` and `POST` callback; `POST` logout,
+ * from the app's own pages only. What goes wrong becomes a page for the person (`Problem`) and a line in the log, with the same reference.
+ *
+ * @example
+ * import { SmartServers } from "effect-safire"
+ * import { SmartRoutes, WebApp } from "effect-safire/web"
+ * import * as Layer from "effect/Layer"
+ *
+ * export const Routes = SmartRoutes.layer.pipe(
+ *   Layer.provide(WebApp.layer({ baseUrl: "https://app.example", afterLogin: "/patient" })),
+ *   Layer.provide(SmartServers.layerTrustedIssuers)
+ * )
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<
+  never,
+  never,
+  HttpLayerRouter.HttpRouter | WebApp.WebApp | Sessions.Sessions | SmartServers.SmartServers | TrustedIssuers
+> = Layer.mergeAll(
+  HttpLayerRouter.addAll(Effect.map(launchRoute, (route) => [route])),
+  HttpLayerRouter.addAll(callbackRoutes),
+  HttpLayerRouter.addAll(Effect.map(logoutRoute, (route) => [route]))
+)
+
+/**
+ * The public half of the signing keys, for the servers this app is registered at by `jwks_uri` (SMART App Launch 2.2, "Client Authentication: Asymmetric").
+ * Read anew for each request, since keys rotate.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerJwks = (
+  path: HttpLayerRouter.PathInput = "/.well-known/jwks.json"
+): Layer.Layer<never, never, HttpLayerRouter.HttpRouter | SigningKeys> =>
+  HttpLayerRouter.addAll(Effect.map(SigningKeys, ({ publicJwks }) => [
+    HttpLayerRouter.route(
+      "GET",
+      path,
+      Effect.map(publicJwks, (jwks) =>
+        HttpServerResponse.text(JSON.stringify(jwks), {
+          contentType: "application/json",
+          headers: { "cache-control": "public, max-age=300", "x-content-type-options": "nosniff" }
+        }))
+    )
+  ]))
+
+/**
+ * For the layer that serves the app: no server span for the launch and the callback, whose redirects and URLs would otherwise be in it. The steps
+ * themselves are traced all the same.
+ *
+ * @since 0.1.0
+ * @category tracing
+ */
+export const withoutServerSpans =
+  (paths: { readonly launch?: string; readonly callback?: string } = {}) =>
+  <A, E, R>(served: Layer.Layer<A, E, R>): Layer.Layer<A, E, R> => {
+    const hidden = new Set([paths.launch ?? "/launch", paths.callback ?? "/callback"])
+    return HttpMiddleware.withTracerDisabledWhen(served, ({ url }) => hidden.has(url.replace(/[?#].*$/s, "")))
+  }
