@@ -2,19 +2,17 @@
  * A backend service that counts the patients of three hospitals at once: one registry, each server with its own kind of authentication, tokens cached and
  * renewed for each. `npx tsx examples/backend-service/main.ts`; here the hospitals are sandboxes on loopback ports.
  */
-import { createServer } from "node:http"
 import * as HttpClient from "@effect/platform/HttpClient"
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { BackendServices, ClientAuthentication, SigningKeys, SmartServers } from "effect-safire"
-import { SandboxEhr } from "effect-safire/testing"
-import * as jose from "jose"
+import { NodeTransport } from "effect-safire/node"
+import type { SandboxEhr } from "effect-safire/testing"
+import * as Keys from "../support/keys.js"
+import * as Sandbox from "../support/sandbox.js"
 
 const clientId = "population-report"
 const secret = Redacted.make("a secret the two of them share")
@@ -34,23 +32,13 @@ export const report = Effect.gen(function*() {
 })
 
 const hospital = (authentication: SandboxEhr.Client["authentication"]) =>
-  SandboxEhr.layerServer({
-    clients: [{ clientId, redirectUris: [], authentication, grantTypes: ["client_credentials"] }]
-  }).pipe(
-    Layer.provide(NodeHttpServer.layer(() => createServer(), { port: 0, host: "127.0.0.1" })),
-    Layer.build,
-    Effect.map((context) => Context.get(context, SandboxEhr.SandboxEhr).fhirBaseUrl)
+  Effect.map(
+    Sandbox.start({ clients: [{ clientId, redirectUris: [], authentication, grantTypes: ["client_credentials"] }] }),
+    ({ fhirBaseUrl }) => fhirBaseUrl
   )
-
-const keyPair = Effect.promise(() =>
-  jose.generateKeyPair("ES384", { extractable: true }).then(({ privateKey, publicKey }) =>
-    Promise.all([jose.exportJWK(privateKey), jose.exportJWK(publicKey)])
-  )
-)
 
 export const main = Effect.gen(function*() {
-  const [privateJwk, publicJwk] = yield* keyPair
-  const named = { kid: "2026-a", alg: "ES384" }
+  const { privateJwk, publicJwk } = yield* Keys.generate("2026-a")
   const server = (fhirBaseUrl: string) => ({
     fhirBaseUrl,
     clientId,
@@ -59,9 +47,9 @@ export const main = Effect.gen(function*() {
   })
   const servers = SmartServers.layer({
     north: {
-      ...server(yield* hospital({ method: "private_key_jwt", jwks: { keys: [{ ...publicJwk, ...named }] } })),
+      ...server(yield* hospital({ method: "private_key_jwt", jwks: { keys: [publicJwk] } })),
       authentication: ClientAuthentication.layerPrivateKeyJwt().pipe(
-        Layer.provide(SigningKeys.layerJwk({ jwk: Redacted.make(JSON.stringify({ ...privateJwk, ...named })) }))
+        Layer.provide(SigningKeys.layerJwk({ jwk: privateJwk }))
       )
     },
     south: {
@@ -74,7 +62,7 @@ export const main = Effect.gen(function*() {
     }
   })
   const counted = yield* report.pipe(
-    Effect.provide(BackendServices.layer.pipe(Layer.provideMerge(servers), Layer.provide(NodeHttpClient.layerUndici)))
+    Effect.provide(BackendServices.layer.pipe(Layer.provideMerge(servers), Layer.provide(NodeTransport.layer())))
   )
   for (const { patients, server } of counted) yield* Console.log(`${server}: ${patients} patients`)
   return counted

@@ -1,17 +1,15 @@
 /**
  * Everything a server has, as a stream of resources, with a progress bar: `npx tsx examples/bulk-export/main.ts`. Here the server is a sandbox on a loopback port.
  */
-import { createServer } from "node:http"
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { BackendServices, BulkExport, ClientAuthentication, FhirClient, SmartClient } from "effect-safire"
+import { NodeTransport } from "effect-safire/node"
 import { SandboxEhr } from "effect-safire/testing"
+import * as Sandbox from "../support/sandbox.js"
 
 const WIDTH = 30
 
@@ -36,13 +34,9 @@ export const census = Effect.gen(function*() {
 })
 
 export const main = Effect.gen(function*() {
-  const server = yield* Layer.build(
-    SandboxEhr.layerServer().pipe(
-      Layer.provide(NodeHttpServer.layer(() => createServer(), { port: 0, host: "127.0.0.1" }))
-    )
-  )
+  const { fhirBaseUrl } = yield* Sandbox.start()
   const smart = SmartClient.layer({
-    fhirBaseUrl: Context.get(server, SandboxEhr.SandboxEhr).fhirBaseUrl,
+    fhirBaseUrl,
     clientId: "sandbox-backend",
     scopes: ["system/*.rs"],
     allowInsecureLocalhost: true
@@ -51,7 +45,7 @@ export const main = Effect.gen(function*() {
     Layer.mergeAll(FhirClient.layer, BackendServices.layerSingle).pipe(
       Layer.provide(smart),
       Layer.provide(ClientAuthentication.layerClientSecretBasic({ clientSecret: SandboxEhr.defaultClientSecret })),
-      Layer.provide(NodeHttpClient.layerUndici)
+      Layer.provide(NodeTransport.layer())
     )
   ))
   yield* Console.log(`\n${Object.entries(counts).map(([type, count]) => `${type}: ${count}`).join("\n")}`)

@@ -1,15 +1,14 @@
 /** Where the demo goes: to the server of the environment, or to a sandbox of its own. */
-import { createServer } from "node:http"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import { SigningKeys } from "effect-safire"
-import { SandboxEhr } from "effect-safire/testing"
-import * as jose from "jose"
+import type { SandboxEhr } from "effect-safire/testing"
+import type * as jose from "jose"
+import * as Keys from "../support/keys.js"
+import * as Sandbox from "../support/sandbox.js"
 import * as Callback from "./Callback.js"
 
 export interface Setting {
@@ -67,12 +66,7 @@ const registration = Effect.gen(function*() {
     : { method: "none" } as const
 })
 
-const generatedKey = Effect.map(
-  Effect.promise(() =>
-    jose.generateKeyPair("ES384", { extractable: true }).then(({ privateKey }) => jose.exportJWK(privateKey))
-  ),
-  (jwk) => JSON.stringify({ ...jwk, kid: "demo-key", alg: "ES384" })
-)
+const generatedKey = Effect.map(Keys.generate("demo-key"), ({ privateJwk }) => Redacted.value(privateJwk))
 
 const sandboxed = (options: Options) =>
   Effect.gen(function*() {
@@ -88,11 +82,10 @@ const sandboxed = (options: Options) =>
       ...(options.backend && !hasCredential ? { SMART_PRIVATE_KEY: yield* generatedKey } : {})
     })
     const authentication = yield* Effect.withConfigProvider(registration, defaults)
-    const layer = SandboxEhr.layerServer({
+    const sandbox = yield* Sandbox.start({
       clients: [{ clientId, redirectUris: [callback.redirectUri], authentication }],
       accessTokenLifetime: SANDBOX_TOKEN_LIFETIME
-    }).pipe(Layer.provide(NodeHttpServer.layer(() => createServer(), { port: 0, host: "127.0.0.1" })))
-    const sandbox = Context.get(yield* Layer.build(layer), SandboxEhr.SandboxEhr)
+    })
     return {
       provider: ConfigProvider.orElse(variables({ SMART_FHIR_BASE_URL: sandbox.fhirBaseUrl }), () => defaults),
       callback: Option.some(callback),

@@ -2,7 +2,6 @@
  * The main job, end to end, in a terminal: `npm run demo`, and with `-- --backend`, `-- --launch <url>`, `-- --json`. README and docs say more.
  */
 import { parseArgs } from "node:util"
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -12,6 +11,7 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import { BackendServices, FhirClient, LaunchRequest, SmartClient, SmartServers } from "effect-safire"
+import { NodeTransport } from "effect-safire/node"
 import * as Report from "./Report.js"
 import * as Setting from "./Setting.js"
 import * as Walk from "./walk.js"
@@ -61,7 +61,7 @@ const run = Effect.gen(function*() {
     const smart = Layer.mergeAll(BackendServices.layerSingle, FhirClient.layer).pipe(
       Layer.provideMerge(SmartClient.layerConfig),
       Layer.provide(Layer.setConfigProvider(setting.provider)),
-      Layer.provideMerge(NodeHttpClient.layerUndici),
+      Layer.provideMerge(NodeTransport.layer()),
       Layer.provide(report.layerWarnings)
     )
     const services = yield* report.step("configure", Layer.build(smart), () => ({ text: "the client is configured" }))

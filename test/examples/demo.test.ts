@@ -1,4 +1,3 @@
-import { spawn } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
@@ -10,8 +9,7 @@ import * as Layer from "effect/Layer"
 import { SandboxEhr } from "effect-safire/testing"
 import { main as backendService } from "../../examples/backend-service/main.js"
 import { main as bulkExport } from "../../examples/bulk-export/main.js"
-
-const root = new URL("../../", import.meta.url).pathname
+import { root, runExample } from "../support/runExample.js"
 
 interface Step {
   readonly step: string
@@ -22,32 +20,18 @@ interface Step {
   readonly warnings: ReadonlyArray<unknown>
 }
 
-/** Runs the demo as a stranger does; `onLine` sees each line as it comes. */
+/** `onLine` sees each line as it comes. */
 const demo = (
   args: ReadonlyArray<string>,
   environment: Readonly<Record<string, string>> = {},
   onLine: (line: string) => void = () => undefined
 ) =>
-  Effect.async<{ readonly code: number | null; readonly output: string; readonly steps: ReadonlyArray<Step> }>(
-    (resume) => {
-      const child = spawn(process.execPath, ["--import", "tsx", "examples/demo/main.ts", ...args], {
-        cwd: root,
-        env: { PATH: process.env["PATH"] ?? "", ...environment }
-      })
-      let output = ""
-      child.stdout.on("data", (data: Buffer) => {
-        output += data.toString()
-        data.toString().split("\n").forEach(onLine)
-      })
-      child.stderr.on("data", (data: Buffer) => {
-        output += data.toString()
-      })
-      child.on("close", (code) => {
-        const steps = output.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as Step)
-        resume(Effect.succeed({ code, output, steps }))
-      })
-      return Effect.sync(() => child.kill())
-    }
+  Effect.map(
+    runExample("demo/main.ts", { args, environment, onText: (text) => text.split("\n").forEach(onLine) }),
+    (ran) => ({
+      ...ran,
+      steps: ran.output.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as Step)
+    })
   )
 
 /** A port that was free a moment ago: the demo itself is to listen on it. */

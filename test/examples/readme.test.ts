@@ -1,6 +1,5 @@
 // Its tests are examples by themselves, and run here.
 import "../../examples/readme/testing.js"
-import { readFileSync } from "node:fs"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import { assert, describe, it } from "@effect/vitest"
@@ -16,8 +15,7 @@ import { SmartLive } from "../../examples/readme/live.js"
 import * as Retry from "../../examples/readme/retry.js"
 import * as Servers from "../../examples/readme/servers.js"
 import * as Examples from "../../examples/readme/sessions.js"
-
-const file = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8")
+import { assertLinksExist, assertShowsExamples, file } from "../support/shownExamples.js"
 
 const sandboxClient = SmartClient.layer({
   fhirBaseUrl: "https://ehr.sandbox.test/fhir",
@@ -29,16 +27,9 @@ const sandboxClient = SmartClient.layer({
 describe("README", () => {
   const readme = file("README.md")
 
-  it("shows the examples as they are compiled and run", () => {
-    const shown = [...readme.matchAll(/<!-- (examples\/\S+) -->\n\n```ts\n([\s\S]*?)```/g)]
-    assert.isAtLeast(shown.length, 8)
-    for (const [, path = "", code = ""] of shown) assert.strictEqual(code.trim(), file(path).trim(), path)
-    assert.strictEqual(readme.match(/```ts/g)?.length, shown.length)
-  })
+  it("shows the examples as they are compiled and run", () => assertShowsExamples(readme, 8))
 
-  it("links to files that are there", () => {
-    for (const [, path = ""] of readme.matchAll(/\]\((?!https?:)([^)#]+)\)/g)) assert.isNotEmpty(file(path), path)
-  })
+  it("links to files that are there", () => assertLinksExist(readme, ""))
 })
 
 describe("README examples", () => {

@@ -1,0 +1,59 @@
+/**
+ * Who is measured, and how a process of theirs is spoken to.
+ */
+import type { Setting } from "./Setting.js"
+
+/** Something done again and again: a function, or a loop of its own for what does not run by promises. */
+export type Work = (() => unknown) | {
+  /** Goes on, `concurrency` at once, until `deadline` of `performance.now()`; gives how often it was done. */
+  readonly loop: (concurrency: number, deadline: number) => Promise<number>
+}
+
+/** One more of something, whose heap is counted; what it gives is kept. */
+export type Filler = (index: number) => unknown
+
+export interface ContenderModule {
+  readonly make: (setting: Setting, variant: string) => Promise<Readonly<Record<string, Work>>>
+  readonly heap?: Readonly<Record<string, () => Promise<Filler>>>
+}
+
+export interface Job {
+  readonly work: string
+  readonly concurrency: number
+  readonly millis: number
+}
+
+export interface Sample {
+  readonly operations: number
+  readonly wallMicros: number
+  readonly cpuMicros: number
+}
+
+export interface Contender {
+  readonly name: string
+  /** A module beside this folder; what is TypeScript is built first. */
+  readonly module: string
+  readonly variant: string
+  readonly kind: "ours" | "peer" | "floor"
+}
+
+const SAFIRE = "contenders/effectSafire"
+
+export const contenders = {
+  "effect-safire": { module: SAFIRE, variant: "node", kind: "ours" },
+  "effect-safire, tracing off": { module: SAFIRE, variant: "node-untraced", kind: "ours" },
+  "effect-safire on stock undici layer": { module: SAFIRE, variant: "undici", kind: "ours" },
+  "effect-safire on stock fetch layer": { module: SAFIRE, variant: "fetch", kind: "ours" },
+  "NodeTransport used bare": { module: SAFIRE, variant: "bare", kind: "floor" },
+  "openid-client": { module: "contenders/openid-client.mjs", variant: "", kind: "peer" },
+  "oauth4webapi": { module: "contenders/oauth4webapi.mjs", variant: "", kind: "peer" },
+  "fhirclient": { module: "contenders/fhirclient.mjs", variant: "", kind: "peer" },
+  "raw fetch": { module: "contenders/floors", variant: "fetch", kind: "floor" },
+  "raw undici": { module: "contenders/floors", variant: "undici", kind: "floor" },
+  "bare jose": { module: "contenders/floors", variant: "jose", kind: "floor" },
+  "bare WebCrypto": { module: "contenders/floors", variant: "webcrypto", kind: "floor" }
+} as const satisfies Record<string, Omit<Contender, "name">>
+
+export type Name = keyof typeof contenders
+
+export const named = (name: Name): Contender => ({ name, ...contenders[name] })

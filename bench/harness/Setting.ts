@@ -1,0 +1,42 @@
+/**
+ * What all contenders are told, so that all do the same work: one server, one client, one code, one token.
+ */
+import { readFileSync } from "node:fs"
+
+export interface Setting {
+  readonly origin: string
+  readonly fhirBaseUrl: string
+  /** The same server, for a client with a key pair. */
+  readonly backendBaseUrl: string
+  readonly authorizationEndpoint: string
+  readonly tokenEndpoint: string
+  readonly backendTokenEndpoint: string
+  readonly clientId: string
+  readonly clientSecret: string
+  readonly redirectUri: string
+  readonly scopes: ReadonlyArray<string>
+  readonly code: string
+  readonly accessToken: string
+  readonly patientId: string
+  readonly keys: Readonly<Record<"RS384" | "ES384", object & { readonly kid: string }>>
+}
+
+const key = (name: string) =>
+  JSON.parse(readFileSync(new URL(`../../test/vectors/${name}.private.json`, import.meta.url), "utf8"))
+
+export const make = (origin: string): Setting => ({
+  origin,
+  fhirBaseUrl: `${origin}/fhir`,
+  backendBaseUrl: `${origin}/backend/fhir`,
+  authorizationEndpoint: `${origin}/authorize`,
+  tokenEndpoint: `${origin}/token`,
+  backendTokenEndpoint: `${origin}/backend/token`,
+  clientId: "bench-app",
+  clientSecret: "a-secret-of-thirty-two-characters",
+  redirectUri: "https://app.example.org/callback",
+  scopes: ["launch/patient", "patient/*.rs", "offline_access"],
+  code: "code-0123456789abcdef",
+  accessToken: "access-token-0123456789abcdef0123456789abcdef",
+  patientId: "patient-alpha",
+  keys: { RS384: key("RS384"), ES384: key("ES384") }
+})

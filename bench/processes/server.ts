@@ -1,0 +1,112 @@
+/**
+ * The server of all contenders: plain `node:http`, the same bytes for everybody, no work of its own. It says its port when it listens, and how many
+ * token requests it has seen when it is asked.
+ */
+import * as Http from "node:http"
+import type { AddressInfo } from "node:net"
+import * as Setting from "../harness/Setting.js"
+
+const server = Http.createServer({ keepAliveTimeout: 0, requestTimeout: 0 })
+
+let setting: Setting.Setting
+let tokenRequests = 0
+
+interface Answer {
+  readonly headers: ReadonlyArray<string>
+  readonly body: Buffer
+}
+
+const json = (value: object, type = "application/json"): Answer => {
+  const body = Buffer.from(JSON.stringify(value))
+  return { headers: ["content-type", type, "content-length", `${body.length}`, "cache-control", "no-store"], body }
+}
+
+const smartConfiguration = (base: "" | "/backend"): Answer =>
+  json({
+    issuer: setting.origin,
+    jwks_uri: `${setting.origin}/jwks`,
+    authorization_endpoint: setting.authorizationEndpoint,
+    token_endpoint: `${setting.origin}${base}/token`,
+    introspection_endpoint: `${setting.origin}/introspect`,
+    revocation_endpoint: `${setting.origin}/revoke`,
+    grant_types_supported: ["authorization_code", "client_credentials"],
+    token_endpoint_auth_methods_supported: ["client_secret_basic", "private_key_jwt"],
+    token_endpoint_auth_signing_alg_values_supported: ["RS384", "ES384"],
+    scopes_supported: ["openid", "fhirUser", "launch", "launch/patient", "patient/*.rs", "user/*.rs", "offline_access"],
+    response_types_supported: ["code"],
+    code_challenge_methods_supported: ["S256"],
+    capabilities: [
+      "launch-ehr",
+      "launch-standalone",
+      "client-public",
+      "client-confidential-symmetric",
+      "client-confidential-asymmetric",
+      "sso-openid-connect",
+      "context-ehr-patient",
+      "context-standalone-patient",
+      "permission-offline",
+      "permission-patient",
+      "permission-user",
+      "permission-v2"
+    ]
+  })
+
+const answers = () => {
+  const tokens = {
+    access_token: setting.accessToken,
+    token_type: "Bearer",
+    expires_in: 3600,
+    scope: setting.scopes.join(" ")
+  }
+  return {
+    metadata: smartConfiguration(""),
+    backendMetadata: smartConfiguration("/backend"),
+    tokens: json({ ...tokens, refresh_token: "refresh-token-0123456789abcdef", patient: setting.patientId }),
+    backendTokens: json({ ...tokens, expires_in: 300, scope: "system/*.rs" }),
+    patient: json({
+      resourceType: "Patient",
+      id: setting.patientId,
+      meta: { versionId: "1", lastUpdated: "2024-01-01T00:00:00Z" },
+      identifier: [{ system: "urn:oid:2.16.840.1.113883.4.1", value: "000-00-0000" }],
+      active: true,
+      name: [{ use: "official", family: "Example", given: ["Alpha"] }],
+      gender: "female",
+      birthDate: "1970-01-01",
+      address: [{ city: "Springfield", country: "US" }]
+    }, "application/fhir+json"),
+    unauthorized: json({ error: "invalid_token" })
+  }
+}
+
+server.on("listening", () => {
+  setting = Setting.make(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  const given = answers()
+  const bearer = `Bearer ${setting.accessToken}`
+  const patientPath = `/fhir/Patient/${setting.patientId}`
+
+  server.on("request", (request, response) => {
+    const path = request.url ?? ""
+    const send = (status: number, { body, headers }: Answer) => {
+      response.writeHead(status, [...headers])
+      response.end(body)
+    }
+    if (request.method === "POST") {
+      tokenRequests++
+      request.on("end", () => send(200, path === "/token" ? given.tokens : given.backendTokens)).resume()
+    } else if (path === patientPath) {
+      if (request.headers.authorization === bearer) send(200, given.patient)
+      else send(401, given.unauthorized)
+    } else {
+      send(200, path.startsWith("/backend/") ? given.backendMetadata : given.metadata)
+    }
+  })
+  process.send?.(setting)
+})
+
+process.on("message", () => {
+  process.send?.({ tokenRequests })
+  tokenRequests = 0
+})
+process.on("disconnect", () => process.exit(0))
+
+server.listen({ port: 0, host: "127.0.0.1", backlog: 4096 })

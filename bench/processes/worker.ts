@@ -1,0 +1,44 @@
+/**
+ * One contender in a process of its own: `worker <module> <variant> <setting>`. It does the work it is told for as long as it is told, and says how often
+ * it did it, how long that took, and how much processor time.
+ */
+import type { ContenderModule, Job, Sample } from "../harness/Contender.js"
+
+const [, , path = "", variant = "", setting = "{}"] = process.argv
+const module = (await import(path)) as ContenderModule
+const works = await module.make(JSON.parse(setting), variant)
+
+/** As many at once as asked for, each begun when the one before it is done. */
+const loop = async (operation: () => unknown, concurrency: number, deadline: number): Promise<number> => {
+  let operations = 0
+  const one = async () => {
+    do {
+      await operation()
+      operations++
+    } while (performance.now() < deadline)
+  }
+  await Promise.all(Array.from({ length: concurrency }, one))
+  return operations
+}
+
+const run = async ({ concurrency, millis, work }: Job): Promise<Sample> => {
+  const operation = works[work]
+  if (operation === undefined) throw new Error(`${variant} does not do ${work}`)
+  const start = performance.now()
+  const cpu = process.cpuUsage()
+  const deadline = start + millis
+  const operations = typeof operation === "function"
+    ? await loop(operation, concurrency, deadline)
+    : await operation.loop(concurrency, deadline)
+  const { system, user } = process.cpuUsage(cpu)
+  return { operations, wallMicros: (performance.now() - start) * 1000, cpuMicros: system + user }
+}
+
+process.on("message", (job: Job) => {
+  run(job).then(
+    (sample) => process.send?.(sample),
+    (cause: unknown) => process.send?.({ failure: `${job.work}: ${cause instanceof Error ? cause.stack : cause}` })
+  )
+})
+process.on("disconnect", () => process.exit(0))
+process.send?.({ works: Object.keys(works) })

@@ -1,0 +1,131 @@
+/**
+ * The frame round every page of both sites: head, skip link, header with navigation, main, footer, and the headers that a page with
+ * somebody's health record on it should have.
+ */
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import type { Child, Html } from "./Html.js"
+import { html } from "./Html.js"
+
+/** A link in the header. */
+export interface NavLink {
+  readonly href: string
+  readonly label: string
+}
+
+/** One of the two sites: what its pages have in common. */
+export interface Site {
+  /** Chooses the look (`style.css`): the two sites are two products. */
+  readonly theme: "ehr" | "app"
+  readonly name: string
+  /** A few words under the name. */
+  readonly tagline: string
+  readonly nav: ReadonlyArray<NavLink>
+  readonly footer: Child
+}
+
+/** One page. */
+export interface Page {
+  readonly title: string
+  readonly main: Child
+  /** The path of the page, or of the section it belongs to: that link of the navigation is marked. */
+  readonly current?: string | undefined
+  /** At the right of the header: who is logged in, say. */
+  readonly account?: Child
+  /** Without navigation, narrow: for a page that asks one thing. */
+  readonly focused?: boolean | undefined
+  readonly status?: number | undefined
+  /** Seconds after which the page is loaded anew, by the browser itself. */
+  readonly refresh?: number | undefined
+  /** Whether `ui.js` is loaded (copy buttons, time in the reader's own time zone). */
+  readonly script?: boolean | undefined
+  readonly policy?: Policy | undefined
+}
+
+/** What a page may do beyond the usual, as sources of a Content Security Policy. */
+export interface Policy {
+  /**
+   * Where its forms lead beside the site itself. Chromium holds the redirects after a form to this as well: a page whose form ends at another
+   * site must name that site's origin.
+   */
+  readonly formAction?: ReadonlyArray<string> | undefined
+  /** What it shows in frames (default: nothing). */
+  readonly frames?: ReadonlyArray<string> | undefined
+  /** Who may show it in a frame, `'self'` among them (default: nobody). */
+  readonly framedBy?: ReadonlyArray<string> | undefined
+}
+
+const sources = (list: ReadonlyArray<string> | undefined): string =>
+  list === undefined || list.length === 0 ? "'none'" : list.join(" ")
+
+/** The Content Security Policy of a page. */
+export const contentSecurityPolicy = (policy: Policy, script: boolean): string =>
+  [
+    "default-src 'none'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    ...(script ? ["script-src 'self'"] : []),
+    ...(policy.frames === undefined ? [] : [`frame-src ${sources(policy.frames)}`]),
+    `form-action ${["'self'", ...(policy.formAction ?? [])].join(" ")}`,
+    `frame-ancestors ${sources(policy.framedBy)}`,
+    "base-uri 'none'"
+  ].join("; ")
+
+/** The headers of a page. */
+export const headers = (page: Pick<Page, "policy" | "script">): Readonly<Record<string, string>> => ({
+  "cache-control": "no-store",
+  "content-security-policy": contentSecurityPolicy(page.policy ?? {}, page.script ?? false),
+  "cross-origin-opener-policy": "same-origin",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff"
+})
+
+const header = (site: Site, page: Page): Html =>
+  html`<header class="site-header">
+  <a class="brand" href="/"><span class="mark" aria-hidden="true"></span><span><strong>${site.name}</strong><small>${site.tagline}</small></span></a>
+  ${page.focused !== true && html`<nav aria-label="Main"><ul>${
+    site.nav.map(({ href, label }) =>
+      html`<li><a href="${href}"${page.current === href && html` aria-current="page"`}>${label}</a></li>`
+    )
+  }</ul></nav>`}
+  ${page.account !== undefined && html`<div class="account">${page.account}</div>`}
+</header>`
+
+/** The whole document. */
+export const document = (site: Site, page: Page): Html =>
+  html`<!doctype html>
+<html lang="en" data-theme="${site.theme}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+${page.refresh !== undefined && html`<meta http-equiv="refresh" content="${page.refresh}">`}
+<title>${page.title} · ${site.name}</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/assets/style.css">
+${page.script === true && html`<script type="module" src="/assets/ui.js"></script>`}
+</head>
+<body>
+<a class="skip" href="#main">Skip to the content</a>
+${header(site, page)}
+<main id="main" tabindex="-1"${page.focused === true && html` class="focused"`}>
+${page.main}
+</main>
+<footer class="site-footer">${site.footer}</footer>
+</body>
+</html>
+`
+
+/** The page as an answer. */
+export const respond = (site: Site, page: Page): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.text(document(site, page).toString(), {
+    status: page.status ?? 200,
+    contentType: "text/html; charset=utf-8",
+    headers: headers(page)
+  })
+
+/** A redirect that is followed with GET, whatever the request was. */
+export const seeOther = (location: string): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.empty({
+    status: 303,
+    headers: { location, "cache-control": "no-store", "referrer-policy": "no-referrer" }
+  })

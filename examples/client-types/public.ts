@@ -1,0 +1,14 @@
+/** A client that can keep no secret, such as a page or an app on a phone: `npx tsx examples/client-types/public.ts`. */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { ClientAuthentication } from "effect-safire"
+import { app, AppLive } from "./app.js"
+import { Environment } from "./ehr.js"
+
+const Authentication = ClientAuthentication.layerPublic
+
+app.pipe(
+  Effect.provide(AppLive.pipe(Layer.provideMerge(Authentication), Layer.provide(Environment))),
+  NodeRuntime.runMain
+)

@@ -1,0 +1,67 @@
+/**
+ * Sessions kept in a database that this library does not know: `npx tsx examples/custom-store/main.ts`.
+ *
+ * Two instances of an app share the table. A session that one of them began is good in the other, and of both only one renews it. What is stored is
+ * sealed, so that whoever reads the table has no tokens.
+ */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Console from "effect/Console"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import { ClientAuthentication, SecureRandom, Sessions, SessionStore, SmartClient } from "effect-safire"
+import { SandboxEhr } from "effect-safire/testing"
+import * as Table from "./table.js"
+import * as TableSessionStore from "./TableSessionStore.js"
+
+const SmartLive = SmartClient.layer({
+  fhirBaseUrl: "https://ehr.sandbox.test/fhir",
+  clientId: "sandbox-public-app",
+  redirectUri: "https://app.sandbox.test/callback",
+  scopes: ["launch/patient", "patient/*.rs", "offline_access"]
+}).pipe(Layer.provide(ClientAuthentication.layerPublic))
+
+const main = Effect.gen(function*() {
+  const ehr = yield* SandboxEhr.SandboxEhr
+  const table = Table.make()
+  // From where your secrets are kept, the same for every instance.
+  const secret = Redacted.make(yield* SecureRandom.base64Url(yield* SecureRandom.SecureRandom, 32))
+
+  const StoreLive = SessionStore.layerEncrypted([{ id: "2026", secret }]).pipe(
+    Layer.provide(TableSessionStore.layer(table))
+  )
+  const instance = Sessions.layerSingle.pipe(
+    Layer.provide(StoreLive),
+    Layer.provide(SmartLive),
+    Layer.build,
+    Effect.map(Context.get(Sessions.Sessions))
+  )
+  const [one, other] = yield* Effect.all([instance, instance])
+
+  const { url } = yield* one.begin()
+  const session = yield* one.complete(yield* ehr.approve(url))
+  yield* Console.log(`begun in one instance, known in the other: ${(yield* other.session(session)).server}`)
+
+  // A token that the server has ended: everybody notices at once.
+  const { accessToken } = yield* one.tokens(session)
+  const renewed = yield* Effect.forEach(
+    Array.from({ length: 50 }, (_, i) => (i % 2 === 0 ? one : other)),
+    (sessions) => sessions.accessTokenAfter(session, accessToken),
+    { concurrency: "unbounded" }
+  )
+  const renewals = (yield* ehr.requests).filter(({ form }) => form["grant_type"] === "refresh_token")
+  yield* Console.log(
+    `50 callers in both, ${renewals.length} renewal, ${new Set(renewed.map(Redacted.value)).size} new token`
+  )
+
+  const stored = yield* Effect.promise(() => table.keys())
+  const texts = yield* Effect.forEach(stored, (name) => Effect.promise(() => table.get(name)))
+  const isReadable = texts.some((item) => item?.text.includes(Redacted.value(renewed[0] ?? accessToken)))
+  yield* Console.log(`${stored.length} items under hashes, a token readable in them: ${isReadable}`)
+
+  yield* one.end(session)
+  yield* Console.log(`ended: ${(yield* Effect.flip(other.accessToken(session))).message}`)
+}).pipe(Effect.scoped)
+
+main.pipe(Effect.provide(SandboxEhr.layerHttpClient()), NodeRuntime.runMain)

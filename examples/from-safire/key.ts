@@ -1,0 +1,25 @@
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Redacted from "effect/Redacted"
+import { ClientAuthentication, KeyRotation, SigningKey, SigningKeys } from "effect-safire"
+import { SmartRoutes } from "effect-safire/web"
+
+export const RotatingKey = (pem: Redacted.Redacted) =>
+  Layer.unwrapEffect(
+    Effect.map(SigningKey.fromPem({ pem, kid: "key-v1" }), (key) => SigningKeys.layerRotating({ key }))
+  )
+
+/** Signs with whichever key is current. */
+export const Authentication = ClientAuthentication.layerPrivateKeyJwt({
+  jwksUri: "https://app.example.org/.well-known/jwks.json"
+})
+
+/** Publishes all that servers should know: the next key, the current one, and those whose assertions may still live. */
+export const JwksRoute = SmartRoutes.layerJwks()
+
+/** Published now, signing once no server's cache can be without it; the old one leaves by itself. `rollback` undoes it at any point. */
+export const rotate = (pem: Redacted.Redacted) =>
+  Effect.gen(function*() {
+    const rotation = yield* KeyRotation.KeyRotation
+    return yield* rotation.rotate(yield* SigningKey.fromPem({ pem, kid: "key-v2" }))
+  })

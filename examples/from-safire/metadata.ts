@@ -1,0 +1,30 @@
+import * as PersistenceRedis from "@effect/experimental/Persistence/Redis"
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { Discovery, SmartClient } from "effect-safire"
+import { PersistedDiscovery } from "effect-safire/persistence"
+
+/** Metadata that all processes share, with memory in front. Any other `ResultPersistence` does as well as Redis. */
+export const SharedDiscovery = PersistedDiscovery.layer().pipe(
+  Layer.provide(PersistenceRedis.layerResultConfig({ host: Config.string("REDIS_HOST") }))
+)
+
+/** What is not given here comes from `layerParts`. */
+export const SmartLive = SmartClient.layerWithoutDependencies({
+  fhirBaseUrl: "https://ehr.example.org/fhir",
+  clientId: "growth-chart"
+}).pipe(
+  Layer.provide(SharedDiscovery),
+  Layer.provide(SmartClient.layerParts)
+)
+
+export const tokenEndpoint = (fhirBaseUrl: string) =>
+  Effect.gen(function*() {
+    const discovery = yield* Discovery.Discovery
+    const configuration = yield* discovery.configuration(fhirBaseUrl)
+    return configuration.tokenEndpoint
+  })
+
+export const invalidate = (fhirBaseUrl: string) =>
+  Effect.flatMap(Discovery.Discovery, (discovery) => discovery.invalidate(fhirBaseUrl))

@@ -1,0 +1,24 @@
+import * as Effect from "effect/Effect"
+import { ClientAuthentication, SmartServers } from "effect-safire"
+
+const app = {
+  redirectUri: "https://app.example.org/callback",
+  scopes: ["openid", "fhirUser", "launch/patient", "patient/*.rs"],
+  authentication: ClientAuthentication.layerPublic
+}
+
+/** From the environment alone it is `SmartServers.layerConfig`: `SMART_SERVERS=north,south`, `NORTH_FHIR_BASE_URL`, `NORTH_CLIENT_ID` … */
+export const ServersLive = SmartServers.layer({
+  north: { ...app, fhirBaseUrl: "https://north.example.org/fhir", clientId: "growth-chart" },
+  south: { ...app, fhirBaseUrl: "https://south.example.org/r4", clientId: "4711" }
+})
+
+/** An unknown key is an `UnknownServerError` that names those there are. */
+export const clientFor = (key: string) => Effect.flatMap(SmartServers.SmartServers, (servers) => servers.client(key))
+
+/** By the `iss` of an EHR launch: one that is not configured is refused before any request is made. */
+export const clientForIssuer = (iss: string) =>
+  Effect.flatMap(SmartServers.SmartServers, (servers) => servers.forIssuer(iss))
+
+export const invalidate = (key: string) =>
+  Effect.flatMap(SmartServers.SmartServers, (servers) => servers.invalidate(key))

@@ -1,0 +1,12 @@
+import * as Effect from "effect/Effect"
+import { Scopes, SmartClient } from "effect-safire"
+
+/** Beside the configured ones, each once. `scopes` instead of `addScopes` replaces them. */
+export const launchWithScopes = (...addScopes: ReadonlyArray<SmartClient.ScopeInput>) =>
+  Effect.flatMap(SmartClient.SmartClient, (client) => client.authorize({ addScopes }))
+
+/** A scope may be text, or built, so that what is no scope does not compile. */
+export const launchToWrite = launchWithScopes(
+  Scopes.patient("Observation", "cus"),
+  "user/Practitioner.rs"
+)

@@ -1,0 +1,71 @@
+/**
+ * Tokens renewed before they expire, by one request however many ask: `npx tsx examples/proactive-renewal/main.ts`.
+ *
+ * Nothing runs in the background: whoever asks for a token that is soon to expire gets one that is not. The sandbox's tokens live for three seconds here, so that
+ * there is something to see; with tokens of an hour nothing needs to be set.
+ */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Clock from "effect/Clock"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import { ClientAuthentication, FhirClient, Sessions, SessionStore, SmartClient, SmartServers } from "effect-safire"
+import { SandboxEhr } from "effect-safire/testing"
+
+/** The app: it has a session, and reads. That tokens expire is nothing it knows about. */
+const readEveryTenth = (session: Sessions.SessionId) =>
+  Effect.gen(function*() {
+    const fhir = (yield* FhirClient.FhirClient).forSession(session)
+    yield* fhir.read("Patient", "patient-alpha").pipe(
+      Effect.repeat(Schedule.intersect(Schedule.spaced("100 millis"), Schedule.recurs(39)))
+    )
+  })
+
+const main = Effect.gen(function*() {
+  const ehr = yield* SandboxEhr.SandboxEhr
+  const sessions = yield* Sessions.Sessions
+
+  const { url } = yield* sessions.begin()
+  const session = yield* sessions.complete(yield* ehr.approve(url))
+
+  const started = yield* Clock.currentTimeMillis
+  yield* sessions.onChange.pipe(
+    Stream.runForEach(({ kind }) =>
+      Effect.flatMap(
+        Clock.currentTimeMillis,
+        (now) => Console.log(`after ${((now - started) / 1000).toFixed(1)} s: ${kind}`)
+      )
+    ),
+    Effect.fork
+  )
+  yield* Effect.all(Array.from({ length: 20 }, () => readEveryTenth(session)), { concurrency: "unbounded" })
+
+  const requests = yield* ehr.requests
+  const reads = requests.filter(({ step }) => step === "fhir")
+  const renewals = requests.filter(({ form }) => form["grant_type"] === "refresh_token")
+  yield* Console.log(
+    `20 readers, ${reads.length} reads, ${renewals.length} renewals, ` +
+      `${reads.filter(({ status }) => status === 401).length} reads met an expired token`
+  )
+})
+
+const SmartLive = SmartClient.layer({
+  fhirBaseUrl: "https://ehr.sandbox.test/fhir",
+  clientId: "sandbox-public-app",
+  redirectUri: "https://app.sandbox.test/callback",
+  scopes: ["launch/patient", "patient/*.rs", "offline_access"]
+}).pipe(Layer.provide(ClientAuthentication.layerPublic))
+
+/** A second before the end, or a little earlier. The default is the smaller of a minute and a tenth of the token's life. */
+const SessionsLive = Sessions.layerWith({ renewalMargin: "1 second" })
+
+const AppLive = Layer.mergeAll(SessionsLive, FhirClient.layer).pipe(
+  Layer.provide(SessionStore.layerMemory),
+  Layer.provide(SmartServers.layerSingle),
+  Layer.provide(SmartLive),
+  Layer.provideMerge(SandboxEhr.layerHttpClient({ accessTokenLifetime: "3 seconds" }))
+)
+
+main.pipe(Effect.provide(AppLive), NodeRuntime.runMain)

@@ -1,0 +1,79 @@
+/**
+ * The SMART part of a web app, to be mounted in whatever framework: launch, callback and logout, and one page for whoever is logged in.
+ */
+import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { ClientAuthentication, FhirClient, Sessions, SessionStore, SmartServers } from "effect-safire"
+import { NodeTransport } from "effect-safire/node"
+import type { SandboxEhr } from "effect-safire/testing"
+import { CurrentSession, SmartRoutes, WebApp } from "effect-safire/web"
+import * as Sandbox from "./sandbox.js"
+
+/** Where its routes are. */
+export const paths = ["/launch", "/callback", "/logout", "/patient"]
+
+const escaped = (text: string) => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
+
+const Patient = Schema.Struct({
+  resourceType: Schema.Literal("Patient"),
+  name: Schema.NonEmptyArray(Schema.Struct({ given: Schema.Array(Schema.String), family: Schema.String }))
+})
+
+/** Who is logged in comes from the cookie; that tokens expire is nothing a page knows about. */
+const PatientPage = HttpLayerRouter.addAll(
+  Effect.map(Effect.context<FhirClient.FhirClient | Sessions.Sessions>(), (services) => [
+    HttpLayerRouter.route(
+      "GET",
+      "/patient",
+      Effect.gen(function*() {
+        const session = yield* CurrentSession.CurrentSession
+        const fhir = (yield* FhirClient.FhirClient).forSession(session.id)
+        const { patient = "" } = session.stored.tokens.context
+        const { name: [{ family, given }] } = yield* fhir.read("Patient", patient, { schema: Patient })
+        return yield* HttpServerResponse.html(
+          `<!doctype html><html lang="en"><title>Patient</title><h1>${escaped([...given, family].join(" "))}</h1>` +
+            `<form method="post" action="${session.logoutPath}"><button>Log out</button></form></html>`
+        )
+      }).pipe(Effect.provide(services))
+    )
+  ])
+).pipe(Layer.provide(CurrentSession.required.layer))
+
+export interface Options {
+  /** The app as browsers see it. */
+  readonly baseUrl: string
+  readonly fhirBaseUrl: string
+}
+
+/** For another kind of client another layer of `ClientAuthentication`, for several processes another `SessionStore`, for more servers more entries. */
+export const layer = ({ baseUrl, fhirBaseUrl }: Options) =>
+  Layer.mergeAll(SmartRoutes.layer, PatientPage).pipe(
+    Layer.provide(WebApp.layer({ baseUrl, afterLogin: "/patient", allowInsecureLocalhost: true })),
+    Layer.provide(Layer.mergeAll(Sessions.layer, SmartServers.layerTrustedIssuers, FhirClient.layer)),
+    Layer.provide(SessionStore.layerMemory),
+    Layer.provide(SmartServers.layer({
+      hospital: {
+        fhirBaseUrl,
+        clientId: "patient-page",
+        redirectUri: `${baseUrl}/callback`,
+        scopes: ["openid", "fhirUser", "launch/patient", "patient/*.rs", "offline_access"],
+        authentication: ClientAuthentication.layerPublic,
+        allowInsecureLocalhost: true
+      }
+    })),
+    Layer.provide(NodeTransport.layer())
+  )
+
+/** The hospital's side: an EHR at which the app is registered. */
+export const startEhr = (baseUrl: string): ReturnType<typeof Sandbox.start> =>
+  Sandbox.start({
+    clients: [{
+      clientId: "patient-page",
+      redirectUris: [`${baseUrl}/callback`],
+      launchUris: [`${baseUrl}/launch`],
+      authentication: { method: "none" } satisfies SandboxEhr.Client["authentication"]
+    }]
+  })

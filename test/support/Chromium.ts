@@ -1,0 +1,170 @@
+/**
+ * A real Chromium for tests: the one `CHROMIUM` names, else the one in PATH. What pages say to the console, what their policy refuses and where
+ * their requests go is recorded for a whole browser context, popups and frames included.
+ *
+ * ```ts
+ * layer(Chromium.layer, { excludeTestServices: true })("page", (it) => {
+ *   it.scoped("says hello", () =>
+ *     Effect.gen(function*() {
+ *       const context = yield* Chromium.newContext()
+ *       const page = yield* context.newPage
+ *       yield* Chromium.drive(() => page.goto(`${origin}/`))
+ *       yield* Chromium.assertClean(context, { origins: [origin] })
+ *     }))
+ * })
+ * ```
+ */
+import { accessSync, constants } from "node:fs"
+import { delimiter, join } from "node:path"
+import { assert } from "@effect/vitest"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core"
+
+export class ChromiumError extends Data.TaggedError("ChromiumError")<{ readonly detail: string }> {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+/** What happened in a browser context since it was opened. */
+export interface Recorded {
+  /** `<text> (<address of the script or resource>)` */
+  readonly consoleErrors: Array<string>
+  /** What nobody caught: exceptions and rejected promises. */
+  readonly pageErrors: Array<string>
+  /** `<directive> refused <what> on <page>` */
+  readonly violations: Array<string>
+  readonly requests: Array<{ readonly method: string; readonly url: string }>
+}
+
+/** A browser context: cookies and storage of its own, any number of pages. */
+export interface Session {
+  readonly playwright: BrowserContext
+  readonly recorded: Recorded
+  readonly newPage: Effect.Effect<Page, ChromiumError>
+}
+
+export interface Allowed {
+  /** Every request goes to one of these. */
+  readonly origins: ReadonlyArray<string>
+  /** Of the console errors, those that are meant: Chromium also prints one for every answer of 400 and above. */
+  readonly consoleErrors?: ReadonlyArray<RegExp> | undefined
+}
+
+const isExecutable = (path: string): boolean => {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+const environment = (name: string) => Option.getOrUndefined(Effect.runSync(Config.option(Config.nonEmptyString(name))))
+
+const program = environment("CHROMIUM") ??
+  (environment("PATH") ?? "").split(delimiter).map((folder) => join(folder, "chromium")).find(isExecutable)
+
+/** Whether there is a Chromium here; tests that need one are skipped where not: `describe.skipIf(!Chromium.available)`. */
+export const available = program !== undefined
+
+/** For the name of a suite, so that a skipped one says why. */
+export const condition = available ? "" : " (skipped: no CHROMIUM and no chromium in PATH)"
+
+const firstLines = (failure: unknown): string =>
+  String(failure instanceof Error ? failure.message : failure)
+    // oxlint-disable-next-line no-control-regex -- Playwright colours its messages.
+    .replaceAll(/\u001b\[\d+m/g, "").split("\n").slice(0, 12).join("\n")
+
+/** One step of Playwright's. */
+export const drive = <A>(step: () => Promise<A>): Effect.Effect<A, ChromiumError> =>
+  Effect.tryPromise({ try: step, catch: (failure) => new ChromiumError({ detail: firstLines(failure) }) })
+
+/** A running Chromium. */
+export class Chromium extends Context.Tag("test/Chromium")<Chromium, Browser>() {}
+
+/** Lives as long as the layer: once for all tests of a suite. */
+export const layer: Layer.Layer<Chromium, ChromiumError> = Layer.scoped(
+  Chromium,
+  Effect.acquireRelease(
+    drive(() =>
+      chromium.launch({
+        executablePath: program ?? "chromium",
+        // Tests run as root in containers, where Chromium's own sandbox does not start.
+        args: ["--no-sandbox"],
+        // A person's browser blocks popups that no click asked for: so does this one.
+        ignoreDefaultArgs: ["--disable-popup-blocking"]
+      })
+    ),
+    (browser) => Effect.ignore(drive(() => browser.close()))
+  )
+)
+
+const REPORT = "__reportViolation"
+
+const record = async (playwright: BrowserContext, recorded: Recorded): Promise<void> => {
+  playwright.on("console", (message) => {
+    if (message.type() === "error") recorded.consoleErrors.push(`${message.text()} (${message.location().url})`)
+  })
+  playwright.on("weberror", (error) => void recorded.pageErrors.push(String(error.error())))
+  playwright.on("request", (request) => {
+    recorded.requests.push({ method: request.method(), url: request.url() })
+  })
+  playwright.on("page", (page) => {
+    page.on("websocket", (socket) => void recorded.requests.push({ method: "GET", url: socket.url() }))
+  })
+  await playwright.exposeBinding(REPORT, (_, violation: string) => void recorded.violations.push(violation))
+  await playwright.addInitScript((report) => {
+    document.addEventListener("securitypolicyviolation", (event) => {
+      const tell = (globalThis as unknown as Record<string, (violation: string) => void>)[report]
+      tell?.(`${event.effectiveDirective} refused ${event.blockedURI} on ${event.documentURI}`)
+    })
+  }, REPORT)
+}
+
+/** A context of its own, closed with the scope. Steps give up after ten seconds. */
+export const newContext = (
+  options?: BrowserContextOptions | undefined
+): Effect.Effect<Session, ChromiumError, Chromium | Scope.Scope> =>
+  Effect.gen(function*() {
+    const browser = yield* Chromium
+    const playwright = yield* Effect.acquireRelease(
+      drive(() => browser.newContext(options)),
+      (context) => Effect.ignore(drive(() => context.close()))
+    )
+    playwright.setDefaultTimeout(10_000)
+    const recorded: Recorded = { consoleErrors: [], pageErrors: [], violations: [], requests: [] }
+    yield* drive(() => record(playwright, recorded))
+    return { playwright, recorded, newPage: drive(() => playwright.newPage()) }
+  })
+
+const originOf = (url: string): string => {
+  const { origin, protocol } = new URL(url)
+  return /^(https?|wss?):$/.test(protocol) ? origin : "no request"
+}
+
+/** Everything recorded that is not allowed, in words. */
+export const unclean = (recorded: Recorded, allowed: Allowed): ReadonlyArray<string> => {
+  const isMeant = (text: string) => allowed.consoleErrors?.some((expected) => expected.test(text)) === true
+  const strangers = recorded.requests.filter(({ url }) => !["no request", ...allowed.origins].includes(originOf(url)))
+  return [
+    ...recorded.consoleErrors.filter((text) => !isMeant(text)).map((text) => `console error: ${text}`),
+    ...recorded.pageErrors.map((text) => `uncaught: ${text}`),
+    ...recorded.violations.map((text) => `content security policy: ${text}`),
+    ...strangers.map(({ method, url }) => `request to a stranger: ${method} ${url}`)
+  ]
+}
+
+/** No console error, nothing uncaught, no violation of a content security policy, no request to an origin that was not named. */
+export const assertClean = (context: Session, allowed: Allowed): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    // What a page has said already arrives before the answer to a question asked now.
+    yield* Effect.forEach(context.playwright.pages(), (page) => Effect.ignore(drive(() => page.evaluate(() => 0))))
+    assert.deepStrictEqual(unclean(context.recorded, allowed), [])
+  })
