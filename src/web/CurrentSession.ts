@@ -49,9 +49,7 @@ export class CurrentSession extends Context.Tag("effect-safire/CurrentSession")<
  * @since 0.1.0
  * @category tags
  */
-export class MaybeSession
-  extends Context.Tag("effect-safire/MaybeSession")<MaybeSession, Option.Option<Service>>()
-{}
+export class MaybeSession extends Context.Tag("effect-safire/MaybeSession")<MaybeSession, Option.Option<Service>>() {}
 
 const SAFE = new Set(["GET", "HEAD", "OPTIONS"])
 
@@ -141,19 +139,29 @@ export const required = HttpLayerRouter.middleware<{ provides: CurrentSession; h
     Effect.gen(function*() {
       const request = yield* HttpServerRequest.HttpServerRequest
       if (isForged(request)) {
-        return yield* errors.respond(request, "CrossSite", `a ${request.method} that no page of the app sent was refused`)
+        return yield* errors.respond(
+          request,
+          "CrossSite",
+          `a ${request.method} that no page of the app sent was refused`
+        )
       }
       const found = yield* find
       if (Option.isNone(found)) {
-        return yield* errors.respond(request, "SignedOut", "a request came without a session, or with one that has ended", {
-          action: { label: "Go to the start page", href: app.afterLogout }
-        })
+        return yield* errors.respond(
+          request,
+          "SignedOut",
+          "a request came without a session, or with one that has ended",
+          {
+            action: { label: "Go to the start page", href: app.afterLogout }
+          }
+        )
       }
       return withDefaults(app, yield* Effect.provideService(handler, CurrentSession, found.value))
     }).pipe(
-      Effect.catchIf(isFailure, (error) =>
-        Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
-          answer(request, error)))
+      Effect.catchIf(
+        isFailure,
+        (error) => Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => answer(request, error))
+      )
     ))
 )
 

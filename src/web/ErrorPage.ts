@@ -13,7 +13,8 @@ import * as Problems from "./Problem.js"
 import type * as WebApp from "./WebApp.js"
 
 /** @internal */
-export const STYLE = "body{font:1.0625rem/1.6 system-ui,sans-serif;color:#1c2733;background:#f4f6f8;margin:0;padding:2rem 1rem}" +
+export const STYLE =
+  "body{font:1.0625rem/1.6 system-ui,sans-serif;color:#1c2733;background:#f4f6f8;margin:0;padding:2rem 1rem}" +
   "main{max-width:34rem;margin:8vh auto;padding:2rem;background:#fff;border:1px solid #d5dde5;border-radius:.5rem}" +
   "h1{font-size:1.5rem;line-height:1.25;margin:0 0 .75rem}p{margin:0 0 1rem}small{color:#52606f}" +
   "a{display:inline-block;padding:.6rem 1.1rem;border-radius:.375rem;background:#0b5c7a;color:#fff;text-decoration:none}" +
@@ -72,13 +73,18 @@ const render = (
     const policy = page.headers["content-security-policy"]
     return policy === undefined ? protect(app)(page) : protect(app, policy)(page)
   }
-  return HttpServerResponse.text(html(problem), { status: problem.status, contentType: "text/html; charset=utf-8" }).pipe(
-    protect(app, `default-src 'none'; style-src '${STYLE_HASH}'; img-src data:; base-uri 'none'`)
-  )
+  return HttpServerResponse.text(html(problem), { status: problem.status, contentType: "text/html; charset=utf-8" })
+    .pipe(
+      protect(app, `default-src 'none'; style-src '${STYLE_HASH}'; img-src data:; base-uri 'none'`)
+    )
 }
 
 const logged = (problem: Problem, message: string, error: Failure | undefined): Effect.Effect<void> => {
-  const log = problem.status >= 500 ? Effect.logError : problem.kind === "AccessDenied" ? Effect.logInfo : Effect.logWarning
+  const log = problem.status >= 500
+    ? Effect.logError
+    : problem.kind === "AccessDenied"
+    ? Effect.logInfo
+    : Effect.logWarning
   return log(message).pipe(
     Effect.annotateLogs({
       reference: problem.reference,

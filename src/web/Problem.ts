@@ -62,12 +62,14 @@ const WORDS: Record<Kind, Pick<Problem, "status" | "title" | "text">> = {
   AccessDenied: {
     status: 403,
     title: "Access was not given",
-    text: "The app was not given access to the health record, so it cannot show anything. You can start it again and allow access, or close this page."
+    text:
+      "The app was not given access to the health record, so it cannot show anything. You can start it again and allow access, or close this page."
   },
   LaunchInvalid: {
     status: 400,
     title: "The app could not be started from here",
-    text: "The link that led here does not come from a health record system this app works with, or is damaged. Start the app from the health record again."
+    text:
+      "The link that led here does not come from a health record system this app works with, or is damaged. Start the app from the health record again."
   },
   LaunchOver: {
     status: 400,
@@ -97,12 +99,14 @@ const WORDS: Record<Kind, Pick<Problem, "status" | "title" | "text">> = {
   ServerUnavailable: {
     status: 503,
     title: "The health record system does not answer",
-    text: "It may be busy or down for a while. Nothing is lost: load this page again in a minute, or start the app again."
+    text:
+      "It may be busy or down for a while. Nothing is lost: load this page again in a minute, or start the app again."
   },
   ServerRefused: {
     status: 502,
     title: "The health record system turned the app down",
-    text: "It answered in a way the app cannot go on with. Trying again seldom helps; please report it with the reference below."
+    text:
+      "It answered in a way the app cannot go on with. Trying again seldom helps; please report it with the reference below."
   },
   AppUnavailable: {
     status: 503,

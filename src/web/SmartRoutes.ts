@@ -10,6 +10,7 @@ import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
@@ -17,13 +18,14 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { ConfigurationError } from "../base/ConfigurationError.js"
 import * as SecureRandom from "../base/SecureRandom.js"
+import { KeyRotation } from "../client/KeyRotation.js"
 import { SigningKeys } from "../client/SigningKeys.js"
 import type * as AuthorizationCallback from "../launch/AuthorizationCallback.js"
 import { stateOf } from "../launch/AuthorizationCallback.js"
 import * as AuthorizationPost from "../launch/AuthorizationPost.js"
 import { LaunchError } from "../launch/LaunchError.js"
 import * as LaunchRequest from "../launch/LaunchRequest.js"
-import { TrustedIssuers } from "../launch/TrustedIssuers.js"
+import type { TrustedIssuers } from "../launch/TrustedIssuers.js"
 import type { BeginOptions, CompleteError } from "../session/Sessions.js"
 import * as Sessions from "../session/Sessions.js"
 import type * as SmartClient from "../SmartClient.js"
@@ -86,7 +88,10 @@ const standaloneOf = (
 ): URLSearchParams | undefined => {
   if (iss !== undefined) return undefined
   const back = params.get("return")
-  return new URLSearchParams({ server, ...(back !== null && app.returnUrl(back) !== undefined ? { return: back } : {}) })
+  return new URLSearchParams({
+    server,
+    ...(back !== null && app.returnUrl(back) !== undefined ? { return: back } : {})
+  })
 }
 
 const launchRoute = Effect.gen(function*() {
@@ -104,7 +109,9 @@ const launchRoute = Effect.gen(function*() {
           reason: "Conflict",
           fields: ["redirectUri", "baseUrl"],
           server: client.name,
-          detail: `the server is told ${client.config.redirectUri ?? "no redirect URI"}, the app waits at ${app.callbackUrl}`
+          detail: `the server is told ${
+            client.config.redirectUri ?? "no redirect URI"
+          }, the app waits at ${app.callbackUrl}`
         })
       }
       const chosen = yield* app.onLaunch(launch)
@@ -192,9 +199,11 @@ const callbackRoutes = Effect.gen(function*() {
     HttpLayerRouter.route(
       "POST",
       path,
-      guarded(errors, "SmartRoutes.callback", (request) =>
-        Effect.flatMap(formOf(request), (form) =>
-          complete(request, form)))
+      guarded(
+        errors,
+        "SmartRoutes.callback",
+        (request) => Effect.flatMap(formOf(request), (form) => complete(request, form))
+      )
     )
   ]
 })
@@ -235,8 +244,10 @@ const logoutRoute = Effect.gen(function*() {
   return HttpLayerRouter.route(
     "POST",
     routePath(app.sessionPerLaunch ? `${app.paths.logout}/:session` : app.paths.logout),
-    Effect.flatMap(HttpLayerRouter.RouteContext, ({ params }) =>
-      guarded(errors, "SmartRoutes.logout", (request) => logout(request, params["session"])))
+    Effect.flatMap(
+      HttpLayerRouter.RouteContext,
+      ({ params }) => guarded(errors, "SmartRoutes.logout", (request) => logout(request, params["session"]))
+    )
   )
 })
 
@@ -271,6 +282,17 @@ export const layer: Layer.Layer<
 )
 
 /**
+ * @since 0.1.0
+ * @category models
+ */
+export interface JwksOptions {
+  /** Default `/.well-known/jwks.json`. */
+  readonly path?: HttpLayerRouter.PathInput | undefined
+  /** How long servers may keep the keys. Default 5 minutes; where `KeyRotation` is provided, never longer than it waits for. */
+  readonly maxAge?: Duration.DurationInput | undefined
+}
+
+/**
  * The public half of the signing keys, for the servers this app is registered at by `jwks_uri` (SMART App Launch 2.2, "Client Authentication: Asymmetric").
  * Read anew for each request, since keys rotate.
  *
@@ -278,19 +300,31 @@ export const layer: Layer.Layer<
  * @category layers
  */
 export const layerJwks = (
-  path: HttpLayerRouter.PathInput = "/.well-known/jwks.json"
+  options: JwksOptions = {}
 ): Layer.Layer<never, never, HttpLayerRouter.HttpRouter | SigningKeys> =>
-  HttpLayerRouter.addAll(Effect.map(SigningKeys, ({ publicJwks }) => [
-    HttpLayerRouter.route(
-      "GET",
-      path,
-      Effect.map(publicJwks, (jwks) =>
-        HttpServerResponse.text(JSON.stringify(jwks), {
-          contentType: "application/json",
-          headers: { "cache-control": "public, max-age=300", "x-content-type-options": "nosniff" }
-        }))
-    )
-  ]))
+  HttpLayerRouter.addAll(Effect.gen(function*() {
+    const { publicJwks } = yield* SigningKeys
+    const rotation = yield* Effect.serviceOption(KeyRotation)
+    const asked = Duration.decode(options.maxAge ?? "5 minutes")
+    const maxAge = Option.match(rotation, {
+      onNone: () => asked,
+      onSome: (rotation) => Duration.min(asked, rotation.maxAge)
+    })
+    const headers = {
+      "cache-control": `public, max-age=${Math.floor(Duration.toSeconds(maxAge))}`,
+      "x-content-type-options": "nosniff"
+    }
+    return [
+      HttpLayerRouter.route(
+        "GET",
+        options.path ?? "/.well-known/jwks.json",
+        Effect.map(
+          publicJwks,
+          (jwks) => HttpServerResponse.text(JSON.stringify(jwks), { contentType: "application/json", headers })
+        )
+      )
+    ]
+  }))
 
 /**
  * For the layer that serves the app: no server span for the launch and the callback, whose redirects and URLs would otherwise be in it. The steps

@@ -137,7 +137,9 @@ export const make = (options: Options): Effect.Effect<Service, ConfigurationErro
     const paths = { launch: "/launch", callback: "/callback", logout: "/logout" }
     for (const name of ["launch", "callback", "logout"] as const) {
       const path = options.paths?.[name] ?? paths[name]
-      if (!isPlainPath(path) || path === "/") return yield* fail(`paths.${name}`, "a plain path such as /smart/callback")
+      if (!isPlainPath(path) || path === "/") {
+        return yield* fail(`paths.${name}`, "a plain path such as /smart/callback")
+      }
       paths[name] = basePath + path
     }
     if (new Set(Object.values(paths)).size < 3) return yield* fail("paths", "they must differ", "Conflict")
