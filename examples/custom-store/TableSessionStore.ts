@@ -6,19 +6,16 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { SessionError, SessionStore } from "effect-safire"
+import { SessionStore } from "effect-safire"
 import type { Item, Table } from "./table.js"
 
 const NAME = "table"
 
-/** The detail goes to logs: it says what was tried, and never what the driver says, which may quote what was to be stored. */
+/** The error goes to logs: it says what was tried, and never what the driver says, which may quote what was to be stored. */
 const attempt = <A>(operation: string, run: () => Promise<A>) =>
-  Effect.tryPromise({
-    try: run,
-    catch: () => new SessionError({ reason: "StoreUnavailable", store: NAME, detail: `${operation} failed` })
-  })
+  Effect.tryPromise({ try: run, catch: SessionStore.unavailable(NAME, operation) })
 
-export const backing = (table: Table): Parameters<typeof SessionStore.make>[0] => {
+export const backing = (table: Table): SessionStore.Backing => {
   const lockOf = (key: string) => `lock/${key}`
   return {
     name: NAME,

@@ -32,6 +32,30 @@ export type {
    * @since 0.1.0
    * @category models
    */
+  Backing,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Value
+} from "./StoreBacking.js"
+
+export {
+  /**
+   * The error of a place that cannot be used, to map a driver's failure with: `unavailable("mongodb", "read")`. Of the failure it keeps the code, never
+   * the message.
+   *
+   * @since 0.1.0
+   * @category constructors
+   */
+  unavailable
+} from "./StoreBacking.js"
+
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
   Codec,
   /**
    * @since 0.1.0
