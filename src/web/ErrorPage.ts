@@ -79,12 +79,11 @@ const render = (
     )
 }
 
+/** What people do, not what goes wrong. */
+const EVERYDAY: ReadonlySet<Kind> = new Set(["AccessDenied", "SignedOut", "NotFound"])
+
 const logged = (problem: Problem, message: string, error: Failure | undefined): Effect.Effect<void> => {
-  const log = problem.status >= 500
-    ? Effect.logError
-    : problem.kind === "AccessDenied"
-    ? Effect.logInfo
-    : Effect.logWarning
+  const log = problem.status >= 500 ? Effect.logError : EVERYDAY.has(problem.kind) ? Effect.logInfo : Effect.logWarning
   return log(message).pipe(
     Effect.annotateLogs({
       reference: problem.reference,

@@ -1,7 +1,9 @@
 // Its tests are examples by themselves, and run here.
 import "../../examples/readme/testing.js"
+import { readdirSync } from "node:fs"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
@@ -15,6 +17,7 @@ import { SmartLive } from "../../examples/readme/live.js"
 import * as Retry from "../../examples/readme/retry.js"
 import * as Servers from "../../examples/readme/servers.js"
 import * as Examples from "../../examples/readme/sessions.js"
+import * as Web from "../../examples/readme/web.js"
 import { assertLinksExist, assertShowsExamples, file } from "../support/shownExamples.js"
 
 const sandboxClient = SmartClient.layer({
@@ -27,9 +30,15 @@ const sandboxClient = SmartClient.layer({
 describe("README", () => {
   const readme = file("README.md")
 
-  it("shows the examples as they are compiled and run", () => assertShowsExamples(readme, 8))
+  it("shows the examples as they are compiled and run", () => assertShowsExamples(readme, 9))
 
   it("links to files that are there", () => assertLinksExist(readme, ""))
+
+  it("so do the documents", () => {
+    const documents = readdirSync(new URL("../../docs", import.meta.url)).filter((name) => name.endsWith(".md"))
+    assert.isAtLeast(documents.length, 8)
+    for (const name of documents) assertLinksExist(file(`docs/${name}`), "docs/")
+  })
 })
 
 describe("README examples", () => {
@@ -74,6 +83,19 @@ describe("README examples", () => {
     }).pipe(Effect.provide(
       Examples.SessionsLive.pipe(Layer.provide(sandboxClient), Layer.provideMerge(SandboxEhr.layerHttpClient()))
     )))
+
+  it.scoped("web: the routes are there, and who is not logged in is told so", () =>
+    Effect.gen(function*() {
+      const { dispose, handler } = HttpLayerRouter.toWebHandler(
+        Web.AppLive.pipe(Layer.provide(Servers.ServersLive), Layer.provide(SandboxEhr.layerHttpClient())),
+        { disableLogger: true }
+      )
+      yield* Effect.addFinalizer(() => Effect.promise(dispose))
+      const get = (path: string) => Effect.promise(() => handler(new Request(`https://app.example.org${path}`)))
+      assert.strictEqual((yield* get("/patient")).status, 401)
+      assert.strictEqual((yield* get("/launch?server=nowhere")).status, 400)
+      assert.strictEqual((yield* get("/callback")).status, 400)
+    }))
 
   it.effect("backend", () =>
     Effect.gen(function*() {
