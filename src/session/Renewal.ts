@@ -12,6 +12,8 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as SingleFlight from "../base/SingleFlight.js"
+import { span } from "../base/span.js"
+import { unchecked } from "../base/unchecked.js"
 import type * as SmartClient from "../SmartClient.js"
 import * as SmartServers from "../SmartServers.js"
 import type { IdTokenError } from "../token/IdTokenError.js"
@@ -181,16 +183,19 @@ export const make = (
           const detail = `the server refused the refresh token (${words})`
           const next = new StoredSession({
             ...session,
-            tokens: new TokenSet({ ...session.tokens, refreshToken: undefined }),
+            tokens: new TokenSet({ ...session.tokens, refreshToken: undefined }, unchecked),
             relaunchReason: detail
-          })
+          }, unchecked)
           yield* options.onRelaunchNeeded(id, next)
           return [Either.left(new SessionError({ reason: "NeedsRelaunch", detail })), next] as const
         }
         const asked = "retryAfter" in error && error.retryAfter !== undefined ? error.retryAfter : Duration.zero
         const cooldown = verdict === "credentials" ? credentialsCooldown : Duration.max(failureCooldown, asked)
         const retryAt = DateTime.addDuration(now, Duration.min(cooldown, LONGEST_COOLDOWN_MILLIS))
-        return [Either.left(error), new StoredSession({ ...session, renewalFailure: { error, retryAt } })] as const
+        return [
+          Either.left(error),
+          new StoredSession({ ...session, renewalFailure: { error, retryAt } }, unchecked)
+        ] as const
       })
 
     /** Tokens that came and that the store has not taken yet. What they replace is spent: they are all there is. */
@@ -209,7 +214,7 @@ export const make = (
         keepUntil: DateTime.add(now, { millis: options.idleMillis }),
         renewalFailure: undefined,
         relaunchReason: undefined
-      })
+      }, unchecked)
 
     /** Runs with the session's lock: looks again, and asks the server only if that is still needed, and `mayAsk`. */
     const renewLocked = (
@@ -276,7 +281,7 @@ export const make = (
             if (!sameToken(session.tokens.accessToken, seen.tokens.accessToken)) yield* options.onRenewed(id, session)
             return session
           }).pipe(
-            Effect.withSpan("Sessions.renew", { attributes: { "smart.server": seen.server } })
+            span("Sessions.renew", { attributes: { "smart.server": seen.server } })
           ))
     }
   })

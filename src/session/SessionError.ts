@@ -6,7 +6,7 @@
 import * as Schema from "effect/Schema"
 
 /**
- * `NotFound`, `Expired`, `Ended`: there is no such session, or not any more. `NeedsRelaunch`: it has no token and no way to get one.
+ * `NotFound`: there is no such session, or not any more. `NeedsRelaunch`: it has no token and no way to get one.
  * `LaunchNotFound`, `BindingMismatch`: a callback that no launch of this browser waits for. `StoreUnavailable`, `LockTimeout`, `LockLost`, `Reentrant`: the store
  * could not be used, or not exclusively. `Undecodable`, `KeyUnknown`: something is stored, is left as it is, and cannot be read. `KeyUnusable`: an
  * encryption key is none.
@@ -16,8 +16,6 @@ import * as Schema from "effect/Schema"
  */
 export const Reason = Schema.Literal(
   "NotFound",
-  "Expired",
-  "Ended",
   "NeedsRelaunch",
   "LaunchNotFound",
   "BindingMismatch",
@@ -38,8 +36,6 @@ export type Reason = typeof Reason.Type
 
 const ADVICE: Record<Reason, string> = {
   NotFound: "send the user to a new launch",
-  Expired: "send the user to a new launch",
-  Ended: "send the user to a new launch",
   NeedsRelaunch: "send the user to a new launch",
   LaunchNotFound: "send the user to a new launch",
   BindingMismatch: "send the user to a new launch; if it happens often, look whether the browser keeps the cookie",

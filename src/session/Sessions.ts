@@ -18,6 +18,8 @@ import * as Stream from "effect/Stream"
 import { equal } from "../base/constantTime.js"
 import * as SecureRandom from "../base/SecureRandom.js"
 import * as SingleFlight from "../base/SingleFlight.js"
+import { span } from "../base/span.js"
+import { unchecked } from "../base/unchecked.js"
 import type * as AuthorizationCallback from "../launch/AuthorizationCallback.js"
 import { stateOf } from "../launch/AuthorizationCallback.js"
 import type * as SmartClient from "../SmartClient.js"
@@ -242,7 +244,7 @@ export const make = (
             tokens,
             createdAt: now,
             appState
-          })
+          }, unchecked)
         )
         yield* publish("Started", id, server)
         return id
@@ -265,10 +267,10 @@ export const make = (
             pending,
             boundTo,
             appState
-          })
+          }, unchecked)
         )
         return destination
-      }).pipe(Effect.withSpan("Sessions.begin"))
+      }).pipe(span("Sessions.begin"))
 
     /** What became of a launch: an outcome rather than a failure, because the end of the launch has to be written in both cases. */
     const exchanged = (
@@ -286,7 +288,7 @@ export const make = (
           keepUntil: DateTime.addDuration(yield* DateTime.now, completedLifetime),
           sessionId,
           boundTo: launch.boundTo
-        })
+        }, unchecked)
         return [Either.right(sessionId), Option.some<PendingLaunch | CompletedLaunch>(completed)] as const
       }).pipe(
         Effect.catchAll((error: CompleteError) =>
@@ -331,7 +333,7 @@ export const make = (
      * no flight, because each is judged by what its own browser brought; the store's lock lets one of them exchange.
      */
     const complete: Service["complete"] = (callback, { boundTo } = {}) =>
-      deliveries.run(String(delivered++), () => deliver(callback, boundTo)).pipe(Effect.withSpan("Sessions.complete"))
+      deliveries.run(String(delivered++), () => deliver(callback, boundTo)).pipe(span("Sessions.complete"))
 
     /** An idle session is one that nobody uses: its end moves when it is used, but it is written only when half of the time is over. */
     const touch = (id: SessionId, session: StoredSession, now: DateTime.Utc): Effect.Effect<void, SessionError> =>
@@ -342,7 +344,7 @@ export const make = (
             undefined,
             Option.map(current, (entry) =>
               entry._tag === "StoredSession"
-                ? new StoredSession({ ...entry, keepUntil: DateTime.add(now, { millis: idleMillis }) })
+                ? new StoredSession({ ...entry, keepUntil: DateTime.add(now, { millis: idleMillis }) }, unchecked)
                 : entry)
           ]))
 
@@ -389,7 +391,7 @@ export const make = (
         const { server, tokens } = ended.value
         yield* publish("Ended", id, server)
         yield* Renewal.revoke(servers, server, tokens)
-      }).pipe(Effect.withSpan("Sessions.end"))
+      }).pipe(span("Sessions.end"))
 
     return {
       begin,

@@ -142,8 +142,6 @@ const ofSession = ({ reason }: SessionError): Kind => {
     case "BindingMismatch":
       return "LaunchOver"
     case "NotFound":
-    case "Expired":
-    case "Ended":
     case "NeedsRelaunch":
       return "SignedOut"
     case "StoreUnavailable":

@@ -18,8 +18,6 @@ export interface Section<Reason extends string = string> {
   readonly name: string
   /** The literals of its `reason`, from its schema. */
   readonly literals: ReadonlyArray<string>
-  /** Those among them that no code gives. */
-  readonly reserved?: ReadonlyArray<string> | undefined
   readonly about: string
   readonly entries: Readonly<Record<Reason, Entry>>
   /** What every message must name: the server, its URL, or what stands for it. */
@@ -28,10 +26,6 @@ export interface Section<Reason extends string = string> {
 
 /** Checked against the names of the reasons, which nobody needs to know from then on. */
 export const section = <Reason extends string>(self: Section<Reason>): Section => self
-
-/** The reasons there are, in the order of the schema. */
-export const reasonsOf = ({ literals, reserved = [] }: Section): ReadonlyArray<string> =>
-  literals.filter((reason) => !reserved.includes(reason))
 
 const anchor = (name: string): string => name.toLowerCase()
 
@@ -51,7 +45,7 @@ const printEntry = (name: string, reason: string, { again, cause, cure }: Entry,
 /** A section as it stands in the document. */
 export const print = (self: Section, examples: ReadonlyMap<string, Met>): string =>
   `## ${self.name}\n\n${self.about}\n\n` +
-  reasonsOf(self).flatMap((reason) => {
+  self.literals.flatMap((reason) => {
     const entry = self.entries[reason]
     const example = examples.get(reason)
     return entry === undefined || example === undefined ? [] : [printEntry(self.name, reason, entry, example)]
@@ -60,7 +54,7 @@ export const print = (self: Section, examples: ReadonlyMap<string, Met>): string
 /** The sections and where they begin. */
 export const contents = (sections: ReadonlyArray<Section>): string =>
   sections.map((self) =>
-    `- [${self.name}](#${anchor(self.name)}): ${reasonsOf(self).map((one) => `\`${one}\``).join(", ")}`
+    `- [${self.name}](#${anchor(self.name)}): ${self.literals.map((one) => `\`${one}\``).join(", ")}`
   ).join("\n")
 
 // What is said of many errors in the same words.

@@ -7,8 +7,6 @@ import { Sessions } from "effect-safire"
 const next = (error: SessionError): "LogIn" | "TryLater" | "CallTheOperator" => {
   switch (error.reason) {
     case "NotFound":
-    case "Expired":
-    case "Ended":
     case "NeedsRelaunch":
     case "LaunchNotFound":
     case "BindingMismatch":

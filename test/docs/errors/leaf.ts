@@ -180,6 +180,12 @@ export const sandboxError = section<SandboxEhr.SandboxError["reason"]>({
       cause: "The sandbox never issued this token.",
       cure: "Take one from a token answer, or from `issued`.",
       again: testsOnly
+    },
+    UnknownTicket: {
+      example: inTest((ehr) => ehr.decide("made-up", "deny")),
+      cause: "No authorization request waits for a person under this ticket.",
+      cure: "Take the ticket that the option `consentPage` is called with, and answer once.",
+      again: testsOnly
     }
   }
 })

@@ -60,18 +60,14 @@ const sealedWith = (keys: Parameters<typeof SessionStore.layerEncrypted>[0], sto
     )
   )
 
-/** No code gives these: what is gone cannot say why. */
-type Reserved = "Expired" | "Ended"
-
-export const sessionError = section<Exclude<SessionError["reason"], Reserved>>({
+export const sessionError = section<SessionError["reason"]>({
   name: "SessionError",
   literals: SessionError.fields.reason.literals,
-  reserved: ["Expired", "Ended"] satisfies ReadonlyArray<Reserved>,
   about:
     "A session cannot go on, or the place where sessions are kept is in trouble. After the first four the person starts a new launch; `StoreUnavailable`, " +
     "`LockTimeout` and `LockLost` pass; the rest is for whoever runs the app. `store` names the backend, `keyId` the encryption key. No session id and " +
-    "no part of an entry stands in the error; the server's name is in the span `Sessions.*` around it. The reasons `Expired` and `Ended` are reserved: " +
-    "such a session is `NotFound`, because what is gone cannot say why.",
+    "no part of an entry stands in the error; the server's name is in the span `Sessions.*` around it. What expired or " +
+    "was ended is `NotFound`: what is gone cannot say why.",
   names: /[Ss]ession/,
   entries: {
     NotFound: {
