@@ -14,7 +14,10 @@ import * as HttpServer from "@effect/platform/HttpServer"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type { ConsentRequest } from "./sandbox/Consent.js"
+import * as Consent from "./sandbox/Consent.js"
 import type { Fault, Step } from "./sandbox/Fault.js"
+import type { WaitingFault } from "./sandbox/Faults.js"
 import * as Faults from "./sandbox/Faults.js"
 import * as IdToken from "./sandbox/IdToken.js"
 import * as InMemory from "./sandbox/InMemory.js"
@@ -26,6 +29,7 @@ import * as OverPort from "./sandbox/OverPort.js"
 import type { AuthorizationRequest } from "./sandbox/Person.js"
 import * as Person from "./sandbox/Person.js"
 import * as Routes from "./sandbox/Routes.js"
+import type { Access } from "./sandbox/State.js"
 import type { Decision, Endpoints, Options } from "./sandbox/World.js"
 import * as World from "./sandbox/World.js"
 
@@ -101,7 +105,17 @@ export type {
    * @since 0.1.0
    * @category models
    */
+  Access,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
   AuthorizationRequest,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  ConsentRequest,
   /**
    * @since 0.1.0
    * @category models
@@ -126,7 +140,12 @@ export type {
    * @since 0.1.0
    * @category models
    */
-  RecordedRequest
+  RecordedRequest,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  WaitingFault
 }
 
 /**
@@ -153,12 +172,27 @@ export interface Service {
   readonly launch: (
     context?: LaunchContext
   ) => Effect.Effect<{ readonly iss: string; readonly launch: string }, SandboxError>
+  /** With the option `consentPage`: what the person is to be asked under a ticket. */
+  readonly consent: (ticket: string) => Effect.Effect<ConsentRequest, SandboxError>
+  /**
+   * With the option `consentPage`: the person's answer; the result is where the browser is sent. Only the first answer counts, another one leads
+   * where that did: two clicks on a button are one.
+   */
+  readonly decide: (ticket: string, decision: Decision | "deny") => Effect.Effect<URL, SandboxError>
+  /** Which app may do what and for whom, without any token. */
+  readonly access: Effect.Effect<ReadonlyArray<Access>>
+  /** Ends an access with all that was issued for it; false if there is none with this id. */
+  readonly revokeAccess: (id: string) => Effect.Effect<boolean>
   /** Every HTTP request received so far, secrets in clear. */
   readonly requests: Effect.Effect<ReadonlyArray<RecordedRequest>>
   readonly clearRequests: Effect.Effect<void>
   /** Makes the next `times` (default 1) requests of a step go wrong, after those that other faults wait for. */
   readonly fault: (step: Step, fault: Fault, times?: number) => Effect.Effect<void>
   readonly clearFaults: Effect.Effect<void>
+  /** The faults that wait for their request, by step, the next one first. */
+  readonly waitingFaults: Effect.Effect<ReadonlyArray<WaitingFault>>
+  /** Takes a fault away that waits; false if none has this id, or no longer. */
+  readonly removeFault: (id: string) => Effect.Effect<boolean>
   /** Ends a token as if the server had thought of it: an access token alone, a refresh token or a code with all that came of the same approval. */
   readonly revoke: (token: string) => Effect.Effect<void, SandboxError>
   /** Every code and token ever issued. */
@@ -189,6 +223,7 @@ const fromWorld = (world: World.World): Sandbox => {
   const journal = Journal.make()
   const handle = Routes.make({ world, faults, journal })
   const person = Person.make(world, faults)
+  const consent = Consent.make(world, faults)
 
   const service: Service = {
     fhirBaseUrl: world.fhirBaseUrl,
@@ -197,10 +232,16 @@ const fromWorld = (world: World.World): Sandbox => {
     approve: person.approve,
     deny: person.deny,
     launch: person.launch,
+    consent: consent.request,
+    decide: consent.decide,
+    access: world.state.access,
+    revokeAccess: world.state.revokeAccess,
     requests: journal.entries,
     clearRequests: journal.clear,
     fault: (step, fault, times = 1) => faults.add(step, fault, times),
     clearFaults: faults.clear,
+    waitingFaults: faults.waiting,
+    removeFault: faults.remove,
     revoke: (token) =>
       Effect.flatMap(world.state.revoke(token), (found) =>
         found

@@ -165,10 +165,18 @@ const resolveContext = (
   })
 
 /** The scopes a person grants who takes nothing away. */
-const grantable = (request: ValidRequest): ReadonlyArray<string> =>
+export const grantable = (request: ValidRequest): ReadonlyArray<string> =>
   request.scopes.filter((scope) =>
     Scope.isGrantableToUser(scope) &&
     (request.client.scopes === undefined || Scope.covers(request.client.scopes, scope))
+  )
+
+/** Whether a request leaves the choice of a patient to the person. */
+export const choosesPatient = (request: ValidRequest): boolean =>
+  request.launch?.patient === undefined &&
+  request.scopes.some((scope) =>
+    scope === "launch/patient" || scope === "launch/encounter" ||
+    Scope.parseResourceScope(scope)?.context === "patient"
   )
 
 /** Issues a code for an approved request; the answer is where the browser goes. */

@@ -39,6 +39,8 @@ export type GrantType = "authorization_code" | "refresh_token" | "client_credent
  */
 export interface Client {
   readonly clientId: string
+  /** What a person is shown; without it, the client id. */
+  readonly name?: string | undefined
   /** Compared as strings, to the letter. */
   readonly redirectUris: ReadonlyArray<string>
   readonly launchUris?: ReadonlyArray<string> | undefined

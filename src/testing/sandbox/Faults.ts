@@ -83,35 +83,75 @@ const apply = (fault: Fault, act: Effect.Effect<Reply, Dropped>): Effect.Effect<
   }
 }
 
+/**
+ * A fault that waits for its request.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface WaitingFault {
+  /** Names it for `Service.removeFault`. */
+  readonly id: string
+  readonly step: Step
+  readonly fault: Fault
+  /** How many requests it waits for. */
+  readonly left: number
+}
+
+/** Whether a fault spoils the answer of the step itself, rather than coming in its place. */
+const spoilsAnswer = (fault: Fault): boolean =>
+  fault._tag === "Mutate" || fault._tag === "All" && fault.faults.some(spoilsAnswer)
+
 /** The queues. */
 export interface Faults {
   readonly add: (step: Step, fault: Fault, times: number) => Effect.Effect<void>
   readonly clear: Effect.Effect<void>
+  /** Takes one away that waits; false if none is called so, or no longer. */
+  readonly remove: (id: string) => Effect.Effect<boolean>
+  /** Those that wait, by step, the next one first. */
+  readonly waiting: Effect.Effect<ReadonlyArray<WaitingFault>>
   /** Runs a step under the fault that is due, if one is. */
   readonly around: (step: Step, act: Effect.Effect<Reply, Dropped>) => Effect.Effect<Reply, Dropped>
+  /** The first half of a step whose answer comes later, after a person was asked: what spoils that answer goes on waiting for it. */
+  readonly aroundQuestion: (step: Step, act: Effect.Effect<Reply, Dropped>) => Effect.Effect<Reply, Dropped>
+  /** The second half: only what spoils the answer, all else waits for the next question. */
+  readonly aroundAnswer: (step: Step, act: Effect.Effect<Reply, Dropped>) => Effect.Effect<Reply, Dropped>
 }
 
 /** Empty queues. */
 export const make = (): Faults => {
-  const queues = new Map<Step, Array<{ readonly fault: Fault; left: number }>>()
-  const take = (step: Step): Fault | undefined => {
-    const queue = queues.get(step)
-    const head = queue?.[0]
-    if (queue === undefined || head === undefined) return undefined
-    head.left -= 1
-    if (head.left <= 0) queue.shift()
+  const queues = new Map<Step, ReadonlyArray<WaitingFault>>()
+  let ids = 0
+  const take = (step: Step, applies: (fault: Fault) => boolean): Fault | undefined => {
+    const [head, ...others] = queues.get(step) ?? []
+    if (head === undefined || !applies(head.fault)) return undefined
+    queues.set(step, head.left > 1 ? [{ ...head, left: head.left - 1 }, ...others] : others)
     return head.fault
   }
+  const around = (applies: (fault: Fault) => boolean): Faults["around"] => (step, act) =>
+    Effect.suspend(() => {
+      const fault = take(step, applies)
+      return fault === undefined ? act : apply(fault, act)
+    })
   return {
     add: (step, fault, times) =>
       Effect.sync(() => {
-        if (times > 0) queues.set(step, [...(queues.get(step) ?? []), { fault, left: times }])
+        if (times > 0) queues.set(step, [...(queues.get(step) ?? []), { id: String(++ids), step, fault, left: times }])
       }),
     clear: Effect.sync(() => queues.clear()),
-    around: (step, act) =>
-      Effect.suspend(() => {
-        const fault = take(step)
-        return fault === undefined ? act : apply(fault, act)
-      })
+    remove: (id) =>
+      Effect.sync(() => {
+        let found = false
+        for (const [step, queue] of queues) {
+          const others = queue.filter((waiting) => waiting.id !== id)
+          found ||= others.length < queue.length
+          queues.set(step, others)
+        }
+        return found
+      }),
+    waiting: Effect.sync(() => Array.from(queues.values()).flat()),
+    around: around(() => true),
+    aroundQuestion: around((fault) => !spoilsAnswer(fault)),
+    aroundAnswer: around(spoilsAnswer)
   }
 }

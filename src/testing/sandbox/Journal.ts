@@ -32,6 +32,8 @@ export interface RecordedRequest {
   readonly body: string
   /** Milliseconds since the epoch, by Effect's `Clock`. */
   readonly receivedAt: number
+  /** When the answer was ready, or the connection made to fail; undefined before. */
+  readonly answeredAt: number | undefined
   /** The status of the answer; undefined while there is none, and where the connection was made to fail. */
   readonly status: number | undefined
 }
@@ -49,9 +51,10 @@ export interface Journal {
 
 /** An empty journal. */
 export const make = (): Journal => {
-  let entries: Array<{ readonly request: Omit<RecordedRequest, "status">; status: number | undefined }> = []
+  type Outcome = { -readonly [Member in "answeredAt" | "status"]: RecordedRequest[Member] }
+  let entries: Array<{ readonly request: Omit<RecordedRequest, keyof Outcome>; readonly outcome: Outcome }> = []
   return {
-    entries: Effect.sync(() => entries.map(({ request, status }) => ({ ...request, status }))),
+    entries: Effect.sync(() => entries.map(({ outcome, request }) => ({ ...request, ...outcome }))),
     clear: Effect.sync(() => {
       entries = []
     }),
@@ -69,13 +72,19 @@ export const make = (): Journal => {
             body: request.body,
             receivedAt
           },
-          status: undefined
+          outcome: { answeredAt: undefined, status: undefined }
         }
         entries.push(entry)
-        return Effect.tap(act, (reply) =>
-          Effect.sync(() => {
-            entry.status = reply.status
+        return act.pipe(
+          Effect.tap((reply) =>
+            Effect.sync(() => {
+              entry.outcome.status = reply.status
+            })
+          ),
+          Effect.ensuring(Effect.map(Clock.currentTimeMillis, (now) => {
+            entry.outcome.answeredAt = now
           }))
+        )
       })
   }
 }

@@ -41,13 +41,21 @@ export const invalidClient = (
  * - `NoRedirect`: a fault answered the authorization request with something that is no redirect
  * - `UnknownResource`: the store has no such patient, encounter or user
  * - `UnknownToken`: the sandbox never issued this token
+ * - `UnknownTicket`: no person is asked under this ticket, or no longer
  *
  * @since 0.1.0
  * @category errors
  */
 export class SandboxError
   extends Schema.TaggedError<SandboxError>("effect-safire/testing/SandboxError")("SandboxError", {
-    reason: Schema.Literal("Refused", "NotAuthorizationEndpoint", "NoRedirect", "UnknownResource", "UnknownToken"),
+    reason: Schema.Literal(
+      "Refused",
+      "NotAuthorizationEndpoint",
+      "NoRedirect",
+      "UnknownResource",
+      "UnknownToken",
+      "UnknownTicket"
+    ),
     description: Schema.String,
     error: Schema.optional(Schema.String)
   })

@@ -3,21 +3,12 @@
  *
  * @since 0.1.0
  */
+import { escape } from "../../base/html.js"
+import * as Authorize from "./Authorize.js"
 import type { Reply } from "./Message.js"
 import * as Message from "./Message.js"
-import * as Scope from "./Scope.js"
 import type { Grant } from "./State.js"
 import type { ValidRequest, World } from "./World.js"
-
-const escapes: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  "\"": "&quot;",
-  "'": "&#39;"
-}
-
-const escape = (value: string): string => value.replace(/[&<>"']/g, (character) => escapes[character] ?? character)
 
 const page = (title: string, content: string, status = 200): Reply =>
   Message.text(
@@ -39,21 +30,13 @@ const page = (title: string, content: string, status = 200): Reply =>
 export const refused = (error: string, description: string, status = 400): Reply =>
   page("Request refused", `<p><code>${escape(error)}</code></p><p>${escape(description)}</p>`, status)
 
-/** Whether a request leaves the choice of a patient to the person. */
-const choosesPatient = (request: ValidRequest): boolean =>
-  request.launch?.patient === undefined &&
-  request.scopes.some((scope) =>
-    scope === "launch/patient" || scope === "launch/encounter" ||
-    Scope.parseResourceScope(scope)?.context === "patient"
-  )
-
 /** Asks the person; each link decides once. */
 export const consent = (world: World, request: ValidRequest, ticket: string): Reply => {
   const decide = (decision: string, patient?: string): string => {
     const query = new URLSearchParams({ ticket, decision, ...(patient === undefined ? {} : { patient }) })
     return escape(`${world.endpoints.authorization}/decision?${query.toString()}`)
   }
-  const approvals = choosesPatient(request)
+  const approvals = Authorize.choosesPatient(request)
     ? world.store.search("Patient", []).map(({ id }) =>
       `<li><a href="${decide("approve", id)}">Approve for Patient/${escape(id)}</a></li>`
     )

@@ -64,7 +64,10 @@ const authorize = (world: World): Handler => (request) => {
   return Authorize.validate(world, pairs).pipe(
     Effect.flatMap((valid) =>
       world.autoApprove === undefined
-        ? Effect.map(world.state.addPending(valid), (ticket) => Pages.consent(world, valid, ticket))
+        ? Effect.map(world.state.addPending(valid), (ticket) =>
+          world.consentPage === undefined
+            ? Pages.consent(world, valid, ticket)
+            : Message.redirect(world.consentPage(ticket), 303))
         : Effect.map(Authorize.approve(world, valid, world.autoApprove), (location) => Message.redirect(location))
     ),
     Effect.catchTags({
@@ -96,7 +99,7 @@ const manage = (world: World): Handler => (request) =>
     const grant = request.method === "POST"
       ? Message.toParams(Message.parsePairs(request.body)).get("grant")
       : undefined
-    if (grant !== undefined) yield* world.state.revokeGrant(grant)
+    if (grant !== undefined) yield* world.state.revokeAccess(grant)
     return Pages.management(world, yield* world.state.grants)
   })
 
@@ -118,7 +121,9 @@ const routes = (world: World): ReadonlyMap<string, Route> => {
     at(endpoints.style, undefined, get, document(() => Metadata.style)),
     at(endpoints.jwks, "jwks", get, () => Effect.map(world.idTokens.jwks, (jwks) => Message.json(jwks))),
     at(endpoints.authorization, "authorize", getOrPost, authorize(world)),
-    at(`${endpoints.authorization}/decision`, undefined, get, decide(world)),
+    ...(world.consentPage === undefined
+      ? [at(`${endpoints.authorization}/decision`, undefined, get, decide(world))]
+      : []),
     at(endpoints.token, "token", post, oauth((request) => Token.handle(world, request))),
     at(endpoints.introspection, "introspect", post, oauth((request) => TokenStatus.introspect(world, request))),
     at(endpoints.revocation, "revoke", post, oauth((request) => TokenStatus.revoke(world, request))),
@@ -160,7 +165,11 @@ export const make = (sandbox: Sandbox): (request: SandboxRequest) => Effect.Effe
       request.method === "OPTIONS"
         ? Effect.sync(() => Cors.preflight(world, step, request))
         : Effect.map(
-          step === undefined ? answer : faults.around(step, answer),
+          step === undefined
+            ? answer
+            : step === "authorize" && world.autoApprove === undefined && world.consentPage !== undefined
+            ? faults.aroundQuestion(step, answer)
+            : faults.around(step, answer),
           (reply) => Cors.allow(world, step, request, reply)
         )
     )

@@ -21,6 +21,7 @@ export interface Grant {
   /** A FHIR reference. */
   readonly user: string
   readonly nonce: string | undefined
+  readonly approvedAt: number
   revoked: boolean
 }
 
@@ -37,6 +38,8 @@ export interface Code {
 /** An access token; a backend service's has no grant. */
 export interface AccessToken {
   readonly _tag: "AccessToken"
+  /** Names the token where its value must not be shown. */
+  readonly id: string
   readonly value: string
   readonly clientId: string
   readonly scopes: ReadonlyArray<string>
@@ -44,6 +47,30 @@ export interface AccessToken {
   readonly issuedAt: number
   readonly expiresAt: number
   revoked: boolean
+}
+
+/**
+ * What an app may do and for whom: all that came of one approval, or a backend service's token.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Access {
+  readonly id: string
+  readonly clientId: string
+  /** The reference of who approved it; undefined for a backend service. */
+  readonly user: string | undefined
+  readonly scopes: ReadonlyArray<string>
+  readonly context: LaunchContext
+  /** Milliseconds since the epoch, as are the others. */
+  readonly since: number
+  /** When the newest access token expires; undefined before the code has been exchanged. */
+  readonly accessTokenUntil: number | undefined
+  /** When the newest refresh token expires; undefined without one. */
+  readonly refreshTokenUntil: number | undefined
+  /** Whether a token of it is good at this moment, or its code could still bring one. */
+  readonly active: boolean
+  readonly revoked: boolean
 }
 
 /** A refresh token. */
@@ -65,9 +92,11 @@ export type Single<A> =
 /** The sandbox's memory. */
 export interface State<Pending> {
   readonly secret: (kind: string) => Effect.Effect<string>
-  readonly addGrant: (grant: Omit<Grant, "id" | "revoked">) => Effect.Effect<Grant>
+  readonly addGrant: (grant: Omit<Grant, "id" | "approvedAt" | "revoked">) => Effect.Effect<Grant>
   readonly grants: Effect.Effect<ReadonlyArray<Grant>>
-  readonly revokeGrant: (id: string) => Effect.Effect<void>
+  /** Ends a grant with all that was issued for it, or a backend service's token; false if there is none with this id. */
+  readonly revokeAccess: (id: string) => Effect.Effect<boolean>
+  readonly access: Effect.Effect<ReadonlyArray<Access>>
   readonly addCode: (code: Pick<Code, "grant" | "redirectUri" | "challenge">) => Effect.Effect<Code>
   /** Uses a code up if `accept` says it fits; a second presentation revokes the grant. */
   readonly redeemCode: (value: string, accept: (code: Code) => boolean) => Effect.Effect<Single<Code>>
@@ -88,6 +117,7 @@ export interface State<Pending> {
   readonly addLaunch: (context: LaunchContext) => Effect.Effect<string>
   readonly findLaunch: (launch: string) => Effect.Effect<LaunchContext | undefined>
   readonly addPending: (pending: Pending) => Effect.Effect<string>
+  readonly findPending: (ticket: string) => Effect.Effect<Pending | undefined>
   readonly takePending: (ticket: string) => Effect.Effect<Pending | undefined>
   /** True the first time a `jti` is seen from an issuer while its assertion could still be good. */
   readonly acceptJti: (issuer: string, jti: string, expiresAt: number) => Effect.Effect<boolean>
@@ -128,20 +158,64 @@ export const make = <Pending>(lifetimes: Lifetimes): State<Pending> => {
     grant.revoked = true
   }
 
+  const newest = (until: ReadonlyArray<number>): number | undefined =>
+    until.length === 0 ? undefined : Math.max(...until)
+
+  const accessOf = (grant: Grant, now: number): Access => {
+    const of = <A extends { readonly grant: Grant | undefined }>(all: ReadonlyMap<string, A>) =>
+      Array.from(all.values()).filter((one) => one.grant === grant)
+    const accessTokenUntil = newest(
+      of(accessTokens).filter(({ revoked }) => !revoked).map(({ expiresAt }) => expiresAt)
+    )
+    const refreshTokenUntil = newest(
+      of(refreshTokens).filter(({ rotated }) => !rotated).map(({ expiresAt }) => expiresAt)
+    )
+    const codeUntil = newest(of(codes).filter(({ used }) => !used).map(({ expiresAt }) => expiresAt))
+    return {
+      id: grant.id,
+      clientId: grant.clientId,
+      user: grant.user,
+      scopes: grant.scopes,
+      context: grant.context,
+      since: grant.approvedAt,
+      accessTokenUntil,
+      refreshTokenUntil,
+      active: !grant.revoked &&
+        [accessTokenUntil, refreshTokenUntil, codeUntil].some((until) => until !== undefined && until > now),
+      revoked: grant.revoked
+    }
+  }
+
   return {
     secret: (kind) => Effect.sync(() => mint(kind)),
     addGrant: (fields) =>
-      Effect.sync(() => {
-        const grant: Grant = { ...fields, id: randomText(16), revoked: false }
+      withNow((approvedAt) => {
+        const grant: Grant = { ...fields, id: randomText(16), approvedAt, revoked: false }
         grants.set(grant.id, grant)
         return grant
       }),
     grants: Effect.sync(() => Array.from(grants.values())),
-    revokeGrant: (id) =>
+    revokeAccess: (id) =>
       Effect.sync(() => {
-        const grant = grants.get(id)
-        if (grant !== undefined) revokeGrant(grant)
+        const found = grants.get(id) ?? Array.from(accessTokens.values()).find((token) => token.id === id)
+        if (found !== undefined) found.revoked = true
+        return found !== undefined
       }),
+    access: withNow((now) => [
+      ...Array.from(grants.values(), (grant) => accessOf(grant, now)),
+      ...Array.from(accessTokens.values()).filter(({ grant }) => grant === undefined).map((token): Access => ({
+        id: token.id,
+        clientId: token.clientId,
+        user: undefined,
+        scopes: token.scopes,
+        context: {},
+        since: token.issuedAt,
+        accessTokenUntil: token.expiresAt,
+        refreshTokenUntil: undefined,
+        active: !token.revoked && token.expiresAt > now,
+        revoked: token.revoked
+      }))
+    ]),
     addCode: (fields) =>
       withNow((now) => {
         const code: Code = {
@@ -170,6 +244,7 @@ export const make = <Pending>(lifetimes: Lifetimes): State<Pending> => {
         const token: AccessToken = {
           _tag: "AccessToken",
           ...fields,
+          id: randomText(16),
           value: mint("access"),
           issuedAt: now,
           expiresAt: now + Duration.toMillis(lifetime),
@@ -240,6 +315,7 @@ export const make = <Pending>(lifetimes: Lifetimes): State<Pending> => {
         pending.set(ticket, value)
         return ticket
       }),
+    findPending: (ticket) => Effect.sync(() => pending.get(ticket)),
     takePending: (ticket) =>
       Effect.sync(() => {
         const value = pending.get(ticket)

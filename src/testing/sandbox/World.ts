@@ -57,6 +57,11 @@ export interface Options {
   readonly metadata?: Readonly<Record<string, unknown>> | undefined
   /** Whether GET /authorize redirects at once, and with which decision; else it shows a page. Default: true over a port, false in memory. */
   readonly autoApprove?: boolean | Decision | undefined
+  /**
+   * A consent page of one's own: where GET /authorize sends the browser that nobody approves for at once, given a ticket for `Service.consent` and
+   * `Service.decide`. Without it, the sandbox shows a plain page.
+   */
+  readonly consentPage?: ((ticket: string) => string) | undefined
   /** The FHIR resources in the store (default: `syntheticResources`). */
   readonly resources?: ReadonlyArray<FhirResource> | undefined
   /** What the sandbox fetches a client's `jwksUri` with; without it, such a client cannot authenticate. */
@@ -111,6 +116,7 @@ export interface World {
   readonly issueIss: boolean
   readonly metadata: Readonly<Record<string, unknown>>
   readonly autoApprove: Decision | undefined
+  readonly consentPage: ((ticket: string) => string) | undefined
   readonly httpClient: HttpClient.HttpClient | undefined
   readonly jwksCache: Map<string, CachedJwks>
   readonly state: State.State<ValidRequest>
@@ -154,6 +160,7 @@ export const make = (
     issueIss: options.issueIss ?? true,
     metadata: options.metadata ?? {},
     autoApprove: autoApprove === true ? {} : autoApprove === false ? undefined : autoApprove,
+    consentPage: options.consentPage,
     httpClient: options.httpClient,
     jwksCache: new Map(),
     state: State.make({
