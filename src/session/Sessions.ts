@@ -152,6 +152,11 @@ export interface Service {
   readonly needsRelaunch: (id: SessionId) => Effect.Effect<Option.Option<string>, SessionError>
   /** Forgets the session, everywhere at once, and tells the server, whatever the server says. */
   readonly end: (id: SessionId) => Effect.Effect<void, SessionError>
+  /**
+   * Forgets the session, everywhere at once, and tells the server nothing: for one that another of the same person takes the place of, since some
+   * servers end all that a person gave to the app when one of its tokens is revoked.
+   */
+  readonly forget: (id: SessionId) => Effect.Effect<void, SessionError>
   /** Changes that this process made, from the moment of subscription on. */
   readonly onChange: Stream.Stream<SessionChange>
 }
@@ -184,8 +189,10 @@ const hasEnded = (error: SessionFailure): boolean =>
 
 /**
  * Failures of an exchange that leave the code unused, so that the person may come back with it; any other ends the launch.
+ *
+ * @internal
  */
-const leavesLaunchPending = (error: CompleteError): boolean => {
+export const leavesLaunchPending = (error: CompleteError): boolean => {
   switch (error._tag) {
     case "TokenError":
       return error.isRetryable && error.outcome === "refused"
@@ -374,7 +381,7 @@ export const make = (
           : renewed
       })
 
-    const end: Service["end"] = (id) =>
+    const remove = (id: SessionId) =>
       Effect.gen(function*() {
         // Waits for a renewal under way, so that its tokens are told to the server, too; a lock that is not to be had stops nobody from leaving.
         const ended = yield* store.modify(
@@ -387,11 +394,18 @@ export const make = (
               () => store.take(sessionKey(id))
             )
           )
-        if (Option.isNone(ended) || ended.value._tag !== "StoredSession") return
-        const { server, tokens } = ended.value
-        yield* publish("Ended", id, server)
-        yield* Renewal.revoke(servers, server, tokens)
-      }).pipe(span("Sessions.end"))
+        if (Option.isNone(ended) || ended.value._tag !== "StoredSession") return undefined
+        yield* publish("Ended", id, ended.value.server)
+        return ended.value
+      })
+
+    const forget: Service["forget"] = (id) => Effect.asVoid(remove(id)).pipe(span("Sessions.forget"))
+
+    const end: Service["end"] = (id) =>
+      Effect.flatMap(
+        remove(id),
+        (ended) => ended === undefined ? Effect.void : Renewal.revoke(servers, ended.server, ended.tokens)
+      ).pipe(span("Sessions.end"))
 
     return {
       begin,
@@ -413,6 +427,7 @@ export const make = (
       needsRelaunch: (id) =>
         Effect.map(Effect.zip(load(id), DateTime.now), ([session, now]) => Renewal.relaunchReason(session, now)),
       end,
+      forget,
       onChange: Stream.fromPubSub(changes)
     }
   })

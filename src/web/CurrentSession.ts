@@ -9,16 +9,24 @@ import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type { SessionError } from "../session/SessionError.js"
+import { ConfigurationError } from "../base/ConfigurationError.js"
+import { FhirError } from "../fhir/FhirError.js"
+import { AuthorizationError } from "../launch/AuthorizationError.js"
+import { LaunchError } from "../launch/LaunchError.js"
+import { DiscoveryError } from "../server/DiscoveryError.js"
+import { SessionError } from "../session/SessionError.js"
 import * as Sessions from "../session/Sessions.js"
 import type * as SmartClient from "../SmartClient.js"
+import { IdTokenError } from "../token/IdTokenError.js"
+import { TokenError } from "../token/TokenError.js"
 import type { TokenSet } from "../token/TokenSet.js"
-import type { UnknownServerError } from "../UnknownServerError.js"
+import { UnknownServerError } from "../UnknownServerError.js"
 import * as Cookies from "./cookies.js"
 import * as ErrorPage from "./ErrorPage.js"
 import type { Failure } from "./Problem.js"
-import { isSameOrigin } from "./requests.js"
+import { isChanging, isSameOrigin } from "./requests.js"
 import * as WebApp from "./WebApp.js"
 
 /**
@@ -51,8 +59,6 @@ export class CurrentSession extends Context.Tag("effect-safire/CurrentSession")<
  */
 export class MaybeSession extends Context.Tag("effect-safire/MaybeSession")<MaybeSession, Option.Option<Service>>() {}
 
-const SAFE = new Set(["GET", "HEAD", "OPTIONS"])
-
 /** What a page with somebody's record on it should say, unless it says something else. */
 const DEFAULTS = (app: WebApp.Service): Readonly<Record<string, string>> => ({
   "cache-control": "no-store",
@@ -64,11 +70,16 @@ const DEFAULTS = (app: WebApp.Service): Readonly<Record<string, string>> => ({
 const withDefaults = (
   app: WebApp.Service,
   response: HttpServerResponse.HttpServerResponse
-): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.setHeaders(
-    response,
-    Object.fromEntries(Object.entries(DEFAULTS(app)).filter(([name]) => response.headers[name] === undefined))
-  )
+): HttpServerResponse.HttpServerResponse => {
+  const policy = response.headers["content-security-policy"]
+  return HttpServerResponse.setHeaders(response, {
+    ...Object.fromEntries(Object.entries(DEFAULTS(app)).filter(([name]) => response.headers[name] === undefined)),
+    // A policy that does not speak of frames allows all.
+    ...(policy === undefined || /frame-ancestors/i.test(policy)
+      ? {}
+      : { "content-security-policy": `${policy.replace(/[;\s]*$/, "")}; ${app.frameAncestors}` })
+  })
+}
 
 const prepare = Effect.gen(function*() {
   const app = yield* WebApp.WebApp
@@ -86,7 +97,15 @@ const prepare = Effect.gen(function*() {
     if (Option.isNone(id)) return Option.none()
     const stored = yield* sessions.session(id.value).pipe(
       Effect.map(Option.some),
-      Effect.catchIf(({ reason }) => reason === "NotFound", () => Effect.succeed(Option.none()))
+      Effect.catchIf(
+        ({ reason }) => reason === "NotFound" || reason === "Undecodable" || reason === "KeyUnknown",
+        (error) =>
+          // What cannot be read any more must not keep the person from a new launch.
+          Effect.as(
+            error.reason === "NotFound" ? Effect.void : Effect.logWarning(error.message),
+            Option.none()
+          )
+      )
     )
     if (Option.isNone(stored)) return Option.none()
     const handle = yield* Cookies.handleOf(id.value)
@@ -104,11 +123,22 @@ const prepare = Effect.gen(function*() {
     errors.failed(request, error, { label: "Go to the start page", href: app.afterLogout })
 
   /** A request that changes something and that another site sent has no session: a cookie for frames (`SameSite=None`) would come with it. */
-  const isForged = (request: HttpServerRequest.HttpServerRequest) =>
-    !SAFE.has(request.method) && !isSameOrigin(app, request)
+  const isForged = (request: HttpServerRequest.HttpServerRequest) => isChanging(request) && !isSameOrigin(app, request)
 
   return { app, errors, find, answer, isForged }
 })
+
+/**
+ * Built anew wherever it is provided: two apps in one program would share the first one's, and with it whose cookies count. And its type says what it
+ * handles, so that what a handler fails with besides stays visible.
+ */
+const fresh = <Handles>() =>
+<A, E, R, M extends { readonly layer: Layer.Layer<A, E, R> }>(
+  middleware: M & { readonly layer: Layer.Layer<A, E, R> }
+): M & { readonly layer: Layer.Layer<A | HttpLayerRouter.Request.From<"Error", Handles>, E, R> } =>
+  Object.assign(middleware, {
+    layer: Layer.fresh(middleware.layer) as Layer.Layer<A | HttpLayerRouter.Request.From<"Error", Handles>, E, R>
+  })
 
 /**
  * For routes that need a session: gives it to the handler, answers with a page where there is none, and turns what goes wrong with the session or at the
@@ -134,52 +164,56 @@ const prepare = Effect.gen(function*() {
  * @since 0.1.0
  * @category middleware
  */
-export const required = HttpLayerRouter.middleware<{ provides: CurrentSession; handles: Failure }>()(
-  Effect.map(prepare, ({ answer, app, errors, find, isForged }) => (handler) =>
-    Effect.gen(function*() {
-      const request = yield* HttpServerRequest.HttpServerRequest
-      if (isForged(request)) {
-        return yield* errors.respond(
-          request,
-          "CrossSite",
-          `a ${request.method} that no page of the app sent was refused`
+export const required = fresh<Failure>()(
+  HttpLayerRouter.middleware<{ provides: CurrentSession; handles: Failure }>()(
+    Effect.map(prepare, ({ answer, app, errors, find, isForged }) => (handler) =>
+      Effect.gen(function*() {
+        const request = yield* HttpServerRequest.HttpServerRequest
+        if (isForged(request)) {
+          return yield* errors.respond(
+            request,
+            "CrossSite",
+            `a ${request.method} that no page of the app sent was refused`
+          )
+        }
+        const found = yield* find
+        if (Option.isNone(found)) {
+          return yield* errors.respond(
+            request,
+            "SignedOut",
+            "a request came without a session, or with one that has ended",
+            {
+              action: { label: "Go to the start page", href: app.afterLogout }
+            }
+          )
+        }
+        return withDefaults(app, yield* Effect.provideService(handler, CurrentSession, found.value))
+      }).pipe(
+        Effect.catchIf(
+          isFailure,
+          (error) => Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => answer(request, error))
         )
-      }
-      const found = yield* find
-      if (Option.isNone(found)) {
-        return yield* errors.respond(
-          request,
-          "SignedOut",
-          "a request came without a session, or with one that has ended",
-          {
-            action: { label: "Go to the start page", href: app.afterLogout }
-          }
-        )
-      }
-      return withDefaults(app, yield* Effect.provideService(handler, CurrentSession, found.value))
-    }).pipe(
-      Effect.catchIf(
-        isFailure,
-        (error) => Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => answer(request, error))
-      )
-    ))
+      ))
+  )
 )
 
-const TAGS: Record<Failure["_tag"], true> = {
-  AuthorizationError: true,
-  ConfigurationError: true,
-  DiscoveryError: true,
-  FhirError: true,
-  IdTokenError: true,
-  LaunchError: true,
-  SessionError: true,
-  TokenError: true,
-  UnknownServerError: true
-}
+/** Exhaustive: what `Failure` has and this has not does not compile. */
+const CLASSES: { readonly [Tag in Failure["_tag"]]: new(...args: never) => Extract<Failure, { readonly _tag: Tag }> } =
+  {
+    AuthorizationError,
+    ConfigurationError,
+    DiscoveryError,
+    FhirError,
+    IdTokenError,
+    LaunchError,
+    SessionError,
+    TokenError,
+    UnknownServerError
+  }
 
-/** What the middleware does not handle passes it by unseen: its type says nothing of it. */
+/** What the middleware does not handle passes it by unseen: its type says nothing of it, even where an error of the app's has a name of ours. */
 function isFailure<E>(error: E | Failure): error is Failure {
-  return error instanceof Error && "_tag" in error && typeof error._tag === "string" && error._tag in TAGS
+  return Object.values(CLASSES).some((one) => error instanceof one)
 }
 
 /**
@@ -188,12 +222,14 @@ function isFailure<E>(error: E | Failure): error is Failure {
  * @since 0.1.0
  * @category middleware
  */
-export const optional = HttpLayerRouter.middleware<{ provides: MaybeSession }>()(
-  Effect.map(prepare, ({ answer, app, find, isForged }) => (handler) =>
-    Effect.gen(function*() {
-      const request = yield* HttpServerRequest.HttpServerRequest
-      const found = isForged(request) ? Either.right(Option.none<Service>()) : yield* Effect.either(find)
-      if (Either.isLeft(found)) return yield* answer(request, found.left)
-      return withDefaults(app, yield* Effect.provideService(handler, MaybeSession, found.right))
-    }))
+export const optional = fresh<never>()(
+  HttpLayerRouter.middleware<{ provides: MaybeSession }>()(
+    Effect.map(prepare, ({ answer, app, find, isForged }) => (handler) =>
+      Effect.gen(function*() {
+        const request = yield* HttpServerRequest.HttpServerRequest
+        const found = isForged(request) ? Either.right(Option.none<Service>()) : yield* Effect.either(find)
+        if (Either.isLeft(found)) return yield* answer(request, found.left)
+        return withDefaults(app, yield* Effect.provideService(handler, MaybeSession, found.right))
+      }))
+  )
 )

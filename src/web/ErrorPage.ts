@@ -56,6 +56,11 @@ const wantsHtml = (request: HttpServerRequest.HttpServerRequest): boolean => {
   return accept === undefined || /text\/html|\*\/\*/.test(accept)
 }
 
+const builtIn = (app: WebApp.Service, problem: Problem): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.text(html(problem), { status: problem.status, contentType: "text/html; charset=utf-8" }).pipe(
+    protect(app, `default-src 'none'; style-src '${STYLE_HASH}'; img-src data:; base-uri 'none'`)
+  )
+
 const render = (
   app: WebApp.Service,
   request: HttpServerRequest.HttpServerRequest,
@@ -73,10 +78,7 @@ const render = (
     const policy = page.headers["content-security-policy"]
     return policy === undefined ? protect(app)(page) : protect(app, policy)(page)
   }
-  return HttpServerResponse.text(html(problem), { status: problem.status, contentType: "text/html; charset=utf-8" })
-    .pipe(
-      protect(app, `default-src 'none'; style-src '${STYLE_HASH}'; img-src data:; base-uri 'none'`)
-    )
+  return builtIn(app, problem)
 }
 
 /** What people do, not what goes wrong. */
@@ -107,7 +109,12 @@ export const make = (app: WebApp.Service) =>
       Effect.gen(function*() {
         const problem = Problems.make(kind, yield* reference, options.action)
         yield* logged(problem, message, options.error)
-        return render(app, request, problem)
+        return yield* Effect.sync(() => render(app, request, problem)).pipe(
+          // The app's own page for what goes wrong went wrong.
+          Effect.catchAllDefect((defect) =>
+            Effect.as(Effect.logError("errorPage failed", defect), builtIn(app, problem))
+          )
+        )
       })
 
     return {

@@ -15,8 +15,8 @@ import type { TokenError } from "../token/TokenError.js"
 /**
  * `AccessDenied`: the person, or a policy of the EHR, said no. `LaunchInvalid`: what called the launch URL is no launch this app follows. `LaunchOver`: the
  * callback belongs to no launch that this browser waits for. `SignedOut`: there is no session, or it cannot go on. `Forbidden`: this session may not do
- * that. `NotFound`: the EHR does not have it. `CrossSite`: another site made the browser send it. `ServerUnavailable`: the EHR is down or busy.
- * `ServerRefused`: the EHR answered, but not as it should. `AppUnavailable`: the app's own store cannot be used. `AppFailed`: it is a mistake of the app.
+ * that. `NotFound`: the EHR does not have it. `CrossSite`: another site made the browser send it. `ServerUnavailable`: the EHR is down or busy, and
+ * what was asked for may be asked for again. `LaunchInterrupted`: it went down in the middle of a launch, which has to begin anew. `ServerRefused`: the EHR answered, but not as it should. `AppUnavailable`: the app's own store cannot be used. `AppFailed`: it is a mistake of the app.
  *
  * @since 0.1.0
  * @category models
@@ -30,6 +30,7 @@ export type Kind =
   | "NotFound"
   | "CrossSite"
   | "ServerUnavailable"
+  | "LaunchInterrupted"
   | "ServerRefused"
   | "AppUnavailable"
   | "AppFailed"
@@ -102,6 +103,12 @@ const WORDS: Record<Kind, Pick<Problem, "status" | "title" | "text">> = {
     text:
       "It may be busy or down for a while. Nothing is lost: load this page again in a minute, or start the app again."
   },
+  LaunchInterrupted: {
+    status: 503,
+    title: "The health record system does not answer",
+    text:
+      "It may be busy or down for a while, and the sign-in could not be finished. Nothing is lost: start the app again in a minute."
+  },
   ServerRefused: {
     status: 502,
     title: "The health record system turned the app down",
@@ -129,7 +136,7 @@ const ofAuthorization = (error: AuthorizationError): Kind => {
       return "AccessDenied"
     case "Refused":
       return error.error === "temporarily_unavailable" || error.error === "server_error"
-        ? "ServerUnavailable"
+        ? "LaunchInterrupted"
         : "ServerRefused"
     default:
       return "LaunchOver"
@@ -155,6 +162,7 @@ const ofSession = ({ reason }: SessionError): Kind => {
 
 const ofToken = (error: TokenError): Kind => {
   if (error.error === "invalid_grant") return error.operation === "exchangeCode" ? "LaunchOver" : "SignedOut"
+  if (error.operation === "exchangeCode" && error.isRetryable && error.outcome !== "refused") return "LaunchInterrupted"
   return unavailableOr(error, "ServerRefused")
 }
 

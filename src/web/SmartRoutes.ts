@@ -4,7 +4,6 @@
  *
  * @since 0.1.0
  */
-import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
@@ -33,7 +32,7 @@ import * as SmartServers from "../SmartServers.js"
 import * as Cookies from "./cookies.js"
 import * as ErrorPage from "./ErrorPage.js"
 import type { Problem } from "./Problem.js"
-import { hideQuery, isSameOrigin, queryOf } from "./requests.js"
+import { formOf, hideAddresses, isNavigation, isSameOrigin, queryOf } from "./requests.js"
 import * as WebApp from "./WebApp.js"
 
 type Request = HttpServerRequest.HttpServerRequest
@@ -43,7 +42,7 @@ type Response = HttpServerResponse.HttpServerResponse
 const seeOther = (app: WebApp.Service, location: string): Response =>
   HttpServerResponse.empty({ status: 303, headers: { location } }).pipe(ErrorPage.protect(app))
 
-/** The launch routes log and answer for themselves: the router's own line would have the whole URL in it. */
+/** The routes log and answer for themselves: the router's own line would have the whole URL in it. */
 const guarded = (
   errors: ErrorPage.ErrorPage,
   name: string,
@@ -51,12 +50,20 @@ const guarded = (
 ): Effect.Effect<Response, never, Request> =>
   Effect.gen(function*() {
     const request = yield* HttpServerRequest.HttpServerRequest
-    yield* hideQuery
+    yield* hideAddresses
     return yield* handle(request).pipe(
       Effect.withSpan(name),
       Effect.catchAllDefect((defect) => errors.respond(request, "AppFailed", Cause.pretty(Cause.die(defect))))
     )
   }).pipe(HttpMiddleware.withLoggerDisabled)
+
+/** For what a person goes to. */
+const visited =
+  (app: WebApp.Service, errors: ErrorPage.ErrorPage, handle: (request: Request) => Effect.Effect<Response>) =>
+  (request: Request): Effect.Effect<Response> =>
+    isNavigation(app, request)
+      ? handle(request)
+      : errors.respond(request, "CrossSite", `a ${request.method} that is no navigation was refused`)
 
 /** What a launch URL asks for: an EHR's launch is followed only where the issuer is trusted, a person's names one of the servers or needs only one. */
 const readLaunch = (
@@ -87,11 +94,8 @@ const standaloneOf = (
   { iss, params, server }: WebApp.Launch
 ): URLSearchParams | undefined => {
   if (iss !== undefined) return undefined
-  const back = params.get("return")
-  return new URLSearchParams({
-    server,
-    ...(back !== null && app.returnUrl(back) !== undefined ? { return: back } : {})
-  })
+  const back = WebApp.returnPath(app, params.get("return") ?? "")
+  return new URLSearchParams({ server, ...(back === undefined ? {} : { return: back }) })
 }
 
 const launchRoute = Effect.gen(function*() {
@@ -137,23 +141,19 @@ const launchRoute = Effect.gen(function*() {
       Effect.catchAll((error) => errors.failed(request, error))
     )
 
-  return HttpLayerRouter.route("GET", routePath(app.paths.launch), guarded(errors, "SmartRoutes.launch", begin))
+  return HttpLayerRouter.route(
+    "GET",
+    routePath(app.paths.launch),
+    guarded(errors, "SmartRoutes.launch", visited(app, errors, begin))
+  )
 })
 
 /** A form is small; whoever sends more is no authorization server. */
 const MAX_FORM_BYTES = 64 * 1024
 
-const formOf = (request: Request): Effect.Effect<AuthorizationCallback.Callback> =>
-  /^application\/x-www-form-urlencoded(?:;|$)/i.test(request.headers["content-type"] ?? "")
-    ? request.urlParamsBody.pipe(
-      HttpIncomingMessage.withMaxBodySize(Option.some(MAX_FORM_BYTES)),
-      // What cannot be read has no parameters, which is what `stateOf` will say.
-      Effect.orElseSucceed(() => [])
-    )
-    : Effect.succeed([])
-
 /** The launch goes on where the person can repeat the delivery: the store was busy, the server was down. */
-const mayBeRepeated = (error: CompleteError): boolean => error.isRetryable
+const mayBeRepeated = (error: CompleteError): boolean =>
+  error._tag === "SessionError" ? error.isRetryable : Sessions.leavesLaunchPending(error)
 
 const callbackRoutes = Effect.gen(function*() {
   const app = yield* WebApp.WebApp
@@ -165,59 +165,78 @@ const callbackRoutes = Effect.gen(function*() {
       ? undefined
       : { label: "Start again", href: `${app.paths.launch}?${standalone.toString()}` }
 
+  /** The session that the new one takes the place of: nobody has its id any more, but for thieves. */
+  const forget = (old: Sessions.SessionId, id: Sessions.SessionId): Effect.Effect<void> =>
+    Redacted.value(old) === Redacted.value(id)
+      ? Effect.void
+      : Effect.catchAll(
+        sessions.forget(old),
+        (error) => Effect.logWarning(`A replaced session stays: ${error.message}`)
+      )
+
   const complete = (request: Request, callback: AuthorizationCallback.Callback): Effect.Effect<Response> =>
     Effect.gen(function*() {
       const state = stateOf(callback)
       if (Either.isLeft(state)) return yield* errors.failed(request, state.left)
-      const launch = Option.getOrUndefined(yield* Cookies.launchOf(request, state.right))
-      const outcome = yield* Effect.either(sessions.complete(callback, { boundTo: launch?.secret }))
+      const found = yield* Cookies.launchOf(request, state.right)
+      if (Option.isNone(found)) {
+        return yield* errors.respond(
+          request,
+          "LaunchOver",
+          "a callback came to a browser that waits for none with its state"
+        )
+      }
+      const launch = found.value
+      const outcome = yield* Effect.either(sessions.complete(callback, { boundTo: launch.secret }))
       if (Either.isLeft(outcome)) {
-        const page = yield* errors.failed(request, outcome.left, again(launch?.standalone))
-        return launch === undefined || mayBeRepeated(outcome.left)
-          ? page
-          : yield* Cookies.clearLaunch(app, state.right)(page)
+        const page = yield* errors.failed(request, outcome.left, again(launch.standalone))
+        return mayBeRepeated(outcome.left) ? page : yield* Cookies.clearLaunch(app, state.right)(page)
       }
       const id = outcome.right
       const handle = yield* Cookies.handleOf(id)
-      const path = launch?.standalone?.get("return") ?? app.afterLogin
-      const location = app.returnUrl(WebApp.withHandle(path, handle)) ??
-        app.origin + WebApp.withHandle(app.afterLogin, handle)
-      const response = Cookies.setSession(app, request, id, handle)(seeOther(app, location))
-      // Kept a while, so that a second delivery (a double click, a reload) finds its session.
-      return launch === undefined
-        ? response
-        : yield* Cookies.setLaunch(app, request, state.right, launch, "10 minutes")(response)
+      const path = WebApp.returnPath(app, launch.standalone?.get("return") ?? "") ?? app.afterLogin
+      const response = seeOther(app, app.origin + WebApp.withHandle(path, handle))
+      const replaced = app.sessionPerLaunch ? Option.none() : Cookies.sessionOf(app, request, undefined)
+      if (Option.isSome(replaced)) yield* forget(replaced.value, id)
+      return yield* response.pipe(
+        Cookies.setSession(app, request, id, handle),
+        Cookies.clearCompletedLaunches(app, request, () => !app.sessionPerLaunch),
+        // Kept a while, so that a second delivery (a double click, a reload) finds its session.
+        Cookies.setLaunch(app, request, state.right, { ...launch, session: handle }, "10 minutes")
+      )
     })
 
   const path = routePath(app.paths.callback)
-  return [
+  const route = (
+    method: "GET" | "POST",
+    callback: (request: Request) => Effect.Effect<AuthorizationCallback.Callback>
+  ) =>
     HttpLayerRouter.route(
-      "GET",
-      path,
-      guarded(errors, "SmartRoutes.callback", (request) => complete(request, request.url))
-    ),
-    HttpLayerRouter.route(
-      "POST",
+      method,
       path,
       guarded(
         errors,
         "SmartRoutes.callback",
-        (request) => Effect.flatMap(formOf(request), (form) => complete(request, form))
+        visited(app, errors, (request) => Effect.flatMap(callback(request), (callback) => complete(request, callback)))
       )
     )
+  return [
+    route("GET", ({ url }) => Effect.succeed(url)),
+    // What cannot be read has no parameters, which is what `stateOf` will say.
+    route("POST", (request) => formOf(request, MAX_FORM_BYTES))
   ]
 })
 
 const logoutRoute = Effect.gen(function*() {
   const app = yield* WebApp.WebApp
+  const servers = yield* SmartServers.SmartServers
   const sessions = yield* Sessions.Sessions
   const errors = yield* ErrorPage.make(app)
 
-  /** Where the server ends its own session, asked while there is still an id_token to name it by. What cannot be found out keeps nobody from leaving. */
-  const serverLogout = (id: Sessions.SessionId): Effect.Effect<Option.Option<string>> =>
+  /** Where the server ends its own session. What cannot be found out keeps nobody from leaving. */
+  const serverLogout = ({ server, tokens }: Sessions.Session): Effect.Effect<Option.Option<string>> =>
     Effect.gen(function*() {
-      const { tokens } = yield* sessions.session(id)
-      const client = yield* sessions.client(id)
+      const client = yield* servers.client(server)
       const url = yield* client.logoutUrl(tokens, { postLogoutRedirectUri: app.origin + app.afterLogout })
       return Option.map(url, (redacted) => Redacted.value(redacted).href)
     }).pipe(
@@ -232,13 +251,18 @@ const logoutRoute = Effect.gen(function*() {
       }
       const id = Cookies.sessionOf(app, request, handle)
       if (Option.isNone(id)) return seeOther(app, app.origin + app.afterLogout)
-      const elsewhere = app.endServerSession ? yield* serverLogout(id.value) : Option.none()
+      // Read while it is there: the server knows the session by its id_token.
+      const stored = app.endServerSession ? yield* Effect.option(sessions.session(id.value)) : Option.none()
       const ended = yield* Effect.either(sessions.end(id.value))
+      const elsewhere = yield* Option.match(stored, { onNone: () => Effect.succeedNone, onSome: serverLogout })
       const response = Either.isLeft(ended)
         ? yield* errors.failed(request, ended.left)
         : seeOther(app, Option.getOrElse(elsewhere, () => app.origin + app.afterLogout))
       // Whatever the store said: this browser is out.
-      return Cookies.clearSession(app, handle)(response)
+      return response.pipe(
+        Cookies.clearSession(app, handle),
+        Cookies.clearCompletedLaunches(app, request, (session) => !app.sessionPerLaunch || session === handle)
+      )
     })
 
   return HttpLayerRouter.route(
@@ -275,11 +299,11 @@ export const layer: Layer.Layer<
   never,
   never,
   HttpLayerRouter.HttpRouter | WebApp.WebApp | Sessions.Sessions | SmartServers.SmartServers | TrustedIssuers
-> = Layer.mergeAll(
+> = Layer.fresh(Layer.mergeAll(
   HttpLayerRouter.addAll(Effect.map(launchRoute, (route) => [route])),
   HttpLayerRouter.addAll(callbackRoutes),
   HttpLayerRouter.addAll(Effect.map(logoutRoute, (route) => [route]))
-)
+))
 
 /**
  * @since 0.1.0
@@ -325,17 +349,3 @@ export const layerJwks = (
       )
     ]
   }))
-
-/**
- * For the layer that serves the app: no server span for the launch and the callback, whose redirects and URLs would otherwise be in it. The steps
- * themselves are traced all the same.
- *
- * @since 0.1.0
- * @category tracing
- */
-export const withoutServerSpans =
-  (paths: { readonly launch?: string; readonly callback?: string } = {}) =>
-  <A, E, R>(served: Layer.Layer<A, E, R>): Layer.Layer<A, E, R> => {
-    const hidden = new Set([paths.launch ?? "/launch", paths.callback ?? "/callback"])
-    return HttpMiddleware.withTracerDisabledWhen(served, ({ url }) => hidden.has(url.replace(/[?#].*$/s, "")))
-  }

@@ -105,10 +105,19 @@ export interface Service {
  */
 export class WebApp extends Context.Tag("effect-safire/WebApp")<WebApp, Service>() {}
 
-const PLACEHOLDER = /\/:session(?=\/|$)/g
+const PLACEHOLDER = /\/:session(?=[/?#]|$)/g
 
 /** A path that a router can take and that stands for itself: no query, no fragment, no pattern. */
 const isPlainPath = (path: string): boolean => /^\/(?!\/)[\w\-.~/]*$/.test(path)
+
+/** A path as a lenient router may read it: decoded, in lower case, without parameters and doubled slashes. */
+const asRouted = (pathname: string): string | undefined => {
+  try {
+    return decodeURIComponent(pathname).toLowerCase().replace(/;[^/]*/g, "").replace(/\/{2,}/g, "/")
+  } catch {
+    return undefined
+  }
+}
 
 /**
  * @since 0.1.0
@@ -165,9 +174,9 @@ export const make = (options: Options): Effect.Effect<Service, ConfigurationErro
       const url = Url.parse(path, base.origin)
       if (url === undefined || url.origin !== base.origin || url.pathname.startsWith("//")) return undefined
       if (basePath !== "" && url.pathname !== basePath && !url.pathname.startsWith(`${basePath}/`)) return undefined
-      return Object.values(paths).some((own) => url.pathname === own || url.pathname.startsWith(`${own}/`))
-        ? undefined
-        : url.href
+      const routed = asRouted(url.pathname)
+      if (routed === undefined) return undefined
+      return Object.values(paths).some((own) => `${routed}/`.startsWith(`${own.toLowerCase()}/`)) ? undefined : url.href
     }
 
     const after = { afterLogin: "/", afterLogout: "/" }
@@ -207,6 +216,24 @@ export const make = (options: Options): Effect.Effect<Service, ConfigurationErro
  * @category layers
  */
 export const layer = (options: Options): Layer.Layer<WebApp, ConfigurationError> => Layer.effect(WebApp, make(options))
+
+/** Longer ones are rare, and a cookie has to carry them. */
+const MAX_RETURN = 512
+
+/**
+ * Where a launch is to lead, if that is in the app. Where each launch has a session of its own, it must be a path of a session: another's handle in it gives way to
+ * that of the session that comes to be.
+ *
+ * @internal
+ */
+export const returnPath = (app: Service, asked: string): string | undefined => {
+  if (encodeURIComponent(asked).length > MAX_RETURN || app.returnUrl(asked) === undefined) return undefined
+  if (!app.sessionPerLaunch) return asked
+  const before = app.afterLogin.slice(0, app.afterLogin.search(PLACEHOLDER))
+  const rest = asked.startsWith(`${before}/`) ? asked.slice(before.length + 1) : undefined
+  const segment = rest === undefined ? undefined : /^(?::session|[\w-]{22})(?=[/?#]|$)/.exec(rest)?.[0]
+  return segment === undefined || rest === undefined ? undefined : `${before}/:session${rest.slice(segment.length)}`
+}
 
 /**
  * The path with the session's handle in it.

@@ -15,6 +15,7 @@ import type * as WebApp from "./WebApp.js"
 /** Too many cookies make a header that servers refuse; whoever has so many can do without the oldest. */
 const MAX_SESSIONS = 20
 const MAX_LAUNCHES = 12
+const MAX_LAUNCH_BYTES = 4096
 
 const LAUNCH = "__Host-launch-"
 
@@ -43,10 +44,43 @@ const expire = (
 ): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.unsafeSetCookie(response, name, "", { ...options, maxAge: 0 })
 
+/**
+ * The cookies of a request. What is trimmed off a name is what browsers trim, so that nothing becomes `__Host-` here that was not there; and of two with one name
+ * neither is believed.
+ */
+const cookiesOf = ({ headers }: HttpServerRequest.HttpServerRequest): ReadonlyMap<string, string> => {
+  const found = new Map<string, string>()
+  const doubled = new Set<string>()
+  for (const pair of (headers["cookie"] ?? "").split(";")) {
+    const mark = pair.indexOf("=")
+    if (mark < 0) continue
+    const name = pair.slice(0, mark).replace(/^[ \t]+|[ \t]+$/g, "")
+    if (found.has(name)) doubled.add(name)
+    found.set(name, pair.slice(mark + 1).replace(/^[ \t]+|[ \t]+$/g, ""))
+  }
+  for (const name of doubled) found.delete(name)
+  return found
+}
+
 /** A browser names the cookies it got first first. */
-const beyond = (request: HttpServerRequest.HttpServerRequest, prefix: string, max: number, keep: string) => {
-  const names = Object.keys(request.cookies).filter((name) => name.startsWith(prefix) && name !== keep)
-  return names.slice(0, Math.max(0, names.length + 1 - max))
+const beyond = (
+  request: HttpServerRequest.HttpServerRequest,
+  prefix: string,
+  most: { readonly count: number; readonly bytes: number },
+  added: { readonly name: string; readonly value: string }
+): ReadonlyArray<string> => {
+  const others = Array.from(cookiesOf(request)).filter(([name]) => name.startsWith(prefix) && name !== added.name)
+  let bytes = others.reduce(
+    (sum, [name, value]) => sum + name.length + value.length,
+    added.name.length + added.value.length
+  )
+  const gone: Array<string> = []
+  for (const [name, value] of others) {
+    if (others.length - gone.length < most.count && bytes <= most.bytes) break
+    gone.push(name)
+    bytes -= name.length + value.length
+  }
+  return gone
 }
 
 /** The session a request comes with: `handle` is the one in its path, where each launch has its own. */
@@ -56,7 +90,7 @@ export const sessionOf = (
   handle: string | undefined
 ): Option.Option<SessionId> => {
   if (app.sessionPerLaunch && handle === undefined) return Option.none()
-  const value = request.cookies[sessionCookieName(app, app.sessionPerLaunch ? handle : undefined)]
+  const value = cookiesOf(request).get(sessionCookieName(app, app.sessionPerLaunch ? handle : undefined))
   return value === undefined || value === "" ? Option.none() : Option.some(Redacted.make(value))
 }
 
@@ -70,8 +104,9 @@ export const setSession = (
 (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse => {
   const name = sessionCookieName(app, app.sessionPerLaunch ? handle : undefined)
   const options = sessionAttributes(app)
-  const set = HttpServerResponse.unsafeSetCookie(response, name, Redacted.value(id), options)
-  return beyond(request, `${app.sessionCookie}-`, MAX_SESSIONS, name)
+  const value = Redacted.value(id)
+  const set = HttpServerResponse.unsafeSetCookie(response, name, value, options)
+  return beyond(request, `${app.sessionCookie}-`, { count: MAX_SESSIONS, bytes: Infinity }, { name, value })
     .reduce((response, old) => expire(response, old, options), set)
 }
 
@@ -86,6 +121,8 @@ export interface LaunchCookie {
   readonly secret: Redacted.Redacted
   /** The query of a launch that a person began here: where to go afterwards, and how to begin again. */
   readonly standalone: URLSearchParams | undefined
+  /** Once it is over: the handle of its session. */
+  readonly session?: string | undefined
 }
 
 /** Names tell launches apart, so that several can be under way; a name says nothing of the state. */
@@ -100,14 +137,15 @@ export const launchOf = (
   state: Redacted.Redacted
 ): Effect.Effect<Option.Option<LaunchCookie>> =>
   Effect.map(launchCookieName(state), (name) => {
-    const [secret, query] = (request.cookies[name] ?? "").split(".")
+    const [secret, query, session] = (cookiesOf(request).get(name) ?? "").split(".")
     if (secret === undefined || secret === "") return Option.none()
-    const standalone = query === undefined
+    const standalone = query === undefined || query === ""
       ? undefined
       : Option.map(Option.getRight(Encoding.decodeBase64UrlString(query)), (text) => new URLSearchParams(text))
     return Option.some({
       secret: Redacted.make(secret),
-      standalone: standalone === undefined ? undefined : Option.getOrUndefined(standalone)
+      standalone: standalone === undefined ? undefined : Option.getOrUndefined(standalone),
+      session
     })
   })
 
@@ -120,18 +158,32 @@ export const setLaunch = (
 ) =>
 (response: HttpServerResponse.HttpServerResponse): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
   Effect.map(launchCookieName(state), (name) => {
-    const query = launch.standalone === undefined ? "" : `.${Encoding.encodeBase64Url(launch.standalone.toString())}`
+    const query = launch.standalone === undefined ? "" : Encoding.encodeBase64Url(launch.standalone.toString())
+    const value = [Redacted.value(launch.secret), query, launch.session ?? ""].join(".").replace(/\.+$/, "")
     const options = launchAttributes(app)
-    const set = HttpServerResponse.unsafeSetCookie(
-      response,
-      name,
-      Redacted.value(launch.secret) + query,
-      { ...options, maxAge: Duration.decode(maxAge) }
-    )
-    return beyond(request, LAUNCH, MAX_LAUNCHES, name).reduce((response, old) => expire(response, old, options), set)
+    const set = HttpServerResponse.unsafeSetCookie(response, name, value, {
+      ...options,
+      maxAge: Duration.decode(maxAge)
+    })
+    return beyond(request, LAUNCH, { count: MAX_LAUNCHES, bytes: MAX_LAUNCH_BYTES }, { name, value })
+      .reduce((response, old) => expire(response, old, options), set)
   })
 
 export const clearLaunch =
   (app: WebApp.Service, state: Redacted.Redacted) =>
   (response: HttpServerResponse.HttpServerResponse): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
     Effect.map(launchCookieName(state), (name) => expire(response, name, launchAttributes(app)))
+
+/** Launches that led to a session which is over are over, too: their callbacks, in the browser's history, lead nowhere any more. */
+export const clearCompletedLaunches = (
+  app: WebApp.Service,
+  request: HttpServerRequest.HttpServerRequest,
+  which: (session: string) => boolean
+) =>
+(response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
+  Array.from(cookiesOf(request))
+    .filter(([name, value]) => {
+      const session = value.split(".")[2]
+      return name.startsWith(LAUNCH) && session !== undefined && which(session)
+    })
+    .reduce((response, [name]) => expire(response, name, launchAttributes(app)), response)

@@ -557,6 +557,19 @@ describe("Sessions", () => {
         yield* sessions.end(id)
       }).pipe(Effect.provide(world())))
 
+    it.effect("forget tells the server nothing: the grant, which another session may live on, goes on", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        const id = yield* login()
+        const { refreshToken } = yield* sessions.tokens(id)
+        yield* sessions.forget(id)
+        assert.strictEqual((yield* Effect.flip(sessions.session(id))).reason, "NotFound")
+        assert.deepStrictEqual((yield* ehr.requests).filter(({ path }) => path.endsWith("/revoke")), [])
+        yield* ehr.revoke(value(refreshToken!))
+        yield* sessions.forget(id)
+      }).pipe(Effect.provide(world())))
+
     it.effect.each(
       [
         ["refuses", SandboxEhr.Fault.status(400)],

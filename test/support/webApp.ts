@@ -8,8 +8,10 @@ import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as TestClock from "effect/TestClock"
 import { ClientAuthentication, FhirClient, Sessions, SessionStore, type SmartClient, SmartServers } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import { CurrentSession, SmartRoutes, WebApp } from "effect-safire/web"
@@ -21,7 +23,7 @@ export const EHR_ORIGIN = "https://ehr.sandbox.test"
 export type From = "address bar" | "app" | "elsewhere"
 
 export interface Sent {
-  readonly method?: "GET" | "POST" | undefined
+  readonly method?: "GET" | "HEAD" | "POST" | undefined
   readonly form?: URLSearchParams | Readonly<Record<string, string>> | undefined
   readonly body?: { readonly type: string; readonly text: string } | undefined
   readonly headers?: Readonly<Record<string, string>> | undefined
@@ -154,6 +156,10 @@ const Start = HttpLayerRouter.addAll(Effect.succeed([
   )
 ])).pipe(Layer.provide(CurrentSession.optional.layer))
 
+/** While it goes on, minutes pass: enough for every retry. */
+export const patiently = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(Effect.fork(self), (fiber) => Effect.zipRight(TestClock.adjust("5 minutes"), Fiber.join(fiber)))
+
 export interface Options {
   readonly web?: Partial<WebApp.Options> | undefined
   readonly ehr?: SandboxEhr.Options | undefined
@@ -162,7 +168,9 @@ export interface Options {
   readonly store?: Layer.Layer<SessionStore.SessionStore> | undefined
   /** Beside the sandbox's server `hospital`. */
   readonly servers?: Readonly<Record<string, SmartServers.Server>> | undefined
-  readonly routes?: Layer.Layer<never, never, HttpLayerRouter.HttpRouter> | undefined
+  readonly routes?: Layer.Layer<never, never, Layer.Layer.Context<typeof SmartRoutes.layer>> | undefined
+  /** Pages for everybody. */
+  readonly pages?: Layer.Layer<never, never, HttpLayerRouter.HttpRouter> | undefined
 }
 
 /** The app, for as long as the scope is open. */
@@ -192,7 +200,8 @@ export const start = (options: Options = {}) =>
         SmartRoutes.layer,
         Pages(`/${basePath}${basePath === "" ? "" : "/"}${perSession ? "sessions/:session/" : ""}patient`),
         Start,
-        options.routes ?? Layer.empty
+        options.routes ?? Layer.empty,
+        Layer.provide(options.pages ?? Layer.empty, CurrentSession.optional.layer)
       ).pipe(
         Layer.provide(WebApp.layer({
           baseUrl: ORIGIN,
@@ -225,5 +234,14 @@ export const start = (options: Options = {}) =>
         return { begun, callback, done, page: yield* who.go(done.location) }
       })
 
-    return { ehr, send, browser, walk, sessions: Context.get(services, Sessions.Sessions) }
+    return {
+      app,
+      ehr,
+      services,
+      send,
+      browser,
+      browserOf: makeBrowser,
+      walk,
+      sessions: Context.get(services, Sessions.Sessions)
+    }
   })

@@ -7,7 +7,7 @@ import { ClientAuthentication, SigningKey, SigningKeys } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import { SmartRoutes } from "effect-safire/web"
 import * as jose from "jose"
-import { ORIGIN, start } from "../support/webApp.js"
+import { ORIGIN, patiently, start } from "../support/webApp.js"
 
 const secret = Redacted.make("a secret of 24 characters")
 
@@ -239,11 +239,7 @@ describe("SmartRoutes", () => {
     Effect.gen(function*() {
       const { browser, ehr, walk } = yield* start()
       yield* ehr.fault("discovery", Fault.status(503), 20)
-      const down = yield* browser().go("/launch").pipe(
-        Effect.fork,
-        Effect.tap(TestClock.adjust("2 minutes")),
-        Effect.flatMap((fiber) => fiber)
-      )
+      const down = yield* patiently(browser().go("/launch"))
       assert.strictEqual(down.status, 503)
       assert.include(down.body, "does not answer")
       yield* ehr.clearFaults
@@ -257,11 +253,7 @@ describe("SmartRoutes", () => {
       const who = browser()
       const callback = yield* ehr.approve((yield* who.go("/launch")).location)
       yield* ehr.fault("token", Fault.status(429), 20)
-      const busy = yield* who.go(callback).pipe(
-        Effect.fork,
-        Effect.tap(TestClock.adjust("5 minutes")),
-        Effect.flatMap((fiber) => fiber)
-      )
+      const busy = yield* patiently(who.go(callback))
       assert.strictEqual(busy.status, 503)
       yield* ehr.clearFaults
       const done = yield* who.go(callback)

@@ -1,0 +1,402 @@
+/**
+ * What a browser that is flooded, a server in between, a reload at the wrong moment or a second app do to the routes.
+ */
+import * as HttpApp from "@effect/platform/HttpApp"
+import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import { assert, describe, it } from "@effect/vitest"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import { TokenError } from "effect-safire"
+import { SandboxEhr } from "effect-safire/testing"
+import { CurrentSession, SmartRoutes, WebApp } from "effect-safire/web"
+import * as SessionStore from "../../src/session/SessionStore.js"
+import { leak, observe } from "../support/canary.js"
+import { ORIGIN, patiently, start } from "../support/webApp.js"
+
+const { Fault } = SandboxEhr
+
+const launchCookies = (jar: ReadonlyMap<string, string>) =>
+  Array.from(jar).filter(([name]) => name.startsWith("__Host-launch-"))
+
+describe("a launch that is not gone to", () => {
+  const asking = {
+    "an image": { "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image" },
+    "a script's fetch": { "sec-fetch-mode": "cors", "sec-fetch-dest": "empty" },
+    "a frame of another site": { "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe" },
+    "a prefetch": { "sec-fetch-mode": "navigate", "sec-fetch-dest": "document", "sec-purpose": "prefetch" }
+  }
+
+  it.scoped.each(Object.entries(asking))(
+    "%s begins nothing and spends no code",
+    ([, headers]) =>
+      Effect.gen(function*() {
+        const { browser, ehr } = yield* start()
+        const who = browser()
+        const callback = yield* ehr.approve((yield* who.go("/launch")).location)
+        const before = who.jar()
+        assert.strictEqual((yield* who.go("/launch", { headers, from: "elsewhere" })).status, 403)
+        assert.strictEqual((yield* who.go(callback, { headers, from: "elsewhere" })).status, 403)
+        assert.deepStrictEqual(who.jar(), before)
+        const navigation = { "sec-fetch-mode": "navigate", "sec-fetch-dest": "document" }
+        assert.strictEqual((yield* who.go(callback, { headers: navigation, from: "elsewhere" })).status, 303)
+      })
+  )
+
+  it.scoped("nor does HEAD", () =>
+    Effect.gen(function*() {
+      const { browser, ehr } = yield* start()
+      const who = browser()
+      const callback = yield* ehr.approve((yield* who.go("/launch")).location)
+      assert.strictEqual((yield* who.go(callback, { method: "HEAD" })).status, 403)
+      assert.strictEqual((yield* who.go(callback)).status, 303)
+    }))
+
+  it.scoped("in the frame of an EHR that may embed the app, it does", () =>
+    Effect.gen(function*() {
+      const { browser } = yield* start({ web: { embeddedBy: ["https://ehr.sandbox.test"] } })
+      const headers = { "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe" }
+      assert.strictEqual((yield* browser().go("/launch", { headers, from: "elsewhere" })).status, 303)
+    }))
+})
+
+describe("cookies", () => {
+  it.scoped("of launches take up four kilobytes at most, however long the return paths", () =>
+    Effect.gen(function*() {
+      const { browser } = yield* start()
+      const who = browser()
+      for (let count = 0; count < 20; count++) {
+        yield* who.go(`/launch?return=${encodeURIComponent(`/${"a".repeat(480)}?${count}`)}`)
+      }
+      const kept = launchCookies(who.jar())
+      const bytes = kept.reduce((sum, [name, value]) => sum + name.length + value.length, 0)
+      assert.isAbove(kept.length, 2)
+      assert.isAtMost(bytes, 4096)
+    }))
+
+  it.scoped("a return path that is too long for a cookie is left out", () =>
+    Effect.gen(function*() {
+      const { browser, walk } = yield* start()
+      const { done } = yield* walk(browser(), `/launch?return=${encodeURIComponent(`/${"/".repeat(200)}`)}`)
+      assert.strictEqual(done.location, `${ORIGIN}/patient`)
+    }))
+
+  it.scoped("a name that only looks like the session's, or stands there twice, is not the session's", () =>
+    Effect.gen(function*() {
+      const { browser, send, walk } = yield* start()
+      const who = browser()
+      yield* walk(who, "/launch")
+      const genuine = who.jar().get("__Host-session") ?? ""
+      const ask = (cookie: string) =>
+        Effect.map(
+          send(new Request(`${ORIGIN}/patient`, { headers: { cookie, "sec-fetch-site": "none" } })),
+          ({ status }) => status
+        )
+      assert.strictEqual(yield* ask(`__Host-session=${genuine}`), 200)
+      assert.strictEqual(yield* ask(`a=b;\t__Host-session=${genuine} ; c=d`), 200)
+      assert.strictEqual(yield* ask(`\u00a0__Host-session=${genuine}`), 401)
+      assert.strictEqual(yield* ask(`\u00a0__Host-session=planted; __Host-session=${genuine}`), 200)
+      assert.strictEqual(yield* ask(`__Host-session=${genuine}; __Host-session=planted`), 401)
+      assert.strictEqual(yield* ask(`__proto__=${genuine}; constructor=x`), 401)
+    }))
+})
+
+describe("what is over stays over", () => {
+  it.scoped("after a logout, callbacks of all earlier launches lead nowhere", () =>
+    Effect.gen(function*() {
+      const { browser, walk } = yield* start()
+      const who = browser()
+      const first = yield* walk(who, "/launch")
+      const second = yield* walk(who, "/launch")
+      yield* who.go("/logout", { method: "POST", from: "app" })
+      for (const { callback } of [first, second]) {
+        assert.strictEqual((yield* who.go(callback)).status, 400)
+        assert.strictEqual((yield* who.go("/patient")).status, 401)
+      }
+    }))
+
+  it.scoped("a session that a new login takes the place of is forgotten, and the server revokes nothing for it", () =>
+    Effect.gen(function*() {
+      const { browser, ehr, walk } = yield* start()
+      const who = browser()
+      yield* walk(who, "/launch")
+      const old = who.jar().get("__Host-session") ?? ""
+      yield* walk(who, "/launch", { patient: "patient-beta" })
+      assert.deepStrictEqual((yield* ehr.requests).filter(({ step }) => step === "revoke"), [])
+      const thief = browser()
+      thief.plant("__Host-session", old)
+      assert.strictEqual((yield* thief.go("/patient")).status, 401)
+      assert.include((yield* who.go("/patient")).body, "patient-beta")
+    }))
+})
+
+describe("two charts", () => {
+  it.scoped("a launch that names another session's page leads to the page of its own", () =>
+    Effect.gen(function*() {
+      const { browser, walk } = yield* start({ web: { afterLogin: "/sessions/:session/patient" } })
+      const who = browser()
+      const alpha = yield* walk(who, "/launch", { patient: "patient-alpha" })
+      const page = new URL(alpha.done.location).pathname
+      const beta = yield* walk(who, `/launch?return=${encodeURIComponent(page)}`, { patient: "patient-beta" })
+      assert.notStrictEqual(beta.done.location, alpha.done.location)
+      assert.include(beta.page.body, "patient patient-beta")
+      const spelt = yield* walk(who, "/launch?return=%2Fsessions%2F%3Asession%2Fpatient%3Ftab%3D2", {
+        patient: "patient-beta"
+      })
+      assert.match(spelt.done.location, /\/sessions\/[\w-]{22}\/patient\?tab=2$/)
+      const elsewhere = yield* walk(who, "/launch?return=%2Fno-session%2Fpatient")
+      assert.match(elsewhere.done.location, /\/sessions\/[\w-]{22}\/patient$/)
+    }))
+
+  it.effect("a path that leads back into a launch, however it is spelt, is no return path", () =>
+    Effect.gen(function*() {
+      const app = yield* WebApp.make({ baseUrl: ORIGIN })
+      for (
+        const path of [
+          "/Launch",
+          "/%6caunch",
+          "/launch;x",
+          "/launch/",
+          "/LOGOUT",
+          "/callback%3Fcode",
+          "/%",
+          "/launch%2f"
+        ]
+      ) {
+        const url = app.returnUrl(path)
+        assert.isTrue(url === undefined || path === "/callback%3Fcode", path)
+      }
+      assert.strictEqual(app.returnUrl("/launches"), `${ORIGIN}/launches`)
+    }))
+})
+
+describe("a server in trouble in the middle of a launch", () => {
+  const troubles = {
+    "the connection broke, and nobody knows whether the code is spent": (ehr: SandboxEhr.Service) =>
+      ehr.fault("token", Fault.lostResponse, 9),
+    "the server says so by a redirect": () => Effect.void
+  }
+  it.scoped.each(Object.entries(troubles))(
+    "%s: the page says to start again, not to reload",
+    ([name, trouble]) =>
+      Effect.gen(function*() {
+        const { browser, ehr } = yield* start()
+        const who = browser()
+        const begun = yield* who.go("/launch")
+        const callback = name.startsWith("the server")
+          ? yield* ehr.deny(begun.location, "temporarily_unavailable")
+          : yield* ehr.approve(begun.location)
+        yield* trouble(ehr)
+        const page = yield* patiently(who.go(callback))
+        assert.strictEqual(page.status, 503)
+        assert.include(page.body, "start the app again in a minute")
+        assert.notInclude(page.body, "load this page again")
+        assert.include(page.body, "Start again")
+        assert.deepStrictEqual(launchCookies(who.jar()), [])
+      })
+  )
+})
+
+describe("a form from the authorization server", () => {
+  it.scoped("is read as browsers spell its type, and up to a limit whoever serves the app", () =>
+    Effect.gen(function*() {
+      const { browser, ehr } = yield* start()
+      const callback = (who: ReturnType<typeof browser>) =>
+        Effect.flatMap(who.go("/launch"), ({ location }) => ehr.approve(location))
+      for (const type of ["application/x-www-form-urlencoded", "application/x-www-form-urlencoded ; charset=UTF-8"]) {
+        const who = browser()
+        const text = (yield* callback(who)).search.slice(1)
+        assert.strictEqual((yield* who.go("/callback", { body: { type, text }, from: "elsewhere" })).status, 303)
+      }
+      const who = browser()
+      const large = `${(yield* callback(who)).search.slice(1)}&x=${"x".repeat(70_000)}`
+      const type = "application/x-www-form-urlencoded"
+      assert.strictEqual((yield* who.go("/callback", { body: { type, text: large } })).status, 400)
+      assert.isFalse(who.jar().has("__Host-session"))
+    }))
+})
+
+class TokenErrorOfTheApp extends Data.TaggedError("TokenError")<{ readonly detail: string }> {}
+
+const route = (path: `/${string}`, handler: Effect.Effect<HttpServerResponse.HttpServerResponse, never, never>) =>
+  HttpLayerRouter.addAll(Effect.succeed([HttpLayerRouter.route("GET", path, handler)]))
+
+describe("handlers", () => {
+  it.scoped("a policy of their own keeps the app out of foreign frames all the same", () =>
+    Effect.gen(function*() {
+      const answer = (policy: string) =>
+        Effect.succeed(HttpServerResponse.empty({ headers: { "content-security-policy": policy } }))
+      const { browser } = yield* start({
+        web: { afterLogin: "/elsewhere" },
+        pages: Layer.mergeAll(
+          route("/silent", answer("default-src 'self';")),
+          route("/speaking", answer("frame-ancestors https://portal.example"))
+        )
+      })
+      const policy = (path: string) =>
+        Effect.map(browser().go(path), ({ headers }) => headers.get("content-security-policy"))
+      assert.strictEqual(yield* policy("/silent"), "default-src 'self'; frame-ancestors 'none'")
+      assert.strictEqual(yield* policy("/speaking"), "frame-ancestors https://portal.example")
+    }))
+
+  it.scoped("a socket that another site opens has no session", () =>
+    Effect.gen(function*() {
+      const { browser, walk } = yield* start({ web: { embeddedBy: ["https://ehr.sandbox.test"] } })
+      const who = browser()
+      yield* walk(who, "/launch")
+      const upgrade = { upgrade: "websocket", connection: "upgrade", "sec-fetch-site": "same-site" }
+      assert.strictEqual((yield* who.go("/patient", { headers: upgrade })).status, 403)
+      assert.strictEqual((yield* who.go("/", { headers: upgrade })).body, "without a session")
+    }))
+
+  it.scoped("what they fail with goes on to them, whatever its name", () =>
+    Effect.gen(function*() {
+      const failing = HttpLayerRouter.addAll(Effect.succeed([
+        HttpLayerRouter.route(
+          "GET",
+          "/ours",
+          Effect.zipRight(
+            CurrentSession.CurrentSession,
+            Effect.fail(
+              new TokenError({
+                reason: "Unreachable",
+                operation: "refresh",
+                server: "hospital",
+                url: "https://ehr.sandbox.test",
+                outcome: "refused",
+                detail: "x"
+              })
+            )
+          )
+        ),
+        HttpLayerRouter.route(
+          "GET",
+          "/theirs",
+          Effect.zipRight(CurrentSession.CurrentSession, Effect.fail(new TokenErrorOfTheApp({ detail: "not ours" })))
+            .pipe(
+              Effect.catchAll((error) => error instanceof TokenErrorOfTheApp ? Effect.die(error) : Effect.fail(error))
+            )
+        )
+      ])).pipe(Layer.provide(CurrentSession.required.layer))
+      const { browser, walk } = yield* start({ routes: failing })
+      const who = browser()
+      yield* walk(who, "/launch")
+      assert.strictEqual((yield* who.go("/ours")).status, 503)
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(who.go("/theirs"))))
+    }))
+
+  it.scoped("a page for failures that fails itself is no way out of the app's protection", () =>
+    Effect.gen(function*() {
+      const { browser } = yield* start({
+        web: {
+          errorPage: () => {
+            throw new Error("a mistake in a template")
+          }
+        }
+      })
+      const page = yield* browser().go("/patient")
+      assert.strictEqual(page.status, 401)
+      assert.include(page.body, "You are signed out")
+    }))
+
+  it.scoped("a session that cannot be read any more keeps nobody from a new launch", () =>
+    Effect.gen(function*() {
+      const store = yield* Effect.map(Layer.build(SessionStore.layerMemory), (context) => Layer.succeedContext(context))
+      const sealed = (byte: number) =>
+        SessionStore.layerEncrypted([{
+          id: `key${byte}`,
+          secret: Redacted.make(Buffer.alloc(32, byte).toString("base64url"))
+        }])
+          .pipe(Layer.provide(store), Layer.orDie)
+      const before = yield* start({ store: sealed(1) })
+      const who = before.browser()
+      yield* before.walk(who, "/launch")
+      const after = yield* start({ store: sealed(2) })
+      const later = after.browser()
+      for (const [name, value] of who.jar()) later.plant(name, value)
+      assert.strictEqual((yield* later.go("/")).body, "without a session")
+      assert.strictEqual((yield* later.go("/patient")).status, 401)
+      assert.strictEqual((yield* after.walk(later, "/launch")).page.status, 200)
+    }))
+})
+
+describe("spans of the HTTP server", () => {
+  it.scoped("have no code, state, launch or id_token in them, neither from the request nor from the answer", () =>
+    Effect.gen(function*() {
+      const secrets = new Set<string>()
+      const { exit, shown } = yield* observe(Effect.gen(function*() {
+        const { app, browserOf, ehr } = yield* start({ web: { endServerSession: true } })
+        // As a server serves it, tracer and all.
+        const served = HttpApp.toWebHandlerRuntime(yield* Effect.runtime<never>())(
+          Effect.catchAll(app, () => Effect.succeed(HttpServerResponse.empty({ status: 404 })))
+        )
+        const who = browserOf((request) => Effect.promise(() => served(request)))
+        yield* ehr.fault(
+          "openid",
+          Fault.mutate((members) => ({ ...members, end_session_endpoint: "https://ehr.sandbox.test/logout" })),
+          20
+        )
+        const { iss, launch } = yield* ehr.launch({ patient: "patient-beta" })
+        secrets.add(launch)
+        const begun = yield* who.go(`/launch?${new URLSearchParams({ iss, launch }).toString()}`)
+        secrets.add(new URL(begun.location).searchParams.get("state") ?? "")
+        const callback = yield* ehr.approve(begun.location)
+        secrets.add(callback.searchParams.get("code") ?? "")
+        const done = yield* who.go(callback)
+        const out = yield* who.go("/logout", { method: "POST", from: "app" })
+        secrets.add(new URL(out.location).searchParams.get("id_token_hint") ?? "")
+        for (const value of who.jar().values()) secrets.add(value)
+        return [begun.status, done.status, out.status]
+      }))
+      assert.deepStrictEqual(exit, Exit.succeed([303, 303, 303]))
+      secrets.delete("")
+      assert.isAtLeast(secrets.size, 4)
+      assert.isUndefined(leak(shown(), secrets))
+      assert.include(shown(), "http.response.header.location")
+    }))
+})
+
+describe("two apps on one router", () => {
+  it.scoped("have each its own routes, cookies and sessions", () =>
+    Effect.gen(function*() {
+      const redirectUri = `${ORIGIN}/second/callback`
+      const clients = [{
+        clientId: "sandbox-public-app",
+        redirectUris: [redirectUri],
+        authentication: { method: "none" } satisfies SandboxEhr.Client["authentication"]
+      }]
+      const { ehr, services } = yield* start({ client: { redirectUri }, ehr: { clients } })
+      const page = HttpLayerRouter.addAll(Effect.succeed([
+        HttpLayerRouter.route(
+          "GET",
+          "/second/patient",
+          Effect.map(CurrentSession.CurrentSession, ({ logoutPath }) =>
+            HttpServerResponse.text(`the second ${logoutPath}`))
+        )
+      ])).pipe(Layer.provide(CurrentSession.required.layer))
+      const second = Layer.mergeAll(SmartRoutes.layer, page).pipe(
+        Layer.provide(WebApp.layer({ baseUrl: `${ORIGIN}/second`, afterLogin: "/patient", sessionCookie: "second" })),
+        Layer.provide(Layer.succeedContext(services)),
+        Layer.orDie
+      )
+      const first = yield* start({ routes: second })
+      const who = first.browser()
+      assert.include((yield* first.walk(who, "/launch")).page.body, "patient patient-alpha")
+      assert.strictEqual((yield* who.go("/second/patient")).status, 401)
+      const done = yield* who.go(yield* ehr.approve((yield* who.go("/second/launch")).location))
+      assert.strictEqual((yield* who.go(done.location)).body, "the second /second/logout")
+      assert.include((yield* who.go("/patient")).body, "patient patient-alpha")
+      assert.sameMembers(
+        Array.from(who.jar().keys()).filter((name) =>
+          !name.includes("launch")
+        ),
+        [
+          "__Host-session",
+          "__Host-second"
+        ]
+      )
+    }))
+})
