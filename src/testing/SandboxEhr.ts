@@ -14,6 +14,7 @@ import * as HttpServer from "@effect/platform/HttpServer"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type { Client } from "./sandbox/Client.js"
 import type { ConsentRequest } from "./sandbox/Consent.js"
 import * as Consent from "./sandbox/Consent.js"
 import type { Fault, Step } from "./sandbox/Fault.js"
@@ -51,11 +52,6 @@ export {
 } from "./sandbox/Client.js"
 
 export type {
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  Client,
   /**
    * @since 0.1.0
    * @category models
@@ -111,6 +107,11 @@ export type {
    * @category models
    */
   AuthorizationRequest,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Client,
   /**
    * @since 0.1.0
    * @category models
@@ -172,6 +173,12 @@ export interface Service {
   readonly launch: (
     context?: LaunchContext
   ) => Effect.Effect<{ readonly iss: string; readonly launch: string }, SandboxError>
+  /** The registered clients, their secrets among them. */
+  readonly clients: Effect.Effect<ReadonlyArray<Client>>
+  /** Registers a client while the sandbox runs, or replaces the one that has this id. */
+  readonly register: (client: Client) => Effect.Effect<void>
+  /** Takes a client away with all that was granted to it; false if none has this id. */
+  readonly unregister: (clientId: string) => Effect.Effect<boolean>
   /** With the option `consentPage`: what the person is to be asked under a ticket. */
   readonly consent: (ticket: string) => Effect.Effect<ConsentRequest, SandboxError>
   /**
@@ -232,6 +239,14 @@ const fromWorld = (world: World.World): Sandbox => {
     approve: person.approve,
     deny: person.deny,
     launch: person.launch,
+    clients: Effect.sync(() => Array.from(world.clients.values())),
+    register: (client) => Effect.sync(() => void world.clients.set(client.clientId, client)),
+    unregister: (clientId) =>
+      Effect.gen(function*() {
+        const own = (yield* world.state.access).filter((access) => access.clientId === clientId)
+        yield* Effect.forEach(own, ({ id }) => world.state.revokeAccess(id), { discard: true })
+        return world.clients.delete(clientId)
+      }),
     consent: consent.request,
     decide: consent.decide,
     access: world.state.access,

@@ -193,6 +193,32 @@ describe("SandboxEhr: access", () => {
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 })
 
+describe("SandboxEhr: clients", () => {
+  it.effect("come while it runs, and go with all that was granted to them", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const late: SandboxEhr.Client = {
+        clientId: "late-app",
+        redirectUris: ["https://app.sandbox.test/callback"],
+        authentication: { method: "none" }
+      }
+      const before = yield* ehr.clients
+      yield* ehr.register(late)
+      assert.deepStrictEqual(yield* ehr.clients, [...before, late])
+      const own = { client_id: "late-app" }
+      const code = yield* authorize("offline_access patient/*.rs", { changes: own })
+      const { body } = yield* exchange(code, own)
+      const patient = get(`${ehr.fhirBaseUrl}/Patient/patient-alpha`, body["access_token"])
+      assert.strictEqual((yield* patient).status, 200)
+      assert.isTrue(yield* ehr.unregister("late-app"))
+      assert.isFalse(yield* ehr.unregister("late-app"))
+      assert.deepStrictEqual(yield* ehr.clients, before)
+      assert.strictEqual((yield* patient).status, 401)
+      assert.strictEqual((yield* refresh(body["refresh_token"], own)).body["error"], "invalid_client")
+      assert.deepInclude((yield* ehr.access)[0], { clientId: "late-app", revoked: true })
+    }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
+})
+
 describe("SandboxEhr: what a page for faults and a log needs", () => {
   it.effect("the faults that wait, each to be taken away", () =>
     Effect.gen(function*() {
@@ -205,7 +231,7 @@ describe("SandboxEhr: what a page for faults and a log needs", () => {
       assert.deepStrictEqual([first?.left, second?.left, third?.left], [2, 1, Infinity])
       assert.strictEqual(second?.fault, late)
       yield* exchange("made-up")
-      assert.deepInclude((yield* ehr.waitingFaults)[0], { id: first?.id, left: 1 })
+      assert.deepInclude((yield* ehr.waitingFaults)[0], { id: first?.id ?? "", left: 1 })
       assert.isTrue(yield* ehr.removeFault(first?.id ?? ""))
       assert.isFalse(yield* ehr.removeFault(first?.id ?? ""))
       assert.deepStrictEqual((yield* ehr.waitingFaults).map(({ step }) => step), ["token", "fhir"])

@@ -8,8 +8,7 @@ import { html } from "./Html.js"
 export type Tone = "neutral" | "info" | "good" | "warning" | "bad"
 
 /** A word or two in a coloured pill. */
-export const badge = (text: string, tone: Tone = "neutral"): Html =>
-  html`<span class="badge ${tone}">${text}</span>`
+export const badge = (text: string, tone: Tone = "neutral"): Html => html`<span class="badge ${tone}">${text}</span>`
 
 /** The heading of a page, and what can be done there. */
 export const pageHeading = (title: string, options: {

@@ -34,8 +34,8 @@ export interface Page {
   /** Without navigation, narrow: for a page that asks one thing. */
   readonly focused?: boolean | undefined
   readonly status?: number | undefined
-  /** Seconds after which the page is loaded anew, by the browser itself. */
-  readonly refresh?: number | undefined
+  /** Seconds after which the page is loaded anew, by the browser itself; or after which another one of the same site is. */
+  readonly refresh?: number | { readonly seconds: number; readonly to: string } | undefined
   /** Whether `ui.js` is loaded (copy buttons, time in the reader's own time zone). */
   readonly script?: boolean | undefined
   readonly policy?: Policy | undefined
@@ -52,6 +52,8 @@ export interface Policy {
   readonly frames?: ReadonlyArray<string> | undefined
   /** Who may show it in a frame, `'self'` among them (default: nobody). */
   readonly framedBy?: ReadonlyArray<string> | undefined
+  /** Whether another site may open it in a window that it waits for, as apps do with a login (default: no, the window is cut off from its opener). */
+  readonly openedByApps?: boolean | undefined
 }
 
 const sources = (list: ReadonlyArray<string> | undefined): string =>
@@ -74,7 +76,7 @@ export const contentSecurityPolicy = (policy: Policy, script: boolean): string =
 export const headers = (page: Pick<Page, "policy" | "script">): Readonly<Record<string, string>> => ({
   "cache-control": "no-store",
   "content-security-policy": contentSecurityPolicy(page.policy ?? {}, page.script ?? false),
-  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-opener-policy": page.policy?.openedByApps === true ? "unsafe-none" : "same-origin",
   "referrer-policy": "no-referrer",
   "x-content-type-options": "nosniff"
 })
@@ -82,13 +84,18 @@ export const headers = (page: Pick<Page, "policy" | "script">): Readonly<Record<
 const header = (site: Site, page: Page): Html =>
   html`<header class="site-header">
   <a class="brand" href="/"><span class="mark" aria-hidden="true"></span><span><strong>${site.name}</strong><small>${site.tagline}</small></span></a>
-  ${page.focused !== true && html`<nav aria-label="Main"><ul>${
-    site.nav.map(({ href, label }) =>
-      html`<li><a href="${href}"${page.current === href && html` aria-current="page"`}>${label}</a></li>`
-    )
-  }</ul></nav>`}
+  ${
+    page.focused !== true && html`<nav aria-label="Main"><ul>${
+      site.nav.map(({ href, label }) =>
+        html`<li><a href="${href}"${page.current === href && html` aria-current="page"`}>${label}</a></li>`
+      )
+    }</ul></nav>`
+  }
   ${page.account !== undefined && html`<div class="account">${page.account}</div>`}
 </header>`
+
+const refreshOf = (refresh: NonNullable<Page["refresh"]>): string =>
+  typeof refresh === "number" ? String(refresh) : `${refresh.seconds}; url=${refresh.to}`
 
 /** The whole document. */
 export const document = (site: Site, page: Page): Html =>
@@ -98,7 +105,7 @@ export const document = (site: Site, page: Page): Html =>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-${page.refresh !== undefined && html`<meta http-equiv="refresh" content="${page.refresh}">`}
+${page.refresh !== undefined && html`<meta http-equiv="refresh" content="${refreshOf(page.refresh)}">`}
 <title>${page.title} · ${site.name}</title>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="/assets/style.css">

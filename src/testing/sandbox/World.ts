@@ -110,7 +110,8 @@ export interface World {
   readonly fhirBaseUrl: string
   readonly issuer: string
   readonly endpoints: Endpoints
-  readonly clients: ReadonlyMap<string, Client>
+  /** By id; they come and go with `Service.register` and `Service.unregister`. */
+  readonly clients: Map<string, Client>
   readonly accessTokenLifetime: Duration.Duration
   readonly rotateRefreshTokens: boolean
   readonly issueIss: boolean

@@ -1,0 +1,159 @@
+/**
+ * The sandbox EHR with a site of its own: people sign in, open records, launch apps, are asked for consent and take it back; and whoever tries an
+ * app makes the EHR go wrong and reads what it was asked.
+ */
+import type * as HttpApp from "@effect/platform/HttpApp"
+import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
+import * as HttpServer from "@effect/platform/HttpServer"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { SandboxEhr } from "effect-safire/testing"
+import * as Assets from "../ui/Assets.js"
+import { html } from "../ui/Html.js"
+import { seeOther } from "../ui/Page.js"
+import type { App, Ehr } from "./Ehr.js"
+import { makeOnce, makePower, makeSignIns } from "./Ehr.js"
+import { steps } from "./faults.js"
+import * as Access from "./pages/Access.js"
+import * as Chart from "./pages/Chart.js"
+import * as Clients from "./pages/Clients.js"
+import * as Consent from "./pages/Consent.js"
+import * as Faults from "./pages/Faults.js"
+import * as Log from "./pages/Log.js"
+import * as Patients from "./pages/Patients.js"
+import * as SignIn from "./pages/SignIn.js"
+import { peopleOf } from "./record.js"
+import { Problem, problemPage } from "./visit.js"
+import { resources as ownResources } from "./vitals.js"
+
+export type { App } from "./Ehr.js"
+export { resources, vitals } from "./vitals.js"
+
+/** The settings of the site: those of the sandbox, and the apps that can be launched. */
+export interface Options extends Omit<SandboxEhr.Options, "autoApprove" | "consentPage" | "fhirBaseUrl"> {
+  /** Of the hospital (default: Sandbox Hospital). */
+  readonly name?: string | undefined
+  /** The apps in the patient list. They must be among `clients`, too. */
+  readonly apps: ReadonlyArray<App>
+}
+
+const originOf = (address: HttpServer.Address): string =>
+  address._tag === "UnixAddress" ? "http://localhost" : `http://${address.hostname}:${address.port}`
+
+const assemble = (origin: string, { apps, name = "Sandbox Hospital", ...options }: Options): Effect.Effect<Ehr> =>
+  Effect.gen(function*() {
+    const { resources = ownResources } = options
+    const sandbox = yield* SandboxEhr.make({
+      ...options,
+      resources,
+      fhirBaseUrl: `${origin}/fhir`,
+      autoApprove: false,
+      consentPage: (ticket) => `${origin}/consent?${new URLSearchParams({ ticket }).toString()}`
+    })
+    return {
+      site: {
+        theme: "ehr",
+        name,
+        tagline: "Electronic health record",
+        nav: [
+          { href: "/", label: "Patients" },
+          { href: "/access", label: "Apps with access" },
+          { href: "/clients", label: "Registered apps" },
+          { href: "/log", label: "Request log" },
+          { href: "/faults", label: "Faults" }
+        ],
+        footer:
+          html`A sandbox. Every person and every record in it is made up. FHIR base: <code>${sandbox.fhirBaseUrl}</code>`
+      },
+      origin,
+      sandbox,
+      apps,
+      resources,
+      people: peopleOf(resources),
+      // Cookies know no ports: each EHR on this machine has a cookie of its own.
+      cookie: `ehr-session-${new URL(origin).port}`,
+      signIns: makeSignIns(),
+      once: makeOnce(),
+      power: makePower(sandbox, steps.map(({ step }) => step)),
+      faultLabels: new WeakMap()
+    }
+  })
+
+const pages = (ehr: Ehr) =>
+  Layer.merge(
+    HttpLayerRouter.addAll([
+      ...SignIn.routes(ehr),
+      ...Patients.routes(ehr),
+      ...Chart.routes(ehr),
+      ...Consent.routes(ehr),
+      ...Access.routes(ehr),
+      ...Clients.routes(ehr),
+      ...Faults.routes(ehr),
+      ...Log.routes(ehr)
+    ]),
+    Assets.layer
+  )
+
+const broken = new Problem({
+  status: 500,
+  title: "Something is wrong here",
+  detail: "It is the fault of this EHR, and its log says more."
+})
+
+const notFound = new Problem({
+  status: 404,
+  title: "There is no such page",
+  detail: "The address is not one of this EHR."
+})
+
+/** The endpoints of the protocol are the sandbox's, all else is the site's. */
+const dispatch = (ehr: Ehr, site: HttpApp.Default<never, Scope.Scope>): HttpApp.Default<never, Scope.Scope> => {
+  const { endpoints, fhirBaseUrl, issuer } = ehr.sandbox
+  const roots = [fhirBaseUrl, issuer].map((url) => new URL(url).pathname)
+  const management = new URL(endpoints.management).pathname
+  return Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ url }) => {
+    const path = url.split("?")[0] ?? ""
+    // The sandbox's own page asks nobody who they are.
+    if (path === management) return Effect.succeed(seeOther("/access"))
+    return roots.some((root) => path === root || path.startsWith(`${root}/`)) ? ehr.sandbox.httpApp : site
+  })
+}
+
+/** The EHR at an origin: what its apps and tests do with it, and all that it answers. */
+export const make = (
+  origin: string,
+  options: Options
+): Effect.Effect<
+  { readonly sandbox: SandboxEhr.Service; readonly httpApp: HttpApp.Default<never, Scope.Scope> },
+  never,
+  Scope.Scope
+> =>
+  Effect.gen(function*() {
+    const ehr = yield* assemble(origin, options)
+    const router = yield* HttpLayerRouter.toHttpEffect(pages(ehr))
+    const site = router.pipe(
+      Effect.catchTag("RouteNotFound", () => Effect.succeed(problemPage(ehr, notFound))),
+      Effect.catchAllDefect((defect) => Effect.as(Effect.logError("a page failed", defect), problemPage(ehr, broken)))
+    )
+    return { sandbox: ehr.sandbox, httpApp: dispatch(ehr, site) }
+  })
+
+/**
+ * The EHR on the `HttpServer` that is provided: its endpoints, for apps, and its pages, for people. The FHIR base is `/fhir` at the server's address.
+ */
+export const layer = (options: Options): Layer.Layer<SandboxEhr.SandboxEhr, never, HttpServer.HttpServer> =>
+  Layer.scoped(
+    SandboxEhr.SandboxEhr,
+    Effect.gen(function*() {
+      const server = yield* HttpServer.HttpServer
+      const { httpApp, sandbox } = yield* make(originOf(server.address), options)
+      yield* server.serve(httpApp).pipe(
+        // Spans would carry codes and tickets in their URLs.
+        HttpMiddleware.withTracerDisabledWhenEffect(() => true)
+      )
+      return sandbox
+    })
+  )

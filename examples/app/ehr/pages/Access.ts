@@ -1,0 +1,104 @@
+/** Which app has access to what, for whom and until when; and the button that ends it. */
+import * as Effect from "effect/Effect"
+import type { SandboxEhr } from "effect-safire/testing"
+import { badge, banner, card, keyValues, pageHeading, postForm, submit } from "../../ui/Components.js"
+import type { Child, Html } from "../../ui/Html.js"
+import { html } from "../../ui/Html.js"
+import { seeOther } from "../../ui/Page.js"
+import type { Ehr } from "../Ehr.js"
+import { clientNameOf, personName } from "../Ehr.js"
+import type { Person } from "../record.js"
+import { explain } from "../scopes.js"
+import { action, page, Problem } from "../visit.js"
+import { moment } from "./moment.js"
+
+/** A clinician sees all there is, a patient what they allowed and what others allowed for their record. */
+const visible = (access: SandboxEhr.Access, person: Person): boolean =>
+  person.ownRecord === undefined || access.user === person.reference || access.context.patient === person.ownRecord
+
+const state = ({ active, revoked }: SandboxEhr.Access): Html =>
+  revoked ? badge("Taken back", "bad") : active ? badge("Has access", "good") : badge("Over")
+
+const renewal = ({ accessTokenUntil, refreshTokenUntil }: SandboxEhr.Access): Child =>
+  refreshTokenUntil !== undefined
+    ? moment(refreshTokenUntil)
+    : accessTokenUntil === undefined
+    ? "none yet"
+    : "not at all"
+
+const one = (ehr: Ehr, name: string, access: SandboxEhr.Access, person: Person): Html => {
+  const reader = person.ownRecord === undefined ? "clinician" : "patient"
+  const { patient } = access.context
+  return card(
+    name,
+    html`${
+      keyValues([
+        ["Allowed by", access.user === undefined ? "nobody: it is a service of its own" : personName(ehr, access.user)],
+        ["About", patient === undefined ? "no single patient" : personName(ehr, `Patient/${patient}`)],
+        ["Since", moment(access.since)],
+        ["Token until", access.accessTokenUntil === undefined ? "none yet" : moment(access.accessTokenUntil)],
+        [
+          "Renewal until",
+          renewal(access)
+        ],
+        [
+          "May",
+          html`<ul class="plain">${
+            access.scopes.map((scope) => html`<li>${explain(scope, reader).title} <code>${scope}</code></li>`)
+          }</ul>`
+        ]
+      ])
+    }${
+      access.active && !access.revoked && postForm(
+        "/access/revoke",
+        submit("Take access back", { kind: "danger", describes: `from ${name}` }),
+        { access: access.id }
+      )
+    }`,
+    { aside: state(access) }
+  )
+}
+
+/** The list, and the button. */
+export const routes = (ehr: Ehr) => [
+  page(ehr, "/access", ({ person, query }) =>
+    Effect.gen(function*() {
+      const clients = yield* ehr.sandbox.clients
+      const all = yield* ehr.sandbox.access
+      const show = (access: SandboxEhr.Access) => one(ehr, clientNameOf(clients, access.clientId), access, person)
+      const seen = all.filter((access) => visible(access, person)).reverse()
+      const [current, past] = [seen.filter(({ active }) => active), seen.filter(({ active }) => !active)]
+      return {
+        title: "Apps with access",
+        current: "/access",
+        script: true,
+        main: html`${
+          pageHeading("Apps with access", {
+            lead: person.ownRecord === undefined
+              ? "What was allowed here, by whom and to which app."
+              : "What was allowed by you, or for your record."
+          })
+        }
+${query.has("revoked") && banner("good", "Access was taken back.", "Every token of it has ended.", { live: true })}
+${current.length === 0 && html`<p class="empty">No app has access.</p>`}
+<div class="columns">${current.map(show)}</div>
+${
+          past.length > 0 &&
+          html`<h2>Over</h2><div class="columns">${past.map(show)}</div>`
+        }`
+      }
+    })),
+  action(ehr, "/access/revoke", (form, person) =>
+    Effect.gen(function*() {
+      const access = (yield* ehr.sandbox.access).find(({ id }) => id === form.get("access"))
+      if (access === undefined || !visible(access, person)) {
+        return yield* new Problem({
+          status: 404,
+          title: "No such access",
+          detail: "Look it up under “Apps with access”."
+        })
+      }
+      yield* ehr.sandbox.revokeAccess(access.id)
+      return seeOther("/access?revoked")
+    }), () => "/access")
+]

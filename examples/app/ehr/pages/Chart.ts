@@ -1,0 +1,114 @@
+/** A patient's record; with `?app=` in the address, that app runs in a frame on it. */
+import * as Effect from "effect/Effect"
+import { buttonLink, card, pageHeading, table } from "../../ui/Components.js"
+import type { Html } from "../../ui/Html.js"
+import { html } from "../../ui/Html.js"
+import type { App, Ehr } from "../Ehr.js"
+import { appOrigins, launchUrlOf } from "../Ehr.js"
+import type { Line, Patient, Person } from "../record.js"
+import { dayOf, patientsOf, summaryOf } from "../record.js"
+import { page, Problem } from "../visit.js"
+import { launchForm } from "./launching.js"
+import { chartPath } from "./Patients.js"
+
+const patientBanner = ({ birthDate, gender, id, name }: Patient): Html =>
+  html`<div class="patient-banner"><strong>${name}</strong><span>Born ${birthDate ?? "unknown"}</span><span>Gender ${
+    gender ?? "unknown"
+  }</span><span>Record ${id}</span></div>`
+
+const lines = (title: string, all: ReadonlyArray<Line>, empty: string): Html => {
+  const hasValues = all.some(({ value }) => value !== undefined)
+  const hasDates = all.some(({ date }) => date !== undefined)
+  return card(
+    title,
+    table({
+      caption: title,
+      captionHidden: true,
+      columns: ["What", ...(hasValues ? ["Value"] : []), ...(hasDates ? ["Date"] : [])],
+      empty,
+      rows: all.map(({ date, value, what }) => [
+        what,
+        ...(hasValues ? [html`<span class="nowrap">${value ?? "none"}</span>`] : []),
+        ...(hasDates ? [html`<span class="nowrap">${dayOf(date)}</span>`] : [])
+      ])
+    })
+  )
+}
+
+const record = (ehr: Ehr, patient: Patient) => {
+  const { conditions, medications, observations, visits } = summaryOf(ehr.resources, patient.id)
+  return {
+    title: patient.name,
+    current: "/",
+    policy: { formAction: appOrigins(ehr) },
+    main: html`${pageHeading("Record", { lead: html`<a href="/">All records</a>` })}
+${patientBanner(patient)}
+${
+      ehr.apps.length > 0 && card(
+        "Launch an app",
+        html`<p>The app is told that it was opened for this patient${
+          visits[0] !== undefined && `, at the visit of ${dayOf(visits[0].date)}`
+        }.</p>${launchForm(ehr, patient, { encounter: visits[0]?.id, places: ["chart", "tab", "here"] })}`
+      )
+    }
+<div class="columns">
+<div class="stack">${lines("Conditions", conditions, "None is recorded.")}
+${lines("Medications", medications, "None is recorded.")}</div>
+<div class="stack">${lines("Latest observations", observations, "None is recorded.")}
+${lines("Visits", visits, "None is recorded.")}</div>
+</div>`
+  }
+}
+
+const framed = (ehr: Ehr, patient: Patient, person: Person, app: App) =>
+  Effect.map(
+    Effect.orDie(ehr.sandbox.launch({
+      patient: patient.id,
+      encounter: summaryOf(ehr.resources, patient.id).visits[0]?.id,
+      user: person.reference,
+      // The banner above the frame is the EHR's.
+      needPatientBanner: false
+    })),
+    (launch) => ({
+      title: `${app.name} for ${patient.name}`,
+      current: "/",
+      // The app sends the frame to this site's consent page and back.
+      policy: { frames: ["'self'", new URL(app.launchUrl).origin], formAction: appOrigins(ehr) },
+      main: html`${
+        pageHeading(app.name, {
+          lead: html`<a href="${chartPath(patient.id)}">Back to the record</a>`,
+          actions: launchForm(ehr, patient, { app: app.id, places: ["tab"] })
+        })
+      }
+${patientBanner(patient)}
+<iframe class="chart-frame" title="${app.name}" src="${launchUrlOf(app, launch)}" referrerpolicy="no-referrer"></iframe>
+<p>${buttonLink(chartPath(patient.id, app.id), "Launch it anew")}</p>`
+    })
+  )
+
+/** The record. */
+export const routes = (ehr: Ehr) => [
+  page(ehr, "/chart/:id", ({ param, person, query }) =>
+    Effect.gen(function*() {
+      const patient = patientsOf(ehr.resources, person).find(({ id }) => id === param)
+      if (patient === undefined) {
+        return yield* new Problem({
+          status: 404,
+          title: "No such record",
+          detail: person.ownRecord === undefined
+            ? "There is no patient with this id."
+            : "You can open your own record only."
+        })
+      }
+      const wanted = query.get("app")
+      if (wanted === null) return record(ehr, patient)
+      const app = ehr.apps.find(({ id }) => id === wanted)
+      return app === undefined
+        ? yield* new Problem({
+          status: 404,
+          title: "No such app",
+          detail: "Choose one of the apps in the patient list."
+        })
+        : yield* framed(ehr, patient, person, app)
+    }))
+]

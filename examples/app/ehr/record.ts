@@ -1,0 +1,130 @@
+/**
+ * What the EHR's pages read out of FHIR resources: names of people, and the lines of a record. A member that is missing or odd reads as nothing.
+ */
+import * as Predicate from "effect/Predicate"
+import type { SandboxEhr } from "effect-safire/testing"
+
+type FhirResource = SandboxEhr.FhirResource
+
+const members = (value: unknown): Readonly<Record<string, unknown>> => Predicate.isRecord(value) ? value : {}
+
+const list = (value: unknown): ReadonlyArray<unknown> => Array.isArray(value) ? value : []
+
+const text = (value: unknown): string | undefined => typeof value === "string" && value !== "" ? value : undefined
+
+/** The person's name as one line. */
+export const nameOf = (resource: FhirResource): string => {
+  const name = members(list(resource["name"])[0])
+  const parts = [...list(name["prefix"]), ...list(name["given"]), name["family"]].flatMap((part) => text(part) ?? [])
+  return text(name["text"]) ?? (parts.length === 0 ? `${resource.resourceType} ${resource.id}` : parts.join(" "))
+}
+
+/** A person who can sign in. */
+export interface Person {
+  /** `Practitioner/…` or `Patient/…`. */
+  readonly reference: string
+  readonly name: string
+  /** The id of the person's own record; undefined for a clinician. */
+  readonly ownRecord: string | undefined
+}
+
+/** Everybody who can sign in, clinicians first. */
+export const peopleOf = (resources: ReadonlyArray<FhirResource>): ReadonlyArray<Person> =>
+  ["Practitioner", "Patient"].flatMap((type) =>
+    resources.filter(({ resourceType }) => resourceType === type).map((resource) => ({
+      reference: `${type}/${resource.id}`,
+      name: nameOf(resource),
+      ownRecord: type === "Patient" ? resource.id : undefined
+    }))
+  )
+
+/** A patient in a list. */
+export interface Patient {
+  readonly id: string
+  readonly name: string
+  readonly birthDate: string | undefined
+  readonly gender: string | undefined
+}
+
+/** The patients that a person may see: a patient only their own record. */
+export const patientsOf = (resources: ReadonlyArray<FhirResource>, person: Person): ReadonlyArray<Patient> =>
+  resources.filter(({ id, resourceType }) =>
+    resourceType === "Patient" && (person.ownRecord === undefined || person.ownRecord === id)
+  ).map((resource) => ({
+    id: resource.id,
+    name: nameOf(resource),
+    birthDate: text(resource["birthDate"]),
+    gender: text(resource["gender"])
+  }))
+
+const concept = (value: unknown): string | undefined =>
+  text(members(value)["text"]) ?? text(members(list(members(value)["coding"])[0])["display"])
+
+const quantityOf = (value: unknown): string | undefined => {
+  const quantity = members(members(value)["valueQuantity"])
+  return typeof quantity["value"] === "number"
+    ? `${quantity["value"]} ${text(quantity["unit"]) ?? ""}`.trim()
+    : undefined
+}
+
+const valueOf = (observation: FhirResource): string => {
+  const components = list(observation["component"]).flatMap((component) => quantityOf(component) ?? [])
+  return quantityOf(observation) ?? (components.length === 0 ? "no value" : components.join(", "))
+}
+
+/** A date, what it is about, and a value if there is one. */
+export interface Line {
+  readonly date: string | undefined
+  readonly what: string
+  readonly value?: string | undefined
+}
+
+/** A patient's record in short. */
+export interface Summary {
+  readonly visits: ReadonlyArray<Line & { readonly id: string }>
+  readonly conditions: ReadonlyArray<Line>
+  readonly medications: ReadonlyArray<Line>
+  /** The newest value of each kind. */
+  readonly observations: ReadonlyArray<Line>
+}
+
+const newestFirst = <A extends Line>(lines: ReadonlyArray<A>): ReadonlyArray<A> =>
+  [...lines].sort((a, b) => (b.date ?? "").localeCompare(a.date ?? ""))
+
+/** A patient's record in short. */
+export const summaryOf = (resources: ReadonlyArray<FhirResource>, patient: string): Summary => {
+  const own = (type: string) =>
+    resources.filter((resource) =>
+      resource.resourceType === type && members(resource["subject"])["reference"] === `Patient/${patient}`
+    )
+  const observations = newestFirst(
+    own("Observation").map((observation) => ({
+      date: text(observation["effectiveDateTime"]),
+      what: concept(observation["code"]) ?? "Observation",
+      value: valueOf(observation)
+    }))
+  )
+  return {
+    visits: newestFirst(
+      own("Encounter").map((encounter) => ({
+        id: encounter.id,
+        date: text(members(encounter["period"])["start"]),
+        what: `Visit, ${text(encounter["status"]) ?? "state unknown"}`
+      }))
+    ),
+    conditions: own("Condition").map((condition) => ({
+      date: text(condition["onsetDateTime"]),
+      what: concept(condition["code"]) ?? "Condition"
+    })),
+    medications: own("MedicationRequest").map((medication) => ({
+      date: text(medication["authoredOn"]),
+      what: concept(medication["medicationCodeableConcept"]) ?? "Medication"
+    })),
+    observations: observations.filter(({ what }, index) =>
+      observations.findIndex((other) => other.what === what) === index
+    )
+  }
+}
+
+/** The day of a FHIR date or date with time. */
+export const dayOf = (date: string | undefined): string => date?.slice(0, 10) ?? "unknown"
