@@ -117,8 +117,20 @@ const observations = (series: Series): ReadonlyArray<SandboxEhr.FhirResource> =>
 /** The vital signs. */
 export const vitals: ReadonlyArray<SandboxEhr.FhirResource> = [alpha, beta].flatMap(observations)
 
-/** The sandbox's own resources, with these vital signs in place of the few that its two patients have. */
+const allergy: SandboxEhr.FhirResource = {
+  resourceType: "AllergyIntolerance",
+  id: "allergy-alpha",
+  clinicalStatus: {
+    coding: [{ system: "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", code: "active" }]
+  },
+  criticality: "high",
+  code: { coding: [{ system: "http://snomed.info/sct", code: "91936005", display: "Allergy to penicillin" }] },
+  patient: { reference: "Patient/patient-alpha" }
+}
+
+/** The sandbox's own resources, with these vital signs in place of the few that its two patients have, and an allergy. */
 export const resources: ReadonlyArray<SandboxEhr.FhirResource> = [
   ...SandboxEhr.syntheticResources.filter(({ id }) => !/^vital-(?:alpha|beta)-/.test(id)),
-  ...vitals
+  ...vitals,
+  allergy
 ]
