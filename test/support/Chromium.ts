@@ -14,7 +14,8 @@
  * })
  * ```
  */
-import { accessSync, constants } from "node:fs"
+import { accessSync, constants, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
 import { assert } from "@effect/vitest"
 import * as Config from "effect/Config"
@@ -89,19 +90,19 @@ export const drive = <A>(step: () => Promise<A>): Effect.Effect<A, ChromiumError
 /** A running Chromium. */
 export class Chromium extends Context.Tag("test/Chromium")<Chromium, Browser>() {}
 
+const settings = {
+  executablePath: program ?? "chromium",
+  // Tests run as root in containers, where Chromium's own sandbox does not start.
+  args: ["--no-sandbox"],
+  // A person's browser blocks popups that no click asked for: so does this one.
+  ignoreDefaultArgs: ["--disable-popup-blocking"]
+}
+
 /** Lives as long as the layer: once for all tests of a suite. */
 export const layer: Layer.Layer<Chromium, ChromiumError> = Layer.scoped(
   Chromium,
   Effect.acquireRelease(
-    drive(() =>
-      chromium.launch({
-        executablePath: program ?? "chromium",
-        // Tests run as root in containers, where Chromium's own sandbox does not start.
-        args: ["--no-sandbox"],
-        // A person's browser blocks popups that no click asked for: so does this one.
-        ignoreDefaultArgs: ["--disable-popup-blocking"]
-      })
-    ),
+    drive(() => chromium.launch(settings)),
     (browser) => Effect.ignore(drive(() => browser.close()))
   )
 )
@@ -128,7 +129,18 @@ const record = async (playwright: BrowserContext, recorded: Recorded): Promise<v
   }, REPORT)
 }
 
-/** A context of its own, closed with the scope. Steps give up after ten seconds. */
+const asSession = (playwright: BrowserContext): Effect.Effect<Session, ChromiumError> =>
+  Effect.gen(function*() {
+    playwright.setDefaultTimeout(10_000)
+    const recorded: Recorded = { consoleErrors: [], pageErrors: [], violations: [], requests: [] }
+    yield* drive(() => record(playwright, recorded))
+    return { playwright, recorded, newPage: drive(() => playwright.newPage()) }
+  })
+
+/**
+ * A context of its own, closed with the scope. Steps give up after ten seconds. It is private browsing, in which Chromium lets sites in frames of others keep
+ * nothing: neither cookies nor storage nor locks.
+ */
 export const newContext = (
   options?: BrowserContextOptions | undefined
 ): Effect.Effect<Session, ChromiumError, Chromium | Scope.Scope> =>
@@ -138,11 +150,26 @@ export const newContext = (
       drive(() => browser.newContext(options)),
       (context) => Effect.ignore(drive(() => context.close()))
     )
-    playwright.setDefaultTimeout(10_000)
-    const recorded: Recorded = { consoleErrors: [], pageErrors: [], violations: [], requests: [] }
-    yield* drive(() => record(playwright, recorded))
-    return { playwright, recorded, newPage: drive(() => playwright.newPage()) }
+    return yield* asSession(playwright)
   })
+
+/** Chromium's preference that allows sites in frames of others cookies, storage and locks, as most people's browsers do; distributions differ. */
+const PREFERENCES = JSON.stringify({ profile: { cookie_controls_mode: 0, block_third_party_cookies: false } })
+
+/** A browser of its own with an empty profile, in which sites in frames of others keep what they like, apart from what they keep by themselves. */
+export const newProfile: Effect.Effect<Session, ChromiumError, Scope.Scope> = Effect.gen(function*() {
+  const folder = yield* Effect.acquireRelease(
+    Effect.sync(() => mkdtempSync(join(tmpdir(), "chromium-profile-"))),
+    (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+  )
+  mkdirSync(join(folder, "Default"))
+  writeFileSync(join(folder, "Default", "Preferences"), PREFERENCES)
+  const playwright = yield* Effect.acquireRelease(
+    drive(() => chromium.launchPersistentContext(folder, settings)),
+    (context) => Effect.ignore(drive(() => context.close()))
+  )
+  return yield* asSession(playwright)
+})
 
 const originOf = (url: string): string => {
   const { origin, protocol } = new URL(url)

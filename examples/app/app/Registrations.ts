@@ -1,0 +1,116 @@
+/**
+ * Hospitals where the app is not known yet, and that let an app register itself (RFC 7591). What it registers is in the registry of servers from then on, as
+ * if an operator had written it there; what the hospital gave is kept in memory here, and belongs where secrets are kept.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { ConfigurationError, DiscoveryError, RegistrationError } from "effect-safire"
+import { ClientMetadata, Registered, Registration, SigningKeys, SmartServers } from "effect-safire"
+import { WebApp } from "effect-safire/web"
+import type { ClientKind } from "./Hospital.js"
+import { USUAL_SCOPES } from "./Hospital.js"
+import { Hospitals } from "./Hospitals.js"
+import { JWKS_PATH } from "./Keys.js"
+
+/** Where the app could register. */
+export interface Prospect {
+  readonly key: string
+  readonly name: string
+  readonly about: string
+  readonly fhirBaseUrl: string
+}
+
+export type Failure = RegistrationError | DiscoveryError | ConfigurationError
+
+export interface Service {
+  readonly prospects: ReadonlyArray<Prospect>
+  readonly registered: (key: string) => Effect.Effect<Registered.Registered | undefined>
+  /** Once: where the app is registered already, it stays as it is. */
+  readonly register: (prospect: Prospect, kind: ClientKind) => Effect.Effect<void, Failure>
+  readonly remove: (key: string) => Effect.Effect<void, Failure>
+}
+
+export class Registrations extends Context.Tag("examples/app/Registrations")<Registrations, Service>() {}
+
+export const METHODS = ["public", "client_secret_basic", "private_key_jwt"] as const
+
+const BACKEND_SCOPES = ["system/Patient.rs"]
+
+const metadataOf = (kind: ClientKind, web: WebApp.Service): ClientMetadata.ClientMetadata =>
+  new ClientMetadata.ClientMetadata({
+    clientName: "Vital Lines",
+    redirectUris: [web.callbackUrl],
+    grantTypes: ["authorization_code", "refresh_token", ...(kind === "public" ? [] : ["client_credentials"])],
+    responseTypes: ["code"],
+    tokenEndpointAuthMethod: kind === "public" ? "none" : kind,
+    scope: [...USUAL_SCOPES, ...(kind === "public" ? [] : BACKEND_SCOPES)].join(" "),
+    ...(kind === "private_key_jwt" ? { jwksUri: `${web.origin}${JWKS_PATH}` } : {}),
+    // Not of RFC 7591, but what an EHR needs to launch the app.
+    extensions: { launch_uris: [web.origin + web.paths.launch] }
+  })
+
+const insecure = { allowInsecureLocalhost: true }
+
+export const layer = (
+  prospects: ReadonlyArray<Prospect>
+): Layer.Layer<
+  Registrations,
+  never,
+  Hospitals | Registration.Registration | SigningKeys.SigningKeys | SmartServers.SmartServers | WebApp.WebApp
+> =>
+  Layer.effect(
+    Registrations,
+    Effect.gen(function*() {
+      const hospitals = yield* Hospitals
+      const registration = yield* Registration.Registration
+      const servers = yield* SmartServers.SmartServers
+      const signingKeys = yield* SigningKeys.SigningKeys
+      const web = yield* WebApp.WebApp
+      const known = new Map<string, Registered.Registered>()
+      const oneAtATime = yield* Effect.makeSemaphore(1)
+
+      const register = (prospect: Prospect, kind: ClientKind) =>
+        Effect.gen(function*() {
+          if (known.has(prospect.key)) return
+          const { fhirBaseUrl, key } = prospect
+          const given = yield* registration.register(metadataOf(kind, web), { fhirBaseUrl, ...insecure })
+          const client = yield* Registered.toClient(given, {
+            signingKeys,
+            jwksUri: `${web.origin}${JWKS_PATH}`,
+            ...insecure
+          })
+          const server = { ...client, fhirBaseUrl, redirectUri: web.callbackUrl, scopes: USUAL_SCOPES, ...insecure }
+          yield* servers.add(key, server)
+          // What it says of itself may differ once it knows the app.
+          yield* Effect.ignore(servers.invalidate(key))
+          known.set(key, given)
+          yield* hospitals.add({
+            key,
+            name: prospect.name,
+            about: prospect.about,
+            kind,
+            server,
+            ehrUrl: `${new URL(fhirBaseUrl).origin}/`,
+            backendScopes: kind === "public" ? undefined : BACKEND_SCOPES
+          })
+        })
+
+      const remove = (key: string) =>
+        Effect.gen(function*() {
+          const given = known.get(key)
+          if (given === undefined) return
+          yield* registration.remove(given, insecure)
+          known.delete(key)
+          yield* hospitals.remove(key)
+          yield* servers.remove(key)
+        })
+
+      return {
+        prospects,
+        registered: (key) => Effect.sync(() => known.get(key)),
+        register: (prospect, kind) => oneAtATime.withPermits(1)(register(prospect, kind)),
+        remove: (key) => oneAtATime.withPermits(1)(remove(key))
+      }
+    })
+  )

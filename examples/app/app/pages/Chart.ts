@@ -1,0 +1,243 @@
+/** The record of the patient in context, read from FHIR with the session's token. What the access given does not cover is said to be so; the rest is shown. */
+import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import * as Chunk from "effect/Chunk"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import type * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { FhirClient, type FhirError, type Sessions } from "effect-safire"
+import { CurrentSession, Problem } from "effect-safire/web"
+import { badge, banner, buttonLink, card, keyValues, pageHeading, table } from "../../ui/Components.js"
+import type { Child, Html } from "../../ui/Html.js"
+import { html } from "../../ui/Html.js"
+import * as Fhir from "../chart/Fhir.js"
+import { plot } from "../chart/Plot.js"
+import * as Vitals from "../chart/Vitals.js"
+import { Hospitals } from "../Hospitals.js"
+import { Look, PATHS } from "../Look.js"
+import { day } from "../words.js"
+import { account, sections } from "./Session.js"
+
+/** More than this is not for one page. */
+const MOST = 300
+
+interface Found<A> {
+  readonly read: ReadonlyArray<A>
+  readonly unreadable: number
+  readonly isCutOff: boolean
+}
+
+type Part<A> = Either.Either<Found<A>, FhirError>
+
+/** Without these a session cannot go on, and no part of the page means anything. */
+const endsSession = (error: FhirError): boolean => error.reason === "Unauthorized"
+
+const WHY: Partial<Record<FhirError["reason"], string>> = {
+  Forbidden: "The access that was given does not cover this.",
+  NotFound: "This hospital's server does not offer it.",
+  NotSupported: "This hospital's server does not offer it.",
+  Refused: "The hospital's server did not accept the search."
+}
+
+const missing = (error: FhirError): Html =>
+  banner(
+    error.reason === "Forbidden" ? "info" : "warning",
+    WHY[error.reason] ??
+      (Problem.kindOf(error) === "ServerUnavailable"
+        ? "The hospital's server does not answer just now. Load the page again in a minute."
+        : "The hospital's server did not answer as it should."),
+    html`<p>${badge(error._tag)} ${badge(error.reason)}</p>`
+  )
+
+const part = <A>(title: string, id: string, found: Part<A>, show: (read: ReadonlyArray<A>) => Child): Html =>
+  card(
+    title,
+    Either.isLeft(found) ? missing(found.left) : html`${show(found.right.read)}
+${
+      found.right.unreadable > 0 &&
+      banner("warning", `${found.right.unreadable} could not be read, and are not shown`)
+    }
+${found.right.isCutOff && banner("info", `Only the first ${MOST} are shown`)}`,
+    { id }
+  )
+
+const status = (text: string | undefined): Child =>
+  text === undefined ? "" : badge(text, text === "active" ? "info" : "neutral")
+
+const conditions = (read: ReadonlyArray<Fhir.Condition>): Html =>
+  table({
+    caption: "Problems",
+    captionHidden: true,
+    columns: ["Problem", "Status", "Since"],
+    rows: read.map(({ clinicalStatus, code, onsetDateTime, recordedDate }) => [
+      Fhir.conceptText(code) ?? "unnamed",
+      status(Fhir.conceptText(clinicalStatus)),
+      onsetDateTime ?? recordedDate === undefined ? "" : day(onsetDateTime ?? recordedDate)
+    ]),
+    empty: "None on record."
+  })
+
+const medications = (read: ReadonlyArray<Fhir.MedicationRequest>): Html =>
+  table({
+    caption: "Medications",
+    captionHidden: true,
+    columns: ["Medication", "Status", "How"],
+    rows: read.map((request) => [
+      Fhir.conceptText(request.medicationCodeableConcept) ?? request.medicationReference?.display ?? "unnamed",
+      status(request.status),
+      request.dosageInstruction?.flatMap(({ text }) => text ?? []).join("; ") ?? ""
+    ]),
+    empty: "None on record."
+  })
+
+const allergies = (read: ReadonlyArray<Fhir.AllergyIntolerance>): Html =>
+  table({
+    caption: "Allergies",
+    captionHidden: true,
+    columns: ["To", "Status", "Criticality"],
+    rows: read.map(({ clinicalStatus, code, criticality }) => [
+      Fhir.conceptText(code) ?? "unnamed",
+      status(Fhir.conceptText(clinicalStatus)),
+      criticality ?? ""
+    ]),
+    empty: "None on record, which is not the same as none."
+  })
+
+const vitals = (read: ReadonlyArray<Fhir.Observation>): Html => {
+  const found = Vitals.of(read)
+  return found.length === 0
+    ? html`<p class="empty">None on record.</p>`
+    : html`<div class="vitals">${found.map(plot)}</div>`
+}
+
+const others = (read: ReadonlyArray<Fhir.Observation>): Html =>
+  table({
+    caption: "Other observations",
+    captionHidden: true,
+    columns: ["What", "Value", "When"],
+    rows: read.filter((observation) => !Vitals.isPlotted(observation)).map((observation) => [
+      Fhir.conceptText(observation.code) ?? "unnamed",
+      Fhir.valueText(observation) ?? observation.component?.map((one) =>
+        `${Fhir.conceptText(one.code) ?? ""} ${Fhir.valueText(one) ?? ""}`.trim()
+      ).join(", ") ?? "",
+      day(Fhir.momentOf(observation))
+    ]),
+    empty: "None beside the vital signs."
+  })
+
+const patientBanner = (patient: Fhir.Patient, id: string, today: string): Html => {
+  const age = Fhir.ageOf(patient, today)
+  const number = patient.identifier?.find(({ value }) => value !== undefined)?.value ?? id
+  return html`<section class="patient-banner" aria-label="Patient"><strong>${Fhir.nameOf(patient)}</strong>
+<span>born ${day(patient.birthDate)}${age !== undefined && ` (${age} years)`}</span>
+<span>${patient.gender ?? "gender not on record"}</span>
+<span>number <code>${number}</code></span>${
+    (patient.deceasedBoolean === true || patient.deceasedDateTime !== undefined) && badge("deceased", "bad")
+  }</section>`
+}
+
+const demographics = (patient: Fhir.Patient, id: string): Html =>
+  card(
+    "Demographics",
+    keyValues([
+      ["Name", Fhir.nameOf(patient)],
+      ["Born", day(patient.birthDate)],
+      ["Gender", patient.gender ?? "not on record"],
+      ["Id", html`<code>${id}</code>`],
+      [
+        "Identifiers",
+        patient.identifier?.map(({ system, value }) =>
+          html`<code>${value ?? "?"}</code> <small>${system ?? ""}</small> `
+        )
+      ]
+    ]),
+    { id: "demographics" }
+  )
+
+const without = (session: CurrentSession.Service, hospital: string) => ({
+  title: "No patient",
+  account: account(session, hospital),
+  main: html`${sections(session, "chart")}
+${
+    pageHeading("This launch brought no patient", {
+      lead:
+        html`Ask for <code>launch/patient</code>, or start the app from a patient's record in the hospital's own system.`
+    })
+  }
+<p>${buttonLink(PATHS.server(session.stored.server), "Choose scopes and log in again", "primary")}</p>`
+})
+
+const page = Effect.gen(function*() {
+  const session = yield* CurrentSession.CurrentSession
+  const look = yield* Look
+  const hospital = yield* (yield* Hospitals).nameOf(session.stored.server)
+  const { context } = session.stored.tokens
+  const id = context.patient
+  if (id === undefined) return look.page(without(session, hospital))
+
+  const fhir = (yield* FhirClient.FhirClient).forSession(session.id)
+
+  /** A part of its own: one that is not there leaves the others as they are. */
+  const partial = <A, E, R>(effect: Effect.Effect<A, E | FhirError, R>) =>
+    effect.pipe(
+      Effect.map((found) => Either.right(found)),
+      Effect.catchIf(
+        (error): error is FhirError =>
+          typeof error === "object" && error !== null && "_tag" in error && error._tag === "FhirError",
+        (error) => endsSession(error) ? Effect.fail(error) : Effect.succeed(Either.left(error))
+      )
+    )
+  const search = <A, I>(
+    resourceType: string,
+    schema: Schema.Schema<A, I>,
+    params: Readonly<Record<string, string>> = {}
+  ) =>
+    fhir.search(resourceType, { patient: id, ...params, _count: 100 }).pipe(
+      Stream.take(MOST + 1),
+      Stream.runCollect,
+      Effect.map((found) => ({
+        ...Fhir.readAll(schema)(Chunk.toReadonlyArray(Chunk.take(found, MOST))),
+        isCutOff: found.length > MOST
+      })),
+      partial
+    )
+
+  const found = yield* Effect.all({
+    patient: partial(fhir.read("Patient", id, { schema: Fhir.Patient })),
+    conditions: search("Condition", Fhir.Condition),
+    medications: search("MedicationRequest", Fhir.MedicationRequest),
+    allergies: search("AllergyIntolerance", Fhir.AllergyIntolerance),
+    observations: search("Observation", Fhir.Observation)
+  }, { concurrency: "unbounded" })
+
+  const today = DateTime.formatIsoDateUtc(yield* DateTime.now)
+  const patient = found.patient
+  const name = Either.isRight(patient) ? Fhir.nameOf(patient.right) : "the patient"
+  // An EHR that shows the patient's name round the app says so, and twice would be one too many.
+  const showsBanner = context.needPatientBanner !== false
+  return look.page({
+    title: Either.isRight(patient) ? name : "Chart",
+    account: account(session, hospital),
+    main: html`${sections(session, "chart")}
+${Either.isRight(patient) && showsBanner && patientBanner(patient.right, id, today)}
+${pageHeading(`Chart of ${name}`, { lead: `Read from ${hospital} just now.` })}
+${part("Vital signs", "vital-signs", found.observations, vitals)}
+<div class="columns"><div class="stack">${part("Problems", "problems", found.conditions, conditions)}${
+      part("Medications", "medications", found.medications, medications)
+    }</div><div class="stack">${part("Allergies", "allergies", found.allergies, allergies)}${
+      Either.isRight(patient)
+        ? demographics(patient.right, id)
+        : card("Demographics", missing(patient.left), { id: "demographics" })
+    }</div></div>
+${part("Other observations", "observations", found.observations, others)}`
+  })
+})
+
+export const layer = HttpLayerRouter.addAll(
+  Effect.map(
+    Effect.context<FhirClient.FhirClient | Hospitals | Look | Sessions.Sessions>(),
+    (services) => [HttpLayerRouter.route("GET", "/sessions/:session/chart", Effect.provide(page, services))]
+  )
+).pipe(Layer.provide(CurrentSession.required.layer))

@@ -1,0 +1,154 @@
+/** The app registers itself where nobody knows it yet, and takes that back. */
+import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as Effect from "effect/Effect"
+import type { Registered } from "effect-safire"
+import type { WebApp } from "effect-safire/web"
+import {
+  badge,
+  banner,
+  buttonLink,
+  card,
+  checkbox,
+  keyValues,
+  pageHeading,
+  postForm,
+  submit
+} from "../../ui/Components.js"
+import type { Html } from "../../ui/Html.js"
+import { html } from "../../ui/Html.js"
+import { seeOther } from "../../ui/Page.js"
+import { ownOnly, query, toTheEnd } from "../forms.js"
+import { KIND_NAMES } from "../Hospital.js"
+import { Look, PATHS } from "../Look.js"
+import type { Failure, Prospect } from "../Registrations.js"
+import { METHODS, Registrations } from "../Registrations.js"
+import { moment } from "../words.js"
+
+const DONE: Readonly<Record<string, string>> = {
+  registered: "The app is registered",
+  removed: "The registration is taken back"
+}
+
+const isMethod = (text: string | undefined): text is typeof METHODS[number] => METHODS.some((method) => method === text)
+
+const form = (prospect: Prospect): Html =>
+  html`<p>${prospect.about}</p>
+${
+    postForm(
+      PATHS.registration,
+      html`<fieldset><legend>As what</legend>${
+        METHODS.map((method) =>
+          checkbox({
+            id: `${prospect.key}-${method}`,
+            name: "method",
+            value: method,
+            type: "radio",
+            label: KIND_NAMES[method],
+            detail: html`<code>${method === "public" ? "none" : method}</code>`,
+            checked: method === "private_key_jwt"
+          })
+        )
+      }</fieldset>${submit("Register the app", { describes: `at ${prospect.name}` })}`,
+      { prospect: prospect.key }
+    )
+  }`
+
+const done = (prospect: Prospect, registered: Registered.Registered): Html =>
+  html`${
+    keyValues([
+      ["Client id", html`<code>${registered.clientId}</code>`],
+      ["Secret", registered.clientSecret === undefined ? "none" : badge("held, not shown", "good")],
+      ...(registered.clientSecret === undefined ? [] : [
+        [
+          "Secret good until",
+          registered.clientSecretExpiresAt === undefined
+            ? "it does not expire"
+            : moment(registered.clientSecretExpiresAt)
+        ] as const
+      ]),
+      ["Method", html`<code>${registered.metadata.tokenEndpointAuthMethod ?? "not said"}</code>`],
+      [
+        "Granted otherwise than asked",
+        registered.changed.length === 0
+          ? "nothing"
+          : registered.changed.map(({ member }) => html`<code>${member}</code> `)
+      ],
+      ["Can be managed", registered.registrationClientUri === undefined ? "no" : "yes"]
+    ])
+  }
+<div class="actions">${
+    buttonLink(
+      PATHS.server(prospect.key),
+      html`Log in<span class="visually-hidden"> at ${prospect.name}</span>`,
+      "primary"
+    )
+  }${
+    postForm(
+      `${PATHS.registration}/removal`,
+      submit("Take the registration back", { kind: "danger", describes: `at ${prospect.name}` }),
+      { prospect: prospect.key }
+    )
+  }</div>`
+
+const render = (failure?: Failure) =>
+  Effect.gen(function*() {
+    const look = yield* Look
+    const registrations = yield* Registrations
+    const news = DONE[(yield* query).get("done") ?? ""]
+    const cards = yield* Effect.forEach(registrations.prospects, (prospect) =>
+      Effect.map(registrations.registered(prospect.key), (registered) =>
+        card(prospect.name, registered === undefined ? form(prospect) : done(prospect, registered), {
+          id: `prospect-${prospect.key}`,
+          aside: registered === undefined ? badge("not registered") : badge("registered", "good")
+        })))
+    return look.page({
+      title: "Registration",
+      current: PATHS.registration,
+      ...(failure === undefined ? {} : { status: 502 }),
+      main: html`${
+        pageHeading("Registration", {
+          lead:
+            "Most hospitals register an app by hand. Some let it register itself, which this page does, by RFC 7591 and 7592."
+        })
+      }
+${
+        failure !== undefined && banner(
+          "bad",
+          "That did not succeed",
+          html`<p>${failure.message}</p><p>${badge(failure._tag, "bad")} ${badge(failure.reason, "bad")}</p>`,
+          { live: true }
+        )
+      }
+${failure === undefined && news !== undefined && banner("good", news, undefined, { live: true })}
+${cards.length === 0 ? html`<p class="empty">There is no such hospital.</p>` : cards}`
+    })
+  })
+
+const action = (name: "register" | "remove") =>
+  ownOnly(Effect.gen(function*() {
+    const request = yield* HttpServerRequest.HttpServerRequest
+    const registrations = yield* Registrations
+    const sent = yield* Effect.orElseSucceed(request.urlParamsBody, () => [] as const)
+    const field = (wanted: string) => sent.find(([name]) => name === wanted)?.[1]
+    const prospect = registrations.prospects.find(({ key }) => key === field("prospect"))
+    const method = field("method")
+    if (prospect === undefined) return seeOther(PATHS.registration)
+    return yield* (name === "remove"
+      ? registrations.remove(prospect.key)
+      : registrations.register(prospect, isMethod(method) ? method : "private_key_jwt")).pipe(
+        Effect.as(seeOther(`${PATHS.registration}?done=${name === "remove" ? "removed" : "registered"}`)),
+        Effect.catchAll(render)
+      )
+  }))
+
+export const layer = HttpLayerRouter.addAll(
+  Effect.map(
+    Effect.context<Look | Registrations | WebApp.WebApp>(),
+    (services) => [
+      HttpLayerRouter.route("GET", "/registration", Effect.provide(render(), services)),
+      HttpLayerRouter.route("POST", "/registration", Effect.provide(toTheEnd(action("register")), services)),
+      HttpLayerRouter.route("POST", "/registration/removal", Effect.provide(toTheEnd(action("remove")), services))
+    ]
+  )
+)

@@ -1,0 +1,266 @@
+/** One hospital: what its server says about itself, what is wrong with that, and a launch with scopes of one's choice. */
+import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type { DiscoveryError, SmartConfiguration } from "effect-safire"
+import { FhirBaseUrl, RetryPolicy, SmartServers } from "effect-safire"
+import type { WebApp } from "effect-safire/web"
+import {
+  badge,
+  banner,
+  buttonLink,
+  card,
+  checkbox,
+  copyable,
+  keyValues,
+  pageHeading,
+  postForm,
+  submit,
+  table,
+  type Tone
+} from "../../ui/Components.js"
+import type { Child, Html } from "../../ui/Html.js"
+import { html } from "../../ui/Html.js"
+import { seeOther } from "../../ui/Page.js"
+import { Events } from "../Events.js"
+import { ownOnly, toTheEnd } from "../forms.js"
+import type { Hospital, Offered } from "../Hospital.js"
+import { kindName, OFFERED } from "../Hospital.js"
+import { Hospitals } from "../Hospitals.js"
+import { Look, PATHS } from "../Look.js"
+import { notFound } from "./NotFound.js"
+
+const TONES: Record<SmartConfiguration.ConformanceFinding["severity"], Tone> = {
+  error: "bad",
+  warning: "warning",
+  information: "info"
+}
+
+/** What is worst comes first. */
+const RANKS: Record<SmartConfiguration.ConformanceFinding["severity"], number> = {
+  error: 0,
+  warning: 1,
+  information: 2
+}
+
+const code = (text: string | undefined): Child => text === undefined ? "not said" : html`<code>${text}</code>`
+
+const codes = (values: ReadonlyArray<string> | undefined): Child =>
+  values === undefined
+    ? "not said"
+    : values.length === 0
+    ? "none"
+    : html`<ul class="codes">${values.map((value) => html`<li><code>${value}</code></li>`)}</ul>`
+
+const yes = (is: boolean): Html => is ? badge("yes", "good") : badge("no", "neutral")
+
+const findings = (configuration: SmartConfiguration.SmartConfiguration): Html => {
+  const found = Array.from(configuration.conformance()).sort((a, b) => RANKS[a.severity] - RANKS[b.severity])
+  return card(
+    "Conformance",
+    html`<p>${
+      found.length === 0
+        ? "Nothing was found that SMART App Launch 2.2 would not have so."
+        : "What is not as SMART App Launch 2.2 has it. A server that deviates is used all the same wherever that is safe."
+    }</p>
+${
+      table({
+        caption: "Findings",
+        captionHidden: true,
+        columns: ["Member", "Severity", "What was found", "What to do", "Requirement"],
+        rows: found.map(({ advice, code, member, message, requirement, severity }) => [
+          html`<code>${member ?? code}</code>`,
+          badge(severity, TONES[severity]),
+          message,
+          advice,
+          requirement ?? ""
+        ]),
+        empty: "No findings."
+      })
+    }`,
+    { id: "conformance" }
+  )
+}
+
+const endpoints = (configuration: SmartConfiguration.SmartConfiguration): Html =>
+  card(
+    "Endpoints",
+    keyValues([
+      ["Issuer", code(configuration.issuer)],
+      ["Authorization", code(configuration.authorizationEndpoint)],
+      ["Token", code(configuration.tokenEndpoint)],
+      ["Keys", code(configuration.jwksUri)],
+      ["Introspection", code(configuration.introspectionEndpoint)],
+      ["Revocation", code(configuration.revocationEndpoint)],
+      ["Registration", code(configuration.registrationEndpoint)],
+      // A page to be opened; but its address is the server's word, and this page makes no links of such.
+      ["Management", code(configuration.managementEndpoint)]
+    ]),
+    { id: "endpoints" }
+  )
+
+const offers = (configuration: SmartConfiguration.SmartConfiguration): Html =>
+  card(
+    "What it offers",
+    html`${
+      keyValues([
+        ["EHR launch", yes(configuration.supportsEhrLaunch)],
+        ["Standalone launch", yes(configuration.supportsStandaloneLaunch)],
+        ["Public clients", yes(configuration.supportsPublicClients)],
+        ["Clients with a secret", yes(configuration.supportsSymmetricAuthentication)],
+        ["Clients with a key", yes(configuration.supportsAsymmetricAuthentication)],
+        ["Backend services", yes(configuration.supportsBackendServices)],
+        ["OpenID Connect", yes(configuration.supportsOpenIdConnect)],
+        ["PKCE (S256)", yes(configuration.supportsPkce)],
+        ["Introspection", yes(configuration.supportsIntrospection)],
+        ["Revocation", yes(configuration.supportsRevocation)],
+        ["Dynamic registration", yes(configuration.supportsDynamicRegistration)],
+        ["Scopes of SMART 1", yes(configuration.supportsV1Permissions)],
+        ["Scopes of SMART 2", yes(configuration.supportsV2Permissions)],
+        ["Assertions signed with", configuration.signingAlgorithms.join(", ")]
+      ])
+    }
+<details><summary>As the server lists it</summary><div>${
+      keyValues([
+        ["Capabilities", codes(configuration.capabilities)],
+        ["Scopes", codes(configuration.scopesSupported)],
+        ["Grant types", codes(configuration.grantTypesSupported)],
+        ["Authentication at the token endpoint", codes(configuration.tokenEndpointAuthMethodsSupported)],
+        ["Members that SMART does not define", codes(Object.keys(configuration.extensions))]
+      ])
+    }</div></details>`,
+    { id: "offers" }
+  )
+
+const GROUPS: ReadonlyArray<Offered["group"]> = ["Who is there", "Which record", "What may be read", "For how long"]
+
+const launchForm = (hospital: Hospital): Html =>
+  card(
+    "Launch",
+    html`<form method="get" action="/launch">
+<input type="hidden" name="server" value="${hospital.key}">
+<input type="hidden" name="return" value="/sessions/:session">
+${
+      GROUPS.map((group) =>
+        html`<fieldset><legend>${group}</legend>${
+          OFFERED.map((offered, i) =>
+            offered.group === group && checkbox({
+              id: `scope-${i}`,
+              name: "scope",
+              value: offered.scope,
+              label: html`<code>${offered.scope}</code>`,
+              detail: offered.meaning,
+              checked: offered.usual
+            })
+          )
+        }</fieldset>`
+      )
+    }
+<p class="actions">${submit("Log in with these", { describes: `at ${hospital.name}` })}</p>
+</form>
+<p><small>This is a standalone launch. From within the hospital's own system the app is launched at</small></p>
+<p>${copyable(hospital.server.redirectUri?.replace(/\/callback$/, "/launch") ?? "")}</p>`,
+    { id: "launch" }
+  )
+
+const DISCOVERY_WORDS = (error: DiscoveryError): Html =>
+  banner(
+    "bad",
+    "The server does not say how to log in there",
+    html`<p>${error.message}</p>
+<p>${badge(error._tag, "bad")} ${badge(error.reason, "bad")}</p>`
+  )
+
+const tolerated = (hospital: Hospital) =>
+  Effect.gen(function*() {
+    const events = yield* Events
+    const here = (yield* events.warnings).filter(({ server }) =>
+      server === hospital.key || FhirBaseUrl.areSame(server, hospital.server.fhirBaseUrl)
+    )
+    const distinct = [...new Map(here.map((warning) => [`${warning.code} ${warning.detail}`, warning])).values()]
+    return distinct.length === 0 ? html`` : card(
+      "Tolerated so far",
+      table({
+        caption: "What the server did that it should not have, and that did no harm",
+        columns: ["Kind", "What", "Requirement"],
+        rows: distinct.map(({ code, detail, requirement }) => [html`<code>${code}</code>`, detail, requirement ?? ""]),
+        empty: ""
+      }),
+      { id: "tolerated" }
+    )
+  })
+
+const hospitalOf = Effect.gen(function*() {
+  const { params } = yield* HttpLayerRouter.RouteContext
+  return yield* (yield* Hospitals).find(params["key"] ?? "")
+})
+
+const page = Effect.gen(function*() {
+  const look = yield* Look
+  const hospital = yield* hospitalOf
+  if (hospital === undefined) return look.page(notFound)
+  const servers = yield* SmartServers.SmartServers
+  const found = yield* servers.client(hospital.key).pipe(
+    Effect.flatMap(({ configuration }) => configuration),
+    RetryPolicy.withPolicy(RetryPolicy.none),
+    Effect.either
+  )
+  if (Either.isLeft(found) && found.left._tag === "UnknownServerError") return look.page(notFound)
+  return look.page({
+    title: hospital.name,
+    current: PATHS.home,
+    leadsToEhr: true,
+    status: Either.isLeft(found) ? 503 : 200,
+    main: html`${
+      pageHeading(hospital.name, {
+        lead: hospital.about,
+        actions: html`${
+          hospital.ehrUrl !== undefined && Either.isRight(found) &&
+          buttonLink(hospital.ehrUrl, "Its EHR", "quiet")
+        }${
+          postForm(
+            `${PATHS.server(hospital.key)}/discovery`,
+            submit("Discover anew", { kind: "secondary", describes: hospital.name })
+          )
+        }`
+      })
+    }
+${
+      card(
+        "Who is who",
+        keyValues([
+          ["FHIR base", copyable(hospital.server.fhirBaseUrl)],
+          ["Client type", kindName(hospital)],
+          ["Client id", html`<code>${hospital.server.clientId}</code>`],
+          ["Redirect URI", html`<code>${hospital.server.redirectUri ?? "none"}</code>`]
+        ])
+      )
+    }
+${
+      Either.isLeft(found)
+        ? found.left._tag === "DiscoveryError" && DISCOVERY_WORDS(found.left)
+        : html`<div class="columns wide-first"><div class="stack">${launchForm(hospital)}</div><div class="stack">${
+          offers(found.right)
+        }${endpoints(found.right)}</div></div>${findings(found.right)}`
+    }
+${yield* tolerated(hospital)}`
+  })
+})
+
+const discover = ownOnly(Effect.gen(function*() {
+  const hospital = yield* hospitalOf
+  if (hospital === undefined) return (yield* Look).page(notFound)
+  const servers = yield* SmartServers.SmartServers
+  yield* Effect.ignore(servers.invalidate(hospital.key))
+  return seeOther(PATHS.server(hospital.key))
+}))
+
+export const layer = HttpLayerRouter.addAll(
+  Effect.map(
+    Effect.context<Events | Hospitals | Look | SmartServers.SmartServers | WebApp.WebApp>(),
+    (services) => [
+      HttpLayerRouter.route("GET", "/servers/:key", Effect.provide(page, services)),
+      HttpLayerRouter.route("POST", "/servers/:key/discovery", Effect.provide(toTheEnd(discover), services))
+    ]
+  )
+)

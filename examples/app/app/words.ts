@@ -1,0 +1,36 @@
+/** Times and durations, as pages say them. */
+import * as DateTime from "effect/DateTime"
+import type { Html } from "../ui/Html.js"
+import { html } from "../ui/Html.js"
+
+/** In UTC; with the script, in the reader's own time zone. */
+export const moment = (at: DateTime.Utc | number): Html => {
+  const iso = DateTime.formatIso(typeof at === "number" ? DateTime.unsafeMake(at) : at)
+  return html`<time datetime="${iso}">${iso.slice(0, 19).replace("T", " ")} UTC</time>`
+}
+
+/** Of a FHIR date, which may be a year or a month alone: no time zone is made of it. */
+export const day = (fhirDate: string | undefined): string =>
+  /^\d{4}(-\d{2}(-\d{2})?)?/.exec(fhirDate ?? "")?.[0] ?? "unknown date"
+
+const counted = (count: number, unit: string): string => `${count} ${unit}${count === 1 ? "" : "s"}`
+
+/** `4 minutes 12 seconds`, `3 hours`. */
+export const duration = (millis: number): string => {
+  const seconds = Math.max(0, Math.round(millis / 1000))
+  const [days, hours, minutes] = [
+    Math.floor(seconds / 86_400),
+    Math.floor(seconds / 3600) % 24,
+    Math.floor(seconds / 60) % 60
+  ]
+  if (days > 0) return [counted(days, "day"), ...(hours > 0 ? [counted(hours, "hour")] : [])].join(" ")
+  if (hours > 0) return [counted(hours, "hour"), ...(minutes > 0 ? [counted(minutes, "minute")] : [])].join(" ")
+  if (minutes > 0) {
+    return [counted(minutes, "minute"), ...(seconds % 60 > 0 ? [counted(seconds % 60, "second")] : [])].join(" ")
+  }
+  return counted(seconds, "second")
+}
+
+/** What a step took. */
+export const took = (millis: number): string =>
+  millis < 10 ? `${millis.toFixed(1)} ms` : millis < 10_000 ? `${Math.round(millis)} ms` : duration(millis)

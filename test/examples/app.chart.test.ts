@@ -1,0 +1,110 @@
+/** What the demo app makes of FHIR: names, ages, curves. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Fhir from "../../examples/app/app/chart/Fhir.js"
+import { plot, ticks } from "../../examples/app/app/chart/Plot.js"
+import * as Vitals from "../../examples/app/app/chart/Vitals.js"
+import { duration } from "../../examples/app/app/words.js"
+
+const measured = (code: string, value: number, unit: string, more: object = {}): unknown => ({
+  resourceType: "Observation",
+  status: "final",
+  effectiveDateTime: "2024-01-10T09:00:00Z",
+  code: { coding: [{ system: "http://loinc.org", code }] },
+  valueQuantity: { value, code: unit },
+  ...more
+})
+
+const vitalsOf = (...resources: ReadonlyArray<unknown>) => Vitals.of(Fhir.readAll(Fhir.Observation)(resources).read)
+
+describe("the chart of the demo app", () => {
+  it("leaves out what it cannot read, counts it, and keeps the rest", () => {
+    const { read, unreadable } = Fhir.readAll(Fhir.Patient)([
+      { name: [{ family: "Example", given: ["Alpha"] }], gender: null },
+      { name: "Alpha Example" },
+      null,
+      "Patient"
+    ])
+    assert.deepStrictEqual(read.map(Fhir.nameOf), ["Alpha Example"])
+    assert.strictEqual(unreadable, 3)
+  })
+
+  it("calls a patient by the official name, and says so where there is none", () => {
+    assert.strictEqual(
+      Fhir.nameOf({
+        name: [{ text: "Al" }, { use: "official", prefix: ["Dr."], given: ["Alpha"], family: "Example" }]
+      }),
+      "Dr. Alpha Example"
+    )
+    assert.strictEqual(Fhir.nameOf({}), "no name")
+  })
+
+  it.each([
+    ["2000-05-20", "2024-05-19", 23],
+    ["2000-05-20", "2024-05-20", 24],
+    ["2000-05", "2024-05-20", undefined],
+    ["2030-01-01", "2024-05-20", undefined],
+    [undefined, "2024-05-20", undefined]
+  ])("says that who is born on %s is on %s %s years old", (birthDate, today, age) => {
+    assert.strictEqual(Fhir.ageOf({ birthDate }, today), age)
+  })
+
+  it("draws a panel's components as two curves, by time", () => {
+    const panel = (date: string, systolic: number, diastolic: number) => ({
+      resourceType: "Observation",
+      effectiveDateTime: date,
+      code: { coding: [{ system: "http://loinc.org", code: "85354-9" }] },
+      component: [measured("8480-6", systolic, "mm[Hg]"), measured("8462-4", diastolic, "mm[Hg]")]
+    })
+    const [pressure, ...others] = vitalsOf(panel("2024-03-01", 130, 80), panel("2024-01-01", 150, 95))
+    assert.lengthOf(others, 0)
+    assert.deepStrictEqual(
+      pressure?.series.map(({ label, points }) => [label, points.map(({ value }) => value)]),
+      [["Systolic", [150, 130]], ["Diastolic", [95, 80]]]
+    )
+  })
+
+  it("mixes no units, and takes nothing that was withdrawn or has no date", () => {
+    assert.deepStrictEqual(
+      vitalsOf(
+        measured("29463-7", 150, "[lb_av]"),
+        measured("29463-7", 70, "kg", { status: "entered-in-error" }),
+        measured("29463-7", 70, "kg", { effectiveDateTime: "some day" }),
+        measured("29463-7", 70, "kg", { code: { coding: [{ system: "urn:other", code: "29463-7" }] } })
+      ),
+      []
+    )
+  })
+
+  it.each([
+    [36.5, 38.3, [36.5, 37, 37.5, 38, 38.5]],
+    [71, 88, [70, 75, 80, 85, 90]],
+    [0, 0, [0, 0.05]],
+    [68.5, 68.5, [68, 70]]
+  ])("writes round numbers beside %d to %d", (min, max, expected) => {
+    const found = ticks(min, max)
+    assert.isAtMost(found[0] ?? NaN, min)
+    assert.isAtLeast(found.at(-1) ?? NaN, max)
+    if (min !== max) assert.deepStrictEqual(found, expected)
+    assert.isAtLeast(found.length, 2)
+  })
+
+  it("draws one value as well as many, with words for those who do not see it", () => {
+    const [weight] = vitalsOf(measured("29463-7", 70, "kg"))
+    assert.isDefined(weight)
+    const svg = plot(weight).toString()
+    assert.notInclude(svg, "NaN")
+    assert.include(svg, "<title id=\"plot-weight-title\">Body weight in kg, 2024-01-10 to 2024-01-10</title>")
+    assert.include(svg, "Weight: 1 value, from 70 to 70 kg, the latest 70 on 2024-01-10.")
+    assert.include(svg, "<th scope=\"row\">2024-01-10</th><td>70</td>")
+  })
+
+  it.each([
+    [0, "0 seconds"],
+    [61_000, "1 minute 1 second"],
+    [3_600_000, "1 hour"],
+    [90_000_000, "1 day 1 hour"],
+    [-5, "0 seconds"]
+  ])("says %d ms as %s", (millis, words) => {
+    assert.strictEqual(duration(millis), words)
+  })
+})
