@@ -221,7 +221,8 @@ export const make = (
     const completedLifetime = Duration.decode(options.completedLaunchLifetime ?? "10 minutes")
     const deliveries = SingleFlight.make<SessionId, CompleteError>()
     let delivered = 0
-    yield* Effect.addFinalizer(() => deliveries.settled)
+    const endings = SingleFlight.make<void, SessionError>()
+    yield* Effect.addFinalizer(() => Effect.zipRight(deliveries.settled, endings.settled))
 
     const publish = (kind: SessionChange["kind"], sessionId: SessionId, server: string) =>
       PubSub.publish(changes, { kind, sessionId, server })
@@ -401,11 +402,13 @@ export const make = (
 
     const forget: Service["forget"] = (id) => Effect.asVoid(remove(id)).pipe(span("Sessions.forget"))
 
+    // On its own: a tab that is closed, or a second click, must not leave a session that is gone here and good at the server.
     const end: Service["end"] = (id) =>
-      Effect.flatMap(
-        remove(id),
-        (ended) => ended === undefined ? Effect.void : Renewal.revoke(servers, ended.server, ended.tokens)
-      ).pipe(span("Sessions.end"))
+      endings.run(Redacted.value(id), () =>
+        Effect.flatMap(
+          remove(id),
+          (ended) => ended === undefined ? Effect.void : Renewal.revoke(servers, ended.server, ended.tokens)
+        )).pipe(span("Sessions.end"))
 
     return {
       begin,

@@ -7,6 +7,7 @@ import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
@@ -26,7 +27,7 @@ import { UnknownServerError } from "../UnknownServerError.js"
 import * as Cookies from "./cookies.js"
 import * as ErrorPage from "./ErrorPage.js"
 import type { Failure } from "./Problem.js"
-import { isChanging, isSameOrigin } from "./requests.js"
+import { isChanging } from "./requests.js"
 import * as WebApp from "./WebApp.js"
 
 /**
@@ -74,17 +75,45 @@ const withDefaults = (
   const policy = response.headers["content-security-policy"]
   return HttpServerResponse.setHeaders(response, {
     ...Object.fromEntries(Object.entries(DEFAULTS(app)).filter(([name]) => response.headers[name] === undefined)),
-    // A policy that does not speak of frames allows all.
-    ...(policy === undefined || /frame-ancestors/i.test(policy)
-      ? {}
-      : { "content-security-policy": `${policy.replace(/[;\s]*$/, "")}; ${app.frameAncestors}` })
+    ...(policy === undefined ? {} : { "content-security-policy": WebApp.withFrameAncestors(app, policy) })
   })
 }
+
+/**
+ * All the sessions of a browser, the latest first.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class BrowserSessions
+  extends Context.Tag("effect-safire/BrowserSessions")<BrowserSessions, ReadonlyArray<Service>>()
+{}
 
 const prepare = Effect.gen(function*() {
   const app = yield* WebApp.WebApp
   const sessions = yield* Sessions.Sessions
   const errors = yield* ErrorPage.make(app)
+
+  const found = (id: Sessions.SessionId): Effect.Effect<Option.Option<Service>, SessionError> =>
+    Effect.gen(function*() {
+      const stored = yield* sessions.session(id)
+      const handle = yield* Cookies.handleOf(id)
+      return Option.some({
+        id,
+        handle,
+        stored,
+        tokens: sessions.tokens(id),
+        client: sessions.client(id),
+        logoutPath: app.sessionPerLaunch ? `${app.paths.logout}/${handle}` : app.paths.logout
+      })
+    }).pipe(
+      Effect.catchIf(
+        ({ reason }) => reason === "NotFound" || reason === "Undecodable" || reason === "KeyUnknown",
+        (error) =>
+          // What cannot be read any more must not keep the person from a new launch.
+          Effect.as(error.reason === "NotFound" ? Effect.void : Effect.logWarning(error.message), Option.none())
+      )
+    )
 
   const find: Effect.Effect<
     Option.Option<Service>,
@@ -94,38 +123,23 @@ const prepare = Effect.gen(function*() {
     const request = yield* HttpServerRequest.HttpServerRequest
     const { params } = yield* HttpLayerRouter.RouteContext
     const id = Cookies.sessionOf(app, request, params["session"])
-    if (Option.isNone(id)) return Option.none()
-    const stored = yield* sessions.session(id.value).pipe(
-      Effect.map(Option.some),
-      Effect.catchIf(
-        ({ reason }) => reason === "NotFound" || reason === "Undecodable" || reason === "KeyUnknown",
-        (error) =>
-          // What cannot be read any more must not keep the person from a new launch.
-          Effect.as(
-            error.reason === "NotFound" ? Effect.void : Effect.logWarning(error.message),
-            Option.none()
-          )
-      )
-    )
-    if (Option.isNone(stored)) return Option.none()
-    const handle = yield* Cookies.handleOf(id.value)
-    return Option.some({
-      id: id.value,
-      handle,
-      stored: stored.value,
-      tokens: sessions.tokens(id.value),
-      client: sessions.client(id.value),
-      logoutPath: app.sessionPerLaunch ? `${app.paths.logout}/${handle}` : app.paths.logout
-    })
+    return Option.isNone(id) ? Option.none() : yield* found(id.value)
   })
+
+  const findAll = (request: HttpServerRequest.HttpServerRequest) =>
+    Effect.map(
+      Effect.forEach(Cookies.sessionsOf(app, request), found),
+      (all) =>
+        all.flatMap(Option.toArray).sort((one, other) => DateTime.Order(other.stored.createdAt, one.stored.createdAt))
+    )
 
   const answer = (request: HttpServerRequest.HttpServerRequest, error: Failure) =>
     errors.failed(request, error, { label: "Go to the start page", href: app.afterLogout })
 
   /** A request that changes something and that another site sent has no session: a cookie for frames (`SameSite=None`) would come with it. */
-  const isForged = (request: HttpServerRequest.HttpServerRequest) => isChanging(request) && !isSameOrigin(app, request)
+  const isForged = (request: HttpServerRequest.HttpServerRequest) => isChanging(request) && !app.isSameOrigin(request)
 
-  return { app, errors, find, answer, isForged }
+  return { app, errors, find, findAll, answer, isForged }
 })
 
 /**
@@ -148,7 +162,8 @@ const fresh = <Handles>() =>
  * import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
  * import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
  * import { CurrentSession } from "effect-safire/web"
- * import * as Effect from "effect/Effect"
+ * import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
  * import * as Layer from "effect/Layer"
  *
  * export const WhoAmI = HttpLayerRouter.add(
@@ -230,6 +245,24 @@ export const optional = fresh<never>()(
         const found = isForged(request) ? Either.right(Option.none<Service>()) : yield* Effect.either(find)
         if (Either.isLeft(found)) return yield* answer(request, found.left)
         return withDefaults(app, yield* Effect.provideService(handler, MaybeSession, found.right))
+      }))
+  )
+)
+
+/**
+ * For a start page where each launch has a session of its own (`WebApp`'s `afterLogin` with `:session`): all that this browser has, and that have not ended.
+ *
+ * @since 0.1.0
+ * @category middleware
+ */
+export const every = fresh<never>()(
+  HttpLayerRouter.middleware<{ provides: BrowserSessions }>()(
+    Effect.map(prepare, ({ answer, app, findAll, isForged }) => (handler) =>
+      Effect.gen(function*() {
+        const request = yield* HttpServerRequest.HttpServerRequest
+        const found = isForged(request) ? Either.right([]) : yield* Effect.either(findAll(request))
+        if (Either.isLeft(found)) return yield* answer(request, found.left)
+        return withDefaults(app, yield* Effect.provideService(handler, BrowserSessions, found.right))
       }))
   )
 )

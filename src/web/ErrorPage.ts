@@ -10,7 +10,7 @@ import { escape } from "../base/html.js"
 import * as SecureRandom from "../base/SecureRandom.js"
 import type { Failure, Kind, Problem } from "./Problem.js"
 import * as Problems from "./Problem.js"
-import type * as WebApp from "./WebApp.js"
+import * as WebApp from "./WebApp.js"
 
 /** @internal */
 export const STYLE =
@@ -46,7 +46,7 @@ export const protect = (app: WebApp.Service, policy = "default-src 'none'; base-
 ): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.setHeaders(response, {
     "cache-control": "no-store",
-    "content-security-policy": `${policy}; ${app.frameAncestors}`,
+    "content-security-policy": WebApp.withFrameAncestors(app, policy),
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff"
   })

@@ -32,7 +32,7 @@ import * as SmartServers from "../SmartServers.js"
 import * as Cookies from "./cookies.js"
 import * as ErrorPage from "./ErrorPage.js"
 import type { Problem } from "./Problem.js"
-import { formOf, hideAddresses, isNavigation, isSameOrigin, queryOf } from "./requests.js"
+import { formOf, hideAddresses, isNavigation, queryOf } from "./requests.js"
 import * as WebApp from "./WebApp.js"
 
 type Request = HttpServerRequest.HttpServerRequest
@@ -88,14 +88,25 @@ const readLaunch = (
     return { server: client.name, params, client }
   })
 
-/** The one query parameter of a person's launch that comes back: what does not lead into the app is dropped. */
+/** A cookie has to carry it. */
+const MAX_STANDALONE = 1024
+
+/** The query of a person's launch, to begin again with: a return path that does not lead into the app is dropped, and where it is too long, all that is the app's own. */
 const standaloneOf = (
   app: WebApp.Service,
   { iss, params, server }: WebApp.Launch
 ): URLSearchParams | undefined => {
   if (iss !== undefined) return undefined
   const back = WebApp.returnPath(app, params.get("return") ?? "")
-  return new URLSearchParams({ server, ...(back === undefined ? {} : { return: back }) })
+  const own: ReadonlyArray<readonly [string, string]> = [
+    ["server", server],
+    ...(back === undefined ? [] : [["return", back] as const])
+  ]
+  const all = new URLSearchParams([
+    ...own.map(([name, value]) => [name, value]),
+    ...Array.from(params).filter(([name]) => name !== "server" && name !== "return")
+  ])
+  return all.toString().length <= MAX_STANDALONE ? all : new URLSearchParams(own.map(([name, value]) => [name, value]))
 }
 
 const launchRoute = Effect.gen(function*() {
@@ -246,7 +257,7 @@ const logoutRoute = Effect.gen(function*() {
 
   const logout = (request: Request, handle: string | undefined): Effect.Effect<Response> =>
     Effect.gen(function*() {
-      if (!isSameOrigin(app, request)) {
+      if (!app.isSameOrigin(request)) {
         return yield* errors.respond(request, "CrossSite", "a logout that no page of the app sent was refused")
       }
       const id = Cookies.sessionOf(app, request, handle)

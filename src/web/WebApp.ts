@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -91,6 +92,11 @@ export interface Service {
   readonly isEmbedded: boolean
   /** A CSP directive: who may show the app in a frame. */
   readonly frameAncestors: string
+  /**
+   * Whether a page of the app made the browser send this: by `Sec-Fetch-Site`, which no page can write, or by `Origin` where an old browser has only that.
+   * A request with neither is not believed. For forms that belong to no session; those that do are judged by `CurrentSession`.
+   */
+  readonly isSameOrigin: (request: HttpServerRequest.HttpServerRequest) => boolean
   readonly sessionCookie: string
   readonly endServerSession: boolean
   readonly onLaunch: (launch: Launch) => Effect.Effect<LaunchOptions>
@@ -198,6 +204,10 @@ export const make = (options: Options): Effect.Effect<Service, ConfigurationErro
       sessionPerLaunch: placeholders === 1,
       isEmbedded: embeddedBy.length > 0,
       frameAncestors: `frame-ancestors ${embeddedBy.length === 0 ? "'none'" : ["'self'", ...embeddedBy].join(" ")}`,
+      isSameOrigin: ({ headers }) => {
+        const site = headers["sec-fetch-site"]
+        return site === undefined ? headers["origin"] === base.origin : site === "same-origin"
+      },
       sessionCookie: `__Host-${sessionCookie}`,
       endServerSession: options.endServerSession ?? false,
       onLaunch: options.onLaunch ?? (() => Effect.succeed({})),
@@ -234,6 +244,14 @@ export const returnPath = (app: Service, asked: string): string | undefined => {
   const segment = rest === undefined ? undefined : /^(?::session|[\w-]{22})(?=[/?#]|$)/.exec(rest)?.[0]
   return segment === undefined || rest === undefined ? undefined : `${before}/:session${rest.slice(segment.length)}`
 }
+
+/**
+ * A content security policy that says who may frame the page, which one without a word of it leaves to everybody.
+ *
+ * @internal
+ */
+export const withFrameAncestors = (app: Service, policy: string): string =>
+  /(?:^|[;,])\s*frame-ancestors\b/i.test(policy) ? policy : `${policy.replace(/[;\s]*$/, "")}; ${app.frameAncestors}`
 
 /**
  * The path with the session's handle in it.

@@ -94,6 +94,17 @@ export const sessionOf = (
   return value === undefined || value === "" ? Option.none() : Option.some(Redacted.make(value))
 }
 
+/** All the sessions a request comes with. */
+export const sessionsOf = (
+  app: WebApp.Service,
+  request: HttpServerRequest.HttpServerRequest
+): ReadonlyArray<SessionId> =>
+  app.sessionPerLaunch
+    ? Array.from(cookiesOf(request))
+      .filter(([name, value]) => name.startsWith(`${app.sessionCookie}-`) && value !== "")
+      .map(([, value]) => Redacted.make(value))
+    : Option.toArray(sessionOf(app, request, undefined))
+
 /** The browser has this session from now on. */
 export const setSession = (
   app: WebApp.Service,

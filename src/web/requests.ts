@@ -6,15 +6,6 @@ import type * as WebApp from "./WebApp.js"
 
 type Request = HttpServerRequest.HttpServerRequest
 
-/**
- * Whether a page of the app made the browser send this: by `Sec-Fetch-Site`, which no page can write, or by `Origin` where an old browser has only that.
- * A request with neither is not believed.
- */
-export const isSameOrigin = (app: WebApp.Service, { headers }: Request): boolean => {
-  const site = headers["sec-fetch-site"]
-  return site === undefined ? headers["origin"] === app.origin : site === "same-origin"
-}
-
 const SAFE = new Set(["GET", "HEAD", "OPTIONS"])
 
 /** A socket is opened by a GET, and anything may follow. */

@@ -8,8 +8,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as TestClock from "effect/TestClock"
 import { TokenError } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import { CurrentSession, SmartRoutes, WebApp } from "effect-safire/web"
@@ -133,7 +135,66 @@ describe("what is over stays over", () => {
     }))
 })
 
+describe("two clicks on a button", () => {
+  it.scoped("a logout that the browser gives up is finished: the server is told", () =>
+    Effect.gen(function*() {
+      const { browser, ehr, walk } = yield* start()
+      const who = browser()
+      yield* walk(who, "/launch")
+      yield* ehr.fault("revoke", Fault.delay("3 seconds"))
+      const first = yield* Effect.fork(who.go("/logout", { method: "POST", from: "app" }))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(first)
+      const second = yield* Effect.fork(who.go("/logout", { method: "POST", from: "app" }))
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual((yield* Fiber.join(second)).location, `${ORIGIN}/`)
+      assert.lengthOf((yield* ehr.requests).filter(({ step }) => step === "revoke"), 1)
+      assert.strictEqual((yield* who.go("/patient")).status, 401)
+    }))
+
+  it.scoped("whoever starts again asks for the same as before", () =>
+    Effect.gen(function*() {
+      const { browser, ehr } = yield* start({
+        web: {
+          onLaunch: ({ params }) => Effect.succeed({ scopes: params.get("scopes")?.split(" ") ?? [] })
+        }
+      })
+      const who = browser()
+      const scopes = "launch/patient patient/Observation.rs"
+      const begun = yield* who.go(`/launch?${new URLSearchParams({ scopes, return: "/patient" }).toString()}`)
+      const refused = yield* who.go(yield* ehr.deny(begun.location))
+      const again = /<a href="([^"]+)">Start again/.exec(refused.body)?.[1]?.replaceAll("&amp;", "&") ?? ""
+      assert.strictEqual(new URL((yield* who.go(again)).location).searchParams.get("scope"), scopes)
+      // Too much for a cookie: then only what is the app's own.
+      const long = yield* who.go(`/launch?${new URLSearchParams({ scopes, note: "x".repeat(2000) }).toString()}`)
+      const page = yield* who.go(yield* ehr.deny(long.location))
+      assert.include(page.body, "href=\"/launch?server=hospital\"")
+    }))
+})
+
 describe("two charts", () => {
+  it.scoped("a start page knows all sessions of its browser and no others'", () =>
+    Effect.gen(function*() {
+      const list = HttpLayerRouter.addAll(Effect.succeed([
+        HttpLayerRouter.route(
+          "*",
+          "/all",
+          Effect.map(CurrentSession.BrowserSessions, (all) =>
+            HttpServerResponse.text(all.map(({ stored }) => stored.tokens.context.patient).join(" ")))
+        )
+      ])).pipe(Layer.provide(CurrentSession.every.layer))
+      const { browser, walk } = yield* start({ web: { afterLogin: "/sessions/:session/patient" }, routes: list })
+      const who = browser()
+      yield* walk(who, "/launch", { patient: "patient-alpha" })
+      yield* TestClock.adjust("1 minute")
+      const beta = yield* walk(who, "/launch", { patient: "patient-beta" })
+      yield* walk(browser(), "/launch", { patient: "patient-gamma" })
+      assert.strictEqual((yield* who.go("/all")).body, "patient-beta patient-alpha")
+      assert.strictEqual((yield* who.go("/all", { method: "POST", from: "elsewhere" })).body, "")
+      yield* who.go(/log out at (\S+)/.exec(beta.page.body)?.[1] ?? "", { method: "POST", from: "app" })
+      assert.strictEqual((yield* who.go("/all")).body, "patient-alpha")
+    }))
+
   it.scoped("a launch that names another session's page leads to the page of its own", () =>
     Effect.gen(function*() {
       const { browser, walk } = yield* start({ web: { afterLogin: "/sessions/:session/patient" } })

@@ -12,11 +12,6 @@ import { html } from "../ui/Html.js"
 import type { AppPage } from "./Look.js"
 import { Look, PATHS } from "./Look.js"
 
-const isOwn = ({ headers }: HttpServerRequest.HttpServerRequest, origin: string): boolean => {
-  const site = headers["sec-fetch-site"]
-  return site === undefined ? headers["origin"] === origin : site === "same-origin"
-}
-
 const refused: AppPage = {
   title: "Refused",
   status: 403,
@@ -39,8 +34,8 @@ export const ownOnly = <E, R>(
 > =>
   Effect.gen(function*() {
     const request = yield* HttpServerRequest.HttpServerRequest
-    const { origin } = yield* WebApp.WebApp
-    return isOwn(request, origin)
+    const { isSameOrigin } = yield* WebApp.WebApp
+    return isSameOrigin(request)
       ? yield* handler
       : (yield* Look).page(refused)
   })

@@ -1,13 +1,12 @@
 /** The start page: every hospital, whether it answers, and the sessions that are open in this browser. */
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
-import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
 import type { DiscoveryError } from "effect-safire"
-import { RetryPolicy, Sessions, SmartServers } from "effect-safire"
-import { WebApp } from "effect-safire/web"
+import { RetryPolicy, SmartServers } from "effect-safire"
+import { CurrentSession } from "effect-safire/web"
 import { badge, banner, buttonLink, card, keyValues, pageHeading, table } from "../../ui/Components.js"
 import type { Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
@@ -62,28 +61,13 @@ ${
     { id: `hospital-${hospital.key}`, aside: stateBadge(state) }
   )
 
-/** The sessions that this browser has cookies for, and that have not ended. */
-const openSessions = Effect.gen(function*() {
-  const request = yield* HttpServerRequest.HttpServerRequest
-  const web = yield* WebApp.WebApp
-  const sessions = yield* Sessions.Sessions
-  const prefix = `${web.sessionCookie}-`
-  const cookies = Object.entries(request.cookies).filter(([name]) => name.startsWith(prefix))
-  const found = yield* Effect.forEach(cookies, ([name, value]) =>
-    sessions.session(Redacted.make(value)).pipe(
-      Effect.map((session) => [{ handle: name.slice(prefix.length), session }]),
-      Effect.orElseSucceed(() => [])
-    ))
-  return found.flat().sort((a, b) => DateTime.Order(b.session.createdAt, a.session.createdAt))
-})
-
 const openTable = Effect.gen(function*() {
   const hospitals = yield* Hospitals
-  const open = yield* openSessions
+  const open = yield* CurrentSession.BrowserSessions
   const now = yield* DateTime.now
   const rows = yield* Effect.forEach(
     open,
-    ({ handle, session: { createdAt, server, tokens } }) =>
+    ({ handle, stored: { createdAt, server, tokens } }) =>
       Effect.map(hospitals.nameOf(server), (name) => [
         html`<a href="${PATHS.session(handle)}">${name}</a>`,
         tokens.context.patient === undefined
@@ -152,7 +136,7 @@ ${yield* openTable}
 
 export const layer = HttpLayerRouter.addAll(
   Effect.map(
-    Effect.context<Hospitals | Look | Sessions.Sessions | SmartServers.SmartServers | WebApp.WebApp>(),
+    Effect.context<Hospitals | Look | SmartServers.SmartServers>(),
     (services) => [HttpLayerRouter.route("GET", "/", Effect.provide(page, services))]
   )
-)
+).pipe(Layer.provide(CurrentSession.every.layer))

@@ -1,21 +1,13 @@
 /** The page for whatever the library's routes could not do, in the app's look; who wants to know more follows the reference into the event log. */
-import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import type { Problem } from "effect-safire/web"
 import { badge, buttonLink, pageHeading } from "../../ui/Components.js"
 import { html } from "../../ui/Html.js"
 import type { Service as Look } from "../Look.js"
 import { PATHS } from "../Look.js"
 
-/** Who may show the page in a frame, the library adds by itself. */
-const withoutFrames = (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.setHeader(
-    response,
-    "content-security-policy",
-    (response.headers["content-security-policy"] ?? "").replace(/; frame-ancestors [^;]*/, "")
-  )
-
 export const page = (look: Look) => (problem: Problem.Problem): HttpServerResponse.HttpServerResponse =>
-  withoutFrames(look.page({
+  look.page({
     title: problem.title,
     status: problem.status,
     focused: true,
@@ -26,4 +18,4 @@ export const page = (look: Look) => (problem: Problem.Problem): HttpServerRespon
 <p>${
       badge(problem.kind)
     } <small>Reference <code>${problem.reference}</code>: <a href="${PATHS.log}#ref-${problem.reference}">what happened</a></small></p>`
-  }))
+  })
