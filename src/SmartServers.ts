@@ -11,10 +11,8 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as ExecutionStrategy from "effect/ExecutionStrategy"
-import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import { ConfigurationError } from "./base/ConfigurationError.js"
 import * as FhirBaseUrl from "./base/FhirBaseUrl.js"
 import * as Url from "./base/Url.js"
@@ -24,6 +22,8 @@ import { safeText } from "./http/wireFields.js"
 import { LaunchError } from "./launch/LaunchError.js"
 import { TrustedIssuers } from "./launch/TrustedIssuers.js"
 import * as OpenRegistry from "./openRegistry.js"
+import type { Registered } from "./registering.js"
+import { register } from "./registering.js"
 import type { BrandCollection, ListedServer } from "./server/BrandBundle.js"
 import * as BrandBundle from "./server/BrandBundle.js"
 import * as SmartClient from "./SmartClient.js"
@@ -49,8 +49,14 @@ export interface Server<out E = never, out R = never> extends Omit<SmartClient.C
 export interface Service {
   readonly keys: Effect.Effect<ReadonlyArray<string>>
   readonly client: (key: string) => Effect.Effect<SmartClient.Service, UnknownServerError>
-  /** The server with this FHIR base URL: compared as parsed URLs, one slash at the end forgiven. */
-  readonly forIssuer: (iss: string) => Effect.Effect<SmartClient.Service, UnknownServerError>
+  /**
+   * The server with this FHIR base URL: compared as parsed URLs, one slash at the end forgiven. Where several have it (an app that is registered twice,
+   * for clinicians and for patients), the one whose key is `meant`.
+   */
+  readonly forIssuer: (
+    iss: string,
+    meant?: string | undefined
+  ) => Effect.Effect<SmartClient.Service, UnknownServerError>
   /** The only server there is. */
   readonly only: Effect.Effect<SmartClient.Service, UnknownServerError>
   /** Adds, or replaces: then what the old one held is released. */
@@ -93,61 +99,11 @@ export type ContextOf<S extends Servers> = S[keyof S]["authentication"] extends 
   ? A extends Layer.Layer<infer _Out, infer _E, infer R> ? Exclude<R, Scope.Scope> : never
   : never
 
-interface Registered {
-  readonly fhirBaseUrl: string
-  /** Made when it is first asked for: most of thousands of servers are not in use. */
-  readonly client: Effect.Effect<SmartClient.Service>
-  readonly release: Effect.Effect<void>
-}
-
 const issuerKey = (iss: string): string | undefined =>
   Either.getOrUndefined(Either.map(FhirBaseUrl.parse(iss), FhirBaseUrl.key))
 
 const unknown = (reason: UnknownServerError["reason"], requested: string, candidates: Iterable<string>) =>
   new UnknownServerError({ reason, requested: safeText(requested, [], 200), candidates: [...candidates].slice(0, 20) })
-
-/** Judges the settings of one server and builds its authentication, in a scope of its own, so that it can be released alone. */
-const register = <E, R>(
-  key: string,
-  { authentication, ...config }: Server<E, R>,
-  parts: Context.Context<SmartClient.Parts>,
-  memoMap: Layer.MemoMap,
-  parent: Scope.Scope
-): Effect.Effect<Registered, E | ConfigurationError, R> => {
-  const judged = SmartClient.validate(config, key)
-  const registered = (service: ClientAuthentication.Service, release: Effect.Effect<void>): Registered => {
-    let made: SmartClient.Service | undefined
-    return {
-      fhirBaseUrl: config.fhirBaseUrl,
-      release,
-      client: Effect.suspend(() =>
-        made !== undefined
-          ? Effect.succeed(made)
-          : SmartClient.make({ ...config, name: key }).pipe(
-            // The registry's settings, whoever asks first.
-            Effect.mapInputContext((_: Context.Context<never>) =>
-              Context.add(parts, ClientAuthentication.ClientAuthentication, service)
-            ),
-            Effect.tap((client) => {
-              made = client
-            }),
-            // It was judged before.
-            Effect.orDie
-          )
-      )
-    }
-  }
-  if ("authenticate" in authentication) return Effect.map(judged, () => registered(authentication, Effect.void))
-  return Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function*() {
-      const own = yield* Scope.fork(parent, ExecutionStrategy.sequential)
-      const context = yield* restore(
-        Effect.zipLeft(Layer.buildWithMemoMap(authentication, memoMap, own), judged)
-      ).pipe(Effect.onError((cause) => Scope.close(own, Exit.failCause(cause))))
-      return registered(Context.get(context, ClientAuthentication.ClientAuthentication), Scope.close(own, Exit.void))
-    })
-  )
-}
 
 /**
  * @since 0.1.0
@@ -187,10 +143,11 @@ export const make = <const S extends Servers>(
     const service: Service = {
       keys: Effect.sync(() => [...registered.keys()]),
       client,
-      forIssuer: (iss) =>
+      forIssuer: (iss, meant) =>
         Effect.suspend(() => {
           const issuer = issuerKey(iss)
-          const [key, ...others] = (issuer === undefined ? undefined : keysByIssuer.get(issuer)) ?? []
+          const keys = (issuer === undefined ? undefined : keysByIssuer.get(issuer)) ?? []
+          const [key, ...others] = meant === undefined ? keys : Array.from(keys).filter((key) => key === meant)
           if (key === undefined) return unknown("UnknownIssuer", Url.forDisplay(iss), registered.keys())
           return others.length === 0 ? client(key) : unknown("Ambiguous", Url.forDisplay(iss), [key, ...others])
         }),
@@ -438,8 +395,8 @@ export const layerClient = (
 export const layerTrustedIssuers: Layer.Layer<TrustedIssuers, never, SmartServers> = Layer.effect(
   TrustedIssuers,
   Effect.map(SmartServers, (servers) => ({
-    find: (iss) =>
-      servers.forIssuer(iss).pipe(
+    find: (iss, meant) =>
+      servers.forIssuer(iss, meant).pipe(
         Effect.map(({ config, name }) => ({
           server: name,
           allowInsecureLocalhost: config.allowInsecureLocalhost ?? false
@@ -448,7 +405,11 @@ export const layerTrustedIssuers: Layer.Layer<TrustedIssuers, never, SmartServer
           new LaunchError({
             reason: reason === "Ambiguous" ? "IssAmbiguous" : "IssUntrusted",
             iss: Url.forDisplay(iss),
-            detail: reason === "Ambiguous" ? "its iss is that of several servers" : "its iss is no configured server"
+            detail: reason === "Ambiguous"
+              ? "its iss is that of several servers"
+              : meant === undefined
+              ? "its iss is no configured server"
+              : "its iss is not that of the server it names"
           })
         )
       )

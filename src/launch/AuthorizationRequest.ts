@@ -72,15 +72,14 @@ export const toParams = (self: AuthorizationRequest): ReadonlyArray<readonly [st
  */
 export const withoutParams = (endpoint: string, names: ReadonlySet<string>): URL => {
   const url = new URL(endpoint)
-  url.hash = ""
+  // Each of these reads the whole URL anew, and most endpoints have neither.
+  if (endpoint.includes("#")) url.hash = ""
+  if (!endpoint.includes("?")) return url
   url.search = url.search.slice(1).split("&").filter((pair) =>
     pair !== "" && !names.has(new URLSearchParams(pair).keys().next().value ?? "")
   ).join("&")
   return url
 }
-
-/** Unlike `encodeURIComponent` it does not throw over half a surrogate pair, which a handle that came as JSON can hold. */
-const encode = (value: string): string => new URLSearchParams([["", value]]).toString().slice(1).replaceAll("+", "%20")
 
 /**
  * The endpoint with the parameters: its own query is kept (RFC 6749, section 3.1) except for names that are sent, its fragment is not. Spaces become
@@ -92,6 +91,8 @@ const encode = (value: string): string => new URLSearchParams([["", value]]).toS
 export const toUrl = (endpoint: string, params: ReadonlyArray<readonly [string, string]>): URL => {
   const url = withoutParams(endpoint, new Set(params.map(([name]) => name)))
   const own = url.search.slice(1)
-  url.search = [...(own === "" ? [] : [own]), ...params.map((pair) => pair.map(encode).join("="))].join("&")
+  // Unlike `encodeURIComponent` it does not throw over half a surrogate pair, which a handle that came as JSON can hold.
+  const sent = new URLSearchParams(params.map(([name, value]) => [name, value])).toString().replaceAll("+", "%20")
+  url.search = own === "" ? sent : `${own}&${sent}`
   return url
 }

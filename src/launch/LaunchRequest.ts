@@ -90,6 +90,18 @@ export const parse = (input: Input): Either.Either<Claimed, LaunchError> => {
 }
 
 /**
+ * @since 0.1.0
+ * @category models
+ */
+export interface DecodeOptions {
+  /**
+   * The key of the server that must have the `iss`: for an app that is registered at one server several times, with a launch URL for each. Without it such
+   * an `iss` is ambiguous.
+   */
+  readonly server?: string | undefined
+}
+
+/**
  * The launch, if its server is trusted. Nothing is requested of anybody.
  *
  * @example
@@ -107,15 +119,18 @@ export const parse = (input: Input): Either.Either<Claimed, LaunchError> => {
  * @since 0.1.0
  * @category constructors
  */
-export const decode: (input: Input) => Effect.Effect<LaunchRequest, LaunchError, TrustedIssuers> = Effect.fn(
+export const decode: (
+  input: Input,
+  options?: DecodeOptions
+) => Effect.Effect<LaunchRequest, LaunchError, TrustedIssuers> = Effect.fn(
   "LaunchRequest.decode"
-)(function*(input: Input) {
+)(function*(input: Input, options: DecodeOptions = {}) {
   const { iss, launch } = yield* parse(input)
   const issuers = yield* TrustedIssuers
   const url = new URL(iss)
   const refuse = (detail: string) => new LaunchError({ reason: "IssInsecure", detail, iss: Url.forDisplay(iss) })
   if (!Url.isSecure(url, true)) return yield* refuse("its iss is not https")
-  const { allowInsecureLocalhost, server } = yield* issuers.find(iss)
+  const { allowInsecureLocalhost, server } = yield* issuers.find(iss, options.server)
   if (!Url.isSecure(url, allowInsecureLocalhost)) return yield* refuse("its iss is not https")
   yield* Effect.annotateCurrentSpan("smart.server", server)
   return new LaunchRequest({ server, iss, launch })

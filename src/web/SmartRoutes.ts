@@ -76,15 +76,15 @@ const readLaunch = (
 > =>
   Effect.gen(function*() {
     const servers = yield* SmartServers.SmartServers
-    if (params.has("iss") || params.has("launch")) {
-      const { iss, launch, server } = yield* LaunchRequest.decode(request.url)
-      return { server, iss, launch, params, client: yield* servers.client(server) }
-    }
-    const [server, ...others] = params.getAll("server")
+    const [named, ...others] = params.getAll("server")
     if (others.length > 0) {
       return yield* new LaunchError({ reason: "DuplicateParameter", detail: "server stands in it more than once" })
     }
-    const client = yield* server === undefined ? servers.only : servers.client(server)
+    if (params.has("iss") || params.has("launch")) {
+      const { iss, launch, server } = yield* LaunchRequest.decode(request.url, { server: named })
+      return { server, iss, launch, params, client: yield* servers.client(server) }
+    }
+    const client = yield* named === undefined ? servers.only : servers.client(named)
     return { server: client.name, params, client }
   })
 
@@ -290,7 +290,7 @@ const logoutRoute = Effect.gen(function*() {
 const routePath = (path: string): HttpLayerRouter.PathInput => path as HttpLayerRouter.PathInput
 
 /**
- * The routes: `GET` launch, for EHRs (`iss`, `launch`) and for people (`server`, and `return` with a path of the app); `GET` and `POST` callback; `POST` logout,
+ * The routes: `GET` launch, for EHRs (`iss`, `launch`, and `server` where an app is registered twice) and for people (`server`, and `return` with a path of the app); `GET` and `POST` callback; `POST` logout,
  * from the app's own pages only. What goes wrong becomes a page for the person (`Problem`) and a line in the log, with the same reference.
  *
  * @example

@@ -129,6 +129,45 @@ describe("SmartRoutes", () => {
       assert.deepStrictEqual([large.status, json.status], [400, 400])
     }))
 
+  it.scoped("an app that is registered twice at one server says in its launch URL which is meant", () =>
+    Effect.gen(function*() {
+      const clients = ["sandbox-public-app", "for-patients"].map((clientId) => ({
+        clientId,
+        redirectUris: [`${ORIGIN}/callback`],
+        authentication: { method: "none" } satisfies SandboxEhr.Client["authentication"]
+      }))
+      const { browser, ehr, walk } = yield* start({
+        ehr: { clients },
+        servers: {
+          patients: {
+            fhirBaseUrl: "https://ehr.sandbox.test/fhir",
+            clientId: "for-patients",
+            scopes: ["patient/*.rs"],
+            redirectUri: `${ORIGIN}/callback`,
+            authentication: ClientAuthentication.layerPublic
+          },
+          elsewhere: {
+            fhirBaseUrl: "https://elsewhere.sandbox.test/fhir",
+            clientId: "x",
+            redirectUri: `${ORIGIN}/callback`,
+            authentication: ClientAuthentication.layerPublic
+          }
+        }
+      })
+      const launchUrl = (server?: string) =>
+        Effect.map(
+          ehr.launch({ patient: "patient-beta" }),
+          (parameters) =>
+            `/launch?${new URLSearchParams({ ...parameters, ...(server === undefined ? {} : { server }) }).toString()}`
+        )
+      const { begun, page } = yield* walk(browser(), yield* launchUrl("patients"))
+      assert.strictEqual(new URL(begun.location).searchParams.get("client_id"), "for-patients")
+      assert.include(page.body, "patient patient-beta")
+      for (const server of [undefined, "elsewhere", "nowhere"]) {
+        assert.strictEqual((yield* browser().go(yield* launchUrl(server))).status, 400, server)
+      }
+    }))
+
   it.scoped("leads back to where the person was, and there alone: the app", () =>
     Effect.gen(function*() {
       const { browser, walk } = yield* start()
