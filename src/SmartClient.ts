@@ -11,12 +11,14 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
+import type * as Redacted from "effect/Redacted"
+import * as Authorizing from "./authorizing.js"
 import { captured } from "./base/captured.js"
-import { ConfigurationError } from "./base/ConfigurationError.js"
+import type { ConfigurationError } from "./base/ConfigurationError.js"
 import { ConformanceWarning, ConformanceWarnings } from "./base/ConformanceWarning.js"
 import * as FhirBaseUrl from "./base/FhirBaseUrl.js"
 import * as SecureRandom from "./base/SecureRandom.js"
+import * as Span from "./base/span.js"
 import * as Url from "./base/Url.js"
 import * as ClientAuthentication from "./client/ClientAuthentication.js"
 import type { Config, ScopeInput } from "./ClientConfig.js"
@@ -25,9 +27,8 @@ import { HttpLimits } from "./http/HttpLimits.js"
 import * as RetryPolicy from "./http/RetryPolicy.js"
 import * as AuthorizationCallback from "./launch/AuthorizationCallback.js"
 import { AuthorizationError } from "./launch/AuthorizationError.js"
-import * as AuthorizationPost from "./launch/AuthorizationPost.js"
-import * as AuthorizationRequest from "./launch/AuthorizationRequest.js"
-import { PendingAuthorization } from "./launch/PendingAuthorization.js"
+import type * as AuthorizationPost from "./launch/AuthorizationPost.js"
+import type { PendingAuthorization } from "./launch/PendingAuthorization.js"
 import * as Pkce from "./launch/Pkce.js"
 import * as Scopes from "./launch/Scopes.js"
 import * as Discovery from "./server/Discovery.js"
@@ -181,11 +182,6 @@ export type Parts =
   | IdToken.IdToken
   | OpenIdConfiguration.OpenIdConfiguration
 
-const textOf = (scope: ScopeInput): string => typeof scope === "string" ? scope : Scopes.printScope(scope)
-
-/** What cannot be sent as scopes at all. Odd ones are sent as they are: servers have scopes of their own. */
-const UNSENDABLE: ReadonlySet<Scopes.FindingReason> = new Set(["Empty", "Spacing", "NotScopeToken", "CommaSeparated"])
-
 /**
  * @since 0.1.0
  * @category constructors
@@ -212,16 +208,10 @@ export const make = (
       warnings.report(new ConformanceWarning({ ...warning, server: name }))
 
     /** What every step runs in: the settings given to this client's layer, and a span that says which server. */
-    const step = (span: string) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-      self.pipe(
-        withPolicy,
-        withLimits,
-        Effect.withSpan(span, { attributes: { "smart.server": name } })
-      ) as Effect.Effect<
-        A,
-        E,
-        R
-      >
+    const step = (span: string) => {
+      const spanned = Span.span(span, { attributes: { "smart.server": name } })
+      return <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> => spanned(withLimits(withPolicy(self)))
+    }
 
     const insecure = { allowInsecureLocalhost: config.allowInsecureLocalhost ?? false }
     const configuration = config.metadata === undefined
@@ -237,133 +227,31 @@ export const make = (
       server: name,
       fhirBaseUrl: config.fhirBaseUrl
     }
-    const targetAt = (member: Endpoint): Effect.Effect<TokenEndpoint.Target, DiscoveryError> =>
-      Effect.flatMap(configuration, (found) =>
-        Effect.map(endpoint(found, member, insecure), (url) => ({
-          ...target,
-          endpoint: url,
-          signingAlgs: found.tokenEndpointAuthSigningAlgValuesSupported
-        })))
+    const targetIn = (
+      found: SmartConfiguration,
+      member: Endpoint
+    ): Effect.Effect<TokenEndpoint.Target, DiscoveryError> =>
+      Effect.map(endpoint(found, member, insecure), (url) => ({
+        ...target,
+        endpoint: url,
+        signingAlgs: found.tokenEndpointAuthSigningAlgValuesSupported
+      }))
+    const targetAt = (member: Endpoint) => Effect.flatMap(configuration, (found) => targetIn(found, member))
     /** Whose id_tokens are believed. */
-    const whose = Effect.map(configuration, (found): identification.Whose => ({
+    const whoseIn = (found: SmartConfiguration): identification.Whose => ({
       ...insecure,
       server: name,
       configuration: found,
       clientId: config.clientId,
       policy: config.idToken
-    }))
-
-    const scopesOf = (
-      replace: ReadonlyArray<ScopeInput> | undefined,
-      add: ReadonlyArray<ScopeInput> = []
-    ): Effect.Effect<ReadonlyArray<string>, ConfigurationError> => {
-      const scopes = [...new Set([...(replace ?? config.scopes ?? []), ...add].map(textOf))]
-      if (scopes.length === 0) {
-        return new ConfigurationError({
-          reason: "Missing",
-          fields: ["scopes"],
-          server: name,
-          detail: "say which scopes are asked for, in the configuration or in the call"
-        })
-      }
-      const findings = Scopes.validate(scopes.join(" ")).filter(({ reason }) => UNSENDABLE.has(reason))
-      return findings.length === 0 ? Effect.succeed(scopes) : new ConfigurationError({
-        reason: "Invalid",
-        fields: ["scopes"],
-        server: name,
-        detail: findings.map(({ advice, scope }) => `"${scope}": ${advice}`).join("; ")
-      })
-    }
+    })
 
     const refuse = (operation: Operation, reason: TokenError["reason"], detail: string) =>
       new TokenError({ reason, operation, server: name, url: config.fhirBaseUrl, detail, outcome: "refused" })
 
-    /** Extra parameters that are none of ours; `max_age`, if it is among them, has to be checked when the id_token comes. */
-    const maxAgeOf = (
-      params: AuthorizeOptions["params"] = {}
-    ): Effect.Effect<number | undefined, ConfigurationError> => {
-      const reserved = Object.keys(params).filter((param) => AuthorizationRequest.reservedNames.has(param))
-      const maxAge = params["max_age"]
-      if (reserved.length === 0 && (maxAge === undefined || /^\d{1,9}$/.test(maxAge))) {
-        return Effect.succeed(maxAge === undefined ? undefined : Number(maxAge))
-      }
-      return new ConfigurationError({
-        reason: reserved.length > 0 ? "Conflict" : "Invalid",
-        fields: (reserved.length > 0 ? reserved : ["max_age"]).map((param) => `params.${param}`),
-        server: name,
-        detail: reserved.length > 0 ? "these are for the client itself to send" : "max_age is a number of seconds"
-      })
-    }
-
-    const authorize = (options: AuthorizeOptions = {}) =>
-      Effect.gen(function*() {
-        const redirectUri = config.redirectUri
-        if (redirectUri === undefined) {
-          return yield* new ConfigurationError({
-            reason: "Missing",
-            fields: ["redirectUri"],
-            server: name,
-            detail: "an authorization request needs the registered redirect URI"
-          })
-        }
-        if (options.iss !== undefined && !FhirBaseUrl.areSame(options.iss, config.fhirBaseUrl)) {
-          return yield* new ConfigurationError({
-            reason: "Conflict",
-            fields: ["iss", "fhirBaseUrl"],
-            server: name,
-            detail: "the launch comes from another server than this client is configured for"
-          })
-        }
-        const scopes = yield* scopesOf(options.scopes, [
-          ...(options.addScopes ?? []),
-          ...(options.launch === undefined ? [] : ["launch"])
-        ])
-        const maxAge = yield* maxAgeOf(options.params)
-        const found = yield* configuration
-        const authorizationEndpoint = yield* endpoint(found, "authorizationEndpoint", insecure)
-        // The code will go there: better to know before a person has logged in.
-        yield* endpoint(found, "tokenEndpoint", insecure)
-        if (scopes.includes("openid") && found.jwksUri !== undefined) yield* endpoint(found, "jwksUri", insecure)
-        if (found.codeChallengeMethodsSupported?.includes("S256") !== true) {
-          yield* warn({
-            code: "PkceNotAdvertised",
-            detail: "S256 is not among its code_challenge_methods_supported; it is sent all the same",
-            requirement: "394"
-          })
-        }
-        const state = yield* SecureRandom.base64Url(random, 32)
-        const { challenge, verifier } = yield* pkce.generate
-        const nonce = scopes.includes("openid") ? yield* SecureRandom.base64Url(random, 32) : undefined
-        const params = AuthorizationRequest.toParams({
-          clientId: config.clientId,
-          redirectUri,
-          scopes,
-          state,
-          aud: config.audience ?? options.iss ?? config.fhirBaseUrl,
-          codeChallenge: challenge,
-          launch: options.launch,
-          nonce,
-          params: options.params
-        })
-        const url = AuthorizationRequest.toUrl(authorizationEndpoint, params)
-        const isTooLong = url.href.length > (config.maxAuthorizationUrlLength ?? 2_000)
-        const isPosted = options.method === "POST" ||
-          (options.method !== "GET" && isTooLong && found.supportsPostAuthorization)
-        const pending = new PendingAuthorization({
-          version: 1,
-          server: name,
-          state: Redacted.make(state),
-          verifier,
-          nonce: nonce === undefined ? undefined : Redacted.make(nonce),
-          maxAge,
-          redirectUri,
-          scopes,
-          issuer: found.issuer,
-          issuerPromised: found.authorizationResponseIssParameterSupported ?? false,
-          createdAt: yield* DateTime.now
-        })
-        return { url, pending, post: isPosted ? AuthorizationPost.make(authorizationEndpoint, params) : undefined }
-      }).pipe(step("SmartClient.authorize"))
+    const asker: Authorizing.Asker = { name, config, configuration, pkce, random, warn }
+    const authorize: Service["authorize"] = (options) =>
+      Authorizing.authorize(asker, options).pipe(step("SmartClient.authorize"))
 
     const exchange = (callback: AuthorizationCallback.Callback, pending: PendingAuthorization) =>
       Effect.gen(function*() {
@@ -384,7 +272,8 @@ export const make = (
             detail: "the callback names an issuer, but the SMART configuration has none to compare it with"
           })
         }
-        const tokens = yield* tokenEndpoint.exchangeCode(yield* targetAt("tokenEndpoint"), {
+        const found = yield* configuration
+        const tokens = yield* tokenEndpoint.exchangeCode(yield* targetIn(found, "tokenEndpoint"), {
           code,
           verifier: pending.verifier,
           redirectUri: pending.redirectUri,
@@ -392,7 +281,7 @@ export const make = (
           repeatUnknown: config.repeatUnknown
         })
         return yield* identification.atExchange(idTokens, warnings, tokens, {
-          ...(yield* whose),
+          ...whoseIn(found),
           nonce: pending.nonce,
           maxAge: pending.maxAge,
           asked: pending.scopes
@@ -410,18 +299,19 @@ export const make = (
         if (tokens.refreshToken === undefined) {
           return yield* refuse("refresh", "NoRefreshToken", "the server gave no refresh token")
         }
-        const scopes = options.scopes === undefined ? undefined : yield* scopesOf(options.scopes)
+        const scopes = options.scopes === undefined ? undefined : yield* Authorizing.scopesOf(asker, options.scopes)
         const missing = Scopes.missing(Scopes.parse(tokens.scopes), Scopes.parse(scopes ?? []))
         if (missing.length > 0) {
           return yield* refuse("refresh", "ScopeExceedsGrant", `not granted: ${Scopes.print(missing)}`)
         }
-        const next = yield* tokenEndpoint.refresh(yield* targetAt("tokenEndpoint"), {
+        const found = yield* configuration
+        const next = yield* tokenEndpoint.refresh(yield* targetIn(found, "tokenEndpoint"), {
           refreshToken: tokens.refreshToken,
           scopes,
           grantedScopes: tokens.scopes,
           repeatUnknown: config.repeatUnknown
         })
-        return yield* identification.atRefresh(idTokens, warnings, tokens, next, yield* whose)
+        return yield* identification.atRefresh(idTokens, warnings, tokens, next, whoseIn(found))
       }).pipe(step("SmartClient.refresh"))
 
     const userInfo = (tokens: TokenSet) =>
@@ -429,12 +319,12 @@ export const make = (
         if (tokens.fhirBaseUrl !== undefined && !FhirBaseUrl.areSame(tokens.fhirBaseUrl, config.fhirBaseUrl)) {
           return yield* refuse("userInfo", "WrongServer", `the tokens came from ${Url.forDisplay(tokens.fhirBaseUrl)}`)
         }
-        return yield* identification.userInfo(openId, tokenEndpoint, tokens, target, yield* whose)
+        return yield* identification.userInfo(openId, tokenEndpoint, tokens, target, whoseIn(yield* configuration))
       }).pipe(step("SmartClient.userInfo"))
 
     const clientCredentials = (options: { readonly scopes?: ReadonlyArray<ScopeInput> | undefined } = {}) =>
       Effect.gen(function*() {
-        const scopes = yield* scopesOf(options.scopes)
+        const scopes = yield* Authorizing.scopesOf(asker, options.scopes)
         return yield* tokenEndpoint.clientCredentials(yield* targetAt("tokenEndpoint"), { scopes })
       }).pipe(step("SmartClient.clientCredentials"))
 
@@ -448,11 +338,11 @@ export const make = (
       refresh,
       userInfo,
       logoutUrl: (tokens, options) =>
-        Effect.flatMap(whose, (known) =>
+        Effect.flatMap(configuration, (found) =>
           identification.logoutUrl(
             openId,
             { ...options, clientId: config.clientId, idTokenHint: tokens.idToken },
-            known
+            whoseIn(found)
           )).pipe(step("SmartClient.logoutUrl")),
       clientCredentials,
       introspect: (token, options) =>

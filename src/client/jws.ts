@@ -3,9 +3,10 @@
  * a library.
  */
 import * as Effect from "effect/Effect"
-import * as Encoding from "effect/Encoding"
 import * as Redacted from "effect/Redacted"
+import * as jose from "jose"
 import { ConfigurationError } from "../base/ConfigurationError.js"
+import { span } from "../base/span.js"
 import { safeText } from "../http/wireFields.js"
 import type { SigningKey } from "./SigningKey.js"
 
@@ -47,22 +48,29 @@ const choose = (
     : Effect.succeed(key)
 }
 
+const encoder = new TextEncoder()
+
+const compact = (
+  key: SigningKey,
+  claims: Readonly<Record<string, unknown>>,
+  options: SignOptions | undefined
+): Effect.Effect<Redacted.Redacted, ConfigurationError> => {
+  // The order is that of the specification's examples, which are reproduced byte for byte.
+  const header = { alg: key.alg, kid: key.kid, typ: options?.typ ?? "JWT", jku: options?.jku }
+  const input = `${jose.base64url.encode(JSON.stringify(header))}.${jose.base64url.encode(JSON.stringify(claims))}`
+  return Effect.map(
+    key.sign(encoder.encode(input)),
+    (signature) => Redacted.make(`${input}.${jose.base64url.encode(signature)}`)
+  ).pipe(span("SigningKeys.sign", { attributes: { "smart.kid": key.kid, "smart.alg": key.alg } }))
+}
+
 /**
  * Signs with the first of the keys that fits. They are asked for anew each time, because keys rotate.
  *
  * @internal
  */
-export const sign = (keys: () => Effect.Effect<ReadonlyArray<SigningKey>>): Sign =>
-  Effect.fn("SigningKeys.sign")(
-    function*(claims: Readonly<Record<string, unknown>>, options?: SignOptions | undefined) {
-      const key = yield* choose(yield* keys(), options?.algs)
-      yield* Effect.annotateCurrentSpan({ "smart.kid": key.kid, "smart.alg": key.alg })
-      // The order is that of the specification's examples, which are reproduced byte for byte.
-      const header = { alg: key.alg, kid: key.kid, typ: options?.typ ?? "JWT", jku: options?.jku }
-      const input = `${Encoding.encodeBase64Url(JSON.stringify(header))}.${
-        Encoding.encodeBase64Url(JSON.stringify(claims))
-      }`
-      const signature = yield* key.sign(new TextEncoder().encode(input))
-      return Redacted.make(`${input}.${Encoding.encodeBase64Url(signature)}`)
-    }
+export const sign = (keys: () => Effect.Effect<ReadonlyArray<SigningKey>>): Sign => (claims, options) =>
+  Effect.flatMap(
+    Effect.suspend(keys),
+    (found) => Effect.flatMap(choose(found, options?.algs), (key) => compact(key, claims, options))
   )

@@ -9,9 +9,9 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { captured } from "../base/captured.js"
@@ -78,6 +78,38 @@ interface Opened extends Pick<Answered, "fail" | "secrets" | "resolve"> {
   readonly response: HttpClientResponse.HttpClientResponse
 }
 
+/** What was read. A class, because its headers are seldom looked at, and a getter in an object literal costs more than all the rest of one. */
+class Read implements Answered {
+  readonly fail: Answered["fail"]
+  readonly secrets: Answered["secrets"]
+  readonly resolve: Answered["resolve"]
+  readonly url: string
+  readonly json: unknown
+  private readonly response: HttpClientResponse.HttpClientResponse
+
+  constructor({ fail, resolve, response, secrets, url }: Opened, readonly body: string) {
+    this.fail = fail
+    this.secrets = secrets
+    this.resolve = resolve
+    this.url = url.href
+    this.json = parseJson(body)?.value
+    this.response = response
+  }
+
+  get status(): number {
+    return this.response.status
+  }
+
+  get headers(): Answered["headers"] {
+    return this.response.headers
+  }
+}
+
+/** What is no failure yet: there may be a newer token. */
+class TokenRefused {
+  constructor(readonly error: FhirError) {}
+}
+
 /** In which one attempt sends and opens, and `send` reads, too. */
 type Limited = (
   timeout: Duration.DurationInput,
@@ -126,29 +158,30 @@ export const make = <E, R>(
     const given = headers === undefined
       ? ACCEPT
       : Headers.remove(Headers.fromInput({ ...ACCEPT, ...headers }), "authorization")
-    const made = HttpClientRequest.make(method)(url.href, { headers: given })
-    const filled = body === undefined ? made : HttpClientRequest.bodyText(made, body.text, body.contentType)
-    return token === undefined ? filled : HttpClientRequest.bearerToken(filled, token)
+    const authorization = token === undefined ? {} : { authorization: `Bearer ${Redacted.value(token)}` }
+    const made = HttpClientRequest.make(method)(url.href, { headers: { ...given, ...authorization } })
+    return body === undefined ? made : HttpClientRequest.bodyText(made, body.text, body.contentType)
   }
 
   const outboundFailed = (fail: Opened["fail"]) => ({ detail, outcome, reason, status }: OutboundFailure) =>
     fail({ reason, detail, status, outcome })
 
-  /** Sends, and follows redirects as far as they may be followed, each judged as if it were the first request. */
-  const follow = (
+  /** Sends, and follows redirects as far as they may be followed, each judged as if it were the first request; then `use`s the answer. */
+  const follow = <A>(
     way: Outbound.Way,
     smart: SmartClient.Service,
     tokens: TokenSet,
     request: Request,
     token: Redacted.Redacted,
-    fail: Opened["fail"]
+    fail: Opened["fail"],
+    use: (opened: Opened) => Effect.Effect<A, FhirError | OutboundFailure>
   ) => {
     const isFollowing = request.method === undefined || request.method === "GET" || request.method === "HEAD"
     const insecure = smart.config.allowInsecureLocalhost ?? false
     const hop = (
       { url, withToken }: FhirLink.Destination,
       left: number
-    ): Effect.Effect<Opened, FhirError | OutboundFailure> =>
+    ): Effect.Effect<A, FhirError | OutboundFailure> =>
       Effect.flatMap(
         Outbound.open(way, outgoing(request, url, withToken ? token : undefined), url, insecure),
         (response) => {
@@ -157,7 +190,7 @@ export const make = <E, R>(
           }
           const resolve = (link: string) =>
             FhirLink.resolve(FhirLink.rules(smart.config, [], options), link, { base: request.base, page: url.href })
-          return Effect.succeed({ url, response, fail, secrets: withToken ? [token] : [], resolve })
+          return use({ url, response, fail, secrets: withToken ? [token] : [], resolve })
         }
       )
     const onward = (from: URL, { headers, status }: HttpClientResponse.HttpClientResponse, left: number) => {
@@ -204,35 +237,46 @@ export const make = <E, R>(
     limited: Limited,
     use: (opened: Opened, maxBytes: number) => Effect.Effect<A, OutboundFailure>
   ): Effect.Effect<A, FhirError | E, R> =>
-    Effect.gen(function*() {
-      const tokens = yield* source.tokens
-      const { fhirTimeout, maxFhirResponseBytes } = yield* HttpLimits
-      const fail = failOf(smart, request.interaction, request.file)
-      const destination = yield* admit(smart, tokens, request, locate(request), fail)
-      const inTime = limited(
-        fhirTimeout,
-        () => fail({ reason: "TimedOut", detail: "no complete answer in time", outcome: "unknown" })
-      )
-      /** The answer, or the refusal of the token. */
-      const judged = (opened: Opened): Effect.Effect<Either.Either<A, FhirError>, FhirError | OutboundFailure> => {
-        const { status } = opened.response
-        if (status >= 200 && status <= 299) return Effect.map(use(opened, maxFhirResponseBytes), Either.right)
-        return Effect.flatMap(
-          refused(opened, maxFhirResponseBytes),
-          (error) => status === 401 && opened.secrets.length > 0 ? Effect.succeed(Either.left(error)) : error
+    Effect.flatMap(source.tokens, (tokens) =>
+      Effect.withFiberRuntime((fiber) => {
+        const { fhirTimeout, maxFhirResponseBytes } = Context.get(fiber.currentContext, HttpLimits)
+        const fail = failOf(smart, request.interaction, request.file)
+        const inTime = limited(
+          fhirTimeout,
+          () => fail({ reason: "TimedOut", detail: "no complete answer in time", outcome: "unknown" })
         )
-      }
-      const run = (token: Redacted.Redacted) =>
-        Effect.mapError(
-          inTime((way) => Effect.flatMap(follow(way, smart, tokens, request, token, fail)(destination), judged)),
-          (error) => error._tag === "OutboundFailure" ? outboundFailed(fail)(error) : error
-        )
-      const first = yield* run(tokens.accessToken)
-      if (Either.isRight(first)) return first.right
-      const next = yield* source.tokenAfter(tokens.accessToken)
-      if (Redacted.value(next) === Redacted.value(tokens.accessToken)) return yield* first.left
-      return yield* yield* run(next)
-    })
+        const judged = (opened: Opened): Effect.Effect<A | TokenRefused, FhirError | OutboundFailure> => {
+          const { status } = opened.response
+          if (status >= 200 && status <= 299) return use(opened, maxFhirResponseBytes)
+          return Effect.flatMap(
+            refused(opened, maxFhirResponseBytes),
+            (error) => status === 401 && opened.secrets.length > 0 ? Effect.succeed(new TokenRefused(error)) : error
+          )
+        }
+        const run = (destination: FhirLink.Destination, token: Redacted.Redacted) =>
+          Effect.mapError(
+            inTime((way) => follow(way, smart, tokens, request, token, fail, judged)(destination)),
+            (error) => error._tag === "OutboundFailure" ? outboundFailed(fail)(error) : error
+          )
+        const renewed = (
+          destination: FhirLink.Destination,
+          { error }: TokenRefused
+        ): Effect.Effect<A, FhirError | E, R> =>
+          Effect.flatMap(source.tokenAfter(tokens.accessToken), (next) =>
+            Redacted.value(next) === Redacted.value(tokens.accessToken)
+              ? error
+              : Effect.flatMap(
+                run(destination, next),
+                (second) =>
+                  second instanceof TokenRefused ? second.error : Effect.succeed(second)
+              ))
+        return Effect.flatMap(admit(smart, tokens, request, locate(request), fail), (destination) =>
+          Effect.flatMap(
+            run(destination, tokens.accessToken),
+            (first): Effect.Effect<A, FhirError | E, R> =>
+              first instanceof TokenRefused ? renewed(destination, first) : Effect.succeed(first)
+          ))
+      }))
 
   /** What the source could not give has had its own retries, and passes through ours untouched. */
   const repeated =
@@ -255,23 +299,12 @@ export const make = <E, R>(
         span(`FhirClient.${request.interaction}`, { kind: "client", attributes: { "smart.server": smart.name } })
       ))
 
-  const read = (
-    { fail, resolve, response, secrets, url }: Opened,
-    maxBytes: number
-  ): Effect.Effect<Answered, OutboundFailure> =>
-    Effect.map(Outbound.readBody(url, response, maxBytes), (body) => ({
-      fail,
-      secrets,
-      resolve,
-      url: url.href,
-      status: response.status,
-      // Seldom looked at.
-      get headers() {
-        return response.headers
-      },
-      body,
-      json: parseJson(body)?.value
-    }))
+  const read = (opened: Opened, maxBytes: number): Effect.Effect<Answered, OutboundFailure> => {
+    const arrived = Outbound.arrived(opened.response, maxBytes)
+    return arrived !== undefined
+      ? Effect.succeed(new Read(opened, arrived))
+      : Effect.map(Outbound.readBody(opened.url, opened.response, maxBytes), (body) => new Read(opened, body))
+  }
 
   /** The time limit holds for every piece, and only while it is waited for. */
   const bytesOf = ({ fail, response, url }: Opened) =>

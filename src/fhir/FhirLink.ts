@@ -129,7 +129,7 @@ export const resolve = (
 }
 
 /**
- * What may be done with a URL. `omitToken` is for what the server itself says needs none: then any path of the server's own origin will do.
+ * What may be done with a URL that `resolve` gave. `omitToken` is for what the server itself says needs none: then any path of the server's own origin will do.
  *
  * @since 0.1.0
  * @category combinators
@@ -141,7 +141,7 @@ export const judge = (
 ): Either.Either<Destination, Foreign> => {
   if (url === undefined) return Either.left({ problem: "NotAUrl", origin: "(not a URL)" })
   const { omitToken = false } = options
-  const judged = TokenAudience.judge(self.audience, url)
+  const judged = TokenAudience.judgeOwn(self.audience, url)
   if (Either.isRight(judged)) return Either.right({ url: judged.right, withToken: !omitToken })
   const problem = judged.left
   const isAllowed = self.anonymous.has(url.origin) ||

@@ -184,27 +184,22 @@ export const make = <E, R>({ failing, send }: Exchange<E, R>): Interactions<E, R
       : Effect.map(resourceIn(answer, resourceType, options), (resource) => storedOf(answer, resource))
   }
 
-  const readWith = <A, I, B>(
+  const readWith = <A>(
     resourceType: string,
     id: string,
-    options: Decoding<A, I>,
-    result: (resource: A, answer: Answered) => B
-  ): Effect.Effect<B, FhirError | E, R> =>
-    withReference(
-      "read",
-      resourceType,
-      [id],
-      (interaction, url) =>
-        Effect.flatMap(
-          send({ interaction, url }),
-          (answer) => Effect.map(resourceIn(answer, resourceType, options), (resource) => result(resource, answer))
-        )
-    )
+    use: (answer: Answered) => Effect.Effect<A, FhirError>
+  ): Effect.Effect<A, FhirError | E, R> =>
+    withReference("read", resourceType, [id], (interaction, url) => Effect.flatMap(send({ interaction, url }), use))
 
   return {
     readStored: (resourceType, id, options = {}) =>
-      readWith(resourceType, id, options, (resource, answer) => storedOf(answer, resource)),
-    read: (resourceType, id, options = {}) => readWith(resourceType, id, options, (resource) => resource),
+      readWith(
+        resourceType,
+        id,
+        (answer) => Effect.map(resourceIn(answer, resourceType, options), (resource) => storedOf(answer, resource))
+      ),
+    read: (resourceType, id, options = {}) =>
+      readWith(resourceType, id, (answer) => resourceIn(answer, resourceType, options)),
     vread: (resourceType, id, versionId, options = {}) =>
       withReference("vread", resourceType, [id, versionId], (interaction) =>
         Effect.flatMap(

@@ -105,6 +105,11 @@ const modeOf = ({ resource, search }: Entry, resourceType: string): "match" | "i
   return resource?.resourceType === "OperationOutcome" ? "outcome" : "include"
 }
 
+/** What an answer that holds a Bundle is read for. */
+interface BundleAnswer extends Pick<Answered, "fail" | "resolve" | "url"> {
+  readonly json: Resource
+}
+
 /**
  * The Bundles that `next` links connect, beginning with the answer to `first`.
  *
@@ -114,12 +119,12 @@ export const bundles = <E, R>(
   { send }: Exchange<E, R>,
   first: Request,
   { maxPages = DEFAULT_MAX_PAGES }: PageOptions
-): Stream.Stream<Answered & { readonly json: Resource }, FhirError | E, R> =>
+): Stream.Stream<BundleAnswer, FhirError | E, R> =>
   Stream.suspend(() => {
     const visited = new Set<string>()
 
     /** What to ask for after an answer, looked into only when somebody wants it. */
-    const nextOf = (answer: Answered & { readonly json: Resource }): Effect.Effect<Request | undefined, FhirError> => {
+    const nextOf = (answer: BundleAnswer): Effect.Effect<Request | undefined, FhirError> => {
       const url = linkOf(answer.json, "next")
       if (url === undefined) return Effect.succeed(undefined)
       const href = answer.resolve(url)?.href ?? url
@@ -140,11 +145,11 @@ export const bundles = <E, R>(
         if (request === undefined) return Option.none()
         const answer = yield* send(request)
         if (request === first) visited.add(answer.url)
-        const { fail, json, status } = answer
+        const { fail, json, resolve, status, url } = answer
         if (!isBundle(json)) {
           return yield* fail({ reason: "NotFhir", detail: `it answered ${status} without a Bundle`, status })
         }
-        const page = { ...answer, json }
+        const page: BundleAnswer = { fail, json, resolve, url }
         return Option.some([page, nextOf(page)] as const)
       }))
   })

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Layer from "effect/Layer"
 
 /**
@@ -29,9 +29,9 @@ export interface Limits {
  * @category constructors
  */
 export const defaults: Limits = {
-  discoveryTimeout: "10 seconds",
-  tokenTimeout: "30 seconds",
-  fhirTimeout: "30 seconds",
+  discoveryTimeout: Duration.seconds(10),
+  tokenTimeout: Duration.seconds(30),
+  fhirTimeout: Duration.seconds(30),
   maxResponseBytes: 1024 * 1024,
   maxFhirResponseBytes: 64 * 1024 * 1024
 }

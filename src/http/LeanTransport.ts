@@ -16,6 +16,8 @@ export const TypeId: unique symbol = Symbol.for("effect-safire/LeanTransport")
 
 export interface LeanResponse extends HttpClientResponse.HttpClientResponse {
   readonly [TypeId]: typeof TypeId
+  /** The body, where all of it has come and it is within the limit: most answers are short. */
+  readonly arrived: (maxBytes: number) => string | undefined
   /** The body, given up as soon as it passes the limit. */
   readonly textUpTo: (maxBytes: number) => Effect.Effect<string, HttpClientError.ResponseError>
   /** Closes the connection, unless the answer has come to its end. */

@@ -48,6 +48,12 @@ export const prepare = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
     : client.pipe(HttpClient.withTracerPropagation(false), HttpClient.withTracerDisabledWhen(() => true))
 
 /**
+ * The body, where the transport has all of it already: then nothing need be waited for.
+ */
+export const arrived = (response: HttpClientResponse.HttpClientResponse, maxBytes: number): string | undefined =>
+  LeanTransport.isLeanResponse(response) ? response.arrived(maxBytes) : undefined
+
+/**
  * The body as text, given up as soon as it passes the limit. A declared length is trusted only where no content coding could make it grow.
  */
 export const readBody = (
@@ -208,12 +214,12 @@ const hop = (
 ): Effect.Effect<Answer, OutboundFailure> =>
   Effect.flatMap(open(way, request, url, rules.allowInsecureLocalhost), (response) => {
     if (!isRedirect(response)) {
-      return Effect.map(readBody(url, response, rules.maxBytes), (body): Answer => ({
-        url: url.href,
-        status: response.status,
-        headers: response.headers,
-        body
-      }))
+      const { headers, status } = response
+      const answer = (body: string): Answer => ({ url: url.href, status, headers, body })
+      const whole = arrived(response, rules.maxBytes)
+      return whole !== undefined
+        ? Effect.succeed(answer(whole))
+        : Effect.map(readBody(url, response, rules.maxBytes), answer)
     }
     const refuse = (detail: string) =>
       new OutboundFailure({

@@ -117,7 +117,9 @@ const retries = Metric.counter("effect_safire_retries_total", {
 export const retryOurs =
   <E, Ours extends E & RetryableError>(unknown: "always" | "once" | "never", isOurs: (error: E) => error is Ours) =>
   <A, R>(attempt: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.flatMap(RetryPolicy, (policy) => {
+    // Most attempts succeed: all that a repeat needs is set up by the first failure, which the schedule takes for that of its own first attempt.
+    Effect.catchAll(attempt, (first) => {
+      if (!isOurs(first)) return Effect.fail(first)
       let mayHaveActed = false
       const mayRepeat = (error: RetryableError): boolean => {
         if (!error.isRetryable) return false
@@ -127,33 +129,31 @@ export const retryOurs =
         mayHaveActed = error.outcome === "unknown"
         return !mayHaveActed || unknown === "once"
       }
-      const schedule = () =>
-        policy.pipe(
-          Schedule.whileInput(mayRepeat),
-          Schedule.passthrough,
-          // Runs only where there is a next attempt.
-          Schedule.modifyDelayEffect((error, delay) =>
-            Effect.as(
-              Metric.increment(Metric.tagged(retries, "error", error._tag)),
-              Duration.max(delay, error.retryAfter ?? Duration.zero)
-            )
-          )
-        )
       const outcome: Effect.Effect<Effect.Effect<A, E>, Ours, R> = Effect.matchEffect(attempt, {
         onFailure: (error) => isOurs(error) ? Effect.fail(error) : Effect.succeed(Effect.fail(error)),
         onSuccess: (value) => Effect.succeed(Effect.succeed(value))
       })
-      // Most attempts succeed: a schedule is set up by the first failure, which it takes for that of its own first attempt.
-      return Effect.catchAll(attempt, (error) => {
-        if (!isOurs(error)) return Effect.fail(error)
-        let isFirst = true
-        const next = Effect.suspend(() => {
-          if (!isFirst) return outcome
-          isFirst = false
-          return Effect.fail(error)
-        })
-        return Effect.flatten(Effect.retry(next, schedule()))
+      let isFirst = true
+      const next = Effect.suspend(() => {
+        if (!isFirst) return outcome
+        isFirst = false
+        return Effect.fail(first)
       })
+      return Effect.flatMap(RetryPolicy, (policy) =>
+        Effect.flatten(Effect.retry(
+          next,
+          policy.pipe(
+            Schedule.whileInput(mayRepeat),
+            Schedule.passthrough,
+            // Runs only where there is a next attempt.
+            Schedule.modifyDelayEffect((error, delay) =>
+              Effect.as(
+                Metric.increment(Metric.tagged(retries, "error", error._tag)),
+                Duration.max(delay, error.retryAfter ?? Duration.zero)
+              )
+            )
+          )
+        )))
     })
 
 const isAny = <E>(_error: E): _error is E => true

@@ -75,9 +75,18 @@ const isUnder = (url: URL, base: URL): boolean => {
  */
 export const judge = (self: TokenAudience, target: string | URL): Either.Either<URL, Problem> => {
   const url = Url.parse(typeof target === "string" ? target : target.href)
-  if (url === undefined) return Either.left("NotAUrl")
+  return url === undefined ? Either.left("NotAUrl") : judgeOwn(self, url)
+}
+
+/**
+ * For a URL that nobody else can change.
+ *
+ * @internal
+ */
+export const judgeOwn = (self: TokenAudience, url: URL): Either.Either<URL, Problem> => {
   if (url.username !== "" || url.password !== "") return Either.left("HasCredentials")
-  const sameOrigin = self.bases.filter((base) => base.origin === url.origin)
+  const { origin } = url
+  const sameOrigin = self.bases.filter((base) => base.origin === origin)
   if (sameOrigin.length === 0) return Either.left("ForeignOrigin")
   if (!Url.isSecure(url, self.allowInsecureLocalhost)) return Either.left("Insecure")
   if (!sameOrigin.some((base) => isUnder(url, base))) return Either.left("OutsideBasePath")

@@ -12,6 +12,7 @@ import * as Option from "effect/Option"
 import type { Service as Warnings } from "../base/ConformanceWarning.js"
 import { ConformanceWarning } from "../base/ConformanceWarning.js"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
+import * as Recent from "../base/recent.js"
 import * as SingleFlight from "../base/SingleFlight.js"
 import * as Url from "../base/Url.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
@@ -67,12 +68,29 @@ const slotsOf = (key: string): ReadonlyArray<string> =>
 /** Failures after which the last good document still serves: the server is in trouble, it did not say that SMART is gone. */
 const mayServeStale = (error: DiscoveryError): boolean => error.reason !== "NotFound" && error.reason !== "InvalidUrl"
 
+/** A valid URL and its cache key. To parse a URL twice costs as much as all the rest of a look-up. */
+interface Place {
+  readonly key: string
+  readonly fhirBaseUrl: FhirBaseUrl.FhirBaseUrl
+}
+
+const places = Recent.make<Place>(1_000)
+
+const placeOf = (input: string): Either.Either<Place, FhirBaseUrl.Problem> => {
+  const known = places.get(input)
+  return known !== undefined ? Either.right(known) : Either.map(FhirBaseUrl.parse(input), (fhirBaseUrl) => {
+    const place = { key: FhirBaseUrl.key(fhirBaseUrl), fhirBaseUrl }
+    places.set(input, place)
+    return place
+  })
+}
+
 /** Runs with a valid URL and its cache key. */
 const withKey = <A>(
   input: string,
   use: (key: string, fhirBaseUrl: FhirBaseUrl.FhirBaseUrl) => Effect.Effect<A, DiscoveryError>
 ): Effect.Effect<A, DiscoveryError> =>
-  Either.match(FhirBaseUrl.parse(input), {
+  Either.match(placeOf(input), {
     onLeft: (problem) =>
       new DiscoveryError({
         reason: "InvalidUrl",
@@ -80,7 +98,7 @@ const withKey = <A>(
         url: Url.forDisplay(input),
         detail: `it is no FHIR base URL (${problem})`
       }),
-    onRight: (fhirBaseUrl) => use(FhirBaseUrl.key(fhirBaseUrl), fhirBaseUrl)
+    onRight: ({ fhirBaseUrl, key }) => use(key, fhirBaseUrl)
   })
 
 /** @internal */
@@ -112,6 +130,9 @@ export const make = (
 
     const look = (slot: string): Effect.Effect<Entry | undefined> =>
       Effect.map(cache.getOptionComplete(slot), Option.getOrUndefined)
+
+    const lookNow = (slot: string) =>
+      Effect.flatMap(look(slot), (entry) => Effect.map(Clock.currentTimeMillis, (now) => ({ entry, now })))
 
     const keep = (slot: string, good: Good, now: number): Effect.Effect<void> =>
       cache.set(slot, {
@@ -227,7 +248,7 @@ export const make = (
       configuration: (input, request) =>
         withKey(input, (key, fhirBaseUrl) => {
           const slot = slotOf(key, request)
-          return Effect.flatMap(Effect.zip(look(slot), Clock.currentTimeMillis), ([entry, now]) => {
+          return Effect.flatMap(lookNow(slot), ({ entry, now }) => {
             if (entry?.failure !== undefined && now < entry.failure.until) {
               // A refresh that failed leaves a document as fresh as it was.
               return entry.good !== undefined && now < entry.good.freshUntil
@@ -239,11 +260,7 @@ export const make = (
             }
             return Effect.catchAll(
               lookUp(slot, fhirBaseUrl, request),
-              (error) =>
-                Effect.flatMap(
-                  Effect.zip(look(slot), Clock.currentTimeMillis),
-                  ([latest, later]) => stale(latest, later, error)
-                )
+              (error) => Effect.flatMap(lookNow(slot), (latest) => stale(latest.entry, latest.now, error))
             )
           })
         }),

@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import { FhirBaseUrl } from "../base/FhirBaseUrl.js"
 import type { JsonObject } from "../base/members.js"
 import { others, reader } from "../base/members.js"
+import { unchecked } from "../base/unchecked.js"
 import * as Url from "../base/Url.js"
 import * as Capabilities from "./Capabilities.js"
 import { conformance, type ConformanceFinding } from "./Conformance.js"
@@ -277,7 +278,7 @@ export const fromDocument = (
     extensions: others(document, KNOWN),
     deviations,
     source
-  })
+  }, unchecked)
 }
 
 /**
@@ -333,6 +334,10 @@ export const endpoint = (
   options?: { readonly allowInsecureLocalhost?: boolean | undefined } | undefined
 ): Effect.Effect<string, DiscoveryError> => {
   const value = self[member]
+  const url = value === undefined ? undefined : Url.parse(value)
+  if (value !== undefined && url !== undefined && Url.isSecure(url, options?.allowInsecureLocalhost ?? false)) {
+    return Effect.succeed(value)
+  }
   const wireName = member.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
   if (value === undefined) {
     return new DiscoveryError({
@@ -343,15 +348,11 @@ export const endpoint = (
       detail: `its SMART configuration has no usable ${wireName}`
     })
   }
-  const url = Url.parse(value)
-  if (url === undefined || !Url.isSecure(url, options?.allowInsecureLocalhost ?? false)) {
-    return new DiscoveryError({
-      reason: "InsecureEndpoint",
-      fhirBaseUrl: self.fhirBaseUrl,
-      url: Url.forDisplay(value),
-      member: wireName,
-      detail: `its SMART configuration gives a ${wireName} that is not https`
-    })
-  }
-  return Effect.succeed(value)
+  return new DiscoveryError({
+    reason: "InsecureEndpoint",
+    fhirBaseUrl: self.fhirBaseUrl,
+    url: Url.forDisplay(value),
+    member: wireName,
+    detail: `its SMART configuration gives a ${wireName} that is not https`
+  })
 }

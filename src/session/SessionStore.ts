@@ -6,6 +6,7 @@
  * @since 0.1.0
  */
 import type * as KeyValueStore from "@effect/platform/KeyValueStore"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -204,11 +205,11 @@ const build = ({ backing, codec, exclusive, random, saving }: Parts): Service =>
     })
 
   const decoded = (key: string, text: string): Effect.Effect<Option.Option<Entry>, SessionError> =>
-    Effect.zipWith(
-      open(key, text),
-      DateTime.now,
-      (entry, now) => DateTime.lessThanOrEqualTo(entry.keepUntil, now) ? Option.none() : Option.some(entry)
-    )
+    Effect.flatMap(open(key, text), (entry) =>
+      Effect.map(
+        Clock.currentTimeMillis,
+        (now) => DateTime.toEpochMillis(entry.keepUntil) <= now ? Option.none() : Option.some(entry)
+      ))
 
   const encoded = (key: string, entry: Entry): Effect.Effect<Value, SessionError> =>
     Effect.gen(function*() {
@@ -235,11 +236,11 @@ const build = ({ backing, codec, exclusive, random, saving }: Parts): Service =>
     })
 
   const get: Service["get"] = (id) =>
-    Effect.gen(function*() {
-      const key = yield* keyOf(id)
-      const text = yield* backing.read(key)
-      return Option.isNone(text) ? Option.none() : yield* decoded(key, text.value)
-    })
+    Effect.flatMap(keyOf(id), (key) =>
+      Effect.flatMap(
+        backing.read(key),
+        Option.match({ onNone: () => Effect.succeedNone, onSome: (text) => decoded(key, text) })
+      ))
 
   const take: Service["take"] = (id) =>
     Effect.gen(function*() {

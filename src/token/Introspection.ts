@@ -65,7 +65,7 @@ export const judge = (answer: Answer, asked: Asked): Either.Either<Judged<Intros
           detail: "there is no boolean active in the answer",
           outcome: "unknown",
           status: answer.status,
-          received: receivedMembers(members, asked.secrets)
+          received: receivedMembers(members, asked.secrets())
         })
       )
     }

@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
 import type { JsonObject, Reader } from "../base/members.js"
 import { others, reader } from "../base/members.js"
+import { unchecked } from "../base/unchecked.js"
 
 const Text = Schema.optional(Schema.String)
 
@@ -182,7 +183,7 @@ export const fromAnswer = (
         fhirContext: fhirContextOf(detail["fhirContext"], onLegacy, onMalformed, onOdd)
       }
     })
-  })
+  }, unchecked)
 }
 
 /**
@@ -193,7 +194,7 @@ export const fromAnswer = (
  */
 export const carriedOver = (previous: LaunchContext, next: LaunchContext): LaunchContext => {
   const said = Object.fromEntries(Object.entries(next).filter(([, value]) => value !== undefined))
-  return new LaunchContext({ ...previous, ...said })
+  return new LaunchContext({ ...previous, ...said }, unchecked)
 }
 
 /**

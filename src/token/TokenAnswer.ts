@@ -11,6 +11,7 @@ import type { Code } from "../base/ConformanceWarning.js"
 import { ConformanceWarning } from "../base/ConformanceWarning.js"
 import type { JsonObject } from "../base/members.js"
 import { isJsonObject, parseJson, reader } from "../base/members.js"
+import { unchecked } from "../base/unchecked.js"
 import * as Url from "../base/Url.js"
 import type { Answer } from "../http/Outbound.js"
 import * as RetryAfter from "../http/RetryAfter.js"
@@ -24,8 +25,8 @@ import { TokenSet } from "./TokenSet.js"
 export interface Asked {
   readonly operation: Operation
   readonly server: string
-  /** What was sent and must not come back in an error. */
-  readonly secrets: ReadonlyArray<string>
+  /** What was sent and must not come back in an error; to be asked for where there is one. */
+  readonly secrets: () => ReadonlyArray<string>
   readonly now: DateTime.Utc
 }
 
@@ -98,7 +99,8 @@ const oauthErrorIn = (members: JsonObject | undefined): OAuthError | undefined =
 /** The error of a body that came as a form, or of a challenge: some servers say it there and nowhere else. */
 const oauthErrorElsewhere = (answer: Answer): OAuthError | undefined => {
   if (answer.body.startsWith("error=")) return oauthErrorIn(Object.fromEntries(new URLSearchParams(answer.body)))
-  const challenge = answer.headers["www-authenticate"] ?? ""
+  const challenge = answer.headers["www-authenticate"]
+  if (challenge === undefined) return undefined
   const param = (name: string) => new RegExp(`\\b${name}="([^"]*)"`, "i").exec(challenge)?.[1]
   const error = param("error")
   return error === undefined || error === "" ? undefined : {
@@ -119,7 +121,6 @@ export const membersOf = (answer: Answer, asked: Asked): Either.Either<Judged<Js
   const succeeded = answer.status >= 200 && answer.status < 300
   const oauthError = oauthErrorIn(members) ?? oauthErrorElsewhere(answer)
   const server = asked.server
-  const secrets = [...asked.secrets, ...tokensIn(members)]
   const warnings: Array<ConformanceWarning> = []
   const warn = (code: Code, detail: string) => {
     warnings.push(new ConformanceWarning({ code, server, detail }))
@@ -134,6 +135,7 @@ export const membersOf = (answer: Answer, asked: Asked): Either.Either<Judged<Js
 
   const refused = oauthError !== undefined || (answer.status >= 400 && answer.status < 500)
   const unavailable = isTransientStatus(answer.status) || answer.status >= 500
+  const secrets = [...asked.secrets(), ...tokensIn(members)]
   const text = (value: string | undefined, maxLength?: number) =>
     value === undefined ? undefined : safeText(value, secrets, maxLength)
   return Either.left(
@@ -238,7 +240,7 @@ export const judgeTokens = (
           detail,
           outcome: "unknown",
           status: answer.status,
-          received: receivedMembers(members, asked.secrets)
+          received: receivedMembers(members, asked.secrets())
         })
       )
 
@@ -277,7 +279,7 @@ export const judgeTokens = (
         idToken: idToken === undefined ? undefined : Redacted.make(idToken),
         context,
         extensions: Redacted.make(extensionsOf(members))
-      }),
+      }, unchecked),
       warnings
     })
   })

@@ -12,10 +12,12 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
+import * as MetricKey from "effect/MetricKey"
 import type * as Redacted from "effect/Redacted"
 import { captured } from "../base/captured.js"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
 import { ConformanceWarnings } from "../base/ConformanceWarning.js"
+import { span } from "../base/span.js"
 import * as Url from "../base/Url.js"
 import * as ClientAuthentication from "../client/ClientAuthentication.js"
 import { HttpLimits } from "../http/HttpLimits.js"
@@ -143,13 +145,27 @@ export interface Service {
  */
 export class TokenEndpoint extends Context.Tag("effect-safire/TokenEndpoint")<TokenEndpoint, Service>() {}
 
-const requests = Metric.counter("effect_safire_token_requests_total", {
+const requests = MetricKey.counter("effect_safire_token_requests_total", {
   description: "Requests to token, introspection and revocation endpoints, by operation and result",
   incremental: true
 })
 
+/** By operation and result, of which there are few: `Metric.tagged` would look the counter up anew each time it counts. */
+const counters = new Map<string, Metric.Metric.Counter<number>>()
+
+const counterOf = (operation: Operation, result: string): Metric.Metric.Counter<number> => {
+  const key = `${operation} ${result}`
+  const known = counters.get(key)
+  if (known !== undefined) return known
+  const counter = Metric.fromMetricKey(
+    requests.pipe(MetricKey.tagged("operation", operation), MetricKey.tagged("result", result))
+  )
+  counters.set(key, counter)
+  return counter
+}
+
 const count = (operation: Operation, result: string): Effect.Effect<void> =>
-  Metric.update(requests.pipe(Metric.tagged("operation", operation), Metric.tagged("result", result)), 1)
+  Metric.increment(counterOf(operation, result))
 
 const bearerForm = (request: ClientAuthentication.UnauthenticatedRequest, token: Redacted.Redacted) =>
   Effect.succeed(HttpClientRequest.bearerToken(ClientAuthentication.formRequest(request), token))
@@ -177,7 +193,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       const server = target.server ?? Url.forDisplay(target.endpoint)
       const limits = yield* HttpLimits
       const authenticated = yield* Effect.suspend(request)
-      const secrets = secretsOf(authenticated)
+      const secrets = () => secretsOf(authenticated)
       const answer = yield* Outbound.send(client, authenticated, {
         timeout: limits.tokenTimeout,
         maxBytes: limits.maxResponseBytes,
@@ -186,12 +202,12 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       }).pipe(
         Effect.mapError(({ detail, outcome, reason, status, url }) =>
           // A redirect may repeat what it was sent in its path.
-          new TokenError({ reason, operation, server, url, detail: safeText(detail, secrets), outcome, status })
+          new TokenError({ reason, operation, server, url, detail: safeText(detail, secrets()), outcome, status })
         )
       )
       const now = yield* DateTime.now
       const judged = yield* judge(answer, { operation, server, secrets, now })
-      yield* Effect.forEach(judged.warnings, warnings.report, { discard: true })
+      for (const warning of judged.warnings) yield* warnings.report(warning)
       return judged.value
     }).pipe(
       Effect.tapBoth({
@@ -228,7 +244,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
     return whole.pipe(
       withPolicy,
       withLimits,
-      Effect.withSpan(`TokenEndpoint.${operation}`, {
+      span(`TokenEndpoint.${operation}`, {
         kind: "client",
         attributes: { "smart.server": target.server ?? Url.forDisplay(target.endpoint) }
       })

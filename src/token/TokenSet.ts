@@ -8,6 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
+import { unchecked } from "../base/unchecked.js"
 import { Identity } from "./Identity.js"
 import { carriedOver, contextFor as contextElsewhere, detailFor, LaunchContext } from "./LaunchContext.js"
 
@@ -65,7 +66,7 @@ export const renewed = (previous: TokenSet, next: TokenSet): TokenSet =>
     idToken: next.idToken ?? previous.idToken,
     identity: next.identity ?? previous.identity,
     context: carriedOver(previous.context, next.context)
-  })
+  }, unchecked)
 
 /**
  * What the token is good for at one FHIR server, and in which context.

@@ -8,6 +8,7 @@ import type { Code } from "../base/ConformanceWarning.js"
 import { ConformanceWarning } from "../base/ConformanceWarning.js"
 import { equal } from "../base/constantTime.js"
 import type { JsonObject } from "../base/members.js"
+import { unchecked } from "../base/unchecked.js"
 import { Identity, parseFhirUser } from "./Identity.js"
 import { IdTokenError } from "./IdTokenError.js"
 
@@ -104,5 +105,8 @@ export const judge = (claims: JsonObject, expected: Expected): Either.Either<Jud
   } else if (user === undefined && expected.fhirUser) {
     warn("FhirUserMissing", "fhirUser was granted and is not in the id_token")
   }
-  return Either.right({ identity: new Identity({ iss, sub, fhirUser: user, claims: Redacted.make(claims) }), warnings })
+  return Either.right({
+    identity: new Identity({ iss, sub, fhirUser: user, claims: Redacted.make(claims) }, unchecked),
+    warnings
+  })
 }

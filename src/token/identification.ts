@@ -9,6 +9,7 @@ import * as Redacted from "effect/Redacted"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
 import type { Code, Service as Warnings } from "../base/ConformanceWarning.js"
 import { ConformanceWarning } from "../base/ConformanceWarning.js"
+import { unchecked } from "../base/unchecked.js"
 import * as Url from "../base/Url.js"
 import { MetadataError } from "../server/MetadataError.js"
 import type * as OpenIdConfiguration from "../server/OpenIdConfiguration.js"
@@ -60,7 +61,7 @@ export const atExchange = (
     idTokens.verify(tokens.idToken, { ...whose, fhirUser: tokens.scopes.includes("fhirUser") }),
     Option.match({
       onNone: () => Effect.as(unverifiable(warnings, whose.server), tokens),
-      onSome: (identity) => Effect.succeed(new TokenSet({ ...tokens, identity }))
+      onSome: (identity) => Effect.succeed(new TokenSet({ ...tokens, identity }, unchecked))
     })
   )
 }
@@ -97,7 +98,7 @@ export const atRefresh = (
             "IdTokenInvalid",
             `the id_token of a refresh is not believed (${reason}); who logged in stays as it was`
           ),
-          renewed(previous, new TokenSet({ ...next, idToken: undefined }))
+          renewed(previous, new TokenSet({ ...next, idToken: undefined }, unchecked))
         ),
       onRight: Option.match({
         onNone: () => Effect.as(unverifiable(warnings, whose.server), renewed(previous, next)),
@@ -108,14 +109,14 @@ export const atRefresh = (
               server: whose.server,
               detail: "the refresh answered with another person's id_token",
               claim: "sub",
-              tokens: Redacted.make(new TokenSet({ ...next, identity }))
+              tokens: Redacted.make(new TokenSet({ ...next, identity }, unchecked))
             })
             : Effect.succeed(renewed(
               previous,
               new TokenSet({
                 ...next,
-                identity: new Identity({ ...identity, fhirUser: identity.fhirUser ?? before?.fhirUser })
-              })
+                identity: new Identity({ ...identity, fhirUser: identity.fhirUser ?? before?.fhirUser }, unchecked)
+              }, unchecked)
             ))
       })
     })

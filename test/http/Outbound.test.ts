@@ -455,6 +455,10 @@ for (const [name, layer] of Object.entries(transports)) {
             response.write("{")
           })
           const fiber = yield* Effect.fork(over(server.origin))
+          yield* Effect.sleep("10 millis").pipe(
+            Effect.repeat({ until: () => server.requests.length > 0 }),
+            Effect.timeout("10 seconds")
+          )
           yield* Effect.sleep("100 millis")
           assert.strictEqual(server.requests.length, 1)
           yield* Fiber.interrupt(fiber)

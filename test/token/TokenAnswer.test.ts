@@ -26,7 +26,7 @@ const judge = (answer: Answer, changes: Partial<Parameters<typeof judgeTokens>[1
   judgeTokens(answer, {
     operation: "exchangeCode",
     server: "ehr",
-    secrets: [secret],
+    secrets: () => [secret],
     now,
     fhirBaseUrl: "https://ehr.example/fhir",
     assumedScopes: ["user/*.rs"],

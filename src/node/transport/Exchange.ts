@@ -154,6 +154,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
     }
   }
 
+  /** Bytes of the body that have come, after decompression. */
+  get size(): number {
+    return this.decoded
+  }
+
   /** Whether the body is, or will be, kept whole. */
   get kept(): boolean {
     return this.greedy

@@ -64,12 +64,17 @@ export class Response extends Inspectable.Class implements LeanTransport.LeanRes
     return Effect.sync(() => this.#exchange.abandon())
   }
 
+  arrived(maxBytes: number): string | undefined {
+    const exchange = this.#exchange
+    return exchange.ended && !exchange.taken && exchange.size <= maxBytes
+      ? this.#text ??= decode(exchange.whole())
+      : undefined
+  }
+
   textUpTo(maxBytes: number): Effect.Effect<string, HttpClientError.ResponseError> {
     return Effect.suspend(() => {
-      const exchange = this.#exchange
-      exchange.limit(maxBytes)
-      // A short answer has come to its end by now.
-      return exchange.ended && !exchange.taken ? Effect.succeed(this.#text ??= decode(exchange.whole())) : this.text
+      this.#exchange.limit(maxBytes)
+      return this.text
     })
   }
 

@@ -1,0 +1,50 @@
+/**
+ * Marks the calls that the built modules make when they are loaded (schemas, tags, layers, metrics) as free of side effects, as Effect's own packages do:
+ * a bundler may then leave out what an app does not use. Without it a public app in a browser carries the signing code of a confidential one.
+ *
+ *   node scripts/annotate-pure.mjs        after tsc, on dist; running it again changes nothing
+ */
+import { readdir, readFile, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { pathToFileURL } from "node:url"
+import ts from "typescript"
+
+const MARK = "/*#__PURE__*/ "
+
+/** What runs later, or not at all, needs no mark. */
+const runsLater = (node) =>
+  ts.isFunctionLike(node) ||
+  (ts.isPropertyDeclaration(node) && !node.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.StaticKeyword))
+
+/** Where the marks go: before each call that a declaration at the top of the module makes, those in arguments too. */
+const positions = (source) => {
+  const found = new Set()
+  const visit = (node) => {
+    if (runsLater(node)) return
+    if (ts.isCallExpression(node) || ts.isNewExpression(node)) found.add(node.getStart(source))
+    ts.forEachChild(node, visit)
+  }
+  for (const statement of source.statements) {
+    if (ts.isVariableStatement(statement) || ts.isClassDeclaration(statement)) visit(statement)
+  }
+  return [...found].sort((a, b) => b - a)
+}
+
+/** The module with its marks; a statement that stands alone is there for its effect and stays as it is. */
+export const annotate = (text) =>
+  positions(ts.createSourceFile("module.js", text, ts.ScriptTarget.ES2022, true)).reduce(
+    (marked, at) => marked.slice(0, at).endsWith(MARK) ? marked : `${marked.slice(0, at)}${MARK}${marked.slice(at)}`,
+    text
+  )
+
+const run = async (folder) => {
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile() || !entry.name.endsWith(".js")) continue
+    const path = join(entry.parentPath, entry.name)
+    const text = await readFile(path, "utf8")
+    const marked = annotate(text)
+    if (marked !== text) await writeFile(path, marked)
+  }
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) await run("dist")

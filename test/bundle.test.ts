@@ -1,0 +1,83 @@
+import { readFile } from "node:fs/promises"
+import { fileURLToPath } from "node:url"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { build, type Plugin, transform } from "esbuild"
+
+const at = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url))
+
+/** By its path, because what is plain JavaScript has no types. */
+const script: string = at("scripts/annotate-pure.mjs")
+const { annotate } = (await import(script)) as { readonly annotate: (text: string) => string }
+
+/** The sources as the build makes them: compiled, then marked. */
+const asBuilt: Plugin = {
+  name: "as built",
+  setup: ({ onLoad }) => {
+    onLoad({ filter: /\/src\/.*\.ts$/ }, async ({ path }) => ({
+      contents: annotate((await transform(await readFile(path, "utf8"), { loader: "ts", target: "es2022" })).code)
+    }))
+  }
+}
+
+/** The modules of which something is left in an app's bundle. */
+const modulesIn = (contents: string) =>
+  Effect.map(
+    Effect.promise(() =>
+      build({
+        stdin: { contents, resolveDir: at("src") },
+        bundle: true,
+        write: false,
+        metafile: true,
+        minify: true,
+        format: "esm",
+        platform: "browser",
+        external: ["effect", "effect/*", "@effect/*", "jose"],
+        plugins: [asBuilt],
+        logLevel: "silent"
+      })
+    ),
+    ({ metafile }) =>
+      Object.values(metafile.outputs).flatMap(({ inputs }) =>
+        Object.entries(inputs).flatMap(([path, { bytesInOutput }]) => bytesInOutput > 0 ? [path] : [])
+      )
+  )
+
+describe("the built modules in an app's bundle", () => {
+  it.effect("a public client carries no signing code of a confidential one", () =>
+    Effect.gen(function*() {
+      const modules = yield* modulesIn(`
+        import * as ClientAuthentication from "./client/ClientAuthentication.js"
+        import * as SmartClient from "./SmartClient.js"
+        export const live = [SmartClient.layer({ fhirBaseUrl: "https://ehr.example.org/fhir", clientId: "app" }), ClientAuthentication.layerPublic]
+      `)
+      assert.include(modules, "src/SmartClient.ts")
+      const signing = modules.filter((path) => /Sign|jws|webCrypto|PublicJwk|PrivateKeyJwt|FromConfig/.test(path))
+      assert.deepStrictEqual(signing, [])
+    }), 30_000)
+
+  it.effect("a tag carries nothing but itself", () =>
+    Effect.gen(function*() {
+      const modules = yield* modulesIn(`export { Sessions } from "./session/Sessions.js"`)
+      assert.deepStrictEqual(modules.filter((path) => path.startsWith("src/")), ["src/session/Sessions.ts"])
+    }), 30_000)
+})
+
+describe("annotate-pure", () => {
+  it("marks what a module calls when it is loaded, and nothing that runs later", () => {
+    const text = [
+      `export class A extends Tag("a")() { b = later(); static c = now() }`,
+      `export const d = pipe(e(), () => later()), f = new G(h())`,
+      `export const i = () => later()`,
+      `effectful()`
+    ].join("\n")
+    const marked = [
+      `export class A extends /*#__PURE__*/ Tag("a")() { b = later(); static c = /*#__PURE__*/ now() }`,
+      `export const d = /*#__PURE__*/ pipe(/*#__PURE__*/ e(), () => later()), f = /*#__PURE__*/ new G(/*#__PURE__*/ h())`,
+      `export const i = () => later()`,
+      `effectful()`
+    ].join("\n")
+    assert.strictEqual(annotate(text), marked)
+    assert.strictEqual(annotate(marked), marked)
+  })
+})
