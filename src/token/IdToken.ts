@@ -17,6 +17,7 @@ import * as jose from "jose"
 import { ConformanceWarnings } from "../base/ConformanceWarning.js"
 import type { JsonObject } from "../base/members.js"
 import { isJsonObject, parseJson } from "../base/members.js"
+import { span } from "../base/span.js"
 import * as Jwks from "../server/Jwks.js"
 import type { MetadataError } from "../server/MetadataError.js"
 import * as OpenIdConfiguration from "../server/OpenIdConfiguration.js"
@@ -229,7 +230,7 @@ export const make: Effect.Effect<Service, never, Jwks.Jwks | OpenIdConfiguration
         })
         yield* Effect.forEach(met, warnings.report, { discard: true })
         return Option.some(identity)
-      }).pipe(Effect.withSpan("IdToken.verify", { attributes: { "smart.server": request.server } }))
+      }).pipe(span("IdToken.verify", { attributes: { "smart.server": request.server } }))
 
     return { provider, verify }
   }
