@@ -25,4 +25,4 @@ export const layer = Layer.scoped(
 )
 
 export const sandboxOf = (key: string) =>
-  Effect.flatMap(App, ({ sandboxes }) => sandboxes.get(key) ?? Effect.dieMessage(`no EHR ${key}`))
+  Effect.flatMap(App, ({ sandboxes }) => Effect.fromNullable(sandboxes.get(key))).pipe(Effect.orDie)

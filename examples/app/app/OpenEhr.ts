@@ -1,19 +1,15 @@
 /**
- * An EHR that apps may register at by themselves (RFC 7591, and RFC 7592 for reading and removing): a registration desk in front of a sandbox EHR, which
- * starts anew with the clients there are. What it had given before is gone then; for a demonstration that will do.
+ * An EHR that apps may register at by themselves (RFC 7591, and RFC 7592 for reading and removing): a registration desk in front of a sandbox EHR.
  */
 import type * as HttpApp from "@effect/platform/HttpApp"
-import * as HttpServer from "@effect/platform/HttpServer"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
-import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import * as ScopedRef from "effect/ScopedRef"
-import { SandboxEhr } from "effect-safire/testing"
+import type * as Scope from "effect/Scope"
+import type { SandboxEhr } from "effect-safire/testing"
 import * as EhrSite from "../ehr/index.js"
 
 /** What is taken from an app that registers; the rest of what it says is not kept. */
@@ -60,53 +56,15 @@ const authenticationOf = (
     ? { method, jwksUri }
     : { method, secret: Redacted.make(secret ?? "") }
 
-interface Running {
-  readonly sandbox: SandboxEhr.Service
-  readonly httpApp: HttpApp.Default
-}
-
-/** The site as an app to be served by whoever wants to: it is given a server that serves nothing. */
-const run = (address: HttpServer.TcpAddress, options: EhrSite.Options) =>
-  Effect.gen(function*() {
-    let served: HttpApp.Default | undefined
-    const server = HttpServer.make({
-      address,
-      serve: (httpApp) =>
-        Effect.sync(() => {
-          // The site answers for all that goes wrong in it.
-          served = httpApp as HttpApp.Default
-        })
-    })
-    const context = yield* Layer.build(EhrSite.layer(options)).pipe(
-      Effect.provideService(HttpServer.HttpServer, server)
-    )
-    const running: Running = {
-      sandbox: Context.get(context, SandboxEhr.SandboxEhr),
-      httpApp: served ?? Effect.succeed(HttpServerResponse.empty({ status: 503 }))
-    }
-    return running
-  })
-
 export const make = (port: number, options: EhrSite.Options) =>
   Effect.gen(function*() {
     const origin = `http://127.0.0.1:${port}`
     const entries = new Map<string, Entry>()
-    let started = 0
-    const start = Effect.suspend(() =>
-      run({ _tag: "TcpAddress", hostname: "127.0.0.1", port }, {
-        ...options,
-        clients: Array.from(entries.values(), ({ client }) => client),
-        apps: entries.size === 0 ? [] : options.apps,
-        metadata: {
-          ...options.metadata,
-          registration_endpoint: `${origin}/register`,
-          // Other keys than before, and so another address: whoever has kept the old ones asks for the new.
-          jwks_uri: `${origin}/auth/jwks?set=${++started}`
-        }
-      })
-    )
-    const current = yield* ScopedRef.fromAcquire(start)
-    const restart = ScopedRef.set(current, start)
+    const { httpApp: site, sandbox } = yield* EhrSite.make(origin, {
+      ...options,
+      clients: [],
+      metadata: { ...options.metadata, registration_endpoint: `${origin}/register` }
+    })
 
     const shown = (clientId: string, { request, secret, token }: Entry) => ({
       ...request,
@@ -136,7 +94,7 @@ export const make = (port: number, options: EhrSite.Options) =>
         }
       }
       entries.set(clientId, entry)
-      yield* restart
+      yield* sandbox.register(entry.client)
       return json(shown(clientId, entry), 201)
     }).pipe(
       Effect.catchAll(() =>
@@ -155,19 +113,19 @@ export const make = (port: number, options: EhrSite.Options) =>
         if (request.method === "GET") return json(shown(clientId, entry))
         if (request.method !== "DELETE") return HttpServerResponse.empty({ status: 405 })
         entries.delete(clientId)
-        yield* restart
+        yield* sandbox.unregister(clientId)
         return HttpServerResponse.empty({ status: 204 })
       })
 
-    const httpApp: HttpApp.Default = Effect.gen(function*() {
+    const httpApp: HttpApp.Default<never, Scope.Scope> = Effect.gen(function*() {
       const request = yield* HttpServerRequest.HttpServerRequest
       const path = request.url.replace(/[?#].*$/s, "")
       if (path === "/register") {
         return request.method === "POST" ? yield* register : HttpServerResponse.empty({ status: 405 })
       }
       if (path.startsWith("/register/")) return yield* manage(request, path.slice("/register/".length))
-      return yield* (yield* ScopedRef.get(current)).httpApp
+      return yield* site
     })
 
-    return { httpApp, sandbox: Effect.map(ScopedRef.get(current), ({ sandbox }) => sandbox) }
+    return { httpApp, sandbox }
   })

@@ -15,7 +15,7 @@ const listening = (port: number) => Layer.build(NodeHttpServer.layer(() => creat
 
 const siteOptions = ({ name, options }: Ehr, app: EhrSite.App): EhrSite.Options => ({ ...options, name, apps: [app] })
 
-/** One that apps register at by themselves: its sandbox is another one after each registration. */
+/** One that apps register at by themselves. */
 const startOpen = (ehr: Ehr, app: EhrSite.App) =>
   Effect.gen(function*() {
     const server = yield* Effect.map(listening(ehr.port), Context.get(HttpServer.HttpServer))
@@ -32,7 +32,7 @@ const startClosed = (ehr: Ehr, app: EhrSite.App) =>
       Effect.map(Context.get(SandboxEhr.SandboxEhr))
     )
     yield* Effect.forEach(ehr.quirks, ([step, fault]) => sandbox.fault(step, fault, Number.MAX_SAFE_INTEGER))
-    return Effect.succeed(sandbox)
+    return sandbox
   })
 
 /** Their sandboxes, by key. `app` can be launched from all of them. */
@@ -41,6 +41,6 @@ export const startEhrs = (ehrs: ReadonlyArray<Ehr>, app: EhrSite.App) =>
     Effect.forEach(ehrs, (ehr) =>
       Effect.map(ehr.isOpen ? startOpen(ehr, app) : startClosed(ehr, app), (sandbox) =>
         [ehr.key, sandbox] as const)),
-    (started): ReadonlyMap<string, Effect.Effect<SandboxEhr.Service>> =>
+    (started): ReadonlyMap<string, SandboxEhr.Service> =>
       new Map(started)
   )
