@@ -10,10 +10,11 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
-import { ConfigurationError } from "../base/ConfigurationError.js"
+import type { ConfigurationError } from "../base/ConfigurationError.js"
 import type { SessionError } from "../session/SessionError.js"
 import * as SessionStore from "../session/SessionStore.js"
 import { type Backing, unavailable } from "../session/StoreBacking.js"
+import { lockManager, storageOf } from "./Page.js"
 
 /**
  * @since 0.1.0
@@ -104,27 +105,14 @@ export const backing = (
   }
 }
 
-const part = <A>(field: string, get: () => A | undefined): Effect.Effect<A, ConfigurationError> =>
-  Effect.try({ try: get, catch: () => undefined }).pipe(
-    Effect.flatMap(Effect.fromNullable),
-    Effect.mapError(() =>
-      new ConfigurationError({
-        reason: "Missing",
-        fields: [field],
-        detail:
-          "sessions are kept in Web Storage under Web Locks; both need a page from https or localhost that may store data"
-      })
-    )
-  )
-
 const layerStorage = (
   field: "localStorage" | "sessionStorage",
   options: Options | undefined
 ): Layer.Layer<SessionStore.SessionStore, ConfigurationError> =>
   SessionStore.layerBacking(
     Effect.zipWith(
-      part<Storage>(field, () => globalThis[field]),
-      part<LockManager>("navigator.locks", () => globalThis.navigator.locks),
+      storageOf(field),
+      lockManager,
       (storage, locks) => backing(storage, locks, options)
     ),
     options

@@ -8,6 +8,7 @@ import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
 import { expect } from "vitest"
 import { contents, print, type Section } from "./entry.js"
+import * as Browser from "./errors/browser.js"
 import * as Fhir from "./errors/fhir.js"
 import * as Launch from "./errors/launch.js"
 import * as Leaf from "./errors/leaf.js"
@@ -33,6 +34,7 @@ const sections = [
   Fhir.fhirError,
   Fhir.tokenAudienceError,
   Leaf.transportError,
+  Browser.browserLaunchError,
   Leaf.sandboxError
 ]
 

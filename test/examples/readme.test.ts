@@ -30,7 +30,7 @@ const sandboxClient = SmartClient.layer({
 describe("README", () => {
   const readme = file("README.md")
 
-  it("shows the examples as they are compiled and run", () => assertShowsExamples(readme, 9))
+  it("shows the examples as they are compiled and run", () => assertShowsExamples(readme, 10))
 
   it("links to files that are there", () => assertLinksExist(readme, ""))
 

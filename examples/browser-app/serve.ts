@@ -1,0 +1,123 @@
+/**
+ * Serves the page from `localhost` as any host of static files would, under a strict Content Security Policy, and an EHR for it from `127.0.0.1`: two sites to a
+ * browser. `npx tsx examples/browser-app/serve.ts`, then open what it prints.
+ */
+import { readFileSync } from "node:fs"
+import { createServer } from "node:http"
+import { fileURLToPath } from "node:url"
+import * as HttpRouter from "@effect/platform/HttpRouter"
+import * as HttpServer from "@effect/platform/HttpServer"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Config from "effect/Config"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import type { SandboxEhr } from "effect-safire/testing"
+import { build } from "esbuild"
+import * as Sandbox from "../support/sandbox.js"
+
+const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
+
+const bundle = Effect.map(
+  Effect.promise(() =>
+    build({
+      entryPoints: [path("main.ts")],
+      bundle: true,
+      write: false,
+      format: "esm",
+      target: "es2022",
+      minify: true,
+      legalComments: "none",
+      logLevel: "silent"
+    })
+  ),
+  ({ outputFiles }) => outputFiles[0]?.text ?? ""
+)
+
+export interface Options {
+  /** Of the EHR; its clients are set here. */
+  readonly ehr?: Omit<SandboxEhr.Options, "clients"> | undefined
+  /** What the page may connect to. Default: the EHR. */
+  readonly connectSrc?: ReadonlyArray<string> | undefined
+  /** Who may show the page in a frame. Default: nobody. An EHR that embeds its apps needs to be named here. */
+  readonly frameAncestors?: ReadonlyArray<string> | undefined
+}
+
+const sources = (list: ReadonlyArray<string>): string => list.length === 0 ? "'none'" : list.join(" ")
+
+/** Of the page, and of all that is served beside it. */
+const headersOf = (connectSrc: ReadonlyArray<string>, frameAncestors: ReadonlyArray<string>) => ({
+  "cache-control": "no-store",
+  "content-security-policy": [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src data:",
+    `connect-src ${sources(connectSrc)}`,
+    "base-uri 'none'",
+    "form-action 'none'",
+    `frame-ancestors ${sources(frameAncestors)}`,
+    "require-trusted-types-for 'script'"
+  ].join("; "),
+  // `same-origin` would cut the page off from its popups.
+  "cross-origin-opener-policy": "same-origin-allow-popups",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff"
+})
+
+/** Serves until the scope closes. */
+export const serve = (port: number, options: Options = {}) =>
+  Effect.gen(function*() {
+    const server = yield* NodeHttpServer.make(() => createServer(), { port, host: "localhost" })
+    const baseUrl = `http://localhost:${server.address._tag === "TcpAddress" ? server.address.port : port}`
+    const ehr = yield* Sandbox.start({
+      autoApprove: false,
+      ...options.ehr,
+      clients: [{
+        clientId: "chart-in-a-page",
+        name: "Chart in a page",
+        redirectUris: [`${baseUrl}/`],
+        launchUris: [`${baseUrl}/`],
+        authentication: { method: "none" }
+      }]
+    })
+    const headers = headersOf(options.connectSrc ?? [new URL(ehr.fhirBaseUrl).origin], options.frameAncestors ?? [])
+    const file = (contentType: string, body: string) => HttpServerResponse.text(body, { contentType, headers })
+    const html = readFileSync(path("index.html"), "utf8").replace("{{fhirBaseUrl}}", ehr.fhirBaseUrl)
+    const style = readFileSync(path("../app/ui/style.css"), "utf8")
+    const pageStyle = readFileSync(path("page.css"), "utf8")
+    const script = yield* bundle
+
+    const routes = HttpRouter.empty.pipe(
+      HttpRouter.get("/", file("text/html; charset=utf-8", html)),
+      HttpRouter.get("/main.js", file("text/javascript; charset=utf-8", script)),
+      HttpRouter.get("/style.css", file("text/css; charset=utf-8", style)),
+      HttpRouter.get("/page.css", file("text/css; charset=utf-8", pageStyle)),
+      // What happens inside an EHR when a clinician presses the app's button there: no part of the app.
+      HttpRouter.get(
+        "/ehr-launch",
+        Effect.gen(function*() {
+          const request = yield* HttpServerRequest.HttpServerRequest
+          const patient = new URL(request.url, baseUrl).searchParams.get("patient") ?? undefined
+          const { iss, launch } = yield* ehr.launch({ patient })
+          return HttpServerResponse.redirect(`/?${new URLSearchParams({ iss, launch }).toString()}`, { headers })
+        })
+      ),
+      HttpRouter.catchAll(() => HttpServerResponse.empty({ status: 404, headers }))
+    )
+    yield* HttpServer.serveEffect(routes).pipe(Effect.provideService(HttpServer.HttpServer, server))
+    return { baseUrl, ehr }
+  })
+
+if (process.argv[1]?.endsWith("browser-app/serve.ts") === true) {
+  Config.port("PORT").pipe(
+    Config.withDefault(4173),
+    Effect.flatMap((port) => serve(port)),
+    Effect.tap(({ baseUrl }) => Console.log(`open ${baseUrl}/, and end with Ctrl-C`)),
+    Effect.zipRight(Effect.never),
+    Effect.scoped,
+    NodeRuntime.runMain
+  )
+}

@@ -1,0 +1,99 @@
+/** The example app in a browser: served once for all tests of a suite, and what a person does with it. */
+import { assert } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { SandboxEhr } from "effect-safire/testing"
+import type { Page } from "playwright-core"
+import { type Options, serve } from "../../examples/browser-app/serve.js"
+import * as Chromium from "../support/Chromium.js"
+
+export class App extends Context.Tag("test/browserApp")<
+  App,
+  { readonly baseUrl: string; readonly ehr: SandboxEhr.Service }
+>() {}
+
+export const layer = (options?: Options) => Layer.scoped(App, serve(0, options))
+
+export type Place = "memory" | "sessionStorage" | "localStorage"
+
+/** A browser of its own, in which the setting was made before. */
+export const browser = (tokens: Place = "memory") =>
+  Effect.gen(function*() {
+    const { baseUrl } = yield* App
+    const localStorage = [{ name: "browser-app:tokens", value: tokens }]
+    return yield* Chromium.newContext({ storageState: { cookies: [], origins: [{ origin: baseUrl, localStorage }] } })
+  })
+
+export const visit = (context: Chromium.Session, path = "/") =>
+  Effect.gen(function*() {
+    const { baseUrl } = yield* App
+    const page = yield* context.newPage
+    yield* Chromium.drive(() => page.goto(`${baseUrl}${path}`))
+    return page
+  })
+
+export const press = (page: Page, name: string) =>
+  Chromium.drive(() => page.getByRole("button", { name, exact: true }).click())
+
+export const follow = (page: Page, name: string) =>
+  Chromium.drive(() => page.getByRole("link", { name, exact: true }).click())
+
+export const approve = (page: Page, patient: string) => follow(page, `Approve for Patient/patient-${patient}`)
+
+export const seesChart = (page: Page, name: string) =>
+  Chromium.drive(() => page.getByRole("heading", { name: `${name} Sandbox` }).waitFor())
+
+export const seesStart = (page: Page) =>
+  Chromium.drive(() => page.getByRole("button", { name: "Sign in", exact: true }).waitFor())
+
+/** What an alert says. */
+export const problem = (page: Page) =>
+  Effect.flatMap(
+    Chromium.drive(() => page.getByRole("alert").waitFor()),
+    () => Chromium.drive(() => page.getByRole("alert").innerText())
+  )
+
+/** Presses, and gives the window that opens. */
+export const openPopup = (page: Page, name = "Sign in in a new window") =>
+  Chromium.drive(() => Promise.all([page.waitForEvent("popup"), page.getByRole("button", { name }).click()])).pipe(
+    Effect.map(([popup]) => popup),
+    Effect.tap((popup) => Chromium.drive(() => popup.getByRole("link", { name: "Deny" }).waitFor()))
+  )
+
+/** Every address one could go back or forward to. */
+export const history = (page: Page) =>
+  Chromium.drive(async () => {
+    const devtools = await page.context().newCDPSession(page)
+    const { entries } = await devtools.send("Page.getNavigationHistory")
+    return entries.map(({ url }) => url)
+  })
+
+/** The requests to the token endpoint so far, by grant. */
+export const tokenRequests = Effect.gen(function*() {
+  const { ehr } = yield* App
+  const requests = yield* ehr.requests
+  return requests.filter(({ step, method }) => step === "token" && method === "POST")
+})
+
+/** What came of `self` at the token endpoint. */
+export const countingTokenRequests = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.gen(function*() {
+    const before = yield* tokenRequests
+    yield* self
+    return (yield* tokenRequests).length - before.length
+  })
+
+export const assertClean = (context: Chromium.Session, consoleErrors: ReadonlyArray<RegExp> = []) =>
+  Effect.gen(function*() {
+    const { baseUrl, ehr } = yield* App
+    yield* Chromium.assertClean(context, { origins: [baseUrl, new URL(ehr.fhirBaseUrl).origin], consoleErrors })
+  })
+
+/** Neither a code nor a state nor a launch handle stands where somebody could find it later. */
+export const assertNoTraces = (page: Page) =>
+  Effect.gen(function*() {
+    const { baseUrl } = yield* App
+    const own = (yield* history(page)).filter((url) => url.startsWith(baseUrl))
+    for (const url of [page.url(), ...own]) assert.notMatch(url, /[?&](code|state|iss|launch|error)=/)
+  })
