@@ -179,7 +179,16 @@ export interface Options extends Renewal.Options {
 }
 
 const launchKey = (state: Redacted.Redacted) => Redacted.make(`launch.${Redacted.value(state)}`)
-const sessionKey = (id: SessionId) => Redacted.make(`session.${Redacted.value(id)}`)
+
+/** Made once for an id that is held on to: what must not be printed is entered in a table that the garbage collector walks. */
+const sessionKeys = new WeakMap<SessionId, Redacted.Redacted>()
+const sessionKey = (id: SessionId): Redacted.Redacted => {
+  const known = sessionKeys.get(id)
+  if (known !== undefined) return known
+  const key = Redacted.make(`session.${Redacted.value(id)}`)
+  sessionKeys.set(id, key)
+  return key
+}
 
 const isBoundTo = (expected: Redacted.Redacted | undefined, presented: Redacted.Redacted | undefined): boolean =>
   expected === undefined || (presented !== undefined && equal(Redacted.value(expected), Redacted.value(presented)))
