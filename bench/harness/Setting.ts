@@ -21,8 +21,14 @@ export interface Setting {
   readonly keys: Readonly<Record<"RS384" | "ES384", object & { readonly kid: string }>>
 }
 
-const key = (name: string) =>
-  JSON.parse(readFileSync(new URL(`../../test/vectors/${name}.private.json`, import.meta.url), "utf8"))
+/** The private one of the specification's example keys. */
+const key = (name: string): Setting["keys"]["RS384"] => {
+  const vectors = new URL(`../../test/vectors/${name}.private.json`, import.meta.url)
+  const { keys }: { readonly keys: ReadonlyArray<Setting["keys"]["RS384"]> } = JSON.parse(readFileSync(vectors, "utf8"))
+  const found = keys.find((jwk) => "d" in jwk)
+  if (found === undefined) throw new Error(`no private key for ${name}`)
+  return found
+}
 
 export const make = (origin: string): Setting => ({
   origin,

@@ -14,10 +14,10 @@ const silent = Context.get(DefaultServices.liveServices, Tracer.Tracer)
 /** @internal */
 export const span =
   (name: string, options?: Tracer.SpanOptions | undefined) =>
-  <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
+  <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.withFiberRuntime((fiber) => {
       const traced = fiber.currentTracer !== silent && fiber.getFiberRef(FiberRef.currentTracerEnabled)
       return traced
         ? Effect.withSpan(self, name, { captureStackTrace: false, ...options })
-        : self as Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>>
+        : self
     })

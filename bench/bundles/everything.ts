@@ -1,0 +1,5 @@
+/**
+ * The same app, and all there is.
+ */
+export { show } from "./app.js"
+export * from "effect-safire"

@@ -1,0 +1,25 @@
+/**
+ * The same app, and the launch of a public client without the FHIR client: what gets tokens and nothing else.
+ */
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as ClientAuthentication from "../../src/client/ClientAuthentication.js"
+import type * as PendingAuthorization from "../../src/launch/PendingAuthorization.js"
+import * as SmartClient from "../../src/SmartClient.js"
+
+export { show } from "./app.js"
+
+const SmartLive = SmartClient.layer({
+  fhirBaseUrl: "https://ehr.example.org/fhir",
+  clientId: "growth-chart",
+  redirectUri: "https://app.example.org/callback",
+  scopes: ["launch/patient", "patient/*.rs"]
+}).pipe(Layer.provide(ClientAuthentication.layerPublic), Layer.provide(FetchHttpClient.layer))
+
+export const login = Effect.flatMap(SmartClient.SmartClient, (client) => client.authorize()).pipe(
+  Effect.provide(SmartLive)
+)
+
+export const callback = (url: URL, pending: PendingAuthorization.PendingAuthorization) =>
+  Effect.flatMap(SmartClient.SmartClient, (client) => client.exchange(url, pending)).pipe(Effect.provide(SmartLive))

@@ -1,0 +1,272 @@
+/**
+ * This library, as an app uses it: layers built once, everything else inside fibers.
+ */
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as HttpBody from "@effect/platform/HttpBody"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import {
+  ClientAuthentication,
+  Discovery,
+  FhirClient,
+  Sessions,
+  SessionStore,
+  SigningKeys,
+  SmartServers,
+  TokenSet
+} from "effect-safire"
+import { NodeTransport } from "effect-safire/node"
+import type { ContenderModule, Filler, Work } from "../harness/Contender.js"
+import type { Setting } from "../harness/Setting.js"
+
+const transportOf = async (variant: string): Promise<Layer.Layer<HttpClient.HttpClient>> => {
+  switch (variant) {
+    case "undici":
+      return (await import("@effect/platform-node/NodeHttpClient")).layerUndici
+    case "fetch":
+      return FetchHttpClient.layer
+    default:
+      return NodeTransport.layer()
+  }
+}
+
+const authenticationWith = (key: object) =>
+  ClientAuthentication.makePrivateKeyJwt().pipe(
+    Effect.provide(SigningKeys.layerJwk({ jwk: Redacted.make(key) }))
+  )
+
+const services = (setting: Setting, transport: Layer.Layer<HttpClient.HttpClient>) => {
+  const { clientId, fhirBaseUrl, redirectUri, scopes } = setting
+  const app = { fhirBaseUrl, clientId, redirectUri, scopes, allowInsecureLocalhost: true }
+  const servers = SmartServers.layer({
+    public: { ...app, authentication: ClientAuthentication.makePublic },
+    basic: {
+      ...app,
+      authentication: ClientAuthentication.makeClientSecretBasic({
+        clientSecret: Redacted.make(setting.clientSecret)
+      })
+    },
+    backend: {
+      ...app,
+      fhirBaseUrl: setting.backendBaseUrl,
+      authentication: Layer.effect(
+        ClientAuthentication.ClientAuthentication,
+        authenticationWith(setting.keys.RS384)
+      )
+    }
+  })
+  return Sessions.layer.pipe(
+    Layer.provideMerge(Layer.mergeAll(servers, SessionStore.layerMemory, FhirClient.layer, Discovery.layer())),
+    Layer.provideMerge(transport)
+  )
+}
+
+type Services = Layer.Layer.Success<ReturnType<typeof services>>
+
+type Operation = Effect.Effect<unknown, unknown, Services>
+
+/** As many fibers as asked for, each beginning anew when it is done. */
+const looping =
+  <R>(run: (loop: Effect.Effect<number, unknown, R>) => Promise<number>) =>
+  (operation: Effect.Effect<unknown, unknown, R>): Work => ({
+    loop: (concurrency, deadline) =>
+      run(Effect.suspend(() => {
+        let operations = 0
+        const one = Effect.whileLoop({
+          while: () => performance.now() < deadline,
+          body: () => operation,
+          step: () => {
+            operations++
+          }
+        })
+        const all = Effect.replicateEffect(one, concurrency, { concurrency: "unbounded", discard: true })
+        return Effect.map(all, () => operations)
+      }))
+  })
+
+const traced = (variant: string) => Effect.withTracerEnabled(variant !== "node-untraced" && variant !== "bare")
+
+const expired = (tokens: TokenSet.TokenSet) =>
+  new TokenSet.TokenSet({
+    ...tokens,
+    receivedAt: DateTime.unsafeMake(Date.now() - 7_200_000),
+    expiresAt: DateTime.unsafeMake(Date.now() - 3_600_000)
+  })
+
+/** The transport with nothing of this library above it. */
+const bareWorks = (setting: Setting) =>
+  Effect.map(HttpClient.HttpClient, (client) => {
+    const json = (request: HttpClientRequest.HttpClientRequest) =>
+      Effect.flatMap(client.execute(request), (response) =>
+        response.status === 200 ? response.json : Effect.dieMessage(`status ${response.status}`))
+    const patient = `${setting.fhirBaseUrl}/Patient/${setting.patientId}`
+    const bearer = { authorization: `Bearer ${setting.accessToken}`, accept: "application/fhir+json" }
+    const form = new URLSearchParams({
+      grant_type: "authorization_code",
+      code: setting.code,
+      redirect_uri: setting.redirectUri,
+      code_verifier: "v".repeat(43),
+      client_id: setting.clientId
+    })
+    return {
+      "fhir-get": Effect.suspend(() =>
+        json(HttpClientRequest.get(patient, { headers: bearer }))
+      ),
+      "exchange-public": Effect.suspend(() =>
+        json(HttpClientRequest.post(setting.tokenEndpoint, {
+          acceptJson: true,
+          body: HttpBody.text(form.toString(), "application/x-www-form-urlencoded")
+        }))
+      ),
+      "discovery-cold": Effect.suspend(() =>
+        json(HttpClientRequest.get(`${setting.fhirBaseUrl}/.well-known/smart-configuration`, { acceptJson: true }))
+      )
+    }
+  })
+
+const DIFFERENT_SERVERS = 512
+
+const works = (setting: Setting) =>
+  Effect.gen(function*() {
+    const servers = yield* SmartServers.SmartServers
+    const sessions = yield* Sessions.Sessions
+    const discovery = yield* Discovery.Discovery
+    const fhir = yield* FhirClient.FhirClient
+    const app = yield* servers.client("public")
+    const confidential = yield* servers.client("basic")
+    const backend = yield* servers.client("backend")
+
+    const { pending } = yield* app.authorize()
+    const callback = `${setting.redirectUri}?code=${setting.code}&state=${Redacted.value(pending.state)}`
+    const { pending: pendingBasic } = yield* confidential.authorize()
+    const callbackBasic = `${setting.redirectUri}?code=${setting.code}&state=${Redacted.value(pendingBasic.state)}`
+    const tokens = yield* app.exchange(callback, pending)
+    const session = yield* sessions.fromTokens(tokens, { server: "public" })
+    const patients = fhir.forSession(session)
+
+    const authorizationServer = { endpoint: setting.backendTokenEndpoint, clientId: setting.clientId, params: {} }
+    const rs384 = yield* authenticationWith(setting.keys.RS384)
+    const es384 = yield* authenticationWith(setting.keys.ES384)
+    let next = 0
+    const insecure = { allowInsecureLocalhost: true }
+    return {
+      operations: {
+        "authorization-url": app.authorize(),
+        // One fetch serves all who ask for the same server at once: here each asks for another.
+        "discovery-cold": Effect.suspend(() =>
+          discovery.refresh(`${setting.origin}/${next++ % DIFFERENT_SERVERS}/fhir`, insecure)
+        ),
+        "discovery-warm": discovery.configuration(setting.fhirBaseUrl, insecure),
+        "exchange-public": app.exchange(callback, pending),
+        "exchange-basic": confidential.exchange(callbackBasic, pendingBasic),
+        "assertion-RS384": rs384.authenticate(authorizationServer),
+        "assertion-ES384": es384.authenticate(authorizationServer),
+        "client-credentials": backend.clientCredentials(),
+        "fresh-token": sessions.accessToken(session),
+        "fhir-get": patients.read("Patient", setting.patientId)
+      },
+      /** So many at once want the token of a session that has expired. */
+      stampede: (callers: number) =>
+        Effect.gen(function*() {
+          const session = yield* sessions.fromTokens(expired(tokens), { server: "public" })
+          const asking = sessions.accessToken(session)
+          yield* Effect.replicateEffect(asking, callers, { concurrency: "unbounded", discard: true })
+        })
+    }
+  })
+
+export const make: ContenderModule["make"] = async (setting, variant) => {
+  const transport = await transportOf(variant)
+  if (variant === "bare") {
+    const runtime = ManagedRuntime.make(transport)
+    const loop = looping<never>((effect) => runtime.runPromise(traced(variant)(effect)))
+    return Object.fromEntries(
+      Object.entries(await runtime.runPromise(bareWorks(setting))).map(([name, operation]) => [name, loop(operation)])
+    )
+  }
+  const runtime = ManagedRuntime.make(services(setting, transport))
+  const provided = await runtime.runPromise(
+    works(setting).pipe(
+      Effect.map(({ operations, stampede }) => ({
+        stampede,
+        operations: Object.entries<Operation>(operations)
+      }))
+    )
+  )
+  const within = traced(variant)
+  const loop = looping<Services>((effect) => runtime.runPromise(within(effect)))
+  const found: Record<string, Work> = {}
+  for (const [name, operation] of provided.operations) found[name] = loop(operation)
+  found["stampede"] = {
+    loop: async (callers, deadline) => {
+      let stampedes = 0
+      do {
+        await runtime.runPromise(within(provided.stampede(callers)))
+        stampedes++
+      } while (performance.now() < deadline)
+      return stampedes
+    }
+  }
+  return found
+}
+
+const server = (index: number) => ({
+  fhirBaseUrl: `https://fhir-${index}.example.org/tenants/${index}/r4`,
+  clientId: `client-${index}`,
+  redirectUri: "https://app.example.org/callback",
+  scopes: ["launch/patient", "patient/*.rs", "openid", "fhirUser", "offline_access"],
+  authentication: ClientAuthentication.makeClientSecretBasic({ clientSecret: Redacted.make(`secret-${index}`) })
+})
+
+const registry = () =>
+  ManagedRuntime.make(
+    Sessions.layer.pipe(
+      Layer.provideMerge(Layer.mergeAll(SmartServers.layer({ first: server(-1) }), SessionStore.layerMemory)),
+      Layer.provide(FetchHttpClient.layer)
+    )
+  )
+
+const aToken = (index: number): TokenSet.TokenSet => {
+  const now = Date.now()
+  return Schema.decodeSync(TokenSet.TokenSet)({
+    version: 1,
+    fhirBaseUrl: server(-1).fhirBaseUrl,
+    accessToken: `access-token-${index}-0123456789abcdef0123456789abcdef`,
+    refreshToken: `refresh-token-${index}-0123456789abcdef`,
+    receivedAt: new Date(now).toISOString(),
+    expiresAt: new Date(now + 3_600_000).toISOString(),
+    scopes: ["launch/patient", "patient/*.rs", "offline_access"],
+    context: { patient: `patient-${index}` },
+    extensions: {}
+  })
+}
+
+export const heap: Readonly<Record<string, () => Promise<Filler>>> = {
+  "a server, configured": async () => {
+    const runtime = registry()
+    const servers = await runtime.runPromise(SmartServers.SmartServers)
+    return (index) => Effect.runSync(servers.add(`server-${index}`, server(index)))
+  },
+  "a server, in use": async () => {
+    const runtime = registry()
+    const servers = await runtime.runPromise(SmartServers.SmartServers)
+    return (index) =>
+      Effect.runSync(
+        Effect.zipRight(servers.add(`server-${index}`, server(index)), servers.client(`server-${index}`))
+      )
+  },
+  "a session, in memory": async () => {
+    const runtime = registry()
+    const sessions = await runtime.runPromise(Sessions.Sessions)
+    return (index) =>
+      runtime.runPromise(
+        Effect.tap(sessions.fromTokens(aToken(index), { server: "first" }), (id) => sessions.accessToken(id))
+      )
+  }
+}

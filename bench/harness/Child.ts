@@ -1,0 +1,64 @@
+/**
+ * Processes that are spoken to by messages, one answer to each.
+ */
+import type { ChildProcess } from "node:child_process"
+import { fork } from "node:child_process"
+import { once } from "node:events"
+
+export interface Child {
+  /** The message it began with. */
+  readonly greeting: unknown
+  readonly ask: (message: object) => Promise<unknown>
+  readonly stop: () => Promise<void>
+}
+
+const failureOf = (message: unknown): string | undefined =>
+  typeof message === "object" && message !== null && "failure" in message ? String(message.failure) : undefined
+
+/** Nothing that is measured takes nearly as long. */
+const PATIENCE_MILLIS = 120_000
+
+const next = async (child: ChildProcess, name: string): Promise<unknown> => {
+  const done = new AbortController()
+  const late = AbortSignal.timeout(PATIENCE_MILLIS)
+  const signal = AbortSignal.any([done.signal, late])
+  try {
+    const [message] = await Promise.race([
+      once(child, "message", { signal }),
+      once(child, "exit", { signal }).then(([code]) => [{ failure: `it ended with ${code}` }])
+    ])
+    const failure = failureOf(message)
+    if (failure !== undefined) throw new Error(`${name}: ${failure}`)
+    return message
+  } catch (cause) {
+    throw late.aborted ? new Error(`${name}: no answer in ${PATIENCE_MILLIS / 1000} seconds`, { cause }) : cause
+  } finally {
+    done.abort()
+  }
+}
+
+export interface Options {
+  readonly args?: ReadonlyArray<string>
+  /** Instead of what this process was started with. */
+  readonly execArgv?: ReadonlyArray<string>
+}
+
+export const start = async (name: string, path: string, { args = [], execArgv }: Options = {}): Promise<Child> => {
+  const child = fork(path, [...args], {
+    ...(execArgv === undefined ? {} : { execArgv: [...execArgv] }),
+    stdio: ["ignore", "ignore", "inherit", "ipc"]
+  })
+  return {
+    greeting: await next(child, name),
+    ask: (message) => {
+      child.send(message)
+      return next(child, name)
+    },
+    stop: async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      const ended = once(child, "exit")
+      child.disconnect()
+      await ended
+    }
+  }
+}

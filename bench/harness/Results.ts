@@ -1,0 +1,21 @@
+/**
+ * Everything one run found out; what was not asked for is not there.
+ */
+import type { BundleResult } from "./bundles.js"
+import type { HeapResult } from "./heaps.js"
+import type { Machine } from "./machine.js"
+import type { RowResult } from "./rounds.js"
+import type { StampedeResult } from "./stampede.js"
+import type { StartupResult } from "./startups.js"
+
+export interface Results {
+  readonly rounds: number
+  readonly before: Machine
+  /** The load while it ran. */
+  readonly load: number
+  readonly rows: ReadonlyArray<RowResult>
+  readonly stampede?: ReadonlyArray<StampedeResult>
+  readonly heaps?: ReadonlyArray<HeapResult>
+  readonly startups?: ReadonlyArray<StartupResult>
+  readonly bundles?: ReadonlyArray<BundleResult>
+}

@@ -1,0 +1,78 @@
+/**
+ * What is measured: one kind of work, who does it, and against whom they are held.
+ */
+import type { Name } from "./Contender.js"
+
+export interface Row {
+  readonly id: string
+  readonly title: string
+  readonly work: string
+  readonly concurrency: number
+  readonly millis: number
+  readonly contenders: ReadonlyArray<Name>
+  readonly reference: Name
+}
+
+const row = (
+  id: string,
+  title: string,
+  concurrency: number,
+  reference: Name,
+  contenders: ReadonlyArray<Name>,
+  { millis = 250, work = id }: { readonly millis?: number; readonly work?: string } = {}
+): Row => ({ id, title, work, concurrency, millis, reference, contenders })
+
+const OURS = "effect-safire"
+const UNTRACED = "effect-safire, tracing off"
+const PEERS: ReadonlyArray<Name> = ["openid-client", "oauth4webapi", "fhirclient"]
+
+const everyTransport: ReadonlyArray<Name> = [
+  OURS,
+  UNTRACED,
+  "effect-safire on stock undici layer",
+  "effect-safire on stock fetch layer",
+  ...PEERS,
+  "NodeTransport used bare",
+  "raw fetch",
+  "raw undici"
+]
+
+const signing: ReadonlyArray<Name> = [OURS, "openid-client", "oauth4webapi", "bare jose"]
+
+const few: ReadonlyArray<Name> = [OURS, ...PEERS]
+
+export const rows: ReadonlyArray<Row> = [
+  row("authorization-url", "Authorization URL with PKCE", 32, "bare WebCrypto", [...few, "bare WebCrypto"]),
+  row("discovery-cold", "Discovery, nothing cached", 32, "openid-client", [
+    ...few,
+    "NodeTransport used bare",
+    "raw fetch"
+  ]),
+  row("discovery-warm", "Discovery, cached", 1, "openid-client", [OURS, "openid-client", "fhirclient"], {
+    millis: 200
+  }),
+  row("exchange-public", "Code exchange, public client", 32, "openid-client", everyTransport),
+  row("exchange-public-1", "Code exchange, public client, one at a time", 1, "openid-client", few, {
+    work: "exchange-public"
+  }),
+  row("exchange-public-256", "Code exchange, public client, 256 at once", 256, "openid-client", few, {
+    work: "exchange-public"
+  }),
+  row("exchange-basic", "Code exchange, client secret", 32, "openid-client", [...few, UNTRACED]),
+  row("exchange-basic-1", "Code exchange, client secret, one at a time", 1, "openid-client", few, {
+    work: "exchange-basic"
+  }),
+  row("exchange-basic-256", "Code exchange, client secret, 256 at once", 256, "openid-client", few, {
+    work: "exchange-basic"
+  }),
+  row("assertion-RS384", "Client assertion, RS384", 32, "bare jose", signing),
+  row("assertion-ES384", "Client assertion, ES384", 32, "bare jose", signing),
+  row("client-credentials", "Client credentials, RS384", 32, "bare jose", signing),
+  row("fresh-token", "A token from a session that has one", 1, "fhirclient", [OURS, UNTRACED, "fhirclient"], {
+    millis: 200
+  }),
+  row("fhir-get", "FHIR read", 32, "openid-client", everyTransport),
+  row("fhir-get-1", "FHIR read, one at a time", 1, "openid-client", [...few, UNTRACED, "NodeTransport used bare"], {
+    work: "fhir-get"
+  })
+]

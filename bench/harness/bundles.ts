@@ -1,0 +1,124 @@
+/**
+ * What the library adds to what a browser loads: esbuild, minified, gzip. Apps differ in what of Effect they carry already, hence two subtractions:
+ * an app that carries the very same modules of Effect whole, and one that uses Effect, platform and Schema as most do, `bundles/app.ts`. The apps import
+ * module by module (`effect-safire/SmartClient`), as docs/browser.md advises; `everything` imports the index.
+ */
+import { readFile } from "node:fs/promises"
+import { relative } from "node:path"
+import { gzipSync } from "node:zlib"
+import type { BuildOptions, Metafile, Plugin } from "esbuild"
+import { build, transform } from "esbuild"
+import * as Build from "./build.js"
+
+export interface BundleResult {
+  readonly id: string
+  readonly title: string
+  readonly minified: number
+  readonly gzip: number
+  /** Over an app with the same modules of Effect: the library's own code, and jose's where it is used. */
+  readonly overSameModules: number
+  /** Over the app as it is: with what of Effect only the library uses. */
+  readonly overApp: number
+}
+
+const entries = {
+  exchange: "public client: launch and code exchange",
+  launch: "public client: launch, code exchange and FHIR reads",
+  sessions: "many servers, sessions that renew themselves, FHIR reads",
+  everything: "every module of `effect-safire`"
+} as const
+
+export type EntryId = keyof typeof entries
+
+/** By its path, because what is plain JavaScript has no types. */
+const script: string = Build.at("scripts/annotate-pure.mjs")
+const { annotate } = (await import(script)) as { readonly annotate: (text: string) => string }
+
+/** The library as it is published: each module compiled and marked by itself. */
+const library = (source: string): Plugin => ({
+  name: "effect-safire",
+  setup: ({ onLoad, onResolve }) => {
+    onResolve({ filter: /^effect-safire$/ }, () => ({ path: `${source}/index.ts` }))
+    onResolve({ filter: /^\.\.\/\.\.\/src\// }, ({ path }) => ({
+      path: `${source}/${path.slice("../../src/".length).replace(/js$/, "ts")}`
+    }))
+    onLoad({ filter: /\.ts$/ }, async ({ path }) =>
+      path.startsWith(`${source}/`)
+        ? {
+          contents: annotate((await transform(await readFile(path, "utf8"), { loader: "ts", target: "es2022" })).code)
+        }
+        : undefined)
+  }
+})
+
+const bundle = async (source: string, what: Pick<BuildOptions, "entryPoints" | "stdin">) => {
+  const { metafile, outputFiles } = await build({
+    ...what,
+    bundle: true,
+    minify: true,
+    format: "esm",
+    platform: "browser",
+    target: "es2022",
+    legalComments: "none",
+    metafile: true,
+    write: false,
+    logLevel: "warning",
+    absWorkingDir: Build.at(""),
+    outdir: "out",
+    nodePaths: [Build.at("node_modules")],
+    plugins: [library(source)]
+  })
+  const code = outputFiles[0]?.contents ?? new Uint8Array()
+  return { metafile, minified: code.byteLength, gzip: gzipSync(code, { level: 9 }).byteLength }
+}
+
+/** The modules of Effect that those files of the library import which are in the bundle. */
+const modulesOf = ({ inputs, outputs }: Metafile, source: string): ReadonlyArray<string> => {
+  const ours = `${relative(Build.at(""), source)}/`
+  const found = new Set<string>()
+  for (const output of Object.values(outputs)) {
+    for (const [path, { bytesInOutput }] of Object.entries(output.inputs)) {
+      if (!path.startsWith(ours) || bytesInOutput === 0) continue
+      for (const { original } of inputs[path]?.imports ?? []) {
+        if (original !== undefined && /^(effect|@effect\/[^/]+)\//.test(original)) found.add(original)
+      }
+    }
+  }
+  return [...found].sort()
+}
+
+const withModules = (modules: ReadonlyArray<string>, entry: string) => ({
+  stdin: {
+    contents: [
+      ...modules.map((path, index) => `import * as M${index} from "${path}"`),
+      `export const modules = [${modules.map((_, index) => `M${index}`).join(", ")}]`,
+      `export * from "./${entry}.js"`
+    ].join("\n"),
+    resolveDir: Build.at("bench/bundles"),
+    loader: "ts" as const
+  }
+})
+
+const file = (name: string) => ({ entryPoints: [Build.at(`bench/bundles/${name}.ts`)] })
+
+const isEntry = (id: string): id is EntryId => id in entries
+
+export const measure = async (source: string): Promise<ReadonlyArray<BundleResult>> => {
+  const app = await bundle(source, file("app"))
+  const results: Array<BundleResult> = []
+  for (const id of Object.keys(entries).filter(isEntry)) {
+    const whole = await bundle(source, file(id))
+    const modules = modulesOf(whole.metafile, source)
+    const without = await bundle(source, withModules(modules, "app"))
+    const withIt = await bundle(source, withModules(modules, id))
+    results.push({
+      id,
+      title: entries[id],
+      minified: whole.minified,
+      gzip: whole.gzip,
+      overSameModules: withIt.gzip - without.gzip,
+      overApp: whole.gzip - app.gzip
+    })
+  }
+  return results
+}

@@ -1,0 +1,101 @@
+/**
+ * The results as tables, for a terminal and for Markdown.
+ */
+import type { Results } from "./Results.js"
+import type { RowResult } from "./rounds.js"
+import type { Spread } from "./statistics.js"
+import type { Verdict } from "./targets.js"
+
+export interface Table {
+  readonly title: string
+  readonly note?: string
+  readonly head: ReadonlyArray<string>
+  readonly body: ReadonlyArray<ReadonlyArray<string>>
+}
+
+const digitsFor = (value: number) => value >= 100 ? 0 : value >= 10 ? 1 : 2
+const number = (value: number): string => value.toFixed(digitsFor(Math.abs(value)))
+const whole = (value: number): string => Math.round(value).toLocaleString("en-US")
+const ratio = ({ high, low, median }: Spread): string =>
+  low === high ? number(median) : `${number(median)} (${number(low)}–${number(high)})`
+const kilobytes = (bytes: number): string => (bytes / 1000).toFixed(1)
+
+export const rowTable = ({ row, standings }: RowResult): Table => ({
+  title: row.title,
+  note: `${row.concurrency === 1 ? "One at a time" : `${row.concurrency} at once`}; ratios to ${row.reference}.`,
+  head: ["", "per second", "ratio", "µs of CPU each", "ratio"],
+  body: standings.map(({ contender, cpu, cpuMicros, perSecond, throughput }) => [
+    contender,
+    whole(perSecond.median),
+    ratio(throughput),
+    number(cpuMicros.median),
+    ratio(cpu)
+  ])
+})
+
+export const verdictTable = (verdicts: ReadonlyArray<Verdict>): Table => ({
+  title: "Targets",
+  head: ["", "wanted", "found", ""],
+  body: verdicts.map(({ found, met, title, wanted }) => [title, wanted, found, met ? "met" : "missed"])
+})
+
+export const otherTables = ({ bundles, heaps, stampede, startups }: Results): ReadonlyArray<Table> => [
+  ...(stampede === undefined ? [] : [{
+    title: "The stampede",
+    note: "1,000 callers at once want the token of a session that has expired.",
+    head: ["", "token requests", "ms until all have it"],
+    body: stampede.map(({ contender, millis, requests }) => [contender, whole(requests), ratio(millis)])
+  }]),
+  ...(heaps === undefined ? [] : [{
+    title: "Heap",
+    note: "Of 10,000, bytes each.",
+    head: ["", "", "bytes"],
+    body: heaps.map(({ bytes, contender, what }) => [what, contender, whole(bytes)])
+  }]),
+  ...(startups === undefined ? [] : [{
+    title: "Start-up",
+    note: "From the start of the process to an authorization URL; Node by itself is subtracted from all but itself.",
+    head: ["", "ms", "ms of CPU"],
+    body: startups.map(({ cpuMillis, millis, title }) => [title, ratio(millis), ratio(cpuMillis)])
+  }]),
+  ...(bundles === undefined ? [] : [{
+    title: "Browser bundle",
+    note:
+      "esbuild, minified, gzip; kB. An app with the same modules of Effect whole is subtracted, or one that uses Effect, platform and Schema as most do.",
+    head: ["", "whole", "over the same modules", "over such an app"],
+    body: bundles.map(({ gzip, overApp, overSameModules, title }) => [
+      title,
+      kilobytes(gzip),
+      kilobytes(overSameModules),
+      kilobytes(overApp)
+    ])
+  }])
+]
+
+export const toText = ({ body, head, note, title }: Table): string => {
+  const lines = [head, ...body]
+  const widths = head.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)))
+  const print = (line: ReadonlyArray<string>) =>
+    `  ${line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ")}`.trimEnd()
+  return `\n${title}${note === undefined ? "" : `. ${note}`}\n${lines.map(print).join("\n")}\n`
+}
+
+const tableOf = ({ body, head }: Table): string => {
+  const line = (cells: ReadonlyArray<string>) => `| ${cells.join(" | ")} |`
+  return [line(head), line(head.map(() => "---")), ...body.map(line)].join("\n")
+}
+
+const sectionOf = (table: Table): string =>
+  [`### ${table.title}`, ...(table.note === undefined ? [] : [table.note]), tableOf(table)].join("\n\n")
+
+const settingOf = ({ before, load, rounds }: Results): string =>
+  [
+    `${before.cpu}, ${before.cores} cores, ${before.memoryGiB} GiB, ${before.system}, Node ${before.node}; load ${before.load} before the run, ${load} in it;`,
+    `${rounds} rounds. ${Object.entries(before.versions).map(([name, version]) => `${name} ${version}`).join(", ")}.`
+  ].join("\n")
+
+export const toMarkdown = (results: Results, verdicts: ReadonlyArray<Verdict>): string =>
+  [
+    settingOf(results),
+    ...[verdictTable(verdicts), ...results.rows.map(rowTable), ...otherTables(results)].map(sectionOf)
+  ].join("\n\n")

@@ -1,0 +1,105 @@
+/**
+ * One row of the benchmark: each contender in a process of its own, all asked in turn, round after round, so that what else the machine does meets all.
+ */
+import * as Build from "./build.js"
+import * as Child from "./Child.js"
+import type { Job, Name, Sample } from "./Contender.js"
+import { named } from "./Contender.js"
+import type { Row } from "./Row.js"
+import type { Setting } from "./Setting.js"
+import type { Spread } from "./statistics.js"
+import { ratios, spread } from "./statistics.js"
+
+export interface Standing {
+  readonly contender: Name
+  readonly perSecond: Spread
+  readonly cpuMicros: Spread
+  /** To the row's reference, round by round. */
+  readonly throughput: Spread
+  readonly cpu: Spread
+}
+
+export interface RowResult {
+  readonly row: Row
+  readonly standings: ReadonlyArray<Standing>
+  /** Ratios of any two contenders, from the same rounds. */
+  readonly samples: Readonly<Partial<Record<Name, ReadonlyArray<Sample>>>>
+}
+
+export const perSecond = ({ operations, wallMicros }: Sample): number => operations / wallMicros * 1e6
+export const cpuOf = ({ cpuMicros, operations }: Sample): number => cpuMicros / operations
+
+/**
+ * The contenders' processes. Each does all of its rows in one process, as an app would, so that what the rows share is compiled once.
+ */
+export interface Workers {
+  readonly of: (name: Name) => Promise<Child.Child>
+  /** Who has done what often enough for it to be compiled. */
+  readonly warm: Set<string>
+  readonly stop: () => Promise<void>
+}
+
+export const workers = (setting: Setting): Workers => {
+  const started = new Map<Name, Child.Child>()
+  return {
+    of: async (name) => {
+      const { module, variant } = named(name)
+      const child = started.get(name) ?? await Child.start(name, Build.built("processes/worker"), {
+        args: [Build.built(module), variant, JSON.stringify(setting)],
+        execArgv: []
+      })
+      started.set(name, child)
+      return child
+    },
+    warm: new Set(),
+    stop: async () => {
+      for (const child of started.values()) await child.stop()
+    }
+  }
+}
+
+const isSample = (message: unknown): message is Sample =>
+  typeof message === "object" && message !== null && "operations" in message && "cpuMicros" in message
+
+export const sample = async (child: Child.Child, job: Job): Promise<Sample> => {
+  const answer = await child.ask(job)
+  if (!isSample(answer)) throw new Error("a worker answered something else than a sample")
+  return answer
+}
+
+/**
+ * The compiler works in threads of its own, and on a busy machine it is late: warm is who has had two seconds of processor time for the work, and nobody
+ * is waited for longer than six.
+ */
+const warmUp = async (child: Child.Child, job: Job): Promise<void> => {
+  const until = performance.now() + 6000
+  let cpu = 0
+  while (cpu < 2_000_000 && performance.now() < until) cpu += (await sample(child, job)).cpuMicros
+}
+
+export const run = async (row: Row, { of, warm }: Workers, rounds: number): Promise<RowResult> => {
+  const { concurrency, contenders, work } = row
+  const samples = new Map<Name, Array<Sample>>(contenders.map((name) => [name, []]))
+  for (const name of contenders) {
+    if (warm.has(`${name} ${work}`)) await sample(await of(name), { work, concurrency, millis: row.millis })
+    else await warmUp(await of(name), { work, concurrency, millis: 250 })
+    warm.add(`${name} ${work}`)
+  }
+  for (let round = 0; round < rounds; round++) {
+    for (const [name, measured] of samples) {
+      measured.push(await sample(await of(name), { work, concurrency, millis: row.millis }))
+    }
+  }
+  const read = (name: Name, value: (sample: Sample) => number) => (samples.get(name) ?? []).map(value)
+  return {
+    row,
+    samples: Object.fromEntries(samples),
+    standings: contenders.map((contender) => ({
+      contender,
+      perSecond: spread(read(contender, perSecond)),
+      cpuMicros: spread(read(contender, cpuOf)),
+      throughput: ratios(read(contender, perSecond), read(row.reference, perSecond)),
+      cpu: ratios(read(contender, cpuOf), read(row.reference, cpuOf))
+    }))
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * What the library is held to, and whether a run found it so.
+ */
+import type { EntryId } from "./bundles.js"
+import type { Name, Sample } from "./Contender.js"
+import type { Results } from "./Results.js"
+import type { RowResult } from "./rounds.js"
+import { cpuOf, perSecond } from "./rounds.js"
+import { ratios } from "./statistics.js"
+
+export interface Verdict {
+  readonly title: string
+  readonly wanted: string
+  readonly found: string
+  readonly met: boolean
+}
+
+interface Target {
+  readonly title: string
+  /** The value and its unit; none where the run did not look. */
+  readonly value: (results: Results) => number | undefined
+  readonly least?: number
+  readonly most?: number
+  readonly unit?: string
+  readonly digits?: number
+}
+
+const OURS = "effect-safire"
+const UNTRACED = "effect-safire, tracing off"
+const PEERS: ReadonlyArray<Name> = ["openid-client", "oauth4webapi", "fhirclient"]
+
+const rowOf = ({ rows }: Results, id: string): RowResult | undefined => rows.find(({ row }) => row.id === id)
+
+const between = (id: string, one: Name, other: Name, value: (sample: Sample) => number) => (results: Results) => {
+  const samples = rowOf(results, id)?.samples
+  const [a, b] = [samples?.[one], samples?.[other]]
+  return a === undefined || b === undefined ? undefined : ratios(a.map(value), b.map(value)).median
+}
+
+/** The least of the ratios to each peer. */
+const toFastest = (id: string) => (results: Results) => {
+  const found = PEERS.flatMap((peer) => between(id, OURS, peer, perSecond)(results) ?? [])
+  return found.length === 0 ? undefined : Math.min(...found)
+}
+
+const cpuMicros = (id: string) => (results: Results) =>
+  rowOf(results, id)?.standings.find(({ contender }) => contender === OURS)?.cpuMicros.median
+
+const heap = (what: string) => ({ heaps }: Results) =>
+  heaps?.find((one) => one.contender === OURS && one.what === what)?.bytes
+
+const bundle = (id: EntryId) => ({ bundles }: Results) => {
+  const found = bundles?.find((one) => one.id === id)
+  return found === undefined ? undefined : found.overSameModules / 1000
+}
+
+const beside = (id: string, title: string): ReadonlyArray<Target> => [
+  {
+    title: `${title}: throughput, to openid-client`,
+    value: between(id, OURS, "openid-client", perSecond),
+    least: 2.5,
+    unit: "x"
+  },
+  { title: `${title}: throughput, to the fastest peer`, value: toFastest(id), least: 1.5, unit: "x" },
+  {
+    title: `${title}: processor time, to openid-client`,
+    value: between(id, OURS, "openid-client", cpuOf),
+    most: 0.45,
+    unit: "x"
+  }
+]
+
+const signing = (algorithm: string): Target => ({
+  title: `${algorithm} assertion: throughput, to bare jose`,
+  value: between(`assertion-${algorithm}`, OURS, "bare jose", perSecond),
+  least: 0.9,
+  unit: "x"
+})
+
+const targets: ReadonlyArray<Target> = [
+  ...beside("fhir-get", "FHIR read"),
+  {
+    title: "FHIR read, tracing off: processor time, to the transport used bare",
+    value: between("fhir-get", UNTRACED, "NodeTransport used bare", cpuOf),
+    most: 1.15,
+    unit: "x"
+  },
+  ...beside("exchange-public", "Code exchange, public client"),
+  ...beside("exchange-basic", "Code exchange, client secret"),
+  signing("RS384"),
+  signing("ES384"),
+  { title: "A token from a session that has one", value: cpuMicros("fresh-token"), most: 10, unit: " µs" },
+  { title: "Discovery, cached", value: cpuMicros("discovery-warm"), most: 5, unit: " µs" },
+  { title: "Heap of a configured server", value: heap("a server, configured"), most: 4096, unit: " bytes", digits: 0 },
+  { title: "Heap of a session", value: heap("a session, in memory"), most: 4096, unit: " bytes", digits: 0 },
+  { title: "Browser bundle, a public client's launch", value: bundle("exchange"), most: 25, unit: " kB", digits: 1 },
+  { title: "Browser bundle, every module", value: bundle("everything"), most: 25, unit: " kB", digits: 1 }
+]
+
+export const judge = (results: Results): ReadonlyArray<Verdict> =>
+  targets.flatMap(({ digits = 2, least, most, title, unit = "", value }) => {
+    const found = value(results)
+    if (found === undefined) return []
+    return [{
+      title,
+      wanted: least === undefined ? `at most ${most}${unit}` : `at least ${least}${unit}`,
+      found: `${found.toFixed(digits)}${unit}`,
+      met: (least === undefined || found >= least) && (most === undefined || found <= most)
+    }]
+  })
