@@ -12,6 +12,9 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     testTimeout: 30_000,
+    // Half of the time is spent waiting, for processes, browsers and clocks: also on two cores there is work for two.
+    maxWorkers: 2,
+    minWorkers: 1,
     reporters: ["default", ["json", { outputFile: "reports/tests.json" }]]
   }
 })

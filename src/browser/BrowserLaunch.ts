@@ -13,6 +13,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
+import { span } from "../base/span.js"
 import type * as AuthorizationCallback from "../launch/AuthorizationCallback.js"
 import { stateOf } from "../launch/AuthorizationCallback.js"
 import type { LaunchError } from "../launch/LaunchError.js"
@@ -55,7 +56,7 @@ export interface FollowOptions extends Omit<LaunchOptions, "iss" | "launch"> {}
 
 /**
  * What opening the page came to. `SignedIn`: `session` is the tab's own. `SignedOut`: it has none. `HandedOver`: this is a popup whose callback the page that
- * opened it has taken; the window closes, or if the browser does not allow that says that it may be closed.
+ * opened it has taken; the window is closed, and if the browser does not allow that, the app should say that it may be.
  *
  * @since 0.1.0
  * @category models
@@ -137,10 +138,6 @@ const untilClosed = (popup: Page.Popup): Effect.Effect<never, BrowserLaunchError
 
 const asLaunch = Effect.provide(SmartServers.layerTrustedIssuers)
 
-/**
- * @since 0.1.0
- * @category constructors
- */
 const makeWith = (options: Options, tab: TabStore.TabStore) =>
   Effect.gen(function*() {
     const page = yield* Page.Page
@@ -159,9 +156,14 @@ const makeWith = (options: Options, tab: TabStore.TabStore) =>
             }))
         )
         const replaced = yield* tab.setCurrent(id)
-        // Nobody else has it, and nobody will ask for it again: its tokens are not left lying about.
-        if (Option.isSome(replaced)) yield* sessions.forget(replaced.value)
         yield* page.forgetArrival
+        // Nobody else has it, and nobody will ask for it again: its tokens are not left lying about, and whatever keeps them there keeps nobody out.
+        if (Option.isSome(replaced)) {
+          yield* Effect.catchAll(
+            sessions.forget(replaced.value),
+            (error) => Effect.logWarning(`A replaced session stays: ${error.message}`)
+          )
+        }
         return id
       })
 
@@ -216,10 +218,12 @@ const makeWith = (options: Options, tab: TabStore.TabStore) =>
         onSome: (id) =>
           sessions.session(id).pipe(
             Effect.as(Option.some(id)),
-            Effect.catchIf(
-              ({ reason }) => reason === "NotFound",
-              () => Effect.as(tab.clearCurrent(id), Option.none())
-            )
+            Effect.catchIf(Sessions.isUnreadable, (error) =>
+              // What cannot be read any more must not keep the person from a new launch.
+              (error.reason === "NotFound" ? Effect.void : Effect.logWarning(error.message)).pipe(
+                Effect.zipRight(tab.clearCurrent(id)),
+                Effect.as(Option.none())
+              ))
           )
       })
     )
@@ -259,7 +263,7 @@ const makeWith = (options: Options, tab: TabStore.TabStore) =>
           case "Visit":
             return found
         }
-      }).pipe(Effect.withSpan("BrowserLaunch.open")),
+      }).pipe(span("BrowserLaunch.open")),
       launch,
       followLaunch,
       current,
@@ -267,7 +271,7 @@ const makeWith = (options: Options, tab: TabStore.TabStore) =>
         tab.current,
         Option.match({
           onNone: () => Effect.void,
-          onSome: (id) => Effect.zipRight(tab.clearCurrent(id), sessions.end(id))
+          onSome: (id) => Effect.zipRight(sessions.end(id), tab.clearCurrent(id))
         })
       )
     }

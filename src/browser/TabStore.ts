@@ -80,14 +80,16 @@ const keep = (locks: LockManager, name: string): Effect.Effect<boolean, never, S
  */
 const claim = (storage: Storage, locks: LockManager, random: SecureRandom.Service) =>
   Effect.gen(function*() {
-    const name = storage.getItem(TAB)
+    const name = yield* attempt("reading", () => storage.getItem(TAB))
     if (name !== null && (yield* keep(locks, TAB + name))) return
-    if (name !== null) {
-      const keys = Array.from({ length: storage.length }, (_, index) => storage.key(index) ?? "")
-      for (const key of keys) if (key === CURRENT || key.startsWith(SESSIONS)) storage.removeItem(key)
-    }
     const next = yield* SecureRandom.base64Url(random, 16)
-    storage.setItem(TAB, next)
+    yield* attempt("writing", () => {
+      if (name !== null) {
+        const keys = Array.from({ length: storage.length }, (_, index) => storage.key(index) ?? "")
+        for (const key of keys) if (key === CURRENT || key.startsWith(SESSIONS)) storage.removeItem(key)
+      }
+      storage.setItem(TAB, next)
+    })
     yield* keep(locks, TAB + next)
   }).pipe(Effect.uninterruptible, Effect.asVoid)
 
@@ -128,10 +130,12 @@ const inStorages = (...storages: ReadonlyArray<Storage>): Pointer => ({
 const split = (
   launches: SessionStore.Service,
   sessions: SessionStore.Service,
-  ready: Effect.Effect<void>
+  ready: Effect.Effect<void, SessionError>
 ): SessionStore.Service => {
-  const of = <A, E, R>(id: Redacted.Redacted, use: (store: SessionStore.Service) => Effect.Effect<A, E, R>) =>
-    isLaunchKey(id) ? use(launches) : Effect.zipRight(ready, use(sessions))
+  const of = <A, E, R>(
+    id: Redacted.Redacted,
+    use: (store: SessionStore.Service) => Effect.Effect<A, E | SessionError, R>
+  ) => isLaunchKey(id) ? use(launches) : Effect.zipRight(ready, use(sessions))
   return {
     get: (id) => of(id, (store) => store.get(id)),
     set: (id, entry) => of(id, (store) => store.set(id, entry)),

@@ -174,7 +174,7 @@ export class Sessions extends Context.Tag("effect-safire/Sessions")<Sessions, Se
 export interface Options extends Renewal.Options {
   /** How long a session that nobody uses is kept. Default 30 days. */
   readonly idleTimeout?: Duration.DurationInput | undefined
-  /** How long a second delivery of a callback finds its session. Default 10 minutes. */
+  /** How long a second delivery of a callback finds its session. Default 10 minutes, which is as long as the routes of a web app let a browser try. */
   readonly completedLaunchLifetime?: Duration.DurationInput | undefined
 }
 
@@ -195,6 +195,14 @@ const isBoundTo = (expected: Redacted.Redacted | undefined, presented: Redacted.
 
 const hasEnded = (error: SessionFailure): boolean =>
   error._tag === "IdTokenError" || (error._tag === "SessionError" && error.reason === "NotFound")
+
+/**
+ * There is no such session, or nobody can read it any more: for the person in front of it the same.
+ *
+ * @internal
+ */
+export const isUnreadable = ({ reason }: SessionError): boolean =>
+  reason === "NotFound" || reason === "Undecodable" || reason === "KeyUnknown"
 
 /**
  * Failures of an exchange that leave the code unused, so that the person may come back with it; any other ends the launch.

@@ -108,7 +108,7 @@ const prepare = Effect.gen(function*() {
       })
     }).pipe(
       Effect.catchIf(
-        ({ reason }) => reason === "NotFound" || reason === "Undecodable" || reason === "KeyUnknown",
+        Sessions.isUnreadable,
         (error) =>
           // What cannot be read any more must not keep the person from a new launch.
           Effect.as(error.reason === "NotFound" ? Effect.void : Effect.logWarning(error.message), Option.none())
@@ -162,8 +162,7 @@ const fresh = <Handles>() =>
  * import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
  * import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
  * import { CurrentSession } from "effect-safire/web"
- * import * as DateTime from "effect/DateTime"
-import * as Effect from "effect/Effect"
+ * import * as Effect from "effect/Effect"
  * import * as Layer from "effect/Layer"
  *
  * export const WhoAmI = HttpLayerRouter.add(

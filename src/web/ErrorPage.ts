@@ -75,8 +75,7 @@ const render = (
   }
   if (app.errorPage !== undefined) {
     const page = app.errorPage(problem)
-    const policy = page.headers["content-security-policy"]
-    return policy === undefined ? protect(app)(page) : protect(app, policy)(page)
+    return protect(app, page.headers["content-security-policy"] ?? "base-uri 'none'")(page)
   }
   return builtIn(app, problem)
 }

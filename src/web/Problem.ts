@@ -204,7 +204,8 @@ export const kindOf = (error: Failure): Kind => {
     case "TokenError":
       return ofToken(error)
     case "IdTokenError":
-      return unavailableOr(error, "ServerRefused")
+      // The code is spent by then.
+      return error.reason === "KeysUnavailable" ? "LaunchInterrupted" : "ServerRefused"
     case "FhirError":
       return ofFhir(error)
     case "ConfigurationError":
@@ -212,7 +213,11 @@ export const kindOf = (error: Failure): Kind => {
   }
 }
 
-/** What the routes know without an error. */
+/**
+ * What the routes know without an error.
+ *
+ * @internal
+ */
 export const make = (kind: Kind, reference: string, action?: Problem["action"]): Problem => ({
   kind,
   ...WORDS[kind],

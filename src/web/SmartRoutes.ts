@@ -17,6 +17,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { ConfigurationError } from "../base/ConfigurationError.js"
 import * as SecureRandom from "../base/SecureRandom.js"
+import { span } from "../base/span.js"
 import { KeyRotation } from "../client/KeyRotation.js"
 import { SigningKeys } from "../client/SigningKeys.js"
 import type * as AuthorizationCallback from "../launch/AuthorizationCallback.js"
@@ -52,7 +53,7 @@ const guarded = (
     const request = yield* HttpServerRequest.HttpServerRequest
     yield* hideAddresses
     return yield* handle(request).pipe(
-      Effect.withSpan(name),
+      span(name),
       Effect.catchAllDefect((defect) => errors.respond(request, "AppFailed", Cause.pretty(Cause.die(defect))))
     )
   }).pipe(HttpMiddleware.withLoggerDisabled)

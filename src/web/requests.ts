@@ -61,9 +61,11 @@ const HIDDEN = new Set(["url.full", "url.query", "http.response.header.location"
  * is the server's, made before and closed after this: so it is taught to keep that to itself.
  */
 export const hideAddresses: Effect.Effect<void> = Effect.map(Effect.option(Effect.currentParentSpan), (parent) => {
-  if (Option.isNone(parent) || parent.value._tag !== "Span") return
-  const span = parent.value
-  const attribute = span.attribute.bind(span)
-  span.attribute = (name, value) => attribute(name, HIDDEN.has(name) ? "<redacted>" : value)
-  for (const name of HIDDEN) if (span.attributes.has(name)) span.attribute(name, "<redacted>")
+  // Spans of the app's own may stand between.
+  for (let above = parent; Option.isSome(above) && above.value._tag === "Span"; above = above.value.parent) {
+    const span = above.value
+    const attribute = span.attribute.bind(span)
+    span.attribute = (name, value) => attribute(name, HIDDEN.has(name) ? "<redacted>" : value)
+    for (const name of HIDDEN) if (span.attributes.has(name)) span.attribute(name, "<redacted>")
+  }
 })

@@ -306,6 +306,9 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
         yield* assertShown(desk.getByRole("button", { name: "Take the EHR down" }))
         yield* drive(() => page.reload())
         yield* assertShown(heading(page, "Chart of Alpha Sandbox"))
+        // That it did not answer is remembered for some seconds, unless somebody asks anew.
+        yield* drive(() => other.getByRole("button", { name: /Discover anew/ }).click())
+        yield* assertShown(other.getByRole("button", { name: /Log in with these/ }))
         yield* assertClean(context)
       }), live)
 

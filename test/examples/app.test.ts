@@ -154,6 +154,7 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
         for (
           const shown of [
             "Hypertensive disorder",
+            "2015-03-02",
             "Sandbox tablet A",
             "Systolic",
             "<svg class=\"plot\"",

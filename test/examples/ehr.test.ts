@@ -207,6 +207,7 @@ describe("the sandbox EHR's site", () => {
           "https://evil.example/",
           "//evil.example",
           "/\\evil.example",
+          "/.//evil.example",
           "javascript:alert(1)",
           "",
           "/\t/evil.example"

@@ -349,6 +349,31 @@ describe("handlers", () => {
       assert.isTrue(Exit.isFailure(yield* Effect.exit(who.go("/theirs"))))
     }))
 
+  it.scoped("a page for failures of the app's own keeps its look, in nobody's frame", () =>
+    Effect.gen(function*() {
+      const policies: ReadonlyArray<readonly [own: string | undefined, served: string]> = [
+        [undefined, "base-uri 'none'; frame-ancestors 'none'"],
+        ["style-src 'self'", "style-src 'self'; frame-ancestors 'none'"],
+        ["frame-ancestors https://portal.example", "frame-ancestors https://portal.example"]
+      ]
+      for (const [own, served] of policies) {
+        const { browser } = yield* start({
+          web: {
+            errorPage: ({ reference, status, title }) =>
+              HttpServerResponse.text(`${title} ${reference}`, {
+                status,
+                headers: own === undefined ? {} : { "content-security-policy": own }
+              })
+          }
+        })
+        const { body, headers, status } = yield* browser().go("/patient")
+        assert.strictEqual(status, 401)
+        assert.match(body, /^You are signed out [0-9a-f]{10}$/)
+        assert.strictEqual(headers.get("content-security-policy"), served)
+        assert.strictEqual(headers.get("cache-control"), "no-store")
+      }
+    }))
+
   it.scoped("a page for failures that fails itself is no way out of the app's protection", () =>
     Effect.gen(function*() {
       const { browser } = yield* start({

@@ -22,6 +22,12 @@ export interface Hospital {
   readonly backendScopes?: ReadonlyArray<string> | undefined
 }
 
+/** What the app is called, to people and where it registers. */
+export const APP_NAME = "Vital Lines"
+
+/** What it may ask for as itself, without a person. */
+export const BACKEND_SCOPES: ReadonlyArray<string> = ["system/Patient.rs"]
+
 export const KIND_NAMES: Record<ClientKind, string> = {
   public: "public, without a credential",
   client_secret_basic: "confidential, a secret in the Authorization header",

@@ -7,6 +7,7 @@ import type { Child } from "../ui/Html.js"
 import { html } from "../ui/Html.js"
 import type { Page, Site } from "../ui/Page.js"
 import { respond } from "../ui/Page.js"
+import { APP_NAME } from "./Hospital.js"
 
 export const PATHS = {
   home: "/",
@@ -21,7 +22,7 @@ export const PATHS = {
 
 const site: Site = {
   theme: "app",
-  name: "Vital Lines",
+  name: APP_NAME,
   tagline: "a SMART app, and what goes on inside it",
   nav: [
     { href: PATHS.home, label: "Hospitals" },

@@ -9,7 +9,7 @@ import type { ConfigurationError, DiscoveryError, RegistrationError } from "effe
 import { ClientMetadata, Registered, Registration, SigningKeys, SmartServers } from "effect-safire"
 import { WebApp } from "effect-safire/web"
 import type { ClientKind } from "./Hospital.js"
-import { USUAL_SCOPES } from "./Hospital.js"
+import { APP_NAME, BACKEND_SCOPES, USUAL_SCOPES } from "./Hospital.js"
 import { Hospitals } from "./Hospitals.js"
 import { JWKS_PATH } from "./Keys.js"
 
@@ -35,11 +35,9 @@ export class Registrations extends Context.Tag("examples/app/Registrations")<Reg
 
 export const METHODS = ["public", "client_secret_basic", "private_key_jwt"] as const
 
-const BACKEND_SCOPES = ["system/Patient.rs"]
-
 const metadataOf = (kind: ClientKind, web: WebApp.Service): ClientMetadata.ClientMetadata =>
   new ClientMetadata.ClientMetadata({
-    clientName: "Vital Lines",
+    clientName: APP_NAME,
     redirectUris: [web.callbackUrl],
     grantTypes: ["authorization_code", "refresh_token", ...(kind === "public" ? [] : ["client_credentials"])],
     responseTypes: ["code"],

@@ -2,11 +2,7 @@
  * The app, put together: which hospitals, how sessions are kept, how requests leave, which pages there are. What an app of one's own has otherwise is here:
  * a store that outlives the process in place of `SessionStore.layerMemory`, keys from a vault in place of `Keys.layer`.
  */
-import { fileURLToPath } from "node:url"
-import * as FileSystem from "@effect/platform/FileSystem"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
-import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import {
@@ -23,6 +19,7 @@ import {
 import { NodeTransport } from "effect-safire/node"
 import { SmartRoutes, WebApp } from "effect-safire/web"
 import * as Assets from "../ui/Assets.js"
+import { asset } from "../ui/Assets.js"
 import * as Events from "./Events.js"
 import type { Hospital } from "./Hospital.js"
 import * as Hospitals from "./Hospitals.js"
@@ -50,24 +47,7 @@ export interface Options {
   readonly embeddedBy: ReadonlyArray<string>
 }
 
-const style = HttpLayerRouter.addAll(
-  Effect.flatMap(
-    FileSystem.FileSystem,
-    (fs) => fs.readFileString(fileURLToPath(new URL("app.css", import.meta.url)))
-  ).pipe(
-    Effect.orDie,
-    Effect.map((content) => [
-      HttpLayerRouter.route(
-        "GET",
-        "/assets/app.css",
-        HttpServerResponse.text(content, {
-          contentType: "text/css; charset=utf-8",
-          headers: { "cache-control": "no-cache", "x-content-type-options": "nosniff" }
-        })
-      )
-    ])
-  )
-).pipe(Layer.provide(NodeFileSystem.layer))
+const style = HttpLayerRouter.addAll(Effect.all([asset("app.css", "text/css; charset=utf-8", import.meta.url)]))
 
 const elsewhere = HttpLayerRouter.addAll(
   Effect.map(Look.Look, ({ page }) => [HttpLayerRouter.route("*", "*", Effect.sync(() => page(notFound)))])

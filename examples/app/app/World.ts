@@ -10,7 +10,7 @@ import { ClientAuthentication } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import type * as EhrSite from "../ehr/index.js"
 import type { Hospital } from "./Hospital.js"
-import { USUAL_SCOPES } from "./Hospital.js"
+import { APP_NAME, BACKEND_SCOPES, USUAL_SCOPES } from "./Hospital.js"
 import { JWKS_PATH } from "./Keys.js"
 import type { Prospect } from "./Registrations.js"
 
@@ -58,9 +58,7 @@ export const launchable = (baseUrl: string): EhrSite.App => ({
 })
 
 const CLIENT_ID = "vital-lines"
-const APP_NAME = "Vital Lines"
 const SECRET = Redacted.make("for a demonstration, and known to everybody")
-const BACKEND_SCOPES = ["system/Patient.rs"]
 
 /** A server that was set up long ago: most of what is wrong with real ones, as far as it does no harm. */
 const SLOPPY_METADATA = {

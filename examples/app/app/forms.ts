@@ -9,6 +9,7 @@ import * as Fiber from "effect/Fiber"
 import { WebApp } from "effect-safire/web"
 import { buttonLink, pageHeading } from "../ui/Components.js"
 import { html } from "../ui/Html.js"
+import { queryOf } from "../ui/query.js"
 import type { AppPage } from "./Look.js"
 import { Look, PATHS } from "./Look.js"
 
@@ -47,8 +48,8 @@ export const ownOnly = <E, R>(
 export const toTheEnd = <A, E, R>(act: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.flatMap(Effect.forkDaemon(act), Fiber.join)
 
-/** The query as it stands in the request line. */
+/** The query of the request. */
 export const query: Effect.Effect<URLSearchParams, never, HttpServerRequest.HttpServerRequest> = Effect.map(
   HttpServerRequest.HttpServerRequest,
-  ({ url }) => new URLSearchParams(url.includes("?") ? url.slice(url.indexOf("?") + 1) : "")
+  queryOf
 )

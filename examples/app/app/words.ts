@@ -1,13 +1,4 @@
 /** Times and durations, as pages say them. */
-import * as DateTime from "effect/DateTime"
-import type { Html } from "../ui/Html.js"
-import { html } from "../ui/Html.js"
-
-/** In UTC; with the script, in the reader's own time zone. */
-export const moment = (at: DateTime.Utc | number): Html => {
-  const iso = DateTime.formatIso(typeof at === "number" ? DateTime.unsafeMake(at) : at)
-  return html`<time datetime="${iso}">${iso.slice(0, 19).replace("T", " ")} UTC</time>`
-}
 
 /** Of a FHIR date, which may be a year or a month alone: no time zone is made of it. */
 export const day = (fhirDate: string | undefined): string =>

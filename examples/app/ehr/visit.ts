@@ -15,6 +15,7 @@ import type { Child } from "../ui/Html.js"
 import { html } from "../ui/Html.js"
 import type { Page } from "../ui/Page.js"
 import { respond, seeOther } from "../ui/Page.js"
+import { queryOf } from "../ui/query.js"
 import type { Ehr } from "./Ehr.js"
 import type { Person } from "./record.js"
 
@@ -39,17 +40,12 @@ export class Problem extends Data.TaggedError("Problem")<{
 /** May stand in a frame of the EHR: an app that runs there is sent to these pages. */
 export const inOwnFrame: ReadonlyArray<string> = ["'self'"]
 
-/** The query as it was sent. */
-export const queryOf = ({ url }: Request): URLSearchParams => {
-  const mark = url.indexOf("?")
-  return new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1))
-}
-
 /** A path of this site, and of no other: what a form says where to go on. */
 export const localPath = (ehr: Ehr, path: string | null | undefined): string => {
   if (path === null || path === undefined || !path.startsWith("/") || !URL.canParse(path, ehr.origin)) return "/"
   const url = new URL(path, ehr.origin)
-  return url.origin === ehr.origin ? `${url.pathname}${url.search}` : "/"
+  // `/.//evil.example` is a path here, and another site once it stands alone.
+  return url.origin === ehr.origin && !url.pathname.startsWith("//") ? `${url.pathname}${url.search}` : "/"
 }
 
 /** At the right of the header. */

@@ -128,9 +128,13 @@ const allergy: SandboxEhr.FhirResource = {
   patient: { reference: "Patient/patient-alpha" }
 }
 
-/** The sandbox's own resources, with these vital signs in place of the few that its two patients have, and an allergy. */
+/** When a problem began. */
+const dated = (resource: SandboxEhr.FhirResource): SandboxEhr.FhirResource =>
+  resource.resourceType === "Condition" ? { onsetDateTime: "2015-03-02", ...resource } : resource
+
+/** The sandbox's own resources, with these vital signs in place of the few that its two patients have, dates, and an allergy. */
 export const resources: ReadonlyArray<SandboxEhr.FhirResource> = [
-  ...SandboxEhr.syntheticResources.filter(({ id }) => !/^vital-(?:alpha|beta)-/.test(id)),
+  ...SandboxEhr.syntheticResources.filter(({ id }) => !/^vital-(?:alpha|beta)-/.test(id)).map(dated),
   ...vitals,
   allergy
 ]

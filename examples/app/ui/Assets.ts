@@ -7,11 +7,13 @@ import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 
-const asset = (name: string, contentType: string) =>
-  Effect.flatMap(FileSystem.FileSystem, (fs) => fs.readFileString(fileURLToPath(new URL(name, import.meta.url)))).pipe(
+/** The file beside the module whose URL is `base`, at `/assets`. */
+export const asset = (name: string, contentType: string, base: string) =>
+  Effect.flatMap(FileSystem.FileSystem, (fs) => fs.readFileString(fileURLToPath(new URL(name, base)))).pipe(
     Effect.orDie,
+    Effect.provide(NodeFileSystem.layer),
     Effect.map((content) =>
       HttpLayerRouter.route(
         "GET",
@@ -26,5 +28,8 @@ const asset = (name: string, contentType: string) =>
 
 /** Routes to merge with a site's own. */
 export const layer: Layer.Layer<never, never, HttpLayerRouter.HttpRouter> = HttpLayerRouter.addAll(
-  Effect.all([asset("style.css", "text/css; charset=utf-8"), asset("ui.js", "text/javascript; charset=utf-8")])
-).pipe(Layer.provide(NodeFileSystem.layer))
+  Effect.all([
+    asset("style.css", "text/css; charset=utf-8", import.meta.url),
+    asset("ui.js", "text/javascript; charset=utf-8", import.meta.url)
+  ])
+)

@@ -71,11 +71,14 @@ const conditions = (read: ReadonlyArray<Fhir.Condition>): Html =>
     caption: "Problems",
     captionHidden: true,
     columns: ["Problem", "Status", "Since"],
-    rows: read.map(({ clinicalStatus, code, onsetDateTime, recordedDate }) => [
-      Fhir.conceptText(code) ?? "unnamed",
-      status(Fhir.conceptText(clinicalStatus)),
-      onsetDateTime ?? recordedDate === undefined ? "" : day(onsetDateTime ?? recordedDate)
-    ]),
+    rows: read.map(({ clinicalStatus, code, onsetDateTime, recordedDate }) => {
+      const since = onsetDateTime ?? recordedDate
+      return [
+        Fhir.conceptText(code) ?? "unnamed",
+        status(Fhir.conceptText(clinicalStatus)),
+        since === undefined ? "" : day(since)
+      ]
+    }),
     empty: "None on record."
   })
 

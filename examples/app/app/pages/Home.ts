@@ -10,11 +10,12 @@ import { CurrentSession } from "effect-safire/web"
 import { badge, banner, buttonLink, card, keyValues, pageHeading, table } from "../../ui/Components.js"
 import type { Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
+import { moment } from "../../ui/moment.js"
 import type { Hospital } from "../Hospital.js"
 import { kindName } from "../Hospital.js"
 import { Hospitals } from "../Hospitals.js"
 import { Look, PATHS } from "../Look.js"
-import { duration, moment } from "../words.js"
+import { duration } from "../words.js"
 
 type State = "answers" | "slow" | DiscoveryError
 

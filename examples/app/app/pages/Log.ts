@@ -5,12 +5,13 @@ import type { WebApp } from "effect-safire/web"
 import { badge, card, pageHeading, postForm, submit, table, type Tone } from "../../ui/Components.js"
 import type { Child, Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
+import { moment } from "../../ui/moment.js"
 import { seeOther } from "../../ui/Page.js"
 import type { Line, Step } from "../Events.js"
 import { Events } from "../Events.js"
 import { ownOnly, query, toTheEnd } from "../forms.js"
 import { Look, PATHS } from "../Look.js"
-import { moment, took } from "../words.js"
+import { took } from "../words.js"
 
 const OUTCOMES: Record<Step["outcome"], Tone> = { ok: "good", failed: "bad", interrupted: "warning" }
 

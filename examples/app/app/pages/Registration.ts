@@ -17,13 +17,13 @@ import {
 } from "../../ui/Components.js"
 import type { Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
+import { moment } from "../../ui/moment.js"
 import { seeOther } from "../../ui/Page.js"
 import { ownOnly, query, toTheEnd } from "../forms.js"
 import { KIND_NAMES } from "../Hospital.js"
 import { Look, PATHS } from "../Look.js"
 import type { Failure, Prospect } from "../Registrations.js"
 import { METHODS, Registrations } from "../Registrations.js"
-import { moment } from "../words.js"
 
 const DONE: Readonly<Record<string, string>> = {
   registered: "The app is registered",

@@ -22,12 +22,13 @@ import {
 } from "../../ui/Components.js"
 import type { Child, Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
+import { moment } from "../../ui/moment.js"
 import { seeOther } from "../../ui/Page.js"
 import { query, toTheEnd } from "../forms.js"
 import { Hospitals } from "../Hospitals.js"
 import { askedOf } from "../Launches.js"
 import { Look, PATHS } from "../Look.js"
-import { duration, moment } from "../words.js"
+import { duration } from "../words.js"
 
 const DONE: Readonly<Record<string, readonly [title: string, text: string]>> = {
   renewed: ["The tokens were renewed", "The refresh token was traded for new ones."],

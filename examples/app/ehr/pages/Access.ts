@@ -4,13 +4,13 @@ import type { SandboxEhr } from "effect-safire/testing"
 import { badge, banner, card, keyValues, pageHeading, postForm, submit } from "../../ui/Components.js"
 import type { Child, Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
+import { moment } from "../../ui/moment.js"
 import { seeOther } from "../../ui/Page.js"
 import type { Ehr } from "../Ehr.js"
 import { clientNameOf, personName } from "../Ehr.js"
 import type { Person } from "../record.js"
 import { explain } from "../scopes.js"
 import { action, page, Problem } from "../visit.js"
-import { moment } from "./moment.js"
 
 /** A clinician sees all there is, a patient what they allowed and what others allowed for their record. */
 const visible = (access: SandboxEhr.Access, person: Person): boolean =>

@@ -5,11 +5,11 @@ import type { Tone } from "../../ui/Components.js"
 import { badge, buttonLink, card, pageHeading, postForm, select, submit, table } from "../../ui/Components.js"
 import type { Child, Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
+import { moment } from "../../ui/moment.js"
 import { seeOther } from "../../ui/Page.js"
 import type { Ehr } from "../Ehr.js"
 import { findStep, stepLabel, steps } from "../faults.js"
 import { action, page } from "../visit.js"
-import { moment } from "./moment.js"
 
 type Recorded = SandboxEhr.RecordedRequest
 
