@@ -15,8 +15,9 @@ import type { TokenError } from "../token/TokenError.js"
 /**
  * `AccessDenied`: the person, or a policy of the EHR, said no. `LaunchInvalid`: what called the launch URL is no launch this app follows. `LaunchOver`: the
  * callback belongs to no launch that this browser waits for. `SignedOut`: there is no session, or it cannot go on. `Forbidden`: this session may not do
- * that. `NotFound`: the EHR does not have it. `CrossSite`: another site made the browser send it. `ServerUnavailable`: the EHR is down or busy, and
- * what was asked for may be asked for again. `LaunchInterrupted`: it went down in the middle of a launch, which has to begin anew. `ServerRefused`: the EHR answered, but not as it should. `AppUnavailable`: the app's own store cannot be used. `AppFailed`: it is a mistake of the app.
+ * that. `NotFound`: the EHR does not have it. `CrossSite`: another site made the browser send it. `ServerUnavailable`: the EHR is down or busy, and what
+ * was asked for may be asked for again. `LaunchInterrupted`: it went down in the middle of a launch, which has to begin anew. `ServerRefused`: the EHR
+ * answered, but not as it should. `AppUnavailable`: the app's own store cannot be used. `AppFailed`: it is a mistake of the app.
  *
  * @since 0.1.0
  * @category models

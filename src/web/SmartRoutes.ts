@@ -92,7 +92,10 @@ const readLaunch = (
 /** A cookie has to carry it. */
 const MAX_STANDALONE = 1024
 
-/** The query of a person's launch, to begin again with: a return path that does not lead into the app is dropped, and where it is too long, all that is the app's own. */
+/**
+ * The query of a person's launch, to begin again with. A return path that does not lead into the app is left out, and where all of it is too long, whatever is
+ * not the routes' own.
+ */
 const standaloneOf = (
   app: WebApp.Service,
   { iss, params, server }: WebApp.Launch
@@ -291,8 +294,9 @@ const logoutRoute = Effect.gen(function*() {
 const routePath = (path: string): HttpLayerRouter.PathInput => path as HttpLayerRouter.PathInput
 
 /**
- * The routes: `GET` launch, for EHRs (`iss`, `launch`, and `server` where an app is registered twice) and for people (`server`, and `return` with a path of the app); `GET` and `POST` callback; `POST` logout,
- * from the app's own pages only. What goes wrong becomes a page for the person (`Problem`) and a line in the log, with the same reference.
+ * The routes: `GET` launch, for EHRs (`iss`, `launch`, and `server` where an app is registered twice) and for people (`server`, and `return` with a path
+ * of the app); `GET` and `POST` callback; `POST` logout, from the app's own pages only. What goes wrong becomes a page for the person (`Problem`) and
+ * a line in the log, with the same reference.
  *
  * @example
  * import { SmartServers } from "effect-safire"
