@@ -3,18 +3,21 @@ import * as Redacted from "effect/Redacted"
 import { ClientAuthentication, SmartServers } from "effect-safire"
 
 const redirectUri = "https://app.example.org/callback"
+const scopes = ["openid", "fhirUser", "launch/patient", "patient/*.rs", "offline_access"]
 
 export const ServersLive = SmartServers.layer({
   north: {
     fhirBaseUrl: "https://north.example.org/fhir",
     clientId: "growth-chart",
     redirectUri,
+    scopes,
     authentication: ClientAuthentication.layerPublic
   },
   south: {
     fhirBaseUrl: "https://south.example.org/r4",
     clientId: "4711",
     redirectUri,
+    scopes,
     authentication: ClientAuthentication.layerClientSecretBasic({ clientSecret: Redacted.make("from a vault") })
   }
 })
