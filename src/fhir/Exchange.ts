@@ -10,7 +10,7 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
@@ -21,7 +21,7 @@ import * as Url from "../base/Url.js"
 import { HttpLimits } from "../http/HttpLimits.js"
 import * as Outbound from "../http/Outbound.js"
 import type { OutboundFailure } from "../http/OutboundFailure.js"
-import { brokenOff } from "../http/OutboundFailure.js"
+import { brokenOff, isOutOfTime } from "../http/OutboundFailure.js"
 import * as RetryAfter from "../http/RetryAfter.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
 import type * as SmartClient from "../SmartClient.js"
@@ -241,10 +241,13 @@ export const make = <E, R>(
       Effect.withFiberRuntime((fiber) => {
         const { fhirTimeout, maxFhirResponseBytes } = Context.get(fiber.currentContext, HttpLimits)
         const fail = failOf(smart, request.interaction, request.file)
-        const inTime = limited(
-          fhirTimeout,
-          () => fail({ reason: "TimedOut", detail: "no complete answer in time", outcome: "unknown" })
-        )
+        const tooSlow = () =>
+          fail({
+            reason: "TimedOut",
+            detail: `no complete answer within ${Duration.format(fhirTimeout)}`,
+            outcome: "unknown"
+          })
+        const inTime = limited(fhirTimeout, tooSlow)
         const judged = (opened: Opened): Effect.Effect<A | TokenRefused, FhirError | OutboundFailure> => {
           const { status } = opened.response
           if (status >= 200 && status <= 299) return use(opened, maxFhirResponseBytes)
@@ -256,7 +259,12 @@ export const make = <E, R>(
         const run = (destination: FhirLink.Destination, token: Redacted.Redacted) =>
           Effect.mapError(
             inTime((way) => follow(way, smart, tokens, request, token, fail, judged)(destination)),
-            (error) => error._tag === "OutboundFailure" ? outboundFailed(fail)(error) : error
+            (error) =>
+              error._tag !== "OutboundFailure"
+                ? error
+                : isOutOfTime(error)
+                ? tooSlow()
+                : outboundFailed(fail)(error)
           )
         const renewed = (
           destination: FhirLink.Destination,

@@ -79,7 +79,8 @@ export const File = Schema.Struct({ index: Schema.Number, type: Schema.String, u
 export type File = typeof File.Type
 
 const ADVICE: Record<Reason, string> = {
-  Unauthorized: "the token has expired or was revoked; renew it",
+  Unauthorized:
+    "the token has expired or was revoked, and no newer one was to be had; a refresh or a new launch brings one",
   Forbidden:
     "the token is good but its scopes, or the server's policy, do not cover this; compare with the granted scopes",
   NotFound: "there is no such resource here, or this token may not know of it",
@@ -92,18 +93,18 @@ const ADVICE: Record<Reason, string> = {
   TooLarge: "HttpLimits.maxFhirResponseBytes says how much is read",
   NotFhir: "the answer is not what FHIR says; is a proxy or a login page in between?",
   Undecodable: "the resource is not as the given schema wants it",
-  RedirectRefused: "only what changes nothing follows a redirect, and only a few",
+  RedirectRefused: "if the server has moved, configure its new base URL",
   InsecureEndpoint: "only https is used; http needs a loopback host and allowInsecureLocalhost",
   ForeignLink: "nothing was sent there; allow its origin, or rebase links if the server is behind a proxy",
   ForeignFile: "nothing was sent there; allow its origin if the server keeps its files elsewhere",
-  InvalidReference: "a resource type and an id are needed",
+  InvalidReference: "nothing was sent; look where the type and the id come from",
   InvalidRequest: "nothing was sent",
   NotInContext: "the launch did not bring it; ask for the scope that does",
   NotSupported: "the server does not say that it offers this",
   PageLoop: "the server's next links go round in a circle",
   TooManyPages: "narrow the search, or raise maxPages",
   Truncated: "the file ends too early; the lines before are good",
-  MalformedLine: "the line is no resource in JSON; the lines before are good",
+  MalformedLine: "the lines before are good; the file is the server's: tell who runs it",
   LineTooLong: "maxLineBytes says how much of a line is read; the lines before are good"
 }
 

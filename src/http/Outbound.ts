@@ -20,7 +20,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Url from "../base/Url.js"
 import * as LeanTransport from "./LeanTransport.js"
-import { brokenOff, OUT_OF_TIME, OutboundFailure, unanswered } from "./OutboundFailure.js"
+import { brokenOff, isOutOfTime, OutboundFailure, unanswered } from "./OutboundFailure.js"
 
 export interface Rules {
   readonly timeout: Duration.DurationInput
@@ -265,6 +265,6 @@ export const send = (
     })
   return Effect.mapError(
     within(client, rules.timeout, timedOut, (way) => hop(way, request, made.right, rules, rules.redirects)),
-    (failure) => failure.detail === OUT_OF_TIME && failure.outcome === "unknown" ? timedOut() : failure
+    (failure) => isOutOfTime(failure) ? timedOut() : failure
   )
 }

@@ -57,8 +57,11 @@ const reasonOf = (code: string | undefined): "Unreachable" | "TimedOut" | "TooLa
   }
 }
 
-/** Said with the limit by who set it. */
-export const OUT_OF_TIME = "no complete answer in time"
+const OUT_OF_TIME = "no complete answer in time"
+
+/** Whether the whole took too long: who set the limit says it. */
+export const isOutOfTime = ({ detail, outcome }: OutboundFailure): boolean =>
+  detail === OUT_OF_TIME && outcome === "unknown"
 
 /** A request that got no answer. */
 export const unanswered = (url: URL, error: HttpClientError.RequestError): OutboundFailure => {
