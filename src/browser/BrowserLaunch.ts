@@ -19,7 +19,7 @@ import { stateOf } from "../launch/AuthorizationCallback.js"
 import type { LaunchError } from "../launch/LaunchError.js"
 import * as LaunchRequest from "../launch/LaunchRequest.js"
 import { TrustedIssuers } from "../launch/TrustedIssuers.js"
-import type { SessionError } from "../session/SessionError.js"
+import { isUnreadable, type SessionError } from "../session/SessionError.js"
 import * as Sessions from "../session/Sessions.js"
 import * as SessionStore from "../session/SessionStore.js"
 import type * as SmartClient from "../SmartClient.js"
@@ -218,7 +218,7 @@ const makeWith = (options: Options, tab: TabStore.TabStore) =>
         onSome: (id) =>
           sessions.session(id).pipe(
             Effect.as(Option.some(id)),
-            Effect.catchIf(Sessions.isUnreadable, (error) =>
+            Effect.catchIf(isUnreadable, (error) =>
               // What cannot be read any more must not keep the person from a new launch.
               (error.reason === "NotFound" ? Effect.void : Effect.logWarning(error.message)).pipe(
                 Effect.zipRight(tab.clearCurrent(id)),

@@ -10,6 +10,7 @@ import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
 import * as SecureRandom from "../base/SecureRandom.js"
+import * as Launches from "../session/Launches.js"
 import type { SessionError } from "../session/SessionError.js"
 import type { SessionId } from "../session/Sessions.js"
 import * as SessionStore from "../session/SessionStore.js"
@@ -43,10 +44,6 @@ export const PREFIX = "effect-safire:"
 const SESSIONS = `${PREFIX}session:`
 const CURRENT = `${PREFIX}current`
 const TAB = `${PREFIX}tab`
-
-/** The names under which `Sessions` keeps launches; all others are of sessions. */
-const launchKey = (state: Redacted.Redacted) => Redacted.make(`launch.${Redacted.value(state)}`)
-const isLaunchKey = (id: Redacted.Redacted): boolean => Redacted.value(id).startsWith("launch.")
 
 /** How long a page that has just been left may take to give its lock back. */
 const HANDOVER_MILLIS = 1000
@@ -135,7 +132,7 @@ const split = (
   const of = <A, E, R>(
     id: Redacted.Redacted,
     use: (store: SessionStore.Service) => Effect.Effect<A, E | SessionError, R>
-  ) => isLaunchKey(id) ? use(launches) : Effect.zipRight(ready, use(sessions))
+  ) => Launches.isKey(id) ? use(launches) : Effect.zipRight(ready, use(sessions))
   return {
     get: (id) => of(id, (store) => store.get(id)),
     set: (id, entry) => of(id, (store) => store.set(id, entry)),
@@ -215,7 +212,7 @@ export const make = (
     return {
       store: split(launches, sessions, ready),
       outlivesPage: missing ?? Effect.void,
-      hasLaunch: (state) => Effect.map(launches.get(launchKey(state)), Option.isSome),
+      hasLaunch: (state) => Effect.map(launches.get(Launches.keyOf(state)), Option.isSome),
       current,
       setCurrent: (id) =>
         Effect.zipLeft(

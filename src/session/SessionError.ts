@@ -73,3 +73,11 @@ export class SessionError extends Schema.TaggedError<SessionError>("effect-safir
     return this.reason === "StoreUnavailable" || this.reason === "LockTimeout" || this.reason === "LockLost"
   }
 }
+
+/**
+ * There is no such session, or nobody can read it any more: for the person in front of it the same.
+ *
+ * @internal
+ */
+export const isUnreadable = ({ reason }: SessionError): boolean =>
+  reason === "NotFound" || reason === "Undecodable" || reason === "KeyUnknown"

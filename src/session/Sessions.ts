@@ -8,29 +8,27 @@ import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { equal } from "../base/constantTime.js"
 import * as SecureRandom from "../base/SecureRandom.js"
 import * as SingleFlight from "../base/SingleFlight.js"
 import { span } from "../base/span.js"
 import { unchecked } from "../base/unchecked.js"
 import type * as AuthorizationCallback from "../launch/AuthorizationCallback.js"
-import { stateOf } from "../launch/AuthorizationCallback.js"
 import type * as SmartClient from "../SmartClient.js"
 import * as SmartServers from "../SmartServers.js"
 import type { TokenSet } from "../token/TokenSet.js"
 import { isExpired } from "../token/TokenSet.js"
 import type { UnknownServerError } from "../UnknownServerError.js"
-import { CompletedLaunch, PendingLaunch, StoredSession } from "./Entry.js"
+import { StoredSession } from "./Entry.js"
+import * as Launches from "./Launches.js"
 import * as Renewal from "./Renewal.js"
 import * as RenewalTime from "./RenewalTime.js"
-import { SessionError } from "./SessionError.js"
+import type { SessionError } from "./SessionError.js"
 import * as SessionStore from "./SessionStore.js"
 
 /**
@@ -178,8 +176,6 @@ export interface Options extends Renewal.Options {
   readonly completedLaunchLifetime?: Duration.DurationInput | undefined
 }
 
-const launchKey = (state: Redacted.Redacted) => Redacted.make(`launch.${Redacted.value(state)}`)
-
 /** Made once for an id that is held on to: what must not be printed is entered in a table that the garbage collector walks. */
 const sessionKeys = new WeakMap<SessionId, Redacted.Redacted>()
 const sessionKey = (id: SessionId): Redacted.Redacted => {
@@ -190,37 +186,8 @@ const sessionKey = (id: SessionId): Redacted.Redacted => {
   return key
 }
 
-const isBoundTo = (expected: Redacted.Redacted | undefined, presented: Redacted.Redacted | undefined): boolean =>
-  expected === undefined || (presented !== undefined && equal(Redacted.value(expected), Redacted.value(presented)))
-
 const hasEnded = (error: SessionFailure): boolean =>
   error._tag === "IdTokenError" || (error._tag === "SessionError" && error.reason === "NotFound")
-
-/**
- * There is no such session, or nobody can read it any more: for the person in front of it the same.
- *
- * @internal
- */
-export const isUnreadable = ({ reason }: SessionError): boolean =>
-  reason === "NotFound" || reason === "Undecodable" || reason === "KeyUnknown"
-
-/**
- * Failures of an exchange that leave the code unused, so that the person may come back with it; any other ends the launch.
- *
- * @internal
- */
-export const leavesLaunchPending = (error: CompleteError): boolean => {
-  switch (error._tag) {
-    case "TokenError":
-      return error.isRetryable && error.outcome === "refused"
-    case "DiscoveryError":
-    case "ConfigurationError":
-    case "UnknownServerError":
-      return true
-    default:
-      return false
-  }
-}
 
 /**
  * @since 0.1.0
@@ -235,11 +202,8 @@ export const make = (
     const random = yield* SecureRandom.SecureRandom
     const changes = yield* PubSub.sliding<SessionChange>(1024)
     const idleMillis = Duration.toMillis(options.idleTimeout ?? "30 days")
-    const completedLifetime = Duration.decode(options.completedLaunchLifetime ?? "10 minutes")
-    const deliveries = SingleFlight.make<SessionId, CompleteError>()
-    let delivered = 0
     const endings = SingleFlight.make<void, SessionError>()
-    yield* Effect.addFinalizer(() => Effect.zipRight(deliveries.settled, endings.settled))
+    yield* Effect.addFinalizer(() => endings.settled)
 
     const publish = (kind: SessionChange["kind"], sessionId: SessionId, server: string) =>
       PubSub.publish(changes, { kind, sessionId, server })
@@ -275,90 +239,12 @@ export const make = (
         return id
       })
 
-    const begin: Service["begin"] = (options = {}) =>
-      Effect.gen(function*() {
-        const { appState, boundTo, server, ...authorization } = options
-        const client = yield* server !== undefined
-          ? servers.client(server)
-          : authorization.iss !== undefined
-          ? servers.forIssuer(authorization.iss)
-          : servers.only
-        const { pending, ...destination } = yield* client.authorize(authorization)
-        yield* store.set(
-          launchKey(pending.state),
-          new PendingLaunch({
-            version: 1,
-            keepUntil: DateTime.addDuration(pending.createdAt, client.config.authorizationMaxAge ?? "30 minutes"),
-            pending,
-            boundTo,
-            appState
-          }, unchecked)
-        )
-        return destination
-      }).pipe(span("Sessions.begin"))
-
-    /** What became of a launch: an outcome rather than a failure, because the end of the launch has to be written in both cases. */
-    const exchanged = (
-      callback: AuthorizationCallback.Callback,
-      launch: PendingLaunch
-    ): Effect.Effect<
-      readonly [Either.Either<SessionId, CompleteError>, Option.Option<PendingLaunch | CompletedLaunch>]
-    > =>
-      Effect.gen(function*() {
-        const client = yield* servers.client(launch.pending.server)
-        const tokens = yield* client.exchange(callback, launch.pending)
-        const sessionId = yield* start(client.name, tokens, launch.appState)
-        const completed = new CompletedLaunch({
-          version: 1,
-          keepUntil: DateTime.addDuration(yield* DateTime.now, completedLifetime),
-          sessionId,
-          boundTo: launch.boundTo
-        }, unchecked)
-        return [Either.right(sessionId), Option.some<PendingLaunch | CompletedLaunch>(completed)] as const
-      }).pipe(
-        Effect.catchAll((error: CompleteError) =>
-          Effect.succeed(
-            [
-              Either.left(error),
-              leavesLaunchPending(error) ? Option.some(launch) : Option.none()
-            ] as const
-          )
-        )
-      )
-
-    const deliver = (
-      callback: AuthorizationCallback.Callback,
-      boundTo: Redacted.Redacted | undefined
-    ): Effect.Effect<SessionId, CompleteError> =>
-      Effect.gen(function*() {
-        const state = yield* stateOf(callback)
-        const notFound = new SessionError({
-          reason: "LaunchNotFound",
-          detail: "no launch waits for this callback: it was never started here, has expired, or has failed"
-        })
-        const outcome = yield* store.modify(launchKey(state), (current) =>
-          Effect.gen(function*() {
-            const launch = Option.getOrUndefined(current)
-            if (launch?._tag !== "PendingLaunch" && launch?._tag !== "CompletedLaunch") return yield* notFound
-            if (!isBoundTo(launch.boundTo, boundTo)) {
-              return yield* new SessionError({
-                reason: "BindingMismatch",
-                detail: "the callback came to another browser than the launch was started in"
-              })
-            }
-            return launch._tag === "CompletedLaunch"
-              ? [Either.right(launch.sessionId), current] as const
-              : yield* exchanged(callback, launch)
-          }))
-        return yield* outcome
-      })
-
-    /**
-     * In a fiber of its own, as a renewal: a request that is cut off (the person closes the tab) would spend the code and lose the tokens. Deliveries share
-     * no flight, because each is judged by what its own browser brought; the store's lock lets one of them exchange.
-     */
-    const complete: Service["complete"] = (callback, { boundTo } = {}) =>
-      deliveries.run(String(delivered++), () => deliver(callback, boundTo)).pipe(span("Sessions.complete"))
+    const { begin, complete } = yield* Launches.make({
+      servers,
+      store,
+      start,
+      completedLifetime: Duration.decode(options.completedLaunchLifetime ?? "10 minutes")
+    })
 
     /** An idle session is one that nobody uses: its end moves when it is used, but it is written only when half of the time is over. */
     const touch = (id: SessionId, session: StoredSession, now: DateTime.Utc): Effect.Effect<void, SessionError> =>

@@ -17,7 +17,7 @@ import { FhirError } from "../fhir/FhirError.js"
 import { AuthorizationError } from "../launch/AuthorizationError.js"
 import { LaunchError } from "../launch/LaunchError.js"
 import { DiscoveryError } from "../server/DiscoveryError.js"
-import { SessionError } from "../session/SessionError.js"
+import { isUnreadable, SessionError } from "../session/SessionError.js"
 import * as Sessions from "../session/Sessions.js"
 import type * as SmartClient from "../SmartClient.js"
 import { IdTokenError } from "../token/IdTokenError.js"
@@ -108,7 +108,7 @@ const prepare = Effect.gen(function*() {
       })
     }).pipe(
       Effect.catchIf(
-        Sessions.isUnreadable,
+        isUnreadable,
         (error) =>
           // What cannot be read any more must not keep the person from a new launch.
           Effect.as(error.reason === "NotFound" ? Effect.void : Effect.logWarning(error.message), Option.none())

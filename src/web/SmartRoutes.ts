@@ -26,6 +26,7 @@ import * as AuthorizationPost from "../launch/AuthorizationPost.js"
 import { LaunchError } from "../launch/LaunchError.js"
 import * as LaunchRequest from "../launch/LaunchRequest.js"
 import type { TrustedIssuers } from "../launch/TrustedIssuers.js"
+import * as Launches from "../session/Launches.js"
 import type { BeginOptions, CompleteError } from "../session/Sessions.js"
 import * as Sessions from "../session/Sessions.js"
 import type * as SmartClient from "../SmartClient.js"
@@ -168,7 +169,7 @@ const MAX_FORM_BYTES = 64 * 1024
 
 /** The launch goes on where the person can repeat the delivery: the store was busy, the server was down. */
 const mayBeRepeated = (error: CompleteError): boolean =>
-  error._tag === "SessionError" ? error.isRetryable : Sessions.leavesLaunchPending(error)
+  error._tag === "SessionError" ? error.isRetryable : Launches.staysPending(error)
 
 const callbackRoutes = Effect.gen(function*() {
   const app = yield* WebApp.WebApp
