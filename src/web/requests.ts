@@ -34,8 +34,7 @@ export const queryOf = ({ url }: Request): URLSearchParams => {
 
 /** The fields of a posted form; none where it is too large, or cannot be read. The limit is kept while reading, whoever serves the app. */
 export const formOf = (request: Request, maxBytes: number): Effect.Effect<URLSearchParams> =>
-  !/^application\/x-www-form-urlencoded[ \t]*(?:;|$)/i.test(request.headers["content-type"] ?? "") ||
-    Number(request.headers["content-length"] ?? 0) > maxBytes
+  !/^application\/x-www-form-urlencoded[ \t]*(?:;|$)/i.test(request.headers["content-type"] ?? "")
     ? Effect.succeed(new URLSearchParams())
     : request.stream.pipe(
       Stream.runFoldEffect(

@@ -102,6 +102,7 @@ describe("cookies", () => {
       assert.strictEqual(yield* ask(`\u00a0__Host-session=${genuine}`), 401)
       assert.strictEqual(yield* ask(`\u00a0__Host-session=planted; __Host-session=${genuine}`), 200)
       assert.strictEqual(yield* ask(`__Host-session=${genuine}; __Host-session=planted`), 401)
+      assert.strictEqual(yield* ask(`__Host-session=planted; __Host-session=${genuine}`), 401)
       assert.strictEqual(yield* ask(`__proto__=${genuine}; constructor=x`), 401)
     }))
 })
@@ -118,6 +119,16 @@ describe("what is over stays over", () => {
         assert.strictEqual((yield* who.go(callback)).status, 400)
         assert.strictEqual((yield* who.go("/patient")).status, 401)
       }
+    }))
+
+  it.scoped("nor does the callback of an earlier login disturb the session that took its place", () =>
+    Effect.gen(function*() {
+      const { browser, walk } = yield* start()
+      const who = browser()
+      const { callback } = yield* walk(who, "/launch", { patient: "patient-alpha" })
+      yield* walk(who, "/launch", { patient: "patient-beta" })
+      assert.strictEqual((yield* who.go(callback)).status, 400)
+      assert.include((yield* who.go("/patient")).body, "patient patient-beta")
     }))
 
   it.scoped("a session that a new login takes the place of is forgotten, and the server revokes nothing for it", () =>
@@ -259,6 +270,19 @@ describe("a server in trouble in the middle of a launch", () => {
         assert.deepStrictEqual(launchCookies(who.jar()), [])
       })
   )
+
+  // In real time: a clock that jumps would let the token request itself time out.
+  it.scopedLive("its keys are not to be had, and the code is spent: the page says to start again", () =>
+    Effect.gen(function*() {
+      const { browser, ehr } = yield* start()
+      const who = browser()
+      const callback = yield* ehr.approve((yield* who.go("/launch")).location)
+      yield* ehr.fault("jwks", Fault.status(503), 99)
+      const page = yield* who.go(callback)
+      assert.strictEqual(page.status, 503)
+      assert.include(page.body, "start the app again in a minute")
+      assert.deepStrictEqual(launchCookies(who.jar()), [])
+    }))
 })
 
 describe("a form from the authorization server", () => {
@@ -410,14 +434,18 @@ describe("handlers", () => {
 })
 
 describe("spans of the HTTP server", () => {
-  it.scoped("have no code, state, launch or id_token in them, neither from the request nor from the answer", () =>
+  it.scoped.each([
+    ["of the request alone", undefined],
+    ["with a span of the app's between", "the app's"]
+  ])("have no code, state, launch or id_token in them: %s", ([, between]) =>
     Effect.gen(function*() {
       const secrets = new Set<string>()
       const { exit, shown } = yield* observe(Effect.gen(function*() {
         const { app, browserOf, ehr } = yield* start({ web: { endServerSession: true } })
         // As a server serves it, tracer and all.
+        const answered = Effect.catchAll(app, () => Effect.succeed(HttpServerResponse.empty({ status: 404 })))
         const served = HttpApp.toWebHandlerRuntime(yield* Effect.runtime<never>())(
-          Effect.catchAll(app, () => Effect.succeed(HttpServerResponse.empty({ status: 404 })))
+          between === undefined ? answered : Effect.withSpan(answered, between)
         )
         const who = browserOf((request) => Effect.promise(() => served(request)))
         yield* ehr.fault(
