@@ -6,6 +6,7 @@
  */
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
+import type * as jose from "jose"
 import type { JsonObject } from "../base/members.js"
 
 /**
@@ -138,7 +139,7 @@ export const describe = (jwk: JsonObject): Either.Either<Described, string> => {
  *
  * @internal
  */
-export const privateMembers = (described: Described, jwk: JsonObject): JsonWebKey => ({
+export const privateMembers = (described: Described, jwk: JsonObject): jose.JWK => ({
   ...described.members,
   ...Object.fromEntries(
     PRIVATE[described.alg].flatMap((member) => {

@@ -97,8 +97,8 @@ export interface JwkOptions {
  */
 export interface CryptoKeyOptions {
   /** `RSASSA-PKCS1-v1_5` with `SHA-384`, or `ECDSA` on `P-384`. It need not be extractable. */
-  readonly privateKey: CryptoKey
-  readonly publicKey: CryptoKey
+  readonly privateKey: jose.CryptoKey
+  readonly publicKey: jose.CryptoKey
   /** Without it, the RFC 7638 thumbprint. */
   readonly kid?: string | undefined
 }
