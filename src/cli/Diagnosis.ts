@@ -17,7 +17,7 @@ export interface Diagnosis {
 
 const CERTIFICATE = /CERT|^UNABLE_TO_/
 
-const unreachable = (host: string, code: string): Diagnosis => {
+const unreachable = (host: string, { code, detail }: DiscoveryError): Diagnosis => {
   if (code === "ECONNREFUSED") {
     return {
       what: `Nothing listens at ${host} (${code}).`,
@@ -30,7 +30,7 @@ const unreachable = (host: string, code: string): Diagnosis => {
       advice: ["Is it spelled right?", "Does it need a VPN, or a name server that this machine does not ask?"]
     }
   }
-  if (CERTIFICATE.test(code)) {
+  if (code !== undefined && CERTIFICATE.test(code)) {
     return {
       what: `This machine does not trust the certificate of ${host} (${code}).`,
       advice: [
@@ -39,11 +39,11 @@ const unreachable = (host: string, code: string): Diagnosis => {
       ]
     }
   }
-  if (/^(EPROTO|ERR_SSL_|ERR_TLS_)/.test(code)) {
+  if (code !== undefined && /^(EPROTO|ERR_SSL_|ERR_TLS_)/.test(code)) {
     return { what: `${host} does not speak TLS here (${code}).`, advice: ["Is the port the one for https?"] }
   }
   return {
-    what: `There is no getting through to ${host} (${code}).`,
+    what: `There is no getting through to ${host} (${code ?? detail}).`,
     advice: ["Is there a firewall, a proxy or a VPN in between?", "Does it work from another network?"]
   }
 }
@@ -89,7 +89,7 @@ export const make = (error: DiscoveryError, timeoutSeconds: number): Diagnosis =
   const host = Url.parse(error.url)?.host ?? base?.host ?? error.fhirBaseUrl
   switch (error.reason) {
     case "Unreachable":
-      return unreachable(host, error.detail)
+      return unreachable(host, error)
     case "TimedOut":
       return {
         what: `${host} did not answer within ${timeoutSeconds} ${timeoutSeconds === 1 ? "second" : "seconds"}.`,

@@ -132,6 +132,7 @@ const errorJson = (error: DiscoveryError, timeoutSeconds: number) => {
   return {
     reason: error.reason,
     url: error.url,
+    ...(error.code === undefined ? {} : { code: error.code }),
     ...(error.status === undefined ? {} : { status: error.status }),
     detail: error.detail,
     message: what,

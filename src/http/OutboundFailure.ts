@@ -15,6 +15,8 @@ export class OutboundFailure extends Data.TaggedError("OutboundFailure")<{
   /** `refused` where the request provably never left. */
   readonly outcome: "refused" | "unknown"
   readonly detail: string
+  /** The code of the system, of TLS or of the transport, such as `ECONNREFUSED`. */
+  readonly code?: string | undefined
   readonly status?: number | undefined
 }> {}
 
@@ -59,9 +61,9 @@ const reasonOf = (code: string | undefined): "Unreachable" | "TimedOut" | "TooLa
 
 const OUT_OF_TIME = "no complete answer in time"
 
-/** Whether the whole took too long: who set the limit says it. */
-export const isOutOfTime = ({ detail, outcome }: OutboundFailure): boolean =>
-  detail === OUT_OF_TIME && outcome === "unknown"
+/** Whether the transport ended the request because its total time limit had passed. */
+export const isOutOfTime = ({ code, outcome }: OutboundFailure): boolean =>
+  code === TOTAL_TIMEOUT && outcome === "unknown"
 
 /** A request that got no answer. */
 export const unanswered = (url: URL, error: HttpClientError.RequestError): OutboundFailure => {
@@ -70,6 +72,7 @@ export const unanswered = (url: URL, error: HttpClientError.RequestError): Outbo
     reason: reasonOf(found?.code),
     url: Url.forDisplay(url),
     outcome: error.reason !== "Transport" || found?.neverLeft === true ? "refused" : "unknown",
+    code: found?.code,
     detail: found?.code === TOTAL_TIMEOUT
       ? OUT_OF_TIME
       : found?.code ??
@@ -89,6 +92,7 @@ export const brokenOff = (
     url: Url.forDisplay(url),
     outcome: "unknown",
     status: response.status,
+    code,
     detail: code === TOTAL_TIMEOUT ? OUT_OF_TIME : `the answer broke off (${code ?? "while reading"})`
   })
 }

@@ -56,6 +56,8 @@ export class DiscoveryError
     url: Schema.String,
     /** What was seen, in a few words that hold no part of a body. */
     detail: Schema.String,
+    /** Where no whole answer came: the code of the system, of TLS or of the transport, such as `ECONNREFUSED`. */
+    code: Schema.optional(Schema.String),
     /** The metadata member that is missing or insecure. */
     member: Schema.optional(Schema.String),
     ...wireFields

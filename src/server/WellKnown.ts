@@ -136,8 +136,8 @@ export const fetch = Effect.fn("Discovery.fetch")(
           allowInsecureLocalhost: request?.allowInsecureLocalhost ?? false
         }
       ).pipe(
-        Effect.mapError(({ detail, reason, status, url }) =>
-          new DiscoveryError({ reason, fhirBaseUrl, url, detail, status })
+        Effect.mapError(({ code, detail, reason, status, url }) =>
+          new DiscoveryError({ reason, fhirBaseUrl, url, detail, code, status })
         )
       )
 

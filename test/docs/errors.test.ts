@@ -64,6 +64,7 @@ An error is a class (\`Schema.TaggedError\`) with
   \`RetryPolicy\` says;
 - \`outcome\`, where a request may have changed something: \`refused\`, the server did not act, or the request never left; \`unknown\`, it may have acted. Only after \`refused\` is a
   code, a refresh token or a write certainly unused;
+- \`code\` of a \`DiscoveryError\`, where the connection failed: the code of the system or of TLS, such as \`ECONNREFUSED\`;
 - where a server spoke: \`status\`, \`error\`, \`errorDescription\`, \`errorUri\`, \`retryAfter\`.
 
 What never stands in an error, its message, its JSON or its \`cause\`: secrets, codes, states, verifiers, assertions, tokens, session ids, values of claims. A server's words are cut to one line of 300 characters, with everything that was sent to it taken out. Two members hold more than the

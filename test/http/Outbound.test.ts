@@ -8,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
 import * as Outbound from "../../src/http/Outbound.js"
+import { isOutOfTime, OutboundFailure } from "../../src/http/OutboundFailure.js"
 import { leak, observe } from "../support/canary.js"
 import * as Http from "../support/http.js"
 
@@ -23,6 +24,28 @@ const send = (
 const redirect = (location: string, status = 302) => new Response(null, { status, headers: { location } })
 
 describe("Outbound in memory", () => {
+  it("takes a failure for the transport's total time limit by its code, not by its words", () => {
+    const failure = { reason: "TimedOut", url: "https://ehr.example/token", outcome: "unknown" } as const
+    const words = "no complete answer in time"
+    assert.isTrue(isOutOfTime(new OutboundFailure({ ...failure, detail: "other words", code: "ERR_TOTAL_TIMEOUT" })))
+    assert.isFalse(isOutOfTime(new OutboundFailure({ ...failure, detail: words, code: "UND_ERR_BODY_TIMEOUT" })))
+    assert.isFalse(isOutOfTime(new OutboundFailure({ ...failure, detail: words })))
+  })
+
+  it.effect("names the transport's total time limit as the caller set it, before an answer and within one", () =>
+    Effect.gen(function*() {
+      const code = "ERR_TOTAL_TIMEOUT"
+      const within = () =>
+        new Response(
+          new ReadableStream({ pull: (controller) => controller.error(Object.assign(new Error("time"), { code })) })
+        )
+      for (const answer of [() => new Http.Broken(code), within]) {
+        const error = yield* Effect.flip(send(Http.script(answer).client, get("https://ehr.example/token")))
+        assert.strictEqual(error.reason, "TimedOut")
+        assert.strictEqual(error.detail, "no complete answer within 10s")
+      }
+    }))
+
   it.effect("[SMART-1] only https leaves, and http to a loopback host where that is allowed", () =>
     Effect.gen(function*() {
       const { client, seen } = Http.script(() => Http.json({}))
