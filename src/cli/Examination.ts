@@ -103,7 +103,7 @@ export const make = (
     )
     if (Either.isLeft(found)) return { fhirBaseUrl, outcome: Either.left(found.left) }
     const configuration = found.right
-    const findings = [...configuration.conformance(), ...fromWarnings(warnings)]
+    const findings = [...configuration.conformance(options), ...fromWarnings(warnings)]
     return {
       fhirBaseUrl,
       outcome: Either.right({

@@ -5,7 +5,7 @@
 import * as Url from "../base/Url.js"
 import { safeText } from "../http/wireFields.js"
 import { CAPABILITIES, type Capability, capabilitySets, SCOPE_SYNTAX } from "./Capabilities.js"
-import type { ConformanceFinding, Rule } from "./Conformance.js"
+import type { ConformanceFinding, ConformanceOptions, Rule } from "./Conformance.js"
 import { finding, type Severity } from "./Finding.js"
 import { claimsLaunch } from "./MemberFindings.js"
 import type { SmartConfiguration } from "./SmartConfiguration.js"
@@ -26,32 +26,38 @@ const endpointsOf = (
   ["user_access_brand_bundle", configuration.userAccessBrandBundle, "warning"]
 ]
 
-const endpoints: Rule = (configuration) => {
+/** How bad a URL without TLS is, and what that means for a client with or without `allowInsecureLocalhost`. */
+const insecure = (
+  url: URL | undefined,
+  otherwise: Severity,
+  { allowInsecureLocalhost = false }: ConformanceOptions
+): { readonly severity: Severity; readonly advice: string } => {
+  if (url === undefined || !Url.isSecure(url, true)) {
+    return { severity: otherwise, advice: "this client does not use it: serve it over https" }
+  }
+  return allowInsecureLocalhost
+    ? { severity: "information", advice: "this client uses it, because allowInsecureLocalhost is on: for development" }
+    : { severity: "warning", advice: "this client uses http only with allowInsecureLocalhost: for development" }
+}
+
+const endpoints: Rule = (configuration, options) => {
   const base = Url.parse(configuration.fhirBaseUrl)
+  const ofBase = insecure(base, "error", options)
   return [
-    ...base?.protocol === "https:" ? [] : [finding(
-      "EndpointInsecure",
-      base !== undefined && Url.isSecure(base, true) ? "warning" : "error",
-      undefined,
-      "232",
-      "the FHIR base URL is not https",
-      "serve FHIR over https; http is used only to loopback hosts, with allowInsecureLocalhost"
-    )],
-    ...endpointsOf(configuration).flatMap(([member, value, severity]): ReadonlyArray<ConformanceFinding> => {
+    ...base?.protocol === "https:" ? [] : [
+      finding("EndpointInsecure", ofBase.severity, undefined, "232", "the FHIR base URL is not https", ofBase.advice)
+    ],
+    ...endpointsOf(configuration).flatMap(([member, value, otherwise]): ReadonlyArray<ConformanceFinding> => {
       const url = value === undefined ? undefined : Url.parse(value)
       if (url === undefined) return []
+      const { advice, severity } = insecure(url, otherwise, options)
       return [
-        ...url.protocol === "https:" ? [] : [finding(
-          "EndpointInsecure",
-          Url.isSecure(url, true) ? "warning" : severity,
-          member,
-          "1",
-          `${member} is not https`,
-          "this client does not use it; http is used only to loopback hosts, with allowInsecureLocalhost"
-        )],
+        ...url.protocol === "https:" ? [] : [
+          finding("EndpointInsecure", severity, member, "1", `${member} is not https`, advice)
+        ],
         ...url.username === "" && url.password === "" && url.hash === "" ? [] : [finding(
           "EndpointUnfit",
-          severity,
+          otherwise,
           member,
           undefined,
           `${member} has credentials or a fragment in it`,

@@ -51,8 +51,20 @@ export type ConformanceCode =
  */
 export type ConformanceFinding = Finding<ConformanceCode>
 
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface ConformanceOptions {
+  /** As the client that the findings are for is configured: with it, `http` to a loopback host is `information`. Default false. */
+  readonly allowInsecureLocalhost?: boolean | undefined
+}
+
 /** @internal */
-export type Rule = (configuration: SmartConfiguration) => ReadonlyArray<ConformanceFinding>
+export type Rule = (
+  configuration: SmartConfiguration,
+  options: ConformanceOptions
+) => ReadonlyArray<ConformanceFinding>
 
 /**
  * All findings, in an order that does not depend on the document's: two servers that deviate alike read alike.
@@ -60,5 +72,8 @@ export type Rule = (configuration: SmartConfiguration) => ReadonlyArray<Conforma
  * @since 0.1.0
  * @category accessors
  */
-export const conformance = (configuration: SmartConfiguration): ReadonlyArray<ConformanceFinding> =>
-  distinct([...memberRules, ...claimRules].flatMap((rule) => rule(configuration)))
+export const conformance = (
+  configuration: SmartConfiguration,
+  options: ConformanceOptions = {}
+): ReadonlyArray<ConformanceFinding> =>
+  distinct([...memberRules, ...claimRules].flatMap((rule) => rule(configuration, options)))

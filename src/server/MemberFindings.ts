@@ -156,15 +156,16 @@ const missing: Rule = (configuration) => {
   ]
 }
 
-const issuer: Rule = (configuration) => {
+const issuer: Rule = (configuration, { allowInsecureLocalhost = false }) => {
   const value = configuration.issuer
   if (value === undefined) return []
   const url = Url.parse(value)
+  const isLoopback = url !== undefined && Url.isSecure(url, true) && !/[?#{}]/.test(value)
   const fit = url?.protocol === "https:" && !/[?#{}]/.test(value) && url.username === "" && url.password === ""
   return [
     ...fit ? [] : [finding(
       "IssuerUnfit",
-      url !== undefined && Url.isSecure(url, true) && !/[?#{}]/.test(value) ? "warning" : "error",
+      !isLoopback ? "error" : allowInsecureLocalhost ? "information" : "warning",
       "issuer",
       "381",
       "issuer is not an https URL without query, fragment and placeholder",

@@ -11,11 +11,11 @@ import { others, reader } from "../base/members.js"
 import { unchecked } from "../base/unchecked.js"
 import * as Url from "../base/Url.js"
 import * as Capabilities from "./Capabilities.js"
-import { conformance, type ConformanceFinding } from "./Conformance.js"
+import { conformance, type ConformanceFinding, type ConformanceOptions } from "./Conformance.js"
 import { DiscoveryError } from "./DiscoveryError.js"
 
 export type { Capability, CapabilitySet, SigningAlgorithm } from "./Capabilities.js"
-export type { ConformanceCode, ConformanceFinding } from "./Conformance.js"
+export type { ConformanceCode, ConformanceFinding, ConformanceOptions } from "./Conformance.js"
 
 /**
  * A member that is not as the specification wants it: `Malformed` ones count as absent, `Relative` URLs were resolved against the FHIR base
@@ -177,8 +177,8 @@ export class SmartConfiguration extends Schema.Class<SmartConfiguration>("effect
   }
 
   /** Every deviation from SMART App Launch 2.2, in an order that does not depend on the document's. */
-  conformance(): ReadonlyArray<ConformanceFinding> {
-    return conformance(this)
+  conformance(options?: ConformanceOptions): ReadonlyArray<ConformanceFinding> {
+    return conformance(this, options)
   }
 }
 

@@ -124,6 +124,16 @@ describe("doctor, a server that is one", () => {
       ])
       assert.include(withoutPort(out), "  token          http://127.0.0.1:PORT/auth/token")
       assert.notInclude(out, "  error ")
+      // Usable, and everything that was found says so.
+      assert.notInclude(out, "does not use it")
+      assert.notInclude(out, "  warning ")
+      assert.include(
+        withoutPort(out),
+        lines(
+          "  note     token_endpoint is not https [1]",
+          "           → this client uses it, because allowInsecureLocalhost is on: for development"
+        )
+      )
     }).pipe(Effect.provide(server)), 30_000)
 
   it.effect("the environment variable does what the option does", () =>
@@ -375,15 +385,31 @@ describe("doctor, what is no server", () => {
       const told = JSON.parse(json.out)
       assert.isFalse(told.usable)
       assert.include(told.error.message, what)
-      assert.hasAllKeys({ status: 0, ...told.error }, [
+      assert.hasAllKeys({ status: 0, code: "", ...told.error }, [
         "reason",
         "url",
+        "code",
         "status",
         "detail",
         "message",
         "advice",
         "retryable"
       ])
+    }))
+
+  it.effect("decides by the code of a failure, also where the answer breaks off", () =>
+    Effect.gen(function*() {
+      const breaksOff = () =>
+        new Response(
+          new ReadableStream({
+            pull: (controller) => controller.error(Object.assign(new Error("read"), { code: "CERT_HAS_EXPIRED" }))
+          }),
+          { headers: { "content-type": "application/json" } }
+        )
+      const text = yield* answering(breaksOff)
+      assert.include(text.out, "✗ This machine does not trust the certificate of ehr.example (CERT_HAS_EXPIRED).")
+      const { error } = JSON.parse((yield* answering(breaksOff, ["--json"])).out)
+      assert.deepStrictEqual([error.reason, error.code, error.status], ["Unreachable", "CERT_HAS_EXPIRED", 200])
     }))
 
   it.effect("one that hangs, for as long as it may", () =>

@@ -151,6 +151,34 @@ describe("one deviation, one finding", () => {
     const finding = one(conformance(fromDocument(insecure, conformant)))
     deepStrictEqual([finding.code, finding.severity, finding.requirement], ["EndpointInsecure", "error", "232"])
   })
+
+  it("[SMART-1] with allowInsecureLocalhost, http to a loopback host is information, and the advice says that it is used", () => {
+    const loopback = Schema.decodeSync(FhirBaseUrl)("http://127.0.0.1:8080/fhir")
+    const configuration = fromDocument(loopback, {
+      ...conformant,
+      token_endpoint: "http://localhost:8080/token",
+      issuer: "http://localhost:8080",
+      introspection_endpoint: "http://ehr.example.com/introspect"
+    })
+    const insecure = (options?: { readonly allowInsecureLocalhost?: boolean }) =>
+      configuration.conformance(options).filter(({ code }) => code === "EndpointInsecure" || code === "IssuerUnfit")
+    deepStrictEqual(
+      insecure({ allowInsecureLocalhost: true }).map(({ member, severity }) => [member, severity]),
+      [
+        ["issuer", "information"],
+        [undefined, "information"],
+        ["token_endpoint", "information"],
+        ["introspection_endpoint", "error"]
+      ]
+    )
+    deepStrictEqual(
+      insecure({ allowInsecureLocalhost: true }).map(({ advice }) => /does not use it/.test(advice)),
+      [false, false, false, true]
+    )
+    for (const options of [undefined, { allowInsecureLocalhost: false }]) {
+      deepStrictEqual(insecure(options).map(({ severity }) => severity), ["warning", "warning", "warning", "error"])
+    }
+  })
 })
 
 describe("capabilities", () => {
