@@ -4,6 +4,8 @@
  * @since 0.1.0
  */
 import * as Either from "effect/Either"
+import * as Url from "../base/Url.js"
+import { safeText } from "../http/wireFields.js"
 import type { CapabilitySet } from "../server/Capabilities.js"
 import type { DiscoveryError } from "../server/DiscoveryError.js"
 import type { Finding, Severity } from "../server/Finding.js"
@@ -71,8 +73,9 @@ const seenText = ({ configuration, findings, obstacles }: Seen, style: Style): R
   ]
   const algorithms = configuration.signingAlgorithms.join(", ")
   const given = Object.entries(ENDPOINTS).flatMap(([name, member]) => {
-    const url = configuration[member]
-    return url === undefined ? [] : [[name, url] as const]
+    const url = Url.parse(configuration[member] ?? "")
+    // As the URL parser prints it: without control characters, which a terminal would obey.
+    return url === undefined ? [] : [[name, safeText(url.href, [])] as const]
   })
   return [
     ...(obstacles.length === 0

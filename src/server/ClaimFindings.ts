@@ -36,8 +36,8 @@ const insecure = (
     return { severity: otherwise, advice: "this client does not use it: serve it over https" }
   }
   return allowInsecureLocalhost
-    ? { severity: "information", advice: "this client uses it, because allowInsecureLocalhost is on: for development" }
-    : { severity: "warning", advice: "this client uses http only with allowInsecureLocalhost: for development" }
+    ? { severity: "information", advice: "accepted, because allowInsecureLocalhost is on: for development" }
+    : { severity: "warning", advice: "http to a loopback host is accepted only with allowInsecureLocalhost: for development" }
 }
 
 const endpoints: Rule = (configuration, options) => {

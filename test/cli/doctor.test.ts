@@ -101,6 +101,22 @@ describe("doctor, a server that is one", () => {
       )
     }))
 
+  it.effect("prints what a hostile server says as one line of printable text", () =>
+    Effect.gen(function*() {
+      const hostile = {
+        ...whole,
+        authorization_endpoint: "https://auth.example/\u001b[2J\u0007a?b=\u001b]0;owned\u0007",
+        token_endpoint: "https://auth.example/to\r\n✓ Usable\u202eken",
+        revocation_endpoint: `https://auth.example/${"a".repeat(5000)}`,
+        capabilities: [...whole.capabilities, "\u001b[31mred"]
+      }
+      const { out } = yield* answering(() => Http.json(hostile), [], { isTTY: true, environment: { NO_COLOR: "1" } })
+      assert.notMatch(out, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/)
+      assert.include(out, "  authorization  https://auth.example/%1B[2J%07a?b=%1B]0;owned\n")
+      assert.include(out, "  token          https://auth.example/to%E2%9C%93%20Usable%E2%80%AEken\n")
+      assert.isTrue(out.split("\n").every((line) => line.length < 400))
+    }))
+
   it.effect("says so where there is nothing to find", () =>
     Effect.gen(function*() {
       const { out } = yield* answering(() => Http.json(whole))
@@ -131,7 +147,7 @@ describe("doctor, a server that is one", () => {
         withoutPort(out),
         lines(
           "  note     token_endpoint is not https [1]",
-          "           → this client uses it, because allowInsecureLocalhost is on: for development"
+          "           → accepted, because allowInsecureLocalhost is on: for development"
         )
       )
     }).pipe(Effect.provide(server)), 30_000)
