@@ -29,8 +29,8 @@ export const listen = (
   timeout: Duration.DurationInput
 ): Effect.Effect<Callback, CallbackError, Scope.Scope> =>
   Effect.gen(function*() {
-    const url = new URL(redirectUri)
-    if (url.protocol !== "http:" || !["127.0.0.1", "localhost", "[::1]"].includes(url.hostname)) {
+    const url = URL.canParse(redirectUri) ? new URL(redirectUri) : undefined
+    if (url === undefined || url.protocol !== "http:" || !["127.0.0.1", "localhost", "[::1]"].includes(url.hostname)) {
       return yield* new CallbackError({
         reason: "NotLoopback",
         message: `the demo can only wait on a loopback http address, and SMART_REDIRECT_URI is ${redirectUri}`

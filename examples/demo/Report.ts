@@ -1,6 +1,7 @@
 /** What the demo says of each step: a line for a person, or a JSON object for a program. Never a secret. */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as ConfigError from "effect/ConfigError"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -29,8 +30,28 @@ export interface Report {
   readonly layerWarnings: Layer.Layer<never>
 }
 
+/** What is missing or wrong in the environment, by the names of its variables. */
+const configText = (error: ConfigError.ConfigError): string => {
+  switch (error._op) {
+    case "And":
+    case "Or":
+      return `${configText(error.left)}; ${configText(error.right)}`
+    case "MissingData":
+      return `${error.path.join("_")} is not set`
+    default:
+      return `${error.path.join("_")}: ${error.message}`
+  }
+}
+
 const errorOf = (cause: Cause.Cause<unknown>): Readonly<Record<string, unknown>> => {
   const error = Option.getOrElse(Cause.failureOption(cause), () => Cause.squash(cause))
+  if (ConfigError.isConfigError(error)) {
+    return {
+      _tag: "ConfigError",
+      reason: error._op,
+      message: `${configText(error)} (docs/demo.md lists the variables)`
+    }
+  }
   const members = ["_tag", "reason", "message", "status", "error", "errorDescription", "errorUri", "outcome"]
   if (!Predicate.isRecord(error) && !(error instanceof Error)) return { message: String(error) }
   return Object.fromEntries(

@@ -10,27 +10,36 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
-import { BackendServices, FhirClient, LaunchRequest, SmartClient, SmartServers } from "effect-safire"
+import {
+  BackendServices,
+  ClientAuthentication,
+  FhirClient,
+  LaunchRequest,
+  SmartClient,
+  SmartServers
+} from "effect-safire"
 import { NodeTransport } from "effect-safire/node"
 import * as Report from "./Report.js"
 import * as Setting from "./Setting.js"
 import * as Walk from "./walk.js"
 
-const USAGE = `npm run demo -- [--backend] [--launch <launch URL> | --launch sandbox] [--json]
+const USAGE = `npm run demo -- [--backend | --launch <launch URL> | --launch sandbox] [--json]
 
 With --launch it follows an EHR launch: that of a launch URL, or one that the sandbox EHR starts. Without SMART_FHIR_BASE_URL the demo starts a sandbox EHR of its own. With it, it goes to that server as the client of
 SMART_CLIENT_ID, SMART_REDIRECT_URI (a loopback address), SMART_SCOPES and SMART_CLIENT_SECRET or SMART_PRIVATE_KEY.`
 
-const args = Effect.try(() =>
-  parseArgs({
+const args = Effect.try(() => {
+  const { values } = parseArgs({
     options: {
       backend: { type: "boolean", default: false },
       launch: { type: "string" },
       json: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false }
     }
-  }).values
-)
+  })
+  if (values.backend && values.launch !== undefined) throw new Error("--backend and --launch exclude each other")
+  return values
+})
 
 /** An EHR launch, if one is asked for: its URL, or the sandbox's own. */
 const launchUrlOf = (asked: string, setting: Setting.Setting) =>
@@ -59,7 +68,8 @@ const run = Effect.gen(function*() {
         : "the server of the environment is used"
     }))
     const smart = Layer.mergeAll(BackendServices.layerSingle, FhirClient.layer).pipe(
-      Layer.provideMerge(SmartClient.layerConfig),
+      // The same layer that `SmartClient.layerConfig` authenticates with: built once, it is shared.
+      Layer.provideMerge(Layer.merge(SmartClient.layerConfig, ClientAuthentication.layerConfig)),
       Layer.provide(Layer.setConfigProvider(setting.provider)),
       Layer.provideMerge(NodeTransport.layer()),
       Layer.provide(report.layerWarnings)

@@ -6,9 +6,10 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
-import type { TokenSet } from "effect-safire"
-import { BackendServices, FhirClient, Scopes, SmartClient } from "effect-safire"
+import type { Introspection, TokenSet } from "effect-safire"
+import { BackendServices, ClientAuthentication, FhirClient, Scopes, SmartClient, TokenError } from "effect-safire"
 import type * as Report from "./Report.js"
 import type * as Setting from "./Setting.js"
 
@@ -77,6 +78,55 @@ const discover = (report: Report.Report, client: SmartClient.Service) =>
     }
   }))
 
+interface Introspected {
+  readonly authorization: "client" | "bearer"
+  readonly answer: Introspection.Introspection | TokenError
+}
+
+const isRefusal = (error: { readonly _tag: string }): error is TokenError =>
+  error instanceof TokenError && error.reason === "Refused"
+
+/**
+ * A client with credentials authenticates itself (RFC 7662, section 2.1). Where the server refuses that, and for a client without credentials, the
+ * token authorizes its own introspection (SMART App Launch 2.2, "Token Introspection").
+ */
+const introspect = (
+  client: SmartClient.Service,
+  method: ClientAuthentication.Method,
+  token: Redacted.Redacted
+) => {
+  const as = (authorization: Introspected["authorization"]) =>
+    Effect.map(
+      client.introspect(token, {
+        tokenTypeHint: "access_token",
+        authorization: authorization === "client" ? "client" : token
+      }),
+      (answer): Introspected => ({ authorization, answer })
+    )
+  return method === "none"
+    // There is nothing else such a client could show, and its launch has succeeded.
+    ? Effect.catchIf(
+      as("bearer"),
+      isRefusal,
+      (answer) => Effect.succeed<Introspected>({ authorization: "bearer", answer })
+    )
+    : Effect.catchIf(as("client"), isRefusal, (refusal) => Effect.mapError(as("bearer"), () => refusal))
+}
+
+const describeIntrospection = ({ answer, authorization }: Introspected): Report.Found => {
+  if (answer instanceof TokenError) {
+    return {
+      text: `the server tells it only to clients with credentials (${answer.detail})`,
+      found: { authorization, status: answer.status }
+    }
+  }
+  const asked = authorization === "client" ? "asked with the client's credentials" : "asked with the token itself"
+  return {
+    text: `${answer.active ? `active, for: ${answer.scopes.join(" ")}` : "not active"}; ${asked}`,
+    found: { active: answer.active, authorization }
+  }
+}
+
 /** A person's app: login, patient, refresh, and what the server has beside. */
 export const app = (report: Report.Report, setting: Setting.Setting, launch: SmartClient.AuthorizeOptions) =>
   Effect.gen(function*() {
@@ -128,7 +178,7 @@ export const app = (report: Report.Report, setting: Setting.Setting, launch: Sma
           conditions: search("Condition", {}),
           vitals: search("Observation", { category: "vital-signs" })
         }),
-        (found) => ({ text: `${found.conditions} conditions, ${found.vitals} vital signs`, found })
+        (found) => ({ text: `conditions: ${found.conditions}, vital signs: ${found.vitals}`, found })
       )
     }
     yield* read(tokens)
@@ -151,14 +201,11 @@ export const app = (report: Report.Report, setting: Setting.Setting, launch: Sma
     }
 
     if (configuration.introspectionEndpoint !== undefined) {
-      // SMART lets a token authorize its own introspection; a public client has nothing else.
+      const authentication = yield* ClientAuthentication.ClientAuthentication
       yield* report.step(
         "introspect",
-        client.introspect(current.accessToken, { authorization: current.accessToken }),
-        ({ active, scopes }) => ({
-          text: active ? `active, for: ${scopes.join(" ")}` : "not active",
-          found: { active }
-        })
+        introspect(client, authentication.method, current.accessToken),
+        describeIntrospection
       )
     }
     if (configuration.revocationEndpoint !== undefined) {
@@ -175,14 +222,12 @@ export const backend = (report: Report.Report) =>
   Effect.gen(function*() {
     const client = yield* SmartClient.SmartClient
     const services = yield* BackendServices.BackendServices
+    const fhir = yield* FhirClient.FhirClient
     yield* discover(report, client)
     yield* report.step("token", services.tokens(), describeTokens)
-    const search = Effect.flatMap(
-      HttpClient.filterStatusOk(services.httpClient()).get(`${client.config.fhirBaseUrl}/Patient?_count=10`),
-      (response) => response.json
-    )
-    yield* report.step("search", search, (bundle) => {
-      const { entry = [] } = bundle as { readonly entry?: ReadonlyArray<unknown> }
-      return { text: `${entry.length} patients on the first page`, found: { patients: entry.length } }
+    const first = fhir.forBackend().searchPages("Patient", { _count: 10 }).pipe(Stream.take(1), Stream.runHead)
+    yield* report.step("search", first, (page) => {
+      const patients = Option.match(page, { onNone: () => 0, onSome: ({ matches }) => matches.length })
+      return { text: `${patients} patients on the first page`, found: { patients } }
     })
   })

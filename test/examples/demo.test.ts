@@ -6,6 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import { SandboxEhr } from "effect-safire/testing"
 import { main as backendService } from "../../examples/backend-service/main.js"
 import { main as bulkExport } from "../../examples/bulk-export/main.js"
@@ -41,6 +42,42 @@ const freeRedirectUri = Effect.async<string>((resume) => {
     server.close(() => resume(Effect.succeed(`http://127.0.0.1:${port}/callback`)))
   })
 })
+
+/** A sandbox of the test's own, and the demo at it as a person's app; the test plays the browser. */
+const demoAt = (
+  authentication: SandboxEhr.ClientAuthentication,
+  environment: Readonly<Record<string, string>>,
+  prepare: (ehr: SandboxEhr.Service) => Effect.Effect<void>
+) =>
+  Effect.gen(function*() {
+    const redirectUri = yield* freeRedirectUri
+    const clients = [{ clientId: "demo-at", redirectUris: [redirectUri], authentication }]
+    const layer = SandboxEhr.layerServer({ clients }).pipe(
+      Layer.provide(NodeHttpServer.layer(() => createServer(), { port: 0, host: "127.0.0.1" }))
+    )
+    const ehr = Context.get(yield* Layer.build(layer), SandboxEhr.SandboxEhr)
+    yield* prepare(ehr)
+    const ran = yield* demo(["--json"], {
+      SMART_FHIR_BASE_URL: ehr.fhirBaseUrl,
+      SMART_CLIENT_ID: "demo-at",
+      SMART_REDIRECT_URI: redirectUri,
+      SMART_SCOPES: "launch/patient patient/*.rs",
+      SMART_ALLOW_INSECURE_LOCALHOST: "true",
+      ...environment
+    }, (line) => {
+      const url = line.startsWith("{") ? (JSON.parse(line) as Step).found?.["url"] : undefined
+      if (typeof url === "string") void fetch(url)
+    })
+    const requests = yield* ehr.requests
+    return {
+      ...ran,
+      introspect: ran.steps.find(({ step }) => step === "introspect"),
+      /** By what each introspection was authorized. */
+      schemes: requests.filter(({ path }) => path.endsWith("/introspect")).map(({ headers }) =>
+        headers["authorization"]?.split(" ")[0]
+      )
+    }
+  })
 
 const APP = [
   "start",
@@ -108,6 +145,58 @@ describe("the demo", () => {
       }
     }), 60_000)
 
+  it.live(
+    "takes a blank variable for an absent one, and waits at the redirect URI of the environment at the sandbox, too",
+    () =>
+      Effect.gen(function*() {
+        const redirectUri = yield* freeRedirectUri
+        const { code, output, steps } = yield* demo(["--json"], {
+          SMART_CLIENT_SECRET: "",
+          SMART_PRIVATE_KEY: " ",
+          SMART_SCOPES: "",
+          SMART_FHIR_BASE_URL: "",
+          SMART_REDIRECT_URI: redirectUri
+        })
+        assert.strictEqual(code, 0, output)
+        assert.deepStrictEqual(steps.map(({ step }) => step).slice(0, APP.length), APP)
+      }),
+    60_000
+  )
+
+  it.live("names the variable that is missing or wrong", () =>
+    Effect.gen(function*() {
+      const base = { SMART_FHIR_BASE_URL: "https://127.0.0.1:9/fhir" }
+      const errorOf = (environment: Readonly<Record<string, string>>) =>
+        Effect.map(demo(["--json"], environment), ({ code, steps }) => {
+          assert.strictEqual(code, 1)
+          return steps.at(-1)?.error?.["message"]
+        })
+      assert.strictEqual(yield* errorOf(base), "SMART_CLIENT_ID is not set (docs/demo.md lists the variables)")
+      assert.strictEqual(
+        yield* errorOf({ ...base, SMART_CLIENT_ID: "x", SMART_REDIRECT_URI: "no URL" }),
+        "the demo can only wait on a loopback http address, and SMART_REDIRECT_URI is no URL"
+      )
+      assert.match(
+        String(yield* errorOf({ SMART_ALLOW_INSECURE_LOCALHOST: "maybe" })),
+        /^SMART_ALLOW_INSECURE_LOCALHOST: .*maybe/
+      )
+    }), 60_000)
+
+  it.live("explains itself where its options exclude each other", () =>
+    Effect.gen(function*() {
+      const { code, output } = yield* demo(["--backend", "--launch", "sandbox"])
+      assert.strictEqual(code, 1)
+      assert.include(output, "npm run demo -- [--backend | --launch <launch URL>")
+    }), 60_000)
+
+  it.live("says why a backend service may not search", () =>
+    Effect.gen(function*() {
+      const { code, steps } = yield* demo(["--json", "--backend"], { SMART_SCOPES: "system/Observation.rs" })
+      assert.strictEqual(code, 1)
+      assert.deepInclude(steps.at(-1), { step: "search", ok: false })
+      assert.deepInclude(steps.at(-1)?.error, { _tag: "FhirError", reason: "Forbidden", status: 403 })
+    }), 60_000)
+
   it.live("walks a backend service", () =>
     Effect.gen(function*() {
       const { code, output, steps } = yield* demo(["--json", "--backend"])
@@ -158,6 +247,52 @@ describe("the demo", () => {
         assert.strictEqual(code, 0, output)
         assert.strictEqual(opened.length, 1)
         assert.include(output, "✓ refresh")
+      }),
+    60_000
+  )
+
+  const secret = { method: "client_secret_basic", secret: Redacted.make("canary-secret") } as const
+  const withSecret = { SMART_CLIENT_SECRET: "canary-secret" }
+  const refuses = (times: number) => (ehr: SandboxEhr.Service) =>
+    ehr.fault("introspect", SandboxEhr.Fault.oauthError("invalid_client", { status: 401 }), times)
+
+  it.scopedLive("introspects with the client's own credentials where it has some", () =>
+    Effect.gen(function*() {
+      const { code, introspect, output, schemes } = yield* demoAt(secret, withSecret, () => Effect.void)
+      assert.strictEqual(code, 0, output)
+      assert.deepStrictEqual(introspect?.found, { active: true, authorization: "client" })
+      assert.deepStrictEqual(schemes, ["Basic"])
+    }), 60_000)
+
+  it.scopedLive(
+    "[SMART-282] introspects with the token itself where the server refuses the client's credentials",
+    () =>
+      Effect.gen(function*() {
+        const { code, introspect, output, schemes } = yield* demoAt(secret, withSecret, refuses(1))
+        assert.strictEqual(code, 0, output)
+        assert.deepStrictEqual(introspect?.found, { active: true, authorization: "bearer" })
+        assert.deepStrictEqual(schemes, ["Basic", "Bearer"])
+      }),
+    60_000
+  )
+
+  it.scopedLive("fails with the first refusal where the server refuses both", () =>
+    Effect.gen(function*() {
+      const { code, introspect, schemes } = yield* demoAt(secret, withSecret, refuses(2))
+      assert.strictEqual(code, 1)
+      assert.deepInclude(introspect?.error, { _tag: "TokenError", reason: "Refused", error: "invalid_client" })
+      assert.deepStrictEqual(schemes, ["Basic", "Bearer"])
+    }), 60_000)
+
+  it.scopedLive(
+    "goes on to revocation where the server does not introspect for a public client",
+    () =>
+      Effect.gen(function*() {
+        const { code, introspect, output, schemes, steps } = yield* demoAt({ method: "none" }, {}, refuses(1))
+        assert.strictEqual(code, 0, output)
+        assert.deepStrictEqual(introspect?.found, { authorization: "bearer", status: 401 })
+        assert.deepStrictEqual(schemes, ["Bearer"])
+        assert.deepInclude(steps.at(-1), { step: "revoke", ok: true })
       }),
     60_000
   )
