@@ -108,7 +108,8 @@ export interface ResourceOptions {
 // ---- spelling
 
 const escape = (text: string, reserved: string): string =>
-  Array.from(new TextEncoder().encode(text), (byte) => {
+  // most texts have nothing to escape, and to look at each of their bytes costs a multiple
+  /^[\w.~!*'(),:;@/|$-]*$/.test(text) ? text : Array.from(new TextEncoder().encode(text), (byte) => {
     const character = String.fromCharCode(byte)
     return byte > 0x20 && byte < 0x7F && !reserved.includes(character)
       ? character

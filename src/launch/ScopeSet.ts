@@ -92,10 +92,13 @@ const child = (node: Node, key: string): Node => {
   return found
 }
 
+/** A search visits so many nodes: all subsets of eight constraints. Hostile scopes have more, and are not covered then. */
+const MAX_VISITED = 256
+
 /**
  * Finds the scopes that are at least as wide as a given one, letters aside. They are kept in a tree of their sorted
- * constraints, below context and type: a search only takes branches that the narrower scope has too, so that a long
- * hostile grant does not cost its square.
+ * constraints, below context and type: a search only takes branches that the narrower scope has too, the shortest
+ * first, and ends after `MAX_VISITED` nodes, so that a long hostile grant does not cost its square.
  *
  * @internal
  */
@@ -112,18 +115,25 @@ export const indexed = (scopes: ReadonlyArray<ResourceV2>): (need: ResourceV2) =
       const root = roots.next.get(`${need.context}/${type}`)
       return root === undefined ? [] : [root]
     })
+    const visit = (next: Node | undefined) => {
+      if (next !== undefined) open.push(next)
+      return open.length < MAX_VISITED
+    }
     // the list grows while it is walked; recursion could run out of stack
     for (const node of open) {
       if (node.next.size < held.size) {
-        for (const [key, next] of node.next) if (held.has(key)) open.push(next)
+        for (const [key, next] of node.next) if (held.has(key) && !visit(next)) break
       } else {
-        for (const key of held) {
-          const next = node.next.get(key)
-          if (next !== undefined) open.push(next)
-        }
+        for (const key of held) if (!visit(node.next.get(key))) break
       }
+      if (open.length >= MAX_VISITED) break
     }
-    return open.flatMap((node) => node.scopes)
+    // a scope always covers itself, however many constraints it has
+    const same = Array.from(held).reduce<Node | undefined>(
+      (node, key) => node?.next.get(key),
+      roots.next.get(`${need.context}/${need.resourceType}`)
+    )
+    return (same === undefined ? open : [...open, same]).flatMap((node) => node.scopes)
   }
 }
 
@@ -140,12 +150,22 @@ const rank: Record<Scope["_tag"], number> = {
   Unknown: 9
 }
 
-const inOrder: Order.Order<Scope> = Order.combine(
-  Order.mapInput(Order.number, (scope) => rank[scope._tag]),
-  Order.mapInput(Order.string, printScope)
-)
+const inOrder: Order.Order<readonly [rank: number, text: string]> = Order.tuple(Order.number, Order.string)
+
+/** Each scope is printed once, not at each comparison. */
+const sorted = (scopes: ReadonlyArray<Scope>): ReadonlyArray<Scope> =>
+  scopes
+    .map((scope) => ({ scope, key: [rank[scope._tag], printScope(scope)] as const }))
+    .sort((one, other) => inOrder(one.key, other.key))
+    .map(({ scope }) => scope)
 
 const isOther = (scope: Scope): scope is Exclude<Scope, Resource> => !isResource(scope)
+
+const normalizeResources = (scopes: ReadonlyArray<Scope>): ReadonlyArray<ResourceV2> => {
+  const merged = merge(scopes.filter(isResource))
+  const widerThan = indexed(merged)
+  return merged.flatMap((scope) => Option.toArray(without(scope, widerThan(scope).filter((one) => one !== scope))))
+}
 
 /**
  * The shortest form: short v2 spelling, letters merged, what another scope allows already dropped, sorted. Two sets of
@@ -155,13 +175,8 @@ const isOther = (scope: Scope): scope is Exclude<Scope, Resource> => !isResource
  * @category combinators
  */
 export const normalize = (scopes: ReadonlyArray<Scope>): ReadonlyArray<Scope> => {
-  const merged = merge(scopes.filter(isResource))
-  const widerThan = indexed(merged)
-  const resources = merged.flatMap((scope) =>
-    Option.toArray(without(scope, widerThan(scope).filter((one) => one !== scope)))
-  )
   const others = new Map(scopes.filter(isOther).map(canonicalOther).map((scope) => [printScope(scope), scope]))
-  return [...others.values(), ...resources].sort(inOrder)
+  return sorted([...others.values(), ...normalizeResources(scopes)])
 }
 
 // ---- comparison
@@ -175,34 +190,82 @@ export const normalize = (scopes: ReadonlyArray<Scope>): ReadonlyArray<Scope> =>
 export const union = (self: ReadonlyArray<Scope>, that: ReadonlyArray<Scope>): ReadonlyArray<Scope> =>
   normalize([...self, ...that])
 
+/** The part of each scope that one of the wider ones allows, too. */
+const within = (scopes: ReadonlyArray<ResourceV2>, wider: ReadonlyArray<ResourceV2>): ReadonlyArray<ResourceV2> => {
+  const widerThan = indexed(wider)
+  return scopes.flatMap((scope) => {
+    const found = widerThan(scope)
+    return Option.toArray(Option.map(
+      select((letter) => scope.permissions.includes(letter) && found.some((one) => one.permissions.includes(letter))),
+      (permissions) => ({ ...scope, permissions })
+    ))
+  })
+}
+
+/** Finds the scopes whose context and type overlap with those of a given one. */
+const overlapping = (
+  scopes: ReadonlyArray<ResourceV2>
+): (scope: ResourceV2) => ReadonlyArray<ReadonlyArray<ResourceV2>> => {
+  const groups = new Map<string, Array<ResourceV2>>()
+  const add = (key: string, scope: ResourceV2) => {
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [scope])
+    else group.push(scope)
+  }
+  for (const scope of scopes) {
+    add(scope.context, scope)
+    add(`${scope.context}/${scope.resourceType}`, scope)
+  }
+  return ({ context, resourceType }) =>
+    (resourceType === "*" ? [context] : [`${context}/${resourceType}`, `${context}/*`])
+      .map((key) => groups.get(key) ?? [])
+}
+
+/** Conjunctions are as many as pairs: above this number they are left out, because the work would be the square of a hostile grant. */
+const MAX_PAIRS = 10_000
+
+/** What two scopes allow together although neither covers the other: with the constraints of both. */
+const conjunctions = (
+  ours: ReadonlyArray<ResourceV2>,
+  theirs: ReadonlyArray<ResourceV2>
+): ReadonlyArray<ResourceV2> => {
+  // of two scopes without constraints one covers the other, if they overlap at all
+  const isConstrained = (scope: ResourceV2) => scope.constraints.length > 0
+  const all = overlapping(theirs)
+  const constrained = overlapping(theirs.filter(isConstrained))
+  const partnersOf = (scope: ResourceV2) => (isConstrained(scope) ? all : constrained)(scope)
+  let pairs = 0
+  for (const one of ours) for (const partners of partnersOf(one)) pairs += partners.length
+  if (pairs > MAX_PAIRS) return []
+  return ours.flatMap((one) =>
+    partnersOf(one).flat().flatMap((two) =>
+      Option.toArray(Option.map(
+        select((letter) => one.permissions.includes(letter) && two.permissions.includes(letter)),
+        (permissions): ResourceV2 => ({
+          ...one,
+          resourceType: one.resourceType === "*" ? two.resourceType : one.resourceType,
+          permissions,
+          constraints: [...one.constraints, ...two.constraints]
+        })
+      ))
+    )
+  )
+}
+
 /**
  * What both allow, in normal form: of `patient/*.rs` and `patient/Observation.cruds` it is `patient/Observation.rs`.
+ * Scopes with different constraints overlap where all constraints hold; with more than 10,000 pairs of such scopes the
+ * result holds only those that one side covers.
  *
  * @since 0.1.0
  * @category combinators
  */
 export const intersection = (self: ReadonlyArray<Scope>, that: ReadonlyArray<Scope>): ReadonlyArray<Scope> => {
-  const ours = normalize(self)
-  const theirs = normalize(that)
-  const known = new Set(theirs.filter(isOther).map(printScope))
-  const resources = ours.filter(isResource).flatMap((one) =>
-    theirs.filter(isResource).flatMap((two): ReadonlyArray<Scope> => {
-      const types = new Set([one.resourceType, two.resourceType].filter((type) => type !== "*"))
-      if (one.context !== two.context || types.size > 1) return []
-      const [resourceType = "*"] = types
-      return Option.toArray(Option.map(
-        select((letter) => one.permissions.includes(letter) && two.permissions.includes(letter)),
-        (permissions) => ({
-          ...one,
-          syntax: "v2",
-          resourceType,
-          permissions,
-          constraints: [...one.constraints, ...two.constraints]
-        })
-      ))
-    })
-  )
-  return normalize([...ours.filter((scope) => isOther(scope) && known.has(printScope(scope))), ...resources])
+  const ours = normalizeResources(self)
+  const theirs = normalizeResources(that)
+  const known = new Set(that.filter(isOther).map(canonicalOther).map(printScope))
+  const others = self.filter(isOther).map(canonicalOther).filter((scope) => known.has(printScope(scope)))
+  return normalize([...others, ...within(ours, theirs), ...within(theirs, ours), ...conjunctions(ours, theirs)])
 }
 
 /**

@@ -310,6 +310,46 @@ describe("normal form", () => {
     assert(Scopes.covers(long, long) && Scopes.covers(parse("patient/A.r?a=7"), long))
     deepStrictEqual(Scopes.intersection(long, parse("patient/*.r")), Scopes.normalize(long))
   })
+
+  // 3,000 scopes on both sides make 9 million pairs: minutes of work, where one step for each scope needs a fraction of a second.
+  const queries = (name: string, count: number) =>
+    parse(Array.from({ length: count }, (_, index) => `patient/Observation.rs?${name}=${index}`))
+
+  it("`diff`, `union`, `intersection` and `covers` take time in proportion to the number of scopes", () => {
+    const requested = queries("category", 3_000)
+    const granted = queries("code", 3_000)
+    const { extra, granted: usable, missing } = Scopes.diff(requested, granted)
+    deepStrictEqual([usable.length, missing.length, extra.length], [0, 3_000, 3_000])
+    deepStrictEqual(Scopes.intersection(requested, [...granted, ...requested]), Scopes.normalize(requested))
+    strictEqual(Scopes.union(requested, granted).length, 6_000)
+    strictEqual(Scopes.covers(granted, requested), false)
+  }, 15_000)
+
+  it("wildcards with constraints take time in proportion to the number of scopes", () => {
+    const wild = Array.from({ length: 3_000 }, (_, index) => `patient/*.r?code=${index}`)
+    const types = Array.from({ length: 3_000 }, (_, index) => `patient/A${index}.r`)
+    deepStrictEqual(Scopes.intersection(parse(wild), parse(types)), [])
+    strictEqual(Scopes.toV1(parse([...wild, ...types]), { widen: true }).widened.length, 6_000)
+  }, 15_000)
+
+  it("the result of `intersection` does not grow with the product of the two sides", () => {
+    strictEqual(Scopes.intersection(queries("category", 100), queries("code", 100)).length, 10_000)
+    strictEqual(Scopes.intersection(queries("category", 101), queries("code", 100)).length, 0)
+    // Scopes without constraints have one result each, however many there are.
+    const types = (letters: string) => parse(Array.from({ length: 500 }, (_, index) => `patient/A${index}.${letters}`))
+    strictEqual(Scopes.intersection(types("rs"), types("cruds")).length, 500)
+  })
+
+  it("a need with many constraints does not search all their subsets in a grant", () => {
+    const names = Array.from({ length: 13 }, (_, bit) => `a=${bit}`)
+    const subsets = Array.from({ length: 1 << 13 }, (_, bits) => names.filter((_, bit) => (bits & (1 << bit)) !== 0))
+    const granted = parse(subsets.slice(1).map((some) => `patient/A.r?${some.join("&")}`))
+    const needed = parse(Array.from({ length: 1 << 13 }, (_, index) => `patient/A.cr?${names.join("&")}&z=${index}`))
+    strictEqual(Scopes.missing(granted, needed).length, 1 << 13)
+    assert(Scopes.covers([...granted, ...needed], needed))
+    // One constraint of many, or none at all, is found as before.
+    assert(Scopes.covers(parse("patient/A.cr?a=7"), needed) && Scopes.covers(parse("patient/*.cr"), needed))
+  }, 15_000)
 })
 
 describe("coverage", () => {
