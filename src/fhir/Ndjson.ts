@@ -7,6 +7,7 @@
 import * as Data from "effect/Data"
 import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
+import { ByteBuffer } from "../base/ByteBuffer.js"
 import { parseJson } from "../base/members.js"
 import type { Resource } from "./Resource.js"
 import { isResource } from "./Resource.js"
@@ -33,7 +34,8 @@ const NEWLINE = 10
 
 /** Bytes that do not end a line yet, and which line they belong to. */
 class Reader {
-  private pending: Array<Uint8Array> = []
+  private readonly pending = new ByteBuffer()
+  private readonly decoder = new TextDecoder("utf-8", { fatal: true })
   private size = 0
   private number = 1
 
@@ -43,37 +45,43 @@ class Reader {
     const lines: Array<Line> = []
     let from = 0
     for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, from)) {
-      const read = this.add(bytes.subarray(from, end)) ?? this.take(lines, "MalformedLine")
-      if (read !== undefined) return { lines, error: read }
+      const error = this.endLine(bytes.subarray(from, end), lines, "MalformedLine")
+      if (error !== undefined) return { lines, error }
       from = end + 1
     }
-    return { lines, error: this.add(bytes.subarray(from)) }
+    return { lines, error: this.keep(bytes.subarray(from)) }
   }
 
   /** The last line may lack its newline; if it is no resource, the file was cut off in it. */
   end(): Step {
     const lines: Array<Line> = []
-    return { lines, error: this.size === 0 ? undefined : this.take(lines, "Truncated") }
+    return { lines, error: this.size === 0 ? undefined : this.endLine(new Uint8Array(), lines, "Truncated") }
   }
 
-  private add(bytes: Uint8Array): NdjsonError | undefined {
+  private count(bytes: Uint8Array): NdjsonError | undefined {
     this.size += bytes.byteLength
-    if (this.size > this.maxLineBytes) return new NdjsonError({ reason: "LineTooLong", line: this.number })
-    // A lines that was delivered before is counted, not kept. Copied, because a transport may use its buffer again.
-    if (bytes.byteLength > 0 && this.number > this.skip) this.pending.push(bytes.slice())
-    return undefined
+    return this.size > this.maxLineBytes ? new NdjsonError({ reason: "LineTooLong", line: this.number }) : undefined
   }
 
-  private take(lines: Array<Line>, reason: NdjsonError["reason"]): NdjsonError | undefined {
-    const { number, pending } = this
-    this.pending = []
+  private keep(bytes: Uint8Array): NdjsonError | undefined {
+    const error = this.count(bytes)
+    // A line that was delivered before is counted, not kept. The buffer keeps a first chunk itself, and a transport may use its chunk again.
+    if (error === undefined && this.number > this.skip && bytes.byteLength > 0) {
+      this.pending.push(this.pending.size === 0 ? bytes.slice() : bytes)
+    }
+    return error
+  }
+
+  private endLine(rest: Uint8Array, lines: Array<Line>, reason: NdjsonError["reason"]): NdjsonError | undefined {
+    const tooLong = this.count(rest)
+    if (tooLong !== undefined) return tooLong
+    const { number } = this
     this.size = 0
     this.number += 1
     if (number <= this.skip) return undefined
-    const decoder = new TextDecoder("utf-8", { fatal: true })
-    const text = Either.try(() =>
-      pending.map((bytes) => decoder.decode(bytes, { stream: true })).join("") + decoder.decode()
-    )
+    if (this.pending.size > 0) this.pending.push(rest)
+    const bytes = this.pending.size > 0 ? this.pending.take() : rest
+    const text = Either.try(() => this.decoder.decode(bytes))
     if (Either.isRight(text) && text.right.trim() === "") return undefined
     const value = Either.isRight(text) ? parseJson(text.right)?.value : undefined
     if (!isResource(value)) return new NdjsonError({ reason, line: number })
@@ -93,7 +101,12 @@ export const parse = <E, R>(
   Stream.suspend(() => {
     const reader = new Reader(options.skip, options.maxLineBytes)
     return Stream.concat(
-      Stream.flatMap(bytes, (piece) => emit(reader.push(piece))),
+      bytes.pipe(
+        Stream.map((chunk) => reader.push(chunk)),
+        // Most chunks end no line: only for the others is it worth to build a stream.
+        Stream.filter(({ error, lines }) => lines.length > 0 || error !== undefined),
+        Stream.flatMap(emit)
+      ),
       Stream.suspend(() => emit(reader.end()))
     )
   })

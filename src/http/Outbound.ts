@@ -18,6 +18,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { ByteBuffer } from "../base/ByteBuffer.js"
 import * as Url from "../base/Url.js"
 import * as LeanTransport from "./LeanTransport.js"
 import { brokenOff, isOutOfTime, OutboundFailure, unanswered } from "./OutboundFailure.js"
@@ -78,24 +79,23 @@ export const readBody = (
   }
   const declared = Number(response.headers["content-length"])
   if (declared > maxBytes) return tooLarge()
-  return response.stream.pipe(
-    Stream.runFoldEffect(
-      { size: 0, text: "", decoder: new TextDecoder() },
-      ({ decoder, size, text }, chunk) =>
-        size + chunk.byteLength > maxBytes
-          ? tooLarge()
-          : Effect.succeed({
-            decoder,
-            size: size + chunk.byteLength,
-            text: text + decoder.decode(chunk, { stream: true })
-          })
-    ),
-    Effect.map(({ decoder, text }) => text + decoder.decode()),
-    Effect.catchTag(
-      "ResponseError",
-      (error) => error.reason === "EmptyBody" ? Effect.succeed("") : brokenOff(url, response, error)
+  return Effect.suspend(() => {
+    const body = new ByteBuffer()
+    return response.stream.pipe(
+      Stream.runForEachChunk((chunks) => {
+        for (const chunk of chunks) {
+          if (body.size + chunk.byteLength > maxBytes) return tooLarge()
+          body.push(chunk)
+        }
+        return Effect.void
+      }),
+      Effect.map(() => new TextDecoder().decode(body.take())),
+      Effect.catchTag(
+        "ResponseError",
+        (error) => error.reason === "EmptyBody" ? Effect.succeed("") : brokenOff(url, response, error)
+      )
     )
-  )
+  })
 }
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308])

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import * as Stream from "effect/Stream"
 import * as Ndjson from "../../src/fhir/Ndjson.js"
+import { heldBytes } from "../support/memory.js"
 
 const encoder = new TextEncoder()
 const line = (id: string) => JSON.stringify({ resourceType: "Patient", id })
@@ -82,6 +83,37 @@ describe("Ndjson", () => {
       )))
       assert.deepStrictEqual([error.reason, error.line], ["LineTooLong", 1])
       assert.isBelow(pulled, 13)
+    }))
+
+  it.effect("a line of 2 MB in chunks of one byte is held without an object for each", () =>
+    Effect.gen(function*() {
+      const size = 2_000_000
+      const chunks = Chunk.makeBy(4_000, () => encoder.encode("x"))
+      const before = heldBytes()
+      let held = 0
+      const bytes = Stream.concat(
+        Stream.flatMap(Stream.range(1, size / 4_000), () => Stream.fromChunk(chunks)),
+        Stream.execute(Effect.sync(() => {
+          held = heldBytes() - before
+        }))
+      )
+      const error = yield* Effect.flip(Stream.runDrain(Ndjson.parse(bytes, { skip: 0, maxLineBytes: size })))
+      assert.deepStrictEqual([error.reason, error.line], ["Truncated", 1])
+      assert.isBelow(held, 20_000_000)
+    }), 30_000)
+
+  it.effect("a transport may use the memory of a chunk again", () =>
+    Effect.gen(function*() {
+      const memory = new Uint8Array(8)
+      const text = encoder.encode(`${line("a")}\n${line("b")}\n`)
+      const indices = Stream.rechunk(Stream.range(0, Math.ceil(text.length / 8) - 1), 1)
+      const bytes = Stream.map(indices, (index) => {
+        const chunk = text.subarray(index * 8, index * 8 + 8)
+        memory.set(chunk)
+        return memory.subarray(0, chunk.length)
+      })
+      const lines = yield* Stream.runCollect(Ndjson.parse(bytes, { skip: 0, maxLineBytes: 1000 }))
+      assert.deepStrictEqual(Chunk.toReadonlyArray(lines).map(({ resource }) => resource["id"]), ["a", "b"])
     }))
 
   it.effect.prop(

@@ -18,12 +18,14 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
-import { Agent, interceptors } from "undici"
+import { Agent, type Dispatcher, interceptors } from "undici"
 import * as Outbound from "../../src/http/Outbound.js"
 import * as NodeTransport from "../../src/node/NodeTransport.js"
+import { Exchange } from "../../src/node/transport/Exchange.js"
 import { TransportError } from "../../src/node/TransportError.js"
 import * as Certificates from "../support/certificates.js"
 import * as Http from "../support/http.js"
+import { heldBytes } from "../support/memory.js"
 import { raw } from "../support/transportContract.js"
 
 const rules: Outbound.Rules = { timeout: "5 seconds", maxBytes: 50_000, redirects: 3, allowInsecureLocalhost: true }
@@ -335,6 +337,39 @@ describe("NodeTransport", () => {
           for (let i = 0; i < 3; i++) assert.strictEqual((yield* client.get(server.origin)).status, 200)
           assert.strictEqual(server.requests.length, 3)
         })))
+
+    const oneByOne = (exchange: Exchange, count: number) => {
+      const controller: Dispatcher.DispatchController = {
+        aborted: false,
+        paused: false,
+        reason: null,
+        abort: () => undefined,
+        pause: () => undefined,
+        resume: () => undefined
+      }
+      exchange.onRequestStart(controller)
+      exchange.onResponseStart(controller, 200, {})
+      for (let index = 0; index < count; index++) exchange.onResponseData(controller, Buffer.from([120]))
+      exchange.onResponseEnd()
+    }
+
+    it("2 MB in chunks of one byte are held without an object for each", () => {
+      const exchange = new Exchange(false, Infinity, undefined)
+      exchange.readAll()
+      const before = heldBytes()
+      oneByOne(exchange, 2_000_000)
+      assert.isBelow(heldBytes() - before, 20_000_000)
+      assert.strictEqual(exchange.whole().toString(), "x".repeat(2_000_000))
+      assert.strictEqual(exchange.whole().byteLength, 2_000_000)
+    })
+
+    it("a stream gets what came meanwhile in one chunk", () => {
+      const exchange = new Exchange(false, Infinity, undefined)
+      exchange.taken = true
+      oneByOne(exchange, 10_000)
+      assert.strictEqual(exchange.next().toString(), "x".repeat(10_000))
+      assert.strictEqual(exchange.next().byteLength, 0)
+    })
 
     it.scopedLive("an answer that nobody reads and nobody holds any more lets its connection go", () =>
       using({}, (client) =>

@@ -7,6 +7,7 @@
 import type { IncomingHttpHeaders } from "node:http"
 import * as Timers from "node:timers"
 import type { Dispatcher } from "undici"
+import { ByteBuffer } from "../../base/ByteBuffer.js"
 import * as TransportError from "../TransportError.js"
 import * as Decoder from "./Decoder.js"
 
@@ -15,8 +16,6 @@ const HIGH_WATER = 64 * 1024
 
 /** What a timer of Node can hold: 24 days. */
 const LONGEST = 2 ** 31 - 1
-
-const NOTHING = Buffer.alloc(0)
 
 const error = (reason: TransportError.Reason, code: string, left: boolean) =>
   new TransportError.TransportError({ reason, code, outcome: left ? "unknown" : "refused" })
@@ -36,8 +35,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   private answered = false
   private controller: Dispatcher.DispatchController | undefined
   private decoder: Decoder.Decoder | undefined
-  private chunks: Array<Buffer> = []
-  private unread = 0
+  private readonly unread = new ByteBuffer()
   private received = 0
   private decoded = 0
   private paused = false
@@ -117,9 +115,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.failure !== undefined) return
     this.decoded += chunk.byteLength
     if (this.decoded > this.maxBytes) return this.tooLarge()
-    this.chunks.push(chunk)
-    this.unread += chunk.byteLength
-    if (!this.greedy && this.unread > HIGH_WATER && !this.paused) {
+    this.unread.push(chunk)
+    if (!this.greedy && this.unread.size > HIGH_WATER && !this.paused) {
       this.paused = true
       this.decoder?.pause()
       this.controller?.pause()
@@ -189,23 +186,16 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   /** All that came, as one; to be asked for after the end. */
   whole(): Buffer {
-    const [first] = this.chunks
-    if (first === undefined) return NOTHING
-    if (this.chunks.length === 1) return first
-    const all = Buffer.concat(this.chunks, this.unread)
-    this.chunks = [all]
+    const all = this.taking()
+    this.unread.push(all)
     return all
   }
 
   /** What came since, for a stream; the connection goes on. */
-  next(): ReadonlyArray<Buffer> {
-    const chunks = this.chunks
-    if (chunks.length > 0) {
-      this.chunks = []
-      this.unread = 0
-    }
+  next(): Buffer {
+    const bytes = this.taking()
     if (!this.ended) this.resume()
-    return chunks
+    return bytes
   }
 
   /** Gives the request up, unless it is over; the connection is closed. */
@@ -218,6 +208,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
   /** What the dispatcher would not take. */
   refuse(cause: unknown): void {
     this.fail(TransportError.from(cause, this.left))
+  }
+
+  private taking(): Buffer {
+    const { buffer, byteLength, byteOffset } = this.unread.take()
+    return Buffer.from(buffer, byteOffset, byteLength)
   }
 
   private close(failure: TransportError.TransportError): void {
@@ -233,8 +228,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   private fail(failure: TransportError.TransportError): void {
     if (this.failure !== undefined || this.ended) return
     this.failure = failure
-    this.chunks = []
-    this.unread = 0
+    this.unread.take()
     this.decoder?.destroy()
     this.settle()
     if (!this.answered) this.answer()

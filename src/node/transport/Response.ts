@@ -129,8 +129,8 @@ export class Response extends Inspectable.Class implements LeanTransport.LeanRes
       const pull: Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<HttpClientError.ResponseError>> = Effect
         .suspend(() => {
           if (exchange.failure !== undefined) return Effect.fail(Option.some(this.#failed(exchange.failure)))
-          const chunks = exchange.next()
-          if (chunks.length > 0) return Effect.succeed(Chunk.unsafeFromArray(chunks))
+          const bytes = exchange.next()
+          if (bytes.byteLength > 0) return Effect.succeed(Chunk.of<Uint8Array>(bytes))
           if (exchange.failure === undefined && exchange.ended) return Effect.fail(Option.none())
           return this.#waited(pull)
         })

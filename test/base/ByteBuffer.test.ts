@@ -1,0 +1,41 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as FastCheck from "effect/FastCheck"
+import { ByteBuffer } from "../../src/base/ByteBuffer.js"
+import { heldBytes } from "../support/memory.js"
+
+describe("ByteBuffer", () => {
+  it.prop(
+    "gives back what was pushed since it was last emptied",
+    [FastCheck.array(FastCheck.array(FastCheck.uint8Array({ maxLength: 700 }), { maxLength: 9 }), { maxLength: 3 })],
+    ([rounds]) => {
+      const buffer = new ByteBuffer()
+      for (const chunks of rounds) {
+        for (const chunk of chunks) buffer.push(chunk)
+        assert.strictEqual(buffer.size, chunks.reduce((sum, { byteLength }) => sum + byteLength, 0))
+        assert.deepStrictEqual(Buffer.from(buffer.take()), Buffer.concat(chunks))
+        assert.strictEqual(buffer.size, 0)
+      }
+    }
+  )
+
+  it("changes no chunk, and nothing that was taken", () => {
+    const buffer = new ByteBuffer()
+    const memory = Uint8Array.of(1, 2, 3, 4)
+    buffer.push(memory.subarray(0, 2))
+    buffer.push(Uint8Array.of(9))
+    const taken = buffer.take()
+    buffer.push(taken)
+    buffer.push(Uint8Array.of(8))
+    assert.deepStrictEqual([...memory], [1, 2, 3, 4])
+    assert.deepStrictEqual([...taken], [1, 2, 9])
+    assert.deepStrictEqual([...buffer.take()], [1, 2, 9, 8])
+  })
+
+  it("holds 4 MB in chunks of one byte without an object for each", () => {
+    const buffer = new ByteBuffer()
+    const before = heldBytes()
+    for (let count = 0; count < 4_000_000; count++) buffer.push(Uint8Array.of(120))
+    assert.isBelow(heldBytes() - before, 16_000_000)
+    assert.strictEqual(buffer.size, 4_000_000)
+  })
+})
