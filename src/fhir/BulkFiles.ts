@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
+import * as HashSet from "effect/HashSet"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
@@ -27,7 +28,8 @@ type Event =
 /** Lines by file that came out of the stream, and with which of them the file is at its end. */
 interface Positions {
   readonly lines: HashMap.HashMap<number, number>
-  readonly done: ReadonlyArray<number>
+  /** Persistent, because each item has its own view of it. */
+  readonly done: HashSet.HashSet<number>
   readonly resources: number
 }
 
@@ -120,11 +122,10 @@ class Delivered implements Item {
 
   get checkpoint(): Checkpoint {
     const { done, lines } = this.positions
-    const finished = new Set(done)
     return new Checkpoint({
       ...this.start,
-      lines: Object.fromEntries(Array.from(lines).filter(([file]) => !finished.has(file))),
-      done
+      lines: Object.fromEntries(Array.from(lines).filter(([file]) => !HashSet.has(done, file))),
+      done: Array.from(done).sort((one, other) => one - other)
     })
   }
 }
@@ -141,19 +142,19 @@ export const read = <E, R>(
   fail: Fail
 ): Stream.Stream<Item, FhirError | E, R> => {
   const files = manifest.files.map((file, index) => ({ file, index }))
-  const open = files.filter(({ index }) => !start.done.includes(index))
   const expected = expectedOf(manifest)
   const initial: Positions = {
     lines: HashMap.fromIterable(Object.entries(start.lines).map(([file, line]) => [Number(file), line] as const)),
-    done: start.done,
+    done: HashSet.fromIterable(start.done),
     resources: 0
   }
+  const open = files.filter(({ index }) => !HashSet.has(initial.done, index))
 
   const progress = ({ done, resources }: Positions): Progress => ({
-    phase: done.length === files.length ? "Done" : "Reading",
+    phase: HashSet.size(done) === files.length ? "Done" : "Reading",
     message: undefined,
     files: files.length,
-    filesDone: done.length,
+    filesDone: HashSet.size(done),
     resources,
     expected
   })
@@ -166,7 +167,7 @@ export const read = <E, R>(
 
   const counted = Stream.mapAccum(events, initial, (before, event) => {
     const positions: Positions = event._tag === "End"
-      ? { ...before, done: [...before.done, event.file] }
+      ? { ...before, done: HashSet.add(before.done, event.file) }
       : {
         lines: HashMap.set(before.lines, event.file, event.line.number),
         done: before.done,

@@ -91,17 +91,27 @@ export const collect = (resource: AnyResource): ReadonlyArray<string> => {
   return [...found]
 }
 
+type Lookup = (reference: string) => Resource | undefined
+
+/** The contained resources by `#id`, the first one of each id: for one look-up or for many. */
+const containedIn = (within: AnyResource): Lookup => {
+  const inside = isJsonObject(within) ? reader(within, () => undefined).objects("contained") ?? [] : []
+  const byReference = new Map<string, Resource>()
+  for (const resource of inside.filter(isResource)) {
+    const { id } = resource
+    if (typeof id === "string" && !byReference.has(`#${id}`)) byReference.set(`#${id}`, resource)
+  }
+  return (reference) => reference !== "#" ? byReference.get(reference) : isResource(within) ? within : undefined
+}
+
 /**
  * A resource that stands inside of another; `#` alone is that other itself.
  *
  * @since 0.1.0
  * @category accessors
  */
-export const contained = (within: AnyResource, reference: string): Resource | undefined => {
-  if (reference === "#") return isResource(within) ? within : undefined
-  const inside = isJsonObject(within) ? reader(within, () => undefined).objects("contained") ?? [] : []
-  return inside.filter(isResource).find(({ id }) => `#${String(id)}` === reference)
-}
+export const contained = (within: AnyResource, reference: string): Resource | undefined =>
+  containedIn(within)(reference)
 
 /** The type and the id at the end of a reference, with the version where it names one. */
 const TARGET = /(?:^|\/)([A-Za-z]{1,64})\/([A-Za-z0-9\-.]{1,64})(?:\/_history\/([A-Za-z0-9\-.]{1,64}))?$/
@@ -140,11 +150,11 @@ export const make = <E, R>({ failing, resolve, send }: Exchange<E, R>): Referenc
 
   const find = (
     reference: ReferenceInput,
-    within: AnyResource | undefined
+    lookup: Lookup | undefined
   ): Either.Either<Found, Fields> => {
     const text = textOf(reference)
     if (text.startsWith("#")) {
-      const inside = within === undefined ? undefined : contained(within, text)
+      const inside = lookup?.(text)
       return inside === undefined
         ? Either.left(invalid("a contained resource is not there, or it was not said in which resource to look"))
         : Either.right({ _tag: "Inside", resource: inside })
@@ -155,9 +165,15 @@ export const make = <E, R>({ failing, resolve, send }: Exchange<E, R>): Referenc
       : Either.right({ _tag: "Elsewhere", target })
   }
 
+  const lookupIn = ({ within }: { readonly within?: AnyResource | undefined } = {}): Lookup | undefined => {
+    // Read when the first contained resource is asked for, and once for all that are asked for together.
+    let lookup: Lookup | undefined
+    return within === undefined ? undefined : (reference) => (lookup ??= containedIn(within))(reference)
+  }
+
   const readReference: References<E, R>["readReference"] = (reference, options = {}) =>
     Effect.gen(function*() {
-      const found = find(reference, options.within)
+      const found = find(reference, lookupIn(options))
       const fail = yield* failing("read reference")
       if (Either.isLeft(found)) return yield* fail(found.left)
       const resource = found.right._tag === "Inside" ? found.right.resource : yield* fetch(found.right.target)
@@ -175,9 +191,12 @@ export const make = <E, R>({ failing, resolve, send }: Exchange<E, R>): Referenc
         if (isFhirError(error) && !error.isRetryable) known.set(key, Either.left(error))
       })
 
-    const resolveOne: Resolver<E, R>["resolve"] = (reference, { within } = {}) =>
+    const resolveOne = (
+      reference: ReferenceInput,
+      lookup: Lookup | undefined
+    ): Effect.Effect<Resource, FhirError | E, R> =>
       Effect.gen(function*() {
-        const found = find(reference, within)
+        const found = find(reference, lookup)
         if (Either.isLeft(found)) return yield* (yield* failing("read reference"))(found.left)
         if (found.right._tag === "Inside") return found.right.resource
         const { target } = found.right
@@ -192,14 +211,15 @@ export const make = <E, R>({ failing, resolve, send }: Exchange<E, R>): Referenc
       })
 
     return {
-      resolve: resolveOne,
+      resolve: (reference, options) => resolveOne(reference, lookupIn(options)),
       resolveAll: (references, options) => {
+        const lookup = lookupIn(options)
         const distinct = new Map(Array.from(references, (reference) => [textOf(reference), reference] as const))
         return Effect.map(
           Effect.forEach(
             distinct,
             ([text, reference]) =>
-              resolveOne(reference, options).pipe(
+              resolveOne(reference, lookup).pipe(
                 Effect.map((resource) => Either.right(resource)),
                 Effect.catchAll((error: FhirError | E): Effect.Effect<Either.Either<Resource, FhirError>, E> =>
                   isFhirError(error) ? Effect.succeed(Either.left(error)) : Effect.fail(error)

@@ -43,27 +43,46 @@ interface Entry {
   readonly resource: JsonObject
 }
 
+/** Entries of one type and id, as far as it matters whether there is exactly one. */
+interface SameId {
+  readonly first: Entry
+  count: number
+  firstWithoutUrl: Entry | undefined
+  countWithoutUrl: number
+}
+
+/** Longer than any base there is: each reference would copy it. */
+const MAX_BASE = 2048
+
 /** References within one bundle (FHIR R4, bundle: resolving references): by full URL, or by type and id where only one can be meant. */
 const resolverOf = (entries: ReadonlyArray<Entry>) => {
   const byFullUrl = new Map<string, string>()
-  const byId = new Map<string, Array<Entry>>()
+  const byId = new Map<string, SameId>()
   for (const entry of entries) {
     if (entry.fullUrl !== undefined && !byFullUrl.has(entry.fullUrl)) byFullUrl.set(entry.fullUrl, entry.key)
     const id = `${entry.resource["resourceType"]}/${entry.resource["id"]}`
-    const others = byId.get(id)
-    if (others === undefined) byId.set(id, [entry])
-    else others.push(entry)
+    const same = byId.get(id) ?? { first: entry, count: 0, firstWithoutUrl: undefined, countWithoutUrl: 0 }
+    byId.set(id, same)
+    same.count += 1
+    if (entry.fullUrl === undefined) {
+      same.firstWithoutUrl ??= entry
+      same.countWithoutUrl += 1
+    }
   }
-  return (from: Entry) => (reference: string): string | undefined => {
-    const plain = reference.replace(/\/_history\/[^/]*$/, "")
-    const absolute = Url.parse(plain) !== undefined
-    const base = /^(.*\/)[A-Za-z]+\/[^/]+$/.exec(from.fullUrl ?? "")?.[1]
-    const known = byFullUrl.get(absolute || base === undefined ? plain : `${base}${plain}`)
-    if (known !== undefined) return known
-    const id = /(?:^|\/)([A-Za-z]+\/[^/]+)$/.exec(plain)?.[1]
-    // A full URL names its server: only an entry that does not say where it is from can be meant by it.
-    const candidates = (byId.get(id ?? "") ?? []).filter(({ fullUrl }) => !absolute || fullUrl === undefined)
-    return candidates.length === 1 ? candidates[0]?.key : undefined
+  return (from: Entry) => {
+    const found = /^(.*\/)[A-Za-z]+\/[^/]+$/.exec(from.fullUrl ?? "")?.[1]
+    const base = found === undefined || found.length > MAX_BASE ? undefined : found
+    return (reference: string): string | undefined => {
+      const plain = reference.replace(/\/_history\/[^/]*$/, "")
+      const absolute = Url.parse(plain) !== undefined
+      const known = byFullUrl.get(absolute || base === undefined ? plain : `${base}${plain}`)
+      if (known !== undefined) return known
+      const same = byId.get(/(?:^|\/)([A-Za-z]+\/[^/]+)$/.exec(plain)?.[1] ?? "")
+      if (same === undefined) return undefined
+      // A full URL names its server: only an entry that does not say where it is from can be meant by it.
+      if (absolute) return same.countWithoutUrl === 1 ? same.firstWithoutUrl?.key : undefined
+      return same.count === 1 ? same.first.key : undefined
+    }
   }
 }
 
@@ -212,20 +231,21 @@ const ownPortals = ({ endpoints, portals }: Brand): ReadonlyArray<Portal> => {
   return rest.length === 0 ? portals : [...portals, { logos: [], logoLicenses: [], endpoints: rest }]
 }
 
+/** No organization has more levels; a hostile bundle may have one below each other. */
+const MAX_LEVELS = 100
+
 /**
- * Where people of a brand connect: its own portals, or those of the nearest brand it is part of. Endpoints that no portal claims are in one
- * without a name.
+ * Where people of a brand connect: its own portals, or those of the nearest brand it is part of, up to 100 levels above. Endpoints that no portal
+ * claims are in one without a name.
  *
  * @since 0.1.0
  * @category accessors
  */
 export const portalsOf = (self: BrandCollection, brand: Brand): ReadonlyArray<Portal> => {
-  const seen = new Set<string>()
   let current: Brand | undefined = brand
-  while (current !== undefined && !seen.has(current.key)) {
+  for (let level = 0; current !== undefined && level <= MAX_LEVELS; level++) {
     const portals = ownPortals(current)
     if (portals.length > 0) return portals
-    seen.add(current.key)
     current = self.brands.get(current.partOf ?? "")
   }
   return []
@@ -255,7 +275,7 @@ export const servers = (
   self: BrandCollection,
   options?: { readonly allowInsecureLocalhost?: boolean | undefined } | undefined
 ): ReadonlyArray<ListedServer> => {
-  const found = new Map<string, ListedServer>()
+  const found = new Map<string, Omit<ListedServer, "fhirVersions"> & { readonly fhirVersions: Set<string> }>()
   const add = (endpoint: Endpoint, brandName: string | undefined) => {
     const { connectionType = "hl7-fhir-rest", fhirBaseUrl, fhirVersions, status = "active" } = endpoint
     const url = fhirBaseUrl === undefined ? undefined : Url.parse(fhirBaseUrl)
@@ -265,13 +285,17 @@ export const servers = (
     if (!Url.isSecure(url, options?.allowInsecureLocalhost ?? false)) return
     const key = FhirBaseUrl.key(fhirBaseUrl)
     const known = found.get(key)
-    found.set(key, {
-      name: known?.name ?? brandName ?? endpoint.name ?? url.host,
-      fhirBaseUrl: known?.fhirBaseUrl ?? fhirBaseUrl,
-      fhirVersions: [...new Set([...known?.fhirVersions ?? [], ...fhirVersions])]
-    })
+    if (known === undefined) {
+      found.set(key, {
+        name: brandName ?? endpoint.name ?? url.host,
+        fhirBaseUrl,
+        fhirVersions: new Set(fhirVersions)
+      })
+    } else {
+      for (const version of fhirVersions) known.fhirVersions.add(version)
+    }
   }
   for (const brand of self.brands.values()) for (const endpoint of brand.endpoints) add(endpoint, brand.name)
   for (const endpoint of self.endpoints.values()) add(endpoint, undefined)
-  return [...found.values()]
+  return Array.from(found.values(), (server) => ({ ...server, fhirVersions: [...server.fhirVersions] }))
 }

@@ -23,30 +23,36 @@ const nameOf = ({ system, value }: Identifier): string => JSON.stringify([system
 const serverOf = (endpoint: Endpoint): string =>
   endpoint.fhirBaseUrl === undefined ? `#${endpoint.key}` : FhirBaseUrl.key(endpoint.fhirBaseUrl)
 
-const union = <A>(
-  nameOfOne: (value: A) => string,
-  first: ReadonlyArray<A>,
-  second: ReadonlyArray<A>
-): ReadonlyArray<A> => {
-  const names = new Set(first.map(nameOfOne))
-  const fresh = second.filter((value) => !names.has(nameOfOne(value)))
-  return fresh.length === 0 ? first : [...first, ...fresh]
+/** The values of the first list, and of each further one those that no list before it has. */
+const union = <A>(nameOfOne: (value: A) => string, lists: ReadonlyArray<ReadonlyArray<A>>): ReadonlyArray<A> => {
+  const names = new Set<string>()
+  return lists.flatMap((list) => {
+    const fresh = list.map((value) => [nameOfOne(value), value] as const).filter(([name]) => !names.has(name))
+    for (const [name] of fresh) names.add(name)
+    return fresh.map(([, value]) => value)
+  })
 }
 
 const portalName = ({ endpoints, name, url }: Portal): string =>
   JSON.stringify([url ?? name ?? null, endpoints.map(serverOf).sort()])
 
-/** One card: the first brand's looks, everybody's portals. */
-const together = (first: Brand, second: Brand): Brand => ({
-  ...first,
-  aliases: union((alias) => alias, first.aliases, second.aliases),
-  identifiers: union(nameOf, first.identifiers, second.identifiers),
-  categories: union((category) => category, first.categories, second.categories),
-  addresses: union((address) => JSON.stringify(address), first.addresses, second.addresses),
-  portals: union(portalName, first.portals, second.portals),
-  endpoints: union(serverOf, first.endpoints, second.endpoints),
-  partOf: first.partOf ?? second.partOf
-})
+/** One card: the first brand's looks, everybody's portals. All at once, because a list that grows brand by brand is copied for each. */
+const together = (brands: readonly [Brand, ...Array<Brand>]): Brand => {
+  const [first, ...others] = brands
+  if (others.length === 0) return first
+  const all = <A>(nameOfOne: (value: A) => string, listOf: (brand: Brand) => ReadonlyArray<A>) =>
+    union(nameOfOne, brands.map(listOf))
+  return {
+    ...first,
+    aliases: all((alias) => alias, (brand) => brand.aliases),
+    identifiers: all(nameOf, (brand) => brand.identifiers),
+    categories: all((category) => category, (brand) => brand.categories),
+    addresses: all((address) => JSON.stringify(address), (brand) => brand.addresses),
+    portals: all(portalName, (brand) => brand.portals),
+    endpoints: all(serverOf, (brand) => brand.endpoints),
+    partOf: brands.find(({ partOf }) => partOf !== undefined)?.partOf
+  }
+}
 
 /**
  * Brands that share an identifier (system and value) across publications become one. A linked publication speaks for itself: its brands and
@@ -66,9 +72,9 @@ export const merge = (publications: ReadonlyArray<Publication>): BrandCollection
     }
   }
   const settled = (endpoints: ReadonlyArray<Endpoint>): ReadonlyArray<Endpoint> =>
-    union(serverOf, [], endpoints.map((endpoint) => endpointByServer.get(serverOf(endpoint)) ?? endpoint))
+    endpoints.map((endpoint) => endpointByServer.get(serverOf(endpoint)) ?? endpoint)
 
-  const brands = new Map<string, Brand>()
+  const merged = new Map<string, [Brand, ...Array<Brand>]>()
   const fromLinked = new Set<string>()
   const keyByIdentifier = new Map<string, string>()
   const renamed = new Map<string, string>()
@@ -80,12 +86,14 @@ export const merge = (publications: ReadonlyArray<Publication>): BrandCollection
       const target = brand.identifiers.map((identifier) =>
         keyByIdentifier.get(nameOf(identifier))
       ).find((key) => key !== undefined) ?? brand.key
-      const known = brands.get(target)
+      const known = merged.get(target)
       if (target !== brand.key) {
         renamed.set(brand.key, target)
       }
-      if (known === undefined || linked || !fromLinked.has(target)) {
-        brands.set(target, known === undefined ? brand : together(known, brand))
+      if (known === undefined) {
+        merged.set(target, [brand])
+      } else if (linked || !fromLinked.has(target)) {
+        known.push(brand)
       } else {
         for (const endpoint of brand.endpoints) {
           replaced.add(serverOf(endpoint))
@@ -103,6 +111,7 @@ export const merge = (publications: ReadonlyArray<Publication>): BrandCollection
       }
     }
   }
+  const brands = new Map(Array.from(merged, ([key, same]) => [key, together(same)]))
   for (const { bundle, linked } of ordered) {
     if (linked) { for (const endpoint of bundle.endpoints.values()) replaced.delete(serverOf(endpoint)) }
   }

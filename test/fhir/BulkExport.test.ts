@@ -370,6 +370,24 @@ describe("BulkExport", () => {
         }
       }))
 
+    it.effect("an export of 200,000 files that were read before is over in time", () =>
+      Effect.gen(function*() {
+        const indices = Array.from({ length: 200_000 }, (_, index) => index)
+        const from = new BulkExport.Checkpoint({
+          version: 1,
+          statusUrl: `${base}/status/1`,
+          manifest: {
+            requiresAccessToken: true,
+            files: indices.map((index) => ({ kind: "output", type: "Patient", url: file(index) }))
+          },
+          lines: {},
+          done: indices
+        })
+        const http = server({})
+        assert.strictEqual(yield* Stream.runCount(BulkExport.run(yield* written(http), { from })), 0)
+        assert.isFalse(http.seen.some(({ url }) => url.includes("/files/")))
+      }), 15_000)
+
     it.effect("from before the manifest: the server is asked on, not anew; what is done is not fetched again", () =>
       Effect.gen(function*() {
         const http = server(files)

@@ -58,6 +58,20 @@ describe("Reference", () => {
       assert.isTrue(http.seen.every(({ headers }) => headers["authorization"] === undefined))
     }))
 
+  it.effect("40,000 references to as many contained resources are found in time", () =>
+    Effect.gen(function*() {
+      const fhir = yield* written(chart())
+      const ids = Array.from({ length: 40_000 }, (_, index) => `p${index}`)
+      const patient = { resourceType: "Group", contained: ids.map((id) => ({ resourceType: "Patient", id })) }
+      const found = yield* fhir.resolver().resolveAll(ids.map((id) => `#${id}`), { within: patient })
+      assert.strictEqual(found.size, 40_000)
+      assert.isTrue(
+        Array.from(found).every(([reference, resource]) =>
+          Either.isRight(resource) && `#${String(resource.right["id"])}` === reference
+        )
+      )
+    }), 20_000)
+
   it.effect("each is read at most once, few at a time, and one that is not there costs no other", () =>
     Effect.gen(function*() {
       let running = 0

@@ -400,6 +400,68 @@ describe("servers for a registry", () => {
   })
 })
 
+describe("hostile bundles", () => {
+  const each = <A>(count: number, make: (index: number) => A) =>
+    Array.from({ length: count }, (_, index) => make(index))
+  const version = (valueCode: string) => [{
+    url: "http://hl7.org/fhir/StructureDefinition/endpoint-fhir-version",
+    valueCode
+  }]
+
+  it("references to an id that 30,000 entries have are read in time", () => {
+    const bundle = read(bundleOf(
+      organization("a", { endpoint: each(30_000, () => ({ reference: "https://other.example/Endpoint/r4" })) }),
+      ...each(30_000, (index) => ({ ...endpoint("r4"), fullUrl: `https://ehr.example.com/${index}/Endpoint/r4` }))
+    ))
+    deepStrictEqual(named(bundle, "a").endpoints, [])
+  }, 15_000)
+
+  it("a full URL of 5 MB is not copied for each of 10,000 references", () => {
+    const long = `https://ehr.example.com/${"x".repeat(5_000_000)}/Organization/a`
+    const bundle = read(bundleOf(
+      { ...organization("a", { endpoint: each(10_000, () => ({ reference: "Endpoint/r4" })) }), fullUrl: long },
+      endpoint("r4")
+    ))
+    strictEqual(named(bundle, "a").endpoints.length, 1)
+  }, 15_000)
+
+  it("20,000 versions of one server are listed in time", () => {
+    const bundle = read(bundleOf(
+      ...each(
+        20_000,
+        (index) => endpoint(`e${index}`, { address: "https://ehr.example.com/r4", extension: version(`v${index}`) })
+      )
+    ))
+    strictEqual(Brands.servers(bundle)[0]?.fhirVersions.length, 20_000)
+  }, 15_000)
+
+  it("brands below each other have no end of levels, and the portals of none take long", () => {
+    const bundle = read(bundleOf(
+      organization("b0", { endpoint: [], ...portal({ url: "portalName", valueString: "Top" }) }),
+      ...each(
+        20_000,
+        (index) => organization(`b${index + 1}`, { endpoint: [], partOf: { reference: `Organization/b${index}` } })
+      )
+    ))
+    const portals = [...bundle.brands.values()].map((brand) => Brands.portalsOf(bundle, brand).length)
+    deepStrictEqual([portals.length, portals[0], portals[100], portals[20_000]], [20_001, 1, 1, 0])
+  }, 15_000)
+
+  it("10,000 brands that share an identifier with one of another publication are merged in time", () => {
+    const first = read(bundleOf(organization("a"), endpoint("r4")))
+    const second = read(
+      bundleOf(...each(10_000, (index) => ({
+        ...organization(`b${index}`, { endpoint: [], alias: [`alias ${index}`], partOf: undefined }),
+        fullUrl: `https://vendor.example/Organization/b${index}`
+      }))),
+      "https://vendor.example/list"
+    )
+    const merged = Brands.merge([{ bundle: first, linked: false }, { bundle: second, linked: false }])
+    strictEqual(merged.brands.size, 1)
+    deepStrictEqual(named(merged, "a").aliases.length, 10_000)
+  }, 15_000)
+})
+
 describe("merging publications", () => {
   const other = (id: string, address: string) => endpoint(id, { address })
 
