@@ -60,6 +60,9 @@ export const pairsOf = (callback: Callback): ReadonlyArray<readonly [string, str
 
 const JUDGED = ["state", "code", "error", "error_description", "error_uri", "iss"] as const
 
+/** Values of a parameter that are kept: one to be judged, one to be seen as a second. Hostile callbacks have thousands. */
+const MAX_KEPT = 2
+
 /**
  * @since 0.1.0
  * @category models
@@ -74,15 +77,21 @@ export interface Judged {
 const read = (callback: Callback, known: ReadonlyArray<string> = []) => {
   const pairs = pairsOf(callback)
   const values = new Map<string, Array<string>>()
+  let isFlooded = false
   for (const [name, value] of pairs ?? []) {
     const judged = JUDGED.find((one) => one === name)
-    if (judged !== undefined) values.set(judged, [...(values.get(judged) ?? []), value])
+    if (judged === undefined) continue
+    const before = values.get(judged)
+    if (before === undefined) values.set(judged, [value])
+    else if (before.length < MAX_KEPT) before.push(value)
+    else isFlooded = true
   }
   const one = (name: (typeof JUDGED)[number]): string | undefined => values.get(name)?.[0]
   const secrets = [...known, ...(values.get("code") ?? []), ...(values.get("state") ?? [])]
   const said = (name: "error" | "error_description" | "error_uri", maxLength?: number) => {
     const words = one(name)
-    return words === undefined ? undefined : safeText(words, secrets, maxLength)
+    // With values that were not kept it cannot be seen whether the words repeat one of them.
+    return words === undefined || isFlooded ? undefined : safeText(words, secrets, maxLength)
   }
   const fail = (server: string, reason: AuthorizationError["reason"], detail: string) =>
     Either.left(

@@ -42,6 +42,25 @@ const codeOf = (judged: ReturnType<typeof judge>): string =>
 const refusal = (judged: ReturnType<typeof judge>): AuthorizationError =>
   Either.match(judged, { onLeft: (error) => error, onRight: () => assert.fail("the callback was accepted") })
 
+describe("AuthorizationCallback, hostile", () => {
+  // 300,000 copies of a list that grows by one are 45 billion elements.
+  it("parameters that stand there 300,000 times are refused in time", () => {
+    const names = ["code", "state", "iss", "error", "error_description"]
+    const pairs = Array.from({ length: 300_000 }, (_, index) => [names[index % 5] ?? "", `value-${index}`] as const)
+    const error = refusal(judge([...pairs, ["state", state]]))
+    assert.strictEqual(error.reason, "DuplicateParameter")
+    assert.strictEqual(Either.getLeft(AuthorizationCallback.stateOf(pairs))._tag, "Some")
+  }, 15_000)
+
+  it("words that may repeat a code that was not kept are not shown", () => {
+    const codes = Array.from({ length: 20 }, (_, index) => ["code", `${code}-${index}`] as const)
+    const words = [["error", "invalid"], ["error_description", `not ${code}-17`]] as const
+    const error = refusal(judge([["state", state], ...codes, ...words]))
+    assert.strictEqual(error.reason, "DuplicateParameter")
+    assert.notInclude(inspect(error), code)
+  })
+})
+
 describe("AuthorizationCallback, its shapes", () => {
   const search = `code=${code}&state=${state}`
   it.each<[string, AuthorizationCallback.Callback]>([
