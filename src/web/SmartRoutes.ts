@@ -34,7 +34,7 @@ import * as SmartServers from "../SmartServers.js"
 import * as Cookies from "./cookies.js"
 import * as ErrorPage from "./ErrorPage.js"
 import type { Problem } from "./Problem.js"
-import { formOf, hideAddresses, isNavigation, queryOf } from "./requests.js"
+import { formOf, hideAddresses, isNavigation, layerRedactedHeaders, queryOf } from "./requests.js"
 import * as WebApp from "./WebApp.js"
 
 type Request = HttpServerRequest.HttpServerRequest
@@ -317,6 +317,7 @@ export const layer: Layer.Layer<
   never,
   HttpLayerRouter.HttpRouter | WebApp.WebApp | Sessions.Sessions | SmartServers.SmartServers | TrustedIssuers
 > = Layer.fresh(Layer.mergeAll(
+  layerRedactedHeaders,
   HttpLayerRouter.addAll(Effect.map(launchRoute, (route) => [route])),
   HttpLayerRouter.addAll(callbackRoutes),
   HttpLayerRouter.addAll(Effect.map(logoutRoute, (route) => [route]))

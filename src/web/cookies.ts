@@ -37,12 +37,24 @@ const sessionCookieName = (app: WebApp.Service, handle: string | undefined): str
 const sessionAttributes = (app: WebApp.Service) =>
   ({ ...attributes(app), sameSite: app.isEmbedded ? "none" : "lax" }) as const
 
+/** All at once: each change of a response copies all its cookies. */
 const expire = (
   response: HttpServerResponse.HttpServerResponse,
-  name: string,
+  names: ReadonlyArray<string>,
   options: ReturnType<typeof attributes>
 ): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.unsafeSetCookie(response, name, "", { ...options, maxAge: 0 })
+  HttpServerResponse.unsafeSetCookies(response, names.map((name) => [name, "", { ...options, maxAge: 0 }] as const))
+
+const isBlank = (character: string | undefined): boolean => character === " " || character === "\t"
+
+/** Without blanks and tabs at its ends. A regular expression for the last ones takes the square of their number where something else follows. */
+const trimmed = (text: string): string => {
+  let from = 0
+  let to = text.length
+  while (from < to && isBlank(text[from])) from++
+  while (to > from && isBlank(text[to - 1])) to--
+  return text.slice(from, to)
+}
 
 /**
  * The cookies of a request. What is trimmed off a name is what browsers trim, so that nothing becomes `__Host-` here that was not there; and of two with one name
@@ -54,9 +66,9 @@ const cookiesOf = ({ headers }: HttpServerRequest.HttpServerRequest): ReadonlyMa
   for (const pair of (headers["cookie"] ?? "").split(";")) {
     const mark = pair.indexOf("=")
     if (mark < 0) continue
-    const name = pair.slice(0, mark).replace(/^[ \t]+|[ \t]+$/g, "")
+    const name = trimmed(pair.slice(0, mark))
     if (found.has(name)) doubled.add(name)
-    found.set(name, pair.slice(mark + 1).replace(/^[ \t]+|[ \t]+$/g, ""))
+    found.set(name, trimmed(pair.slice(mark + 1)))
   }
   for (const name of doubled) found.delete(name)
   return found
@@ -94,7 +106,7 @@ export const sessionOf = (
   return value === undefined || value === "" ? Option.none() : Option.some(Redacted.make(value))
 }
 
-/** All the sessions a request comes with. */
+/** The sessions a request comes with: the latest, where they are more than a browser of this app has. Each costs a look into the store. */
 export const sessionsOf = (
   app: WebApp.Service,
   request: HttpServerRequest.HttpServerRequest
@@ -102,6 +114,7 @@ export const sessionsOf = (
   app.sessionPerLaunch
     ? Array.from(cookiesOf(request))
       .filter(([name, value]) => name.startsWith(`${app.sessionCookie}-`) && value !== "")
+      .slice(-MAX_SESSIONS)
       .map(([, value]) => Redacted.make(value))
     : Option.toArray(sessionOf(app, request, undefined))
 
@@ -117,14 +130,17 @@ export const setSession = (
   const options = sessionAttributes(app)
   const value = Redacted.value(id)
   const set = HttpServerResponse.unsafeSetCookie(response, name, value, options)
-  return beyond(request, `${app.sessionCookie}-`, { count: MAX_SESSIONS, bytes: Infinity }, { name, value })
-    .reduce((response, old) => expire(response, old, options), set)
+  return expire(
+    set,
+    beyond(request, `${app.sessionCookie}-`, { count: MAX_SESSIONS, bytes: Infinity }, { name, value }),
+    options
+  )
 }
 
 export const clearSession =
   (app: WebApp.Service, handle: string | undefined) =>
   (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
-    expire(response, sessionCookieName(app, app.sessionPerLaunch ? handle : undefined), sessionAttributes(app))
+    expire(response, [sessionCookieName(app, app.sessionPerLaunch ? handle : undefined)], sessionAttributes(app))
 
 /** What a browser keeps while the person is at the server. */
 export interface LaunchCookie {
@@ -176,14 +192,17 @@ export const setLaunch = (
       ...options,
       maxAge: Duration.decode(maxAge)
     })
-    return beyond(request, LAUNCH, { count: MAX_LAUNCHES, bytes: MAX_LAUNCH_BYTES }, { name, value })
-      .reduce((response, old) => expire(response, old, options), set)
+    return expire(
+      set,
+      beyond(request, LAUNCH, { count: MAX_LAUNCHES, bytes: MAX_LAUNCH_BYTES }, { name, value }),
+      options
+    )
   })
 
 export const clearLaunch =
   (app: WebApp.Service, state: Redacted.Redacted) =>
   (response: HttpServerResponse.HttpServerResponse): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
-    Effect.map(launchCookieName(state), (name) => expire(response, name, launchAttributes(app)))
+    Effect.map(launchCookieName(state), (name) => expire(response, [name], launchAttributes(app)))
 
 /** Launches that led to a session which is over are over, too: their callbacks, in the browser's history, lead nowhere any more. */
 export const clearCompletedLaunches = (
@@ -192,9 +211,13 @@ export const clearCompletedLaunches = (
   which: (session: string) => boolean
 ) =>
 (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
-  Array.from(cookiesOf(request))
-    .filter(([name, value]) => {
-      const session = value.split(".")[2]
-      return name.startsWith(LAUNCH) && session !== undefined && which(session)
-    })
-    .reduce((response, [name]) => expire(response, name, launchAttributes(app)), response)
+  expire(
+    response,
+    Array.from(cookiesOf(request))
+      .filter(([name, value]) => {
+        const session = value.split(".")[2]
+        return name.startsWith(LAUNCH) && session !== undefined && which(session)
+      })
+      .map(([name]) => name),
+    launchAttributes(app)
+  )

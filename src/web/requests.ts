@@ -1,7 +1,10 @@
+import * as Headers from "@effect/platform/Headers"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { ByteBuffer } from "../base/ByteBuffer.js"
 import type * as WebApp from "./WebApp.js"
 
 type Request = HttpServerRequest.HttpServerRequest
@@ -36,35 +39,41 @@ export const queryOf = ({ url }: Request): URLSearchParams => {
 export const formOf = (request: Request, maxBytes: number): Effect.Effect<URLSearchParams> =>
   !/^application\/x-www-form-urlencoded[ \t]*(?:;|$)/i.test(request.headers["content-type"] ?? "")
     ? Effect.succeed(new URLSearchParams())
-    : request.stream.pipe(
-      Stream.runFoldEffect(
-        { chunks: [] as ReadonlyArray<Uint8Array>, bytes: 0 },
-        ({ bytes, chunks }, chunk) =>
-          bytes + chunk.byteLength > maxBytes
-            ? Effect.fail("TooLarge" as const)
-            : Effect.succeed({ chunks: [...chunks, chunk], bytes: bytes + chunk.byteLength })
-      ),
-      Effect.map(({ chunks }) => {
-        const decoder = new TextDecoder()
-        return new URLSearchParams(
-          chunks.map((chunk) => decoder.decode(chunk, { stream: true })).join("") + decoder.decode()
-        )
-      }),
-      Effect.orElseSucceed(() => new URLSearchParams())
-    )
+    : Effect.suspend(() => {
+      const body = new ByteBuffer()
+      return request.stream.pipe(
+        Stream.runForEachChunk((chunks) => {
+          for (const chunk of chunks) {
+            if (body.size + chunk.byteLength > maxBytes) return Effect.fail("TooLarge" as const)
+            body.push(chunk)
+          }
+          return Effect.void
+        }),
+        Effect.map(() => new URLSearchParams(new TextDecoder().decode(body.take()))),
+        Effect.orElseSucceed(() => new URLSearchParams())
+      )
+    })
 
-const HIDDEN = new Set(["url.full", "url.query", "http.response.header.location", "http.request.header.referer"])
+const HIDDEN = ["url.full", "url.query", "http.request.header.referer"]
 
 /**
- * The server's span of a request has its URL, and in it a code or a launch handle; and it will have where the answer leads, with a state or an id_token. It
- * is the server's, made before and closed after this: so it is taught to keep that to itself.
+ * The platform's tracer writes a request's URL, and in it a code or a launch handle, into the span that it makes for the request. That span is the
+ * nearest one of kind `server`; spans of the app above it outlive the request, and are left alone.
  */
 export const hideAddresses: Effect.Effect<void> = Effect.map(Effect.option(Effect.currentParentSpan), (parent) => {
-  // Spans of the app's own may stand between.
   for (let above = parent; Option.isSome(above) && above.value._tag === "Span"; above = above.value.parent) {
-    const span = above.value
-    const attribute = span.attribute.bind(span)
-    span.attribute = (name, value) => attribute(name, HIDDEN.has(name) ? "<redacted>" : value)
-    for (const name of HIDDEN) if (span.attributes.has(name)) span.attribute(name, "<redacted>")
+    const { attributes, kind } = above.value
+    if (kind !== "server") continue
+    for (const name of HIDDEN) if (attributes.has(name)) above.value.attribute(name, "<redacted>")
+    return
   }
 })
+
+/**
+ * The tracer writes the headers of the answer after the handler has ended. A `Location` holds a state or an id_token, so the server that is built with
+ * this layer redacts it like a cookie.
+ */
+export const layerRedactedHeaders: Layer.Layer<never> = Layer.fiberRefLocallyScopedWith(
+  Headers.currentRedactedNames,
+  (names) => [...names, "location", "referer"]
+)

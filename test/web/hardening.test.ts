@@ -1,8 +1,10 @@
 /**
  * What a browser that is flooded, a server in between, a reload at the wrong moment or a second app do to the routes.
  */
+import { inspect } from "node:util"
 import * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { assert, describe, it } from "@effect/vitest"
 import * as Data from "effect/Data"
@@ -10,12 +12,18 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
+import * as Tracer from "effect/Tracer"
 import { TokenError } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import { CurrentSession, SmartRoutes, WebApp } from "effect-safire/web"
 import * as SessionStore from "../../src/session/SessionStore.js"
+import { hideAddresses } from "../../src/web/requests.js"
 import { leak, observe } from "../support/canary.js"
 import { ORIGIN, patiently, start } from "../support/webApp.js"
 
@@ -302,6 +310,31 @@ describe("a form from the authorization server", () => {
       assert.strictEqual((yield* who.go("/callback", { body: { type, text: large } })).status, 400)
       assert.isFalse(who.jar().has("__Host-session"))
     }))
+
+  it.scoped("costs as much in chunks of one byte as they are many, not as their square", () =>
+    Effect.gen(function*() {
+      const { browser, send } = yield* start()
+      const bytes = new TextEncoder().encode(`code=x&${"state=y&".repeat(7_500)}`)
+      let next = 0
+      const answer = yield* send(
+        new Request(`${ORIGIN}/callback`, {
+          method: "POST",
+          headers: { "content-type": "application/x-www-form-urlencoded" },
+          body: new ReadableStream<Uint8Array>({
+            pull: (controller) => {
+              if (next === bytes.length) controller.close()
+              else controller.enqueue(bytes.slice(next, ++next))
+            }
+          }),
+          duplex: "half"
+        } as RequestInit)
+      )
+      assert.strictEqual(next, bytes.length)
+      assert.strictEqual(answer.status, 400)
+      // Blanks that a cookie begins and ends with, and that stand between other characters.
+      const cookie = `__Host-session=${" ".repeat(300_000)}x${" ".repeat(300_000)}`
+      assert.strictEqual((yield* browser().go("/", { headers: { cookie } })).body, "without a session")
+    }), 20_000)
 })
 
 class TokenErrorOfTheApp extends Data.TaggedError("TokenError")<{ readonly detail: string }> {}
@@ -471,6 +504,96 @@ describe("spans of the HTTP server", () => {
       assert.isUndefined(leak(shown(), secrets))
       assert.include(shown(), "http.response.header.location")
     }))
+})
+
+/** The spans that are made while a program runs. */
+const recorded = <A, E, R>(program: (spans: ReadonlyArray<Tracer.Span>) => Effect.Effect<A, E, R>) =>
+  Effect.flatMap(Effect.tracer, (native) => {
+    const spans: Array<Tracer.Span> = []
+    const tracer = Tracer.make({
+      context: native.context,
+      span: (...options) => {
+        const span = native.span(...options)
+        spans.push(span)
+        return span
+      }
+    })
+    return Effect.withTracer(program(spans), tracer)
+  })
+
+describe("spans of the app", () => {
+  /** As a server serves them, tracer and all, below one span of the app. */
+  const serve = (app: HttpApp.Default<unknown, Scope.Scope>, times: number) =>
+    recorded((spans) =>
+      Effect.gen(function*() {
+        const own = yield* Effect.currentSpan
+        const { attribute } = own
+        const served = HttpApp.toHandled(Effect.orDie(app), () => Effect.void)
+        for (let count = 0; count < times; count++) {
+          const request = new Request(`${ORIGIN}/callback?code=code-${count}-secret`, { headers: { referer: ORIGIN } })
+          yield* served.pipe(
+            Effect.provideService(HttpServerRequest.HttpServerRequest, HttpServerRequest.fromWeb(request)),
+            Logger.withMinimumLogLevel(LogLevel.None)
+          )
+        }
+        assert.strictEqual(own.attribute, attribute)
+        assert.deepStrictEqual(Array.from(own.attributes), [["own", "kept"]])
+        const ofServer = spans.filter(({ kind }) => kind === "server")
+        assert.strictEqual(ofServer.length, times)
+        assert.isTrue(ofServer.every(({ parent }) => Option.getOrUndefined(parent) === own))
+        // Each of them looks like this.
+        const shown = new Set(ofServer.map(({ attributes }) => JSON.stringify(Array.from(attributes))))
+        assert.strictEqual(shown.size, 1)
+        const attributes = ofServer[0]?.attributes
+        assert.deepStrictEqual(
+          ["url.path", "url.full", "url.query", "http.request.header.referer"].map((name) => attributes?.get(name)),
+          ["/callback", "<redacted>", "<redacted>", "<redacted>"]
+        )
+      }).pipe(Effect.withSpan("app", { attributes: { own: "kept" } }))
+    )
+
+  it.scoped("are as they were after requests to the routes, whose own spans hold no address", () =>
+    Effect.flatMap(start(), ({ app }) => serve(app, 300)))
+
+  it.scoped(
+    "are as they were after 30,000 requests",
+    () => serve(Effect.as(hideAddresses, HttpServerResponse.empty()), 30_000),
+    60_000
+  )
+
+  const parts = (location: string) => Array.from(new URL(location).searchParams.values())
+
+  it.scoped("`toWebHandler` and two apps on one router: no address in a span of a request", () =>
+    recorded((spans) =>
+      Effect.gen(function*() {
+        const { services } = yield* start()
+        const tracer = yield* Effect.tracer
+        const routes = (baseUrl: string, sessionCookie: string) =>
+          SmartRoutes.layer.pipe(Layer.provide(WebApp.layer({ baseUrl, sessionCookie })), Layer.orDie)
+        const { dispose, handler } = HttpLayerRouter.toWebHandler(
+          Layer.mergeAll(routes(`${ORIGIN}/second`, "second"), routes(ORIGIN, "first")).pipe(
+            Layer.provide(Layer.succeedContext(services)),
+            Layer.provideMerge(Layer.setTracer(tracer)),
+            Layer.provideMerge(Layer.succeed(HttpLayerRouter.RouterConfig, {}))
+          ),
+          { disableLogger: true }
+        )
+        yield* Effect.addFinalizer(() => Effect.promise(dispose))
+        const before = spans.length
+        const answer = yield* Effect.promise(() => handler(new Request(`${ORIGIN}/launch?server=hospital`)))
+        yield* Effect.promise(() =>
+          handler(new Request(`${ORIGIN}/second/callback?code=secret-code&state=secret-state`))
+        )
+        const secrets = new Set(["secret-code", "secret-state", ...parts(answer.headers.get("location") ?? "")])
+        const ofServer = spans.slice(before).filter(({ kind }) => kind === "server")
+        assert.deepStrictEqual(ofServer.map(({ attributes }) => attributes.get("http.response.status_code")), [
+          303,
+          400
+        ])
+        assert.strictEqual(ofServer[0]?.attributes.get("http.response.header.location"), "<redacted>")
+        for (const { attributes } of ofServer) assert.isUndefined(leak(inspect(attributes), secrets))
+      })
+    ))
 })
 
 describe("two apps on one router", () => {
