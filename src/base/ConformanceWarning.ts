@@ -40,6 +40,7 @@ export const Code = Schema.Literal(
   "IdTokenNonceMissing",
   "IdTokenUnverifiable",
   "IdTokenInvalid",
+  "IdTokenAlgorithmUnlisted",
   "FhirUserMissing",
   "FhirUserMalformed"
 )
@@ -81,6 +82,17 @@ export interface Service {
   /** What is reported from the moment of subscription on. A slow subscriber loses the oldest, never slows a login. */
   readonly stream: Stream.Stream<ConformanceWarning>
 }
+
+/**
+ * For a step that holds tokens: a service of the caller's that dies must not lose them.
+ *
+ * @internal
+ */
+export const reportSafely = (service: Service, warning: ConformanceWarning): Effect.Effect<void> =>
+  Effect.catchAllDefect(
+    Effect.suspend(() => service.report(warning)),
+    () => Effect.logWarning(`a conformance warning could not be reported: ${warning.message}`)
+  )
 
 const counter = Metric.counter("effect_safire_conformance_warnings_total", {
   description: "Deviations from SMART App Launch that were tolerated, by code",

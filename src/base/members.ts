@@ -23,6 +23,38 @@ export const parseJson = (text: string): { readonly value: unknown } | undefined
   }
 }
 
+/** Deeper nesting means nothing in OAuth, and `JSON.stringify`, `structuredClone` and schemas recurse. */
+const MAX_DEPTH = 64
+
+const isTooDeep = (value: unknown): boolean => {
+  let level: Array<unknown> = [value]
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MAX_DEPTH) return true
+    const next: Array<unknown> = []
+    for (const one of level) {
+      if (typeof one !== "object" || one === null) continue
+      for (const inner of Object.values(one)) next.push(inner)
+    }
+    level = next
+  }
+  return false
+}
+
+/**
+ * The members that code which recurses can handle. One that nests too deep, or that would set a prototype where it is copied, counts as absent and is named.
+ *
+ * @internal
+ */
+export const withoutDeepMembers = (
+  object: JsonObject,
+  refuse: (member: string, expected: string) => void
+): JsonObject => {
+  const bad = Object.keys(object).filter((member) => member === "__proto__" || isTooDeep(object[member]))
+  if (bad.length === 0) return object
+  for (const member of bad) refuse(member, `a value of at most ${MAX_DEPTH} levels`)
+  return others(object, new Set(bad))
+}
+
 /** @internal */
 export interface Reader {
   readonly string: (member: string) => string | undefined

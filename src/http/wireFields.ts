@@ -3,6 +3,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
+import { redact, REDACTED } from "./redaction.js"
 
 /** @internal */
 export const wireFields = {
@@ -20,33 +21,19 @@ export const wireFields = {
 export const isTransientStatus = (status: number | undefined): boolean =>
   status === 408 || status === 429 || status === 502 || status === 503 || status === 504
 
-const utf8 = new TextEncoder()
-
-/** A secret as it is, and as it looks in a query or a form that is quoted back. */
-const spellingsOf = (secret: string): RegExp =>
-  new RegExp(
-    Array.from(secret, (char) => {
-      if (/[A-Za-z0-9]/.test(char)) return char
-      const encoded = Array.from(utf8.encode(char), (byte) => `%${byte.toString(16).padStart(2, "0")}`).join("")
-      const escaped = /[\u0000-\u007f]/.test(char) ? `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}` : char
-      const anyCase = encoded.replace(/[a-f]/g, (digit) => `[${digit}${digit.toUpperCase()}]`)
-      return `(?:${escaped}|${anyCase}${char === " " ? "|\\+" : ""})`
-    }).join(""),
-    "g"
-  )
+/** A JSON Web Token is a credential, whether or not this client knows it. */
+const JWT = /eyJ[\w-]{8,}(?:\.[\w-]*){0,4}/g
 
 /**
- * A server's words in one printable line, without any of `secrets`: servers do echo a code or a token in what they complain about.
+ * A server's words in one printable line of limited length, without any of `secrets` in any encoding. Every text of a server that goes into an error, a
+ * warning or a log line passes through here.
  *
  * @internal
  */
 export const safeText = (text: string, secrets: ReadonlyArray<string>, maxLength = 300): string => {
-  const scrubbed = [...secrets].sort((a, b) => b.length - a.length).reduce(
-    (line, secret) => secret.length < 4 ? line : line.replace(spellingsOf(secret), "<redacted>"),
-    text
-  )
-  const line = scrubbed.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ").trim()
-  return line.length > maxLength ? `${line.slice(0, maxLength)}…` : line
+  const line = redact(text, secrets).replace(JWT, REDACTED).replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, " ").trim()
+  // Half of a surrogate pair is no text.
+  return line.length > maxLength ? `${line.slice(0, maxLength).replace(/[\ud800-\udbff]$/, "")}…` : line
 }
 
 /** @internal */

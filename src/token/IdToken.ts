@@ -14,10 +14,12 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as jose from "jose"
-import { ConformanceWarnings } from "../base/ConformanceWarning.js"
+import { ConformanceWarning, ConformanceWarnings } from "../base/ConformanceWarning.js"
+import { failOnDefect } from "../base/defects.js"
 import type { JsonObject } from "../base/members.js"
-import { isJsonObject, parseJson } from "../base/members.js"
+import { isJsonObject, parseJson, withoutDeepMembers } from "../base/members.js"
 import { span } from "../base/span.js"
+import { safeText } from "../http/wireFields.js"
 import * as Jwks from "../server/Jwks.js"
 import type { MetadataError } from "../server/MetadataError.js"
 import * as OpenIdConfiguration from "../server/OpenIdConfiguration.js"
@@ -59,7 +61,7 @@ export interface Policy {
   readonly nonce?: "required" | "optional" | undefined
   /** How far the clocks of server and client may differ. Default 60 seconds. */
   readonly clockSkew?: Duration.DurationInput | undefined
-  /** Default: all of them. Where the server's OpenID metadata is at hand, only what it lists, too. */
+  /** Default: all of them, with a warning for one that the server's OpenID metadata does not list. Given ones are accepted whatever the server lists. */
   readonly algorithms?: ReadonlyArray<Algorithm> | undefined
   /** Audiences that may stand beside this client. Default: none. */
   readonly trustedAudiences?: ReadonlyArray<string> | undefined
@@ -154,8 +156,23 @@ const parseHeader = (token: string): Either.Either<Parsed, string> => {
 
 const claimsOf = (payload: Uint8Array): JsonObject | undefined => {
   const value = parseJson(new TextDecoder().decode(payload))?.value
-  return isJsonObject(value) ? value : undefined
+  // A claim that nothing can store counts as absent.
+  return isJsonObject(value) ? withoutDeepMembers(value, () => undefined) : undefined
 }
+
+const listOf = (algorithms: ReadonlyArray<string>): string => safeText(algorithms.join(", "), [], 100) || "nothing"
+
+/** An alg that this library knows, or that looks like one: a header may hold anything. */
+const shownAlg = (alg: string): string => /^[A-Za-z][A-Za-z0-9]{1,15}$/.test(alg) ? alg : "something else"
+
+const notAllowed = (
+  alg: string,
+  accepted: ReadonlyArray<Algorithm> | undefined,
+  listed: ReadonlyArray<string> | undefined
+): string =>
+  `it is signed with ${shownAlg(alg)}, and ${accepted === undefined ? "accepted are" : "idToken.algorithms accepts"} ${
+    listOf(accepted ?? ALGORITHMS)
+  }${listed === undefined ? "" : `; the server lists ${listOf(listed)}`}`
 
 /**
  * @since 0.1.0
@@ -197,11 +214,9 @@ export const make: Effect.Effect<Service, never, Jwks.Jwks | OpenIdConfiguration
         const { algorithms, issuer, jwksUri } = found.value
         const token = Redacted.value(idToken)
         const { alg, kid } = yield* Either.mapLeft(parseHeader(token), (detail) => fail("Malformed", detail))
-        const allowed = ALGORITHMS.find((one) =>
-          one === alg && (policy?.algorithms ?? ALGORITHMS).includes(one) && (algorithms?.includes(one) ?? true)
-        )
+        const allowed = ALGORITHMS.find((one) => one === alg && (policy?.algorithms ?? ALGORITHMS).includes(one))
         if (allowed === undefined) {
-          return yield* fail("AlgorithmNotAllowed", "its signature is of a kind that is not accepted")
+          return yield* fail("AlgorithmNotAllowed", notAllowed(alg, policy?.algorithms, algorithms))
         }
         const key = yield* jwks.find(jwksUri, { alg: allowed, kid }, request).pipe(
           Effect.mapError((error) =>
@@ -229,8 +244,29 @@ export const make: Effect.Effect<Service, never, Jwks.Jwks | OpenIdConfiguration
           skewSeconds: Duration.toSeconds(policy?.clockSkew ?? "60 seconds")
         })
         yield* Effect.forEach(met, warnings.report, { discard: true })
+        // The server's own key has signed it: what its list leaves out is a mistake in the list.
+        if (policy?.algorithms === undefined && algorithms !== undefined && !algorithms.includes(allowed)) {
+          yield* warnings.report(
+            new ConformanceWarning({
+              code: "IdTokenAlgorithmUnlisted",
+              server,
+              detail: `the id_token is signed with ${allowed}; id_token_signing_alg_values_supported lists ${
+                listOf(algorithms)
+              }`
+            })
+          )
+        }
         return Option.some(identity)
-      }).pipe(span("IdToken.verify", { attributes: { "smart.server": request.server } }))
+      }).pipe(
+        failOnDefect((exception) =>
+          new IdTokenError({
+            reason: "Malformed",
+            server: request.server,
+            detail: `the check of it ended unforeseen (${exception})`
+          })
+        ),
+        span("IdToken.verify", { attributes: { "smart.server": request.server } })
+      )
 
     return { provider, verify }
   }

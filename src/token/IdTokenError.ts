@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { inMemory } from "../base/inMemory.js"
 import { TokenSet } from "./TokenSet.js"
 
 /**
@@ -42,7 +43,8 @@ export type Reason = typeof Reason.Type
 
 const ADVICE: Record<Reason, string> = {
   Malformed: "report it to the server's operator",
-  AlgorithmNotAllowed: "only signatures with a public key count; the server's operator can change how it signs",
+  AlgorithmNotAllowed:
+    "only signatures with a public key count, and idToken.algorithms says which; the server's operator can change how it signs",
   KeyNotFound: "somebody else signed it, or the server does not publish its new key yet",
   KeyAmbiguous: "the server must give each key a kid of its own, and name it in what it signs",
   KeysUnavailable: "without them nobody's login can be verified; start again when they are to be had",
@@ -79,9 +81,10 @@ export class IdTokenError extends Schema.TaggedError<IdTokenError>("effect-safir
   /** The member concerned. */
   claim: Schema.optional(Schema.String),
   /**
-   * With `SubjectChanged`: what the server gave at the refresh. Nothing else holds these tokens, and they are somebody else's: revoke them.
+   * What the server gave at the login that is not believed, or with `SubjectChanged` at the refresh. Nothing else holds these tokens: revoke them. Not part of
+   * the encoded error.
    */
-  tokens: Schema.optional(Schema.RedactedFromSelf(Schema.typeSchema(TokenSet)))
+  tokens: inMemory(Schema.RedactedFromSelf(Schema.typeSchema(TokenSet)))
 }) {
   override get message(): string {
     const what = this.reason === "NoIdentity"

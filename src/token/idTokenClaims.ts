@@ -9,6 +9,7 @@ import { ConformanceWarning } from "../base/ConformanceWarning.js"
 import { equal } from "../base/constantTime.js"
 import type { JsonObject } from "../base/members.js"
 import { unchecked } from "../base/unchecked.js"
+import { safeText } from "../http/wireFields.js"
 import { Identity, parseFhirUser } from "./Identity.js"
 import { IdTokenError } from "./IdTokenError.js"
 
@@ -55,10 +56,10 @@ export const judge = (claims: JsonObject, expected: Expected): Either.Either<Jud
   const { aud, auth_time: authTime, azp, exp, fhirUser, iat, iss, nbf, sub } = claims
 
   if (typeof iss !== "string" || iss !== expected.issuer) {
-    const slash = iss === `${expected.issuer}/` || `${String(iss)}/` === expected.issuer
+    const slash = typeof iss === "string" && (iss === `${expected.issuer}/` || `${iss}/` === expected.issuer)
     return fail(
       "IssuerMismatch",
-      `its iss is not "${expected.issuer}"${slash ? "; they differ in a slash at the end" : ""}`,
+      `its iss is not "${safeText(expected.issuer, [], 200)}"${slash ? "; they differ in a slash at the end" : ""}`,
       "iss"
     )
   }

@@ -246,6 +246,26 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
     instead: "The new tokens are used. Who logged in stays as it was, and the id_token is dropped.",
     tell: "As for the `IdTokenError` of this reason: see [errors.md](errors.md#idtokenerror)."
   },
+  IdTokenAlgorithmUnlisted: {
+    example: Effect.gen(function*() {
+      const key = yield* Identity.makeKey("2026")
+      const server = Identity.makeServer([key.jwk], { jwks_uri: undefined })
+      server.answers.set(Identity.openIdUrl, {
+        issuer: Identity.issuer,
+        jwks_uri: Identity.jwksUri,
+        id_token_signing_alg_values_supported: ["RS256"]
+      })
+      yield* Identity.login(
+        server,
+        (nonce) => Effect.flatMap(Identity.goodClaims(nonce), (good) => Identity.sign(key, good))
+      ).pipe(Effect.provide(Identity.layerClient(server, { name: "north" })))
+      return server.warnings
+    }),
+    did: "The id_token is signed with an algorithm that the server's OpenID metadata does not list.",
+    instead:
+      "It is accepted, because the server's own public key has signed it. With `idToken: { algorithms }` only the algorithms given there are accepted, without this warning.",
+    tell: "To list every algorithm that it signs with in `id_token_signing_alg_values_supported`."
+  },
   FhirUserMissing: {
     example: identified((good, key) => Identity.sign(key, without(good, "fhirUser"))),
     did: "`fhirUser` was granted, and is not in the id_token.",

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 import { isTransientStatus, safeText } from "../../src/http/wireFields.js"
+import { encodings, leak } from "../support/canary.js"
 
 describe("wireFields", () => {
   it("the statuses that pass by themselves", () => {
@@ -27,6 +28,70 @@ describe("wireFields", () => {
     ) {
       assert.strictEqual(safeText(`got ${echoed}.`, [secret]), "got <redacted>.", echoed)
       assert.notInclude(safeText(`${"x".repeat(295)}${echoed}`, [secret]), echoed.slice(0, 4))
+    }
+  })
+
+  describe("a secret that the server has encoded", () => {
+    const secrets = [
+      "c0de+with/special=chars & more~(yes)\"<ü>",
+      "A-plain_t0ken.of.43.characters.AbCdEfGhIjKl",
+      "sh0rt!"
+    ]
+    for (const [name, encode] of Object.entries(encodings)) {
+      it(`${name} is not shown`, () => {
+        for (const secret of secrets) {
+          for (const echoed of [encode(secret), encode(`id:${secret}`), encode(`{"code":"${secret}","x":1}`)]) {
+            const text = safeText(`got ${echoed}.`, ["another-secret", ...secrets])
+            assert.isTrue(text.startsWith("got ") && text.includes("<redacted>"), text)
+            assert.isUndefined(leak(text, [secret]), text)
+          }
+        }
+      })
+    }
+  })
+
+  it("a part of a long secret is not shown either: a server may cut it, or split it over lines", () => {
+    const secret = "AbCdEfGhIjKlMnOpQrStUvWxYz0123456789-_AbCde"
+    for (
+      const echoed of [secret.slice(0, 30), secret.slice(10), secret.replace(/.{10}/g, "$&\r\n "), secret.toLowerCase()]
+    ) {
+      assert.notMatch(safeText(`got ${echoed}`, [secret]), /opqrst|0123456/i, echoed)
+    }
+    assert.notInclude(safeText(`${"x".repeat(4080)}${secret}`, [secret], 10_000), secret.slice(0, 16))
+  })
+
+  it("text that is still encoded after four passes is dropped whole", () => {
+    const secret = "A-plain_t0ken/of+43"
+    const deep = Array.from({ length: 6 }).reduce<string>((text) => encodeURIComponent(text), secret)
+    assert.strictEqual(safeText(`got ${deep}`, [secret]), "<redacted>")
+    assert.strictEqual(safeText("50%25 of 100%", [secret]), "50%25 of 100%")
+  })
+
+  it("a JSON Web Token is not shown, whether or not this client knows it", () =>
+    assert.strictEqual(safeText("bad token eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.AAAA!", []), "bad token <redacted>!"))
+
+  it("ordinary words next to a secret stay", () => {
+    const words = "The authorization code is invalid, expired, or was issued to another client (correlation 0b1c-42)"
+    assert.strictEqual(safeText(words, ["AbCdEfGhIjKlMnOpQrStUvWxYz0123456789-_AbCde", "code-1"]), words)
+  })
+
+  it("characters that change how a line is shown are cut, and no half of a character is left", () => {
+    assert.strictEqual(safeText("a\u202eb\u200bc\ufeffd", []), "a b c d")
+    assert.strictEqual(safeText(`${"x".repeat(9)}😀`, [], 10), `${"x".repeat(9)}…`)
+  })
+
+  it("the work is linear: a megabyte that repeats itself, and secrets as long", () => {
+    const long = "a".repeat(1_000_000)
+    for (
+      const text of [
+        long,
+        "%25".repeat(300_000),
+        "\\\\".repeat(500_000),
+        "&amp;".repeat(200_000),
+        "eyJ".repeat(300_000)
+      ]
+    ) {
+      assert.isAtMost(safeText(text, [long, `${long}b`, long.slice(1), "aaaaaaaaaaab", "eyJa"]).length, 301)
     }
   })
 

@@ -13,6 +13,7 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Metric from "effect/Metric"
 import * as Tracer from "effect/Tracer"
+import { escape } from "../../src/base/html.js"
 
 const json = (value: unknown): string => {
   try {
@@ -159,12 +160,46 @@ export const observe = <A, E, R>(
     return { exit, shown: () => [...kept, ...late.map((text) => text())].join("\n") }
   })
 
-/** The first of `secrets` that is shown, in clear or encoded for a URL or in base64, with what stands around it. */
+const url = encodeURIComponent
+const quoted = (text: string): string => JSON.stringify(text).slice(1, -1)
+const bytes = (text: string): ReadonlyArray<number> => [...Buffer.from(text)]
+
+/** What servers make of the text that they quote back. */
+export const encodings: Readonly<Record<string, (text: string) => string>> = {
+  "as it is": (text) => text,
+  "for a URL": url,
+  "for a URL, twice": (text) => url(url(text)),
+  "for a URL, every byte": (text) => bytes(text).map((byte) => `%${byte.toString(16).padStart(2, "0")}`).join(""),
+  "for a form": (text) => new URLSearchParams([["", text]]).toString().slice(1),
+  "for HTML": (text) => escape(text),
+  "for HTML, every character": (text) => Array.from(text, (char) => `&#${char.codePointAt(0)};`).join(""),
+  "for HTML, in hexadecimal": (text) => Array.from(text, (char) => `&#x${char.codePointAt(0)?.toString(16)};`).join(""),
+  "for JSON": quoted,
+  "for JSON, twice": (text) => quoted(quoted(text)),
+  "for JSON, every character": (text) =>
+    Array.from(text, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`).join(""),
+  "for a URL in HTML": (text) => escape(url(text)),
+  "in base64": (text) => Buffer.from(text).toString("base64"),
+  "in base64url": (text) => Buffer.from(text).toString("base64url"),
+  "in base64 for a URL": (text) => url(Buffer.from(text).toString("base64")),
+  "with control characters": (text) => Array.from(text).join("\u0000"),
+  "with characters of no width": (text) => Array.from(text).join("\u200b")
+}
+
+/** What base64 makes of a secret after other text. */
+const inBase64 = (secret: string): ReadonlyArray<string> =>
+  [1, 2].map((offset) => Buffer.from("x".repeat(offset) + secret).toString("base64").slice(4, -4))
+
+/** The first of `secrets` that is shown, in clear or in an encoding, with what stands around it. */
 export const leak = (shown: string, secrets: Iterable<string>): string | undefined => {
   for (const secret of secrets) {
-    const spellings = [secret, encodeURIComponent(secret), Buffer.from(secret).toString("base64").replace(/=+$/, "")]
+    const spellings = [
+      ...Object.values(encodings).map((encode) => encode(secret).replace(/=+$/, "")),
+      ...inBase64(secret),
+      secret.toLowerCase()
+    ]
     for (const spelling of spellings) {
-      const at = spelling.length < 8 ? -1 : shown.indexOf(spelling)
+      const at = spelling.length < 6 ? -1 : shown.indexOf(spelling)
       if (at >= 0) return shown.slice(Math.max(0, at - 200), at + spelling.length + 50)
     }
   }

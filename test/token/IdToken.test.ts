@@ -331,10 +331,94 @@ describe("IdToken, hostile", () => {
       )
     }))
 
-  it.effect("only algorithms that server and configuration accept", () =>
+  /** A login at a server whose SMART metadata is given by hand, and whose OpenID metadata lists `listed`. */
+  const byHand = (listed: ReadonlyArray<string> | undefined, policy?: IdToken.Policy, alg = "ES256") =>
     Effect.gen(function*() {
+      yield* TestClock.setTime(start)
+      const key = yield* makeKey("k1", alg)
+      const server = makeServer([key.jwk])
+      server.answers.set(openIdUrl, {
+        issuer,
+        jwks_uri: jwksUri,
+        ...(listed === undefined ? {} : { id_token_signing_alg_values_supported: listed })
+      })
+      const outcome = yield* login(
+        server,
+        (nonce) => Effect.flatMap(goodClaims(nonce), (claims) => sign(key, claims))
+      ).pipe(
+        Effect.as("believed"),
+        Effect.catchTag("IdTokenError", ({ message }) => Effect.succeed(message)),
+        Effect.provide(layerClient(server, {
+          idToken: policy,
+          metadata: { issuer, authorizationEndpoint: `${issuer}/authorize`, tokenEndpoint: tokenUrl }
+        }))
+      )
+      return { outcome, warnings: server.warnings.filter(({ code }) => code.startsWith("IdToken")) }
+    })
+
+  it.effect("[SMART-210] an id_token signed with an algorithm that the server does not list is believed, with a warning", () =>
+    Effect.gen(function*() {
+      const { outcome, warnings } = yield* byHand(["RS256"])
+      assert.strictEqual(outcome, "believed")
+      assert.deepStrictEqual(warnings.map(({ code }) => code), ["IdTokenAlgorithmUnlisted"])
+      assert.include(warnings[0]?.detail, "ES256")
+      assert.include(warnings[0]?.detail, "RS256")
+      for (const listed of [undefined, ["RS256", "ES256"]]) {
+        assert.deepStrictEqual(yield* byHand(listed), { outcome: "believed", warnings: [] })
+      }
+    }))
+
+  it.effect("[SMART-210] `idToken.algorithms` decides, whatever the server lists", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* byHand(["RS256"], { algorithms: ["ES256"] }), { outcome: "believed", warnings: [] })
+      const refused = yield* byHand(["RS256"], { algorithms: ["RS256", "PS256"] })
+      assert.include(refused.outcome, "AlgorithmNotAllowed")
+      assert.include(
+        refused.outcome,
+        "it is signed with ES256, and idToken.algorithms accepts RS256, PS256; the server lists RS256"
+      )
+      assert.deepStrictEqual(refused.warnings, [])
       const policy: IdToken.Policy = { algorithms: ["RS256"] }
       assert.strictEqual(yield* reasonOf(attempt((claims) => claims, { policy })), "AlgorithmNotAllowed")
+    }))
+
+  it.effect("[SMART-210] no list of a server and no setting makes a shared secret a signature", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(start)
+      const key = yield* makeKey("k1")
+      const server = makeServer([key.jwk])
+      server.answers.set(openIdUrl, {
+        issuer,
+        jwks_uri: jwksUri,
+        id_token_signing_alg_values_supported: ["HS256", "none"]
+      })
+      const error = yield* login(
+        server,
+        (nonce) => Effect.flatMap(goodClaims(nonce), (claims) => hmac(claims, "secret"))
+      ).pipe(
+        Effect.flip,
+        Effect.provide(layerClient(server, {
+          idToken: { algorithms: ["HS256" as IdToken.Algorithm, "ES256"] },
+          metadata: { issuer, authorizationEndpoint: `${issuer}/authorize`, tokenEndpoint: tokenUrl }
+        }))
+      )
+      assert.include(error.message, "it is signed with HS256")
+      assert.strictEqual(error._tag === "IdTokenError" ? error.reason : error._tag, "AlgorithmNotAllowed")
+    }))
+
+  it.effect("an alg that is no name of an algorithm is not repeated in the message", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(start)
+      const server = makeServer([])
+      const error = yield* login(
+        server,
+        () => Effect.succeed(`${encoded({ alg: "access-1 echoed <script>" })}.e30.AAAA`)
+      ).pipe(
+        Effect.flip,
+        Effect.provide(layerClient(server))
+      )
+      assert.include(error.message, "it is signed with something else")
+      assert.notInclude(error.message, "echoed")
     }))
 })
 
@@ -466,7 +550,7 @@ describe("IdToken, in the walk", () => {
         "nobody"
       )
       const listed = { issuer, jwks_uri: jwksUri, id_token_signing_alg_values_supported: ["RS256"] }
-      assert.strictEqual(yield* believed(listed, { jwks_uri: undefined }), "AlgorithmNotAllowed")
+      assert.strictEqual(yield* believed(listed, { jwks_uri: undefined }), "believed")
     }))
 
   it.effect("keys that cannot be had are an error, because nobody is believed unverified", () =>

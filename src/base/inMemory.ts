@@ -1,0 +1,15 @@
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+
+/**
+ * A field that only this process sees. Its encoding leaves it out, so that an error with tokens in it can go to a queue or a store.
+ *
+ * @internal
+ */
+export const inMemory = <A>(
+  type: Schema.Schema<A>
+): Schema.PropertySignature<"?:", A | undefined, never, "?:", unknown, false> =>
+  Schema.optionalToOptional(Schema.Unknown, Schema.UndefinedOr(Schema.typeSchema(type)), {
+    decode: () => Option.none<A | undefined>(),
+    encode: () => Option.none<unknown>()
+  })
