@@ -19,8 +19,11 @@ export const parse = (input: string, base?: string | undefined): URL | undefined
   }
 }
 
+const MAX_DISPLAYED = 200
+
 /**
- * The URL without what may hold a secret or a patient (credentials, query, fragment): what an error, a log line or a span may show.
+ * The URL without what may hold a secret or a patient (credentials, query, fragment): what an error, a log line or a span may show. At most 200 characters, because
+ * a server may choose it.
  *
  * @since 0.1.0
  * @category accessors
@@ -28,7 +31,8 @@ export const parse = (input: string, base?: string | undefined): URL | undefined
 export const forDisplay = (input: string | URL): string => {
   const url = typeof input === "string" ? parse(input) : input
   if (url === undefined) return "(not a URL)"
-  return `${url.protocol}//${url.host}${url.pathname}`
+  const shown = `${url.protocol}//${url.host}${url.pathname}`
+  return shown.length > MAX_DISPLAYED ? `${shown.slice(0, MAX_DISPLAYED - 1)}…` : shown
 }
 
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"])

@@ -175,19 +175,20 @@ export const check = (
     : Effect.void
 }
 
-/** Order and repetition mean nothing in the lists of RFC 7591, nor the order of members in an object. */
-const normal = (value: unknown): unknown => {
-  if (Array.isArray(value)) return value.map((item) => JSON.stringify(normal(item))).sort()
-  if (typeof value !== "object" || value === null) return value
-  return Object.fromEntries(
-    Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, item]) => [name, normal(item)])
-  )
+/** Order means nothing in the lists of RFC 7591, nor among the members of an object. Each level is written once, so that nesting does not multiply. */
+const normal = (value: unknown): string => {
+  if (Array.isArray(value)) return `[${value.map(normal).sort().join()}]`
+  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null"
+  return `{${
+    Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, item]) => `${JSON.stringify(name)}:${normal(item)}`).join()
+  }}`
 }
 
 const isEqual = (name: string, a: unknown, b: unknown): boolean =>
   name === WIRE.scope && typeof a === "string" && typeof b === "string"
     ? isEqual("", a.split(" ").filter((scope) => scope !== ""), b.split(" ").filter((scope) => scope !== ""))
-    : JSON.stringify(normal(a)) === JSON.stringify(normal(b))
+    : normal(a) === normal(b)
 
 /**
  * A member that was asked for and came back otherwise, or not at all (`NotEchoed`: it may or may not have been registered).

@@ -8,7 +8,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { ConfigurationError } from "../base/ConfigurationError.js"
 import type { JsonObject } from "../base/members.js"
-import { reader } from "../base/members.js"
+import { reader, withoutDeepMembers } from "../base/members.js"
 import * as ClientAuthentication from "./ClientAuthentication.js"
 import type { ClientMetadata as Metadata } from "./ClientMetadata.js"
 import * as ClientMetadata from "./ClientMetadata.js"
@@ -49,7 +49,7 @@ const seconds = (value: unknown): number | undefined => {
  * @internal
  */
 export const fromAnswer = (
-  document: JsonObject,
+  answer: JsonObject,
   requested: Metadata | undefined,
   before: Registered | undefined
 ): Registered | undefined => {
@@ -57,12 +57,14 @@ export const fromAnswer = (
   const refuse = (member: string, expected: string) => {
     deviations.push({ member, expected })
   }
+  const document = withoutDeepMembers(answer, refuse)
   const { string } = reader(document, refuse)
   const time = (member: string): number | undefined => {
     const value = Object.hasOwn(document, member) ? document[member] : undefined
     const number = seconds(value)
     if (number === undefined && value !== undefined && value !== null) refuse(member, "a number of seconds")
-    return number === undefined ? undefined : number * 1000
+    // Beyond what a date can say, a number is no time.
+    return number === undefined ? undefined : Math.min(number * 1000, 8.64e15)
   }
   const secret = (member: string): Redacted.Redacted | undefined => {
     const value = string(member)

@@ -14,8 +14,9 @@ import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { ConfigurationError } from "../base/ConfigurationError.js"
+import { failOnDefect } from "../base/defects.js"
 import type { JsonObject } from "../base/members.js"
-import { isJsonObject, parseJson } from "../base/members.js"
+import { isJsonObject, parseJson, reader } from "../base/members.js"
 import * as Url from "../base/Url.js"
 import { HttpLimits } from "../http/HttpLimits.js"
 import * as Outbound from "../http/Outbound.js"
@@ -111,6 +112,8 @@ const requestOf = (step: Step): HttpClientRequest.HttpClientRequest => {
   return step.token === undefined ? request : HttpClientRequest.bearerToken(request, step.token)
 }
 
+const shownUrl = ({ secrets, url }: Step): string => safeText(Url.forDisplay(url), secrets)
+
 const reasonOf = (status: number, hasError: boolean): RegistrationError["reason"] => {
   if (status === 401 || status === 403) return "Unauthorized"
   return !isTransientStatus(status) && (status === 400 || hasError) ? "Refused" : "Status"
@@ -131,7 +134,7 @@ const judge = (
   }
   const secrets = [
     ...step.secrets,
-    ...["client_secret", "registration_access_token"].flatMap((member) => said(member) ?? [])
+    ...["client_secret", "registration_access_token", "software_statement"].flatMap((member) => said(member) ?? [])
   ]
   const word = (member: string): string | undefined => {
     const value = said(member)
@@ -142,7 +145,7 @@ const judge = (
     new RegistrationError({
       reason: reasonOf(status, error !== undefined),
       operation: step.operation,
-      url: Url.forDisplay(answer.url),
+      url: safeText(Url.forDisplay(answer.url), secrets),
       detail: `it answered ${status}`,
       status,
       error,
@@ -155,33 +158,54 @@ const judge = (
   )
 }
 
+/** The credentials in an answer, however malformed the rest of it is. */
+const credentialsIn = (body: string): RegistrationError["credentials"] => {
+  const json = parseJson(body)?.value
+  if (!isJsonObject(json)) return undefined
+  const { string } = reader(json, () => undefined)
+  const secret = (member: string) => {
+    const value = string(member)
+    return value === undefined ? undefined : Redacted.make(value)
+  }
+  const found = {
+    clientId: string("client_id"),
+    clientSecret: secret("client_secret"),
+    registrationAccessToken: secret("registration_access_token"),
+    registrationClientUri: secret("registration_client_uri")
+  }
+  return Object.values(found).some((value) => value !== undefined) ? found : undefined
+}
+
 /** Judges the body of a success. It may well have made a client, so that nothing here is worth repeating. */
 const read = (
   step: Step,
   body: string,
   requested: Metadata | undefined,
   before: Registered.Registered | undefined
-): Either.Either<Registered.Registered, RegistrationError> => {
+): Effect.Effect<Registered.Registered, RegistrationError> => {
   const fail = (reason: RegistrationError["reason"], detail: string) =>
-    Either.left(
-      new RegistrationError({
-        reason,
-        operation: step.operation,
-        url: Url.forDisplay(step.url),
-        detail,
-        outcome: "unknown"
-      })
-    )
-  const json = parseJson(body)
-  if (json === undefined) return fail("NotJson", "the answer to a success is not JSON")
-  if (!isJsonObject(json.value)) return fail("NotObject", "the answer to a success is no JSON object")
-  const registered = Registered.fromAnswer(json.value, requested, before)
-  return registered === undefined
-    ? fail(
-      "ClientIdMissing",
-      before === undefined ? "there is no usable client_id in it" : "its client_id is not the one asked about"
-    )
-    : Either.right(registered)
+    new RegistrationError({
+      reason,
+      operation: step.operation,
+      url: shownUrl(step),
+      detail,
+      outcome: "unknown",
+      credentials: credentialsIn(body)
+    })
+  return Effect.suspend(() => {
+    const json = parseJson(body)
+    if (json === undefined) return fail("NotJson", "the answer to a success is not JSON")
+    if (!isJsonObject(json.value)) return fail("NotObject", "the answer to a success is no JSON object")
+    const registered = Registered.fromAnswer(json.value, requested, before)
+    return registered === undefined
+      ? fail(
+        "ClientIdMissing",
+        before === undefined ? "there is no usable client_id in it" : "its client_id is not the one asked about"
+      )
+      : Effect.succeed(registered)
+  }).pipe(
+    failOnDefect((exception) => fail("NotObject", `the answer to a success cannot be read (${exception})`))
+  )
 }
 
 /**
@@ -204,12 +228,20 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient | Discove
       })
     ).pipe(
       Effect.mapError(({ detail, outcome, reason, status, url }) =>
-        new RegistrationError({ reason, operation: step.operation, url, detail, outcome, status })
+        // A redirect may repeat what it was sent in its path.
+        new RegistrationError({
+          reason,
+          operation: step.operation,
+          url: safeText(url, step.secrets),
+          detail: safeText(detail, step.secrets),
+          outcome,
+          status
+        })
       ),
       Effect.flatMap((answer) => Effect.flatMap(Clock.currentTimeMillis, (now) => judge(step, answer, now))),
       RetryPolicy.retry(step.operation === "read" ? "always" : "never"),
       withPolicy,
-      Effect.withSpan(`Registration.${step.operation}`, { attributes: { "smart.url": Url.forDisplay(step.url) } })
+      Effect.withSpan(`Registration.${step.operation}`, { attributes: { "smart.url": shownUrl(step) } })
     )
 
   const endpointOf = (
@@ -248,11 +280,18 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient | Discove
       ? new RegistrationError({
         reason: "NotManageable",
         operation,
-        url: url === undefined ? "(none)" : Url.forDisplay(url),
+        url: url === undefined ? "(none)" : safeText(Url.forDisplay(url), secretsOf(undefined, token, clientSecret)),
         detail: "this registration cannot be managed by its client",
         outcome: "refused"
       })
-      : Effect.succeed({ operation, url, token, body, secrets: secretsOf(metadata, token, clientSecret) })
+      : Effect.succeed({
+        operation,
+        url,
+        token,
+        body,
+        // The query of a registration's own URL is a secret, too.
+        secrets: [...secretsOf(metadata, token, clientSecret), ...(Url.parse(url)?.searchParams.values() ?? [])]
+      })
   }
 
   return {

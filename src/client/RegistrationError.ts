@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { inMemory } from "../base/inMemory.js"
 import { isTransientStatus, retryAfterText, wireFields } from "../http/wireFields.js"
 
 /**
@@ -48,6 +49,15 @@ const ADVICE: Record<Reason, string> = {
   NotManageable: "the server gave no registration_client_uri and registration_access_token; ask its operator"
 }
 
+const Secret = Schema.optional(Schema.RedactedFromSelf(Schema.String))
+
+const Credentials = Schema.Struct({
+  clientId: Schema.optional(Schema.String),
+  clientSecret: Secret,
+  registrationAccessToken: Secret,
+  registrationClientUri: Secret
+})
+
 /**
  * @since 0.1.0
  * @category errors
@@ -62,6 +72,10 @@ export class RegistrationError
     detail: Schema.String,
     /** `refused`: the server did not act. `unknown`: it may have, and a repeat could make a second client. */
     outcome: Schema.Literal("refused", "unknown"),
+    /**
+     * What an answer that cannot be used brought all the same. Nothing else holds it: keep it, or remove the client with it. Not part of the encoded error.
+     */
+    credentials: inMemory(Credentials),
     ...wireFields
   })
 {
@@ -69,8 +83,9 @@ export class RegistrationError
     const said = this.error === undefined
       ? ""
       : `, saying ${this.error}${this.errorDescription === undefined ? "" : ` (${this.errorDescription})`}`
+    const credentials = this.credentials === undefined ? "" : "; what it gave is in `credentials`: keep it"
     const unknown = this.isTransient && this.outcome === "unknown" ? ", and whether the server acted is not known" : ""
-    return `Client registration (${this.operation}) failed (${this.reason}) at ${this.url}: ${this.detail}${said}${unknown}${
+    return `Client registration (${this.operation}) failed (${this.reason}) at ${this.url}: ${this.detail}${said}${credentials}${unknown}${
       retryAfterText(this.retryAfter)
     }; ${ADVICE[this.reason]}`
   }

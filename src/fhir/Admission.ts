@@ -6,7 +6,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Redacted from "effect/Redacted"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
+import { safeText } from "../http/wireFields.js"
 import type * as SmartClient from "../SmartClient.js"
 import type { TokenSet } from "../token/TokenSet.js"
 import type { FhirError, Fields } from "./FhirError.js"
@@ -78,7 +80,10 @@ export const make = (options: FhirLink.LinkOptions): Admit => {
     const refuse = ({ origin, problem }: FhirLink.Foreign) =>
       fail({
         reason: request.file === undefined ? "ForeignLink" : "ForeignFile",
-        detail: `the token may not go to ${origin} (${PROBLEMS[problem]})`,
+        // A server may write a host that repeats the token.
+        detail: `the token may not go to ${safeText(origin, [Redacted.value(tokens.accessToken)], 200)} (${
+          PROBLEMS[problem]
+        })`,
         outcome: "refused"
       })
     const first = judged(undeclared(smart, tokens))

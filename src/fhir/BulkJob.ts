@@ -87,7 +87,8 @@ export const wait = <E, R>(
       const message = isFhirError(answer) ? undefined : answer.headers["x-progress"]
       yield* onProgress({
         phase: "Waiting",
-        message: message === undefined ? undefined : safeText(message, [], 100),
+        // Long words may be anything, also the token.
+        message: message === undefined ? undefined : safeText(message, [], 100).replace(/\S{16,}/g, "…"),
         files: 0,
         filesDone: 0,
         resources: 0,

@@ -5,6 +5,7 @@
  */
 import * as Schema from "effect/Schema"
 import { isJsonObject, reader } from "../base/members.js"
+import { isType } from "./Resource.js"
 
 /**
  * One file. `output` holds the resources, `deleted` Bundles of what is no longer there, `error` OperationOutcomes.
@@ -77,13 +78,17 @@ export const fromJson = (json: unknown): Manifest | string => {
     (objects(kind) ?? []).flatMap((file) => {
       const { string: member } = reader(file, refuse)
       const url = member("url")
+      const type = member("type")
       const count = file["count"]
       if (url === undefined) refuse("url")
       return url === undefined ? [] : [{
         kind,
-        type: member("type") ?? (kind === "error" ? "OperationOutcome" : kind === "deleted" ? "Bundle" : "Resource"),
+        // It stands in errors.
+        type: type !== undefined && isType(type)
+          ? type
+          : (kind === "error" ? "OperationOutcome" : kind === "deleted" ? "Bundle" : "Resource"),
         url,
-        ...(typeof count === "number" && count >= 0 ? { count } : {})
+        ...(typeof count === "number" && Number.isSafeInteger(count) && count >= 0 ? { count } : {})
       }]
     })
   const files = [...filesOf("output"), ...filesOf("deleted"), ...filesOf("error")]

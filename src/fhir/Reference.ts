@@ -82,10 +82,12 @@ export const collect = (resource: AnyResource): ReadonlyArray<string> => {
   const found = new Set<string>()
   const queue: Array<unknown> = [resource]
   for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
-    if (Array.isArray(next)) queue.push(...[...next].reverse())
-    else if (isJsonObject(next)) {
-      if (typeof next["reference"] === "string" && next["reference"] !== "") found.add(next["reference"])
-      queue.push(...Object.values(next).filter((value) => typeof value === "object" && value !== null).reverse())
+    if (isJsonObject(next) && typeof next["reference"] === "string" && next["reference"] !== "") {
+      found.add(next["reference"])
+    }
+    // One by one: as arguments of one call, a long list overflows the stack.
+    for (const value of Object.values(next ?? {}).reverse()) {
+      if (typeof value === "object" && value !== null) queue.push(value)
     }
   }
   return [...found]

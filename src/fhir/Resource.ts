@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as ParseResult from "effect/ParseResult"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { failOnDefect } from "../base/defects.js"
 import type { JsonObject } from "../base/members.js"
 import { isJsonObject, reader } from "../base/members.js"
 import { safeText } from "../http/wireFields.js"
@@ -98,10 +99,14 @@ export const issuesOf = (value: unknown, redacted: ReadonlyArray<Redacted.Redact
   })
 }
 
+/** A name that a schema knows, or the place in a list: a key that the server made up may be a value. */
+const segmentOf = (segment: PropertyKey): string =>
+  /^(\d{1,9}|_?[A-Za-z]{1,50}\d{0,2})$/.test(String(segment)) ? String(segment) : "(a key)"
+
 /** Where a schema found fault: the path alone, because the message holds the value. */
 const pathOf = (error: ParseResult.ParseError): string =>
   ParseResult.ArrayFormatter.formatErrorSync(error).slice(0, 3).map(({ path }) =>
-    path.length === 0 ? "the resource itself" : path.map(String).join(".")
+    path.length === 0 ? "the resource itself" : path.slice(0, 20).map(segmentOf).join(".")
   ).join(", ")
 
 /**
@@ -117,5 +122,12 @@ export const decode = <A, I, E>(
   schema === undefined
     // Without a schema the type is the caller's own word: there is nothing at run time to check it by.
     ? Effect.succeed(value as A)
-    : Effect.mapError(Schema.decodeUnknown(schema)(value), (error) =>
-      fail({ reason: "Undecodable", detail: `it does not fit the schema at ${pathOf(error)}` }))
+    : Effect.suspend(() => Schema.decodeUnknown(schema)(value)).pipe(
+      Effect.mapError((error) =>
+        fail({ reason: "Undecodable", detail: `it does not fit the schema at ${pathOf(error)}` })
+      ),
+      // A schema that recurses overflows the stack where the resource nests deep.
+      failOnDefect((exception) =>
+        fail({ reason: "Undecodable", detail: `the schema could not be applied to it (${exception})` })
+      )
+    )

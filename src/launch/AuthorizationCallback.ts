@@ -159,7 +159,9 @@ export const judge = (
   if (iss !== undefined && pending.issuer !== undefined && iss !== pending.issuer) {
     return fail(
       "IssuerMismatch",
-      `the callback says iss "${safeText(iss, secrets, 120)}", the server said "${pending.issuer}"`
+      `the callback says iss "${safeText(iss, secrets, 120)}", the server said "${
+        safeText(pending.issuer, secrets, 120)
+      }"`
     )
   }
   const error = one("error")

@@ -60,9 +60,11 @@ const resolverOf = (entries: ReadonlyArray<Entry>) => {
   const byId = new Map<string, SameId>()
   for (const entry of entries) {
     if (entry.fullUrl !== undefined && !byFullUrl.has(entry.fullUrl)) byFullUrl.set(entry.fullUrl, entry.key)
-    const id = `${entry.resource["resourceType"]}/${entry.resource["id"]}`
-    const same = byId.get(id) ?? { first: entry, count: 0, firstWithoutUrl: undefined, countWithoutUrl: 0 }
-    byId.set(id, same)
+    const { id, resourceType } = entry.resource
+    if (typeof id !== "string" || typeof resourceType !== "string") continue
+    const name = `${resourceType}/${id}`
+    const same = byId.get(name) ?? { first: entry, count: 0, firstWithoutUrl: undefined, countWithoutUrl: 0 }
+    byId.set(name, same)
     same.count += 1
     if (entry.fullUrl === undefined) {
       same.firstWithoutUrl ??= entry

@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import { failOnDefect } from "../base/defects.js"
 import { parseJson } from "../base/members.js"
 import * as SingleFlight from "../base/SingleFlight.js"
 import * as Url from "../base/Url.js"
@@ -164,7 +165,17 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, HttpC
           allowInsecureLocalhost: request?.allowInsecureLocalhost ?? false
         }
       ).pipe(Effect.mapError(({ detail, reason, status, url }) => new BrandsError({ reason, url, detail, status })))
-      const bundle = yield* judge(url, answer, before, yield* Clock.currentTimeMillis)
+      const now = yield* Clock.currentTimeMillis
+      const bundle = yield* Effect.suspend(() => judge(url, answer, before, now)).pipe(
+        failOnDefect((exception) =>
+          new BrandsError({
+            reason: "NotBundle",
+            url: Url.forDisplay(answer.url),
+            detail: `it answered with a Bundle that cannot be read (${exception})`,
+            status: answer.status
+          })
+        )
+      )
       keep(url, answer, bundle, before)
       return bundle
     })

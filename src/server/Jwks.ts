@@ -78,7 +78,22 @@ type KeySet = (header: Header) => Effect.Effect<jose.CryptoKey, "NoSuchKey" | "A
 const ASYMMETRIC: ReadonlySet<unknown> = new Set(["RSA", "EC", "OKP"])
 
 /** Keys of other kinds are none of our business: some servers publish encryption keys, or what is still to be invented. */
-const isCandidate = (key: unknown): key is jose.JWK => isJsonObject(key) && ASYMMETRIC.has(key["kty"])
+const isAsymmetric = (key: unknown): key is JsonObject => isJsonObject(key) && ASYMMETRIC.has(key["kty"])
+
+/** All that selecting and importing a key looks at. `d` is among them, so that a private key is recognised and not used. */
+const TEXTS = ["kty", "kid", "use", "alg", "crv", "x", "y", "n", "e", "d"]
+
+const isOperations = (value: unknown): value is ReadonlyArray<string> =>
+  Array.isArray(value) && value.length <= 20 && value.every((one) => typeof one === "string")
+
+/** The key without members that nothing here reads: they may nest without end. One with a member of the wrong type is not used. */
+const plainKey = (key: JsonObject): ReadonlyArray<jose.JWK> => {
+  const texts = TEXTS.flatMap((member) => Object.hasOwn(key, member) ? [[member, key[member]] as const] : [])
+  const operations = Object.hasOwn(key, "key_ops") ? key["key_ops"] : undefined
+  if (texts.some(([, value]) => typeof value !== "string")) return []
+  if (operations !== undefined && !isOperations(operations)) return []
+  return [{ ...Object.fromEntries(texts), ...(operations === undefined ? {} : { key_ops: [...operations] }) }]
+}
 
 const reasonOf = (error: unknown): "NoSuchKey" | "AmbiguousKey" | "UnusableKey" =>
   error instanceof jose.errors.JWKSNoMatchingKey
@@ -109,7 +124,7 @@ const decode = (maxKeys: number) => (members: JsonObject, jwksUri: string): Effe
   const keys = members["keys"]
   if (!Array.isArray(keys)) return fail("NotAKeySet", "it has no array of keys")
   if (keys.length > maxKeys) return fail("TooManyKeys", `it has ${keys.length} keys`)
-  return Effect.succeed(keySetOf(keys.filter(isCandidate)))
+  return Effect.succeed(keySetOf(keys.filter(isAsymmetric).flatMap(plainKey)))
 }
 
 /**

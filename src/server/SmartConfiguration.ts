@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { FhirBaseUrl } from "../base/FhirBaseUrl.js"
 import type { JsonObject } from "../base/members.js"
-import { others, reader } from "../base/members.js"
+import { others, reader, withoutDeepMembers } from "../base/members.js"
 import { unchecked } from "../base/unchecked.js"
 import * as Url from "../base/Url.js"
 import * as Capabilities from "./Capabilities.js"
@@ -213,20 +213,23 @@ const KNOWN: ReadonlySet<string> = new Set([
  */
 export const fromDocument = (
   fhirBaseUrl: FhirBaseUrl,
-  document: JsonObject,
+  received: JsonObject,
   source?: Source | undefined
 ): SmartConfiguration => {
-  const deviations: Array<Deviation> = []
-  const malformed = (member: string, expected: string) => {
-    deviations.push({ member, problem: "Malformed", expected })
+  // A list of many malformed items makes one deviation.
+  const deviations = new Map<string, Deviation>()
+  const deviate = (deviation: Deviation) => {
+    deviations.set(`${deviation.problem} ${deviation.member}`, deviation)
   }
+  const malformed = (member: string, expected: string) => deviate({ member, problem: "Malformed", expected })
+  const document = withoutDeepMembers(received, malformed)
   const { boolean, object, objects, string, strings } = reader(document, malformed)
 
   const resolve = (member: string, value: string): string | undefined => {
     if (Url.parse(value) !== undefined) return value
     const resolved = Url.parse(value, fhirBaseUrl)
     if (resolved === undefined) malformed(member, "a URL")
-    else deviations.push({ member, problem: "Relative", expected: "an absolute URL" })
+    else deviate({ member, problem: "Relative", expected: "an absolute URL" })
     return resolved?.href
   }
   const url = (member: string): string | undefined => {
@@ -276,7 +279,7 @@ export const fromDocument = (
       : { system: identifierMembers.string("system"), value: identifierMembers.string("value") },
     authorizationResponseIssParameterSupported: boolean("authorization_response_iss_parameter_supported"),
     extensions: others(document, KNOWN),
-    deviations,
+    deviations: [...deviations.values()],
     source
   }, unchecked)
 }

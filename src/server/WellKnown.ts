@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { Service as Warnings } from "../base/ConformanceWarning.js"
 import { ConformanceWarning } from "../base/ConformanceWarning.js"
+import { failOnDefect } from "../base/defects.js"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
 import { isJsonObject, type JsonObject, parseJson } from "../base/members.js"
 import * as Url from "../base/Url.js"
@@ -33,7 +34,7 @@ const WELL_KNOWN_ACCEPT = "application/json, application/fhir+json;q=0.9"
 const FHIR_ACCEPT = "application/fhir+json, application/json;q=0.9"
 
 const mediaType = (answer: Outbound.Answer): string | undefined =>
-  /^[\w.+-]+\/[\w.+-]+/.exec(answer.headers["content-type"] ?? "")?.[0].toLowerCase()
+  /^[\w.+-]{1,60}\/[\w.+-]{1,60}/.exec(answer.headers["content-type"] ?? "")?.[0].toLowerCase()
 
 /** Judges an answer: a pure step, so that every shape of answer can be tested without a server. */
 const judge = (
@@ -143,7 +144,17 @@ export const fetch = Effect.fn("Discovery.fetch")(
 
     const found = (document: JsonObject, answer: Outbound.Answer, now: number, source?: "CapabilityStatement") =>
       Effect.gen(function*() {
-        const configuration = fromDocument(fhirBaseUrl, document, source)
+        const configuration = yield* Effect.sync(() => fromDocument(fhirBaseUrl, document, source)).pipe(
+          failOnDefect((exception) =>
+            new DiscoveryError({
+              reason: "NotObject",
+              fhirBaseUrl,
+              url: Url.forDisplay(answer.url),
+              detail: `it answered with a document that cannot be read (${exception})`,
+              status: answer.status
+            })
+          )
+        )
         yield* Effect.forEach(warningsOf(configuration, answer), warnings.report, { discard: true })
         return { configuration, ownWord: Freshness.millis(answer.headers, now) }
       })

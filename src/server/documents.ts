@@ -9,6 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { captured } from "../base/captured.js"
+import { failOnDefect } from "../base/defects.js"
 import type { JsonObject } from "../base/members.js"
 import { isJsonObject, parseJson } from "../base/members.js"
 import * as SingleFlight from "../base/SingleFlight.js"
@@ -154,7 +155,16 @@ export const make = <A>(options: Options<A>): Effect.Effect<Documents<A>> =>
       flights.run(slot(key, request), (isCurrent) =>
         Effect.gen(function*() {
           const { members, ownWord } = yield* fetch(key, request)
-          const value = yield* options.decode(members, key)
+          const value = yield* Effect.suspend(() => options.decode(members, key)).pipe(
+            failOnDefect((exception) =>
+              new MetadataError({
+                subject: options.subject,
+                reason: "NotObject",
+                url: Url.forDisplay(key),
+                detail: `it answered with a document that cannot be read (${exception})`
+              })
+            )
+          )
           const fetchedAt = yield* Clock.currentTimeMillis
           const fresh = ownWord === undefined ? timeToLive : Math.min(maxTimeToLive, Math.max(minTimeToLive, ownWord))
           const document = { value, fetchedAt, freshUntil: fetchedAt + fresh }

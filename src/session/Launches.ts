@@ -20,6 +20,7 @@ import { stateOf } from "../launch/AuthorizationCallback.js"
 import type * as SmartServers from "../SmartServers.js"
 import type { TokenSet } from "../token/TokenSet.js"
 import { CompletedLaunch, PendingLaunch } from "./Entry.js"
+import { revoke } from "./Renewal.js"
 import { SessionError } from "./SessionError.js"
 import type { CompleteError, Service, SessionId } from "./Sessions.js"
 import type * as SessionStore from "./SessionStore.js"
@@ -48,6 +49,13 @@ export const staysPending = (error: CompleteError): boolean => {
       return false
   }
 }
+
+const tokensIn = (error: CompleteError) =>
+  error._tag === "TokenError"
+    ? error.issued
+    : error._tag === "IdTokenError" && error.tokens !== undefined
+    ? Redacted.value(error.tokens)
+    : undefined
 
 type Written = readonly [Either.Either<SessionId, CompleteError>, Option.Option<PendingLaunch | CompletedLaunch>]
 
@@ -99,6 +107,11 @@ export const make = ({ completedLifetime, servers, start, store }: {
         }, unchecked)
         return [Either.right(sessionId), Option.some(completed)] satisfies Written
       }).pipe(
+        // Nothing else holds the tokens of a login that failed after they came.
+        Effect.tapError((error) => {
+          const tokens = tokensIn(error)
+          return tokens === undefined ? Effect.void : revoke(servers, launch.pending.server, tokens)
+        }),
         Effect.catchAll((error: CompleteError) =>
           Effect.succeed<Written>([Either.left(error), staysPending(error) ? Option.some(launch) : Option.none()])
         )

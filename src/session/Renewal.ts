@@ -17,6 +17,7 @@ import { unchecked } from "../base/unchecked.js"
 import type * as SmartClient from "../SmartClient.js"
 import * as SmartServers from "../SmartServers.js"
 import type { IdTokenError } from "../token/IdTokenError.js"
+import type { TokenError } from "../token/TokenError.js"
 import { isExpired, TokenSet } from "../token/TokenSet.js"
 import type { UnknownServerError } from "../UnknownServerError.js"
 import type { Entry } from "./Entry.js"
@@ -106,7 +107,7 @@ const whateverItSays = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<vo
 export const revoke = (
   servers: SmartServers.Service,
   server: string,
-  tokens: TokenSet
+  tokens: NonNullable<TokenError["issued"]>
 ): Effect.Effect<void> =>
   whateverItSays(
     Effect.gen(function*() {
@@ -114,9 +115,9 @@ export const revoke = (
       const { revocationEndpoint } = yield* client.configuration
       if (revocationEndpoint === undefined) return
       // A refresh token ends the whole grant (RFC 7009, section 2.1).
-      yield* tokens.refreshToken === undefined
-        ? client.revoke(tokens.accessToken, { tokenTypeHint: "access_token" })
-        : client.revoke(tokens.refreshToken, { tokenTypeHint: "refresh_token" })
+      const { accessToken, refreshToken } = tokens
+      if (refreshToken !== undefined) yield* client.revoke(refreshToken, { tokenTypeHint: "refresh_token" })
+      else if (accessToken !== undefined) yield* client.revoke(accessToken, { tokenTypeHint: "access_token" })
     })
   )
 
@@ -192,9 +193,14 @@ export const make = (
         const asked = "retryAfter" in error && error.retryAfter !== undefined ? error.retryAfter : Duration.zero
         const cooldown = verdict === "credentials" ? credentialsCooldown : Duration.max(failureCooldown, asked)
         const retryAt = DateTime.addDuration(now, Duration.min(cooldown, LONGEST_COOLDOWN_MILLIS))
+        // A rotated refresh token counts although the rest of its answer cannot be used: the one that was sent is spent.
+        const rotated = error._tag === "TokenError" ? error.issued?.refreshToken : undefined
+        const tokens = rotated === undefined
+          ? session.tokens
+          : new TokenSet({ ...session.tokens, refreshToken: rotated }, unchecked)
         return [
           Either.left(error),
-          new StoredSession({ ...session, renewalFailure: { error, retryAt } }, unchecked)
+          new StoredSession({ ...session, tokens, renewalFailure: { error, retryAt } }, unchecked)
         ] as const
       })
 

@@ -11,6 +11,7 @@ import { ConformanceWarning } from "../base/ConformanceWarning.js"
 import { reader } from "../base/members.js"
 import * as Url from "../base/Url.js"
 import type { Answer } from "../http/Outbound.js"
+import { safeText } from "../http/wireFields.js"
 import { extensionsOf, fromAnswer, LaunchContext } from "./LaunchContext.js"
 import type { Asked, Judged } from "./TokenAnswer.js"
 import { membersOf, receivedMembers } from "./TokenAnswer.js"
@@ -61,7 +62,7 @@ export const judge = (answer: Answer, asked: Asked): Either.Either<Judged<Intros
           reason: "Malformed",
           operation: asked.operation,
           server: asked.server,
-          url: Url.forDisplay(answer.url),
+          url: safeText(Url.forDisplay(answer.url), asked.secrets()),
           detail: "there is no boolean active in the answer",
           outcome: "unknown",
           status: answer.status,

@@ -10,7 +10,7 @@ import * as Redacted from "effect/Redacted"
 import type { Code } from "../base/ConformanceWarning.js"
 import { ConformanceWarning } from "../base/ConformanceWarning.js"
 import type { JsonObject } from "../base/members.js"
-import { isJsonObject, parseJson, reader } from "../base/members.js"
+import { isJsonObject, parseJson, reader, withoutDeepMembers } from "../base/members.js"
 import { unchecked } from "../base/unchecked.js"
 import * as Url from "../base/Url.js"
 import type { Answer } from "../http/Outbound.js"
@@ -71,15 +71,33 @@ export const secretsOf = (request: HttpClientRequest): ReadonlyArray<string> => 
   ].filter((secret) => secret !== "")
 }
 
-/** The tokens in an answer that is an error all the same: its words may repeat them. */
+/** The tokens in an answer: its words may repeat them. */
 const tokensIn = (members: JsonObject | undefined): ReadonlyArray<string> =>
   ["access_token", "refresh_token", "id_token"].flatMap((name) => {
     const value = members?.[name]
-    return typeof value === "string" ? [value] : []
+    return typeof value === "string" && value !== "" ? [value] : []
   })
 
-const mediaType = (answer: Answer): string =>
-  /^[\w.+-]+\/[\w.+-]+/.exec(answer.headers["content-type"] ?? "")?.[0].toLowerCase() ?? "no content type"
+/**
+ * The tokens of an answer that is not used, so that they can be revoked.
+ *
+ * @internal
+ */
+export const issuedBy = (answer: Answer, operation: Operation): TokenError["issued"] => {
+  const isGrant = operation === "exchangeCode" || operation === "refresh" || operation === "clientCredentials"
+  const json = isGrant && answer.status >= 200 && answer.status <= 299 ? parseJson(answer.body)?.value : undefined
+  if (!isJsonObject(json)) return undefined
+  const secret = (name: string) => {
+    const [value] = tokensIn({ [name]: json[name] })
+    return value === undefined ? undefined : Redacted.make(value)
+  }
+  const accessToken = secret("access_token")
+  const refreshToken = secret("refresh_token")
+  return accessToken === undefined && refreshToken === undefined ? undefined : { accessToken, refreshToken }
+}
+
+const mediaType = (answer: Answer): string | undefined =>
+  /^[\w.+-]+\/[\w.+-]+/.exec(answer.headers["content-type"] ?? "")?.[0]
 
 interface OAuthError {
   readonly error: string
@@ -121,31 +139,37 @@ export const membersOf = (answer: Answer, asked: Asked): Either.Either<Judged<Js
   const succeeded = answer.status >= 200 && answer.status < 300
   const oauthError = oauthErrorIn(members) ?? oauthErrorElsewhere(answer)
   const server = asked.server
+  const secrets = () => [...asked.secrets(), ...tokensIn(members)]
+  const type = mediaType(answer) ?? "no content type"
+  const shownType = () => safeText(type, secrets(), 60).toLowerCase()
   const warnings: Array<ConformanceWarning> = []
   const warn = (code: Code, detail: string) => {
     warnings.push(new ConformanceWarning({ code, server, detail }))
   }
 
   if (succeeded && members !== undefined && oauthError === undefined) {
-    if (!/^application\/(.+\+)?json$/.test(mediaType(answer))) {
-      warn("TokenContentType", `the ${asked.operation} answer came as ${mediaType(answer)}`)
+    if (!/^application\/([^/]+\+)?json$/i.test(type)) {
+      warn("TokenContentType", `the ${asked.operation} answer came as ${shownType()}`)
     }
-    return Either.right({ value: members, warnings })
+    const value = withoutDeepMembers(members, (member, expected) => {
+      const name = safeText(member, secrets(), 60)
+      warn("TokenMemberMalformed", `${name} is not ${expected}; it counts as absent`)
+    })
+    return Either.right({ value, warnings })
   }
 
   const refused = oauthError !== undefined || (answer.status >= 400 && answer.status < 500)
   const unavailable = isTransientStatus(answer.status) || answer.status >= 500
-  const secrets = [...asked.secrets(), ...tokensIn(members)]
   const text = (value: string | undefined, maxLength?: number) =>
-    value === undefined ? undefined : safeText(value, secrets, maxLength)
+    value === undefined ? undefined : safeText(value, secrets(), maxLength)
   return Either.left(
     new TokenError({
       reason: unavailable ? "Unavailable" : refused ? "Refused" : "Malformed",
       operation: asked.operation,
       server,
-      url: Url.forDisplay(answer.url),
+      url: safeText(Url.forDisplay(answer.url), secrets()),
       detail: `it answered ${answer.status}${
-        oauthError === undefined ? `, without an OAuth answer (${mediaType(answer)})` : ""
+        oauthError === undefined ? `, without an OAuth answer (${shownType()})` : ""
       }`,
       // 429 and 503 say that nothing was done; 408, 502, 504 and success that cannot be read leave it open.
       outcome: succeeded && oauthError === undefined
@@ -155,7 +179,8 @@ export const membersOf = (answer: Answer, asked: Asked): Either.Either<Judged<Js
         : "refused",
       received: members === undefined || oauthError !== undefined
         ? undefined
-        : receivedMembers(members, secrets),
+        : receivedMembers(members, secrets()),
+      issued: issuedBy(answer, asked.operation),
       status: answer.status,
       error: text(oauthError?.error, 80),
       errorDescription: text(oauthError?.errorDescription),
@@ -224,7 +249,12 @@ export const judgeTokens = (
 ): Either.Either<Judged<TokenSet>, TokenError> =>
   Either.flatMap(membersOf(answer, asked), ({ value: members, warnings: soFar }) => {
     const warnings = [...soFar]
+    const secrets = () => [...asked.secrets(), ...tokensIn(members)]
+    const said = new Set<string>()
     const warn = (code: Code, detail: string, requirement?: string) => {
+      // A long list of malformed items makes one warning.
+      if (said.has(`${code} ${detail}`)) return
+      said.add(`${code} ${detail}`)
       warnings.push(new ConformanceWarning({ code, server: asked.server, detail, requirement }))
     }
     const malformed = (member: string, expected: string) =>
@@ -236,11 +266,12 @@ export const judgeTokens = (
           reason,
           operation: asked.operation,
           server: asked.server,
-          url: Url.forDisplay(answer.url),
+          url: safeText(Url.forDisplay(answer.url), secrets()),
           detail,
           outcome: "unknown",
           status: answer.status,
-          received: receivedMembers(members, asked.secrets())
+          received: receivedMembers(members, secrets()),
+          issued: issuedBy(answer, asked.operation)
         })
       )
 
@@ -249,7 +280,7 @@ export const judgeTokens = (
     const tokenType = read.string("token_type")
     if (tokenType === undefined) warn("TokenTypeMissing", "token_type is missing; Bearer is assumed", "75")
     else if (tokenType.toLowerCase() !== "bearer") {
-      return fail("UnsupportedTokenType", `token_type is "${safeText(tokenType, [accessToken], 40)}"`)
+      return fail("UnsupportedTokenType", `token_type is "${safeText(tokenType, secrets(), 40)}"`)
     }
     const refreshToken = read.string("refresh_token")
     const idToken = read.string("id_token")

@@ -16,7 +16,8 @@ import * as MetricKey from "effect/MetricKey"
 import type * as Redacted from "effect/Redacted"
 import { captured } from "../base/captured.js"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
-import { ConformanceWarnings } from "../base/ConformanceWarning.js"
+import { ConformanceWarnings, reportSafely } from "../base/ConformanceWarning.js"
+import { failOnDefect } from "../base/defects.js"
 import { span } from "../base/span.js"
 import * as Url from "../base/Url.js"
 import * as ClientAuthentication from "../client/ClientAuthentication.js"
@@ -27,7 +28,7 @@ import { safeText } from "../http/wireFields.js"
 import type { Introspection } from "./Introspection.js"
 import * as introspection from "./Introspection.js"
 import type { Asked, Judged } from "./TokenAnswer.js"
-import { judgeTokens, membersOf, secretsOf } from "./TokenAnswer.js"
+import { issuedBy, judgeTokens, membersOf, secretsOf } from "./TokenAnswer.js"
 import type { Operation } from "./TokenError.js"
 import { TokenError } from "./TokenError.js"
 import type { TokenSet } from "./TokenSet.js"
@@ -206,8 +207,22 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
         )
       )
       const now = yield* DateTime.now
-      const judged = yield* judge(answer, { operation, server, secrets, now })
-      for (const warning of judged.warnings) yield* warnings.report(warning)
+      const judged = yield* Effect.suspend(() => judge(answer, { operation, server, secrets, now })).pipe(
+        failOnDefect((exception) =>
+          new TokenError({
+            reason: "Malformed",
+            operation,
+            server,
+            url: safeText(Url.forDisplay(answer.url), secrets()),
+            detail: `it answered ${answer.status} with what cannot be read (${exception})`,
+            outcome: "unknown",
+            status: answer.status,
+            issued: issuedBy(answer, operation)
+          })
+        )
+      )
+      // Tokens have come: nothing that goes wrong with a warning may lose them.
+      for (const warning of judged.warnings) yield* reportSafely(warnings, warning)
       return judged.value
     }).pipe(
       Effect.tapBoth({

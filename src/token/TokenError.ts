@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { inMemory } from "../base/inMemory.js"
 import { isTransientStatus, retryAfterText, wireFields } from "../http/wireFields.js"
 
 /**
@@ -83,6 +84,11 @@ const adviceFor = (error: string | undefined): string => {
   }
 }
 
+const Issued = Schema.Struct({
+  accessToken: Schema.optional(Schema.RedactedFromSelf(Schema.String)),
+  refreshToken: Schema.optional(Schema.RedactedFromSelf(Schema.String))
+})
+
 /**
  * @since 0.1.0
  * @category errors
@@ -100,16 +106,19 @@ export class TokenError extends Schema.TaggedError<TokenError>("effect-safire/To
   outcome: Schema.Literal("refused", "unknown"),
   /** The names of the members of an answer that could not be used. */
   received: Schema.optional(Schema.Array(Schema.String)),
+  /** What an answer that cannot be used brought all the same. Nothing else holds these tokens: revoke them. Not part of the encoded error. */
+  issued: inMemory(Issued),
   ...wireFields
 }) {
   override get message(): string {
     const words = [this.error, this.errorDescription, this.errorUri].filter((word) => word !== undefined).join(" — ")
     const received = this.received === undefined ? "" : `, members received: ${this.received.join(", ") || "none"}`
     const unknown = this.isRetryable && this.outcome === "unknown" ? ", and whether the server acted is not known" : ""
+    const issued = this.issued === undefined ? "" : "; the tokens that came are in `issued`: revoke them"
     const advice = this.reason === "Refused" ? adviceFor(this.error) : ADVICE[this.reason]
     return `${this.operation} at ${this.server} failed (${this.reason}) at ${this.url}: ${this.detail}${
       words === "" ? "" : `: ${words}`
-    }${received}${unknown}${retryAfterText(this.retryAfter)}; ${advice}`
+    }${received}${issued}${unknown}${retryAfterText(this.retryAfter)}; ${advice}`
   }
 
   /** Whether the failure is of the kind that passes. Whether it is safe to ask again is in `outcome`. */

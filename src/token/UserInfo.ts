@@ -10,9 +10,10 @@ import { ConformanceWarning } from "../base/ConformanceWarning.js"
 import { reader } from "../base/members.js"
 import * as Url from "../base/Url.js"
 import type { Answer } from "../http/Outbound.js"
+import { safeText } from "../http/wireFields.js"
 import { FhirUser, parseFhirUser } from "./Identity.js"
 import type { Asked, Judged } from "./TokenAnswer.js"
-import { membersOf } from "./TokenAnswer.js"
+import { membersOf, receivedMembers } from "./TokenAnswer.js"
 import { TokenError } from "./TokenError.js"
 
 /**
@@ -43,11 +44,11 @@ export const judge =
             reason: "Malformed",
             operation: asked.operation,
             server: asked.server,
-            url: Url.forDisplay(answer.url),
+            url: safeText(Url.forDisplay(answer.url), asked.secrets()),
             detail: "there is no sub in the answer",
             outcome: "refused",
             status: answer.status,
-            received: Object.keys(members).slice(0, 20)
+            received: receivedMembers(members, asked.secrets())
           })
         )
       }

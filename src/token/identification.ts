@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
 import type { Code, Service as Warnings } from "../base/ConformanceWarning.js"
-import { ConformanceWarning } from "../base/ConformanceWarning.js"
+import { ConformanceWarning, reportSafely } from "../base/ConformanceWarning.js"
 import { unchecked } from "../base/unchecked.js"
 import * as Url from "../base/Url.js"
 import { MetadataError } from "../server/MetadataError.js"
@@ -26,7 +26,7 @@ import type { UserInfo } from "./UserInfo.js"
 export type Whose = Omit<IdToken.Request, "fhirUser" | "renewal">
 
 const warn = (warnings: Warnings, server: string, code: Code, detail: string): Effect.Effect<void> =>
-  warnings.report(new ConformanceWarning({ code, server, detail }))
+  reportSafely(warnings, new ConformanceWarning({ code, server, detail }))
 
 const unverifiable = (warnings: Warnings, server: string): Effect.Effect<void> =>
   warn(
@@ -63,6 +63,10 @@ export const atExchange = (
       onNone: () => Effect.as(unverifiable(warnings, whose.server), tokens),
       onSome: (identity) => Effect.succeed(new TokenSet({ ...tokens, identity }, unchecked))
     })
+  ).pipe(
+    Effect.mapError(({ claim, detail, reason, server }) =>
+      new IdTokenError({ reason, server, detail, claim, tokens: Redacted.make(tokens) })
+    )
   )
 }
 

@@ -22,6 +22,7 @@ import * as Registration from "../../src/client/Registration.js"
 import * as SigningKey from "../../src/client/SigningKey.js"
 import * as SigningKeys from "../../src/client/SigningKeys.js"
 import * as Discovery from "../../src/server/Discovery.js"
+import { encodings, leak } from "../support/canary.js"
 import { type Answer, Broken, fake, json, type Seen } from "../support/http.js"
 import { ec, jwk, pem, publicJwk, rsa } from "./keys.js"
 
@@ -94,7 +95,7 @@ const canaries = [...Object.values(secrets), ...material, pemBody(pem(pair)), pe
 const check = (values: ReadonlyArray<unknown>) => {
   for (const value of values) {
     const text = shown(value)
-    for (const canary of canaries) assert.isFalse(text.includes(canary), `a canary is in: ${text.slice(0, 300)}`)
+    assert.isUndefined(leak(text, canaries))
     assert.notMatch(text, /"?client_assertion"?[=:]|eyJhbGciOi/)
   }
 }
@@ -224,7 +225,18 @@ describe("[SMART-295] no secret of a client appears anywhere", () => {
       const success = Registered.fromAnswer(given, known.metadata, undefined)
       /** A server that repeats all it was sent, and what it made, in everything it says. */
       const echo = ({ body, headers, url }: Seen) => `${headers["authorization"]} ${body} ${url}`
+      const everyEncoding = (seen: Seen) =>
+        Object.values(encodings).map((encode) => encode(echo(seen))).join(" ")
       const answers: ReadonlyArray<(seen: Seen) => Answer> = [
+        ...Object.values(encodings).map((encode) => (seen: Seen) =>
+          json({ error: encode(echo(seen)), error_description: encode(`x ${echo(seen)}`) }, { status: 400 })
+        ),
+        (seen) => json({ error: "x", error_description: everyEncoding(seen) }, { status: 400 }),
+        (seen) => {
+          const token = (seen.headers["authorization"] ?? "").slice("Bearer ".length)
+          return new Response(null, { status: 307, headers: { location: `https://${token}.test/${token}/${token}` } })
+        },
+        () => json({ ...given, client_id: 7, client_name: secrets.clientSecret }, { status: 201 }),
         (seen) => json({ ...given, client_id: "", error: echo(seen) }),
         (seen) =>
           json({ error: "invalid_client_metadata", error_description: echo(seen), error_uri: echo(seen) }, {

@@ -67,8 +67,8 @@ An error is a class (\`Schema.TaggedError\`) with
 - \`code\` of a \`DiscoveryError\`, where the connection failed: the code of the system or of TLS, such as \`ECONNREFUSED\`;
 - where a server spoke: \`status\`, \`error\`, \`errorDescription\`, \`errorUri\`, \`retryAfter\`.
 
-What never stands in an error, its message, its JSON or its \`cause\`: secrets, codes, states, verifiers, assertions, tokens, session ids, values of claims. A server's words are cut to one line of 300 characters, with everything that was sent to it taken out. Two members hold more than the
-\`message\` shows: \`tokens\` of an \`IdTokenError\` is \`Redacted\` and shows nothing unless it is asked for its value; \`issues\` of a \`FhirError\` are the words of an
+What never stands in an error, its message, its JSON or its \`cause\`: secrets, codes, states, verifiers, assertions, tokens, session ids, values of claims. A server's words are cut to one line of 300 characters, with everything that was sent to it taken out, also where the server has encoded it; URLs are cut to 200 characters. Some members hold more than the
+\`message\` shows: \`tokens\` of an \`IdTokenError\`, \`issued\` of a \`TokenError\` and \`credentials\` of a \`RegistrationError\` are \`Redacted\` and not part of the encoded error; \`issues\` of a \`FhirError\` are the words of an
 OperationOutcome, which may speak of a patient: log the \`message\`, not the JSON.
 
 Errors are schemas: \`Schema.encode(TokenError)\` gives JSON for a queue or another process, and decodes to the same error there. A defect (\`Die\`) is a mistake of this library: please report it.

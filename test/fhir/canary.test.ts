@@ -8,11 +8,48 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import { AppState, BulkExport, type FhirClient } from "effect-safire"
+import { encodings, leak } from "../support/canary.js"
 import * as Http from "../support/http.js"
 import { base, token, written } from "./fixtures.js"
 
+const everyEncoding = Object.values(encodings).map((encode) => encode(token)).join(" ")
+
 /** Every way to fail that can see the token. */
 const answers: ReadonlyArray<readonly [string, () => Http.Answer]> = [
+  [
+    "echo in every encoding in an outcome",
+    () =>
+      Http.json({
+        resourceType: "OperationOutcome",
+        issue: [
+          ...Object.values(encodings).map((encode) => ({ code: encode(token), diagnostics: encode(token) })),
+          {
+            severity: everyEncoding,
+            code: everyEncoding,
+            diagnostics: everyEncoding,
+            details: { text: everyEncoding },
+            expression: [everyEncoding]
+          }
+        ]
+      }, { status: 400 })
+  ],
+  [
+    "echo in every encoding in a page",
+    () => Http.text(everyEncoding, { status: 500, headers: { "content-type": "text/html" } })
+  ],
+  [
+    "echo in the host of a redirect",
+    () => new Response(null, { status: 302, headers: { location: `https://${token}.evil.example/` } })
+  ],
+  ["echo in the host of a next link and a file", () =>
+    Http.json({
+      resourceType: "Bundle",
+      link: [{ relation: "next", url: `https://${token}.evil.example/` }],
+      entry: [],
+      transactionTime: "2026-01-01T00:00:00Z",
+      requiresAccessToken: true,
+      output: [{ type: token, url: `https://${token}.evil.example/` }]
+    }, { headers: { "x-progress": token, "content-location": `https://${token}.evil.example/` } })],
   [
     "echo in an outcome",
     () =>
@@ -120,7 +157,7 @@ describe("FHIR canary", () => {
           }
         }
         assert.isAbove(seen.length, 10)
-        for (const line of seen) assert.notInclude(line, token)
+        for (const line of seen) assert.isUndefined(leak(line, [token]))
       }).pipe(Logger.withMinimumLogLevel(LogLevel.All))
   )
 })

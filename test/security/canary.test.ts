@@ -15,7 +15,7 @@ import * as ConformanceWarning from "../../src/base/ConformanceWarning.js"
 import * as HttpLimits from "../../src/http/HttpLimits.js"
 import * as RetryPolicy from "../../src/http/RetryPolicy.js"
 import type { Callback } from "../../src/launch/AuthorizationCallback.js"
-import { leak, observe } from "../support/canary.js"
+import { encodings, leak, observe } from "../support/canary.js"
 
 const { Fault } = SandboxEhr
 
@@ -72,7 +72,39 @@ const sandboxStep = {
 /** What goes wrong, told the secrets that the server was sent, as one text and as a list. */
 type Wrong = (echo: string, secrets: ReadonlyArray<string>) => SandboxEhr.Fault.Fault
 
+const inEveryEncoding = (text: string): string => Object.values(encodings).map((encode) => encode(text)).join(" ")
+
 const wrongs: Readonly<Record<string, Wrong>> = {
+  "every encoding in a description": (_, secrets) =>
+    Fault.oauthError("invalid_grant", { description: secrets.map(inEveryEncoding).join(" ") }),
+  "every encoding in an error code": (_, secrets) => Fault.oauthError(secrets.map(inEveryEncoding).join(" ")),
+  "every encoding in an OperationOutcome": (_, secrets) => {
+    const echo = secrets.map(inEveryEncoding).join(" ")
+    return Fault.status(403, {
+      contentType: "application/fhir+json",
+      body: JSON.stringify({
+        resourceType: "OperationOutcome",
+        issue: [{ severity: echo, code: echo, diagnostics: echo, details: { text: echo }, expression: [echo] }]
+      })
+    })
+  },
+  "every encoding in a token type": (_, secrets) =>
+    Fault.mutate((members) => ({
+      ...members,
+      token_type: [...secrets, String(members["refresh_token"])].map(inEveryEncoding).join(" ")
+    })),
+  "what was sent, as a token type": (echo) => Fault.mutate((members) => ({ ...members, token_type: echo })),
+  "the refresh token as a token type": () =>
+    Fault.mutate((members) => ({ ...members, token_type: members["refresh_token"] })),
+  "a content type that quotes": (_, secrets) =>
+    Fault.status(200, { contentType: `x/${secrets.join("+").replace(/[^\w.+-]/g, "")}`, body: "<html>" }),
+  "a content type of a refusal that quotes": (_, secrets) =>
+    Fault.status(400, { contentType: `${secrets.join("+").replace(/[^\w.+-]/g, "")}/x`, body: "" }),
+  "members that are named after what was sent": (_, secrets) =>
+    Fault.mutate(() => Object.fromEntries(secrets.flatMap((one) => [[one, 1], [inEveryEncoding(one), 1]]))),
+  "a redirect whose host quotes": (_, secrets) =>
+    Fault.redirect(`https://${secrets.map((one) => one.replace(/[^a-z0-9-]/gi, "")).join(".")}.evil.test/`),
+
   "400 that quotes": (echo) => Fault.oauthError("invalid_grant", { description: `you sent ${echo}` }),
   "401 that quotes": (echo) => Fault.oauthError("invalid_client", { description: echo, status: 401 }),
   "503 that quotes": (echo) => Fault.oauthError("temporarily_unavailable", { description: echo, status: 503 }),

@@ -37,7 +37,7 @@ export const tokenError = section<TokenError["reason"]>({
   about:
     "The token endpoint, or introspection, revocation or userinfo (`operation`), did not give what was asked for. `error`, `errorDescription` and " +
     "`errorUri` are the server's words, with everything that was sent taken out; `received` has the names of the members of an answer that could not be " +
-    "used, never their values. `outcome` says whether the server may have acted: only with `refused` is a code or a refresh token certainly unused.",
+    "used, never their values, and `issued` the tokens in it, redacted, so that they can be revoked. `outcome` says whether the server may have acted: only with `refused` is a code or a refresh token certainly unused.",
   names: /north/,
   entries: {
     Refused: {
@@ -84,7 +84,7 @@ export const tokenError = section<TokenError["reason"]>({
     UnsupportedTokenType: {
       example: exchange(SandboxEhr.Fault.mutate((members) => ({ ...members, token_type: "DPoP" }))),
       cause: "The server gave a token of another kind than `Bearer`.",
-      cure: "Have the client registered for bearer tokens.",
+      cure: "Have the client registered for bearer tokens, and revoke the tokens in `issued`.",
       again: "Not repeated: the code is used up. Start a new login when the registration has been changed."
     },
     TooLarge: {
@@ -188,13 +188,14 @@ const refreshedAs = (sub: string) =>
 const without = (claim: string) => (claims: Identity.Members): Identity.Members =>
   Object.fromEntries(Object.entries(claims).filter(([name]) => name !== claim))
 
-const lost = "Not repeated: the code is used up, and the tokens that came are thrown away. Start a new login."
+const lost =
+  "Not repeated: the code is used up. The tokens that came are in `tokens`, redacted: revoke them, and start a new login."
 
 export const idTokenError = section<IdTokenError["reason"]>({
   name: "IdTokenError",
   literals: IdTokenError.fields.reason.literals,
   about:
-    "The server's word for who logged in is not believed. At a login it is an error, and nobody sees the tokens. At a refresh a bad id_token is only the " +
+    "The server's word for who logged in is not believed. At a login it is an error, which holds the tokens, redacted, so that they can be revoked. At a refresh a bad id_token is only the " +
     "warning `IdTokenInvalid`: tokens and identity stay as they were, unless it proves that somebody else has logged in (`SubjectChanged`). " +
     "`claim` names the member concerned; no value of the token stands in the error.",
   names: /north/,
@@ -208,8 +209,9 @@ export const idTokenError = section<IdTokenError["reason"]>({
     AlgorithmNotAllowed: {
       example: verified({ token: "eyJhbGciOiJIUzI1NiJ9.e30.AAAA" }),
       cause:
-        "It is signed with a shared secret or not at all, or with an algorithm that the server's metadata or `idToken.algorithms` does not list.",
-      cure: "The operator must sign with RS256, ES256 or the like; many servers have a setting per app.",
+        "It is signed with a shared secret or not at all, or with an algorithm that `idToken.algorithms` does not list.",
+      cure:
+        "The operator must sign with RS256, ES256 or another algorithm with a public key; many servers have a setting per app. If the algorithm in the message is one of these, add it to `idToken.algorithms`.",
       again: lost
     },
     KeyNotFound: {
