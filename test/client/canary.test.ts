@@ -225,8 +225,7 @@ describe("[SMART-295] no secret of a client appears anywhere", () => {
       const success = Registered.fromAnswer(given, known.metadata, undefined)
       /** A server that repeats all it was sent, and what it made, in everything it says. */
       const echo = ({ body, headers, url }: Seen) => `${headers["authorization"]} ${body} ${url}`
-      const everyEncoding = (seen: Seen) =>
-        Object.values(encodings).map((encode) => encode(echo(seen))).join(" ")
+      const everyEncoding = (seen: Seen) => Object.values(encodings).map((encode) => encode(echo(seen))).join(" ")
       const answers: ReadonlyArray<(seen: Seen) => Answer> = [
         ...Object.values(encodings).map((encode) => (seen: Seen) =>
           json({ error: encode(echo(seen)), error_description: encode(`x ${echo(seen)}`) }, { status: 400 })
