@@ -58,6 +58,12 @@ export interface Config {
   readonly maxAuthorizationUrlLength?: number | undefined
   /** What is expected of id_tokens beyond the rules. */
   readonly idToken?: IdToken.Policy | undefined
+  /**
+   * Whether an open registry found this server in a launch: no FHIR request goes to it over an `HttpClient` without an address guard.
+   *
+   * @internal
+   */
+  readonly discovered?: boolean | undefined
 }
 
 /** A redirect URI is https, a loopback address in development, or an app's own scheme in reverse-domain form (RFC 8252, section 7.1). */
@@ -128,7 +134,7 @@ export const validate = (config: Config, name: string): Effect.Effect<void, Conf
 
 /**
  * The environment of one client: `SMART_FHIR_BASE_URL`, `SMART_CLIENT_ID`, `SMART_REDIRECT_URI`, `SMART_SCOPES` (space separated) and
- * `SMART_ALLOW_INSECURE_LOCALHOST`. Several servers: `SmartServers.layerConfig`.
+ * `SMART_ALLOW_INSECURE_LOCALHOST`. Several servers: `SmartServers.layerConfig()`.
  *
  * @since 0.1.0
  * @category constructors

@@ -357,18 +357,14 @@ export const make = (
   })
 
 /**
- * Provides all that a client needs but its authentication. Always the same layer value, so that clients built together share one metadata cache.
+ * All dependencies of a client except its authentication. Clients that are built together share one metadata cache where they have the same
+ * `HttpClient`: see `Discovery.layer`.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layerParts: Layer.Layer<Parts, never, HttpClient.HttpClient> = Layer.mergeAll(
-  Discovery.layer(),
-  Pkce.layer,
-  TokenEndpoint.layer,
-  IdToken.layer,
-  OpenIdConfiguration.layer()
-)
+export const layerParts = (): Layer.Layer<Parts, never, HttpClient.HttpClient> =>
+  Layer.mergeAll(Discovery.layer(), Pkce.layer, TokenEndpoint.layer, IdToken.layer(), OpenIdConfiguration.layer())
 
 /**
  * For callers that bring their own parts, such as a `Discovery` with another time to live.
@@ -403,7 +399,7 @@ export const layerWithoutDependencies = (
 export const layer = (
   config: Config
 ): Layer.Layer<SmartClient, ConfigurationError, ClientAuthentication.ClientAuthentication | HttpClient.HttpClient> =>
-  layerWithoutDependencies(config).pipe(Layer.provide(layerParts))
+  layerWithoutDependencies(config).pipe(Layer.provide(layerParts()))
 
 /**
  * A client from the environment alone. Which kind of client it is follows from whether there is a secret or a key: see
@@ -412,5 +408,5 @@ export const layer = (
  * @since 0.1.0
  * @category layers
  */
-export const layerConfig: Layer.Layer<SmartClient, ConfigError | ConfigurationError, HttpClient.HttpClient> = Layer
-  .unwrapEffect(Effect.map(config, layer)).pipe(Layer.provide(ClientAuthentication.layerConfig))
+export const layerConfig = (): Layer.Layer<SmartClient, ConfigError | ConfigurationError, HttpClient.HttpClient> =>
+  Layer.unwrapEffect(Effect.map(config, layer)).pipe(Layer.provide(ClientAuthentication.layerConfig))

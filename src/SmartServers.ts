@@ -4,7 +4,7 @@
  *
  * @since 0.1.0
  */
-import type * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClient from "@effect/platform/HttpClient"
 import * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -12,12 +12,13 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { ConfigurationError } from "./base/ConfigurationError.js"
 import * as FhirBaseUrl from "./base/FhirBaseUrl.js"
 import * as Url from "./base/Url.js"
 import * as ClientAuthentication from "./client/ClientAuthentication.js"
-import { AddressGuard } from "./http/AddressGuard.js"
+import * as AddressGuard from "./http/AddressGuard.js"
 import { safeText } from "./http/wireFields.js"
 import { LaunchError } from "./launch/LaunchError.js"
 import { TrustedIssuers } from "./launch/TrustedIssuers.js"
@@ -224,7 +225,7 @@ export const layerWithoutDependencies = <const S extends Servers>(
 export const layer = <const S extends Servers>(
   servers: S
 ): Layer.Layer<SmartServers, ErrorOf<S> | ConfigurationError, ContextOf<S> | HttpClient.HttpClient> =>
-  Layer.provide(layerWithoutDependencies(servers), SmartClient.layerParts) as Layer.Layer<
+  Layer.provide(layerWithoutDependencies(servers), SmartClient.layerParts()) as Layer.Layer<
     SmartServers,
     ErrorOf<S> | ConfigurationError,
     ContextOf<S> | HttpClient.HttpClient
@@ -245,6 +246,9 @@ export type Configure = (
  * chooses where this program connects to, and what `configure` gives goes to them: give no secret to a server you do not know, and
  * show the user where they are. Hence the `AddressGuard`: the connection itself must refuse what is inside one's own network.
  *
+ * The `HttpClient` that this layer is provided with must be guarded, or it fails with a `ConfigurationError`; `FhirClient` and `BackendServices` refuse
+ * requests to discovered servers over any other. Provide the same transport to all that follows URLs of such servers: `SmartStyle`, `Brands`, `Registration`.
+ *
  * `servers` are configured by hand, may be on private addresses, and are the only ones in `keys` and `only`. Of the others, `maxServers` are
  * remembered (1,000 unless told otherwise), the least recently used forgotten first; a session of one that was forgotten makes it again.
  *
@@ -252,6 +256,7 @@ export type Configure = (
  * import { ClientAuthentication, SmartServers } from "effect-safire"
  * import { NodeTransport } from "effect-safire/node"
  * import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
  *
  * export const ServersLive = SmartServers.layerOpen(() => ({
  *   clientId: "growth-chart",
@@ -268,16 +273,25 @@ export const layerOpen = <const S extends Servers = Record<never, never>>(
 ): Layer.Layer<
   SmartServers,
   ErrorOf<S> | ConfigurationError,
-  ContextOf<S> | HttpClient.HttpClient | AddressGuard
+  ContextOf<S> | HttpClient.HttpClient | AddressGuard.AddressGuard
 > => {
   const build = Effect.gen(function*() {
-    const guard = yield* AddressGuard
+    // The instance decides, not the tag: another transport may have been merged over the guarded one.
+    const guard = AddressGuard.guardOf(yield* HttpClient.HttpClient)
+    if (Option.isNone(guard)) {
+      return yield* new ConfigurationError({
+        reason: "Insecure",
+        fields: ["HttpClient"],
+        detail:
+          `SmartServers.layerOpen follows launches to servers that you did not configure, and ${AddressGuard.advice}`
+      })
+    }
     const open = OpenRegistry.make({
       byHand: yield* make({}),
       onDemand: yield* make({}),
       configure,
       maxServers: options?.maxServers ?? 1000,
-      guard,
+      guard: guard.value,
       scope: yield* Effect.scope
     })
     yield* Effect.forEach(
@@ -289,10 +303,10 @@ export const layerOpen = <const S extends Servers = Record<never, never>>(
   })
   // As in `make`: what the entries need and fail with is in their types.
   // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
-  return Layer.provide(Layer.scoped(SmartServers, build), SmartClient.layerParts) as Layer.Layer<
+  return Layer.provide(Layer.scoped(SmartServers, build), SmartClient.layerParts()) as Layer.Layer<
     SmartServers,
     ErrorOf<S> | ConfigurationError,
-    ContextOf<S> | HttpClient.HttpClient | AddressGuard
+    ContextOf<S> | HttpClient.HttpClient | AddressGuard.AddressGuard
   >
 }
 
@@ -318,13 +332,13 @@ const fromEnvironment = (key: string) =>
 
 /**
  * A registry from the environment: `SMART_SERVERS=north,south`, then `NORTH_FHIR_BASE_URL`, `NORTH_CLIENT_ID`, `NORTH_CLIENT_SECRET` and so on, as
- * `SmartClient.layerConfig` has them with `SMART_`.
+ * `SmartClient.layerConfig()` has them with `SMART_`.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layerConfig: Layer.Layer<SmartServers, ConfigError | ConfigurationError, HttpClient.HttpClient> = Layer
-  .unwrapScoped(
+export const layerConfig = (): Layer.Layer<SmartServers, ConfigError | ConfigurationError, HttpClient.HttpClient> =>
+  Layer.unwrapScoped(
     Effect.gen(function*() {
       const keys = yield* Config.array(Config.nonEmptyString(), "SMART_SERVERS")
       const prefixes = keys.map(prefixOf)
@@ -347,7 +361,7 @@ export const layerConfig: Layer.Layer<SmartServers, ConfigError | ConfigurationE
  * @since 0.1.0
  * @category layers
  */
-export const layerSingle: Layer.Layer<SmartServers, never, SmartClient.SmartClient> = Layer.effect(
+export const layerSingle: Layer.Layer<SmartServers, never, SmartClient.SmartClient> = Layer.fresh(Layer.effect(
   SmartServers,
   Effect.map(SmartClient.SmartClient, (client): Service => {
     const fixed = new ConfigurationError({
@@ -373,7 +387,7 @@ export const layerSingle: Layer.Layer<SmartServers, never, SmartClient.SmartClie
       invalidate: (key) => Effect.flatMap(byKey(key), ({ invalidate }) => invalidate)
     }
   })
-)
+))
 
 /**
  * The reverse: what is written for one `SmartClient` runs against a named one of the registry.
@@ -392,7 +406,7 @@ export const layerClient = (
  * @since 0.1.0
  * @category layers
  */
-export const layerTrustedIssuers: Layer.Layer<TrustedIssuers, never, SmartServers> = Layer.effect(
+export const layerTrustedIssuers: Layer.Layer<TrustedIssuers, never, SmartServers> = Layer.fresh(Layer.effect(
   TrustedIssuers,
   Effect.map(SmartServers, (servers) => ({
     find: (iss, meant) =>
@@ -414,7 +428,7 @@ export const layerTrustedIssuers: Layer.Layer<TrustedIssuers, never, SmartServer
         )
       )
   }))
-)
+))
 
 /**
  * The servers of a brand bundle as a registry wants them: `configure` says who we are at each, and leaves out those where we are nobody (to be

@@ -73,7 +73,7 @@ export const make = ({ byHand, configure, guard, maxServers, onDemand, scope }: 
       if (known.has(key)) return Effect.zipRight(touch(key), onDemand.client(key))
       const settings = configure(fhirBaseUrl)
       if (settings === undefined) return refused
-      return make(key, { ...settings, fhirBaseUrl, allowInsecureLocalhost: false }).pipe(
+      return make(key, { ...settings, fhirBaseUrl, allowInsecureLocalhost: false, discovered: true }).pipe(
         Effect.zipRight(onDemand.client(key)),
         Effect.zipLeft(touch(key)),
         Effect.catchTag("UnknownServerError", () => refused)

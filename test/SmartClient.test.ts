@@ -379,7 +379,7 @@ describe("SmartClient, its configuration", () => {
     }))
 
   const fromEnvironment = (environment: Readonly<Record<string, string>>, http = Http.script(metadata())) =>
-    Effect.scoped(Layer.build(SmartClient.layerConfig)).pipe(
+    Effect.scoped(Layer.build(SmartClient.layerConfig())).pipe(
       Effect.map(Context.get(SmartClient.SmartClient)),
       Effect.provide(http.layer),
       Effect.withConfigProvider(
@@ -450,7 +450,7 @@ describe("SmartClient, replaced in one line", () => {
   it.effect("any part: a Discovery with another time to live", () =>
     Effect.gen(function*() {
       const http = Http.script(metadata())
-      const parts = Layer.merge(SmartClient.layerParts, Discovery.layer({ timeToLive: "1 minute" }))
+      const parts = Layer.merge(SmartClient.layerParts(), Discovery.layer({ timeToLive: "1 minute" }))
       const client = yield* Effect.provide(
         SmartClient.SmartClient,
         SmartClient.layerWithoutDependencies(config).pipe(

@@ -178,7 +178,7 @@ describe("SmartServers", () => {
         `Basic ${Buffer.from("s:s-secret").toString("base64")}`
       )
     }).pipe(
-      Effect.provide(SmartServers.layerConfig.pipe(Layer.provide(Layer.setConfigProvider(environment)))),
+      Effect.provide(SmartServers.layerConfig().pipe(Layer.provide(Layer.setConfigProvider(environment)))),
       Effect.provide(net.layer)
     )
   })
@@ -187,7 +187,7 @@ describe("SmartServers", () => {
     Effect.gen(function*() {
       const environment = ConfigProvider.fromMap(new Map([["SMART_SERVERS", "a-1,a.1"]]), { pathDelim: "_" })
       const error = yield* Effect.flip(Effect.scoped(Layer.build(
-        SmartServers.layerConfig.pipe(
+        SmartServers.layerConfig().pipe(
           Layer.provide(Layer.setConfigProvider(environment)),
           Layer.provide(makeNet().layer)
         )

@@ -68,8 +68,8 @@ const run = Effect.gen(function*() {
         : "the server of the environment is used"
     }))
     const smart = Layer.mergeAll(BackendServices.layerSingle, FhirClient.layer).pipe(
-      // The same layer that `SmartClient.layerConfig` authenticates with: built once, it is shared.
-      Layer.provideMerge(Layer.merge(SmartClient.layerConfig, ClientAuthentication.layerConfig)),
+      // From the same variables as the authentication inside of `SmartClient.layerConfig()`.
+      Layer.provideMerge(Layer.merge(SmartClient.layerConfig(), ClientAuthentication.layerConfig)),
       Layer.provide(Layer.setConfigProvider(setting.provider)),
       Layer.provideMerge(NodeTransport.layer()),
       Layer.provide(report.layerWarnings)

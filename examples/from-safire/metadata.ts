@@ -5,18 +5,17 @@ import * as Layer from "effect/Layer"
 import { Discovery, SmartClient } from "effect-safire"
 import { PersistedDiscovery } from "effect-safire/persistence"
 
-/** Metadata that all processes share, with memory in front. Any other `ResultPersistence` does as well as Redis. */
-export const SharedDiscovery = PersistedDiscovery.layer().pipe(
-  Layer.provide(PersistenceRedis.layerResultConfig({ host: Config.string("REDIS_HOST") }))
-)
+/** Where processes share metadata. Any other `ResultPersistence` does as well as Redis. */
+const PersistenceLive = PersistenceRedis.layerResultConfig({ host: Config.string("REDIS_HOST") })
 
-/** What is not given here comes from `layerParts`. */
+/** `PersistedDiscovery` keeps metadata in memory, too. All other dependencies come from `layerParts`. */
 export const SmartLive = SmartClient.layerWithoutDependencies({
   fhirBaseUrl: "https://ehr.example.org/fhir",
   clientId: "growth-chart"
 }).pipe(
-  Layer.provide(SharedDiscovery),
-  Layer.provide(SmartClient.layerParts)
+  Layer.provide(PersistedDiscovery.layer()),
+  Layer.provide(SmartClient.layerParts()),
+  Layer.provide(PersistenceLive)
 )
 
 export const tokenEndpoint = (fhirBaseUrl: string) =>

@@ -7,7 +7,7 @@ const app = {
   authentication: ClientAuthentication.layerPublic
 }
 
-/** From the environment alone it is `SmartServers.layerConfig`: `SMART_SERVERS=north,south`, `NORTH_FHIR_BASE_URL`, `NORTH_CLIENT_ID` … */
+/** From the environment alone it is `SmartServers.layerConfig()`: `SMART_SERVERS=north,south`, `NORTH_FHIR_BASE_URL`, `NORTH_CLIENT_ID` … */
 export const ServersLive = SmartServers.layer({
   north: { ...app, fhirBaseUrl: "https://north.example.org/fhir", clientId: "growth-chart" },
   south: { ...app, fhirBaseUrl: "https://south.example.org/r4", clientId: "4711" }

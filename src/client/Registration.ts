@@ -329,10 +329,11 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient | Discove
 })
 
 /**
+ * Made anew for each use: it keeps nothing that could be shared, and uses the `HttpClient` it is provided with.
+ *
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<Registration, never, HttpClient.HttpClient | Discovery> = Layer.effect(
-  Registration,
-  make
+export const layer: Layer.Layer<Registration, never, HttpClient.HttpClient | Discovery> = Layer.fresh(
+  Layer.effect(Registration, make)
 )

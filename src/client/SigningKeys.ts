@@ -175,12 +175,12 @@ export const config: Config.Config<{
 }).pipe(Config.nested("SMART"))
 
 /**
- * From `SMART_PRIVATE_KEY` (PEM, JWK or JWK Set) and `SMART_KEY_ID`.
+ * From `SMART_PRIVATE_KEY` (PEM, JWK or JWK Set) and `SMART_KEY_ID`. Made anew for each use, from the configuration it is provided with.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layerConfig: Layer.Layer<SigningKeys, ConfigError | ConfigurationError> = Layer.effect(
+export const layerConfig: Layer.Layer<SigningKeys, ConfigError | ConfigurationError> = Layer.fresh(Layer.effect(
   SigningKeys,
   Effect.flatMap(config, ({ kid, privateKey }): Effect.Effect<Service, ConfigurationError> =>
     Option.isNone(privateKey)
@@ -190,4 +190,4 @@ export const layerConfig: Layer.Layer<SigningKeys, ConfigError | ConfigurationEr
         detail: "there is no key to sign with"
       })
       : makeText({ text: privateKey.value, kid: Option.getOrUndefined(kid), field: "SMART_PRIVATE_KEY" }))
-)
+))

@@ -12,12 +12,14 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { captured } from "../base/captured.js"
 import { parseJson } from "../base/members.js"
 import { span } from "../base/span.js"
 import * as Url from "../base/Url.js"
+import * as AddressGuard from "../http/AddressGuard.js"
 import { HttpLimits } from "../http/HttpLimits.js"
 import * as Outbound from "../http/Outbound.js"
 import type { OutboundFailure } from "../http/OutboundFailure.js"
@@ -125,16 +127,22 @@ type Limited = (
  */
 export interface Prepared {
   readonly client: HttpClient.HttpClient
+  /** Whether `client` may send to a server that was found in a launch. */
+  readonly isGuarded: boolean
   /** The retry policy and the limits that the service's layer was given. */
   readonly settings: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
 /** @internal */
 export const prepare: Effect.Effect<Prepared, never, HttpClient.HttpClient> = Effect.gen(function*() {
-  const client = Outbound.prepare(yield* HttpClient.HttpClient)
+  const given = yield* HttpClient.HttpClient
   const withPolicy = yield* RetryPolicy.capture
   const withLimits = yield* captured(HttpLimits)
-  return { client, settings: (self) => withLimits(withPolicy(self)) }
+  return {
+    client: Outbound.prepare(given),
+    isGuarded: Option.isSome(AddressGuard.guardOf(given)),
+    settings: (self) => withLimits(withPolicy(self))
+  }
 })
 
 const ACCEPT = { accept: "application/fhir+json, application/json;q=0.9" }
@@ -143,7 +151,7 @@ const ACCEPT = { accept: "application/fhir+json, application/json;q=0.9" }
  * @internal
  */
 export const make = <E, R>(
-  { client, settings }: Prepared,
+  { client, isGuarded, settings }: Prepared,
   source: TokenSource<E, R>,
   options: FhirLink.LinkOptions = {}
 ): Exchange<E, R> => {
@@ -295,17 +303,27 @@ export const make = <E, R>(
         : RetryPolicy.retryOurs(repeat === "always" ? "always" : "never", isFhirError<E>)(self)
     }
 
+  const unguarded = (smart: SmartClient.Service, { file, interaction }: Request): Effect.Effect<never, FhirError> =>
+    failOf(smart, interaction, file)({
+      reason: "UnguardedTransport",
+      detail: "an open registry found this server in a launch",
+      outcome: "refused"
+    })
+
   /** What is done with a request at its server: each step of its own retries, all in one span. */
   const asked = <A, R1>(
     request: Request,
     step: (smart: SmartClient.Service) => Effect.Effect<A, FhirError | E, R1>
   ): Effect.Effect<A, FhirError | E, R | R1> =>
-    Effect.flatMap(source.server, (smart) =>
-      step(smart).pipe(
-        repeated(request),
-        settings,
-        span(`FhirClient.${request.interaction}`, { kind: "client", attributes: { "smart.server": smart.name } })
-      ))
+    Effect.flatMap(
+      source.server,
+      (smart) =>
+        (smart.config.discovered === true && !isGuarded ? unguarded(smart, request) : step(smart)).pipe(
+          repeated(request),
+          settings,
+          span(`FhirClient.${request.interaction}`, { kind: "client", attributes: { "smart.server": smart.name } })
+        )
+    )
 
   const read = (opened: Opened, maxBytes: number): Effect.Effect<Answered, OutboundFailure> => {
     const arrived = Outbound.arrived(opened.response, maxBytes)

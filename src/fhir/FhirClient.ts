@@ -121,14 +121,16 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
         audience: Effect.zipWith(
           source.server,
           source.tokens,
-          ({ config }, { context, fhirBaseUrl }) =>
-            TokenAudience.make(
+          ({ config }, { context, fhirBaseUrl }) => ({
+            ...TokenAudience.make(
               [
                 fhirBaseUrl ?? config.fhirBaseUrl,
                 ...(context.authorizationDetails ?? []).flatMap(({ locations }) => locations)
               ],
               config
-            )
+            ),
+            discovered: config.discovered
+          })
         ),
         token: Effect.map(source.tokens, ({ accessToken }) => accessToken),
         tokenAfter: source.tokenAfter
@@ -162,7 +164,11 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
 })
 
 /**
+ * Made anew for each use: it keeps nothing that could be shared, and uses the `HttpClient` it is provided with.
+ *
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<FhirClient, never, HttpClient.HttpClient> = Layer.effect(FhirClient, make)
+export const layer: Layer.Layer<FhirClient, never, HttpClient.HttpClient> = Layer.fresh(
+  Layer.effect(FhirClient, make)
+)

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import * as AddressGuard from "../http/AddressGuard.js"
 import { isTransientStatus, retryAfterText } from "../http/wireFields.js"
 
 /**
@@ -25,6 +26,7 @@ export const Reason = Schema.Literal(
   "Undecodable",
   "RedirectRefused",
   "InsecureEndpoint",
+  "UnguardedTransport",
   "ForeignLink",
   "ForeignFile",
   "InvalidReference",
@@ -95,6 +97,7 @@ const ADVICE: Record<Reason, string> = {
   Undecodable: "the resource is not as the given schema wants it",
   RedirectRefused: "if the server has moved, configure its new base URL",
   InsecureEndpoint: "only https is used; http needs a loopback host and allowInsecureLocalhost",
+  UnguardedTransport: `nothing was sent; ${AddressGuard.advice}`,
   ForeignLink: "nothing was sent there; allow its origin, or rebase links if the server is behind a proxy",
   ForeignFile: "nothing was sent there; allow its origin if the server keeps its files elsewhere",
   InvalidReference: "nothing was sent; look where the type and the id come from",

@@ -9,9 +9,11 @@ import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as UrlParams from "@effect/platform/UrlParams"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Url from "../base/Url.js"
+import * as AddressGuard from "./AddressGuard.js"
 import * as Outbound from "./Outbound.js"
 import * as TokenAudience from "./TokenAudience.js"
 
@@ -30,13 +32,17 @@ export class TokenAudienceError extends Schema.TaggedError<TokenAudienceError>("
       "Insecure",
       "ForeignOrigin",
       "OutsideBasePath",
-      "AmbiguousPath"
+      "AmbiguousPath",
+      "UnguardedTransport"
     ),
     /** Where it would have gone: only the origin, because a path may name a patient. */
     origin: Schema.String
   }
 ) {
   override get message(): string {
+    if (this.reason === "UnguardedTransport") {
+      return `A request to ${this.origin} was not sent (${this.reason}): an open registry found this server in a launch, and ${AddressGuard.advice}`
+    }
     return `A request to ${this.origin} was not sent: the access token may not go there (${this.reason}); it goes to the FHIR base and to what ` +
       "the server declared beside it, over https"
   }
@@ -47,8 +53,14 @@ export class TokenAudienceError extends Schema.TaggedError<TokenAudienceError>("
 }
 
 /** @internal */
+export interface Audience extends TokenAudience.TokenAudience {
+  /** Whether the server was found in a launch. */
+  readonly discovered?: boolean | undefined
+}
+
+/** @internal */
 export interface TokenSource<E, R = never> {
-  readonly audience: Effect.Effect<TokenAudience.TokenAudience, E, R>
+  readonly audience: Effect.Effect<Audience, E, R>
   readonly token: Effect.Effect<Redacted.Redacted, E, R>
   /** The token after one that was refused; the same again where nothing newer is to be had. */
   readonly tokenAfter: (refused: Redacted.Redacted) => Effect.Effect<Redacted.Redacted, E, R>
@@ -65,6 +77,12 @@ export const make = <E, R = never>(
   source: TokenSource<E, R>
 ): HttpClient.HttpClient.With<HttpClientError.HttpClientError | TokenAudienceError | E, R> => {
   const prepared = Outbound.prepare(client)
+  const isGuarded = Option.isSome(AddressGuard.guardOf(client))
+
+  const judge = (audience: Audience, url: URL) =>
+    audience.discovered === true && !isGuarded
+      ? Either.left("UnguardedTransport" as const)
+      : TokenAudience.judge(audience, url)
 
   const send = (
     request: HttpClientRequest.HttpClientRequest
@@ -77,7 +95,7 @@ export const make = <E, R = never>(
       const target = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
       const judged = Either.isLeft(target)
         ? Either.left("NotAUrl" as const)
-        : TokenAudience.judge(yield* source.audience, target.right)
+        : judge(yield* source.audience, target.right)
       if (Either.isLeft(judged)) {
         return yield* new TokenAudienceError({ reason: judged.left, origin: originOf(request.url) })
       }

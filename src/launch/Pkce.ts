@@ -63,7 +63,9 @@ export const make: Effect.Effect<Service> = Effect.map(SecureRandom.SecureRandom
 }))
 
 /**
+ * Made anew for each use, so that a `SecureRandom` given to one client is not used by another.
+ *
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<Pkce> = Layer.effect(Pkce, make)
+export const layer: Layer.Layer<Pkce> = Layer.fresh(Layer.effect(Pkce, make))

@@ -20,7 +20,17 @@ export {
    * @since 0.1.0
    * @category tags
    */
-  AddressGuard
+  AddressGuard,
+  /**
+   * @since 0.1.0
+   * @category getters
+   */
+  guardOf,
+  /**
+   * @since 0.1.0
+   * @category combinators
+   */
+  mark
 } from "../http/AddressGuard.js"
 
 /**

@@ -14,7 +14,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Undici from "undici"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
-import { AddressGuard } from "../http/AddressGuard.js"
+import { AddressGuard, mark } from "../http/AddressGuard.js"
 import * as NodeAddressGuard from "./AddressGuard.js"
 import * as BuiltinFetch from "./transport/builtinFetch.js"
 import * as Client from "./transport/client.js"
@@ -176,7 +176,8 @@ export const layerDispatcher = (
 
 /**
  * Connects to public addresses only, judged after the name is resolved, for each connection, and to what `allow` lists. It takes no proxy and no
- * dispatcher: those would resolve names by themselves.
+ * dispatcher: those would resolve names by themselves. Its `HttpClient` is marked as guarded, a client derived from it is not: see
+ * `AddressGuard.mark`.
  *
  * @example
  * import { NodeTransport } from "effect-safire/node"
@@ -202,7 +203,9 @@ export const layerGuarded = (
         )
       })
     )
-    return Context.make(HttpClient.HttpClient, Client.make(dispatcher, settings(options))).pipe(
-      Context.add(AddressGuard, { allows: guard.allows, trust: guard.trust })
+    const { allows, trust } = guard
+    const service = { allows, trust }
+    return Context.make(HttpClient.HttpClient, mark(Client.make(dispatcher, settings(options)), service)).pipe(
+      Context.add(AddressGuard, service)
     )
   }))

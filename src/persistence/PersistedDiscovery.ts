@@ -22,6 +22,7 @@ import * as PrimaryKey from "effect/PrimaryKey"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
+import { perHttpClient } from "../http/perHttpClient.js"
 import * as Discovery from "../server/Discovery.js"
 import type { Good, Shared } from "../server/MetadataCache.js"
 import { SmartConfiguration } from "../server/SmartConfiguration.js"
@@ -164,14 +165,15 @@ export const make = (
   HttpClient.HttpClient | Persistence.ResultPersistence | Scope.Scope
 > => Effect.flatMap(makeStore(options), (store) => Discovery.makeShared(options, store))
 
-const layerDefault: Layer.Layer<
+const shared = perHttpClient(
   Discovery.Discovery,
-  never,
-  HttpClient.HttpClient | Persistence.ResultPersistence
-> = Layer.scoped(Discovery.Discovery, make())
+  ({ persistence, ...options }: Options & { readonly persistence: Persistence.ResultPersistence }) =>
+    Effect.provideService(make(options), Persistence.ResultPersistence, persistence)
+)
 
 /**
- * In the place of `Discovery.layer`. Without options always the same layer value; with options bind it to a `const`.
+ * In the place of `Discovery.layer`. Layers that are built together share one memory where they have the same `HttpClient`, the same persistence, equal
+ * options and the same settings.
  *
  * @example
  * import * as PersistenceRedis from "@effect/experimental/Persistence/Redis"
@@ -180,17 +182,15 @@ const layerDefault: Layer.Layer<
  * import { PersistedDiscovery } from "effect-safire/persistence"
  * import * as Layer from "effect/Layer"
  *
- * const SharedDiscovery = PersistedDiscovery.layer().pipe(
- *   Layer.provide(PersistenceRedis.layerResult({ host: "redis.internal" }))
- * )
+ * const RedisLive = PersistenceRedis.layerResult({ host: "redis.internal" })
  *
  * export const SmartLive = SmartClient.layerWithoutDependencies({
  *   fhirBaseUrl: "https://ehr.example.org/fhir",
  *   clientId: "growth-chart"
  * }).pipe(
  *   Layer.provide(ClientAuthentication.layerPublic),
- *   Layer.provide(SharedDiscovery),
- *   Layer.provide(SmartClient.layerParts),
+ *   Layer.provide(PersistedDiscovery.layer().pipe(Layer.provide(RedisLive))),
+ *   Layer.provide(SmartClient.layerParts()),
  *   Layer.provide(FetchHttpClient.layer)
  * )
  *
@@ -198,6 +198,8 @@ const layerDefault: Layer.Layer<
  * @category layers
  */
 export const layer = (
-  options?: Options | undefined
+  options: Options = {}
 ): Layer.Layer<Discovery.Discovery, never, HttpClient.HttpClient | Persistence.ResultPersistence> =>
-  options === undefined ? layerDefault : Layer.scoped(Discovery.Discovery, make(options))
+  Layer.unwrapEffect(
+    Effect.map(Persistence.ResultPersistence, (persistence) => shared({ ...options, persistence }))
+  )

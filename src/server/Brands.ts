@@ -10,7 +10,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { failOnDefect } from "../base/defects.js"
 import { parseJson } from "../base/members.js"
@@ -18,6 +18,7 @@ import * as SingleFlight from "../base/SingleFlight.js"
 import * as Url from "../base/Url.js"
 import { HttpLimits } from "../http/HttpLimits.js"
 import * as Outbound from "../http/Outbound.js"
+import { perHttpClient } from "../http/perHttpClient.js"
 import * as RetryAfter from "../http/RetryAfter.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
 import type { Brand, BrandFinding } from "./Brand.js"
@@ -218,13 +219,12 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, HttpC
     }
   })
 
-const layerDefault: Layer.Layer<Brands, never, HttpClient.HttpClient> = Layer.effect(Brands, make())
+const shared = perHttpClient(Brands, make)
 
 /**
- * Without options always the same layer value, so that all that is built together shares one cache; with options bind it to a `const`.
+ * Layers that are built together share one cache where they have the same `HttpClient` and equal options: see `Discovery.layer`.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options?: Options | undefined): Layer.Layer<Brands, never, HttpClient.HttpClient> =>
-  options === undefined ? layerDefault : Layer.effect(Brands, make(options))
+export const layer = (options: Options = {}): Layer.Layer<Brands, never, HttpClient.HttpClient> => shared(options)

@@ -8,11 +8,12 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import { captured } from "../base/captured.js"
 import { ConformanceWarnings } from "../base/ConformanceWarning.js"
 import { HttpLimits } from "../http/HttpLimits.js"
 import * as Outbound from "../http/Outbound.js"
+import { perHttpClient } from "../http/perHttpClient.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
 import type { DiscoveryError } from "./DiscoveryError.js"
 import * as MetadataCache from "./MetadataCache.js"
@@ -104,18 +105,19 @@ export const makeShared = (
 export const make = (options: Options = {}): Effect.Effect<Service, never, HttpClient.HttpClient> =>
   makeShared(options, undefined)
 
-const layerDefault: Layer.Layer<Discovery, never, HttpClient.HttpClient> = Layer.effect(Discovery, make())
+const shared = perHttpClient(Discovery, make)
 
 /**
- * Without options always the same layer value, so that all that is built together shares one cache; with options bind it to a `const`.
+ * Layers that are built together share one cache where they have the same `HttpClient`, equal options and the same settings (`RetryPolicy` …). Call it
+ * for each use: Effect builds a layer that is bound to a `const` once, with the `HttpClient` of its first use.
  *
  * @example
  * import { Discovery } from "effect-safire"
+ * import * as Layer from "effect/Layer"
  *
- * export const DiscoveryLive = Discovery.layer({ timeToLive: "5 minutes" })
+ * export const withDiscovery = Layer.provide(Discovery.layer({ timeToLive: "5 minutes" }))
  *
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options?: Options | undefined): Layer.Layer<Discovery, never, HttpClient.HttpClient> =>
-  options === undefined ? layerDefault : Layer.effect(Discovery, make(options))
+export const layer = (options: Options = {}): Layer.Layer<Discovery, never, HttpClient.HttpClient> => shared(options)

@@ -9,12 +9,13 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as jose from "jose"
 import type { JsonObject } from "../base/members.js"
 import { isJsonObject } from "../base/members.js"
 import * as Url from "../base/Url.js"
 import * as Outbound from "../http/Outbound.js"
+import { perHttpClient } from "../http/perHttpClient.js"
 import * as documents from "./documents.js"
 import { MetadataError } from "./MetadataError.js"
 
@@ -180,13 +181,12 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, HttpC
     }
   })
 
-const layerDefault: Layer.Layer<Jwks, never, HttpClient.HttpClient> = Layer.effect(Jwks, make())
+const shared = perHttpClient(Jwks, make)
 
 /**
- * Without options always the same layer value, so that all that is built together shares one cache; with options bind it to a `const`.
+ * Layers that are built together share one cache where they have the same `HttpClient` and equal options: see `Discovery.layer`.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options?: Options | undefined): Layer.Layer<Jwks, never, HttpClient.HttpClient> =>
-  options === undefined ? layerDefault : Layer.effect(Jwks, make(options))
+export const layer = (options: Options = {}): Layer.Layer<Jwks, never, HttpClient.HttpClient> => shared(options)

@@ -8,12 +8,13 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type { JsonObject } from "../base/members.js"
 import { reader } from "../base/members.js"
 import * as Url from "../base/Url.js"
 import * as Outbound from "../http/Outbound.js"
+import { perHttpClient } from "../http/perHttpClient.js"
 import * as documents from "./documents.js"
 import { MetadataError } from "./MetadataError.js"
 
@@ -136,16 +137,13 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, HttpC
     }
   })
 
-const layerDefault: Layer.Layer<OpenIdConfiguration, never, HttpClient.HttpClient> = Layer.effect(
-  OpenIdConfiguration,
-  make()
-)
+const shared = perHttpClient(OpenIdConfiguration, make)
 
 /**
- * Without options always the same layer value, so that all that is built together shares one cache; with options bind it to a `const`.
+ * Layers that are built together share one cache where they have the same `HttpClient` and equal options: see `Discovery.layer`.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options?: Options | undefined): Layer.Layer<OpenIdConfiguration, never, HttpClient.HttpClient> =>
-  options === undefined ? layerDefault : Layer.effect(OpenIdConfiguration, make(options))
+export const layer = (options: Options = {}): Layer.Layer<OpenIdConfiguration, never, HttpClient.HttpClient> =>
+  shared(options)

@@ -185,7 +185,10 @@ export const make = (
       client: (request = {}) => clientFor(request),
       httpClient: (request = {}) =>
         BearerClient.make<BackendError>(client, {
-          audience: Effect.map(clientFor(request), ({ config }) => TokenAudience.make([config.fhirBaseUrl], config)),
+          audience: Effect.map(clientFor(request), ({ config }) => ({
+            ...TokenAudience.make([config.fhirBaseUrl], config),
+            discovered: config.discovered
+          })),
           token: Effect.map(tokens(request), ({ accessToken }) => accessToken),
           tokenAfter: (refused) => Effect.map(tokens(request, refused), ({ accessToken }) => accessToken)
         })
@@ -220,4 +223,4 @@ export const layer: Layer.Layer<BackendServices, never, SmartServers.SmartServer
  * @category layers
  */
 export const layerSingle: Layer.Layer<BackendServices, never, SmartClient.SmartClient | HttpClient.HttpClient> = Layer
-  .provide(layer, SmartServers.layerSingle)
+  .provide(layerWith({}), SmartServers.layerSingle)

@@ -364,4 +364,4 @@ export const layer: Layer.Layer<Sessions, never, SmartServers.SmartServers | Ses
  * @category layers
  */
 export const layerSingle: Layer.Layer<Sessions, never, SmartClient.SmartClient | SessionStore.SessionStore> = Layer
-  .provide(layer, SmartServers.layerSingle)
+  .provide(layerWith({}), SmartServers.layerSingle)

@@ -285,13 +285,13 @@ export const layerWithoutDependencies: Layer.Layer<
   IdToken,
   never,
   Jwks.Jwks | OpenIdConfiguration.OpenIdConfiguration
-> = Layer.effect(IdToken, make)
+> = Layer.fresh(Layer.effect(IdToken, make))
 
 /**
+ * With the key sets and the metadata of its `HttpClient`: see `Discovery.layer`.
+ *
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<IdToken, never, HttpClient.HttpClient> = Layer.provide(
-  layerWithoutDependencies,
-  Layer.merge(Jwks.layer(), OpenIdConfiguration.layer())
-)
+export const layer = (): Layer.Layer<IdToken, never, HttpClient.HttpClient> =>
+  Layer.provide(layerWithoutDependencies, Layer.merge(Jwks.layer(), OpenIdConfiguration.layer()))

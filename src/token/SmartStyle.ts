@@ -7,11 +7,12 @@
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type { JsonObject } from "../base/members.js"
 import { reader } from "../base/members.js"
 import * as Outbound from "../http/Outbound.js"
+import { perHttpClient } from "../http/perHttpClient.js"
 import * as documents from "../server/documents.js"
 import type { MetadataError } from "../server/MetadataError.js"
 
@@ -111,8 +112,12 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
   return { style: (url, request) => Effect.map(kept.get(url, request), ({ value }) => value) }
 })
 
+const shared = perHttpClient(SmartStyle, () => make)
+
 /**
+ * Layers that are built together share one cache where they have the same `HttpClient`: see `Discovery.layer`.
+ *
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<SmartStyle, never, HttpClient.HttpClient> = Layer.effect(SmartStyle, make)
+export const layer = (): Layer.Layer<SmartStyle, never, HttpClient.HttpClient> => shared({})

@@ -353,7 +353,11 @@ const judgeRevocation = (answer: Outbound.Answer, asked: Asked): Either.Either<J
     : Either.map(membersOf(answer, asked), ({ warnings }) => ({ value: undefined, warnings }))
 
 /**
+ * Made anew for each use: it keeps nothing that could be shared, and uses the `HttpClient` it is provided with.
+ *
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<TokenEndpoint, never, HttpClient.HttpClient> = Layer.effect(TokenEndpoint, make)
+export const layer: Layer.Layer<TokenEndpoint, never, HttpClient.HttpClient> = Layer.fresh(
+  Layer.effect(TokenEndpoint, make)
+)

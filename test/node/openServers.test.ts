@@ -44,7 +44,7 @@ const makeNet = () => {
     asked,
     trusted,
     layer: Layer.merge(
-      Layer.succeed(HttpClient.HttpClient, client),
+      Layer.succeed(HttpClient.HttpClient, AddressGuard.mark(client, guard)),
       Layer.succeed(AddressGuard.AddressGuard, guard)
     )
   }

@@ -348,10 +348,6 @@ describe("PersistedDiscovery", () => {
         assert.strictEqual(http.seen.length, 1)
       }))
   })
-
-  it("without options the layer is one value", () => {
-    assert.strictEqual(PersistedDiscovery.layer(), PersistedDiscovery.layer(undefined))
-  })
 })
 
 const worker = fileURLToPath(new URL("./persistedDiscoveryWorker.ts", import.meta.url))

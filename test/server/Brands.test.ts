@@ -726,9 +726,8 @@ describe("fetching", () => {
       strictEqual(yield* reasonOf(brands.linked(configurationFrom(base, {}))), "NotPublished")
     }))
 
-  it.effect("the layer without options is always the same", () =>
+  it.effect("the layer needs no options", () =>
     Effect.gen(function*() {
-      strictEqual(Brands.layer(), Brands.layer())
       const { client, requests } = publisher({ body: vector(1) })
       yield* Effect.flatMap(Brands.Brands, (brands) => brands.bundle(source)).pipe(
         Effect.provide(Brands.layer()),

@@ -67,10 +67,6 @@ describe("Discovery, the request", () => {
       assert.strictEqual(http.seen.length, 0)
     }))
 
-  it("without options the layer is one value, so that its cache is shared", () => {
-    assert.strictEqual(Discovery.layer(), Discovery.layer(undefined))
-  })
-
   it.effect("[SMART-1] an insecure base is never asked; loopback only where that is allowed", () =>
     Effect.gen(function*() {
       const http = Http.script(good)

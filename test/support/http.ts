@@ -8,9 +8,11 @@ import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import * as AddressGuard from "../../src/http/AddressGuard.js"
 
 /** One request as it was to leave. */
 export interface Seen {
@@ -74,6 +76,17 @@ export const fake = (answer: (seen: Seen, index: number) => Answer): Fake => {
     times: () => seen.map(({ at }) => (at - (seen[0]?.at ?? 0)) / 1000)
   }
 }
+
+/** The same as a transport whose addresses are guarded. */
+export const guarded = (
+  { client }: Fake,
+  guard: AddressGuard.Service = { allows: () => true, trust: () => Effect.void }
+): Layer.Layer<HttpClient.HttpClient | AddressGuard.AddressGuard> =>
+  Layer.succeedContext(
+    Context.make(HttpClient.HttpClient, AddressGuard.mark(client, guard)).pipe(
+      Context.add(AddressGuard.AddressGuard, guard)
+    )
+  )
 
 /** Answers in turn, the last one for ever. */
 export const script = (...answers: ReadonlyArray<() => Answer>): Fake =>

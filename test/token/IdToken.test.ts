@@ -429,7 +429,7 @@ describe("IdToken, the published example", () => {
       const server = makeServer([])
       server.answers.set("https://my-ehr.org/jwks", { keys: [jwk] })
       const base = Schema.decodeSync(FhirBaseUrl.FhirBaseUrl)("https://my-ehr.org/fhir")
-      const idToken = yield* Effect.provide(IdToken.IdToken, IdToken.layer.pipe(Layer.provide(server.layer)))
+      const idToken = yield* Effect.provide(IdToken.IdToken, IdToken.layer().pipe(Layer.provide(server.layer)))
       return yield* idToken.verify(Redacted.make(worked.idToken), {
         server: "my-ehr",
         clientId: "growth-chart-app-123",

@@ -54,7 +54,7 @@ describe("SmartStyle", () => {
     Effect.gen(function*() {
       const server = makeServer([])
       server.answers.set(url, { color_text: "red" })
-      const { style } = yield* Effect.provide(SmartStyle.SmartStyle, SmartStyle.layer.pipe(Layer.provide(server.layer)))
+      const { style } = yield* Effect.provide(SmartStyle.SmartStyle, SmartStyle.layer().pipe(Layer.provide(server.layer)))
       yield* Effect.all(Array.from({ length: 10 }, () => style(url)), { concurrency: "unbounded" })
       yield* TestClock.adjust("23 hours")
       assert.strictEqual((yield* style(url)).colorText, "red")
@@ -67,7 +67,7 @@ describe("SmartStyle", () => {
   it.effect("[SMART-175] the sandbox has one", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
-      const { style } = yield* Effect.provide(SmartStyle.SmartStyle, SmartStyle.layer)
+      const { style } = yield* Effect.provide(SmartStyle.SmartStyle, SmartStyle.layer())
       assert.isDefined((yield* style(ehr.endpoints.style)).colorBackground)
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 })

@@ -69,12 +69,11 @@ const make: Effect.Effect<Service, ConfigError | ConfigurationError> = Effect.ge
 /**
  * From `SMART_PRIVATE_KEY` (PEM, JWK or JWK Set; with `SMART_KEY_ID` and `SMART_JWKS_URI`) an asymmetric client, from `SMART_CLIENT_SECRET` a symmetric
  * one, from neither a public one. Both, or half of one, is an error that names what is wrong. It logs which it picked. A blank variable counts as
- * absent.
+ * absent. Made anew for each use, from the configuration it is provided with.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layerConfig: Layer.Layer<ClientAuthentication, ConfigError | ConfigurationError> = Layer.effect(
-  ClientAuthentication,
-  make
+export const layerConfig: Layer.Layer<ClientAuthentication, ConfigError | ConfigurationError> = Layer.fresh(
+  Layer.effect(ClientAuthentication, make)
 )

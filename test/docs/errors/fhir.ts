@@ -1,14 +1,22 @@
 /** What can go wrong in using a token. */
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { FhirClient, FhirError, LaunchContext, SmartClient, TokenAudienceError } from "effect-safire"
+import {
+  ClientAuthentication,
+  FhirClient,
+  FhirError,
+  LaunchContext,
+  SmartClient,
+  SmartServers,
+  TokenAudienceError
+} from "effect-safire"
 import * as AppState from "../../../src/fhir/AppState.js"
 import * as BulkExport from "../../../src/fhir/BulkExport.js"
-import { type Answer, Broken, hang, json, type Seen, text } from "../../support/http.js"
+import { type Answer, Broken, fake, guarded, hang, json, type Seen, text } from "../../support/http.js"
 import { final, nothingSent, section } from "../entry.js"
-import { atServer, fhirBaseUrl, type Met, met, patiently, smallLimits, tokens } from "../world.js"
+import { atServer, clientId, fhirBaseUrl, type Met, met, patiently, smallLimits, tokens } from "../world.js"
 
 type Fhir = FhirClient.Authorized
 
@@ -21,6 +29,25 @@ const using = <A, E extends Met>(
     Effect.flatMap(Effect.all([FhirClient.FhirClient, SmartClient.SmartClient]), ([fhir, client]) =>
       use(fhir.forTokens(client, tokens())))
   ).pipe(Effect.provide(atServer(answer, {}, limits)))
+
+/** A FHIR client over a plain transport, at a server that an open registry found in a launch. */
+const atDiscovered = <A, E extends Met>(use: (fhir: Fhir) => Effect.Effect<A, E>) =>
+  met(
+    Effect.flatMap(Effect.all([FhirClient.FhirClient, SmartServers.SmartServers]), ([fhir, servers]) =>
+      Effect.flatMap(Effect.orDie(servers.forIssuer(fhirBaseUrl)), (client) =>
+        use(fhir.forTokens(client, tokens()))))
+  ).pipe(Effect.provide(Layer.merge(
+    Layer.provide(
+      FhirClient.layer,
+      fake(() =>
+        json({})
+      ).layer
+    ),
+    Layer.provide(
+      SmartServers.layerOpen(() => ({ clientId, authentication: ClientAuthentication.makePublic })),
+      guarded(fake(() => json({})))
+    )
+  )))
 
 const read = (answer: () => Answer, limits?: Layer.Layer<never>) =>
   using(answer, (fhir) => fhir.read("Patient", "123"), limits)
@@ -186,6 +213,14 @@ export const fhirError = section<FhirError["reason"]>({
       cure: "Report it to this library.",
       again: nothingSent
     },
+    UnguardedTransport: {
+      example: atDiscovered((fhir) => fhir.read("Patient", "123")),
+      cause:
+        "An open registry (`SmartServers.layerOpen`) found this server in a launch, and the `FhirClient` was provided with another, unguarded `HttpClient`.",
+      cure:
+        "Provide `FhirClient.layer` with the registry's own transport, `NodeTransport.layerGuarded()`. Mark a client that you derive from it with `AddressGuard.mark`.",
+      again: nothingSent
+    },
     ForeignLink: {
       example: search(() => page("https://internal.example.org:8080/fhir?page=2")),
       cause: "A `next` link, a reference or a redirect leads to where the token may not go.",
@@ -328,6 +363,16 @@ export const tokenAudienceError = section<TokenAudienceError["reason"]>({
       example: get("https://ehr.example.org/fhir/%2e%2e%2fadmin"),
       cause: "Dots hide in the path, which a server or proxy might resolve to somewhere outside of the FHIR base.",
       cure: "Do not build paths from what others wrote; encode ids, and check them.",
+      again: nothingSent
+    },
+    UnguardedTransport: {
+      example: atDiscovered((fhir) =>
+        Effect.catchTag(fhir.httpClient.get("https://ehr.example.org/fhir/Patient/123"), "RequestError", Effect.die)
+      ),
+      cause:
+        "An open registry (`SmartServers.layerOpen`) found this server in a launch, and `FhirClient` or `BackendServices` was provided with another, unguarded `HttpClient`.",
+      cure:
+        "Provide both with the registry's own transport, `NodeTransport.layerGuarded()`. Mark a client that you derive from it with `AddressGuard.mark`.",
       again: nothingSent
     }
   }

@@ -223,7 +223,7 @@ const keys = (answer: () => Answer, kid?: string) =>
 
 const style = (answer: () => Answer, url: string) =>
   met(Effect.flatMap(SmartStyle.SmartStyle, (service) => service.style(url))).pipe(
-    Effect.provide(SmartStyle.layer.pipe(Layer.provide(http(answer))))
+    Effect.provide(SmartStyle.layer().pipe(Layer.provide(http(answer))))
   )
 
 const userInfo = (endpoint: string | undefined) =>

@@ -1,0 +1,305 @@
+/**
+ * Every public layer that needs an `HttpClient`, with one request to make through it. `Names` is computed from the public modules: a new layer without an
+ * entry here does not compile.
+ */
+import * as Persistence from "@effect/experimental/Persistence"
+import type * as HttpClient from "@effect/platform/HttpClient"
+import * as ConfigProvider from "effect/ConfigProvider"
+import type * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Core from "effect-safire"
+import type * as Browser from "effect-safire/browser"
+import type * as Node from "effect-safire/node"
+import * as Persisted from "effect-safire/persistence"
+import type * as Redis from "effect-safire/redis"
+import type * as Sql from "effect-safire/sql"
+import type * as Web from "effect-safire/web"
+import { fromSettings } from "../../src/server/SmartConfiguration.js"
+import { TokenSet } from "../../src/token/TokenSet.js"
+import { type Fake, fake, guarded, json, type Seen, text } from "./http.js"
+
+type Needs<R> = unknown extends R ? "Unknown" : HttpClient.HttpClient extends R ? "Yes" : "No"
+
+type NeedsOf<Export> = Export extends Layer.Layer<infer _A, infer _E, infer R> ? Needs<R>
+  : Export extends (...args: never) => Layer.Layer<infer _A, infer _E, infer R> ? Needs<R>
+  : "No"
+
+type NamesOf<Modules> = {
+  [M in keyof Modules & string]: {
+    [Name in keyof Modules[M] & `layer${string}`]: NeedsOf<Modules[M][Name]> extends "No" ? never : `${M}.${Name}`
+  }[keyof Modules[M] & `layer${string}`]
+}[keyof Modules & string]
+
+/** Generic layers whose own needs a type parameter hides, and which need no `HttpClient` themselves. */
+type Generic = "SessionStore.layerBacking" | "SmartServers.layerWithoutDependencies"
+
+export type Names = Exclude<
+  NamesOf<
+    typeof Core & typeof Browser & typeof Node & typeof Persisted & typeof Redis & typeof Sql & typeof Web
+  >,
+  Generic
+>
+
+const origin = "https://ehr.test"
+export const fhirBaseUrl = `${origin}/fhir`
+export const clientId = "growth-chart"
+
+const documents: Readonly<Record<string, unknown>> = {
+  "/fhir/.well-known/smart-configuration": {
+    issuer: origin,
+    authorization_endpoint: `${origin}/authorize`,
+    token_endpoint: `${origin}/token`,
+    capabilities: ["launch-ehr"]
+  },
+  "/.well-known/openid-configuration": { issuer: origin, jwks_uri: `${origin}/jwks` },
+  // The EC key of RFC 7517, appendix A.1.
+  "/jwks": {
+    keys: [{
+      kty: "EC",
+      crv: "P-256",
+      x: "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+      y: "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+      kid: "1"
+    }]
+  },
+  "/brands": { resourceType: "Bundle", type: "collection", entry: [] },
+  "/style": { color_background: "#fff" },
+  "/token": { access_token: "a", token_type: "bearer", expires_in: 300, scope: "system/*.rs" },
+  "/clients/1": { client_id: clientId },
+  "/fhir/Patient/1": { resourceType: "Patient", id: "1" }
+}
+
+/** What the server answers: a document it has not sent to this transport, or 304 where the request says that it has. */
+export const answer = ({ headers, url }: Seen): Response => {
+  const found = documents[new URL(url).pathname]
+  return headers["if-none-match"] !== undefined
+    ? new Response(null, { status: 304, headers: { etag: "\"1\"" } })
+    : found === undefined
+    ? text("", { status: 404 })
+    : json(found, { headers: { etag: "\"1\"" } })
+}
+
+export interface Transport extends Fake {
+  readonly layer: Layer.Layer<HttpClient.HttpClient | Core.AddressGuard.AddressGuard>
+  /** How many requests were not answered by a 304. */
+  readonly sent: () => number
+}
+
+/** A transport of its own to the same server, with an address guard, so that an open registry accepts it. */
+export const transport = (answers: (seen: Seen, index: number) => Response = answer): Transport => {
+  const net = fake(answers)
+  return {
+    ...net,
+    layer: guarded(net),
+    sent: () => net.seen.filter(({ headers }) => headers["if-none-match"] === undefined).length
+  }
+}
+
+/** What one user of a layer does: makes the entry's request. */
+export interface Use {
+  readonly run: Effect.Effect<unknown, unknown>
+}
+
+export interface Entry {
+  /**
+   * `Shared`: layers over one transport share what they keep. `Fresh`: nothing is kept, each use is made anew. `Own`: each call of the function keeps its
+   * own. `Memoised`: one value, which Effect builds once.
+   */
+  readonly kind: "Shared" | "Fresh" | "Own" | "Memoised"
+  /** How many requests one use makes. */
+  readonly requests: number
+  /** A user that is provided with the layer, as an app would write it. */
+  readonly user: <I>(
+    tag: Context.Tag<I, Use>
+  ) => Layer.Layer<I, unknown, HttpClient.HttpClient | Core.AddressGuard.AddressGuard>
+}
+
+const entry = <I>(
+  kind: Entry["kind"],
+  layer: () => Layer.Layer<I, unknown, HttpClient.HttpClient | Core.AddressGuard.AddressGuard>,
+  run: Effect.Effect<unknown, unknown, I>,
+  requests = 1
+): Entry => ({
+  kind,
+  requests,
+  user: (tag) =>
+    Layer.provide(
+      Layer.effect(tag, Effect.map(Effect.context<I>(), (context) => ({ run: Effect.provide(run, context) }))),
+      layer()
+    )
+})
+
+const config: Core.SmartClient.Config = { fhirBaseUrl, clientId, scopes: ["system/*.rs"] }
+
+const server = { ...config, authentication: Core.ClientAuthentication.makePublic }
+
+const metadata = { issuer: origin, tokenEndpoint: `${origin}/token` }
+
+const registered = new Core.Registered.Registered({
+  clientId,
+  registrationAccessToken: Redacted.make("t0ken"),
+  registrationClientUri: `${origin}/clients/1`,
+  metadata: new Core.ClientMetadata.ClientMetadata({ redirectUris: [] }),
+  deviations: [],
+  changed: []
+})
+
+export const tokens = new TokenSet({
+  version: 1,
+  accessToken: Redacted.make("a"),
+  scopes: [],
+  context: new Core.LaunchContext.LaunchContext({}),
+  extensions: Redacted.make({}),
+  receivedAt: DateTime.unsafeMake(0)
+})
+
+const configured = Effect.flatMap(Core.SmartClient.SmartClient, ({ configuration }) => configuration)
+
+const configuredIn = (key: string) =>
+  Effect.flatMap(
+    Core.SmartServers.SmartServers,
+    (servers) => Effect.flatMap(servers.client(key), ({ configuration }) => configuration)
+  )
+
+const discovered = Effect.flatMap(Core.Discovery.Discovery, ({ configuration }) => configuration(fhirBaseUrl))
+
+const backendToken = Effect.flatMap(Core.BackendServices.BackendServices, ({ accessToken }) => accessToken())
+
+const environment = <A, E, R>(self: Layer.Layer<A, E, R>): Layer.Layer<A, E, R> =>
+  Layer.provide(
+    self,
+    Layer.setConfigProvider(ConfigProvider.fromMap(
+      new Map([
+        ["SMART_SERVERS", "north"],
+        ...["SMART", "NORTH"].flatMap((prefix) => [
+          [`${prefix}.FHIR_BASE_URL`, fhirBaseUrl] as const,
+          [`${prefix}.CLIENT_ID`, clientId] as const
+        ])
+      ])
+    ))
+  )
+
+/** A store that holds nothing, so that a second look-up is answered by memory or by the server. */
+const emptyPersistence: Layer.Layer<Persistence.ResultPersistence> = Layer.succeed(
+  Persistence.ResultPersistence,
+  Persistence.ResultPersistence.of({
+    [Persistence.ResultPersistenceTypeId]: Persistence.ResultPersistenceTypeId,
+    make: () =>
+      Effect.succeed({
+        get: () => Effect.succeedNone,
+        getMany: (keys) => Effect.succeed(keys.map(() => Option.none())),
+        set: () => Effect.void,
+        setMany: () => Effect.void,
+        remove: () => Effect.void,
+        clear: Effect.void
+      })
+  })
+)
+
+export const entries: Record<Names, Entry> = {
+  "Discovery.layer": entry("Shared", () => Core.Discovery.layer(), discovered),
+  "PersistedDiscovery.layer": entry(
+    "Shared",
+    () => Layer.provide(Persisted.PersistedDiscovery.layer(), emptyPersistence),
+    discovered
+  ),
+  "OpenIdConfiguration.layer": entry(
+    "Shared",
+    () => Core.OpenIdConfiguration.layer(),
+    Effect.flatMap(Core.OpenIdConfiguration.OpenIdConfiguration, (openId) => openId.metadata(origin))
+  ),
+  "Jwks.layer": entry(
+    "Shared",
+    () => Core.Jwks.layer(),
+    Effect.flatMap(Core.Jwks.Jwks, (jwks) => jwks.find(`${origin}/jwks`, { alg: "ES256", kid: "1" }))
+  ),
+  "Brands.layer": entry(
+    "Shared",
+    () => Core.Brands.layer(),
+    Effect.flatMap(Core.Brands.Brands, (brands) => brands.bundle(`${origin}/brands`))
+  ),
+  "SmartStyle.layer": entry(
+    "Shared",
+    () => Core.SmartStyle.layer(),
+    Effect.flatMap(Core.SmartStyle.SmartStyle, (styles) => styles.style(`${origin}/style`))
+  ),
+  "IdToken.layer": entry(
+    "Shared",
+    () => Core.IdToken.layer(),
+    Effect.flatMap(Core.IdToken.IdToken, (idTokens) =>
+      idTokens.provider({
+        server: "north",
+        configuration: fromSettings(Core.FhirBaseUrl.FhirBaseUrl.make(fhirBaseUrl), { issuer: origin })
+      }))
+  ),
+  "TokenEndpoint.layer": entry(
+    "Fresh",
+    () => Core.TokenEndpoint.layer,
+    Effect.flatMap(
+      Core.TokenEndpoint.TokenEndpoint,
+      (endpoint) => endpoint.clientCredentials({ ...server, endpoint: `${origin}/token` }, { scopes: ["system/*.rs"] })
+    )
+  ),
+  "Registration.layer": entry(
+    "Fresh",
+    () => Layer.provide(Core.Registration.layer, Core.Discovery.layer()),
+    Effect.flatMap(Core.Registration.Registration, (registration) => registration.read(registered))
+  ),
+  "FhirClient.layer": entry(
+    "Fresh",
+    () =>
+      Layer.merge(
+        Core.FhirClient.layer,
+        Layer.provide(
+          Core.SmartClient.layer({ ...config, metadata }),
+          Core.ClientAuthentication.layerPublic
+        )
+      ),
+    Effect.flatMap(
+      Effect.all([Core.FhirClient.FhirClient, Core.SmartClient.SmartClient]),
+      ([fhir, client]) =>
+        fhir.forTokens(
+          client,
+          tokens
+        ).read("Patient", "1")
+    )
+  ),
+  "SmartClient.layerParts": entry("Shared", () => Core.SmartClient.layerParts(), discovered),
+  "SmartClient.layer": entry(
+    "Shared",
+    () => Layer.provide(Core.SmartClient.layer(config), Core.ClientAuthentication.layerPublic),
+    configured
+  ),
+  "SmartClient.layerConfig": entry("Shared", () => environment(Core.SmartClient.layerConfig()), configured),
+  "SmartServers.layer": entry("Shared", () => Core.SmartServers.layer({ north: server }), configuredIn("north")),
+  "SmartServers.layerConfig": entry(
+    "Shared",
+    () => environment(Core.SmartServers.layerConfig()),
+    configuredIn("north")
+  ),
+  "SmartServers.layerOpen": entry("Shared", () => Core.SmartServers.layerOpen(() => server), configuredIn(fhirBaseUrl)),
+  "BackendServices.layerWith": entry(
+    "Own",
+    () =>
+      Layer.provide(Core.BackendServices.layerWith({}), Core.SmartServers.layer({ north: { ...server, metadata } })),
+    backendToken
+  ),
+  "BackendServices.layer": entry(
+    "Memoised",
+    () => Layer.provide(Core.BackendServices.layer, Core.SmartServers.layer({ north: { ...server, metadata } })),
+    backendToken
+  ),
+  "BackendServices.layerSingle": entry(
+    "Memoised",
+    () =>
+      Core.BackendServices.layerSingle.pipe(
+        Layer.provide(Core.SmartClient.layer({ ...config, metadata })),
+        Layer.provide(Core.ClientAuthentication.layerPublic)
+      ),
+    backendToken
+  )
+}
