@@ -1,12 +1,28 @@
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
-import { ClientAuthentication, LaunchRequest, SmartServers } from "effect-safire"
-import { AddressGuard, NodeTransport } from "effect-safire/node"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import {
+  AddressGuard,
+  BackendServices,
+  ClientAuthentication,
+  FhirClient,
+  LaunchContext,
+  LaunchRequest,
+  Sessions,
+  SessionStore,
+  SmartServers,
+  TokenSet
+} from "effect-safire"
+import { NodeTransport } from "effect-safire/node"
 import * as Http from "../support/http.js"
 
 const us = {
@@ -14,6 +30,17 @@ const us = {
   redirectUri: "https://app.test/callback",
   authentication: ClientAuthentication.makePublic
 }
+
+const nobody = { allows: () => false, trust: () => Effect.void }
+
+const tokens = new TokenSet.TokenSet({
+  version: 1,
+  accessToken: Redacted.make("a"),
+  scopes: [],
+  context: new LaunchContext.LaunchContext({}),
+  extensions: Redacted.make({}),
+  receivedAt: DateTime.unsafeMake(0)
+})
 
 /** EHRs that answer whatever they are asked, and a guard that notes what it is told to trust. */
 const makeNet = () => {
@@ -43,6 +70,7 @@ const makeNet = () => {
   return {
     asked,
     trusted,
+    guard,
     layer: Layer.merge(
       Layer.succeed(HttpClient.HttpClient, AddressGuard.mark(client, guard)),
       Layer.succeed(AddressGuard.AddressGuard, guard)
@@ -183,6 +211,176 @@ describe("SmartServers.layerOpen", () => {
       ),
       Effect.provide(Logger.remove(Logger.defaultLogger))
     )
+  })
+
+  describe("the guard is a property of the HttpClient instance", () => {
+    const built = <E>(transport: Layer.Layer<HttpClient.HttpClient | AddressGuard.AddressGuard, E>) =>
+      Effect.scoped(Layer.build(SmartServers.layerOpen(() => us).pipe(Layer.provide(transport))))
+
+    const derived = (derive: (client: HttpClient.HttpClient, guard: AddressGuard.Service) => HttpClient.HttpClient) =>
+      Layer.effect(
+        HttpClient.HttpClient,
+        Effect.zipWith(HttpClient.HttpClient, AddressGuard.AddressGuard, derive)
+      ).pipe(Layer.provideMerge(NodeTransport.layerGuarded({ connectTimeout: "1 second" })))
+
+    const withHeader = HttpClient.mapRequest(HttpClientRequest.setHeader("user-agent", "growth-chart"))
+
+    it.effect.each(
+      [
+        ["fetch, merged with a guarded transport", Layer.merge(NodeTransport.layerGuarded(), FetchHttpClient.layer)],
+        [
+          "a plain transport, merged with a guarded one",
+          Layer.merge(NodeTransport.layerGuarded(), NodeTransport.layer())
+        ],
+        [
+          "a guard alone beside fetch",
+          Layer.merge(FetchHttpClient.layer, Layer.succeed(AddressGuard.AddressGuard, nobody))
+        ],
+        ["a client that a combinator made", derived((client) => withHeader(client))],
+        ["a client that retries", derived((client) => HttpClient.retry(client, { times: 1 }))],
+        ["a client that follows redirects", derived((client) => HttpClient.followRedirects(client))],
+        ["a copy", derived((client) => Object.assign(Object.create(Object.getPrototypeOf(client)), client))],
+        ["an heir", derived((client) => Object.create(client))]
+      ] as const
+    )("[X-SSRF-1] layerOpen refuses %s", ([, transport]) =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(built(transport))
+        assert.strictEqual(error._tag, "ConfigurationError")
+        assert.strictEqual(error.reason, "Insecure")
+        assert.include(error.message, "NodeTransport.layerGuarded()")
+        assert.include(error.message, "AddressGuard.mark")
+      }))
+
+    it.effect("a marked client is accepted, whatever else was merged before it", () =>
+      Effect.gen(function*() {
+        const transport = derived((client, guard) => AddressGuard.mark(withHeader(client), guard))
+        yield* built(transport)
+        yield* built(Layer.merge(FetchHttpClient.layer, transport))
+      }))
+
+    it.scopedLive("[X-SSRF-1] a marked client connects through the guard of the client that it was derived from", () =>
+      Effect.gen(function*() {
+        const server = yield* Http.server((_, response) => response.end("{}"))
+        const port = server.origin.split(":")[2]
+        const transport = derived((client, guard) => AddressGuard.mark(withHeader(client), guard))
+        const error = yield* Effect.flatMap(
+          SmartServers.SmartServers,
+          (servers) =>
+            Effect.flatMap(
+              servers.forIssuer(`https://127.0.0.1:${port}/fhir`),
+              ({ configuration }) => Effect.flip(configuration)
+            )
+        ).pipe(
+          Effect.provide(SmartServers.layerOpen(() => us).pipe(Layer.provide(transport)))
+        )
+        assert.strictEqual(error._tag, "DiscoveryError")
+        assert.strictEqual(server.open(), 0)
+      }))
+
+    it.effect("servers that you configure are trusted by the guard of the client, not by another one in the environment", () => {
+      const net = makeNet()
+      const other = makeNet()
+      return Effect.gen(function*() {
+        yield* SmartServers.SmartServers
+        assert.deepStrictEqual([...net.trusted], ["https://10.0.0.5/fhir"])
+        assert.deepStrictEqual([...other.trusted], [])
+      }).pipe(Effect.provide(
+        SmartServers.layerOpen(() => us, { servers: { ward: { ...us, fhirBaseUrl: "https://10.0.0.5/fhir" } } }).pipe(
+          Layer.provide(Layer.merge(net.layer, Layer.succeed(AddressGuard.AddressGuard, other.guard)))
+        )
+      ))
+    })
+  })
+
+  describe("FHIR requests to a server that was discovered", () => {
+    const ward = { ...us, fhirBaseUrl: "https://ward.example/fhir" }
+    const stranger = "https://stranger.example/fhir"
+    const patient = () => Http.json({ resourceType: "Patient", id: "1" })
+
+    const outcome = <A, E, R>(request: Effect.Effect<A, E, R>): Effect.Effect<unknown, never, R> =>
+      Effect.match(request, {
+        onSuccess: () => "sent",
+        onFailure: (error) => Predicate.hasProperty(error, "reason") ? error.reason : error
+      })
+
+    /** Every request that can be made, and what it fails with. */
+    const requests = (fhirBaseUrl: string) =>
+      Effect.gen(function*() {
+        const servers = yield* SmartServers.SmartServers
+        const smart = yield* servers.forIssuer(fhirBaseUrl)
+        const fhir = yield* FhirClient.FhirClient
+        const backend = yield* BackendServices.BackendServices
+        const sessions = yield* Sessions.Sessions
+        const session = yield* sessions.fromTokens(tokens, { server: smart.name })
+        const url = `${fhirBaseUrl}/Patient/1`
+        const of = <E, R>(authorized: FhirClient.Authorized<E, R>) => [
+          outcome(authorized.read("Patient", "1")),
+          outcome(authorized.request({ interaction: "read", url })),
+          outcome(Stream.runDrain(authorized.search("Patient"))),
+          outcome(Stream.runDrain(authorized.download({ interaction: "read", url }))),
+          outcome(authorized.httpClient.get(url))
+        ]
+        const all = [
+          ...of(fhir.forTokens(smart, tokens)),
+          ...of(fhir.forSession(session)),
+          ...of(fhir.forBackend({ server: smart.name, scopes: ["system/*.rs"] })),
+          outcome(backend.httpClient({ server: smart.name, scopes: ["system/*.rs"] }).get(url))
+        ]
+        return yield* Effect.all(all)
+      })
+
+    const program = (transport: Layer.Layer<HttpClient.HttpClient>, guarded: Http.Fake) =>
+      Layer.mergeAll(FhirClient.layer, BackendServices.layer, Sessions.layer).pipe(
+        Layer.provide(SessionStore.layerMemory),
+        Layer.provide(transport),
+        Layer.provideMerge(
+          SmartServers.layerOpen(() => us, { servers: { ward } }).pipe(
+            Layer.provide(Http.guarded(guarded))
+          )
+        )
+      )
+
+    const registry = () =>
+      Http.fake(({ url }) =>
+        url.endsWith("/token")
+          ? Http.json({ access_token: "a", token_type: "bearer", expires_in: 300, scope: "system/*.rs" })
+          : url.endsWith("smart-configuration")
+          ? Http.json({ token_endpoint: `${new URL(url).origin}/token`, capabilities: [] })
+          : patient()
+      )
+
+    it.effect("[X-SSRF-1] over a client without a guard none is sent, and each fails with what to do", () => {
+      const plain = Http.fake(patient)
+      return Effect.gen(function*() {
+        const outcomes = yield* requests(stranger)
+        assert.deepStrictEqual([...new Set(outcomes)], ["UnguardedTransport"])
+        assert.strictEqual(outcomes.length, 16)
+        assert.deepStrictEqual(plain.seen, [])
+      }).pipe(Effect.provide(program(plain.layer, registry())))
+    })
+
+    it.effect("over the registry's own client they are sent, and over any client to a server that you configured", () => {
+      const plain = Http.fake(patient)
+      const net = registry()
+      return Effect.gen(function*() {
+        const guarded = yield* Effect.provide(requests(stranger), program(Http.guarded(net), net))
+        assert.notInclude(guarded, "UnguardedTransport")
+        const configured = yield* Effect.provide(requests(ward.fhirBaseUrl), program(plain.layer, net))
+        assert.notInclude(configured, "UnguardedTransport")
+        assert.isAbove(plain.seen.length, 10)
+      })
+    })
+
+    it.effect("a template cannot say that a server is not a discovered one", () => {
+      const net = registry()
+      const template = { ...us, discovered: false, allowInsecureLocalhost: true }
+      return Effect.gen(function*() {
+        const servers = yield* SmartServers.SmartServers
+        const { config } = yield* servers.forIssuer(stranger)
+        assert.isTrue(config.discovered)
+        assert.isFalse(config.allowInsecureLocalhost)
+      }).pipe(Effect.provide(SmartServers.layerOpen(() => template).pipe(Layer.provide(Http.guarded(net)))))
+    })
   })
 
   it.scopedLive("[X-SSRF-1] end to end: an iss on this machine is followed nowhere", () =>
