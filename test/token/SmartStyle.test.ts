@@ -54,7 +54,10 @@ describe("SmartStyle", () => {
     Effect.gen(function*() {
       const server = makeServer([])
       server.answers.set(url, { color_text: "red" })
-      const { style } = yield* Effect.provide(SmartStyle.SmartStyle, SmartStyle.layer().pipe(Layer.provide(server.layer)))
+      const { style } = yield* Effect.provide(
+        SmartStyle.SmartStyle,
+        SmartStyle.layer().pipe(Layer.provide(server.layer))
+      )
       yield* Effect.all(Array.from({ length: 10 }, () => style(url)), { concurrency: "unbounded" })
       yield* TestClock.adjust("23 hours")
       assert.strictEqual((yield* style(url)).colorText, "red")
