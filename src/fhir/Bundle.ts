@@ -100,7 +100,7 @@ export const text = (object: JsonObject | undefined, member: string): string | u
 /**
  * @internal
  */
-export const make = <E, R>({ send }: Exchange<E, R>): Bundles<E, R> => {
+export const make = <E, R>({ failing, send }: Exchange<E, R>): Bundles<E, R> => {
   const submit = (
     type: "batch" | "transaction",
     requests: ReadonlyArray<BundleRequest>
@@ -115,11 +115,20 @@ export const make = <E, R>({ send }: Exchange<E, R>): Bundles<E, R> => {
           request: { method, url, ifMatch, ifNoneExist }
         }))
       }
+      const body = Either.try(() => bodyOf(bundle))
+      if (Either.isLeft(body)) {
+        const refuse = yield* failing(type)
+        return yield* refuse({
+          reason: "InvalidRequest",
+          detail: "what is to be sent cannot be written as JSON",
+          outcome: "refused"
+        })
+      }
       const { fail, json, secrets, status } = yield* send({
         interaction: type,
         method: "POST",
         url: "",
-        body: bodyOf(bundle)
+        body: body.right
       })
       if (!isBundle(json)) {
         return yield* fail({ reason: "NotFhir", detail: `it answered ${status} without a Bundle`, status })

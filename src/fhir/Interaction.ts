@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import type { Answered, Exchange } from "./Exchange.js"
 import type { FhirError } from "./FhirError.js"
 import type { Answer, Request } from "./FhirRequest.js"
@@ -146,6 +147,15 @@ export const make = <E, R>({ failing, send }: Exchange<E, R>): Interactions<E, R
   const refuse = (interaction: string, reason: "InvalidReference" | "InvalidRequest", detail: string) =>
     Effect.flatMap(failing(interaction), (fail) => fail({ reason, detail, outcome: "refused" }))
 
+  /** Builds a request, which writes its body. What cannot be written as JSON is refused: it holds itself, or nests too deep. */
+  const built = <A, E1, R1>(interaction: string, build: () => Effect.Effect<A, E1, R1>) =>
+    Effect.suspend(() =>
+      Either.match(Either.try(build), {
+        onLeft: () => refuse(interaction, "InvalidRequest", "what is to be sent cannot be written as JSON"),
+        onRight: (request): Effect.Effect<A, E1 | FhirError | E, R1 | R> => request
+      })
+    )
+
   const withReference = <A, E1, R1>(
     name: string,
     resourceType: string,
@@ -154,7 +164,7 @@ export const make = <E, R>({ failing, send }: Exchange<E, R>): Interactions<E, R
   ) => {
     const interaction = `${name} ${shown(resourceType)}`
     return isType(resourceType) && ids.every(isId)
-      ? use(interaction, [resourceType, ...ids].join("/"))
+      ? built(interaction, () => use(interaction, [resourceType, ...ids].join("/")))
       : refuse(interaction, "InvalidReference", "the resource type or the id has characters that FHIR does not allow")
   }
 
@@ -267,16 +277,17 @@ export const make = <E, R>({ failing, send }: Exchange<E, R>): Interactions<E, R
         return refuse("operation", "InvalidReference", "the operation's name, or what it is called on, is none")
       }
       const interaction = `$${bare}${resourceType === undefined ? "" : ` ${resourceType}`}`
-      return Effect.flatMap(
-        send({
-          interaction,
-          method,
-          url: `${on === "" ? "" : `${on}/`}$${bare}`,
-          params,
-          body: method === "POST" && input !== undefined ? bodyOf(input) : undefined
-        }),
-        (answer) => maybeResourceIn(answer, undefined, options)
-      )
+      return built(interaction, () =>
+        Effect.flatMap(
+          send({
+            interaction,
+            method,
+            url: `${on === "" ? "" : `${on}/`}$${bare}`,
+            params,
+            body: method === "POST" && input !== undefined ? bodyOf(input) : undefined
+          }),
+          (answer) => maybeResourceIn(answer, undefined, options)
+        ))
     }
   }
 }

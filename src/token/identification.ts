@@ -75,6 +75,9 @@ const nonceOf = (identity: Identity | undefined): Redacted.Redacted | undefined 
   return typeof nonce === "string" ? Redacted.make(nonce) : undefined
 }
 
+/** The tokens of a refresh are held in memory alone until its id_token has been checked. */
+const REFRESH_CHECK_TIMEOUT = "10 seconds"
+
 /**
  * The tokens after a refresh. They are good whatever is wrong with the id_token beside them, unless it proves that they are somebody else's.
  *
@@ -92,7 +95,19 @@ export const atRefresh = (
     return Effect.succeed(renewed(previous, next))
   }
   return Effect.flatMap(
-    Effect.either(idTokens.verify(next.idToken, { ...whose, nonce: nonceOf(before), renewal: true })),
+    Effect.either(
+      idTokens.verify(next.idToken, { ...whose, nonce: nonceOf(before), renewal: true }).pipe(
+        Effect.timeoutFail({
+          duration: REFRESH_CHECK_TIMEOUT,
+          onTimeout: () =>
+            new IdTokenError({
+              reason: "KeysUnavailable",
+              server: whose.server,
+              detail: `its keys did not come within ${REFRESH_CHECK_TIMEOUT}`
+            })
+        })
+      )
+    ),
     Either.match({
       onLeft: ({ reason }) =>
         Effect.as(

@@ -6,6 +6,7 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -226,7 +227,10 @@ describe("hostile token answers", () => {
               `${JSON.stringify(renewed).slice(0, -1)},"${member}":[${"1,".repeat(150_000)}{"toString":1}]}`
             ]
           ) {
-            const { answerRefresh, key, login, server, sessions } = yield* sessionsAt(raw(body))
+            // A number that is too large beside it, which JSON cannot write again.
+            const { answerRefresh, key, login, server, sessions } = yield* sessionsAt(
+              raw(`${body.slice(0, -1)},"large":1e999}`)
+            )
             const id = yield* login((good) => Identity.sign(key, good))
             yield* answerRefresh()
             server.warnings.length = 0
@@ -288,6 +292,26 @@ describe("hostile token answers", () => {
         assert.strictEqual(value(value(error.tokens).accessToken), "access-1")
       })
       yield* run.pipe(Effect.provide(client), Effect.provide(server.layer), Effect.provide(server.layerWarnings))
+    }))
+
+  it.scoped("[SMART-117] keys that never come delay a refresh by ten seconds, and cost no tokens", () =>
+    Effect.gen(function*() {
+      const other = yield* Identity.makeKey("unknown")
+      const signed = yield* Effect.flatMap(Identity.goodClaims(undefined), (good) => Identity.sign(other, good))
+      const { answerRefresh, key, login, server, sessions } = yield* sessionsAt(() =>
+        Http.json({ ...renewed, id_token: signed })
+      )
+      const id = yield* login((good) => Identity.sign(key, good))
+      yield* answerRefresh()
+      server.answers.set(Identity.jwksUri, () => Effect.never)
+      const fiber = yield* Effect.fork(sessions.accessToken(id))
+      yield* TestClock.adjust("9 seconds")
+      assert.isNull(yield* fiber.poll.pipe(Effect.map(Option.getOrNull)))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(value(yield* Fiber.join(fiber)), "access-2")
+      const { tokens } = yield* sessions.session(id)
+      assert.strictEqual(value(tokens.refreshToken ?? Redacted.make("")), "refresh-2")
+      assert.isTrue(server.warnings.some(({ detail }) => detail.includes("KeysUnavailable")))
     }))
 
   it.scoped("[SMART-117] a service for warnings that dies loses no tokens", () =>
@@ -567,6 +591,31 @@ describe("hostile resources", () => {
       assert.strictEqual(error._tag === "FhirError" ? error.reason : error, "Undecodable")
       assert.include(error.message, base)
       assert.strictEqual((yield* fhir.read("Patient", "1"))["id"], "1")
+    }))
+
+  it.scoped("a resource that cannot be written as JSON, because it nests without end or holds itself, is refused and not sent", () =>
+    Effect.gen(function*() {
+      const http = Http.fake(() => Http.json({ resourceType: "Patient", id: "1" }))
+      const fhir = yield* written(http)
+      const circular: Record<string, unknown> = { resourceType: "Patient", id: "1" }
+      circular["x"] = circular
+      for (const resource of [{ resourceType: "Patient", id: "1", x: nested() }, circular]) {
+        const given = resource as { readonly resourceType: string; readonly id: string }
+        for (
+          const call of [
+            fhir.create(given),
+            fhir.update(given),
+            fhir.patch("Patient", "1", [{ op: "add", path: "/x", value: given }]),
+            fhir.operation("x", { input: given }),
+            fhir.batch([{ method: "POST", url: "Patient", resource: given }])
+          ] as ReadonlyArray<Effect.Effect<unknown, { readonly _tag: string; readonly message: string }>>
+        ) {
+          const error = yield* Effect.flip(call)
+          assert.strictEqual(error._tag, "FhirError")
+          assert.include(error.message, "InvalidRequest")
+        }
+      }
+      assert.strictEqual(http.seen.length, 0)
     }))
 
   it.scoped("where a schema found fault is said without keys that the server made up", () =>
