@@ -142,6 +142,19 @@ const fhirContextOf = (
   })
 }
 
+/** Passes each report on once: a list of many malformed items would cost a warning, and a line in the log, for each. */
+const once = <Args extends ReadonlyArray<string | undefined>>(
+  report: (...args: Args) => void
+): (...args: Args) => void => {
+  const seen = new Set<string>()
+  return (...args) => {
+    const key = args.join(" ")
+    if (seen.has(key)) return
+    seen.add(key)
+    report(...args)
+  }
+}
+
 /**
  * Reads the context out of an answer whose members `read` reads.
  *
@@ -150,10 +163,13 @@ const fhirContextOf = (
 export const fromAnswer = (
   answer: JsonObject,
   read: Reader,
-  onLegacy: () => void,
-  onMalformed: (member: string, expected: string) => void,
-  onOdd: (detail: string, requirement?: string) => void = () => undefined
+  reportLegacy: () => void,
+  reportMalformed: (member: string, expected: string) => void,
+  reportOdd: (detail: string, requirement?: string) => void = () => undefined
 ): LaunchContext => {
+  const onLegacy = once(reportLegacy)
+  const onMalformed = once(reportMalformed)
+  const onOdd = once(reportOdd)
   /** An id, as it should be; a reference is what some servers make of it. */
   const idOf = (value: string | undefined, type: "Patient" | "Encounter"): string | undefined => {
     if (value === undefined || !value.startsWith(`${type}/`)) return value

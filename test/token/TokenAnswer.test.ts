@@ -172,6 +172,20 @@ describe("TokenAnswer, what is accepted", () => {
     assert.isUndefined(value(granted(answerOf(good)).tokens))
   })
 
+  it("items of a list that are wrong in the same way make one warning, however many they are", () => {
+    const items = <A>(item: A) => Array.from({ length: 100_000 }, () => item)
+    const details = [{ type: "smart_on_fhir", locations: 1, fhirContext: items(1) }]
+    const fhirContext = [...items(1), ...items("Patient/1"), ...items({ reference: "Patient/1", role: "role" })]
+    const { codes, tokens } = granted(answerOf({ ...good, patient: "1", fhirContext, authorization_details: details }))
+    assert.deepStrictEqual(codes, [
+      "TokenMemberMalformed",
+      "LaunchContextLegacy",
+      "LaunchContextMalformed",
+      "TokenMemberMalformed"
+    ])
+    assert.strictEqual(tokens.context.fhirContext?.length, 200_000)
+  }, 10_000)
+
   it("E3: an access token is opaque", () => {
     for (const access_token of ["x", "a.b.c", "{}", "ü", " ", "a".repeat(10_000)]) {
       assert.strictEqual(Redacted.value(granted(answerOf({ ...good, access_token })).tokens.accessToken), access_token)
