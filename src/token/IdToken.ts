@@ -61,7 +61,7 @@ export interface Policy {
   readonly nonce?: "required" | "optional" | undefined
   /** How far the clocks of server and client may differ. Default 60 seconds. */
   readonly clockSkew?: Duration.DurationInput | undefined
-  /** Default: all of them, with a warning for one that the server's OpenID metadata does not list. Given ones are accepted whatever the server lists. */
+  /** Default: all of them, with a warning for one that the server's OpenID metadata does not list. Given ones decide alone. */
   readonly algorithms?: ReadonlyArray<Algorithm> | undefined
   /** Audiences that may stand beside this client. Default: none. */
   readonly trustedAudiences?: ReadonlyArray<string> | undefined

@@ -102,7 +102,7 @@ describe("hostile id_tokens", () => {
       )
     })
 
-  it.effect("[X-OIDC-1] claims that are objects with a `toString` of their own are refused with a typed error", () =>
+  it.effect("[X-OIDC-1] claims that are objects with their own toString are refused with a typed error", () =>
     Effect.gen(function*() {
       const bad = { toString: 1, valueOf: 2 }
       for (const claim of ["iss", "sub", "aud", "exp", "iat", "nbf", "azp", "nonce"]) {

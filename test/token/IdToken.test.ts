@@ -368,7 +368,7 @@ describe("IdToken, hostile", () => {
       }
     }))
 
-  it.effect("[SMART-210] `idToken.algorithms` decides, whatever the server lists", () =>
+  it.effect("[SMART-210] the configured algorithms decide, not what the server lists", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* byHand(["RS256"], { algorithms: ["ES256"] }), { outcome: "believed", warnings: [] })
       const refused = yield* byHand(["RS256"], { algorithms: ["RS256", "PS256"] })
