@@ -259,7 +259,7 @@ describe("hostile token answers", () => {
       const openId = OpenIdConfiguration.layer()
       const parts = Layer.mergeAll(
         Discovery.layer(),
-        SmartClient.layerParts,
+        SmartClient.layerParts(),
         Layer.provide(IdToken.layerWithoutDependencies, Layer.merge(jwks, openId))
       )
       const client = SmartClient.layerWithoutDependencies(Identity.config).pipe(

@@ -5,7 +5,7 @@
 import * as Persistence from "@effect/experimental/Persistence"
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as ConfigProvider from "effect/ConfigProvider"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -118,6 +118,14 @@ export interface Entry {
   ) => Layer.Layer<I, unknown, HttpClient.HttpClient | Core.AddressGuard.AddressGuard>
 }
 
+/** What a layer was given must reach a call by way of the service, not by the environment of the call. */
+const withoutSettings = <I>(context: Context.Context<I>): Context.Context<I> =>
+  Context.omit(
+    Core.RetryPolicy.RetryPolicy,
+    Core.HttpLimits.HttpLimits,
+    Core.ConformanceWarning.ConformanceWarnings
+  )(context) as Context.Context<I>
+
 const entry = <I>(
   kind: Entry["kind"],
   layer: () => Layer.Layer<I, unknown, HttpClient.HttpClient | Core.AddressGuard.AddressGuard>,
@@ -128,7 +136,10 @@ const entry = <I>(
   requests,
   user: (tag) =>
     Layer.provide(
-      Layer.effect(tag, Effect.map(Effect.context<I>(), (context) => ({ run: Effect.provide(run, context) }))),
+      Layer.effect(
+        tag,
+        Effect.map(Effect.context<I>(), (context) => ({ run: Effect.provide(run, withoutSettings(context)) }))
+      ),
       layer()
     )
 })
