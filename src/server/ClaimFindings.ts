@@ -37,7 +37,10 @@ const insecure = (
   }
   return allowInsecureLocalhost
     ? { severity: "information", advice: "accepted, because allowInsecureLocalhost is on: for development" }
-    : { severity: "warning", advice: "http to a loopback host is accepted only with allowInsecureLocalhost: for development" }
+    : {
+      severity: "warning",
+      advice: "http to a loopback host is accepted only with allowInsecureLocalhost: for development"
+    }
 }
 
 const endpoints: Rule = (configuration, options) => {
