@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { ConfigurationError } from "./base/ConfigurationError.js"
 import * as FhirBaseUrl from "./base/FhirBaseUrl.js"
+import { flag } from "./base/flag.js"
 import * as Url from "./base/Url.js"
 import type * as Scopes from "./launch/Scopes.js"
 import type { Given } from "./server/SmartConfiguration.js"
@@ -147,5 +148,5 @@ export const config: EffectConfig.Config<Config> = EffectConfig.all({
     EffectConfig.map(EffectConfig.string("SCOPES"), (scopes) => scopes.split(/\s+/).filter((scope) => scope !== "")),
     undefined
   ),
-  allowInsecureLocalhost: EffectConfig.withDefault(EffectConfig.boolean("ALLOW_INSECURE_LOCALHOST"), false)
+  allowInsecureLocalhost: flag("ALLOW_INSECURE_LOCALHOST")
 }).pipe(EffectConfig.nested("SMART"))

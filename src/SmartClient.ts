@@ -62,9 +62,7 @@ export {
    * @since 0.1.0
    * @category models
    */
-  type ScopeInput,
-  /** @internal */
-  validate
+  type ScopeInput
 } from "./ClientConfig.js"
 
 /**

@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import type { ConfigurationError } from "./base/ConfigurationError.js"
 import * as ClientAuthentication from "./client/ClientAuthentication.js"
+import { validate } from "./ClientConfig.js"
 import * as SmartClient from "./SmartClient.js"
 import type { Server } from "./SmartServers.js"
 
@@ -32,7 +33,7 @@ export const register = <E, R>(
   memoMap: Layer.MemoMap,
   parent: Scope.Scope
 ): Effect.Effect<Registered, E | ConfigurationError, R> => {
-  const judged = SmartClient.validate(config, key)
+  const judged = validate(config, key)
   const registered = (service: ClientAuthentication.Service, release: Effect.Effect<void>): Registered => {
     let made: SmartClient.Service | undefined
     return {

@@ -418,6 +418,12 @@ describe("SmartClient, its configuration", () => {
       assert.include(String(missing), "CLIENT_ID")
       const local = { SMART_FHIR_BASE_URL: "http://localhost/fhir", SMART_ALLOW_INSECURE_LOCALHOST: "true" }
       assert.isTrue((yield* fromEnvironment({ ...environment, ...local })).config.allowInsecureLocalhost)
+      const flag = (value: string) => ({ ...environment, SMART_ALLOW_INSECURE_LOCALHOST: value })
+      for (const off of ["", " ", "false", "No"]) {
+        assert.isFalse((yield* fromEnvironment(flag(off))).config.allowInsecureLocalhost)
+      }
+      const unclear = yield* Effect.flip(fromEnvironment(flag("maybe")))
+      assert.include(String(unclear), "SMART.ALLOW_INSECURE_LOCALHOST: \"Expected true or false, but received maybe\"")
     }))
 })
 

@@ -12,13 +12,13 @@ import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Options from "@effect/cli/Options"
 import * as ValidationError from "@effect/cli/ValidationError"
 import type * as HttpClient from "@effect/platform/HttpClient"
-import * as Config from "effect/Config"
 import * as Console from "effect/Console"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
+import { flag } from "../base/flag.js"
 import * as Examination from "./Examination.js"
 import * as Report from "./Report.js"
 import * as Style from "./Style.js"
@@ -37,10 +37,16 @@ const PROBLEMS: Record<FhirBaseUrl.Problem, string> = {
   HasFragment: "leave out what follows the #"
 }
 
+const WELL_KNOWN = "/.well-known/smart-configuration"
+
 const fhirBaseUrl = Args.text({ name: "fhirBaseUrl" }).pipe(
   Args.withDescription("The base URL of the FHIR server, with its whole path"),
   Args.mapEffect((input) =>
-    Either.mapLeft(FhirBaseUrl.parse(input), (problem) => HelpDoc.p(`This is no FHIR base URL: ${PROBLEMS[problem]}`))
+    FhirBaseUrl.parse(input).pipe(
+      Either.mapLeft((problem) => PROBLEMS[problem]),
+      Either.filterOrLeft((url) => !url.replace(/\/$/, "").endsWith(WELL_KNOWN), () => `leave out ${WELL_KNOWN}`),
+      Either.mapLeft((advice) => HelpDoc.p(`This is no FHIR base URL: ${advice}`))
+    )
   )
 )
 
@@ -66,7 +72,7 @@ const doctor = Command.make(
   { ...options, fhirBaseUrl },
   ({ allowInsecureLocalhost, fhirBaseUrl, json, timeout }) =>
     Effect.gen(function*() {
-      const fromEnvironment = yield* Config.withDefault(Config.boolean("SMART_ALLOW_INSECURE_LOCALHOST"), false)
+      const fromEnvironment = yield* flag("SMART_ALLOW_INSECURE_LOCALHOST")
       const examination = yield* Examination.make(fhirBaseUrl, {
         allowInsecureLocalhost: allowInsecureLocalhost || fromEnvironment,
         timeout: `${timeout} seconds`

@@ -163,6 +163,10 @@ describe("doctor, a server that is one", () => {
         environment: { SMART_ALLOW_INSECURE_LOCALHOST: "false" }
       })
       assert.strictEqual(refused.code, 1)
+      const blank = yield* runCli(["doctor", "--json", fhirBaseUrl], {
+        environment: { SMART_ALLOW_INSECURE_LOCALHOST: " " }
+      })
+      assert.deepStrictEqual([blank.code, JSON.parse(blank.out).error.reason], [1, "InsecureEndpoint"])
       const unclear = yield* runCli(["doctor", fhirBaseUrl], {
         environment: { SMART_ALLOW_INSECURE_LOCALHOST: "maybe" }
       })
@@ -481,6 +485,10 @@ describe("the command line", () => {
     [["doctor", "ftp://ehr.example.org"], "This is no FHIR base URL: it starts with https://"],
     [["doctor", "https://u:SECRET@ehr.example.org"], "This is no FHIR base URL: leave out name and password"],
     [["doctor", "https://ehr.example.org/?a=SECRET"], "This is no FHIR base URL: leave out what follows the ?"],
+    [
+      ["doctor", `${base}/.well-known/smart-configuration`],
+      "This is no FHIR base URL: leave out /.well-known/smart-configuration"
+    ],
     [["doctor", "--timeout", "0", base], "A time limit is a number of seconds from 1 to 3600"],
     [["doctor", base, "https://two.example/fhir"], "Received unknown argument: 'https://two.example/fhir'"],
     [["doctor", "--jsno", base], "The flag '--jsno' is not recognized. Did you mean '--json'?"],

@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { ConfigurationError } from "../../base/ConfigurationError.js"
+import { flag } from "../../base/flag.js"
 import * as SigningKeys from "../SigningKeys.js"
 import type { Service } from "./Authentication.js"
 import { ClientAuthentication, makePublic } from "./Authentication.js"
@@ -24,7 +25,7 @@ const config = Config.all({
       Option.filter((secret) => Redacted.value(secret) !== "")
     ),
     jwksUri: Config.map(Config.option(Config.string("JWKS_URI")), Option.filter((uri) => uri.trim() !== "")),
-    allowInsecureLocalhost: Config.withDefault(Config.boolean("ALLOW_INSECURE_LOCALHOST"), false)
+    allowInsecureLocalhost: flag("ALLOW_INSECURE_LOCALHOST")
   }).pipe(Config.nested("SMART"))
 })
 

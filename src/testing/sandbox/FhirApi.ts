@@ -96,7 +96,7 @@ const search = (
   const count = wholeNumber(params["_count"], defaultPageSize)
   const offset = wholeNumber(params["_offset"], 0)
   if (count === undefined || offset === undefined) {
-    return outcome(400, "invalid", "_count must be a whole number")
+    return outcome(400, "invalid", "_count and _offset must be whole numbers")
   }
   const size = Math.min(count, maximumPageSize)
   const filters = request.query.filter(([name]) => searchParameters.has(name) || name === "_include")
