@@ -52,7 +52,7 @@ const SECRET_PARAMS = [
  *
  * @internal
  */
-export const secretsOf = (request: HttpClientRequest): ReadonlyArray<string> => {
+export const secretsOf = (request: HttpClientRequest, clientId: string): ReadonlyArray<string> => {
   const body = request.body._tag === "Uint8Array" ? new TextDecoder().decode(request.body.body) : ""
   const params = new URLSearchParams(body)
   const authorization = request.headers["authorization"]
@@ -60,12 +60,16 @@ export const secretsOf = (request: HttpClientRequest): ReadonlyArray<string> => 
   const basic = authorization?.toLowerCase().startsWith("basic ") === true
     ? Either.getOrElse(Encoding.decodeBase64String(credentials ?? ""), () => "")
     : ""
-  // A client id may hold colons (a URL does) and so may a secret: whatever follows any colon is taken for one, decoded, too, where it was form-encoded.
-  const suffixes = [...basic.matchAll(/:/g)].map(({ index }) => basic.slice(index + 1))
+  // The id is not a secret, and a part of it may stand in every URL of the server. It may hold colons, and so may the secret; either may be form-encoded.
+  const formEncoded = new URLSearchParams([["", clientId]]).toString().slice(1)
+  const id = [clientId, formEncoded].find((one) => basic.startsWith(`${one}:`))
+  const suffixes = id === undefined
+    ? [...basic.matchAll(/:/g)].map(({ index }) => basic.slice(index + 1))
+    : [basic.slice(id.length + 1)]
   return [
     ...SECRET_PARAMS.flatMap((name) => params.getAll(name)),
     ...(credentials === undefined ? [] : [credentials]),
-    ...(basic === "" ? [] : [basic]),
+    ...(basic === "" || id !== undefined ? [] : [basic]),
     ...suffixes,
     ...suffixes.map((suffix) => new URLSearchParams(`=${suffix.replaceAll("&", "%26")}`).get("") ?? "")
   ].filter((secret) => secret !== "")

@@ -194,7 +194,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       const server = target.server ?? Url.forDisplay(target.endpoint)
       const limits = yield* HttpLimits
       const authenticated = yield* Effect.suspend(request)
-      const secrets = () => secretsOf(authenticated)
+      const secrets = () => secretsOf(authenticated, target.clientId)
       const answer = yield* Outbound.send(client, authenticated, {
         timeout: limits.tokenTimeout,
         maxBytes: limits.maxResponseBytes,

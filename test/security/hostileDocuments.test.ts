@@ -35,6 +35,7 @@ import * as Registered from "../../src/client/Registered.js"
 import * as Registration from "../../src/client/Registration.js"
 import { RegistrationError } from "../../src/client/RegistrationError.js"
 import { base, written } from "../fhir/fixtures.js"
+import { leak } from "../support/canary.js"
 import * as Http from "../support/http.js"
 import * as Identity from "../support/identityServer.js"
 
@@ -361,6 +362,35 @@ describe("hostile token answers", () => {
       const error = yield* Effect.flip(login((good) => Identity.sign(key, { ...good, aud: "another-app" })))
       assert.strictEqual(error._tag, "IdTokenError")
       assert.deepStrictEqual(revoked, ["refresh-1"])
+    }))
+
+  it.effect("the client id is not a secret: it stays in what the server says, and so do URLs that begin like it", () =>
+    Effect.gen(function*() {
+      const clientId = "https://login.ehr.test/apps/growth-chart"
+      const clientSecret = "the-canary-client-secret"
+      for (const encoding of ["raw", "form"] as const) {
+        const description = `${clientId} sent ${clientSecret} ${
+          Buffer.from(`${clientId}:${clientSecret}`).toString("base64")
+        }`
+        const http = Http.fake(() =>
+          Http.json({ error: "invalid_client", error_description: description }, { status: 401 })
+        )
+        const endpoint = yield* Effect.provide(
+          TokenEndpoint.TokenEndpoint,
+          Layer.provide(TokenEndpoint.layer, http.layer)
+        )
+        const error = yield* Effect.flip(endpoint.clientCredentials({
+          endpoint: Identity.tokenUrl,
+          clientId,
+          authentication: ClientAuthentication.makeClientSecretBasic({
+            clientSecret: Redacted.make(clientSecret),
+            encoding
+          })
+        }, { scopes: [] }))
+        assert.include(error.message, `at ${Identity.tokenUrl}`)
+        assert.include(error.message, `${clientId} sent <redacted>`)
+        assert.isUndefined(leak(error.message, [clientSecret]))
+      }
     }))
 
   it.effect("[SMART-74] an answer whose judgement fails unforeseen is a typed error that holds the tokens", () =>
