@@ -52,7 +52,17 @@ const errorOf = (cause: Cause.Cause<unknown>): Readonly<Record<string, unknown>>
       message: `${configText(error)} (docs/demo.md lists the variables)`
     }
   }
-  const members = ["_tag", "reason", "message", "status", "error", "errorDescription", "errorUri", "outcome"]
+  const members = [
+    "_tag",
+    "reason",
+    "message",
+    "status",
+    "error",
+    "errorDescription",
+    "errorUri",
+    "outcome",
+    "processed"
+  ]
   if (!Predicate.isRecord(error) && !(error instanceof Error)) return { message: String(error) }
   return Object.fromEntries(
     members.flatMap((member) =>

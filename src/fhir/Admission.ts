@@ -16,12 +16,25 @@ import * as FhirLink from "./FhirLink.js"
 import type { Request } from "./FhirRequest.js"
 
 const PROBLEMS: Record<FhirLink.Foreign["problem"], string> = {
-  NotAUrl: "it is no URL",
+  NotAUrl: "it is not a URL",
   HasCredentials: "it has credentials in it",
   Insecure: "it is not https",
   ForeignOrigin: "another origin",
   OutsideBasePath: "outside of the FHIR base",
   AmbiguousPath: "dots hide in its path"
+}
+
+/** The option that admits a link, where one does. The server chose the origin: one of any length is not shown twice. */
+const remedyOf = (origin: string, problem: FhirLink.Foreign["problem"]): string => {
+  if (origin.length > 100) return ""
+  switch (problem) {
+    case "OutsideBasePath":
+      return `; if all of that origin belongs to this server, allow it with foreignOrigins: { "${origin}": "token" }`
+    case "ForeignOrigin":
+      return `; to follow it, allow foreignOrigins: { "${origin}": "anonymous" }, or "token" where the origin belongs to this server`
+    default:
+      return ""
+  }
 }
 
 const locationsOf = (tokens: TokenSet): ReadonlyArray<string> =>
@@ -77,15 +90,17 @@ export const make = (options: FhirLink.LinkOptions): Admit => {
 
   return (smart, tokens, request, locate, fail) => {
     const judged = (rules: FhirLink.LinkRules) => FhirLink.judge(rules, locate(rules), request)
-    const refuse = ({ origin, problem }: FhirLink.Foreign) =>
-      fail({
+    const refuse = ({ origin, problem }: FhirLink.Foreign) => {
+      // A server may write a host that repeats the token.
+      const shown = safeText(origin, [Redacted.value(tokens.accessToken)], 200)
+      return fail({
         reason: request.file === undefined ? "ForeignLink" : "ForeignFile",
-        // A server may write a host that repeats the token.
-        detail: `the token may not go to ${safeText(origin, [Redacted.value(tokens.accessToken)], 200)} (${
-          PROBLEMS[problem]
-        })`,
-        outcome: "refused"
+        detail: `the token may not go to ${shown} (${PROBLEMS[problem]})${
+          shown === origin ? remedyOf(origin, problem) : ""
+        }`,
+        processed: "no"
       })
+    }
     const first = judged(undeclared(smart, tokens))
     if (Either.isRight(first)) return Effect.succeed(first.right)
     const { problem } = first.left

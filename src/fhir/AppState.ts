@@ -101,7 +101,7 @@ export const make = <E, R>(fhir: Authorized<E, R>, options: Options = {}): AppSt
     Effect.flatMap(fhir.configuration, (configuration) => {
       const url = endpointOf(configuration)
       return url === undefined
-        ? fail({ reason: "NotSupported", detail: "no endpoint with smart-app-state", outcome: "refused" })
+        ? fail({ reason: "NotSupported", detail: "no endpoint with smart-app-state", processed: "no" })
         : Effect.succeed(url)
     })
 
@@ -133,7 +133,7 @@ export const make = <E, R>(fhir: Authorized<E, R>, options: Options = {}): AppSt
   const valid = <A>(outcome: Either.Either<A, string>, fail: (fields: Fields) => FhirError) =>
     Either.match(outcome, {
       onRight: (value) => Effect.succeed(value),
-      onLeft: (detail) => fail({ reason: "InvalidRequest", detail, outcome: "refused" })
+      onLeft: (detail) => fail({ reason: "InvalidRequest", detail, processed: "no" })
     })
 
   const received = (answer: Omit<Answer, "url" | "body">, sent: Parts, fail: (fields: Fields) => FhirError) => {
@@ -153,13 +153,13 @@ export const make = <E, R>(fhir: Authorized<E, R>, options: Options = {}): AppSt
     Effect.gen(function*() {
       const fail = yield* failing(interaction)
       if (removed.has(state)) {
-        return yield* fail({ reason: "Gone", detail: "it was removed, and its id is used up", outcome: "refused" })
+        return yield* fail({ reason: "Gone", detail: "it was removed, and its id is used up", processed: "no" })
       }
       if (state.etag === undefined) {
         return yield* fail({
           reason: "InvalidRequest",
           detail: "the server gave no ETag, and nothing is changed without",
-          outcome: "refused"
+          processed: "no"
         })
       }
       return { fail, base: yield* endpoint(fail), headers: { "if-match": state.etag } }

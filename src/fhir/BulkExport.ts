@@ -1,6 +1,6 @@
 /**
- * Bulk Data export as a stream of resources (Bulk Data Access 2.0; FHIR R4, "Asynchronous Request Pattern"): asked for, waited for, read file by file,
- * and gone on with in another process without losing or repeating a resource.
+ * Bulk Data export as a stream of resources (Bulk Data Access 3.0; FHIR R4, "Asynchronous Request Pattern"): asked for, waited for, read file by file,
+ * and gone on with in another process without losing or repeating a resource. An export in several manifests is read as one.
  *
  * @since 0.1.0
  */
@@ -47,6 +47,8 @@ export interface Options {
   readonly since?: string | undefined
   /** Each a search, such as `Observation?category=vital-signs`. */
   readonly typeFilters?: ReadonlyArray<string> | undefined
+  /** Asks the server to spread the files over several manifests, where it can. All are followed either way. Default: not asked. */
+  readonly allowPartialManifests?: boolean | undefined
   /** Other parameters of the kick-off. */
   readonly params?: Params | undefined
   /** Goes on from there instead of asking for a new export. */
@@ -61,10 +63,14 @@ export interface Options {
   readonly concurrency?: number | undefined
   /** How long to wait between two questions where the server does not say; it grows to a minute. Default 2 seconds. */
   readonly pollInterval?: Duration.DurationInput | undefined
-  /** How long the server may take. Default 1 day. */
+  /** How long the server may take for all manifests. Default 1 day. */
   readonly timeout?: Duration.DurationInput | undefined
   /** Default 8 MiB. */
   readonly maxLineBytes?: number | undefined
+  /** How many manifests are followed at most; more is an error, not a short result. Default 10,000. */
+  readonly maxManifests?: number | undefined
+  /** How many files the manifests may list in all; more is an error. Default 100,000. */
+  readonly maxFiles?: number | undefined
 }
 
 /**
@@ -95,10 +101,12 @@ export const run = <E, R>(fhir: Authorized<E, R>, options: Options = {}): Stream
   Stream.unwrapScoped(Effect.gen(function*() {
     const fhirBaseUrl = yield* fhir.fhirBaseUrl
     const fail = (fields: Fields) => new FhirError({ issues: [], ...fields, fhirBaseUrl, interaction: "export" })
-    const { from = yield* BulkJob.kickOff(fhir, options, fail), onCheckpoint = () => Effect.void } = options
-    const job = { isFinished: false }
-    yield* BulkJob.cancelUnlessFinished(fhir, from.statusUrl, job, options)
-    if (options.from === undefined) yield* onCheckpoint(from)
+    const { onCheckpoint = () => Effect.void } = options
+    const job: BulkJob.Job = { isFinished: false }
+    const from = options.from ?? (yield* BulkJob.kickOff(fhir, options, job, fail))
+    yield* options.from === undefined
+      ? onCheckpoint(from)
+      : BulkJob.cancelUnlessFinished(fhir, from.statusUrl, job, options)
     const manifest = from.manifest ?? (yield* BulkJob.wait(fhir, from.statusUrl, options, fail))
     const known = new Checkpoint({ ...from, manifest })
     if (from.manifest === undefined) yield* onCheckpoint(known)

@@ -10,7 +10,6 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as Url from "../base/Url.js"
-import * as RetryPolicy from "../http/RetryPolicy.js"
 import type { Item, Options, Progress } from "./BulkExport.js"
 import type { Manifest, ManifestFile } from "./BulkManifest.js"
 import { Checkpoint } from "./BulkManifest.js"
@@ -25,7 +24,7 @@ type Event =
   | { readonly _tag: "Line"; readonly file: number; readonly line: Ndjson.Line }
   | { readonly _tag: "End"; readonly file: number }
 
-/** Lines by file that came out of the stream, and with which of them the file is at its end. */
+/** How many lines of each file came out of the stream, and which files are at their end. */
 interface Positions {
   readonly lines: HashMap.HashMap<number, number>
   /** Persistent, because each item has its own view of it. */
@@ -54,7 +53,7 @@ const readFile = <E, R>(
 ): Stream.Stream<Event, FhirError | E, R> =>
   Stream.unwrap(Effect.gen(function*() {
     const about = { index, type: file.type, url: Url.forDisplay(file.url) }
-    const driver = yield* Schedule.driver(yield* RetryPolicy.RetryPolicy)
+    const driver = yield* Schedule.driver(yield* fhir.retryPolicy)
     let delivered = skip
     const opened = (): Stream.Stream<Event, FhirError | E, R> =>
       Stream.suspend(() => {

@@ -63,15 +63,25 @@ export class Checkpoint extends Schema.Class<Checkpoint>("effect-safire/BulkExpo
 }) {}
 
 /**
- * The manifest in an answer, or what is wrong with it.
+ * One manifest of an export, and the link to the one after it (Bulk Data Access 3.0, "Complete Status": `link` with the relation `next`).
  *
  * @internal
  */
-export const fromJson = (json: unknown): Manifest | string => {
+export interface ManifestPage {
+  readonly manifest: Manifest
+  readonly next: string | undefined
+}
+
+/**
+ * The manifest in an answer, or what is wrong with it. A link that cannot be read is a problem, not an absent link: files would be missing.
+ *
+ * @internal
+ */
+export const fromJson = (json: unknown): ManifestPage | string => {
   if (!isJsonObject(json)) return "it has no manifest"
-  const problems: Array<string> = []
+  const problems = new Set<string>()
   const refuse = (member: string) => {
-    problems.push(member)
+    problems.add(member)
   }
   const { boolean, objects, string } = reader(json, refuse)
   const filesOf = (kind: ManifestFile["kind"]): ReadonlyArray<ManifestFile> =>
@@ -94,9 +104,39 @@ export const fromJson = (json: unknown): Manifest | string => {
   const files = [...filesOf("output"), ...filesOf("deleted"), ...filesOf("error")]
   const transactionTime = string("transactionTime")
   if (!Array.isArray(json["output"])) refuse("output")
+  const nextUrls = (objects("link") ?? [])
+    .filter(({ relation }) => relation === "next")
+    .map((link) => reader(link, refuse).string("url"))
+  const [next] = nextUrls
+  if (nextUrls.some((url) => url === undefined || url !== next)) refuse("link")
   // Without a word about it a file is asked for with the token, where the token may go.
   const requiresAccessToken = boolean("requiresAccessToken") ?? true
-  return problems.length > 0
-    ? `its manifest has no usable ${[...new Set(problems)].slice(0, 5).join(", ")}`
-    : { requiresAccessToken, files, ...(transactionTime === undefined ? {} : { transactionTime }) }
+  return problems.size > 0
+    ? `its manifest has no usable ${[...problems].slice(0, 5).join(", ")}`
+    : {
+      manifest: { requiresAccessToken, files, ...(transactionTime === undefined ? {} : { transactionTime }) },
+      next
+    }
+}
+
+const areSameInstant = (a: string | undefined, b: string | undefined): boolean =>
+  a === undefined || b === undefined || a === b || Date.parse(a) === Date.parse(b)
+
+/**
+ * The manifests of one export as one, or what is wrong with them: another `transactionTime` is another export.
+ *
+ * @internal
+ */
+export const joined = (first: Manifest, rest: ReadonlyArray<Manifest>): Manifest | string => {
+  const all = [first, ...rest]
+  const other = all.findIndex(({ transactionTime }) => !areSameInstant(first.transactionTime, transactionTime))
+  const transactionTime = all.find((one) => one.transactionTime !== undefined)?.transactionTime
+  return other > 0
+    ? `manifest ${other + 1} has another transactionTime than the first`
+    : {
+      // The token goes only where it may in any case: a manifest that asks for it must not be read without.
+      requiresAccessToken: all.some(({ requiresAccessToken }) => requiresAccessToken),
+      files: all.flatMap(({ files }) => files),
+      ...(transactionTime === undefined ? {} : { transactionTime })
+    }
 }

@@ -5,11 +5,12 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import type * as Redacted from "effect/Redacted"
 import type { JsonObject } from "../base/members.js"
 import { isJsonObject, reader } from "../base/members.js"
 import type { Exchange } from "./Exchange.js"
-import type { FhirError } from "./FhirError.js"
-import { outcomeOf, reasonOf } from "./FhirError.js"
+import type { EntryResult, FhirError, Fields } from "./FhirError.js"
+import { processedOf, reasonOf } from "./FhirError.js"
 import { bodyOf, storedOf } from "./Interaction.js"
 import type { AnyResource, Resource, Stored } from "./Resource.js"
 import { isResource, issuesOf } from "./Resource.js"
@@ -29,10 +30,12 @@ export interface BundleRequest {
   readonly fullUrl?: string | undefined
   readonly ifMatch?: string | undefined
   readonly ifNoneExist?: string | undefined
+  /** The ETag of the version at hand: a GET is then answered with 304 and without a resource if nothing has changed. */
+  readonly ifNoneMatch?: string | undefined
 }
 
 /**
- * What became of one request.
+ * What became of one request. The error names it by its `index`. A 304 is a result without a resource.
  *
  * @since 0.1.0
  * @category models
@@ -48,7 +51,10 @@ export interface Bundles<E, R> {
   readonly batch: (
     requests: ReadonlyArray<BundleRequest>
   ) => Effect.Effect<ReadonlyArray<BundleResult>, FhirError | E, R>
-  /** All or nothing. */
+  /**
+   * All or nothing, by the rules of FHIR. A server that breaks them, and processes some of the requests, gives an error with `processed: "partly"` and
+   * `entries`: sending them all again would do twice what was done.
+   */
   readonly transaction: (
     requests: ReadonlyArray<BundleRequest>
   ) => Effect.Effect<ReadonlyArray<Stored<Resource | undefined>>, FhirError | E, R>
@@ -82,12 +88,23 @@ export const entriesOf = (bundle: Resource): ReadonlyArray<Entry> =>
   })
 
 /**
+ * The `next` link, and which member cannot be read: a link or an entry of the wrong shape does not count as absent, because the result would be short.
+ *
  * @internal
  */
-export const linkOf = (bundle: Resource, relation: string): string | undefined => {
-  const links = reader(bundle, ignore).objects("link") ?? []
-  const found = links.find((link) => link["relation"] === relation)
-  return found === undefined ? undefined : reader(found, ignore).string("url")
+export const linksOf = (
+  bundle: Resource
+): { readonly next: string | undefined; readonly unusable: string | undefined } => {
+  let unusable: string | undefined
+  const refuse = (member: string) => {
+    unusable ??= member
+  }
+  const { objects } = reader(bundle, refuse)
+  objects("entry")
+  const link = (objects("link") ?? []).find(({ relation }) => relation === "next")
+  const next = link === undefined ? undefined : reader(link, refuse).string("url")
+  if (link !== undefined && next === undefined) refuse("url")
+  return { next, unusable: unusable === "url" ? "next link" : unusable }
 }
 
 /** @internal */
@@ -97,6 +114,51 @@ export const isBundle = (value: unknown): value is Resource => isResource(value)
 export const text = (object: JsonObject | undefined, member: string): string | undefined =>
   isJsonObject(object) ? reader(object, ignore).string(member) : undefined
 
+interface Submitted {
+  readonly answers: ReadonlyArray<EntryAnswer>
+  readonly fail: (fields: Fields) => FhirError
+}
+
+/** What one entry of the answer says. */
+interface EntryAnswer {
+  readonly result: EntryResult
+  readonly stored: Stored<Resource | undefined>
+}
+
+const entryAnswer = (
+  { resource, response }: Entry,
+  index: number,
+  secrets: ReadonlyArray<Redacted.Redacted>
+): EntryAnswer => {
+  const status = Number(/^\d{3}/.exec(text(response, "status") ?? "")?.[0] ?? 0)
+  const isDone = (status >= 200 && status <= 299) || status === 304
+  const location = text(response, "location")
+  const etag = text(response, "etag")
+  const lastModified = text(response, "lastModified")
+  return {
+    result: {
+      index,
+      ...(status === 0 ? {} : { status }),
+      processed: isDone ? "yes" : processedOf(status),
+      location,
+      etag,
+      issues: issuesOf(response?.["outcome"] ?? resource, secrets)
+    },
+    stored: storedOf({ status, json: resource, headers: { etag, location, "last-modified": lastModified } }, resource)
+  }
+}
+
+/** What became of requests that belong together. */
+const processedTogether = (results: ReadonlyArray<EntryResult>): "no" | "partly" | "unknown" =>
+  results.some(({ processed }) => processed === "yes")
+    ? "partly"
+    : results.some(({ processed }) => processed === "unknown")
+    ? "unknown"
+    : "no"
+
+const whatWentWrong = ({ index, status }: EntryResult): string =>
+  `entry ${index + 1} of the answer ${status === undefined ? "has no status" : `has the status ${status}`}`
+
 /**
  * @internal
  */
@@ -104,15 +166,15 @@ export const make = <E, R>({ failing, send }: Exchange<E, R>): Bundles<E, R> => 
   const submit = (
     type: "batch" | "transaction",
     requests: ReadonlyArray<BundleRequest>
-  ): Effect.Effect<ReadonlyArray<BundleResult>, FhirError | E, R> =>
+  ): Effect.Effect<Submitted, FhirError | E, R> =>
     Effect.gen(function*() {
       const bundle = {
         resourceType: "Bundle",
         type,
-        entry: requests.map(({ fullUrl, ifMatch, ifNoneExist, method, resource, url }) => ({
+        entry: requests.map(({ fullUrl, ifMatch, ifNoneExist, ifNoneMatch, method, resource, url }) => ({
           fullUrl,
           resource,
-          request: { method, url, ifMatch, ifNoneExist }
+          request: { method, url, ifMatch, ifNoneExist, ifNoneMatch }
         }))
       }
       const body = Either.try(() => bodyOf(bundle))
@@ -121,7 +183,7 @@ export const make = <E, R>({ failing, send }: Exchange<E, R>): Bundles<E, R> => 
         return yield* refuse({
           reason: "InvalidRequest",
           detail: "what is to be sent cannot be written as JSON",
-          outcome: "refused"
+          processed: "no"
         })
       }
       const { fail, json, secrets, status } = yield* send({
@@ -131,41 +193,63 @@ export const make = <E, R>({ failing, send }: Exchange<E, R>): Bundles<E, R> => 
         body: body.right
       })
       if (!isBundle(json)) {
-        return yield* fail({ reason: "NotFhir", detail: `it answered ${status} without a Bundle`, status })
-      }
-      const entries = entriesOf(json)
-      if (entries.length !== requests.length) {
         return yield* fail({
           reason: "NotFhir",
-          detail: `${requests.length} requests got ${entries.length} answers`,
+          detail: `it answered ${status} without a Bundle`,
           status,
-          outcome: "unknown"
+          processed: "unknown"
         })
       }
-      return entries.map(({ resource, response }): BundleResult => {
-        const code = Number(/^\d{3}/.exec(text(response, "status") ?? "")?.[0] ?? 0)
-        return code >= 200 && code <= 299
-          ? Either.right(storedOf({
-            status: code,
-            json: resource,
-            headers: {
-              etag: text(response, "etag"),
-              location: text(response, "location"),
-              "last-modified": text(response, "lastModified")
-            }
-          }, resource))
-          : Either.left(fail({
-            reason: code === 0 ? "NotFhir" : reasonOf(code),
-            detail: code === 0 ? "an entry of the answer has no status" : `an entry was answered with ${code}`,
-            status: code,
-            issues: issuesOf(response?.["outcome"] ?? resource, secrets),
-            outcome: outcomeOf(code)
-          }))
-      })
+      const answers = entriesOf(json).map((entry, index) => entryAnswer(entry, index, secrets))
+      if (answers.length !== requests.length) {
+        return yield* fail({
+          reason: "NotFhir",
+          detail: `${requests.length} requests got ${answers.length} answers`,
+          status,
+          processed: "unknown",
+          entries: answers.map(({ result }) => result)
+        })
+      }
+      return { answers, fail }
+    })
+
+  /** The error of the first entry that went wrong is that of the whole. */
+  const errorOf = (
+    fail: Submitted["fail"],
+    { index, issues, processed, status }: EntryResult,
+    whole?: Partial<Fields>
+  ) =>
+    fail({
+      reason: status === undefined ? "NotFhir" : reasonOf(status),
+      detail: whatWentWrong({ index, issues, processed, status }),
+      status,
+      issues,
+      processed: processed === "yes" ? "unknown" : processed,
+      index,
+      ...whole
     })
 
   return {
-    batch: (requests) => submit("batch", requests),
-    transaction: (requests) => Effect.flatMap(submit("transaction", requests), (results) => Effect.all(results))
+    batch: (requests) =>
+      Effect.map(
+        submit("batch", requests),
+        ({ answers, fail }) =>
+          answers.map(({ result, stored }): BundleResult =>
+            result.processed === "yes" ? Either.right(stored) : Either.left(errorOf(fail, result))
+          )
+      ),
+    transaction: (requests) =>
+      Effect.flatMap(submit("transaction", requests), ({ answers, fail }) => {
+        const results = answers.map(({ result }) => result)
+        const failed = results.find(({ processed }) => processed !== "yes")
+        if (failed === undefined) return Effect.succeed(answers.map(({ stored }) => stored))
+        const done = results.filter(({ processed }) => processed === "yes").length
+        const processed = processedTogether(results)
+        return errorOf(fail, failed, {
+          detail: `the server processed ${done} of ${results.length} requests, and ${whatWentWrong(failed)}`,
+          processed,
+          entries: results
+        })
+      })
   }
 }

@@ -8,7 +8,6 @@ import * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -16,25 +15,25 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { captured } from "../base/captured.js"
-import { parseJson } from "../base/members.js"
 import { span } from "../base/span.js"
 import * as Url from "../base/Url.js"
 import * as AddressGuard from "../http/AddressGuard.js"
+import type { Limits } from "../http/HttpLimits.js"
 import { HttpLimits } from "../http/HttpLimits.js"
 import * as Outbound from "../http/Outbound.js"
 import type { OutboundFailure } from "../http/OutboundFailure.js"
-import { brokenOff, isOutOfTime } from "../http/OutboundFailure.js"
-import * as RetryAfter from "../http/RetryAfter.js"
+import { isOutOfTime } from "../http/OutboundFailure.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
 import type * as SmartClient from "../SmartClient.js"
 import type { TokenSet } from "../token/TokenSet.js"
 import * as Admission from "./Admission.js"
+import type { Answered, Opened } from "./answer.js"
+import { bytesOf, outboundFailed, read, refused } from "./answer.js"
 import type { Fields, File } from "./FhirError.js"
-import { FhirError, isFhirError, outcomeOf, reasonOf } from "./FhirError.js"
+import { FhirError, isFhirError } from "./FhirError.js"
 import * as FhirLink from "./FhirLink.js"
-import type { Answer, Request } from "./FhirRequest.js"
+import type { Request } from "./FhirRequest.js"
 import * as Params from "./Params.js"
-import { issuesOf } from "./Resource.js"
 
 /**
  * Whose token it is.
@@ -46,19 +45,6 @@ export interface TokenSource<E, R> {
   readonly tokens: Effect.Effect<TokenSet, E, R>
   /** The token after one that was refused; the same again where nothing newer is to be had. */
   readonly tokenAfter: (refused: Redacted.Redacted) => Effect.Effect<Redacted.Redacted, E, R>
-}
-
-/**
- * An answer for who reads it: with the errors about it, and its links.
- *
- * @internal
- */
-export interface Answered extends Answer {
-  readonly fail: (fields: Fields) => FhirError
-  /** The token, where it was sent: it must not be shown. */
-  readonly secrets: ReadonlyArray<Redacted.Redacted>
-  /** The URL that a link of the answer means. */
-  readonly resolve: (link: string) => URL | undefined
 }
 
 /** @internal */
@@ -74,38 +60,6 @@ export interface Exchange<E, R> {
 }
 
 const MAX_REDIRECTS = 5
-
-interface Opened extends Pick<Answered, "fail" | "secrets" | "resolve"> {
-  readonly url: URL
-  readonly response: HttpClientResponse.HttpClientResponse
-}
-
-/** What was read. A class, because its headers are seldom looked at, and a getter in an object literal costs more than all the rest of one. */
-class Read implements Answered {
-  readonly fail: Answered["fail"]
-  readonly secrets: Answered["secrets"]
-  readonly resolve: Answered["resolve"]
-  readonly url: string
-  readonly json: unknown
-  private readonly response: HttpClientResponse.HttpClientResponse
-
-  constructor({ fail, resolve, response, secrets, url }: Opened, readonly body: string) {
-    this.fail = fail
-    this.secrets = secrets
-    this.resolve = resolve
-    this.url = url.href
-    this.json = parseJson(body)?.value
-    this.response = response
-  }
-
-  get status(): number {
-    return this.response.status
-  }
-
-  get headers(): Answered["headers"] {
-    return this.response.headers
-  }
-}
 
 /** What is no failure yet: there may be a newer token. */
 class TokenRefused {
@@ -145,6 +99,10 @@ export const prepare: Effect.Effect<Prepared, never, HttpClient.HttpClient> = Ef
   }
 })
 
+/** Only then a 304 is an answer. */
+const isConditional = ({ headers = {} }: Request): boolean =>
+  Object.keys(headers).some((name) => /^if-(?:none-match|modified-since)$/i.test(name))
+
 const ACCEPT = { accept: "application/fhir+json, application/json;q=0.9" }
 
 /**
@@ -157,12 +115,21 @@ export const make = <E, R>(
 ): Exchange<E, R> => {
   const admit = Admission.make(options)
 
-  const failOf = (smart: SmartClient.Service, interaction: string, file?: File) => (fields: Fields): FhirError =>
-    new FhirError({ issues: [], file, ...fields, fhirBaseUrl: smart.config.fhirBaseUrl, interaction })
+  const failOf =
+    (smart: SmartClient.Service, interaction: string, file?: File, attempts?: () => number | undefined) =>
+    (fields: Fields): FhirError =>
+      new FhirError({
+        issues: [],
+        file,
+        attempts: attempts?.(),
+        ...fields,
+        fhirBaseUrl: smart.config.fhirBaseUrl,
+        interaction
+      })
 
   const outgoing = (request: Request, url: URL, token: Redacted.Redacted | undefined) => {
     const { body, headers, method = "GET" } = request
-    // Whose token it is was said elsewhere.
+    // The token's source decides which token is sent.
     const given = headers === undefined
       ? ACCEPT
       : Headers.remove(Headers.fromInput({ ...ACCEPT, ...headers }), "authorization")
@@ -170,9 +137,6 @@ export const make = <E, R>(
     const made = HttpClientRequest.make(method)(url.href, { headers: { ...given, ...authorization } })
     return body === undefined ? made : HttpClientRequest.bodyText(made, body.text, body.contentType)
   }
-
-  const outboundFailed = (fail: Opened["fail"]) => ({ detail, outcome, reason, status }: OutboundFailure) =>
-    fail({ reason, detail, status, outcome })
 
   /** Sends, and follows redirects as far as they may be followed, each judged as if it were the first request; then `use`s the answer. */
   const follow = <A>(
@@ -202,7 +166,7 @@ export const make = <E, R>(
         }
       )
     const onward = (from: URL, { headers, status }: HttpClientResponse.HttpClientResponse, left: number) => {
-      const refuse = (detail: string) => fail({ reason: "RedirectRefused", detail, status, outcome: "unknown" })
+      const refuse = (detail: string) => fail({ reason: "RedirectRefused", detail, status, processed: "unknown" })
       const location = headers["location"]
       if (location === undefined) return refuse("a redirect that the browser does not show")
       if (!isFollowing) return refuse("what changes something follows no redirect")
@@ -225,47 +189,37 @@ export const make = <E, R>(
     return whole
   }
 
-  const refused = ({ fail, response, secrets, url }: Opened, maxBytes: number): Effect.Effect<FhirError> =>
-    Effect.gen(function*() {
-      const body = yield* Outbound.readBody(url, response, maxBytes).pipe(Effect.orElseSucceed(() => ""))
-      return fail({
-        reason: reasonOf(response.status),
-        detail: `it answered ${response.status}`,
-        issues: issuesOf(parseJson(body)?.value, secrets),
-        status: response.status,
-        retryAfter: RetryAfter.parse(response.headers["retry-after"], yield* Clock.currentTimeMillis),
-        outcome: outcomeOf(response.status)
-      })
-    })
-
-  /** One attempt. */
+  /** One attempt each time it runs. */
   const attempt = <A>(
     smart: SmartClient.Service,
     request: Request,
     limited: Limited,
-    use: (opened: Opened, maxBytes: number) => Effect.Effect<A, OutboundFailure>
-  ): Effect.Effect<A, FhirError | E, R> =>
-    Effect.flatMap(source.tokens, (tokens) =>
+    use: (opened: Opened, limits: Limits) => Effect.Effect<A, FhirError | OutboundFailure>
+  ): Effect.Effect<A, FhirError | E, R> => {
+    let sent = 0
+    const fail = failOf(smart, request.interaction, request.file, () => sent === 0 ? undefined : sent)
+    return Effect.flatMap(source.tokens, (tokens) =>
       Effect.withFiberRuntime((fiber) => {
-        const { fhirTimeout, maxFhirResponseBytes } = Context.get(fiber.currentContext, HttpLimits)
-        const fail = failOf(smart, request.interaction, request.file)
+        const limits = Context.get(fiber.currentContext, HttpLimits)
+        const { fhirTimeout, maxFhirResponseBytes } = limits
         const tooSlow = () =>
           fail({
             reason: "TimedOut",
             detail: `no complete answer within ${Duration.format(fhirTimeout)}`,
-            outcome: "unknown"
+            processed: "unknown"
           })
         const inTime = limited(fhirTimeout, tooSlow)
         const judged = (opened: Opened): Effect.Effect<A | TokenRefused, FhirError | OutboundFailure> => {
           const { status } = opened.response
-          if (status >= 200 && status <= 299) return use(opened, maxFhirResponseBytes)
+          if ((status >= 200 && status <= 299) || (status === 304 && isConditional(request))) return use(opened, limits)
           return Effect.flatMap(
             refused(opened, maxFhirResponseBytes),
             (error) => status === 401 && opened.secrets.length > 0 ? Effect.succeed(new TokenRefused(error)) : error
           )
         }
-        const run = (destination: FhirLink.Destination, token: Redacted.Redacted) =>
-          Effect.mapError(
+        const run = (destination: FhirLink.Destination, token: Redacted.Redacted) => {
+          sent += 1
+          return Effect.mapError(
             inTime((way) => follow(way, smart, tokens, request, token, fail, judged)(destination)),
             (error) =>
               error._tag !== "OutboundFailure"
@@ -274,6 +228,7 @@ export const make = <E, R>(
                 ? tooSlow()
                 : outboundFailed(fail)(error)
           )
+        }
         const renewed = (
           destination: FhirLink.Destination,
           { error }: TokenRefused
@@ -284,7 +239,13 @@ export const make = <E, R>(
               : Effect.flatMap(
                 run(destination, next),
                 (second) =>
-                  second instanceof TokenRefused ? second.error : Effect.succeed(second)
+                  second instanceof TokenRefused
+                    ? new FhirError({
+                      ...second.error,
+                      detail: `${second.error.detail}, also to a newer token`,
+                      tokenRenewed: true
+                    })
+                    : Effect.succeed(second)
               ))
         return Effect.flatMap(admit(smart, tokens, request, locate(request), fail), (destination) =>
           Effect.flatMap(
@@ -293,6 +254,7 @@ export const make = <E, R>(
               first instanceof TokenRefused ? renewed(destination, first) : Effect.succeed(first)
           ))
       }))
+  }
 
   /** What the source could not give has had its own retries, and passes through ours untouched. */
   const repeated =
@@ -307,7 +269,7 @@ export const make = <E, R>(
     failOf(smart, interaction, file)({
       reason: "UnguardedTransport",
       detail: "an open registry found this server in a launch",
-      outcome: "refused"
+      processed: "no"
     })
 
   /** What is done with a request at its server: each step of its own retries, all in one span. */
@@ -324,28 +286,6 @@ export const make = <E, R>(
           span(`FhirClient.${request.interaction}`, { kind: "client", attributes: { "smart.server": smart.name } })
         )
     )
-
-  const read = (opened: Opened, maxBytes: number): Effect.Effect<Answered, OutboundFailure> => {
-    const arrived = Outbound.arrived(opened.response, maxBytes)
-    return arrived !== undefined
-      ? Effect.succeed(new Read(opened, arrived))
-      : Effect.map(Outbound.readBody(opened.url, opened.response, maxBytes), (body) => new Read(opened, body))
-  }
-
-  /** The time limit holds for every piece, and only while it is waited for. */
-  const bytesOf = ({ fail, response, url }: Opened) =>
-    Stream.unwrap(Effect.map(HttpLimits, ({ fhirTimeout }) =>
-      response.stream.pipe(
-        Stream.catchAll((error) =>
-          error.reason === "EmptyBody"
-            ? Stream.empty
-            : Stream.fail(outboundFailed(fail)(brokenOff(url, response, error)))
-        ),
-        Stream.timeoutFail(
-          () => fail({ reason: "TimedOut", detail: "the file stopped coming", outcome: "unknown" }),
-          fhirTimeout
-        )
-      )))
 
   return {
     source,
@@ -368,8 +308,8 @@ export const make = <E, R>(
               smart,
               request,
               (timeout, onTimeout) => (use) => Outbound.opening(client, scope, timeout, onTimeout, use),
-              Effect.succeed
-            ))).pipe(Effect.map(bytesOf))
+              bytesOf
+            )))
       ),
     failing: (interaction) => Effect.map(source.server, (smart) => failOf(smart, interaction)),
     resolve: (reference) =>

@@ -14,6 +14,7 @@ import * as Layer from "effect/Layer"
 import type * as Stream from "effect/Stream"
 import type { TokenAudienceError } from "../http/BearerClient.js"
 import * as BearerClient from "../http/BearerClient.js"
+import * as RetryPolicy from "../http/RetryPolicy.js"
 import * as TokenAudience from "../http/TokenAudience.js"
 import type { DiscoveryError } from "../server/DiscoveryError.js"
 import type { SmartConfiguration } from "../server/SmartConfiguration.js"
@@ -64,6 +65,8 @@ export interface Authorized<E = never, R = never>
   /** What the server says about itself. */
   readonly configuration: Effect.Effect<SmartConfiguration, DiscoveryError | E, R>
   readonly fhirBaseUrl: Effect.Effect<string, E, R>
+  /** The policy of the call, else that of the client's layer: for what repeats requests by itself. */
+  readonly retryPolicy: Effect.Effect<RetryPolicy.Policy>
 }
 
 /**
@@ -136,7 +139,8 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
         tokenAfter: source.tokenAfter
       }),
       configuration: Effect.flatMap(source.server, (smart) => smart.configuration),
-      fhirBaseUrl: Effect.map(source.server, ({ config }) => config.fhirBaseUrl)
+      fhirBaseUrl: Effect.map(source.server, ({ config }) => config.fhirBaseUrl),
+      retryPolicy: prepared.settings(RetryPolicy.RetryPolicy)
     }
   }
 

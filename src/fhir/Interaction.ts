@@ -5,7 +5,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import type { Answered, Exchange } from "./Exchange.js"
+import type { Answered } from "./answer.js"
+import type { Exchange } from "./Exchange.js"
 import type { FhirError } from "./FhirError.js"
 import type { Answer, Request } from "./FhirRequest.js"
 import * as Params from "./Params.js"
@@ -145,7 +146,7 @@ const shown = (resourceType: string): string => isType(resourceType) ? resourceT
  */
 export const make = <E, R>({ failing, send }: Exchange<E, R>): Interactions<E, R> => {
   const refuse = (interaction: string, reason: "InvalidReference" | "InvalidRequest", detail: string) =>
-    Effect.flatMap(failing(interaction), (fail) => fail({ reason, detail, outcome: "refused" }))
+    Effect.flatMap(failing(interaction), (fail) => fail({ reason, detail, processed: "no" }))
 
   /** Builds a request, which writes its body. What cannot be written as JSON is refused: it holds itself, or nests too deep. */
   const built = <A, E1, R1>(interaction: string, build: () => Effect.Effect<A, E1, R1>) =>
@@ -163,7 +164,9 @@ export const make = <E, R>({ failing, send }: Exchange<E, R>): Interactions<E, R
     use: (interaction: string, path: string) => Effect.Effect<A, E1, R1>
   ) => {
     const interaction = `${name} ${shown(resourceType)}`
-    return isType(resourceType) && ids.every(isId)
+    return ids.includes("")
+      ? refuse(interaction, "InvalidReference", "the id is missing")
+      : isType(resourceType) && ids.every(isId)
       ? built(interaction, () => use(interaction, [resourceType, ...ids].join("/")))
       : refuse(interaction, "InvalidReference", "the resource type or the id has characters that FHIR does not allow")
   }
@@ -238,17 +241,23 @@ export const make = <E, R>({ failing, send }: Exchange<E, R>): Interactions<E, R
       resource: A,
       options: ConditionOptions = {}
     ) =>
-      withReference("update", resource.resourceType, [resource.id ?? ""], (interaction, url) =>
-        Effect.flatMap(
-          send({
-            interaction,
-            method: "PUT",
-            url,
-            body: bodyOf(resource),
-            headers: { prefer: "return=representation", ...headersOf(options) }
-          }),
-          (answer) => maybeResourceIn<A, unknown>(answer, resource.resourceType, {})
-        )),
+      resource.id === undefined || resource.id === ""
+        ? refuse(
+          `update ${shown(resource.resourceType)}`,
+          "InvalidReference",
+          "the resource has no id: give it the one it is to have, or let `create` have the server choose"
+        )
+        : withReference("update", resource.resourceType, [resource.id], (interaction, url) =>
+          Effect.flatMap(
+            send({
+              interaction,
+              method: "PUT",
+              url,
+              body: bodyOf(resource),
+              headers: { prefer: "return=representation", ...headersOf(options) }
+            }),
+            (answer) => maybeResourceIn<A, unknown>(answer, resource.resourceType, {})
+          )),
     patch: (resourceType, id, patch, options = {}) =>
       withReference("patch", resourceType, [id], (interaction, url) =>
         Effect.flatMap(
@@ -274,7 +283,11 @@ export const make = <E, R>({ failing, send }: Exchange<E, R>): Interactions<E, R
       const isNamed = /^[A-Za-z][A-Za-z0-9-]{0,63}$/.test(bare)
       const isPlace = resourceType === undefined || (isType(resourceType) && ids.length <= 1 && ids.every(isId))
       if (!isNamed || !isPlace) {
-        return refuse("operation", "InvalidReference", "the operation's name, or what it is called on, is none")
+        return refuse(
+          "operation",
+          "InvalidReference",
+          "the operation's name, or what it is called on, has characters that FHIR does not allow"
+        )
       }
       const interaction = `$${bare}${resourceType === undefined ? "" : ` ${resourceType}`}`
       return built(interaction, () =>

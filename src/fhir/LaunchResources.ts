@@ -43,7 +43,7 @@ export const make = <E, R>(
         Effect.succeed(found) :
         Effect.flatMap(
           failing(`read ${name}`),
-          (fail) => fail({ reason: "NotInContext", detail: `the token came without ${name}`, outcome: "refused" })
+          (fail) => fail({ reason: "NotInContext", detail: `the token came without ${name}`, processed: "no" })
         )
     })
 

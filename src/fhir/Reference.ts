@@ -139,7 +139,7 @@ const targetOf = (reference: string): Target | undefined => {
  * @internal
  */
 export const make = <E, R>({ failing, resolve, send }: Exchange<E, R>): References<E, R> => {
-  const invalid = (detail: string): Fields => ({ reason: "InvalidReference", detail, outcome: "refused" })
+  const invalid = (detail: string): Fields => ({ reason: "InvalidReference", detail, processed: "no" })
 
   const fetch = ({ reference, type }: Target): Effect.Effect<Resource, FhirError | E, R> =>
     Effect.flatMap(

@@ -22,14 +22,12 @@ import type { Fields, Issue } from "./FhirError.js"
 export type Resource = JsonObject & { readonly resourceType: string }
 
 /**
- * What can be sent as a resource: also the interfaces of `@types/fhir`, which have no index signature.
+ * What can be sent as a resource: an object literal with any members, and the interfaces of `@types/fhir`, which have no index signature.
  *
  * @since 0.1.0
  * @category models
  */
-export interface AnyResource {
-  readonly resourceType: string
-}
+export type AnyResource = Resource | { readonly resourceType: string }
 
 /**
  * How an answer is read: by a schema, or as JSON of the type the caller names. Without a schema only the resource type is checked.
@@ -97,6 +95,25 @@ export const issuesOf = (value: unknown, redacted: ReadonlyArray<Redacted.Redact
       expression: strings("expression")?.slice(0, 20).map((expression) => safeText(expression, secrets))
     }
   })
+}
+
+const MAX_READ = 16_384
+const MAX_EXCERPT = 500
+
+/** A resource in JSON or in XML, also one that is quoted in something else. */
+const holdsFhir = (body: string): boolean => body.includes("resourceType") || /hl7\.org\/fhir["']/.test(body)
+
+/**
+ * How a body begins, without any of `secrets`, unless it holds a FHIR resource: that could be a patient's.
+ *
+ * @internal
+ */
+export const excerptOf = (body: string, redacted: ReadonlyArray<Redacted.Redacted>): string | undefined => {
+  if (holdsFhir(body)) return undefined
+  const text = safeText(body.slice(0, MAX_READ), redacted.map(Redacted.value), MAX_READ).replace(/ {2,}/g, " ")
+  // Where the body was cut, half of a secret may stand, which is not recognised.
+  if (body.length > MAX_READ && text.length <= MAX_EXCERPT) return undefined
+  return text === "" ? undefined : safeText(text, [], MAX_EXCERPT)
 }
 
 /** A name that a schema knows, or the place in a list: a key that the server made up may be a value. */

@@ -8,8 +8,9 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { entriesOf, type Entry, isBundle, linkOf, text } from "./Bundle.js"
-import type { Answered, Exchange } from "./Exchange.js"
+import type { Answered } from "./answer.js"
+import { entriesOf, type Entry, isBundle, linksOf, text } from "./Bundle.js"
+import type { Exchange } from "./Exchange.js"
 import type { FhirError, Fields } from "./FhirError.js"
 import type { Request } from "./FhirRequest.js"
 import * as Params from "./Params.js"
@@ -108,6 +109,7 @@ const modeOf = ({ resource, search }: Entry, resourceType: string): "match" | "i
 /** What an answer that holds a Bundle is read for. */
 interface BundleAnswer extends Pick<Answered, "fail" | "resolve" | "url"> {
   readonly json: Resource
+  readonly next: string | undefined
 }
 
 /**
@@ -125,7 +127,7 @@ export const bundles = <E, R>(
 
     /** What to ask for after an answer, looked into only when somebody wants it. */
     const nextOf = (answer: BundleAnswer): Effect.Effect<Request | undefined, FhirError> => {
-      const url = linkOf(answer.json, "next")
+      const { next: url } = answer
       if (url === undefined) return Effect.succeed(undefined)
       const href = answer.resolve(url)?.href ?? url
       if (visited.has(href)) {
@@ -149,7 +151,15 @@ export const bundles = <E, R>(
         if (!isBundle(json)) {
           return yield* fail({ reason: "NotFhir", detail: `it answered ${status} without a Bundle`, status })
         }
-        const page: BundleAnswer = { fail, json, resolve, url }
+        const { next: link, unusable } = linksOf(json)
+        if (unusable !== undefined) {
+          return yield* fail({
+            reason: "NotFhir",
+            detail: `it answered ${status} with a Bundle whose ${unusable} cannot be read`,
+            status
+          })
+        }
+        const page: BundleAnswer = { fail, json, next: link, resolve, url }
         return Option.some([page, nextOf(page)] as const)
       }))
   })
@@ -164,7 +174,7 @@ export const make = <E, R>(exchange: Exchange<E, R>): Searches<E, R> => {
         Stream.fail(fail({
           reason: "InvalidReference",
           detail: "the resource type or the id has characters that FHIR does not allow",
-          outcome: "refused"
+          processed: "no"
         })))
     )
 

@@ -26,6 +26,8 @@ export interface RetryableError {
   readonly retryAfter?: Duration.Duration | undefined
   /** `refused`: the server did not act. `unknown`: it may have. */
   readonly outcome?: "refused" | "unknown" | undefined
+  /** As `outcome`, of a `FhirError`. `partly`: the server processed some of several requests. */
+  readonly processed?: "no" | "partly" | "unknown" | undefined
 }
 
 /**
@@ -126,7 +128,7 @@ export const retryOurs =
         if (error.retryAfter !== undefined && Duration.greaterThan(error.retryAfter, retryAfterCap)) return false
         if (unknown === "always") return true
         if (mayHaveActed) return false
-        mayHaveActed = error.outcome === "unknown"
+        mayHaveActed = error.outcome === "unknown" || (error.processed !== undefined && error.processed !== "no")
         return !mayHaveActed || unknown === "once"
       }
       const outcome: Effect.Effect<Effect.Effect<A, E>, Ours, R> = Effect.matchEffect(attempt, {

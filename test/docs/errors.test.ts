@@ -63,13 +63,13 @@ An error is a class (\`Schema.TaggedError\`) with
 - \`isRetryable\`: the failure is of the kind that passes by itself. By then the library has repeated what is safe to repeat, as often as the
   \`RetryPolicy\` says;
 - \`outcome\`, where a request may have changed something: \`refused\`, the server did not act, or the request never left; \`unknown\`, it may have acted. Only after \`refused\` is a
-  code, a refresh token or a write certainly unused;
+  code, a refresh token or a write certainly unused. A \`FhirError\` says the same in \`processed\`: \`no\`, \`partly\` (some requests of a transaction) or \`unknown\`;
 - \`code\` of a \`DiscoveryError\`, where the connection failed: the code of the system or of TLS, such as \`ECONNREFUSED\`;
 - where a server spoke: \`status\`, \`error\`, \`errorDescription\`, \`errorUri\`, \`retryAfter\`.
 
 What never stands in an error, its message, its JSON or its \`cause\`: secrets, codes, states, verifiers, assertions, tokens, session ids, values of claims. A server's words are cut to one line of 300 characters, with everything that was sent to it taken out, also where the server has encoded it; URLs are cut to 200 characters. Some members hold more than the
-\`message\` shows: \`tokens\` of an \`IdTokenError\`, \`issued\` of a \`TokenError\` and \`credentials\` of a \`RegistrationError\` are \`Redacted\` and not part of the encoded error; \`issues\` of a \`FhirError\` are the words of an
-OperationOutcome, which may speak of a patient: log the \`message\`, not the JSON.
+\`message\` shows: \`tokens\` of an \`IdTokenError\`, \`issued\` of a \`TokenError\` and \`credentials\` of a \`RegistrationError\` are \`Redacted\` and not part of the encoded error; \`issues\`, \`entries\`,
+\`errorDescription\` and \`bodyExcerpt\` of a \`FhirError\` are the server's words, which may speak of a patient: log the \`message\`, not the JSON.
 
 Errors are schemas: \`Schema.encode(TokenError)\` gives JSON for a queue or another process, and decodes to the same error there. A defect (\`Die\`) is a mistake of this library: please report it.
 

@@ -49,6 +49,7 @@ export interface Met {
   readonly message: string
   readonly isRetryable?: boolean | undefined
   readonly outcome?: string | undefined
+  readonly processed?: string | undefined
 }
 
 /** The error of a program that fails. */

@@ -245,7 +245,8 @@ describe("BulkExport", () => {
       const http = server({
         [file(0)]: () => ++opened === 1 ? broken(lines(3) + line("p4").slice(0, 10)) : Http.text(lines(5))
       })
-      const items = yield* inTime(Stream.runCollect(BulkExport.run(yield* written(http))))
+      const fhir = yield* written(http, { retry: RetryPolicy.transient })
+      const items = yield* inTime(Stream.runCollect(BulkExport.run(fhir)))
       assert.deepStrictEqual(Chunk.toReadonlyArray(items).map(idOf), ["p1", "p2", "p3", "p4", "p5"])
       assert.strictEqual(opened, 2)
     }))

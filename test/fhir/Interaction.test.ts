@@ -71,8 +71,8 @@ describe("Interaction", () => {
       assert.deepStrictEqual([updated.status, updated.versionId, updated.resource?.status], [200, "2", "amended"])
       const late = yield* Effect.flip(fhir.update({ ...observation, id }, { ifMatch: created.etag }))
       assert.deepStrictEqual(
-        late instanceof FhirError ? [late.reason, late.status, late.outcome, late.issues[0]?.code] : [],
-        ["Conflict", 412, "refused", "conflict"]
+        late instanceof FhirError ? [late.reason, late.status, late.processed, late.issues[0]?.code] : [],
+        ["Conflict", 412, "no", "conflict"]
       )
       const patched = yield* fhir.patch("Observation", id, [{ op: "replace", path: "/status", value: "cancelled" }])
       assert.strictEqual(patched.resource?.["status"], "cancelled")
@@ -154,17 +154,17 @@ describe("Interaction", () => {
       assert.deepStrictEqual(busy.times(), [0, 7])
 
       for (
-        const [answer, outcome] of [
-          [() => Http.text("", { status: 503 }), "refused"],
+        const [answer, processed] of [
+          [() => Http.text("", { status: 503 }), "no"],
           [() => Http.text("", { status: 502 }), "unknown"],
           [() => new Http.Broken("ECONNRESET"), "unknown"],
-          [() => new Http.Broken("ECONNREFUSED"), "refused"]
+          [() => new Http.Broken("ECONNREFUSED"), "no"]
         ] as const
       ) {
         const http = Http.script(answer)
         const fhir = yield* written(http, { retry: RetryPolicy.transient })
         const error = yield* Effect.flip(fhir.create(observation))
-        assert.deepStrictEqual([error.outcome, http.seen.length], [outcome, 1])
+        assert.deepStrictEqual([error.processed, http.seen.length], [processed, 1])
       }
     }))
 

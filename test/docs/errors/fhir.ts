@@ -92,15 +92,18 @@ const goOn =
   "Not repeated. The lines before are good: go on from the last item's `checkpoint` when the file has been put right."
 
 const changed =
-  "Reads are repeated as the `RetryPolicy` says; what changes something is not. Where `outcome` is `refused` nothing was done and the call is safe to make again; where it is `unknown`, read before you write again."
+  "Reads are repeated as the `RetryPolicy` says; what changes something is not. Where `processed` is `no` nothing was done and the call is safe to make again; where it is `unknown`, read before you write again."
 
 export const fhirError = section<FhirError["reason"]>({
   name: "FhirError",
   literals: FhirError.fields.reason.literals,
   about:
     "A FHIR request did not give what was asked for. `interaction` says what was tried and on which type, never on whose resource; `issues` has what the " +
-    "server's OperationOutcome says, which may speak of a patient: the `message` repeats only its codes. In a bulk export `file` and `line` say where. The " +
-    "library repeats reads; what changes something it sends once.",
+    "server's OperationOutcome says, which may speak of a patient: the `message` repeats only its codes and element paths. An answer without an OperationOutcome " +
+    "leaves its first 500 characters in `bodyExcerpt`, unless it is a FHIR resource. `error`, `errorDescription` and `requiredScope` are those of the bearer " +
+    "challenge in `WWW-Authenticate`. In a bulk export `file` and `line` say where; in a batch or a transaction `index` says which request, and `entries` what " +
+    "became of each. `attempts` says how often the request was sent: the library repeats reads after 408, 429, 502, 503, 504, a time-out or a broken " +
+    "connection; what changes something it sends once. `processed` says whether the server acted: `no`, `partly` (some requests of a transaction) or `unknown`.",
   names: /ehr\.example\.org/,
   entries: {
     Unauthorized: {
@@ -108,7 +111,8 @@ export const fhirError = section<FhirError["reason"]>({
       cause:
         "401, after the token had been renewed once where it can be (`forSession`, `forBackend`): it is not good here.",
       cure:
-        "With `forTokens`: refresh the tokens. Else the server may have forgotten the grant: end the session, start a new launch.",
+        "With `forTokens`: refresh the tokens. Else the server may have forgotten the grant: end the session, start a new launch. With `tokenRenewed` the new token was " +
+        "refused, too: compare `tokens.scopes` with what was asked for, and the audience of the token with this FHIR base.",
       again: "Repeated once with a new token, where there is one. The server did not act."
     },
     Forbidden: {
@@ -131,12 +135,25 @@ export const fhirError = section<FhirError["reason"]>({
       cure: "Forget the reference.",
       again: final
     },
+    NotModified: {
+      example: using(
+        () => new Response(null, { status: 304 }),
+        (fhir) =>
+          Stream.runDrain(
+            fhir.download({ interaction: "download Binary", url: "Binary/1", headers: { "if-none-match": "W/\"7\"" } })
+          )
+      ),
+      cause: "304 to a `download` with a condition: there is no body to stream.",
+      cure:
+        "Keep what you have. `request` gives a 304 as an answer, `batch` and `transaction` as a result without a resource.",
+      again: final
+    },
     Conflict: {
       example: using(
         outcome(412, "conflict"),
         (fhir) => fhir.update({ resourceType: "Patient", id: "123" }, { ifMatch: "W/\"7\"" })
       ),
-      cause: "409 or 412: somebody changed the resource meanwhile, or a condition does not hold.",
+      cause: "409 or 412: another writer changed the resource meanwhile, or a condition does not hold.",
       cure: "Read it again, apply the change to what is there now, and write with its ETag.",
       again: "Not repeated: nothing was done. The same call fails again; one made after a new read may not."
     },
@@ -148,8 +165,11 @@ export const fhirError = section<FhirError["reason"]>({
     },
     Unavailable: {
       example: read(() => text("", { status: 503, headers: { "retry-after": "120" } })),
-      cause: "The server, or a proxy before it, is busy or broken: 408, 429 or 5xx.",
-      cure: "Wait as long as `retryAfter` says; ask for less at once.",
+      cause:
+        "The server, or a proxy before it, is busy or broken: 408, 429 or 5xx. `isRetryable` is true for 408, 429, 502, 503 and 504 alone: any other 5xx, 500 above all, " +
+        "mostly comes again, and is not repeated.",
+      cure:
+        "Wait as long as `retryAfter` says; ask for less at once. After a 500 report the request to the server's operator.",
       again: changed
     },
     Unreachable: {
@@ -205,7 +225,7 @@ export const fhirError = section<FhirError["reason"]>({
           interaction: "read Patient",
           detail: "it is not https",
           issues: [],
-          outcome: "refused"
+          processed: "no"
         })
       ),
       cause:
@@ -225,7 +245,8 @@ export const fhirError = section<FhirError["reason"]>({
       example: search(() => page("https://internal.example.org:8080/fhir?page=2")),
       cause: "A `next` link, a reference or a redirect leads to where the token may not go.",
       cure:
-        "A server behind a proxy that writes its inner address: `rebaseLinks`. Another host of the same operator: `foreignOrigins`. Anything else: that is what the check is for.",
+        "A server behind a proxy that writes its inner address: `rebaseLinks`. Another host of the same operator, or another path of this one (\"outside of the FHIR base\"): " +
+        "`foreignOrigins` with the origin that the message names. Anything else: that is what the check is for.",
       again: nothingSent
     },
     ForeignFile: {
@@ -268,14 +289,15 @@ export const fhirError = section<FhirError["reason"]>({
     },
     PageLoop: {
       example: search(() => page(`${fhirBaseUrl}?page=2`)),
-      cause: "A `next` link leads to a page that was there before.",
+      cause: "A `next` link leads to a page, or a manifest of a bulk export, that was there before.",
       cure: "Tell the operator. What was read so far has been given out.",
       again: "Not repeated. The same search goes round again."
     },
     TooManyPages: {
       example: search((_, index) => page(`${fhirBaseUrl}?page=${index + 2}`), { maxPages: 2 }),
-      cause: "There are more pages than `maxPages` (10,000; two here).",
-      cure: "Narrow the search, ask for larger pages (`_count`), or use a bulk export.",
+      cause:
+        "There are more pages than `maxPages` (10,000; two here), or a bulk export has more manifests than `maxManifests` (10,000) or more files than `maxFiles` (100,000).",
+      cure: "Narrow the search, ask for larger pages (`_count`), or use a bulk export; raise the limit.",
       again: final
     },
     Truncated: {
