@@ -196,7 +196,8 @@ export const make = (
   })
 
 /**
- * With other than the default options; bind it to a `const`.
+ * With other than the default options; bind it to a `const`. Each call makes another layer, with tokens and an `HttpClient` of its own: call it twice
+ * for two registries or two transports in one build.
  *
  * @since 0.1.0
  * @category layers
@@ -207,7 +208,8 @@ export const layerWith = (
   Layer.effect(BackendServices, make(options))
 
 /**
- * For the servers of a registry.
+ * For the servers of a registry. One value, which Effect builds once, with the registry and the `HttpClient` of its first use: all its users share the
+ * tokens. Another one in the same build is `layerWith({})`.
  *
  * @since 0.1.0
  * @category layers
@@ -217,7 +219,7 @@ export const layer: Layer.Layer<BackendServices, never, SmartServers.SmartServer
 )
 
 /**
- * For one server.
+ * For one server. As `layer`, it is built once.
  *
  * @since 0.1.0
  * @category layers

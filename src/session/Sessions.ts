@@ -339,7 +339,7 @@ export const make = (
   })
 
 /**
- * With other than the default options; bind it to a `const`.
+ * With other than the default options; bind it to a `const`. Each call makes another layer: call it twice for two registries in one build.
  *
  * @since 0.1.0
  * @category layers
@@ -350,7 +350,8 @@ export const layerWith = (
   Layer.scoped(Sessions, make(options))
 
 /**
- * For the servers of a registry.
+ * For the servers of a registry. One value, which Effect builds once, with the registry and the store of its first use: all its users share its locks.
+ * Another one in the same build is `layerWith({})`.
  *
  * @since 0.1.0
  * @category layers
@@ -358,7 +359,7 @@ export const layerWith = (
 export const layer: Layer.Layer<Sessions, never, SmartServers.SmartServers | SessionStore.SessionStore> = layerWith({})
 
 /**
- * For one server.
+ * For one server. As `layer`, it is built once.
  *
  * @since 0.1.0
  * @category layers
