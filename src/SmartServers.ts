@@ -239,7 +239,7 @@ export const layer = <const S extends Servers>(
  */
 export type Configure = (
   fhirBaseUrl: string
-) => Omit<Server, "fhirBaseUrl" | "allowInsecureLocalhost"> | undefined
+) => Omit<Server, "fhirBaseUrl" | "allowInsecureLocalhost" | "discovered"> | undefined
 
 /**
  * A registry that follows a launch from any server over https, as `configure` says: for apps whose servers no list can hold. Whoever sends a launch

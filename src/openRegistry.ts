@@ -18,7 +18,9 @@ export interface Parts {
   readonly byHand: Service
   /** Empty at first, and nobody else's. */
   readonly onDemand: Service
-  readonly configure: (fhirBaseUrl: string) => Omit<Server, "fhirBaseUrl" | "allowInsecureLocalhost"> | undefined
+  readonly configure: (
+    fhirBaseUrl: string
+  ) => Omit<Server, "fhirBaseUrl" | "allowInsecureLocalhost" | "discovered"> | undefined
   readonly maxServers: number
   readonly guard: AddressGuard.Service
   readonly scope: Scope.Scope
