@@ -38,6 +38,20 @@ const answers: ReadonlyArray<readonly [string, () => Http.Answer]> = [
     () => Http.text(everyEncoding, { status: 500, headers: { "content-type": "text/html" } })
   ],
   [
+    "echo in every encoding in a challenge",
+    () => {
+      const quoted = Object.values(encodings).map((encode) => encode(token)).filter((text) =>
+        /^[!#-[\]-~]+$/.test(text)
+      )
+      return Http.text("", {
+        status: 401,
+        headers: {
+          "www-authenticate": `Bearer error="${quoted[2]}", error_description="${quoted.join(" ")}", scope="${token}"`
+        }
+      })
+    }
+  ],
+  [
     "echo in the host of a redirect",
     () => new Response(null, { status: 302, headers: { location: `https://${token}.evil.example/` } })
   ],
