@@ -5,6 +5,7 @@
  */
 import * as Schema from "effect/Schema"
 import * as AddressGuard from "../http/AddressGuard.js"
+import * as RetryAfter from "../http/RetryAfter.js"
 import { isTransientStatus, retryAfterText } from "../http/wireFields.js"
 
 /**
@@ -184,7 +185,7 @@ export class FhirError extends Schema.TaggedError<FhirError>("effect-safire/Fhir
   detail: Schema.String,
   issues: Schema.Array(Issue),
   status: Schema.optional(Schema.Number),
-  retryAfter: Schema.optional(Schema.DurationFromMillis),
+  retryAfter: Schema.optional(RetryAfter.FromMillis),
   /**
    * `no`: the server did not act, or nothing was sent. `partly`: it processed some entries of a transaction, see `entries`. `unknown`: it may have acted.
    */

@@ -4,6 +4,7 @@
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { redact, REDACTED } from "./redaction.js"
+import * as RetryAfter from "./RetryAfter.js"
 
 /** @internal */
 export const wireFields = {
@@ -14,7 +15,7 @@ export const wireFields = {
   errorDescription: Schema.optional(Schema.String),
   errorUri: Schema.optional(Schema.String),
   /** How long the server asked to be left alone. */
-  retryAfter: Schema.optional(Schema.DurationFromMillis)
+  retryAfter: Schema.optional(RetryAfter.FromMillis)
 }
 
 /** @internal */

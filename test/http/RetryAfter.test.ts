@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as FastCheck from "effect/FastCheck"
+import * as Schema from "effect/Schema"
 import * as RetryAfter from "../../src/http/RetryAfter.js"
 
 const now = Date.UTC(2026, 0, 5, 12, 0, 0)
@@ -41,12 +42,31 @@ describe("RetryAfter", () => {
     (header) => assert.isUndefined(millis(header))
   )
 
-  it("a number beyond all measure is a wait beyond all measure", () => {
-    assert.isTrue(Duration.greaterThan(RetryAfter.parse("9".repeat(400), now) ?? Duration.zero, Duration.days(1)))
-  })
+  it.each([
+    "604800",
+    "604801",
+    "9".repeat(20),
+    "9".repeat(309),
+    "9".repeat(100_000),
+    "Fri, 31 Dec 9999 23:59:59 GMT",
+    "Fri, 31 Dec 275759 23:59:59 GMT"
+  ])("a wait of more than a week is a week", (header) => assert.strictEqual(millis(header), 604_800_000))
 
-  it.prop("any header is a wait of zero or more, or nothing", [FastCheck.string()], ([header]) => {
-    const parsed = millis(header)
-    assert.isTrue(parsed === undefined || parsed >= 0)
+  it.prop(
+    "any header is a wait from zero to a week, or nothing, and an error that carries it can be read again",
+    [FastCheck.oneof(FastCheck.string(), FastCheck.bigInt().map(String), FastCheck.date().map((at) => String(at)))],
+    ([header]) => {
+      const parsed = RetryAfter.parse(header, now)
+      if (parsed === undefined) return
+      assert.isTrue(Duration.between(parsed, { minimum: Duration.zero, maximum: Duration.days(7) }))
+      const json = JSON.parse(JSON.stringify(Schema.encodeSync(RetryAfter.FromMillis)(parsed)))
+      assert.strictEqual(Duration.toMillis(Schema.decodeUnknownSync(RetryAfter.FromMillis)(json)), millis(header))
+    }
+  )
+
+  it("is written within the same limit whoever made it", () => {
+    for (const duration of [Duration.infinity, Duration.days(400)]) {
+      assert.strictEqual(Schema.encodeSync(RetryAfter.FromMillis)(duration), 604_800_000)
+    }
   })
 })
