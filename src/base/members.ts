@@ -10,14 +10,22 @@ export type JsonObject = Readonly<Record<string, unknown>>
 /** @internal */
 export const isJsonObject = (value: unknown): value is JsonObject => Predicate.isRecord(value)
 
+/** Where a number may be too large: an exponent of three digits, or three hundred digits. */
+const MAYBE_INFINITE = /[eE]\+?\d{3}|\d{300}/
+
+/** `1e999` is valid JSON, is read as `Infinity`, and could not be written again. */
+const withoutInfinity = (_: string, value: unknown): unknown =>
+  typeof value === "number" && !Number.isFinite(value) ? null : value
+
 /**
- * What `text` holds, if it is JSON: a byte order mark is tolerated, nothing is thrown.
+ * What `text` holds, if it is JSON: a byte order mark is tolerated, nothing is thrown. A number too large for JavaScript is `null`.
  *
  * @internal
  */
 export const parseJson = (text: string): { readonly value: unknown } | undefined => {
   try {
-    return { value: JSON.parse(text.startsWith("\uFEFF") ? text.slice(1) : text) }
+    const json = text.startsWith("\uFEFF") ? text.slice(1) : text
+    return { value: MAYBE_INFINITE.test(json) ? JSON.parse(json, withoutInfinity) : JSON.parse(json) }
   } catch {
     return undefined
   }

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { ConfigurationError } from "../base/ConfigurationError.js"
+import { JsonMembers } from "../base/jsonMembers.js"
 import type { JsonObject } from "../base/members.js"
 import { others, reader } from "../base/members.js"
 import * as Url from "../base/Url.js"
@@ -44,7 +45,7 @@ export class ClientMetadata extends Schema.Class<ClientMetadata>("effect-safire/
   softwareStatement: Schema.optional(Schema.Redacted(Schema.String)),
   /** Where an EHR launches the app, in OpenID Connect's words. */
   initiateLoginUri: Text,
-  extensions: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Schema.Unknown }), { default: () => ({}) })
+  extensions: Schema.optionalWith(JsonMembers, { default: () => ({}) })
 }) {}
 
 const WIRE = {

@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { FhirBaseUrl } from "../base/FhirBaseUrl.js"
+import { JsonMembers } from "../base/jsonMembers.js"
 import type { JsonObject } from "../base/members.js"
 import { others, reader, withoutDeepMembers } from "../base/members.js"
 import { unchecked } from "../base/unchecked.js"
@@ -89,7 +90,7 @@ export class SmartConfiguration extends Schema.Class<SmartConfiguration>("effect
   userAccessBrandIdentifier: Schema.optional(Schema.Struct({ system: Text, value: Text })),
   /** RFC 9207: whether authorization responses carry `iss`. */
   authorizationResponseIssParameterSupported: Schema.optional(Schema.Boolean),
-  extensions: Schema.Record({ key: Schema.String, value: Schema.Unknown }),
+  extensions: JsonMembers,
   deviations: Schema.Array(Deviation),
   /** Where it is from, if not from the server's SMART configuration. */
   source: Schema.optional(Source)

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import { ConfigurationError } from "../base/ConfigurationError.js"
 import { PendingAuthorization } from "../launch/PendingAuthorization.js"
@@ -67,7 +68,10 @@ export class StoredSession extends Schema.TaggedClass<StoredSession>("effect-saf
   tokens: TokenSet,
   createdAt: Schema.DateTimeUtc,
   appState: Schema.optional(Schema.Unknown),
-  renewalFailure: Schema.optional(RenewalFailure),
+  /** Counts as absent where it cannot be read, such as an error that a later version wrote: it must not cost a valid token. */
+  renewalFailure: Schema.optional(
+    Schema.UndefinedOr(RenewalFailure).annotations({ decodingFallback: () => Either.right(undefined) })
+  ),
   /** Set when the server refused the refresh token for good: only a new launch helps once the access token has expired. */
   relaunchReason: Schema.optional(Schema.String)
 }) {}

@@ -7,6 +7,7 @@
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
+import { JsonMembers } from "../base/jsonMembers.js"
 import * as Url from "../base/Url.js"
 
 /**
@@ -56,7 +57,7 @@ export class Identity extends Schema.Class<Identity>("effect-safire/Identity")({
   sub: Schema.String,
   fhirUser: Schema.optional(FhirUser),
   /** All claims of the id_token: a name or an e-mail address may be among them. */
-  claims: Schema.Redacted(Schema.Record({ key: Schema.String, value: Schema.Unknown }))
+  claims: Schema.Redacted(JsonMembers)
 }) {}
 
 /**

@@ -8,6 +8,7 @@ import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { ConformanceWarning } from "../base/ConformanceWarning.js"
+import { JsonMembers } from "../base/jsonMembers.js"
 import { reader } from "../base/members.js"
 import * as Url from "../base/Url.js"
 import type { Answer } from "../http/Outbound.js"
@@ -33,7 +34,7 @@ export class Introspection extends Schema.Class<Introspection>("effect-safire/In
   fhirUser: Schema.optional(Schema.String),
   context: LaunchContext,
   /** Members that neither RFC 7662 nor SMART defines; redacted, because servers repeat the token in them. */
-  extensions: Schema.Redacted(Schema.Record({ key: Schema.String, value: Schema.Unknown }))
+  extensions: Schema.Redacted(JsonMembers)
 }) {}
 
 const DECODED = new Set(["active", "client_id", "exp", "sub", "iss", "fhirUser"])

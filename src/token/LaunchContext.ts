@@ -7,6 +7,7 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
+import { JsonMembers } from "../base/jsonMembers.js"
 import type { JsonObject, Reader } from "../base/members.js"
 import { others, reader } from "../base/members.js"
 import { unchecked } from "../base/unchecked.js"
@@ -23,7 +24,7 @@ const Text = Schema.optional(Schema.String)
 export const FhirContextItem = Schema.Struct({
   reference: Text,
   canonical: Text,
-  identifier: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
+  identifier: Schema.optional(JsonMembers),
   type: Text,
   role: Schema.String
 })

@@ -7,6 +7,7 @@ import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { ConformanceWarning } from "../base/ConformanceWarning.js"
+import { JsonMembers } from "../base/jsonMembers.js"
 import { reader } from "../base/members.js"
 import * as Url from "../base/Url.js"
 import type { Answer } from "../http/Outbound.js"
@@ -24,7 +25,7 @@ export class UserInfo extends Schema.Class<UserInfo>("effect-safire/UserInfo")({
   sub: Schema.String,
   fhirUser: Schema.optional(FhirUser),
   /** All claims: a name or an e-mail address may be among them. */
-  claims: Schema.Redacted(Schema.Record({ key: Schema.String, value: Schema.Unknown }))
+  claims: Schema.Redacted(JsonMembers)
 }) {}
 
 /**

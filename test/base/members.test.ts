@@ -24,6 +24,13 @@ describe("members", () => {
     assert.isTrue(parsed === undefined || "value" in parsed)
   })
 
+  it("a number too large for JavaScript is null, because it could not be written again", () => {
+    const digits = "9".repeat(400)
+    assert.deepStrictEqual(parseJson(`{"a":1e999,"b":[-1E+400,${digits}],"c":"1e999","d":1e300}`), {
+      value: { a: null, b: [null, null], c: "1e999", d: 1e300 }
+    })
+  })
+
   it("does not fall over documents a hundred thousand levels deep", () => {
     const depth = 100_000
     const parsed = parseJson(`{"a":${"[".repeat(depth)}${"]".repeat(depth)}}`)

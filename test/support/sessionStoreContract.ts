@@ -3,12 +3,14 @@
  */
 import { createHash, randomUUID } from "node:crypto"
 import { assert, layer } from "@effect/vitest"
+import * as Arbitrary from "effect/Arbitrary"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
 import * as Exit from "effect/Exit"
+import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -17,6 +19,8 @@ import type * as Scope from "effect/Scope"
 import type { Entry } from "../../src/session/Entry.js"
 import * as SessionStore from "../../src/session/SessionStore.js"
 import type { Backing } from "../../src/session/StoreBacking.js"
+import { TokenSet } from "../../src/token/TokenSet.js"
+import { anyEntry, oddSession, oddTexts, plain } from "./anyEntry.js"
 import { increment, numbered, numberIn } from "./increment.js"
 
 /** A place that holds sessions, to which one connects as another process would. */
@@ -60,6 +64,23 @@ export const sessionStoreContract = <E>(
         assert.isTrue(Option.isNone(yield* other.store.get(id)))
         yield* store.set(id, yield* numbered(3))
         assert.strictEqual(numberIn(yield* other.store.get(id)), 3)
+      }))
+
+    it.scoped("gives back every kind of entry as it was, with any value in any of its fields", () =>
+      Effect.gen(function*() {
+        const { store } = yield* open()
+        const other = yield* open()
+        const id = newId()
+        for (const entry of FastCheck.sample(anyEntry, { numRuns: 60, seed: 7 })) {
+          yield* store.set(id, entry)
+          assert.deepStrictEqual(plain(Option.getOrThrow(yield* other.store.get(id))), plain(entry))
+        }
+        const tokens = FastCheck.sample(Arbitrary.make(TokenSet), { numRuns: 1, seed: 7 })[0]!
+        for (const text of oddTexts) {
+          const entry = oddSession(text, tokens)
+          yield* store.set(id, entry)
+          assert.deepStrictEqual(plain(Option.getOrThrow(yield* other.store.get(id))), plain(entry))
+        }
       }))
 
     it.scoped("stores under a hash: what is stored does not hold the id", () =>

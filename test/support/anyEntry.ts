@@ -1,0 +1,108 @@
+/**
+ * Entries of every kind with values in every field, and a form in which two of them can be compared.
+ */
+import * as Arbitrary from "effect/Arbitrary"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as FastCheck from "effect/FastCheck"
+import * as Redacted from "effect/Redacted"
+import { CompletedLaunch, type Entry, PendingLaunch, StoredSession } from "../../src/session/Entry.js"
+import { Identity } from "../../src/token/Identity.js"
+import { LaunchContext } from "../../src/token/LaunchContext.js"
+import { TokenSet } from "../../src/token/TokenSet.js"
+
+/** From a day ahead to the end of the year 9999, which is as late as the library writes. */
+const keepUntil = FastCheck.integer({ min: Date.now() + 86_400_000, max: 253_402_300_799_999 }).map((millis) =>
+  DateTime.unsafeMake(millis)
+)
+
+/** What a server or an app may put where anything may stand: JSON, with names that objects have already. */
+const members = FastCheck.dictionary(
+  FastCheck.oneof(FastCheck.string(), FastCheck.constantFrom("constructor", "toString", "__proto__")),
+  FastCheck.jsonValue()
+).map((value): Record<string, unknown> => JSON.parse(JSON.stringify(value)))
+
+const unchecked = { disableValidation: true }
+
+const tokenSet = FastCheck.record({
+  tokens: Arbitrary.make(TokenSet),
+  extensions: members,
+  claims: members,
+  identifier: members
+}).map(({ claims, extensions, identifier, tokens }) => {
+  const fhirContext = tokens.context.fhirContext?.map((item) => ({ ...item, identifier }))
+  return new TokenSet({
+    ...tokens,
+    extensions: Redacted.make(extensions),
+    identity: tokens.identity === undefined
+      ? undefined
+      : new Identity({ ...tokens.identity, claims: Redacted.make(claims) }, unchecked),
+    context: new LaunchContext({
+      ...tokens.context,
+      fhirContext,
+      authorizationDetails: tokens.context.authorizationDetails?.map((detail) => ({ ...detail, fhirContext }))
+    }, unchecked)
+  }, unchecked)
+})
+
+export const anyEntry: FastCheck.Arbitrary<Entry> = FastCheck.oneof(
+  FastCheck.record({ entry: Arbitrary.make(PendingLaunch), keepUntil, appState: FastCheck.jsonValue() }).map((
+    { appState, entry, keepUntil }
+  ) => new PendingLaunch({ ...entry, keepUntil, appState }, unchecked)),
+  FastCheck.record({ entry: Arbitrary.make(CompletedLaunch), keepUntil }).map(({ entry, keepUntil }) =>
+    new CompletedLaunch({ ...entry, keepUntil }, unchecked)
+  ),
+  FastCheck.record({
+    entry: Arbitrary.make(StoredSession),
+    keepUntil,
+    appState: FastCheck.jsonValue(),
+    tokens: tokenSet
+  })
+    .map(({ appState, entry, keepUntil, tokens }) =>
+      new StoredSession({ ...entry, keepUntil, appState, tokens }, unchecked)
+    )
+)
+
+/** All that is in a value, secrets included, as data without classes; members that are absent and members that are undefined are the same. */
+export const plain = (value: unknown): unknown => {
+  if (Redacted.isRedacted(value)) return { redacted: plain(Redacted.value(value)) }
+  if (DateTime.isDateTime(value)) return { at: DateTime.toEpochMillis(value) }
+  if (Duration.isDuration(value)) return { millis: Duration.toMillis(value) }
+  if (Array.isArray(value)) return value.map(plain)
+  // JSON has no negative zero.
+  if (value === 0) return 0
+  if (typeof value !== "object" || value === null) return value
+  const fields = "_tag" in value && typeof value._tag === "string" && value instanceof Error ? { _tag: value._tag } : {}
+  return Object.entries({ ...value, ...fields }).filter(([, member]) => member !== undefined).sort(([a], [b]) =>
+    a < b ? -1 : 1
+  ).map(([name, member]) => [name, plain(member)])
+}
+
+/** Texts as a hostile server may send them: control characters, half of a surrogate pair, what looks like another encoding. */
+export const oddTexts: ReadonlyArray<string> = [
+  "\u0000",
+  "\ud800",
+  "\udfff\ud800",
+  "\u2028\u2029",
+  "\u{1f600}",
+  "\\u0000",
+  "\"}",
+  "%00",
+  "\ufeff"
+]
+
+export const oddSession = (text: string, tokens: TokenSet): StoredSession =>
+  new StoredSession({
+    version: 1,
+    keepUntil: DateTime.unsafeMake(253_402_300_799_999),
+    server: text,
+    createdAt: DateTime.unsafeMake(0),
+    appState: { [text]: text },
+    tokens: new TokenSet({
+      ...tokens,
+      accessToken: Redacted.make(text),
+      refreshToken: Redacted.make(text),
+      scopes: [text],
+      extensions: Redacted.make({ [text]: text })
+    }, unchecked)
+  }, unchecked)
