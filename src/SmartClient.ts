@@ -45,6 +45,7 @@ import * as TokenEndpoint from "./token/TokenEndpoint.js"
 import type { Operation } from "./token/TokenError.js"
 import { TokenError } from "./token/TokenError.js"
 import type { TokenSet } from "./token/TokenSet.js"
+import { grantOf, whyNoRefreshToken } from "./token/TokenSet.js"
 import type { UserInfo } from "./token/UserInfo.js"
 
 export {
@@ -295,10 +296,10 @@ export const make = (
           return yield* refuse("refresh", "WrongServer", `the tokens came from ${Url.forDisplay(tokens.fhirBaseUrl)}`)
         }
         if (tokens.refreshToken === undefined) {
-          return yield* refuse("refresh", "NoRefreshToken", "the server gave no refresh token")
+          return yield* refuse("refresh", "NoRefreshToken", whyNoRefreshToken(tokens))
         }
         const scopes = options.scopes === undefined ? undefined : yield* Authorizing.scopesOf(asker, options.scopes)
-        const missing = Scopes.missing(Scopes.parse(tokens.scopes), Scopes.parse(scopes ?? []))
+        const missing = Scopes.missing(Scopes.parse(grantOf(tokens)), Scopes.parse(scopes ?? []))
         if (missing.length > 0) {
           return yield* refuse("refresh", "ScopeExceedsGrant", `not granted: ${Scopes.print(missing)}`)
         }
@@ -306,7 +307,7 @@ export const make = (
         const next = yield* tokenEndpoint.refresh(yield* targetIn(found, "tokenEndpoint"), {
           refreshToken: tokens.refreshToken,
           scopes,
-          grantedScopes: tokens.scopes,
+          grantedScopes: grantOf(tokens),
           repeatUnknown: config.repeatUnknown
         })
         return yield* identification.atRefresh(idTokens, warnings, tokens, next, whoseIn(found))

@@ -292,6 +292,39 @@ describe("SmartClient, the refresh", () => {
       assert.strictEqual((yield* requestsTo("token"))[0]?.form["scope"], "patient/Observation.rs")
     }).pipe(Effect.provide(layer)))
 
+  it.effect("after a narrowed refresh the original grant can be requested again, and nothing beyond it (RFC 6749, section 6)", () =>
+    Effect.gen(function*() {
+      const client = yield* SmartClient.SmartClient
+      const tokens = yield* login
+      const narrowed = yield* client.refresh(tokens, { scopes: ["patient/Observation.rs"] })
+      const narrower = yield* client.refresh(narrowed, { scopes: ["patient/Observation.r"] })
+      assert.deepStrictEqual(narrower.originalScopes, tokens.scopes)
+      const wide = yield* client.refresh(narrower, { scopes: ["patient/*.rs"] })
+      assert.deepStrictEqual(wide.scopes, ["patient/*.rs"])
+      const error = yield* Effect.flip(client.refresh(narrower, { scopes: ["patient/*.cruds"] }))
+      assert.strictEqual(error._tag === "TokenError" && error.reason, "ScopeExceedsGrant")
+      // Without scopes it is the original grant that is requested.
+      const whole = yield* client.refresh(wide)
+      assert.sameMembers([...whole.scopes], [...tokens.scopes])
+      assert.isUndefined(whole.originalScopes)
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("a missing refresh token is explained by what was granted, and the message names prompt=consent", () =>
+    Effect.gen(function*() {
+      const client = yield* SmartClient.SmartClient
+      const tokens = yield* login
+      const messageFor = (scopes: ReadonlyArray<string>) =>
+        Effect.map(
+          Effect.flip(client.refresh(new TokenSet.TokenSet({ ...tokens, scopes, refreshToken: undefined }))),
+          ({ message }) => message
+        )
+      const granted = yield* messageFor(["patient/*.rs", "offline_access"])
+      assert.include(granted, "the server granted offline_access but gave no refresh token")
+      const refused = yield* messageFor(["patient/*.rs"])
+      assert.include(refused, "granted neither offline_access nor online_access")
+      for (const message of [granted, refused]) assert.include(message, "prompt=consent")
+    }).pipe(Effect.provide(layer)))
+
   it.effect("E1: a refresh token is all a refresh needs, whatever the scopes say", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr

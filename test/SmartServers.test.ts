@@ -164,7 +164,8 @@ describe("SmartServers", () => {
         NORTH_CLIENT_ID: "n",
         SOUTH_2_FHIR_BASE_URL: "https://south.test/fhir",
         SOUTH_2_CLIENT_ID: "s",
-        SOUTH_2_CLIENT_SECRET: "s-secret",
+        SOUTH_2_CLIENT_SECRET: "s:s€cret",
+        SOUTH_2_CLIENT_SECRET_ENCODING: "form",
         SOUTH_2_SCOPES: "system/*.rs"
       })),
       { pathDelim: "_" }
@@ -175,7 +176,7 @@ describe("SmartServers", () => {
       yield* Effect.flatMap(servers.client("south-2"), (south) => south.clientCredentials())
       assert.strictEqual(
         net.seen.at(-1)?.authorization,
-        `Basic ${Buffer.from("s:s-secret").toString("base64")}`
+        `Basic ${Buffer.from("s:s%3As%E2%82%ACcret").toString("base64")}`
       )
     }).pipe(
       Effect.provide(SmartServers.layerConfig().pipe(Layer.provide(Layer.setConfigProvider(environment)))),

@@ -33,6 +33,8 @@ export const Code = Schema.Literal(
   "ExpiresInMissing",
   "ScopeMissing",
   "ScopeNotString",
+  "ScopeNotGranted",
+  "ScopeNotNarrowed",
   "LaunchContextLegacy",
   "LaunchContextMalformed",
   "PatientMissing",

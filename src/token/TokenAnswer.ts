@@ -16,6 +16,7 @@ import * as Url from "../base/Url.js"
 import type { Answer } from "../http/Outbound.js"
 import * as RetryAfter from "../http/RetryAfter.js"
 import { isTransientStatus, safeText } from "../http/wireFields.js"
+import * as Scopes from "../launch/Scopes.js"
 import { extensionsOf, fromAnswer } from "./LaunchContext.js"
 import type { Operation } from "./TokenError.js"
 import { TokenError } from "./TokenError.js"
@@ -28,12 +29,33 @@ export interface Asked {
   /** What was sent and must not come back in an error; to be asked for where there is one. */
   readonly secrets: () => ReadonlyArray<string>
   readonly now: DateTime.Utc
+  /** What a refusal of the client's credentials may come from, for the error. */
+  readonly credentialsHint?: (() => string) | undefined
 }
 
 /** @internal */
 export interface Judged<A> {
   readonly value: A
   readonly warnings: ReadonlyArray<ConformanceWarning>
+}
+
+/** The client id and secret of HTTP Basic, joined by a colon; empty where the request has none. */
+const basicOf = (request: HttpClientRequest): string => {
+  const [scheme = "", credentials = ""] = request.headers["authorization"]?.split(" ") ?? []
+  return scheme.toLowerCase() === "basic" ? Either.getOrElse(Encoding.decodeBase64String(credentials), () => "") : ""
+}
+
+/**
+ * Where the client id or secret of HTTP Basic is sent differently by the two encodings that servers expect: which option chooses between them.
+ *
+ * @internal
+ */
+export const encodingHint = (request: HttpClientRequest): string => {
+  const basic = basicOf(request)
+  return /^[A-Za-z0-9*._-]*:?[A-Za-z0-9*._-]*$/.test(basic)
+    ? ""
+    : ", and the client id or secret has special characters, which some servers want form-encoded and others as they are: the option encoding of " +
+      "ClientAuthentication.layerClientSecretBasic, or SMART_CLIENT_SECRET_ENCODING, is \"form\" or \"raw\""
 }
 
 const SECRET_PARAMS = [
@@ -57,9 +79,7 @@ export const secretsOf = (request: HttpClientRequest, clientId: string): Readonl
   const params = new URLSearchParams(body)
   const authorization = request.headers["authorization"]
   const credentials = authorization?.slice(authorization.indexOf(" ") + 1)
-  const basic = authorization?.toLowerCase().startsWith("basic ") === true
-    ? Either.getOrElse(Encoding.decodeBase64String(credentials ?? ""), () => "")
-    : ""
+  const basic = basicOf(request)
   // The id is not a secret, and a part of it may stand in every URL of the server. It may hold colons, and so may the secret; either may be form-encoded.
   const formEncoded = new URLSearchParams([["", clientId]]).toString().slice(1)
   const id = [clientId, formEncoded].find((one) => basic.startsWith(`${one}:`))
@@ -164,6 +184,7 @@ export const membersOf = (answer: Answer, asked: Asked): Either.Either<Judged<Js
 
   const refused = oauthError !== undefined || (answer.status >= 400 && answer.status < 500)
   const unavailable = isTransientStatus(answer.status) || answer.status >= 500
+  const isCredentialsError = answer.status === 401 || oauthError?.error === "invalid_client"
   const text = (value: string | undefined, maxLength?: number) =>
     value === undefined ? undefined : safeText(value, secrets(), maxLength)
   return Either.left(
@@ -174,7 +195,7 @@ export const membersOf = (answer: Answer, asked: Asked): Either.Either<Judged<Js
       url: safeText(Url.forDisplay(answer.url), secrets()),
       detail: `it answered ${answer.status}${
         oauthError === undefined ? `, without an OAuth answer (${shownType()})` : ""
-      }`,
+      }${isCredentialsError ? asked.credentialsHint?.() ?? "" : ""}`,
       // 429 and 503 say that nothing was done; 408, 502, 504 and success that cannot be read leave it open.
       outcome: succeeded && oauthError === undefined
         ? "unknown"
@@ -219,7 +240,8 @@ const expiryOf = (
     return undefined
   }
   if (seconds !== raw) warn("ExpiresInNotNumber", "expires_in is a string; it was read as a number")
-  return DateTime.add(now, { seconds: Math.floor(seconds) })
+  // A token that lives for less than a second would have expired when it comes.
+  return DateTime.add(now, { seconds: Math.max(1, Math.floor(seconds)) })
 }
 
 const scopesOf = (
@@ -237,6 +259,38 @@ const scopesOf = (
   return assumed
 }
 
+/** At most so many granted scopes are compared: the list is the server's, and only a warning depends on it. */
+const COMPARED_SCOPES = 1_000
+
+/**
+ * What the answer grants less, or at a refresh more, than the request asked for. A scope counts as granted, too, where the answer holds what it stands
+ * for: a refresh token, an id_token, the launch context.
+ */
+const compareScopes = (
+  requested: ReadonlyArray<string>,
+  tokens: TokenSet,
+  operation: Operation,
+  warn: (code: Code, detail: string, requirement?: string) => void
+): void => {
+  const granted = Scopes.parse(tokens.scopes.slice(0, COMPARED_SCOPES))
+  const isFulfilled = (scope: string): boolean =>
+    (/^(offline|online)_access$/.test(scope) && tokens.refreshToken !== undefined) ||
+    (scope === "openid" && tokens.idToken !== undefined) ||
+    (scope === "launch/patient" && tokens.context.patient !== undefined) ||
+    (scope === "launch/encounter" && tokens.context.encounter !== undefined) || scope === "launch"
+  const missing = Scopes.missing(granted, Scopes.parse(requested.filter((scope) => !isFulfilled(scope))))
+  if (missing.length > 0) {
+    warn(
+      "ScopeNotGranted",
+      `of the scopes asked for, the server did not grant ${safeText(Scopes.print(missing), [], 200)}`
+    )
+  }
+  const asked = Scopes.parse(requested)
+  if (operation === "refresh" && granted.some((scope) => !Scopes.covers(asked, [scope]))) {
+    warn("ScopeNotNarrowed", "a refresh asked for fewer scopes, and the server granted more than that")
+  }
+}
+
 /**
  * The token set of an answer.
  *
@@ -248,6 +302,8 @@ export const judgeTokens = (
     readonly fhirBaseUrl: string | undefined
     /** What counts as granted where the answer does not say. */
     readonly assumedScopes: ReadonlyArray<string>
+    /** What the request named. */
+    readonly requestedScopes?: ReadonlyArray<string> | undefined
     readonly refreshToken?: Redacted.Redacted | undefined
   }
 ): Either.Either<Judged<TokenSet>, TokenError> =>
@@ -302,19 +358,18 @@ export const judgeTokens = (
     ) {
       warn("PatientMissing", "patient scopes were granted but no patient is in context", "164")
     }
-    return Either.right({
-      value: new TokenSet({
-        version: 1,
-        fhirBaseUrl: asked.fhirBaseUrl,
-        accessToken: Redacted.make(accessToken),
-        receivedAt: asked.now,
-        expiresAt: expiryOf(members, asked.now, warn),
-        scopes,
-        refreshToken: refreshToken === undefined ? asked.refreshToken : Redacted.make(refreshToken),
-        idToken: idToken === undefined ? undefined : Redacted.make(idToken),
-        context,
-        extensions: Redacted.make(extensionsOf(members))
-      }, unchecked),
-      warnings
-    })
+    const tokens = new TokenSet({
+      version: 1,
+      fhirBaseUrl: asked.fhirBaseUrl,
+      accessToken: Redacted.make(accessToken),
+      receivedAt: asked.now,
+      expiresAt: expiryOf(members, asked.now, warn),
+      scopes,
+      refreshToken: refreshToken === undefined ? asked.refreshToken : Redacted.make(refreshToken),
+      idToken: idToken === undefined ? undefined : Redacted.make(idToken),
+      context,
+      extensions: Redacted.make(extensionsOf(members))
+    }, unchecked)
+    if (asked.requestedScopes !== undefined) compareScopes(asked.requestedScopes, tokens, asked.operation, warn)
+    return Either.right({ value: tokens, warnings })
   })

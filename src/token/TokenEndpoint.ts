@@ -28,7 +28,7 @@ import { safeText } from "../http/wireFields.js"
 import type { Introspection } from "./Introspection.js"
 import * as introspection from "./Introspection.js"
 import type { Asked, Judged } from "./TokenAnswer.js"
-import { issuedBy, judgeTokens, membersOf, secretsOf } from "./TokenAnswer.js"
+import { encodingHint, issuedBy, judgeTokens, membersOf, secretsOf } from "./TokenAnswer.js"
 import type { Operation } from "./TokenError.js"
 import { TokenError } from "./TokenError.js"
 import type { TokenSet } from "./TokenSet.js"
@@ -87,7 +87,7 @@ export interface Refresh extends RepeatUnknown {
   readonly refreshToken: Redacted.Redacted
   /** To be sent, for less than was granted. */
   readonly scopes?: ReadonlyArray<string> | undefined
-  /** What was granted so far: it counts as granted where the answer does not say. */
+  /** What the launch granted: it counts as granted again where neither the request nor the answer names scopes. */
   readonly grantedScopes?: ReadonlyArray<string> | undefined
 }
 
@@ -207,7 +207,9 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
         )
       )
       const now = yield* DateTime.now
-      const judged = yield* Effect.suspend(() => judge(answer, { operation, server, secrets, now })).pipe(
+      const judged = yield* Effect.suspend(() =>
+        judge(answer, { operation, server, secrets, now, credentialsHint: () => encodingHint(authenticated) })
+      ).pipe(
         failOnDefect((exception) =>
           new TokenError({
             reason: "Malformed",
@@ -284,7 +286,12 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
           code_verifier: verifier
         }),
         (answer, asked) =>
-          judgeTokens(answer, { ...asked, fhirBaseUrl: target.fhirBaseUrl, assumedScopes: scopes ?? [] })
+          judgeTokens(answer, {
+            ...asked,
+            fhirBaseUrl: target.fhirBaseUrl,
+            assumedScopes: scopes ?? [],
+            requestedScopes: scopes
+          })
       ),
     refresh: (target, { grantedScopes, refreshToken, repeatUnknown, scopes }) =>
       run(
@@ -301,6 +308,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
             ...asked,
             fhirBaseUrl: target.fhirBaseUrl,
             assumedScopes: scopes ?? grantedScopes ?? [],
+            requestedScopes: scopes,
             refreshToken
           })
       ),
@@ -310,7 +318,13 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
         target,
         "always",
         authenticated(target, { grant_type: "client_credentials", scope: scopes.join(" ") }),
-        (answer, asked) => judgeTokens(answer, { ...asked, fhirBaseUrl: target.fhirBaseUrl, assumedScopes: scopes })
+        (answer, asked) =>
+          judgeTokens(answer, {
+            ...asked,
+            fhirBaseUrl: target.fhirBaseUrl,
+            assumedScopes: scopes,
+            requestedScopes: scopes
+          })
       ),
     introspect: (target, { authorization = "client", token, tokenTypeHint }) => {
       const params = { token, token_type_hint: tokenTypeHint }

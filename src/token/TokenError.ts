@@ -8,7 +8,8 @@ import { inMemory } from "../base/inMemory.js"
 import { isTransientStatus, retryAfterText, wireFields } from "../http/wireFields.js"
 
 /**
- * `Refused`: the server said no (`error` has its code). `Unavailable`: it cannot now. `Malformed`: nobody can tell what it said.
+ * `Refused`: the server said no (`error` has its code). `Unavailable`: it cannot now. `Malformed`: nobody can tell what it said. `Expired`: the new access
+ * token expired before it could be returned.
  *
  * @since 0.1.0
  * @category schemas
@@ -20,6 +21,7 @@ export const Reason = Schema.Literal(
   "TimedOut",
   "Malformed",
   "UnsupportedTokenType",
+  "Expired",
   "TooLarge",
   "RedirectRefused",
   "InsecureEndpoint",
@@ -53,25 +55,43 @@ export const Operation = Schema.Literal(
  */
 export type Operation = typeof Operation.Type
 
+/** The subject of the message. */
+const ATTEMPT: Record<Operation, string> = {
+  exchangeCode: "The code exchange with",
+  refresh: "The token refresh at",
+  clientCredentials: "The client credentials request to",
+  introspect: "The introspection at",
+  revoke: "The revocation at",
+  userInfo: "The userinfo request to"
+}
+
 const ADVICE: Record<Exclude<Reason, "Refused">, string> = {
   Unavailable: "the server is busy or down; it was asked as often as the retry policy allows",
   Unreachable: "check the address, DNS, the certificate and whether the server is up",
   TimedOut: "the server is slow or hangs; HttpLimits.tokenTimeout says how long one attempt may take",
   Malformed: "the server, or a proxy before it, does not speak OAuth here; show its operator the members received",
   UnsupportedTokenType: "this client knows bearer tokens only; ask the server's operator",
+  Expired:
+    "call again; if it happens often, the server's tokens live for too short a time, or the session store takes too long to write",
   TooLarge: "HttpLimits.maxResponseBytes says how much is read",
   RedirectRefused:
     "a request with credentials follows no redirect; the endpoint in the server's metadata is wrong, or a gateway stands before it",
   InsecureEndpoint: "only https is used; http needs a loopback host and allowInsecureLocalhost",
-  NoRefreshToken: "ask for offline_access or online_access at the next launch; until then only a new launch helps",
+  NoRefreshToken:
+    "only a new launch helps: ask for offline_access or online_access; if the app did ask, add prompt=consent (params of authorize), and ask the server's " +
+    "operator whether this client may have refresh tokens",
   ScopeExceedsGrant: "a refresh may only ask for what was granted; a wider grant takes a new launch",
   WrongServer: "give tokens only to the client of the server they came from"
 }
 
-const adviceFor = (error: string | undefined): string => {
+const adviceFor = (operation: Operation, error: string | undefined): string => {
   switch (error) {
     case "invalid_grant":
-      return "the code or refresh token was used, has expired or was revoked; only a new launch helps"
+      return operation === "clientCredentials"
+        ? "the server did not accept this client's proof of who it is: compare client id, key or secret, and the clock of this machine, with the registration"
+        : `the ${
+          operation === "refresh" ? "refresh token" : "code"
+        } was used, has expired, or was revoked; only a new launch helps`
     case "invalid_client":
     case "unauthorized_client":
       return "compare client id, secret or key, and the way they are sent, with the registration at the server"
@@ -113,17 +133,19 @@ export class TokenError extends Schema.TaggedError<TokenError>("effect-safire/To
   override get message(): string {
     const words = [this.error, this.errorDescription, this.errorUri].filter((word) => word !== undefined).join(" — ")
     const received = this.received === undefined ? "" : `, members received: ${this.received.join(", ") || "none"}`
-    const unknown = this.isRetryable && this.outcome === "unknown" ? ", and whether the server acted is not known" : ""
+    const isUnknown = this.isRetryable && this.reason !== "Expired" && this.outcome === "unknown"
+    const unknown = isUnknown ? ", and whether the server acted is not known" : ""
     const issued = this.issued === undefined ? "" : "; the tokens that came are in `issued`: revoke them"
-    const advice = this.reason === "Refused" ? adviceFor(this.error) : ADVICE[this.reason]
-    return `${this.operation} at ${this.server} failed (${this.reason}) at ${this.url}: ${this.detail}${
+    const advice = this.reason === "Refused" ? adviceFor(this.operation, this.error) : ADVICE[this.reason]
+    const server = this.url === this.server ? this.server : `${this.server} (${this.url})`
+    return `${ATTEMPT[this.operation]} ${server} failed (${this.reason}): ${this.detail}${
       words === "" ? "" : `: ${words}`
     }${received}${issued}${unknown}${retryAfterText(this.retryAfter)}; ${advice}`
   }
 
   /** Whether the failure is of the kind that passes. Whether it is safe to ask again is in `outcome`. */
   get isRetryable(): boolean {
-    return this.reason === "Unreachable" || this.reason === "TimedOut" ||
+    return this.reason === "Unreachable" || this.reason === "TimedOut" || this.reason === "Expired" ||
       (this.reason === "Unavailable" && isTransientStatus(this.status))
   }
 }

@@ -8,6 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
+import { JsonMembers } from "../base/jsonMembers.js"
 import { unchecked } from "../base/unchecked.js"
 import { Identity } from "./Identity.js"
 import { carriedOver, contextFor as contextElsewhere, detailFor, LaunchContext } from "./LaunchContext.js"
@@ -30,6 +31,8 @@ export class TokenSet extends Schema.Class<TokenSet>("effect-safire/TokenSet")({
   expiresAt: Schema.optional(Schema.DateTimeUtc),
   /** What was granted, which may be less or more than what was asked for. */
   scopes: Schema.Array(Schema.String),
+  /** What the launch granted, where a refresh brought less: a later refresh may ask for all of it again (RFC 6749, section 6). */
+  originalScopes: Schema.optional(Schema.Array(Schema.String)),
   refreshToken: Schema.optional(Schema.Redacted(Schema.String)),
   /** As received. What was verified of it is in `identity`. */
   idToken: Schema.optional(Schema.Redacted(Schema.String)),
@@ -37,7 +40,7 @@ export class TokenSet extends Schema.Class<TokenSet>("effect-safire/TokenSet")({
   identity: Schema.optional(Identity),
   context: LaunchContext,
   /** Members that neither OAuth nor SMART defines; redacted, because nobody knows what they hold. */
-  extensions: Schema.Redacted(Schema.Record({ key: Schema.String, value: Schema.Unknown }))
+  extensions: Schema.Redacted(JsonMembers)
 }) {}
 
 /**
@@ -54,6 +57,31 @@ export const isExpired = (
   self.expiresAt !== undefined && DateTime.lessThanOrEqualTo(self.expiresAt, DateTime.addDuration(now, margin))
 
 /**
+ * What a refresh may ask for at most: what the launch granted (RFC 6749, section 6).
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const grantOf = ({ originalScopes, scopes }: TokenSet): ReadonlyArray<string> => originalScopes ?? scopes
+
+/**
+ * Why a token set has no refresh token, in words for an error: what was granted tells whether the app could expect one.
+ *
+ * @internal
+ */
+export const whyNoRefreshToken = ({ scopes }: TokenSet): string => {
+  const granted = scopes.filter((scope) => scope === "offline_access" || scope === "online_access")
+  return granted.length === 0
+    ? "the server gave no refresh token, and granted neither offline_access nor online_access"
+    : `the server granted ${
+      granted.join(" and ")
+    } but gave no refresh token, which some servers give only with prompt=consent`
+}
+
+const isSubset = (some: ReadonlyArray<string>, all: ReadonlySet<string>): boolean =>
+  some.every((scope) => all.has(scope))
+
+/**
  * The tokens after a refresh: what the answer did not repeat stays (requirement 117, X-RF-1).
  *
  * @since 0.1.0
@@ -62,6 +90,7 @@ export const isExpired = (
 export const renewed = (previous: TokenSet, next: TokenSet): TokenSet =>
   new TokenSet({
     ...next,
+    originalScopes: isSubset(grantOf(previous), new Set(next.scopes)) ? undefined : grantOf(previous),
     refreshToken: next.refreshToken ?? previous.refreshToken,
     idToken: next.idToken ?? previous.idToken,
     identity: next.identity ?? previous.identity,

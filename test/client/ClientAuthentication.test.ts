@@ -301,6 +301,27 @@ describe("ClientAuthentication", () => {
         assert.deepStrictEqual(lines, ["this client authenticates by client_secret_basic: SMART_CLIENT_SECRET is set"])
       }))
 
+    it.effect("SMART_CLIENT_SECRET_ENCODING says how id and secret are joined", () =>
+      Effect.gen(function*() {
+        const sent = (encoding: string) =>
+          Effect.map(
+            run({ SMART_CLIENT_SECRET: "a:b c", SMART_CLIENT_SECRET_ENCODING: encoding }),
+            ({ request }) => request.headers["authorization"]
+          )
+        for (const raw of ["raw", "", " "]) {
+          assert.strictEqual(yield* sent(raw), `Basic ${Encoding.encodeBase64("app:a:b c")}`)
+        }
+        assert.strictEqual(yield* sent("form"), `Basic ${Encoding.encodeBase64("app:a%3Ab+c")}`)
+        assert.deepStrictEqual(
+          yield* failure({ SMART_CLIENT_SECRET: "secret", SMART_CLIENT_SECRET_ENCODING: "base64" }),
+          ["Invalid", "SMART_CLIENT_SECRET_ENCODING"]
+        )
+        assert.deepStrictEqual(yield* failure({ SMART_CLIENT_SECRET_ENCODING: "form" }), [
+          "Missing",
+          "SMART_CLIENT_SECRET"
+        ])
+      }))
+
     it.effect("[SMART-334] with a PEM key it is an asymmetric client", () =>
       Effect.gen(function*() {
         const { lines, method, request } = yield* run({

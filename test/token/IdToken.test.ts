@@ -492,7 +492,7 @@ describe("IdToken, in the walk", () => {
       yield* login(quiet, () => Effect.succeed(undefined), { answer: { scope: "patient/*.rs" } }).pipe(
         Effect.provide(layerClient(quiet))
       )
-      assert.deepStrictEqual(quiet.codes(), [])
+      assert.deepStrictEqual(quiet.codes(), ["ScopeNotGranted"])
     }))
 
   it.effect("[SMART-200] an id_token that nobody asked for is not looked at", () =>

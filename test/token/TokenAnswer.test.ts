@@ -343,3 +343,61 @@ describe("TokenAnswer, what is refused", () => {
     { fastCheck: { numRuns: 500 } }
   )
 })
+
+describe("a token answer and the scopes that were asked for", () => {
+  const codes = (
+    scope: string | undefined,
+    requestedScopes: ReadonlyArray<string>,
+    changes: Readonly<Record<string, unknown>> = {},
+    operation: "exchangeCode" | "refresh" = "exchangeCode"
+  ) => granted(answerOf({ ...good, scope, ...changes }), { requestedScopes, operation }).codes
+
+  it("a requested scope that was not granted is a warning that names it", () => {
+    const judged = judge(answerOf({ ...good, scope: "user/*.rs openid" }), {
+      requestedScopes: ["user/*.cruds", "openid", "offline_access"]
+    })
+    const [warning, ...others] = Either.getOrThrow(judged).warnings
+    assert.deepStrictEqual(others, [])
+    assert.strictEqual(warning?.code, "ScopeNotGranted")
+    assert.include(warning?.detail, "offline_access user/*.cud")
+  })
+
+  it("the same grant in other words is none, nor is what the answer fulfils without naming it, nor a missing scope", () => {
+    assert.deepStrictEqual(codes("user/*.read", ["user/*.rs"]), [])
+    assert.deepStrictEqual(codes("user/Patient.r user/Patient.s", ["user/Patient.rs"]), [])
+    assert.deepStrictEqual(
+      codes("user/*.rs", ["launch", "launch/patient", "launch/encounter", "openid", "online_access", "user/*.rs"], {
+        patient: "p1",
+        encounter: "e1",
+        id_token: "a.b.c",
+        refresh_token: "RT"
+      }),
+      []
+    )
+    assert.deepStrictEqual(codes(undefined, ["user/*.rs"]), ["ScopeMissing"])
+  })
+
+  it("a refresh that asked for less and brought more is a warning, one that brought less than that another", () => {
+    assert.deepStrictEqual(codes("user/*.rs", ["user/Patient.rs"], {}, "refresh"), ["ScopeNotNarrowed"])
+    assert.deepStrictEqual(codes("user/Patient.rs", ["user/Patient.rs"], {}, "refresh"), [])
+    assert.deepStrictEqual(codes("user/Patient.r", ["user/Patient.rs"], {}, "refresh"), ["ScopeNotGranted"])
+    assert.deepStrictEqual(codes("user/*.rs", ["user/Patient.rs"]), [])
+  })
+
+  it("a grant of a hundred thousand scopes is compared in bounded time, and quoted by none of its own words", () => {
+    const scope = Array.from({ length: 100_000 }, (_, index) => `user/Observation.rs?code=${index}&date=${index}`).join(
+      " "
+    )
+    const judged = judge(answerOf({ ...good, scope }), { requestedScopes: ["user/Patient.rs"], operation: "refresh" })
+    for (const { detail } of Either.getOrThrow(judged).warnings) assert.notInclude(detail, "Observation")
+  })
+
+  it("an expires_in below one second is one second, one that no date can hold is none", () => {
+    assert.strictEqual(seconds(granted(answerOf({ ...good, expires_in: 0.001 })).tokens), 1)
+    for (const expires_in of ["9".repeat(309), "1e999", 1e300]) {
+      assert.isUndefined(granted(answerOf({ ...good, expires_in })).tokens.expiresAt)
+    }
+    const body = JSON.stringify(good).replace("3600", "1e999")
+    assert.isUndefined(granted(answerOf(body)).tokens.expiresAt)
+  })
+})

@@ -335,3 +335,58 @@ describe("TokenEndpoint, revocation", () => {
       )
     }))
 })
+
+describe("TokenEndpoint, refused credentials", () => {
+  const refused = (
+    clientId: string,
+    clientSecret: string,
+    encoding: "raw" | "form",
+    body: unknown = { error: "invalid_client" }
+  ) =>
+    Effect.gen(function*() {
+      const service = yield* over(Http.script(() => Http.json(body, { status: 401 })))
+      const authentication = ClientAuthentication.makeClientSecretBasic({
+        clientSecret: Redacted.make(clientSecret),
+        encoding
+      })
+      return (yield* Effect.flip(service.exchangeCode({ ...target, clientId, authentication }, exchange))).message
+    })
+
+  it.effect("name the encoding of HTTP Basic where id or secret has special characters, in either encoding, and not the secret", () =>
+    Effect.gen(function*() {
+      for (const encoding of ["raw", "form"] as const) {
+        for (
+          const [id, secret] of [["https://app.example", "plain"], ["app", "s3cr:et"], ["app", "100%"], ["app", "ü"]]
+        ) {
+          for (const body of [{ error: "invalid_client" }, "no JSON"]) {
+            const message = yield* refused(id!, secret!, encoding, body)
+            assert.include(message, "SMART_CLIENT_SECRET_ENCODING", `${id} ${secret} ${encoding}`)
+            assert.isFalse(secret !== "plain" && message.includes(secret!))
+          }
+        }
+        assert.notInclude(yield* refused("app-1.x", "Plain_secret*42", encoding), "ENCODING")
+      }
+    }))
+})
+
+describe("TokenEndpoint, its errors", () => {
+  it.effect("are sentences that name the step, the server, the endpoint, the reason and what came back, in this order", () =>
+    Effect.gen(function*() {
+      const refusing = Http.script(() => Http.json({ error: "invalid_grant" }, { status: 400 }))
+      const service = yield* over(refusing)
+      const messages = yield* Effect.forEach([
+        service.exchangeCode(target, exchange),
+        service.refresh(target, refresh),
+        service.clientCredentials(target, { scopes: ["system/*.rs"] })
+      ], (call) => Effect.map(Effect.flip(call), ({ message }) => message))
+      assert.deepStrictEqual(messages.map((message) => message.slice(0, message.indexOf(";"))), [
+        "The code exchange with ehr (https://auth.example/token) failed (Refused): it answered 400: invalid_grant",
+        "The token refresh at ehr (https://auth.example/token) failed (Refused): it answered 400: invalid_grant",
+        "The client credentials request to ehr (https://auth.example/token) failed (Refused): it answered 400: invalid_grant"
+      ])
+      assert.include(messages[0], "the code was used")
+      assert.include(messages[1], "the refresh token was used")
+      assert.include(messages[2], "compare client id, key or secret")
+      assert.notInclude(messages[2], "launch")
+    }))
+})

@@ -103,6 +103,10 @@ describe("TokenSet", () => {
     assert.strictEqual(renewed.context.patient, "p1")
     assert.strictEqual(renewed.context.encounter, "e1")
     assert.strictEqual(renewed.context.needPatientBanner, true)
+    // Less was granted now: the launch's grant is kept, and dropped again when it is whole.
+    assert.deepStrictEqual(TokenSet.grantOf(renewed), tokens.scopes)
+    const whole = TokenSet.renewed(renewed, new TokenSet.TokenSet({ ...next, scopes: [...tokens.scopes] }))
+    assert.isUndefined(whole.originalScopes)
     const rotated = TokenSet.renewed(tokens, new TokenSet.TokenSet({ ...next, refreshToken: Redacted.make("RT2") }))
     assert.strictEqual(rotated.refreshToken && Redacted.value(rotated.refreshToken), "RT2")
   })

@@ -24,18 +24,30 @@ const config = Config.all({
       Config.option(Config.redacted("CLIENT_SECRET")),
       Option.filter((secret) => Redacted.value(secret) !== "")
     ),
+    encoding: Config.map(
+      Config.option(Config.string("CLIENT_SECRET_ENCODING")),
+      Option.filter((encoding) => encoding.trim() !== "")
+    ),
     jwksUri: Config.map(Config.option(Config.string("JWKS_URI")), Option.filter((uri) => uri.trim() !== "")),
     allowInsecureLocalhost: flag("ALLOW_INSECURE_LOCALHOST")
   }).pipe(Config.nested("SMART"))
 })
 
 const make: Effect.Effect<Service, ConfigError | ConfigurationError> = Effect.gen(function*() {
-  const { keys: { kid, privateKey }, settings: { allowInsecureLocalhost, clientSecret, jwksUri } } = yield* config
+  const { keys: { kid, privateKey }, settings } = yield* config
+  const { allowInsecureLocalhost, clientSecret, jwksUri } = settings
   const fail = (reason: ConfigurationError["reason"], fields: ReadonlyArray<string>, detail: string) =>
     new ConfigurationError({ reason, fields, detail })
   const picked = (service: Service, why: string) =>
     Effect.as(Effect.logInfo(`this client authenticates by ${service.method}: ${why}`), service)
 
+  const encoding = Option.getOrUndefined(settings.encoding)
+  if (encoding !== undefined && encoding !== "raw" && encoding !== "form") {
+    return yield* fail("Invalid", ["SMART_CLIENT_SECRET_ENCODING"], "it is raw, which is the default, or form")
+  }
+  if (encoding !== undefined && Option.isNone(clientSecret)) {
+    return yield* fail("Missing", ["SMART_CLIENT_SECRET"], "SMART_CLIENT_SECRET_ENCODING has no use without it")
+  }
   if (Option.isSome(privateKey)) {
     if (Option.isSome(clientSecret)) {
       return yield* fail(
@@ -63,14 +75,14 @@ const make: Effect.Effect<Service, ConfigError | ConfigurationError> = Effect.ge
     return yield* fail("Missing", ["SMART_PRIVATE_KEY"], `${dangling.join(" and ")} is of no use without it`)
   }
   return yield* Option.isSome(clientSecret)
-    ? picked(makeClientSecretBasic({ clientSecret: clientSecret.value }), "SMART_CLIENT_SECRET is set")
+    ? picked(makeClientSecretBasic({ clientSecret: clientSecret.value, encoding }), "SMART_CLIENT_SECRET is set")
     : picked(makePublic, "neither SMART_CLIENT_SECRET nor SMART_PRIVATE_KEY is set")
 })
 
 /**
  * From `SMART_PRIVATE_KEY` (PEM, JWK or JWK Set; with `SMART_KEY_ID` and `SMART_JWKS_URI`) an asymmetric client, from `SMART_CLIENT_SECRET` a symmetric
- * one, from neither a public one. Both, or half of one, is an error that names what is wrong. It logs which it picked. A blank variable counts as
- * absent. Made anew for each use, from the configuration it is provided with.
+ * one (with `SMART_CLIENT_SECRET_ENCODING`, `raw` or `form`), from neither a public one. Both, or half of one, is an error that names what is wrong.
+ * It logs which it picked. A blank variable counts as absent. Made anew for each use, from the configuration it is provided with.
  *
  * @since 0.1.0
  * @category layers
