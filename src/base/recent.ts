@@ -6,6 +6,9 @@
 export interface Recent<V> {
   readonly get: (key: string) => V | undefined
   readonly set: (key: string, value: V) => void
+  readonly delete: (key: string) => void
+  /** Deletes from the oldest entry on, as long as they are stale. */
+  readonly prune: (isStale: (value: V) => boolean) => void
 }
 
 /** @internal */
@@ -19,6 +22,15 @@ export const make = <V>(capacity: number): Recent<V> => {
       if (entries.size <= capacity) return
       const oldest = entries.keys().next()
       if (oldest.done !== true) entries.delete(oldest.value)
+    },
+    delete: (key) => {
+      entries.delete(key)
+    },
+    prune: (isStale) => {
+      for (const [key, value] of entries) {
+        if (!isStale(value)) return
+        entries.delete(key)
+      }
     }
   }
 }

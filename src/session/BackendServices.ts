@@ -13,6 +13,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
 import * as SingleFlight from "../base/SingleFlight.js"
 import type { TokenAudienceError } from "../http/BearerClient.js"
@@ -26,6 +27,7 @@ import type { TokenError } from "../token/TokenError.js"
 import type { TokenSet } from "../token/TokenSet.js"
 import { isExpired } from "../token/TokenSet.js"
 import type { UnknownServerError } from "../UnknownServerError.js"
+import { failIfExpired } from "./failIfExpired.js"
 import * as RenewalTime from "./RenewalTime.js"
 
 /**
@@ -52,6 +54,7 @@ export interface Request {
  * @category models
  */
 export interface Service {
+  /** One that is valid is returned at once; when it is due for renewal, that runs in the background. An expired token is never returned. */
   readonly accessToken: (request?: Request) => Effect.Effect<Redacted.Redacted, BackendError>
   /** The token with what was granted and until when. */
   readonly tokens: (request?: Request) => Effect.Effect<TokenSet, BackendError>
@@ -81,7 +84,7 @@ export class BackendServices extends Context.Tag("effect-safire/BackendServices"
 export interface Options {
   /** How long before expiry a token is renewed. */
   readonly renewalMargin?: RenewalTime.Margin | undefined
-  /** How long a good token serves on before a renewal that failed is tried again. Default 5 seconds. */
+  /** How long a valid token is used before a renewal that failed is tried again. Default 5 seconds. */
   readonly failureCooldown?: Duration.DurationInput | undefined
   /** How long the server is left alone after it refused this client's credentials. Default 1 minute. */
   readonly credentialsCooldown?: Duration.DurationInput | undefined
@@ -94,11 +97,21 @@ interface Held {
   readonly failure?: { readonly error: BackendError; readonly until: number; readonly isFinal: boolean } | undefined
 }
 
+const isSame = (refused: Redacted.Redacted | undefined, token: Redacted.Redacted): boolean =>
+  refused !== undefined && Redacted.value(refused) === Redacted.value(token)
+
 const DEFAULT_SCOPES: ReadonlyArray<SmartClient.ScopeInput> = [Scopes.system("*", "rs")]
 
-/** Refused credentials do not get better by asking again soon. */
-const isCredentialsError = (error: BackendError): boolean =>
-  error._tag === "TokenError" && (error.error === "invalid_client" || error.error === "unauthorized_client")
+/** What asking again soon does not change. Some servers answer `invalid_grant` to an assertion that they do not accept. */
+const FINAL: ReadonlySet<string | undefined> = new Set([
+  "invalid_client",
+  "unauthorized_client",
+  "invalid_grant",
+  "invalid_scope",
+  "unsupported_grant_type"
+])
+
+const isRefused = (error: BackendError): boolean => error._tag === "TokenError" && FINAL.has(error.error)
 
 /**
  * @since 0.1.0
@@ -106,7 +119,7 @@ const isCredentialsError = (error: BackendError): boolean =>
  */
 export const make = (
   options: Options = {}
-): Effect.Effect<Service, never, SmartServers.SmartServers | HttpClient.HttpClient> =>
+): Effect.Effect<Service, never, SmartServers.SmartServers | HttpClient.HttpClient | Scope.Scope> =>
   Effect.gen(function*() {
     const servers = yield* SmartServers.SmartServers
     const client = yield* HttpClient.HttpClient
@@ -114,7 +127,10 @@ export const make = (
     const credentialsCooldown = Duration.toMillis(options.credentialsCooldown ?? "1 minute")
     // By client, so that a server that is removed or replaced leaves nothing behind, and its successor starts anew.
     const held = new WeakMap<SmartClient.Service, Map<string, Held>>()
-    const flights = new WeakMap<SmartClient.Service, SingleFlight.SingleFlight<TokenSet, BackendError>>()
+    const ids = new WeakMap<SmartClient.Service, number>()
+    let clients = 0
+    // A token for the program itself can be asked for again: a request under way is given up when the program stops.
+    const flights = SingleFlight.make<TokenSet, BackendError>(yield* Effect.scope)
     const unscoped = new WeakSet<SmartClient.Service>()
 
     const of = <A>(by: WeakMap<SmartClient.Service, A>, smart: SmartClient.Service, make: () => A): A => {
@@ -135,42 +151,41 @@ export const make = (
         )
       })
 
+    const flightKey = (smart: SmartClient.Service, key: string): string => `${of(ids, smart, () => ++clients)} ${key}`
+
     const obtain = (smart: SmartClient.Service, key: string, scopes: ReadonlyArray<SmartClient.ScopeInput>) => {
       const entries = of(held, smart, () => new Map<string, Held>())
-      return of(flights, smart, () => SingleFlight.make<TokenSet, BackendError>()).run(key, () =>
-        smart.clientCredentials({ scopes }).pipe(
-          Effect.tap((tokens) =>
-            Effect.sync(() => entries.set(key, { tokens }))
-          ),
-          Effect.tapError((error) =>
-            Effect.map(Clock.currentTimeMillis, (now) => {
-              const isFinal = isCredentialsError(error)
-              const until = now + (isFinal ? credentialsCooldown : failureCooldown)
-              entries.set(key, { tokens: entries.get(key)?.tokens, failure: { error, until, isFinal } })
-            })
-          )
-        ))
+      return smart.clientCredentials({ scopes }).pipe(
+        Effect.tap((tokens) => Effect.sync(() => entries.set(key, { tokens }))),
+        Effect.tapError((error) =>
+          Effect.map(Clock.currentTimeMillis, (now) => {
+            const isFinal = isRefused(error)
+            const until = now + (isFinal ? credentialsCooldown : failureCooldown)
+            entries.set(key, { tokens: entries.get(key)?.tokens, failure: { error, until, isFinal } })
+          })
+        )
+      )
     }
 
     const tokensFor = (smart: SmartClient.Service, request: Request, refused?: Redacted.Redacted) =>
       Effect.gen(function*() {
         const scopes = yield* scopesOf(smart, request)
-        const key = Scopes.print(Scopes.normalize(scopes.flatMap((scope) =>
-          typeof scope === "string" ? Scopes.parse(scope) : [scope]
-        )))
+        const key = Scopes.print(
+          Scopes.normalize(scopes.flatMap((scope) => typeof scope === "string" ? Scopes.parse(scope) : [scope]))
+        )
         const now = yield* DateTime.now
         const nowMillis = DateTime.toEpochMillis(now)
         const { failure, tokens } = held.get(smart)?.get(key) ?? {}
-        const isRefused = tokens !== undefined && refused !== undefined &&
-          Redacted.value(tokens.accessToken) === Redacted.value(refused)
-        const good = tokens !== undefined && !isRefused && !isExpired(tokens, now) ? tokens : undefined
-        if (good !== undefined && nowMillis < RenewalTime.dueAt(good, options.renewalMargin)) return good
-        if (failure !== undefined && nowMillis < failure.until) {
-          if (good !== undefined) return good
-          if (failure.isFinal) return yield* failure.error
+        const isCoolingDown = failure !== undefined && nowMillis < failure.until
+        if (tokens !== undefined && !isSame(refused, tokens.accessToken) && !isExpired(tokens, now)) {
+          const isDue = nowMillis >= RenewalTime.dueAt(tokens, options.renewalMargin)
+          if (isDue && !isCoolingDown) yield* flights.start(flightKey(smart, key), () => obtain(smart, key, scopes))
+          return tokens
         }
-        const renewed = obtain(smart, key, scopes)
-        return yield* good === undefined ? renewed : Effect.orElseSucceed(renewed, () => good)
+        if (isCoolingDown && failure.isFinal) return yield* failure.error
+        const renewed = yield* flights.run(flightKey(smart, key), () => obtain(smart, key, scopes))
+        yield* failIfExpired(renewed, { operation: "clientCredentials", server: smart.name })
+        return renewed
       })
 
     const clientFor = (request: Request) => request.server === undefined ? servers.only : servers.client(request.server)
@@ -205,7 +220,7 @@ export const make = (
 export const layerWith = (
   options: Options
 ): Layer.Layer<BackendServices, never, SmartServers.SmartServers | HttpClient.HttpClient> =>
-  Layer.effect(BackendServices, make(options))
+  Layer.scoped(BackendServices, make(options))
 
 /**
  * For the servers of a registry. One value, which Effect builds once, with the registry and the `HttpClient` of its first use: all its users share the

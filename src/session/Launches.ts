@@ -10,10 +10,10 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import type * as Scope from "effect/Scope"
 import { equal } from "../base/constantTime.js"
+import { later } from "../base/later.js"
 import * as SingleFlight from "../base/SingleFlight.js"
-import { span } from "../base/span.js"
+import { annotate, span } from "../base/span.js"
 import { unchecked } from "../base/unchecked.js"
 import type * as AuthorizationCallback from "../launch/AuthorizationCallback.js"
 import { stateOf } from "../launch/AuthorizationCallback.js"
@@ -57,6 +57,12 @@ const tokensIn = (error: CompleteError) =>
     ? Redacted.value(error.tokens)
     : undefined
 
+/** @internal */
+export interface Launches extends Pick<Service, "begin" | "complete"> {
+  /** Waits for callbacks that are being completed: see `SingleFlight.settle`. */
+  readonly settle: (limit: Duration.DurationInput) => Effect.Effect<number>
+}
+
 type Written = readonly [Either.Either<SessionId, CompleteError>, Option.Option<PendingLaunch | CompletedLaunch>]
 
 export const make = ({ completedLifetime, servers, start, store }: {
@@ -65,11 +71,10 @@ export const make = ({ completedLifetime, servers, start, store }: {
   /** Makes a session of tokens. */
   readonly start: (server: string, tokens: TokenSet, appState: unknown) => Effect.Effect<SessionId, SessionError>
   readonly completedLifetime: Duration.Duration
-}): Effect.Effect<Pick<Service, "begin" | "complete">, never, Scope.Scope> =>
-  Effect.gen(function*() {
+}): Effect.Effect<Launches> =>
+  Effect.sync(() => {
     const deliveries = SingleFlight.make<SessionId, CompleteError>()
     let delivered = 0
-    yield* Effect.addFinalizer(() => deliveries.settled)
 
     const begin: Service["begin"] = (options = {}) =>
       Effect.gen(function*() {
@@ -79,12 +84,13 @@ export const make = ({ completedLifetime, servers, start, store }: {
           : authorization.iss !== undefined
           ? servers.forIssuer(authorization.iss)
           : servers.only
+        yield* annotate("smart.server", client.name)
         const { pending, ...destination } = yield* client.authorize(authorization)
         yield* store.set(
           keyOf(pending.state),
           new PendingLaunch({
             version: 1,
-            keepUntil: DateTime.addDuration(pending.createdAt, client.config.authorizationMaxAge ?? "30 minutes"),
+            keepUntil: later(pending.createdAt, client.config.authorizationMaxAge ?? "30 minutes"),
             pending,
             boundTo,
             appState
@@ -96,12 +102,13 @@ export const make = ({ completedLifetime, servers, start, store }: {
     /** What became of a launch: an outcome rather than a failure, because the end of the launch has to be written in both cases. */
     const exchanged = (callback: AuthorizationCallback.Callback, launch: PendingLaunch): Effect.Effect<Written> =>
       Effect.gen(function*() {
+        yield* annotate("smart.server", launch.pending.server)
         const client = yield* servers.client(launch.pending.server)
         const tokens = yield* client.exchange(callback, launch.pending)
         const sessionId = yield* start(client.name, tokens, launch.appState)
         const completed = new CompletedLaunch({
           version: 1,
-          keepUntil: DateTime.addDuration(yield* DateTime.now, completedLifetime),
+          keepUntil: later(yield* DateTime.now, completedLifetime),
           sessionId,
           boundTo: launch.boundTo
         }, unchecked)
@@ -151,5 +158,5 @@ export const make = ({ completedLifetime, servers, start, store }: {
     const complete: Service["complete"] = (callback, { boundTo } = {}) =>
       deliveries.run(String(delivered++), () => deliver(callback, boundTo)).pipe(span("Sessions.complete"))
 
-    return { begin, complete }
+    return { begin, complete, settle: deliveries.settle }
   })

@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import type * as Scope from "effect/Scope"
+import { later } from "../base/later.js"
 import * as SingleFlight from "../base/SingleFlight.js"
 import { span } from "../base/span.js"
 import { unchecked } from "../base/unchecked.js"
@@ -18,7 +18,7 @@ import type * as SmartClient from "../SmartClient.js"
 import * as SmartServers from "../SmartServers.js"
 import type { IdTokenError } from "../token/IdTokenError.js"
 import type { TokenError } from "../token/TokenError.js"
-import { isExpired, TokenSet } from "../token/TokenSet.js"
+import { isExpired, TokenSet, whyNoRefreshToken } from "../token/TokenSet.js"
 import type { UnknownServerError } from "../UnknownServerError.js"
 import type { Entry } from "./Entry.js"
 import { StoredSession } from "./Entry.js"
@@ -55,6 +55,12 @@ export interface Renewal {
     id: Redacted.Redacted,
     seen: StoredSession
   ) => Effect.Effect<StoredSession, RenewalError | SessionError | UnknownServerError>
+  /** Starts the same, and does not wait for it. */
+  readonly start: (id: Redacted.Redacted, seen: StoredSession) => Effect.Effect<void>
+  /** A session that was removed, with the tokens that the store had not taken yet: those are the ones to revoke. */
+  readonly release: (id: Redacted.Redacted, removed: StoredSession) => Effect.Effect<StoredSession>
+  /** Waits for renewals under way: see `SingleFlight.settle`. Cut off, their tokens would be lost. */
+  readonly settle: (limit: Duration.DurationInput) => Effect.Effect<number>
 }
 
 /** @internal */
@@ -67,7 +73,7 @@ export const asSession = (entry: Option.Option<Entry>): Effect.Effect<StoredSess
 export const relaunchReason = (session: StoredSession, now: DateTime.Utc): Option.Option<string> => {
   if (session.relaunchReason !== undefined) return Option.some(session.relaunchReason)
   return session.tokens.refreshToken === undefined && isExpired(session.tokens, now)
-    ? Option.some("the access token has expired and the server gave no refresh token")
+    ? Option.some(`the access token has expired: ${whyNoRefreshToken(session.tokens)}`)
     : Option.none()
 }
 
@@ -93,7 +99,7 @@ export const isCoolingDown = ({ renewalFailure }: StoredSession, now: DateTime.U
 export const refusal = (session: StoredSession, now: DateTime.Utc): Option.Option<RenewalError | SessionError> => {
   const { relaunchReason, renewalFailure, tokens } = session
   if (relaunchReason !== undefined || tokens.refreshToken === undefined) {
-    const detail = relaunchReason ?? "the access token is of no use any more and the server gave no refresh token"
+    const detail = relaunchReason ?? `the access token cannot be used any more: ${whyNoRefreshToken(tokens)}`
     return Option.some(new SessionError({ reason: "NeedsRelaunch", detail }))
   }
   return renewalFailure !== undefined && isCoolingDown(session, now) ? Option.some(renewalFailure.error) : Option.none()
@@ -148,21 +154,20 @@ type Outcome = Either.Either<StoredSession, RenewalError | SessionError>
 /** @internal */
 export const make = (
   options: Options & {
-    readonly idleMillis: number
+    readonly idleTimeout: Duration.Duration
     readonly keyOf: (id: Redacted.Redacted) => Redacted.Redacted
     readonly onRenewed: (id: Redacted.Redacted, session: StoredSession) => Effect.Effect<unknown>
     readonly onRelaunchNeeded: (id: Redacted.Redacted, session: StoredSession) => Effect.Effect<unknown>
     readonly onEnded: (id: Redacted.Redacted, session: StoredSession) => Effect.Effect<unknown>
+    readonly onStoreError: (error: SessionError) => Effect.Effect<unknown>
   }
-): Effect.Effect<Renewal, never, SmartServers.SmartServers | SessionStore.SessionStore | Scope.Scope> =>
+): Effect.Effect<Renewal, never, SmartServers.SmartServers | SessionStore.SessionStore> =>
   Effect.gen(function*() {
     const servers = yield* SmartServers.SmartServers
     const store = yield* SessionStore.SessionStore
     const failureCooldown = Duration.decode(options.failureCooldown ?? "2 seconds")
     const credentialsCooldown = Duration.decode(options.credentialsCooldown ?? "1 minute")
     const flights = SingleFlight.make<StoredSession, RenewalError | SessionError | UnknownServerError>()
-    // A program that stops lets renewals end: cut off, their tokens would be lost. Each has a time limit inside.
-    yield* Effect.addFinalizer(() => flights.settled)
 
     /** What to keep after a failure, and what to tell those who wait. */
     const failed = (
@@ -217,7 +222,7 @@ export const make = (
       new StoredSession({
         ...session,
         tokens,
-        keepUntil: DateTime.add(now, { millis: options.idleMillis }),
+        keepUntil: later(now, options.idleTimeout),
         renewalFailure: undefined,
         relaunchReason: undefined
       }, unchecked)
@@ -265,29 +270,38 @@ export const make = (
       return kept === undefined ? Effect.void : revoke(servers, server, kept.tokens)
     }
 
+    const renew = (id: Redacted.Redacted, seen: StoredSession) =>
+      Effect.gen(function*() {
+        const look = (mayAsk: boolean) =>
+          store.modify(
+            options.keyOf(id),
+            (current) => Effect.flatMap(asSession(current), (session) => renewLocked(id, seen, session, mayAsk))
+          )
+        const outcome = yield* look(true).pipe(
+          // The lease had run out and somebody else has written. What came is saved if theirs is not newer; nothing is sent again.
+          Effect.catchIf(isSessionError("LockLost"), () => look(false)),
+          Effect.tapErrorTag(
+            "SessionError",
+            (error) => error.reason === "NotFound" ? discard(id, seen) : options.onStoreError(error)
+          )
+        )
+        unsaved.delete(Redacted.value(id))
+        const session = yield* outcome
+        if (!sameToken(session.tokens.accessToken, seen.tokens.accessToken)) yield* options.onRenewed(id, session)
+        return session
+      }).pipe(
+        span("Sessions.renew", { attributes: { "smart.server": seen.server } })
+      )
+
     return {
-      renew: (id, seen) =>
-        flights.run(Redacted.value(id), () =>
-          Effect.gen(function*() {
-            const look = (mayAsk: boolean) =>
-              store.modify(
-                options.keyOf(id),
-                (current) => Effect.flatMap(asSession(current), (session) => renewLocked(id, seen, session, mayAsk))
-              )
-            const outcome = yield* look(true).pipe(
-              // The lease had run out and somebody else has written. What came is saved if theirs is not newer; nothing is sent again.
-              Effect.catchIf(isSessionError("LockLost"), () => look(false)),
-              Effect.tapErrorTag(
-                "SessionError",
-                ({ reason }) => reason === "NotFound" ? discard(id, seen) : Effect.void
-              )
-            )
-            unsaved.delete(Redacted.value(id))
-            const session = yield* outcome
-            if (!sameToken(session.tokens.accessToken, seen.tokens.accessToken)) yield* options.onRenewed(id, session)
-            return session
-          }).pipe(
-            span("Sessions.renew", { attributes: { "smart.server": seen.server } })
-          ))
+      renew: (id, seen) => flights.run(Redacted.value(id), () => renew(id, seen)),
+      start: (id, seen) => flights.start(Redacted.value(id), () => renew(id, seen)),
+      release: (id, removed) =>
+        Effect.map(DateTime.now, (now) => {
+          const latest = withUnsaved(id, removed, now)
+          unsaved.delete(Redacted.value(id))
+          return latest
+        }),
+      settle: flights.settle
     }
   })

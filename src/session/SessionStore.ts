@@ -131,22 +131,23 @@ const after = (outer: Encryption.Codec, inner: Encryption.Codec): Encryption.Cod
   open: (key, entry) => Effect.flatMap(inner.open(key, entry), (opened) => outer.open(key, opened))
 })
 
-/** What is read again and again, for every request of a person, is hashed and decoded once. */
-const REMEMBERED = 4096
+/** Decoded entries are kept for the next request of the same session: so many, and for so long after they were decoded. */
+const DECODED_ENTRIES = 4096
+const DECODED_MILLIS = 300_000
 
-const digests = Recent.make<string>(REMEMBERED)
+/** By the id's own object: a digest is gone with the last reference to its id, and no list of ids is kept. */
+const digests = new WeakMap<Redacted.Redacted, string>()
 
 const keyOf = (id: Redacted.Redacted): Effect.Effect<string> =>
   Effect.suspend(() => {
-    const value = Redacted.value(id)
-    const known = digests.get(value)
+    const known = digests.get(id)
     if (known !== undefined) return Effect.succeed(known)
     return Effect.map(
       // WebCrypto's digest of a byte array cannot fail: a rejection would be a defect of the platform.
-      Effect.promise(() => globalThis.crypto.subtle.digest("SHA-256", new TextEncoder().encode(value))),
+      Effect.promise(() => globalThis.crypto.subtle.digest("SHA-256", new TextEncoder().encode(Redacted.value(id)))),
       (digest) => {
         const key = Encoding.encodeBase64Url(new Uint8Array(digest))
-        digests.set(value, key)
+        digests.set(id, key)
         return key
       }
     )
@@ -187,10 +188,11 @@ const build = ({ backing, codec, exclusive, random, saving }: Parts): Service =>
   const fail = (reason: "StoreUnavailable" | "LockLost" | "Undecodable", detail: string) =>
     new SessionError({ reason, store: backing.name, detail })
 
-  const opened = Recent.make<{ readonly text: string; readonly entry: Entry }>(REMEMBERED)
+  const opened = Recent.make<{ readonly text: string; readonly entry: Entry; readonly at: number }>(DECODED_ENTRIES)
 
-  const open = (key: string, text: string): Effect.Effect<Entry, SessionError> =>
+  const open = (key: string, text: string, now: number): Effect.Effect<Entry, SessionError> =>
     Effect.suspend(() => {
+      opened.prune(({ at }) => now - at > DECODED_MILLIS || at > now)
       const known = opened.get(key)
       // No two texts that are ever written are equal: see `Envelope`.
       if (known?.text === text) return Effect.succeed(known.entry)
@@ -200,16 +202,24 @@ const build = ({ backing, codec, exclusive, random, saving }: Parts): Service =>
           return fail("Undecodable", `an entry${Option.getOrElse(version, () => "")} cannot be decoded`)
         }),
         Effect.flatMap(({ entry }) => codec.open(key, entry)),
-        Effect.tap((entry) => Effect.sync(() => opened.set(key, { text, entry })))
+        Effect.tap((entry) => Effect.sync(() => opened.set(key, { text, entry, at: now })))
       )
     })
 
-  const decoded = (key: string, text: string): Effect.Effect<Option.Option<Entry>, SessionError> =>
-    Effect.flatMap(open(key, text), (entry) =>
-      Effect.map(
-        Clock.currentTimeMillis,
-        (now) => DateTime.toEpochMillis(entry.keepUntil) <= now ? Option.none() : Option.some(entry)
-      ))
+  /** What is not stored any more is not kept in memory either. */
+  const absent = (key: string): Option.Option<never> => {
+    opened.delete(key)
+    return Option.none()
+  }
+
+  const decoded = (key: string, text: Option.Option<string>): Effect.Effect<Option.Option<Entry>, SessionError> =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) =>
+      Option.isNone(text)
+        ? Effect.sync(() => absent(key))
+        : Effect.map(
+          open(key, text.value, now),
+          (entry) => DateTime.toEpochMillis(entry.keepUntil) <= now ? absent(key) : Option.some(entry)
+        ))
 
   const encoded = (key: string, entry: Entry): Effect.Effect<Value, SessionError> =>
     Effect.gen(function*() {
@@ -230,26 +240,25 @@ const build = ({ backing, codec, exclusive, random, saving }: Parts): Service =>
     Effect.gen(function*() {
       for (let races = 0; races < MOST_RACES; races++) {
         const current = yield* backing.read(key)
-        if (yield* backing.replace(key, current, next)) return
+        if (!(yield* backing.replace(key, current, next))) continue
+        return opened.delete(key)
       }
       return yield* fail("StoreUnavailable", "an entry changes faster than it can be written")
     })
 
   const get: Service["get"] = (id) =>
-    Effect.flatMap(keyOf(id), (key) =>
-      Effect.flatMap(
-        backing.read(key),
-        Option.match({ onNone: () => Effect.succeedNone, onSome: (text) => decoded(key, text) })
-      ))
+    Effect.flatMap(keyOf(id), (key) => Effect.flatMap(backing.read(key), (text) => decoded(key, text)))
 
   const take: Service["take"] = (id) =>
     Effect.gen(function*() {
       const key = yield* keyOf(id)
       for (let races = 0; races < MOST_RACES; races++) {
         const text = yield* backing.read(key)
-        if (Option.isNone(text)) return Option.none()
-        const entry = yield* decoded(key, text.value)
-        if (Option.isNone(entry) || (yield* backing.replace(key, text, Option.none()))) return entry
+        const entry = yield* decoded(key, text)
+        if (Option.isNone(entry)) return entry
+        if (!(yield* backing.replace(key, text, Option.none()))) continue
+        opened.delete(key)
+        return entry
       }
       return yield* fail("StoreUnavailable", "an entry changes faster than it can be taken")
     })
@@ -275,11 +284,12 @@ const build = ({ backing, codec, exclusive, random, saving }: Parts): Service =>
       exclusive.run(key, (restore) =>
         Effect.gen(function*() {
           const text = yield* restore(backing.read(key))
-          const current = Option.isNone(text) ? Option.none() : yield* restore(decoded(key, text.value))
+          const current = yield* restore(decoded(key, text))
           const [result, next] = yield* restore(f(current))
           const isSame = Option.getOrUndefined(next) === Option.getOrUndefined(current)
           if (!isSame) {
             yield* save(key, text, Option.isNone(next) ? Option.none() : Option.some(yield* encoded(key, next.value)))
+            opened.delete(key)
           }
           return result
         })))

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -14,9 +15,10 @@ import * as PubSub from "effect/PubSub"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { later } from "../base/later.js"
 import * as SecureRandom from "../base/SecureRandom.js"
 import * as SingleFlight from "../base/SingleFlight.js"
-import { span } from "../base/span.js"
+import { annotate, span } from "../base/span.js"
 import { unchecked } from "../base/unchecked.js"
 import type * as AuthorizationCallback from "../launch/AuthorizationCallback.js"
 import type * as SmartClient from "../SmartClient.js"
@@ -25,6 +27,7 @@ import type { TokenSet } from "../token/TokenSet.js"
 import { isExpired } from "../token/TokenSet.js"
 import type { UnknownServerError } from "../UnknownServerError.js"
 import { StoredSession } from "./Entry.js"
+import { failIfExpired } from "./failIfExpired.js"
 import * as Launches from "./Launches.js"
 import * as Renewal from "./Renewal.js"
 import * as RenewalTime from "./RenewalTime.js"
@@ -116,6 +119,17 @@ export interface Session {
 }
 
 /**
+ * What a request to the session's server needs.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Authorization {
+  readonly client: SmartClient.Service
+  readonly tokens: TokenSet
+}
+
+/**
  * @since 0.1.0
  * @category models
  */
@@ -134,7 +148,10 @@ export interface Service {
     tokens: TokenSet,
     options?: { readonly server?: string | undefined; readonly appState?: unknown }
   ) => Effect.Effect<SessionId, UnknownServerError | SessionError>
-  /** The current access token, renewed ahead of its expiry. */
+  /**
+   * The current access token. One that is valid is returned at once; when it is due for renewal, that runs in the background. An expired token is never
+   * returned.
+   */
   readonly accessToken: (id: SessionId) => Effect.Effect<Redacted.Redacted, SessionFailure>
   /** The token after one that a server refused: renewed only if it is still the session's. */
   readonly accessTokenAfter: (
@@ -143,6 +160,8 @@ export interface Service {
   ) => Effect.Effect<Redacted.Redacted, SessionFailure>
   /** As `accessToken`, with all that belongs to it. */
   readonly tokens: (id: SessionId) => Effect.Effect<TokenSet, SessionFailure>
+  /** As `tokens`, with the client of their server: one read of the store for both. */
+  readonly authorization: (id: SessionId) => Effect.Effect<Authorization, SessionFailure>
   /** What is stored, as it is: nothing is renewed. */
   readonly session: (id: SessionId) => Effect.Effect<Session, SessionError>
   readonly client: (id: SessionId) => Effect.Effect<SmartClient.Service, SessionError | UnknownServerError>
@@ -174,6 +193,11 @@ export interface Options extends Renewal.Options {
   readonly idleTimeout?: Duration.DurationInput | undefined
   /** How long a second delivery of a callback finds its session. Default 10 minutes, which is as long as the routes of a web app let a browser try. */
   readonly completedLaunchLifetime?: Duration.DurationInput | undefined
+  /**
+   * How long a program that stops waits for renewals, callbacks and logouts under way, all together. What has not ended by then is interrupted, and the
+   * log says so. Default 30 seconds.
+   */
+  readonly shutdownTimeout?: Duration.DurationInput | undefined
 }
 
 /** Made once for an id that is held on to: what must not be printed is entered in a table that the garbage collector walks. */
@@ -186,9 +210,6 @@ const sessionKey = (id: SessionId): Redacted.Redacted => {
   return key
 }
 
-const hasEnded = (error: SessionFailure): boolean =>
-  error._tag === "IdTokenError" || (error._tag === "SessionError" && error.reason === "NotFound")
-
 /**
  * @since 0.1.0
  * @category constructors
@@ -200,17 +221,31 @@ export const make = (
     const servers = yield* SmartServers.SmartServers
     const store = yield* SessionStore.SessionStore
     const random = yield* SecureRandom.SecureRandom
-    const changes = yield* PubSub.sliding<SessionChange>(1024)
-    const idleMillis = Duration.toMillis(options.idleTimeout ?? "30 days")
-    const endings = SingleFlight.make<void, SessionError>()
-    yield* Effect.addFinalizer(() => endings.settled)
+    const idleTimeout = Duration.decode(options.idleTimeout ?? "30 days")
+    const endings = SingleFlight.make<string | undefined, SessionError>()
+    const touches = SingleFlight.make<void, never>()
+    const changes = yield* Effect.acquireRelease(PubSub.sliding<SessionChange>(1024), PubSub.shutdown)
 
+    // A hub that is shut down interrupts who publishes: a logout that comes late must not end in that.
     const publish = (kind: SessionChange["kind"], sessionId: SessionId, server: string) =>
-      PubSub.publish(changes, { kind, sessionId, server })
+      Effect.unlessEffect(PubSub.publish(changes, { kind, sessionId, server }), PubSub.isShutdown(changes))
+
+    const pauseMillis = Duration.toMillis(options.failureCooldown ?? "2 seconds")
+    let pausedUntil = 0
+
+    /** A store that cannot be used is not asked again by every request: work in the background pauses, for all sessions. */
+    const storeFailed = (error: SessionError): Effect.Effect<void> =>
+      error.reason !== "StoreUnavailable" ? Effect.void : Effect.zipRight(
+        Effect.map(Clock.currentTimeMillis, (now) => {
+          pausedUntil = now + pauseMillis
+        }),
+        Effect.logWarning(`A session was not written; valid tokens are given out meanwhile. ${error.message}`)
+      )
 
     const renewal = yield* Renewal.make({
       ...options,
-      idleMillis,
+      idleTimeout,
+      onStoreError: (error) => storeFailed(error),
       onRenewed: (id, { server }) => publish("Renewed", id, server),
       onRelaunchNeeded: (id, { server }) => publish("RelaunchNeeded", id, server),
       onEnded: (id, { server }) => publish("Ended", id, server),
@@ -228,7 +263,7 @@ export const make = (
           sessionKey(id),
           new StoredSession({
             version: 1,
-            keepUntil: DateTime.add(now, { millis: idleMillis }),
+            keepUntil: later(now, idleTimeout),
             server,
             tokens,
             createdAt: now,
@@ -239,51 +274,73 @@ export const make = (
         return id
       })
 
-    const { begin, complete } = yield* Launches.make({
+    const launches = yield* Launches.make({
       servers,
       store,
       start,
       completedLifetime: Duration.decode(options.completedLaunchLifetime ?? "10 minutes")
     })
 
-    /** An idle session is one that nobody uses: its end moves when it is used, but it is written only when half of the time is over. */
-    const touch = (id: SessionId, session: StoredSession, now: DateTime.Utc): Effect.Effect<void, SessionError> =>
-      DateTime.toEpochMillis(session.keepUntil) - DateTime.toEpochMillis(now) > idleMillis / 2
-        ? Effect.void
-        : store.modify(sessionKey(id), (current) =>
-          Effect.succeed([
-            undefined,
-            Option.map(current, (entry) =>
-              entry._tag === "StoredSession"
-                ? new StoredSession({ ...entry, keepUntil: DateTime.add(now, { millis: idleMillis }) }, unchecked)
-                : entry)
-          ]))
+    const shutdownTimeout = Duration.decode(options.shutdownTimeout ?? "30 seconds")
+    yield* Effect.addFinalizer(() =>
+      Effect.flatMap(
+        Effect.all([renewal, launches, endings, touches].map(({ settle }) => settle(shutdownTimeout)), {
+          concurrency: "unbounded"
+        }),
+        (counts) => {
+          const left = counts.reduce((sum, count) => sum + count, 0)
+          return left === 0 ? Effect.void : Effect.logWarning(
+            `Sessions stopped after ${
+              Duration.format(shutdownTimeout)
+            } (shutdownTimeout) with ${left} renewals, callbacks or logouts ` +
+              "under way; the sessions concerned may need a new launch"
+          )
+        }
+      )
+    )
 
-    const tokensOf = (id: SessionId, refused?: Redacted.Redacted): Effect.Effect<TokenSet, SessionFailure> =>
+    const isHalfIdle = ({ keepUntil }: StoredSession, now: DateTime.Utc): boolean =>
+      DateTime.toEpochMillis(keepUntil) - DateTime.toEpochMillis(now) <= Duration.toMillis(idleTimeout) / 2
+
+    /** The end of a session moves when it is used, but is written only when half of the idle time is over: once, however many requests come then. */
+    const touch = (id: SessionId) =>
+      store.modify(sessionKey(id), (current) =>
+        Effect.map(DateTime.now, (now) => [
+          undefined,
+          Option.map(current, (entry) =>
+            entry._tag === "StoredSession" && isHalfIdle(entry, now)
+              ? new StoredSession({ ...entry, keepUntil: later(now, idleTimeout) }, unchecked)
+              : entry)
+        ])).pipe(Effect.catchAll(storeFailed))
+
+    /** What a valid session needs is done in the background: a token that is valid waits for nothing, and no failure keeps it back. */
+    const maintain = (id: SessionId, session: StoredSession, now: DateTime.Utc): Effect.Effect<void> => {
+      const nowMillis = DateTime.toEpochMillis(now)
+      // A pause longer than there is was set by a clock that has since jumped back.
+      if (nowMillis < pausedUntil && pausedUntil <= nowMillis + pauseMillis) return Effect.void
+      const isDue = nowMillis >= RenewalTime.dueAt(session.tokens, options.renewalMargin)
+      const mayRenew = session.tokens.refreshToken !== undefined && session.relaunchReason === undefined &&
+        !Renewal.isCoolingDown(session, now)
+      if (isDue && mayRenew) return renewal.start(id, session)
+      return isHalfIdle(session, now) ? touches.start(Redacted.value(id), () => touch(id)) : Effect.void
+    }
+
+    const current = (id: SessionId, refused?: Redacted.Redacted): Effect.Effect<StoredSession, SessionFailure> =>
       Effect.gen(function*() {
         const session = yield* load(id)
         const { tokens } = session
         const now = yield* DateTime.now
         const isRefused = refused !== undefined && Redacted.value(refused) === Redacted.value(tokens.accessToken)
-        const isGood = !isRefused && !isExpired(tokens, now)
-        if (isGood) {
-          const isDue = DateTime.toEpochMillis(now) >= RenewalTime.dueAt(tokens, options.renewalMargin)
-          const mayRenew = tokens.refreshToken !== undefined && session.relaunchReason === undefined &&
-            !Renewal.isCoolingDown(session, now)
-          if (!isDue || !mayRenew) {
-            yield* touch(id, session, now)
-            return tokens
-          }
-        } else {
-          const refused = Renewal.refusal(session, now)
-          if (Option.isSome(refused)) return yield* refused.value
-        }
-        const renewed = Effect.map(renewal.renew(id, session), (next) => next.tokens)
-        // A token that is still good serves on while its renewal fails, unless the session was found to have ended.
-        return yield* isGood
-          ? Effect.catchIf(renewed, (error) => !hasEnded(error), () => Effect.succeed(tokens))
-          : renewed
+        if (!isRefused && !isExpired(tokens, now)) return yield* Effect.as(maintain(id, session, now), session)
+        const refusal = Renewal.refusal(session, now)
+        if (Option.isSome(refusal)) return yield* refusal.value
+        const renewed = yield* renewal.renew(id, session)
+        yield* failIfExpired(renewed.tokens, { operation: "refresh", server: session.server })
+        return renewed
       })
+
+    const tokensOf = (id: SessionId, refused?: Redacted.Redacted): Effect.Effect<TokenSet, SessionFailure> =>
+      Effect.map(current(id, refused), ({ tokens }) => tokens)
 
     const remove = (id: SessionId) =>
       Effect.gen(function*() {
@@ -300,22 +357,26 @@ export const make = (
           )
         if (Option.isNone(ended) || ended.value._tag !== "StoredSession") return undefined
         yield* publish("Ended", id, ended.value.server)
-        return ended.value
+        return yield* renewal.release(id, ended.value)
       })
 
-    const forget: Service["forget"] = (id) => Effect.asVoid(remove(id)).pipe(span("Sessions.forget"))
+    const annotated = (server: string | undefined) =>
+      server === undefined ? Effect.void : annotate("smart.server", server)
+
+    const forget: Service["forget"] = (id) =>
+      Effect.flatMap(remove(id), (ended) => annotated(ended?.server)).pipe(span("Sessions.forget"))
 
     // On its own: a tab that is closed, or a second click, must not leave a session that is gone here and good at the server.
     const end: Service["end"] = (id) =>
       endings.run(Redacted.value(id), () =>
-        Effect.flatMap(
+        Effect.tap(
           remove(id),
           (ended) => ended === undefined ? Effect.void : Renewal.revoke(servers, ended.server, ended.tokens)
-        )).pipe(span("Sessions.end"))
+        ).pipe(Effect.map((ended) => ended?.server))).pipe(Effect.flatMap(annotated), span("Sessions.end"))
 
     return {
-      begin,
-      complete,
+      begin: launches.begin,
+      complete: launches.complete,
       fromTokens: (tokens, { appState, server } = {}) =>
         Effect.flatMap(
           server === undefined ? servers.only : servers.client(server),
@@ -324,6 +385,11 @@ export const make = (
       accessToken: (id) => Effect.map(tokensOf(id), ({ accessToken }) => accessToken),
       accessTokenAfter: (id, refused) => Effect.map(tokensOf(id, refused), ({ accessToken }) => accessToken),
       tokens: (id) => tokensOf(id),
+      authorization: (id) =>
+        Effect.flatMap(
+          current(id),
+          ({ server, tokens }) => Effect.map(servers.client(server), (client) => ({ client, tokens }))
+        ),
       session: (id) =>
         Effect.map(
           load(id),

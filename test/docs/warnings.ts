@@ -189,6 +189,27 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
     instead: "It is read as one.",
     tell: "`scope` is one string, separated by spaces."
   },
+  ScopeNotGranted: {
+    example: changed({ scope: "openid fhirUser launch/patient patient/*.r" }),
+    did:
+      "The server granted less than the request asked for, which OAuth and SMART allow: people and policies may narrow a grant.",
+    instead:
+      "The login succeeds; `scopes` has what was granted. `launch`, and what the answer fulfils without naming it (a refresh token, an id_token, the launch context), counts as granted.",
+    tell: "Nothing, unless the app needs the scope: then compare the client's registration."
+  },
+  ScopeNotNarrowed: {
+    example: warned(
+      Effect.gen(function*() {
+        const client = yield* SmartClient.SmartClient
+        const first = yield* login()
+        yield* fault("token", SandboxEhr.Fault.mutate((good) => ({ ...good, scope: first.scopes.join(" ") })))
+        yield* client.refresh(first, { scopes: ["patient/Observation.rs"] })
+      })
+    ),
+    did: "A refresh asked for fewer scopes than were granted, and the answer has more than it asked for.",
+    instead: "The token is used as it is; `scopes` says what it is good for.",
+    tell: "A refresh may narrow the scopes (RFC 6749, section 6; SMART-107)."
+  },
   LaunchContextLegacy: {
     example: changed({ fhirContext: ["ImagingStudy/1"] }),
     did: "`fhirContext` holds strings, as SMART 2.0 had it.",

@@ -5,18 +5,25 @@ import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as NodeKeyValueStore from "@effect/platform-node/NodeKeyValueStore"
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
 import type { Entry } from "../../src/session/Entry.js"
+import { StoredSession } from "../../src/session/Entry.js"
 import { SessionError } from "../../src/session/SessionError.js"
 import * as SessionStore from "../../src/session/SessionStore.js"
 import * as Memory from "../../src/session/store/Memory.js"
 import type { Backing } from "../../src/session/StoreBacking.js"
+import { LaunchContext } from "../../src/token/LaunchContext.js"
+import { TokenError } from "../../src/token/TokenError.js"
+import { TokenSet } from "../../src/token/TokenSet.js"
 import { increment, numbered, numberIn } from "../support/increment.js"
 import { keyOf, newId } from "../support/sessionStoreContract.js"
 
@@ -245,4 +252,109 @@ describe("SessionStore.layerKeyValueStore", () => {
       assert.strictEqual(yield* values.size, 2)
       assert.strictEqual(Option.getOrThrow(yield* values.get("theirs")), "kept")
     }).pipe(Effect.provide(SessionStore.layerKeyValueStore.pipe(Layer.provideMerge(KeyValueStore.layerMemory)))))
+})
+
+describe("what a SessionStore keeps in memory", () => {
+  /** Says how often an entry was opened, rather than taken from memory. */
+  const counting = Effect.gen(function*() {
+    const backing = yield* Memory.make
+    let opened = 0
+    const store = (yield* SessionStore.make(backing)).withCodec({
+      seal: (_, entry) => Effect.succeed(entry),
+      open: (_, entry) => Effect.sync(() => (opened++, entry))
+    })
+    return { backing, store, opened: () => opened }
+  })
+
+  it.effect("a decoded entry is kept for five minutes", () =>
+    Effect.gen(function*() {
+      const { opened, store } = yield* counting
+      const id = newId()
+      yield* store.set(id, yield* numbered(1))
+      for (let i = 0; i < 10; i++) yield* store.get(id)
+      assert.strictEqual(opened(), 1)
+      yield* TestClock.adjust("301 seconds")
+      yield* store.get(id)
+      assert.strictEqual(opened(), 2)
+    }))
+
+  const endings: Record<
+    string,
+    (store: SessionStore.Service, id: ReturnType<typeof newId>) => Effect.Effect<unknown, SessionError>
+  > = {
+    remove: (store, id) => store.remove(id),
+    take: (store, id) => store.take(id),
+    modify: (store, id) => store.modify(id, () => Effect.succeed([0, Option.none<Entry>()])),
+    "another process": (store, id) => store.get(id)
+  }
+  it.effect.each(Object.entries(endings))(
+    "nothing is kept of an entry after %s removed it",
+    ([name, end]) =>
+      Effect.gen(function*() {
+        const { backing, opened, store } = yield* counting
+        const id = newId()
+        yield* store.set(id, yield* numbered(1))
+        yield* store.get(id)
+        const before = opened()
+        const text = yield* backing.read(keyOf(id))
+        if (name === "another process") yield* backing.replace(keyOf(id), text, Option.none())
+        yield* end(store, id)
+        // The very text comes back: only a memory of it could save opening it.
+        yield* backing.replace(
+          keyOf(id),
+          Option.none(),
+          Option.some({ text: Option.getOrThrow(text), keepUntil: 600_000 })
+        )
+        yield* store.get(id)
+        assert.strictEqual(opened(), before + 1)
+      })
+  )
+})
+
+describe("a stored session with a part that cannot be read", () => {
+  it.effect.each<readonly [string, Readonly<Record<string, unknown>>]>([
+    ["a wait that no number can hold", { retryAfter: null }],
+    ["an error of a later version", { reason: "FromTheFuture" }],
+    ["another kind of error", { _tag: "NewError" }]
+  ])("%s in its last failure does not cost the valid token", ([_, change]) =>
+    Effect.gen(function*() {
+      const backing = yield* Memory.make
+      const store = yield* SessionStore.make(backing)
+      const id = newId()
+      const tokens = new TokenSet({
+        version: 1,
+        accessToken: Redacted.make("valid"),
+        receivedAt: DateTime.unsafeMake(0),
+        scopes: [],
+        context: new LaunchContext({}),
+        extensions: Redacted.make({})
+      })
+      const error = new TokenError({
+        reason: "Unavailable",
+        operation: "refresh",
+        server: "north",
+        url: "https://north.example/token",
+        detail: "it answered 503",
+        outcome: "refused",
+        retryAfter: Duration.seconds(5)
+      })
+      yield* store.set(
+        id,
+        new StoredSession({
+          version: 1,
+          keepUntil: DateTime.unsafeMake(600_000),
+          server: "north",
+          tokens,
+          createdAt: DateTime.unsafeMake(0),
+          renewalFailure: { error, retryAt: DateTime.unsafeMake(2_000) }
+        })
+      )
+      const text = yield* backing.read(keyOf(id))
+      const stored = JSON.parse(Option.getOrThrow(text))
+      stored.entry.renewalFailure.error = { ...stored.entry.renewalFailure.error, ...change }
+      yield* backing.replace(keyOf(id), text, Option.some({ text: JSON.stringify(stored), keepUntil: 600_000 }))
+      const entry = Option.getOrThrow(yield* store.get(id))
+      assert.strictEqual(entry._tag === "StoredSession" && Redacted.value(entry.tokens.accessToken), "valid")
+      assert.isUndefined(entry._tag === "StoredSession" && entry.renewalFailure || undefined)
+    }))
 })

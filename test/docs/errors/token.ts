@@ -1,18 +1,24 @@
 /** What can go wrong at the token endpoint, and in finding out who logged in. */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as TestClock from "effect/TestClock"
 import {
   ClientAuthentication,
   HttpLimits,
   IdTokenError,
   RetryPolicy,
+  Sessions,
+  SessionStore,
   SmartClient,
   TokenEndpoint,
   TokenError
 } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import type * as jose from "jose"
+import * as Memory from "../../../src/session/store/Memory.js"
 import { Broken, hang } from "../../support/http.js"
 import * as Identity from "../../support/identityServer.js"
 import { section } from "../entry.js"
@@ -25,6 +31,37 @@ const refresh = (changes: Parameters<typeof tokens>[0] = {}, scopes?: ReadonlyAr
   met(Effect.flatMap(SmartClient.SmartClient, (client) => client.refresh(tokens(changes), { scopes }))).pipe(
     Effect.provide(atServer(() => new Broken("ECONNREFUSED", "connect")))
   )
+
+/** A store that takes three seconds to write, and a server whose tokens live for two. */
+const expiredWhileSaved = Effect.gen(function*() {
+  const memory = yield* Memory.make
+  let isSlow = false
+  const writing = yield* Deferred.make<void>()
+  const store = SessionStore.layerBacking(Effect.succeed({
+    ...memory,
+    replace: (...args: Parameters<typeof memory.replace>) =>
+      Effect.suspend(() =>
+        isSlow
+          ? Effect.zipRight(Deferred.succeed(writing, undefined), Effect.delay(memory.replace(...args), "3 seconds"))
+          : memory.replace(...args)
+      )
+  }))
+  return yield* met(Effect.gen(function*() {
+    const sessions = yield* Sessions.Sessions
+    const ehr = yield* SandboxEhr.SandboxEhr
+    const id = yield* sessions.complete(yield* Effect.orDie(ehr.approve((yield* sessions.begin()).url)))
+    yield* ehr.fault("token", SandboxEhr.Fault.mutate((members) => ({ ...members, expires_in: 2 })))
+    yield* TestClock.adjust("6 minutes")
+    isSlow = true
+    const asking = yield* Effect.fork(sessions.accessToken(id))
+    yield* Deferred.await(writing)
+    yield* TestClock.adjust("3 seconds")
+    return yield* Fiber.join(asking)
+  })).pipe(
+    Effect.provide(Layer.provide(Sessions.layerSingle, store)),
+    Effect.provide(atSandbox())
+  )
+})
 
 const notSent = "Not repeated: nothing was sent."
 
@@ -46,7 +83,7 @@ export const tokenError = section<TokenError["reason"]>({
       ),
       cause: "The server said no, with an OAuth error or a status of 4xx.",
       cure:
-        "`invalid_grant`: a new login. `invalid_client`, `unauthorized_client`: client id, secret or key, how they are sent, and the clock of this machine where assertions are signed. `invalid_scope`: the registration. 404: the metadata names another URL than the token endpoint.",
+        "`invalid_grant`: a new login; for client credentials as `invalid_client`. `invalid_client`, `unauthorized_client`: client id, secret or key, how they are sent (the message names `SMART_CLIENT_SECRET_ENCODING` where it matters), and the clock of this machine where assertions are signed. `invalid_scope`: the registration. 404: the metadata names another URL than the token endpoint.",
       again:
         "Not repeated. With `invalid_client` the code or token was not used: correct the credentials and call again. After any other refusal of a refresh a session needs a new launch."
     },
@@ -87,6 +124,13 @@ export const tokenError = section<TokenError["reason"]>({
       cure: "Have the client registered for bearer tokens, and revoke the tokens in `issued`.",
       again: "Not repeated: the code is used up. Start a new login when the registration has been changed."
     },
+    Expired: {
+      example: expiredWhileSaved,
+      cause: "The new access token expired before it could be returned: while the session store took long to write it.",
+      cure:
+        "Ask the operator for a longer life of access tokens, or see why the store is slow. The new refresh token is saved.",
+      again: "Not repeated by itself. The same call renews once more, and is safe."
+    },
     TooLarge: {
       example: exchange(
         SandboxEhr.Fault.mutate((members) => ({ ...members, extra: "x".repeat(100_000) })),
@@ -120,8 +164,10 @@ export const tokenError = section<TokenError["reason"]>({
     },
     NoRefreshToken: {
       example: refresh({ refreshToken: undefined }),
-      cause: "The server gave no refresh token: `offline_access` or `online_access` was not asked for, or not granted.",
-      cure: "Ask for one of them at the next launch; look whether it is among the granted `scopes`.",
+      cause:
+        "The server gave no refresh token: `offline_access` or `online_access` was not asked for, was not granted (the warning `ScopeNotGranted` says so), or was granted without one.",
+      cure:
+        "Ask for one of them at the next launch. If the app did ask, add `prompt=consent` (`authorize({ params: { prompt: \"consent\" } })`), and ask the operator whether the client may have refresh tokens.",
       again: `${notSent} Only a new login helps.`
     },
     ScopeExceedsGrant: {

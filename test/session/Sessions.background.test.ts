@@ -1,0 +1,357 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import * as Tracer from "effect/Tracer"
+import {
+  BackendServices,
+  ClientAuthentication,
+  RetryPolicy,
+  SessionError,
+  Sessions,
+  SessionStore,
+  SmartClient,
+  SmartServers
+} from "effect-safire"
+import { SandboxEhr } from "effect-safire/testing"
+import * as Memory from "../../src/session/store/Memory.js"
+import type { Backing } from "../../src/session/StoreBacking.js"
+import { eventually } from "../support/eventually.js"
+
+const { value } = Redacted
+
+const config: SmartClient.Config = {
+  name: "north",
+  fhirBaseUrl: "https://ehr.sandbox.test/fhir",
+  clientId: "sandbox-public-app",
+  redirectUri: "https://app.sandbox.test/callback",
+  scopes: ["launch/patient", "patient/*.rs", "offline_access"]
+}
+
+/** A memory that counts, and that can be told to fail. */
+const makePlace = Effect.map(Memory.make, (memory) => {
+  const place = { reads: 0, writes: 0, locks: 0, writable: true, writeDelay: Duration.zero as Duration.DurationInput }
+  const readOnly = new SessionError({ reason: "StoreUnavailable", store: "test", detail: "writing failed: EROFS" })
+  const backing: Backing = {
+    ...memory,
+    name: "test",
+    read: (key) => Effect.suspend(() => (place.reads++, memory.read(key))),
+    replace: (key, expected, next) =>
+      Effect.suspend(() => {
+        place.writes++
+        if (!place.writable) return readOnly
+        return Effect.delay(memory.replace(key, expected, next), place.writeDelay)
+      }),
+    tryLock: (key, owner, leaseMillis) => Effect.suspend(() => (place.locks++, memory.tryLock(key, owner, leaseMillis)))
+  }
+  return { place, backing }
+})
+
+const servers = SmartServers.layerSingle.pipe(
+  Layer.provideMerge(SmartClient.layer(config)),
+  Layer.provide(RetryPolicy.layer(RetryPolicy.none)),
+  Layer.provide(ClientAuthentication.layerPublic),
+  Layer.provideMerge(SandboxEhr.layerHttpClient())
+)
+
+const scene = (options: Sessions.Options = {}) =>
+  Effect.gen(function*() {
+    const { backing, place } = yield* makePlace
+    const store = yield* SessionStore.make(backing)
+    const ehr = yield* SandboxEhr.SandboxEhr
+    const sessions = yield* Effect.provideService(Sessions.make(options), SessionStore.SessionStore, store)
+    const login = Effect.flatMap(sessions.begin(), ({ url }) => Effect.flatMap(ehr.approve(url), sessions.complete))
+    const id = yield* login
+    return { ehr, sessions, store, place, id, first: yield* sessions.accessToken(id) }
+  })
+
+const requestsOf = (ehr: SandboxEhr.Service, grant: string) =>
+  Effect.map(ehr.requests, (requests) => requests.filter(({ form }) => form?.["grant_type"] === grant))
+
+describe("a token that is due for renewal", () => {
+  it.scoped("is returned at once while the token endpoint hangs; once it has expired, no caller receives it", () =>
+    Effect.gen(function*() {
+      const { ehr, first, id, sessions } = yield* scene()
+      yield* TestClock.adjust("270 seconds")
+      yield* ehr.fault("token", SandboxEhr.Fault.delay("1 hour"), 2)
+      // The clock stands still: waiting for anything would hang.
+      assert.strictEqual(value(yield* sessions.accessToken(id)), value(first))
+      yield* eventually(requestsOf(ehr, "refresh_token"), ({ length }) => length === 1)
+      assert.strictEqual(value(yield* sessions.accessToken(id)), value(first))
+      const waiting = yield* Effect.fork(Effect.flip(sessions.accessToken(id).pipe(Effect.delay("30 seconds"))))
+      yield* TestClock.adjust("31 seconds")
+      yield* TestClock.adjust("31 seconds")
+      const error = yield* Fiber.join(waiting)
+      assert.strictEqual(error._tag === "TokenError" ? error.reason : error._tag, "TimedOut")
+    }).pipe(Effect.provide(servers)))
+
+  it.scoped("is not returned after a refusal by the FHIR server, valid or not", () =>
+    Effect.gen(function*() {
+      const { ehr, first, id, sessions } = yield* scene()
+      yield* TestClock.adjust("270 seconds")
+      yield* ehr.fault("token", SandboxEhr.Fault.status(503))
+      const error = yield* Effect.flip(sessions.accessTokenAfter(id, first))
+      assert.strictEqual(error._tag, "TokenError")
+    }).pipe(Effect.provide(servers)))
+
+  it.scoped("a new token that expires before the store has it is an error that says so, never a token", () =>
+    Effect.gen(function*() {
+      const { ehr, id, place, sessions } = yield* scene()
+      yield* TestClock.adjust("6 minutes")
+      yield* ehr.fault("token", SandboxEhr.Fault.mutate((members) => ({ ...members, expires_in: 2 })))
+      place.writeDelay = "3 seconds"
+      const asking = yield* Effect.fork(Effect.flip(sessions.accessToken(id)))
+      while (Option.isNone(yield* Fiber.poll(asking))) {
+        yield* eventually(Effect.succeed(0), () => true)
+        yield* TestClock.adjust("1 second")
+      }
+      const error = yield* Fiber.join(asking)
+      assert.strictEqual(error._tag === "TokenError" ? error.reason : error._tag, "Expired")
+      assert.isTrue("isRetryable" in error && error.isRetryable)
+      assert.include(error.message, "The token refresh at north (https://ehr.sandbox.test/fhir) failed (Expired)")
+      assert.include(error.message, "was valid for 2s")
+    }).pipe(Effect.provide(servers)))
+
+  it.scoped("[SMART-263] BackendServices returns it at once, too, and no expired one", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const backend = yield* BackendServices.BackendServices
+      const first = yield* backend.accessToken()
+      yield* TestClock.adjust("275 seconds")
+      yield* ehr.fault("token", SandboxEhr.Fault.delay("1 hour"), 2)
+      assert.strictEqual(value(yield* backend.accessToken()), value(first))
+      yield* eventually(requestsOf(ehr, "client_credentials"), ({ length }) => length === 2)
+      const waiting = yield* Effect.fork(Effect.flip(Effect.delay(backend.accessToken(), "26 seconds")))
+      yield* TestClock.adjust("27 seconds")
+      yield* TestClock.adjust("31 seconds")
+      const error = yield* Fiber.join(waiting)
+      assert.strictEqual(error._tag === "TokenError" ? error.reason : error._tag, "TimedOut")
+    }).pipe(Effect.provide(backendLayer)))
+})
+
+const backendLayer = BackendServices.layerSingle.pipe(
+  Layer.provideMerge(SmartClient.layer({ ...config, clientId: "sandbox-backend", scopes: ["system/Patient.rs"] })),
+  Layer.provide(RetryPolicy.layer(RetryPolicy.none)),
+  Layer.provide(ClientAuthentication.layerClientSecretBasic({ clientSecret: SandboxEhr.defaultClientSecret })),
+  Layer.provideMerge(SandboxEhr.layerHttpClient())
+)
+
+describe("BackendServices and a server that refuses", () => {
+  it.scoped.each(["invalid_grant", "invalid_scope", "unsupported_grant_type"])(
+    "%s is not asked again before the pause is over, and no message speaks of a launch",
+    (error) =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const backend = yield* BackendServices.BackendServices
+        yield* ehr.fault("token", SandboxEhr.Fault.oauthError(error))
+        for (let i = 0; i < 5; i++) {
+          const failed = yield* Effect.flip(backend.accessToken())
+          assert.strictEqual(failed._tag === "TokenError" ? failed.error : failed._tag, error)
+          assert.notInclude(failed.message, "launch")
+        }
+        assert.lengthOf(yield* requestsOf(ehr, "client_credentials"), 1)
+        yield* TestClock.adjust("61 seconds")
+        yield* backend.accessToken()
+      }).pipe(Effect.provide(backendLayer))
+  )
+})
+
+describe("a session that is used", () => {
+  it.scoped("half-way through its idle time it is written once, however many requests come, and no request waits for it", () =>
+    Effect.gen(function*() {
+      const { id, place, sessions } = yield* scene({ idleTimeout: "4 minutes" })
+      yield* TestClock.adjust("130 seconds")
+      const before = { ...place }
+      place.writeDelay = "1 second"
+      const tokens = yield* Effect.all(Array.from({ length: 100 }, () => sessions.accessToken(id)), {
+        concurrency: "unbounded"
+      })
+      assert.lengthOf(tokens, 100)
+      yield* eventually(Effect.sync(() => place.writes), (writes) => writes === before.writes + 1)
+      yield* TestClock.adjust("1 second")
+      yield* eventually(Effect.sync(() => place.locks), (locks) => locks === before.locks + 1)
+      yield* TestClock.adjust("115 seconds")
+      yield* sessions.accessToken(id)
+      assert.strictEqual(place.writes, before.writes + 1)
+    }).pipe(Effect.provide(servers)))
+
+  it.scoped("its store can be read and not written: the token is valid, so it is returned, and the store is left alone meanwhile", () =>
+    Effect.gen(function*() {
+      const { first, id, place, sessions } = yield* scene({ idleTimeout: "4 minutes" })
+      yield* TestClock.adjust("130 seconds")
+      place.writable = false
+      const before = { ...place }
+      assert.strictEqual(value(yield* sessions.accessToken(id)), value(first))
+      yield* eventually(Effect.sync(() => place.writes), (writes) => writes > before.writes)
+      // The write is repeated for a while; requests in the meantime add nothing.
+      for (let i = 0; i < 60; i++) {
+        yield* TestClock.adjust("500 millis")
+        assert.strictEqual(value(yield* sessions.accessToken(id)), value(first))
+      }
+      assert.isAtMost(place.locks - before.locks, 3)
+      place.writable = true
+      yield* TestClock.adjust("30 seconds")
+      yield* sessions.accessToken(id)
+      yield* eventually(
+        Effect.zipRight(TestClock.adjust("1 second"), sessions.accessToken(id)),
+        () => place.writes > before.writes
+      )
+    }).pipe(Effect.provide(servers)))
+
+  it.scoped("an endless idle time, or an endless wait for a callback, is written as the last date there is", () =>
+    Effect.gen(function*() {
+      const { first, id, sessions, store } = yield* scene({
+        idleTimeout: Duration.infinity,
+        completedLaunchLifetime: Duration.infinity
+      })
+      assert.strictEqual(value(yield* sessions.accessToken(id)), value(first))
+      const entry = Option.getOrThrow(yield* store.get(Redacted.make(`session.${value(id)}`)))
+      assert.strictEqual(entry.keepUntil.epochMillis, 253_402_300_799_999)
+    }).pipe(Effect.provide(servers)))
+
+  it.scoped("one read of the store gives its token and the client of its server", () =>
+    Effect.gen(function*() {
+      const { first, id, place, sessions } = yield* scene()
+      const before = place.reads
+      const { client, tokens } = yield* sessions.authorization(id)
+      assert.strictEqual(place.reads - before, 1)
+      assert.strictEqual(client.name, "north")
+      assert.strictEqual(value(tokens.accessToken), value(first))
+    }).pipe(Effect.provide(servers)))
+
+  it.scoped.each([
+    "9".repeat(309),
+    "9".repeat(20),
+    "Fri, 31 Dec 275759 23:59:59 GMT",
+    "Mon, 01 Jan -200000 00:00:00 GMT"
+  ])(
+    "a Retry-After of %s leaves it readable",
+    (retryAfter) =>
+      Effect.gen(function*() {
+        const { ehr, first, id, sessions, store } = yield* scene()
+        yield* TestClock.adjust("275 seconds")
+        yield* ehr.fault("token", SandboxEhr.Fault.status(503, { headers: { "retry-after": retryAfter } }))
+        assert.strictEqual(value(yield* sessions.accessToken(id)), value(first))
+        const stored = yield* eventually(
+          store.get(Redacted.make(`session.${value(id)}`)),
+          (entry) =>
+            Option.isSome(entry) && entry.value._tag === "StoredSession" && entry.value.renewalFailure !== undefined
+        )
+        assert.isTrue(Option.isSome(stored))
+        assert.strictEqual(value(yield* sessions.accessToken(id)), value(first))
+        yield* TestClock.adjust("6 minutes")
+        assert.notStrictEqual(value(yield* sessions.accessToken(id)), value(first))
+      }).pipe(Effect.provide(servers))
+  )
+})
+
+describe("Sessions that stop", () => {
+  it.scoped("wait for what is under way in total no longer than shutdownTimeout, and log what was left", () => {
+    const lines: Array<string> = []
+    const logger = Logger.make(({ message }) => void lines.push(String(message)))
+    return Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const { ehr, id, sessions } = yield* scene({ shutdownTimeout: "10 seconds" }).pipe(
+        Effect.provideService(Scope.Scope, scope)
+      )
+      yield* TestClock.adjust("6 minutes")
+      yield* ehr.fault("token", SandboxEhr.Fault.delay("1 hour"), 9)
+      const { url } = yield* sessions.begin()
+      const callback = yield* ehr.approve(url)
+      const callers = [
+        yield* Effect.fork(sessions.accessToken(id)),
+        yield* Effect.fork(sessions.complete(callback))
+      ]
+      yield* eventually(ehr.requests, (requests) => requests.filter(({ path }) => path.endsWith("/token")).length >= 3)
+      const changes = yield* Effect.fork(Stream.runDrain(sessions.onChange))
+      yield* Effect.yieldNow()
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* Effect.yieldNow()
+      yield* TestClock.adjust("9 seconds")
+      assert.isTrue(Option.isNone(yield* Fiber.poll(closing)))
+      yield* TestClock.adjust("2 seconds")
+      yield* Fiber.join(closing)
+      // The stream of changes ends with the service.
+      yield* Fiber.join(changes)
+      assert.lengthOf(lines.filter((line) => line.includes("Sessions stopped")), 1)
+      assert.include(lines.at(-1), "Sessions stopped after 10s (shutdownTimeout) with 2 ")
+      for (const caller of callers) yield* Fiber.await(caller)
+    }).pipe(Effect.provide(servers), Effect.provide(Logger.add(logger)))
+  })
+
+  it.scoped("a logout that comes late is still done", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const { id, sessions } = yield* Effect.provideService(scene(), Scope.Scope, scope)
+      yield* Scope.close(scope, Exit.void)
+      yield* sessions.end(id)
+      assert.strictEqual((yield* Effect.flip(sessions.session(id))).reason, "NotFound")
+    }).pipe(Effect.provide(servers)))
+})
+
+describe("the end of a session", () => {
+  it.scoped("revokes the tokens that the store had not taken yet", () =>
+    Effect.gen(function*() {
+      const { ehr, id, place, sessions } = yield* scene()
+      yield* TestClock.adjust("6 minutes")
+      place.writable = false
+      const asking = yield* Effect.fork(Effect.flip(sessions.accessToken(id)))
+      while (Option.isNone(yield* Fiber.poll(asking))) {
+        yield* eventually(Effect.succeed(0), () => true)
+        yield* TestClock.adjust("1 second")
+      }
+      assert.strictEqual((yield* Fiber.join(asking))._tag, "SessionError")
+      place.writable = true
+      yield* sessions.end(id)
+      const [revocation] = (yield* ehr.requests).filter(({ path }) => path.endsWith("/revoke"))
+      assert.strictEqual(revocation?.form?.["token"], (yield* ehr.issued).at(-1))
+    }).pipe(Effect.provide(servers)))
+})
+
+describe("spans of Sessions", () => {
+  it.scoped("name the server, and a span of the program's own gets nothing added", () => {
+    const spans: Array<Tracer.Span> = []
+    const tracer = Effect.map(Effect.tracer, (silent) =>
+      Tracer.make({
+        context: (f) => f(),
+        span: (...args) => {
+          const span = silent.span(...args)
+          spans.push(span)
+          return span
+        }
+      }))
+    return Effect.gen(function*() {
+      const { ehr, id, sessions } = yield* scene()
+      const recording = yield* tracer
+      const run = Effect.gen(function*() {
+        const { url } = yield* sessions.begin()
+        yield* sessions.complete(yield* ehr.approve(url))
+        yield* TestClock.adjust("6 minutes")
+        yield* sessions.accessToken(id)
+        yield* sessions.end(id)
+      })
+      yield* run.pipe(Effect.withSpan("program"), Effect.withTracer(recording))
+      for (const name of ["Sessions.begin", "Sessions.complete", "Sessions.renew", "Sessions.end"]) {
+        const span = spans.find((span) => span.name === name)
+        assert.strictEqual(span?.attributes.get("smart.server"), "north", name)
+      }
+      assert.isUndefined(spans.find(({ name }) => name === "program")?.attributes.get("smart.server"))
+    }).pipe(Effect.provide(servers))
+  })
+
+  it.scoped("without a tracer of the program nothing is added to its spans", () =>
+    Effect.gen(function*() {
+      const { sessions } = yield* scene()
+      const program = yield* Effect.makeSpan("program")
+      yield* Effect.withParentSpan(sessions.begin(), program)
+      assert.isFalse(program.attributes.has("smart.server"))
+    }).pipe(Effect.provide(servers)))
+})
