@@ -13,9 +13,22 @@ export const isJsonObject = (value: unknown): value is JsonObject => Predicate.i
 /** Where a number may be too large: an exponent of three digits, or three hundred digits. */
 const MAYBE_INFINITE = /[eE]\+?\d{3}|\d{300}/
 
-/** `1e999` is valid JSON, is read as `Infinity`, and could not be written again. */
-const withoutInfinity = (_: string, value: unknown): unknown =>
-  typeof value === "number" && !Number.isFinite(value) ? null : value
+/** `1e999` is valid JSON, is read as `Infinity`, and could not be written again. A list instead of recursion: a document may nest without end. */
+const withoutInfinity = (root: unknown): unknown => {
+  if (typeof root === "number") return Number.isFinite(root) ? root : null
+  const open = [root]
+  for (const value of open) {
+    if (typeof value !== "object" || value === null) continue
+    for (const [name, member] of Object.entries(value)) {
+      if (typeof member === "object") open.push(member)
+      // Assigning to `__proto__` would change the prototype instead.
+      else if (typeof member === "number" && !Number.isFinite(member)) {
+        Object.defineProperty(value, name, { value: null, enumerable: true, writable: true, configurable: true })
+      }
+    }
+  }
+  return root
+}
 
 /**
  * What `text` holds, if it is JSON: a byte order mark is tolerated, nothing is thrown. A number too large for JavaScript is `null`.
@@ -25,7 +38,8 @@ const withoutInfinity = (_: string, value: unknown): unknown =>
 export const parseJson = (text: string): { readonly value: unknown } | undefined => {
   try {
     const json = text.startsWith("\uFEFF") ? text.slice(1) : text
-    return { value: MAYBE_INFINITE.test(json) ? JSON.parse(json, withoutInfinity) : JSON.parse(json) }
+    const value: unknown = JSON.parse(json)
+    return { value: MAYBE_INFINITE.test(json) ? withoutInfinity(value) : value }
   } catch {
     return undefined
   }

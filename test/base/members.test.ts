@@ -29,6 +29,11 @@ describe("members", () => {
     assert.deepStrictEqual(parseJson(`{"a":1e999,"b":[-1E+400,${digits}],"c":"1e999","d":1e300}`), {
       value: { a: null, b: [null, null], c: "1e999", d: 1e300 }
     })
+    assert.deepStrictEqual(parseJson("-1e999"), { value: null })
+    const named = parseJson("{\"__proto__\":1e999}")?.value
+    assert.deepStrictEqual(Object.entries(isJsonObject(named) ? named : {}), [["__proto__", null]])
+    const depth = 10_000
+    assert.isDefined(parseJson(`{"a":1e999,"b":${"[".repeat(depth)}${"]".repeat(depth)}}`))
   })
 
   it("does not fall over documents a hundred thousand levels deep", () => {

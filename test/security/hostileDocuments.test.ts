@@ -387,7 +387,7 @@ describe("hostile token answers", () => {
             encoding
           })
         }, { scopes: [] }))
-        assert.include(error.message, `at ${Identity.tokenUrl}`)
+        assert.include(error.message, `to ${Identity.tokenUrl} failed`)
         assert.include(error.message, `${clientId} sent <redacted>`)
         assert.isUndefined(leak(error.message, [clientSecret]))
       }
