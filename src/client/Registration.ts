@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import { captured } from "../base/captured.js"
 import { ConfigurationError } from "../base/ConfigurationError.js"
 import { failOnDefect } from "../base/defects.js"
 import type { JsonObject } from "../base/members.js"
@@ -215,34 +216,34 @@ const read = (
 export const make: Effect.Effect<Service, never, HttpClient.HttpClient | Discovery> = Effect.gen(function*() {
   const client = Outbound.prepare(yield* HttpClient.HttpClient)
   const discovery = yield* Discovery
-  const limits = yield* HttpLimits
+  const withLimits = yield* captured(HttpLimits)
   const withPolicy = yield* RetryPolicy.capture
 
   const send = (step: Step, options: ManageOptions): Effect.Effect<string, RegistrationError> =>
-    Effect.suspend(() =>
+    Effect.flatMap(HttpLimits, ({ maxResponseBytes, tokenTimeout }) =>
       Outbound.send(client, requestOf(step), {
-        timeout: limits.tokenTimeout,
-        maxBytes: limits.maxResponseBytes,
+        timeout: tokenTimeout,
+        maxBytes: maxResponseBytes,
         redirects: 0,
         allowInsecureLocalhost: options.allowInsecureLocalhost ?? false
-      })
-    ).pipe(
-      Effect.mapError(({ detail, outcome, reason, status, url }) =>
-        // A redirect may repeat what it was sent in its path.
-        new RegistrationError({
-          reason,
-          operation: step.operation,
-          url: safeText(url, step.secrets),
-          detail: safeText(detail, step.secrets),
-          outcome,
-          status
-        })
-      ),
-      Effect.flatMap((answer) => Effect.flatMap(Clock.currentTimeMillis, (now) => judge(step, answer, now))),
-      RetryPolicy.retry(step.operation === "read" ? "always" : "never"),
-      withPolicy,
-      Effect.withSpan(`Registration.${step.operation}`, { attributes: { "smart.url": shownUrl(step) } })
-    )
+      })).pipe(
+        Effect.mapError(({ detail, outcome, reason, status, url }) =>
+          // A redirect may repeat what it was sent in its path.
+          new RegistrationError({
+            reason,
+            operation: step.operation,
+            url: safeText(url, step.secrets),
+            detail: safeText(detail, step.secrets),
+            outcome,
+            status
+          })
+        ),
+        Effect.flatMap((answer) => Effect.flatMap(Clock.currentTimeMillis, (now) => judge(step, answer, now))),
+        RetryPolicy.retry(step.operation === "read" ? "always" : "never"),
+        withPolicy,
+        withLimits,
+        Effect.withSpan(`Registration.${step.operation}`, { attributes: { "smart.url": shownUrl(step) } })
+      )
 
   const endpointOf = (
     options: RegisterOptions

@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import { captured } from "../base/captured.js"
 import { failOnDefect } from "../base/defects.js"
 import { parseJson } from "../base/members.js"
 import * as SingleFlight from "../base/SingleFlight.js"
@@ -132,7 +133,7 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, HttpC
   Effect.gen(function*() {
     const client = Outbound.prepare(yield* HttpClient.HttpClient)
     const policy = yield* RetryPolicy.capture
-    const limits = yield* HttpLimits
+    const withLimits = yield* captured(HttpLimits)
     const capacity = options.capacity ?? 100
     // In order of use, the least recent first.
     const kept = new Map<string, Kept>()
@@ -151,6 +152,7 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, HttpC
 
     const attempt = Effect.fn("Brands.fetch")(function*(url: string, request: Request | undefined) {
       const before = kept.get(url)
+      const limits = yield* HttpLimits
       yield* Effect.annotateCurrentSpan("smart.brand_bundle", Url.forDisplay(url))
       const answer = yield* Outbound.send(
         client,
@@ -193,7 +195,7 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, HttpC
       const { href } = url
       // What one caller is allowed must not be had by another that is not.
       const key = `${request?.allowInsecureLocalhost === true} ${href}`
-      return flights.run(key, () => attempt(href, request).pipe(RetryPolicy.retry("always"), policy))
+      return flights.run(key, () => attempt(href, request).pipe(RetryPolicy.retry("always"), policy, withLimits))
     }
 
     return {

@@ -251,6 +251,37 @@ describe("BulkExport", () => {
       assert.strictEqual(opened, 2)
     }))
 
+  it.effect("a file is opened again by the RetryPolicy of the call, else by that of the client's layer", () =>
+    Effect.gen(function*() {
+      const breaking = () => {
+        let sent = false
+        return new Response(
+          new ReadableStream<Uint8Array>({
+            pull: (controller) => {
+              if (sent) return controller.error(new Error("reset"))
+              sent = true
+              controller.enqueue(new TextEncoder().encode(lines(2)))
+            }
+          })
+        )
+      }
+      for (
+        const [layer, call, expected] of [
+          [RetryPolicy.none, undefined, 1],
+          [RetryPolicy.transient, undefined, 2],
+          [RetryPolicy.transient, RetryPolicy.none, 1],
+          [RetryPolicy.none, RetryPolicy.transient, 2]
+        ] as const
+      ) {
+        let opened = 0
+        const http = server({ [file(0)]: () => ++opened === 1 ? breaking() : Http.text(lines(3)) })
+        const fhir = yield* written(http, { retry: layer })
+        const run = Effect.either(Stream.runCount(BulkExport.run(fhir)))
+        yield* inTime(call === undefined ? run : RetryPolicy.withPolicy(call)(run))
+        assert.strictEqual(opened, expected)
+      }
+    }))
+
   it.effect("[SMART-263] a token that expires in the middle is renewed, and the export goes on", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
