@@ -10,8 +10,8 @@ export type JsonObject = Readonly<Record<string, unknown>>
 /** @internal */
 export const isJsonObject = (value: unknown): value is JsonObject => Predicate.isRecord(value)
 
-/** Where a number may be too large: an exponent of three digits, or three hundred digits. */
-const MAYBE_INFINITE = /[eE]\+?\d{3}|\d{300}/
+/** Where a number may be too large: an exponent of three digits, or three hundred digits. Each run of digits is looked at once, not from each of its digits. */
+const MAYBE_INFINITE = /[eE]\+?\d{3}|(?<!\d)\d{300}/
 
 /** `1e999` is valid JSON, is read as `Infinity`, and could not be written again. A list instead of recursion: a document may nest without end. */
 const withoutInfinity = (root: unknown): unknown => {

@@ -94,4 +94,12 @@ describe("members", () => {
     assert.strictEqual(Object.getPrototypeOf(rest), Object.prototype)
     assert.isUndefined(({} as Record<string, unknown>)["polluted"])
   })
+
+  it("many numbers just too short to be too large are looked at once", () => {
+    const text = `[${`${"1".repeat(299)},`.repeat(40_000)}1${"0".repeat(309)}]`
+    const value = parseJson(text)?.value
+    assert.isTrue(
+      Array.isArray(value) && value.length === 40_001 && value[40_000] === null && value[0] === Number("1".repeat(299))
+    )
+  }, 8_000)
 })
