@@ -43,6 +43,12 @@ import * as Params from "./Params.js"
 export interface TokenSource<E, R> {
   readonly server: Effect.Effect<SmartClient.Service, E, R>
   readonly tokens: Effect.Effect<TokenSet, E, R>
+  /** Both, from one read of the place that holds them. Tokens that have to be requested are requested only when they are needed. */
+  readonly authorization: Effect.Effect<
+    { readonly client: SmartClient.Service; readonly tokens: Effect.Effect<TokenSet, E, R> },
+    E,
+    R
+  >
   /** The token after one that was refused; the same again where nothing newer is to be had. */
   readonly tokenAfter: (refused: Redacted.Redacted) => Effect.Effect<Redacted.Redacted, E, R>
 }
@@ -189,16 +195,23 @@ export const make = <E, R>(
     return whole
   }
 
-  /** One attempt each time it runs. */
+  /** One attempt each time it runs: the first with `first`, later ones with the tokens of their time. */
   const attempt = <A>(
     smart: SmartClient.Service,
+    first: Effect.Effect<TokenSet, E, R>,
     request: Request,
     limited: Limited,
     use: (opened: Opened, limits: Limits) => Effect.Effect<A, FhirError | OutboundFailure>
   ): Effect.Effect<A, FhirError | E, R> => {
     let sent = 0
+    let isFirst = true
+    const tokensNow = Effect.suspend(() => {
+      const given = isFirst ? first : source.tokens
+      isFirst = false
+      return given
+    })
     const fail = failOf(smart, request.interaction, request.file, () => sent === 0 ? undefined : sent)
-    return Effect.flatMap(source.tokens, (tokens) =>
+    return Effect.flatMap(tokensNow, (tokens) =>
       Effect.withFiberRuntime((fiber) => {
         const limits = Context.get(fiber.currentContext, HttpLimits)
         const { fhirTimeout, maxFhirResponseBytes } = limits
@@ -275,12 +288,12 @@ export const make = <E, R>(
   /** What is done with a request at its server: each step of its own retries, all in one span. */
   const asked = <A, R1>(
     request: Request,
-    step: (smart: SmartClient.Service) => Effect.Effect<A, FhirError | E, R1>
+    step: (smart: SmartClient.Service, tokens: Effect.Effect<TokenSet, E, R>) => Effect.Effect<A, FhirError | E, R1>
   ): Effect.Effect<A, FhirError | E, R | R1> =>
     Effect.flatMap(
-      source.server,
-      (smart) =>
-        (smart.config.discovered === true && !isGuarded ? unguarded(smart, request) : step(smart)).pipe(
+      source.authorization,
+      ({ client: smart, tokens }) =>
+        (smart.config.discovered === true && !isGuarded ? unguarded(smart, request) : step(smart, tokens)).pipe(
           repeated(request),
           settings,
           span(`FhirClient.${request.interaction}`, { kind: "client", attributes: { "smart.server": smart.name } })
@@ -292,9 +305,10 @@ export const make = <E, R>(
     send: (request) =>
       asked(
         request,
-        (smart) =>
+        (smart, tokens) =>
           attempt(
             smart,
+            tokens,
             request,
             (timeout, onTimeout) => (use) => Outbound.within(client, timeout, onTimeout, use),
             read
@@ -302,10 +316,11 @@ export const make = <E, R>(
       ),
     download: (request) =>
       Stream.unwrapScoped(
-        asked(request, (smart) =>
+        asked(request, (smart, tokens) =>
           Effect.flatMap(Effect.scope, (scope) =>
             attempt(
               smart,
+              tokens,
               request,
               (timeout, onTimeout) => (use) => Outbound.opening(client, scope, timeout, onTimeout, use),
               bytesOf

@@ -121,21 +121,23 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
         })),
       download: exchange.download,
       httpClient: BearerClient.make<E, R>(client, {
-        audience: Effect.zipWith(
-          source.server,
-          source.tokens,
-          ({ config }, { context, fhirBaseUrl }) => ({
-            ...TokenAudience.make(
-              [
-                fhirBaseUrl ?? config.fhirBaseUrl,
-                ...(context.authorizationDetails ?? []).flatMap(({ locations }) => locations)
-              ],
-              config
-            ),
-            discovered: config.discovered
-          })
+        authorization: Effect.flatMap(
+          source.authorization,
+          ({ client: { config }, tokens }) =>
+            Effect.map(tokens, ({ accessToken, context, fhirBaseUrl }) => ({
+              audience: {
+                ...TokenAudience.make(
+                  [
+                    fhirBaseUrl ?? config.fhirBaseUrl,
+                    ...(context.authorizationDetails ?? []).flatMap(({ locations }) => locations)
+                  ],
+                  config
+                ),
+                discovered: config.discovered
+              },
+              token: Effect.succeed(accessToken)
+            }))
         ),
-        token: Effect.map(source.tokens, ({ accessToken }) => accessToken),
         tokenAfter: source.tokenAfter
       }),
       configuration: Effect.flatMap(source.server, (smart) => smart.configuration),
@@ -149,18 +151,27 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       authorized({
         server: Effect.succeed(smart),
         tokens: Effect.succeed(tokens),
+        authorization: Effect.succeed({ client: smart, tokens: Effect.succeed(tokens) }),
         tokenAfter: (refused) => Effect.succeed(refused)
       }, options),
     forSession: (id, options) =>
       authorized<Sessions.SessionFailure, Sessions.Sessions>({
         server: Effect.flatMap(Sessions.Sessions, (sessions) => sessions.client(id)),
         tokens: Effect.flatMap(Sessions.Sessions, (sessions) => sessions.tokens(id)),
-        tokenAfter: (refused) => Effect.flatMap(Sessions.Sessions, (sessions) => sessions.accessTokenAfter(id, refused))
+        authorization: Effect.flatMap(Sessions.Sessions, (sessions) =>
+          Effect.map(sessions.authorization(id), ({ client, tokens }) => ({ client, tokens: Effect.succeed(tokens) }))),
+        tokenAfter: (refused) =>
+          Effect.flatMap(Sessions.Sessions, (sessions) =>
+            sessions.accessTokenAfter(id, refused))
       }, options),
     forBackend: ({ foreignOrigins, rebaseLinks, ...request } = {}) =>
       authorized<BackendServices.BackendError, BackendServices.BackendServices>({
         server: Effect.flatMap(BackendServices.BackendServices, (backend) => backend.client(request)),
         tokens: Effect.flatMap(BackendServices.BackendServices, (backend) => backend.tokens(request)),
+        authorization: Effect.flatMap(
+          BackendServices.BackendServices,
+          (backend) => Effect.map(backend.client(request), (client) => ({ client, tokens: backend.tokens(request) }))
+        ),
         tokenAfter: (refused) =>
           Effect.flatMap(BackendServices.BackendServices, (backend) => backend.accessTokenAfter(refused, request))
       }, { foreignOrigins, rebaseLinks })

@@ -60,8 +60,12 @@ export interface Audience extends TokenAudience.TokenAudience {
 
 /** @internal */
 export interface TokenSource<E, R = never> {
-  readonly audience: Effect.Effect<Audience, E, R>
-  readonly token: Effect.Effect<Redacted.Redacted, E, R>
+  /** Where the token may go, and the token, which is not obtained for a request that may not be sent. */
+  readonly authorization: Effect.Effect<
+    { readonly audience: Audience; readonly token: Effect.Effect<Redacted.Redacted, E, R> },
+    E,
+    R
+  >
   /** The token after one that was refused; the same again where nothing newer is to be had. */
   readonly tokenAfter: (refused: Redacted.Redacted) => Effect.Effect<Redacted.Redacted, E, R>
 }
@@ -93,9 +97,11 @@ export const make = <E, R = never>(
   > =>
     Effect.gen(function*() {
       const target = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
-      const judged = Either.isLeft(target)
-        ? Either.left("NotAUrl" as const)
-        : judge(yield* source.audience, target.right)
+      if (Either.isLeft(target)) {
+        return yield* new TokenAudienceError({ reason: "NotAUrl", origin: originOf(request.url) })
+      }
+      const authorization = yield* source.authorization
+      const judged = judge(authorization.audience, target.right)
       if (Either.isLeft(judged)) {
         return yield* new TokenAudienceError({ reason: judged.left, origin: originOf(request.url) })
       }
@@ -103,7 +109,7 @@ export const make = <E, R = never>(
       const exact = HttpClientRequest.setUrl(request, judged.right)
       const sendWith = (token: Redacted.Redacted) =>
         Outbound.withManualRedirects(prepared.execute(HttpClientRequest.bearerToken(exact, token)))
-      const token = yield* source.token
+      const token = yield* authorization.token
       const response = yield* sendWith(token)
       if (response.status !== 401 || !isRepeatable(request)) return response
       const next = yield* source.tokenAfter(token)

@@ -200,11 +200,10 @@ export const make = (
       client: (request = {}) => clientFor(request),
       httpClient: (request = {}) =>
         BearerClient.make<BackendError>(client, {
-          audience: Effect.map(clientFor(request), ({ config }) => ({
-            ...TokenAudience.make([config.fhirBaseUrl], config),
-            discovered: config.discovered
+          authorization: Effect.map(clientFor(request), ({ config }) => ({
+            audience: { ...TokenAudience.make([config.fhirBaseUrl], config), discovered: config.discovered },
+            token: Effect.map(tokens(request), ({ accessToken }) => accessToken)
           })),
-          token: Effect.map(tokens(request), ({ accessToken }) => accessToken),
           tokenAfter: (refused) => Effect.map(tokens(request, refused), ({ accessToken }) => accessToken)
         })
     }

@@ -14,6 +14,7 @@ import * as Tracer from "effect/Tracer"
 import {
   BackendServices,
   ClientAuthentication,
+  FhirClient,
   RetryPolicy,
   SessionError,
   Sessions,
@@ -226,6 +227,21 @@ describe("a session that is used", () => {
       assert.strictEqual(client.name, "north")
       assert.strictEqual(value(tokens.accessToken), value(first))
     }).pipe(Effect.provide(servers)))
+
+  it.scoped("one read of the store serves a FHIR request, and one through its HttpClient", () =>
+    Effect.gen(function*() {
+      const { id, place, sessions } = yield* scene()
+      const client = yield* FhirClient.FhirClient
+      const fhir = client.forSession(id)
+      const readsOf = <A, E>(self: Effect.Effect<A, E, Sessions.Sessions>) =>
+        Effect.gen(function*() {
+          const before = place.reads
+          yield* Effect.provideService(self, Sessions.Sessions, sessions)
+          return place.reads - before
+        })
+      assert.strictEqual(yield* readsOf(fhir.read("Patient", "patient-alpha")), 1)
+      assert.strictEqual(yield* readsOf(fhir.httpClient.get("https://ehr.sandbox.test/fhir/Patient/patient-alpha")), 1)
+    }).pipe(Effect.provide(FhirClient.layer.pipe(Layer.provideMerge(servers)))))
 
   it.scoped.each([
     "9".repeat(309),
