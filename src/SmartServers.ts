@@ -375,9 +375,10 @@ export const layerSingle: Layer.Layer<SmartServers, never, SmartClient.SmartClie
     return {
       keys: Effect.succeed([client.name]),
       client: byKey,
-      forIssuer: (iss) =>
+      forIssuer: (iss, meant) =>
         when(
-          issuerKey(iss) !== undefined && issuerKey(iss) === issuerKey(client.config.fhirBaseUrl),
+          issuerKey(iss) !== undefined && issuerKey(iss) === issuerKey(client.config.fhirBaseUrl) &&
+            (meant === undefined || meant === client.name),
           "UnknownIssuer",
           Url.forDisplay(iss)
         ),

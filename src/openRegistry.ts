@@ -87,12 +87,17 @@ export const make = ({ byHand, configure, guard, maxServers, onDemand, scope }: 
     only: byHand.only,
     client: (key) =>
       Effect.catchTag(byHand.client(key), "UnknownServerError", (error) => follow(key, Effect.fail(error))),
-    forIssuer: (iss) =>
-      Effect.catchTag(
-        byHand.forIssuer(iss),
-        "UnknownServerError",
-        (error) => error.reason === "UnknownIssuer" ? follow(iss, Effect.fail(error)) : Effect.fail(error)
-      ),
+    forIssuer: (iss, meant) =>
+      Effect.catchTag(byHand.forIssuer(iss, meant), "UnknownServerError", (error) => {
+        const refused = Effect.fail(error)
+        if (error.reason !== "UnknownIssuer") return refused
+        if (meant === undefined) return follow(iss, refused)
+        // A name that none of the configured servers at this `iss` has is wrong; of the others, each is named by its base URL.
+        return meant !== keyOf(iss)?.key ? refused : Effect.matchEffect(byHand.forIssuer(iss), {
+          onSuccess: () => refused,
+          onFailure: ({ reason }) => reason === "UnknownIssuer" ? follow(iss, refused) : refused
+        })
+      }),
     add: (key, server) =>
       Effect.uninterruptible(Effect.gen(function*() {
         yield* byHand.add(key, server)
