@@ -44,6 +44,11 @@ export interface Config {
    * absolute URLs.
    */
   readonly metadata?: Given | undefined
+  /**
+   * The issuer identifier of the authorization server, to the letter: what a callback's `iss` must be (RFC 9207), in place of what the server's metadata
+   * says. To be given where the metadata names none, or where two servers claim one. Id_tokens must come from it, too, unless `idToken.issuer` is given.
+   */
+  readonly issuer?: string | undefined
   /** Put up with the deprecated `oauth-uris` of the CapabilityStatement where there is no SMART configuration. Default false. */
   readonly legacyMetadata?: boolean | undefined
   /** Its name in a session, a span, an error. Default: `fhirBaseUrl`. */
@@ -91,12 +96,12 @@ const problemOf = (config: Config, name: string): ConfigurationError | undefined
   if (Either.isLeft(base)) invalid.push("fhirBaseUrl")
   else if (!Url.isSecure(new URL(base.right), insecureAllowed)) insecure.push("fhirBaseUrl")
   if (config.clientId === "") invalid.push("clientId")
-  for (const member of GIVEN_URLS) {
-    const value = config.metadata?.[member]
+  const given = GIVEN_URLS.map((member) => [`metadata.${member}`, config.metadata?.[member]] as const)
+  for (const [field, value] of [["issuer", config.issuer] as const, ...given]) {
     if (value === undefined) continue
     const url = Url.parse(value)
-    if (url === undefined || url.username !== "" || url.password !== "") invalid.push(`metadata.${member}`)
-    else if (!Url.isSecure(url, insecureAllowed)) insecure.push(`metadata.${member}`)
+    if (url === undefined || url.username !== "" || url.password !== "") invalid.push(field)
+    else if (!Url.isSecure(url, insecureAllowed)) insecure.push(field)
   }
   if (config.redirectUri !== undefined) {
     const redirectUri = Url.parse(config.redirectUri)
@@ -134,8 +139,8 @@ export const validate = (config: Config, name: string): Effect.Effect<void, Conf
 }
 
 /**
- * The environment of one client: `SMART_FHIR_BASE_URL`, `SMART_CLIENT_ID`, `SMART_REDIRECT_URI`, `SMART_SCOPES` (space separated) and
- * `SMART_ALLOW_INSECURE_LOCALHOST`. Several servers: `SmartServers.layerConfig()`.
+ * The environment of one client: `SMART_FHIR_BASE_URL`, `SMART_CLIENT_ID`, `SMART_REDIRECT_URI`, `SMART_ISSUER`, `SMART_SCOPES` (space separated)
+ * and `SMART_ALLOW_INSECURE_LOCALHOST`. Several servers: `SmartServers.layerConfig()`.
  *
  * @since 0.1.0
  * @category constructors
@@ -144,6 +149,7 @@ export const config: EffectConfig.Config<Config> = EffectConfig.all({
   fhirBaseUrl: EffectConfig.nonEmptyString("FHIR_BASE_URL"),
   clientId: EffectConfig.nonEmptyString("CLIENT_ID"),
   redirectUri: EffectConfig.withDefault(EffectConfig.nonEmptyString("REDIRECT_URI"), undefined),
+  issuer: EffectConfig.withDefault(EffectConfig.nonEmptyString("ISSUER"), undefined),
   scopes: EffectConfig.withDefault(
     EffectConfig.map(EffectConfig.string("SCOPES"), (scopes) => scopes.split(/\s+/).filter((scope) => scope !== "")),
     undefined

@@ -31,6 +31,7 @@ import type * as AuthorizationPost from "./launch/AuthorizationPost.js"
 import type { PendingAuthorization } from "./launch/PendingAuthorization.js"
 import * as Pkce from "./launch/Pkce.js"
 import * as Scopes from "./launch/Scopes.js"
+import * as MixUp from "./mixUp.js"
 import * as Discovery from "./server/Discovery.js"
 import type { DiscoveryError } from "./server/DiscoveryError.js"
 import type { MetadataError } from "./server/MetadataError.js"
@@ -188,6 +189,17 @@ export type Parts =
 export const make = (
   config: Config
 ): Effect.Effect<Service, ConfigurationError, ClientAuthentication.ClientAuthentication | Parts> =>
+  makeAmong(config, MixUp.alone)
+
+/**
+ * A client that knows the other servers of its registry.
+ *
+ * @internal
+ */
+export const makeAmong = (
+  config: Config,
+  peers: MixUp.Peers
+): Effect.Effect<Service, ConfigurationError, ClientAuthentication.ClientAuthentication | Parts> =>
   Effect.gen(function*() {
     const name = config.name ?? config.fhirBaseUrl
     // What is no base URL may hold credentials.
@@ -242,7 +254,7 @@ export const make = (
       server: name,
       configuration: found,
       clientId: config.clientId,
-      policy: config.idToken
+      policy: { ...config.idToken, issuer: config.idToken?.issuer ?? config.issuer }
     })
 
     const refuse = (operation: Operation, reason: TokenError["reason"], detail: string) =>
@@ -254,25 +266,29 @@ export const make = (
 
     const exchange = (callback: AuthorizationCallback.Callback, pending: PendingAuthorization) =>
       Effect.gen(function*() {
-        if (pending.server !== name) {
+        if (pending.server !== name || !FhirBaseUrl.areSame(pending.fhirBaseUrl, config.fhirBaseUrl)) {
           return yield* new AuthorizationError({
             reason: "WrongServer",
             server: name,
-            detail: `the launch was started with ${pending.server}`
+            detail: pending.server === name
+              ? `the launch was started with ${Url.forDisplay(pending.fhirBaseUrl)}, which had this name before`
+              : `the launch was started with ${pending.server}`
           })
         }
-        const { code, issuerUnknown } = yield* AuthorizationCallback.judge(callback, pending, {
+        const { answer, iss } = yield* AuthorizationCallback.judge(callback, pending, {
           now: yield* DateTime.now,
-          maxAge: config.authorizationMaxAge ?? "30 minutes"
+          maxAge: config.authorizationMaxAge ?? "30 minutes",
+          issuer: MixUp.configuredIssuer(config)
         })
-        if (issuerUnknown) {
-          yield* warn({
-            code: "IssuerUnknown",
-            detail: "the callback names an issuer, but the SMART configuration has none to compare it with"
-          })
-        }
+        if (iss !== undefined) yield* MixUp.check({ name, config, pending, peers, warn }, iss)
+        const code = yield* answer
         const found = yield* configuration
-        const tokens = yield* tokenEndpoint.exchangeCode(yield* targetIn(found, "tokenEndpoint"), {
+        // The code goes where the launch was meant for: metadata that changes meanwhile must not lead it elsewhere.
+        const tokens = yield* tokenEndpoint.exchangeCode({
+          ...target,
+          endpoint: pending.tokenEndpoint,
+          signingAlgs: found.tokenEndpointAuthSigningAlgValuesSupported
+        }, {
           code,
           verifier: pending.verifier,
           redirectUri: pending.redirectUri,

@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as HttpClient from "@effect/platform/HttpClient"
+import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -22,6 +23,7 @@ import * as AddressGuard from "./http/AddressGuard.js"
 import { safeText } from "./http/wireFields.js"
 import { LaunchError } from "./launch/LaunchError.js"
 import { TrustedIssuers } from "./launch/TrustedIssuers.js"
+import * as MixUp from "./mixUp.js"
 import * as OpenRegistry from "./openRegistry.js"
 import type { Registered } from "./registering.js"
 import { register } from "./registering.js"
@@ -60,6 +62,8 @@ export interface Service {
   ) => Effect.Effect<SmartClient.Service, UnknownServerError>
   /** The only server there is. */
   readonly only: Effect.Effect<SmartClient.Service, UnknownServerError>
+  /** Where the configured servers send people back to, each redirect URI once. */
+  readonly redirectUris: Effect.Effect<ReadonlyArray<string>>
   /** Adds, or replaces: then what the old one held is released. */
   readonly add: <E = never, R = never>(
     key: string,
@@ -112,6 +116,12 @@ const unknown = (reason: UnknownServerError["reason"], requested: string, candid
  */
 export const make = <const S extends Servers>(
   servers: S
+): Effect.Effect<Service, ErrorOf<S> | ConfigurationError, ContextOf<S> | SmartClient.Parts | Scope.Scope> =>
+  makeIn(servers, MixUp.makeDirectory(false))
+
+const makeIn = <const S extends Servers>(
+  servers: S,
+  directory: MixUp.Directory
 ): Effect.Effect<Service, ErrorOf<S> | ConfigurationError, ContextOf<S> | SmartClient.Parts | Scope.Scope> => {
   const build = Effect.gen(function*() {
     const scope = yield* Effect.scope
@@ -120,7 +130,7 @@ export const make = <const S extends Servers>(
     const registered = new Map<string, Registered>()
     const keysByIssuer = new Map<string, ReadonlySet<string>>()
 
-    const index = ({ fhirBaseUrl }: Registered, change: (keys: Set<string>) => void) => {
+    const index = ({ config: { fhirBaseUrl } }: Registered, change: (keys: Set<string>) => void) => {
       const issuer = issuerKey(fhirBaseUrl) ?? fhirBaseUrl
       const keys = new Set(keysByIssuer.get(issuer))
       change(keys)
@@ -128,10 +138,11 @@ export const make = <const S extends Servers>(
       else keysByIssuer.set(issuer, keys)
     }
     /** Takes a server out of the registry; what it held is for the caller to release. */
-    const takeOut = (key: string): Effect.Effect<void> => {
+    const takeOut = (key: string, nowMillis: number): Effect.Effect<void> => {
       const old = registered.get(key)
       if (old === undefined) return Effect.void
       registered.delete(key)
+      directory.remove(old, nowMillis)
       index(old, (keys) => keys.delete(key))
       return old.release
     }
@@ -157,19 +168,25 @@ export const make = <const S extends Servers>(
         if (key === undefined) return unknown("UnknownKey", "", [])
         return others.length === 0 ? client(key) : unknown("Ambiguous", "", registered.keys())
       }),
+      redirectUris: Effect.sync(() =>
+        Array.from(new Set(Array.from(registered.values(), ({ config }) => config.redirectUri)))
+          .filter((redirectUri) => redirectUri !== undefined)
+      ),
       add: <E, R>(key: string, server: Server<E, R>) =>
         // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
         Effect.uninterruptibleMask((restore) =>
-          Effect.flatMap(restore(register(key, server, parts, memoMap, scope)), (next) =>
-            Effect.suspend(() => {
-              const release = takeOut(key)
+          Effect.flatMap(restore(register(key, server, parts, memoMap, scope, directory)), (next) =>
+            Effect.flatMap(Clock.currentTimeMillis, (now) => {
+              const release = takeOut(key, now)
               registered.set(key, next)
-              index(next, (keys) => keys.add(key))
+              directory.add(next)
+              index(next, (keys) =>
+                keys.add(key))
               return release
             }))
           // A layer's scope is the registry's own, whatever the layer asks for.
         ) as Effect.Effect<void, E | ConfigurationError, Exclude<R, Scope.Scope>>,
-      remove: (key) => Effect.suspend(() => takeOut(key)),
+      remove: (key) => Effect.flatMap(Clock.currentTimeMillis, (now) => takeOut(key, now)),
       invalidate: (key) => Effect.flatMap(client(key), ({ invalidate }) => invalidate)
     }
     yield* Effect.forEach(Object.entries(servers), ([key, server]) => service.add(key, server), { discard: true })
@@ -208,13 +225,13 @@ export const layerWithoutDependencies = <const S extends Servers>(
  *   north: {
  *     fhirBaseUrl: "https://north.example.org/fhir",
  *     clientId: "growth-chart",
- *     redirectUri: "https://app.example.org/callback",
+ *     redirectUri: "https://app.example.org/callback/north",
  *     authentication: ClientAuthentication.layerPublic
  *   },
  *   south: {
  *     fhirBaseUrl: "https://south.example.org/r4",
  *     clientId: "4711",
- *     redirectUri: "https://app.example.org/callback",
+ *     redirectUri: "https://app.example.org/callback/south",
  *     authentication: ClientAuthentication.layerClientSecretBasic({ clientSecret: Redacted.make("from a vault") })
  *   }
  * })
@@ -252,6 +269,9 @@ export type Configure = (
  * `servers` are configured by hand, may be on private addresses, and are the only ones in `keys` and `only`. Of the others, `maxServers` are
  * remembered (1,000 unless told otherwise), the least recently used forgotten first; a session of one that was forgotten makes it again.
  *
+ * Of a discovered server, the `iss` of a callback is believed only if it is at the origin of its FHIR base URL, or the `issuer` that `configure` gives. For a
+ * configured server with another issuer, configure its `issuer`.
+ *
  * @example
  * import { ClientAuthentication, SmartServers } from "effect-safire"
  * import { NodeTransport } from "effect-safire/node"
@@ -286,9 +306,11 @@ export const layerOpen = <const S extends Servers = Record<never, never>>(
           `SmartServers.layerOpen follows launches to servers that you did not configure, and ${AddressGuard.advice}`
       })
     }
+    const directory = MixUp.makeDirectory(true)
     const open = OpenRegistry.make({
-      byHand: yield* make({}),
-      onDemand: yield* make({}),
+      byHand: yield* makeIn({}, directory),
+      // What anybody can make the registry discover must not decide over the issuer of another server.
+      onDemand: yield* makeIn({}, { ...directory, add: () => undefined, remove: () => undefined }),
       configure,
       maxServers: options?.maxServers ?? 1000,
       guard: guard.value,
@@ -383,6 +405,7 @@ export const layerSingle: Layer.Layer<SmartServers, never, SmartClient.SmartClie
           Url.forDisplay(iss)
         ),
       only: Effect.succeed(client),
+      redirectUris: Effect.succeed(client.config.redirectUri === undefined ? [] : [client.config.redirectUri]),
       add: () => fixed,
       remove: () => Effect.void,
       invalidate: (key) => Effect.flatMap(byKey(key), ({ invalidate }) => invalidate)

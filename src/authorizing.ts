@@ -123,7 +123,7 @@ export const authorize = (
     const found = yield* asker.configuration
     const authorizationEndpoint = yield* endpoint(found, "authorizationEndpoint", insecure)
     // The code will go there: better to know before a person has logged in.
-    yield* endpoint(found, "tokenEndpoint", insecure)
+    const tokenEndpoint = yield* endpoint(found, "tokenEndpoint", insecure)
     if (scopes.includes("openid") && found.jwksUri !== undefined) yield* endpoint(found, "jwksUri", insecure)
     if (found.codeChallengeMethodsSupported?.includes("S256") !== true) {
       yield* asker.warn({
@@ -153,6 +153,9 @@ export const authorize = (
     const pending = new PendingAuthorization({
       version: 1,
       server: name,
+      fhirBaseUrl: config.fhirBaseUrl,
+      authorizationEndpoint,
+      tokenEndpoint,
       state: Redacted.make(state),
       verifier,
       nonce: nonce === undefined ? undefined : Redacted.make(nonce),

@@ -85,6 +85,7 @@ export const make = ({ byHand, configure, guard, maxServers, onDemand, scope }: 
   return {
     keys: byHand.keys,
     only: byHand.only,
+    redirectUris: byHand.redirectUris,
     client: (key) =>
       Effect.catchTag(byHand.client(key), "UnknownServerError", (error) => follow(key, Effect.fail(error))),
     forIssuer: (iss, meant) =>

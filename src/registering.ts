@@ -10,12 +10,12 @@ import * as Scope from "effect/Scope"
 import type { ConfigurationError } from "./base/ConfigurationError.js"
 import * as ClientAuthentication from "./client/ClientAuthentication.js"
 import { validate } from "./ClientConfig.js"
+import type * as MixUp from "./mixUp.js"
 import * as SmartClient from "./SmartClient.js"
 import type { Server } from "./SmartServers.js"
 
 /** @internal */
-export interface Registered {
-  readonly fhirBaseUrl: string
+export interface Registered extends MixUp.Peer {
   /** Made when it is first asked for: most of thousands of servers are not in use. */
   readonly client: Effect.Effect<SmartClient.Service>
   readonly release: Effect.Effect<void>
@@ -31,29 +31,33 @@ export const register = <E, R>(
   { authentication, ...config }: Server<E, R>,
   parts: Context.Context<SmartClient.Parts>,
   memoMap: Layer.MemoMap,
-  parent: Scope.Scope
+  parent: Scope.Scope,
+  peers: MixUp.Peers
 ): Effect.Effect<Registered, E | ConfigurationError, R> => {
   const judged = validate(config, key)
   const registered = (service: ClientAuthentication.Service, release: Effect.Effect<void>): Registered => {
     let made: SmartClient.Service | undefined
+    const client = Effect.suspend(() =>
+      made !== undefined
+        ? Effect.succeed(made)
+        : SmartClient.makeAmong({ ...config, name: key }, peers).pipe(
+          // The registry's settings, whoever asks first.
+          Effect.mapInputContext((_: Context.Context<never>) =>
+            Context.add(parts, ClientAuthentication.ClientAuthentication, service)
+          ),
+          Effect.tap((client) => {
+            made = client
+          }),
+          // It was judged before.
+          Effect.orDie
+        )
+    )
     return {
-      fhirBaseUrl: config.fhirBaseUrl,
-      release,
-      client: Effect.suspend(() =>
-        made !== undefined
-          ? Effect.succeed(made)
-          : SmartClient.make({ ...config, name: key }).pipe(
-            // The registry's settings, whoever asks first.
-            Effect.mapInputContext((_: Context.Context<never>) =>
-              Context.add(parts, ClientAuthentication.ClientAuthentication, service)
-            ),
-            Effect.tap((client) => {
-              made = client
-            }),
-            // It was judged before.
-            Effect.orDie
-          )
-      )
+      name: key,
+      config,
+      client,
+      configuration: Effect.flatMap(client, ({ configuration }) => configuration),
+      release
     }
   }
   if ("authenticate" in authentication) return Effect.map(judged, () => registered(authentication, Effect.void))

@@ -26,6 +26,7 @@ export const Code = Schema.Literal(
   "MetadataLegacy",
   "PkceNotAdvertised",
   "IssuerUnknown",
+  "IssuerShared",
   "TokenContentType",
   "TokenMemberMalformed",
   "TokenTypeMissing",

@@ -13,6 +13,7 @@ import * as Url from "../base/Url.js"
 import { safeText } from "../http/wireFields.js"
 import { AuthorizationError } from "./AuthorizationError.js"
 import type { PendingAuthorization } from "./PendingAuthorization.js"
+import * as RedirectUri from "./redirectUri.js"
 
 /**
  * The callback's URL, its query, or its parameters: what a framework hands over. `UrlParams` of `@effect/platform` and `URLSearchParams` fit, and so do
@@ -68,9 +69,10 @@ const MAX_KEPT = 2
  * @category models
  */
 export interface Judged {
-  readonly code: Redacted.Redacted
-  /** The callback named an issuer, and the server never said who it is: nothing to compare with. */
-  readonly issuerUnknown: boolean
+  /** The callback's `iss`, which is the expected issuer if one is known. Whether other servers claim it is for their registry to say. */
+  readonly iss: string | undefined
+  /** The code, or what the server answered instead: to be believed when `iss` is. */
+  readonly answer: Either.Either<Redacted.Redacted, AuthorizationError>
 }
 
 /** What was received under the judged names, and how to say no in words that hold none of its secrets. */
@@ -129,7 +131,8 @@ export const stateOf = (callback: Callback): Either.Either<Redacted.Redacted, Au
   Either.map(read(callback).state("an unknown server"), (state) => Redacted.make(state))
 
 /**
- * The code, or why it is not to be had. `state` is judged first, then the sender, then what was said.
+ * Whether a callback answers a launch, and with what: `state` is judged first, then the redirect URI where the callback is a URL, then the age and
+ * the issuer. The expected issuer is `options.issuer`, which is the configured one, or else that of the server's metadata.
  *
  * @since 0.1.0
  * @category combinators
@@ -137,7 +140,11 @@ export const stateOf = (callback: Callback): Either.Either<Redacted.Redacted, Au
 export const judge = (
   callback: Callback,
   pending: PendingAuthorization,
-  options: { readonly now: DateTime.Utc; readonly maxAge: Duration.DurationInput }
+  options: {
+    readonly now: DateTime.Utc
+    readonly maxAge: Duration.DurationInput
+    readonly issuer?: string | undefined
+  }
 ): Either.Either<Judged, AuthorizationError> => {
   const received = read(callback, [Redacted.value(pending.state)])
   const { one, secrets } = received
@@ -148,6 +155,15 @@ export const judge = (
   if (!equal(carried.right, Redacted.value(pending.state))) {
     return fail("StateMismatch", "the callback has another state")
   }
+  const address = RedirectUri.addressOf(callback)
+  if (address !== undefined && !RedirectUri.isAt(address, pending.redirectUri)) {
+    return fail(
+      "WrongRedirectUri",
+      `the callback came to ${safeText(Url.forDisplay(address), secrets, 120)}, the launch sent the redirect URI ${
+        Url.forDisplay(pending.redirectUri)
+      }`
+    )
+  }
   const age = Duration.millis(
     Math.max(0, DateTime.toEpochMillis(options.now) - DateTime.toEpochMillis(pending.createdAt))
   )
@@ -155,15 +171,21 @@ export const judge = (
     return fail("Expired", `the launch was started ${Duration.format(age)} before its callback`)
   }
   const iss = one("iss")
+  const issuer = options.issuer ?? pending.issuer
   if (iss === undefined && pending.issuerPromised) return fail("IssuerMissing", "the callback has no iss")
-  if (iss !== undefined && pending.issuer !== undefined && iss !== pending.issuer) {
+  if (iss !== undefined && issuer !== undefined && iss !== issuer) {
     return fail(
       "IssuerMismatch",
-      `the callback says iss "${safeText(iss, secrets, 120)}", the server said "${
-        safeText(pending.issuer, secrets, 120)
-      }"`
+      `the callback says iss "${safeText(iss, secrets, 120)}", the server's issuer is "${safeText(issuer, secrets, 120)}"`
     )
   }
+  return Either.right({ iss, answer: answerOf(received, fail) })
+}
+
+const answerOf = (
+  { one }: ReturnType<typeof read>,
+  fail: (reason: AuthorizationError["reason"], detail: string) => Either.Either<never, AuthorizationError>
+): Judged["answer"] => {
   const error = one("error")
   if (error !== undefined) {
     return error === "access_denied"
@@ -171,6 +193,7 @@ export const judge = (
       : fail("Refused", "the server answered with an error")
   }
   const code = one("code")
-  if (code === undefined || code === "") return fail("CodeMissing", "the callback has neither code nor error")
-  return Either.right({ code: Redacted.make(code), issuerUnknown: iss !== undefined && pending.issuer === undefined })
+  return code === undefined || code === ""
+    ? fail("CodeMissing", "the callback has neither code nor error")
+    : Either.right(Redacted.make(code))
 }

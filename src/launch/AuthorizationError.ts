@@ -16,6 +16,8 @@ export const Reason = Schema.Literal(
   "StateMismatch",
   "IssuerMissing",
   "IssuerMismatch",
+  "IssuerNotComparable",
+  "WrongRedirectUri",
   "DuplicateParameter",
   "CodeMissing",
   "NotACallback",
@@ -37,6 +39,10 @@ const ADVICE: Record<Reason, string> = {
   StateMismatch: "it belongs to another launch, or somebody forged it; start again",
   IssuerMissing: "the server promised an iss parameter (RFC 9207); the answer may come from another server",
   IssuerMismatch: "the answer comes from another server than the one that was asked (RFC 9207); start again",
+  IssuerNotComparable:
+    "configure the server's issuer (issuer, SMART_ISSUER), or give each server a redirect URI of its own (RFC 9700, section 4.4)",
+  WrongRedirectUri:
+    "send each server's callbacks to its own redirect URI, and give exchange the URL as the browser has it, or its path and query",
   DuplicateParameter: "a parameter that stands twice can be read two ways; the callback is not used",
   CodeMissing: "OAuth wants one or the other; report it to the server's operator",
   NotACallback: "give exchange the whole callback URL, or its parameters",

@@ -16,6 +16,12 @@ export class PendingAuthorization extends Schema.Class<PendingAuthorization>("ef
   version: Schema.Literal(1),
   /** The name of the server it was started with. */
   server: Schema.String,
+  /** Its FHIR base URL: another server may have the name by the time of the callback. */
+  fhirBaseUrl: Schema.String,
+  /** Where the person was sent. With the token endpoint it tells servers apart that claim one issuer. */
+  authorizationEndpoint: Schema.String,
+  /** Where the code goes, even if the server's metadata says something else by then. */
+  tokenEndpoint: Schema.String,
   state: Schema.Redacted(Schema.String),
   verifier: Schema.Redacted(Schema.String),
   /** What the id_token must repeat; there where `openid` was asked for. */
@@ -25,7 +31,7 @@ export class PendingAuthorization extends Schema.Class<PendingAuthorization>("ef
   redirectUri: Schema.String,
   /** The scopes that were asked for. */
   scopes: Schema.Array(Schema.String),
-  /** The issuer the callback must name if it names one (RFC 9207), where the server says who it is. */
+  /** The issuer that the server's metadata named: what a callback's `iss` must be (RFC 9207), unless one is configured. */
   issuer: Schema.optional(Schema.String),
   /** Whether the server promised to name itself in the callback. */
   issuerPromised: Schema.Boolean,

@@ -3,12 +3,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
 import type { ConformanceWarning } from "effect-safire"
-import { RetryPolicy, SmartClient } from "effect-safire"
+import { ClientAuthentication, RetryPolicy, SmartClient, SmartServers } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
-import { json, text } from "../support/http.js"
+import { fake, json, text } from "../support/http.js"
 import * as Identity from "../support/identityServer.js"
 import { recorded } from "../support/warnings.js"
-import { atSandbox, atServer, fault, login, tokens } from "./world.js"
+import { atSandbox, atServer, config, fault, login, tokens } from "./world.js"
 
 export interface Entry {
   readonly example: Effect.Effect<ReadonlyArray<ConformanceWarning.ConformanceWarning>, unknown>
@@ -73,6 +73,40 @@ const capabilityStatement = {
     }
   }]
 }
+
+/** Two servers that name one issuer, and a callback that has it. */
+const shared = Effect.suspend(() => {
+  const { layer, seen } = recorded()
+  const server = (name: string) => ({
+    ...config,
+    fhirBaseUrl: `https://${name}.example.org/fhir`,
+    authentication: ClientAuthentication.makePublic
+  })
+  return Effect.gen(function*() {
+    const client = yield* Effect.flatMap(SmartServers.SmartServers, (registry) => registry.client("north"))
+    const { pending, url } = yield* client.authorize()
+    yield* Effect.either(client.exchange(
+      { code: "the-c0de", state: url.searchParams.get("state") ?? "", iss: "https://login.example.org" },
+      pending
+    ))
+    return seen
+  }).pipe(Effect.provide(
+    SmartServers.layer({ north: server("north"), south: server("south") }).pipe(
+      Layer.provide(
+        fake(({ url }) =>
+          json({
+            issuer: "https://login.example.org",
+            authorization_endpoint: new URL("/authorize", url).href,
+            token_endpoint: new URL("/token", url).href,
+            code_challenge_methods_supported: ["S256"],
+            capabilities: []
+          })
+        ).layer
+      ),
+      Layer.provide(layer)
+    )
+  ))
+})
 
 const legacy = Effect.suspend(() => {
   const { layer, seen } = recorded()
@@ -142,8 +176,19 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
     example: warned(Effect.either(login()), { metadata: { issuer: undefined } }),
     did: "The callback names an issuer, and the SMART configuration has none.",
     instead:
-      "It is not compared with anything. Where there is one server only, nothing is lost; with several, a mix-up of servers is not found out by it.",
-    tell: "To put its `issuer` into the SMART configuration."
+      "It is not compared with anything, because the redirect URI of the launch belongs to this server alone. Where several servers have it, the callback is refused " +
+      "(`AuthorizationError`, `IssuerNotComparable`).",
+    tell: "To put its `issuer` into the SMART configuration. Until then configure it (`issuer`, `SMART_ISSUER`)."
+  },
+  IssuerShared: {
+    example: shared,
+    did:
+      "It names an issuer that another server of the registry names, too, and their endpoints differ: one of them is not telling the truth.",
+    instead:
+      "The issuer identifies the server for which it is configured, or else the one at whose FHIR base URL's origin it is. Where that is neither, the `iss` of a callback is " +
+      "compared with nothing: it is accepted only at a redirect URI that belongs to one server alone.",
+    tell:
+      "Which other server names its issuer. Find out whose it is and configure it (`issuer`, `SMART_ISSUER`); the other server may be hostile."
   },
   TokenContentType: {
     example: answered(SandboxEhr.Fault.headers({ set: { "content-type": "text/html" } })),

@@ -261,6 +261,12 @@ const changed = (change: (params: URLSearchParams) => void) => (url: URL) => {
   return next.href
 }
 
+const withoutIssuer = {
+  authorization_endpoint: "https://login.example.org/authorize",
+  token_endpoint: "https://login.example.org/token",
+  capabilities: []
+}
+
 const startLogin =
   "Not repeated: nothing was sent, the code was not used. Start a new login; the same callback will not do."
 
@@ -313,10 +319,41 @@ export const authorizationError = section<AuthorizationError["reason"]>({
     IssuerMismatch: {
       example: callback(changed((params) => params.set("iss", "https://ehr.example.org/fhir"))),
       cause:
-        "The `iss` of the callback is not the issuer of the SMART configuration: another server answered, or this one has two names.",
+        "The `iss` of the callback is not the issuer of the server, as it is configured or as the SMART configuration has it, or it is the issuer of another server " +
+        "of the registry: another server answered, or this one has two names.",
       cure:
-        "Compare the two in the message. If both are the server's, its operator must make them agree, to the letter.",
+        "Compare the two in the message. If both are the server's, its operator must make them agree, to the letter; until then configure the `issuer` that callbacks have.",
       again: startLogin
+    },
+    IssuerNotComparable: {
+      example: met(Effect.gen(function*() {
+        const client = yield* Effect.flatMap(SmartServers.SmartServers, (registry) => registry.client("north"))
+        const { pending, url } = yield* client.authorize({ scopes: ["launch/patient"] })
+        const parameters = { code: "the-c0de", iss: "https://login.example.org" }
+        return yield* client.exchange(
+          { ...parameters, state: url.searchParams.get("state") ?? undefined },
+          pending
+        )
+      })).pipe(Effect.provide(
+        SmartServers.layer({ north: server(fhirBaseUrl), south: server("https://south.example.org/r4") }).pipe(
+          Layer.provide(http(() => json(withoutIssuer)))
+        )
+      )),
+      cause:
+        "The callback has an `iss`, and nothing says for sure whose it is: no issuer is configured, and the server's metadata names none, or one that another server " +
+        "of the registry claims or may have. Another server could have answered, since its callbacks come to the same redirect URI (a mix-up attack).",
+      cure:
+        "Configure the `issuer` of the server (`SMART_ISSUER`), to the letter. Or give each server a redirect URI of its own, such as `/callback/north`, and register it there. " +
+        "In an open registry only the first helps.",
+      again: startLogin
+    },
+    WrongRedirectUri: {
+      example: callback((url) => url.href.replace("/callback", "/callback/south")),
+      cause:
+        "The callback is a URL, and not that of the redirect URI which the login sent: it came for another server, or a proxy rewrites the app's host or path.",
+      cure:
+        "Behind such a proxy give the URL as the browser has it, or its path and query, or its parameters. A difference of http and https, or of a slash at the end, does not matter.",
+      again: "Not repeated. With the right URL the same call may succeed: the code was not used."
     },
     DuplicateParameter: {
       example: callback((url) => `${url.href}&code=another`),
@@ -354,7 +391,8 @@ export const authorizationError = section<AuthorizationError["reason"]>({
         ))
         return yield* other.exchange(back, pending)
       })).pipe(Effect.provide(atSandbox())),
-      cause: "The callback was given to the client of another server than the login was started with.",
+      cause:
+        "The callback was given to the client of another server than the login was started with, or the server's name was given to another one meanwhile.",
       cure: "Pick the client by `pending.server`; `Sessions` does.",
       again: "Not repeated. With the right client the same call may succeed: the code was not used."
     }
