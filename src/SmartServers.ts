@@ -276,7 +276,6 @@ export type Configure = (
  * import { ClientAuthentication, SmartServers } from "effect-safire"
  * import { NodeTransport } from "effect-safire/node"
  * import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
  *
  * export const ServersLive = SmartServers.layerOpen(() => ({
  *   clientId: "growth-chart",

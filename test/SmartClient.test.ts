@@ -382,6 +382,8 @@ describe("SmartClient, its configuration", () => {
         yield* refusal({ fhirBaseUrl: "http://ehr.test/fhir", redirectUri: "http://app.test/" }),
         "Insecure fhirBaseUrl,redirectUri"
       )
+      assert.strictEqual(yield* refusal({ issuer: "the hospital" }), "Invalid issuer")
+      assert.strictEqual(yield* refusal({ issuer: "http://ehr.test/auth" }), "Insecure issuer")
     }))
 
   it.effect("[SMART-1] insecure URLs, with and without the opt-in for loopback", () =>
@@ -423,6 +425,7 @@ describe("SmartClient, its configuration", () => {
     SMART_FHIR_BASE_URL: "https://ehr.sandbox.test/fhir",
     SMART_CLIENT_ID: "app",
     SMART_REDIRECT_URI: "https://app.test/cb",
+    SMART_ISSUER: "https://ehr.sandbox.test/auth",
     SMART_SCOPES: "openid  patient/*.rs"
   }
 
@@ -431,10 +434,12 @@ describe("SmartClient, its configuration", () => {
       const client = yield* fromEnvironment(environment)
       assert.deepStrictEqual(client.config.scopes, ["openid", "patient/*.rs"])
       assert.strictEqual(client.config.clientId, "app")
+      assert.strictEqual(client.config.issuer, "https://ehr.sandbox.test/auth")
       const { url } = yield* client.authorize()
       assert.strictEqual(url.searchParams.get("redirect_uri"), "https://app.test/cb")
       const minimal = yield* fromEnvironment({ SMART_FHIR_BASE_URL: "https://e.test", SMART_CLIENT_ID: "x" })
       assert.isUndefined(minimal.config.redirectUri)
+      assert.isUndefined(minimal.config.issuer)
     }))
 
   it.effect("layerConfig: what is missing or insecure, and both a secret and a key", () =>

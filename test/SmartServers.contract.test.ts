@@ -1,15 +1,18 @@
+import * as HttpClient from "@effect/platform/HttpClient"
 import * as ConfigProvider from "effect/ConfigProvider"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { ClientAuthentication, SmartClient, SmartServers } from "effect-safire"
-import { AddressGuard } from "effect-safire/node"
+import { AddressGuard, ClientAuthentication, SmartClient, SmartServers } from "effect-safire"
 import type { Registered } from "./support/serversContract.js"
 import { serversContract } from "./support/serversContract.js"
+
+const REDIRECT_URIS = ["https://app.test/callback"]
 
 const at = (host: string) => ({
   fhirBaseUrl: `https://${host}/fhir`,
   clientId: "the-app",
-  redirectUri: "https://app.test/callback",
+  redirectUri: REDIRECT_URIS[0],
   authentication: ClientAuthentication.makePublic
 })
 
@@ -26,17 +29,19 @@ serversContract("SmartServers.layer", {
   layer: SmartServers.layer(three),
   servers: names,
   listed: keys,
+  redirectUris: REDIRECT_URIS,
   canChange: true
 })
 
 serversContract("SmartServers.layerConfig", {
-  layer: SmartServers.layerConfig.pipe(
+  layer: SmartServers.layerConfig().pipe(
     Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(
       new Map([
         ["SMART_SERVERS", keys.join(",")],
         ...names.flatMap(({ fhirBaseUrl, name }) => [
           [`${name.toUpperCase()}_FHIR_BASE_URL`, fhirBaseUrl] as const,
-          [`${name.toUpperCase()}_CLIENT_ID`, "the-app"] as const
+          [`${name.toUpperCase()}_CLIENT_ID`, "the-app"] as const,
+          [`${name.toUpperCase()}_REDIRECT_URI`, "https://app.test/callback"] as const
         ])
       ]),
       { pathDelim: "_" }
@@ -44,6 +49,7 @@ serversContract("SmartServers.layerConfig", {
   ),
   servers: names,
   listed: keys,
+  redirectUris: REDIRECT_URIS,
   canChange: true
 })
 
@@ -57,6 +63,7 @@ serversContract("SmartServers.layerSingle, of a client with a name", {
   layer: single({ name: "patients" }),
   servers: [{ name: "patients", fhirBaseUrl: "https://north.test/fhir" }],
   listed: ["patients"],
+  redirectUris: REDIRECT_URIS,
   canChange: false
 })
 
@@ -64,17 +71,23 @@ serversContract("SmartServers.layerSingle, of a client without a name", {
   layer: single({}),
   servers: [{ name: "https://north.test/fhir", fhirBaseUrl: "https://north.test/fhir" }],
   listed: ["https://north.test/fhir"],
+  redirectUris: REDIRECT_URIS,
   canChange: false
 })
+
+const guarded = Layer.effectContext(Effect.map(HttpClient.HttpClient, (client) => {
+  const guard = { allows: () => true, trust: () => Effect.void }
+  return Context.make(HttpClient.HttpClient, AddressGuard.mark(client, guard)).pipe(
+    Context.add(AddressGuard.AddressGuard, guard)
+  )
+}))
 
 /** Follows launches from one host alone, so that every other `iss` is refused, as in the registries above. */
 const open = (servers: SmartServers.Servers) =>
   SmartServers.layerOpen(
     (fhirBaseUrl) => fhirBaseUrl === "https://discovered.test/fhir" ? at("") : undefined,
     { servers: servers as Readonly<Record<string, SmartServers.Server>> }
-  ).pipe(
-    Layer.provide(Layer.succeed(AddressGuard.AddressGuard, { allows: () => true, trust: () => Effect.void }))
-  )
+  ).pipe(Layer.provide(guarded))
 
 const discovered: Registered = { name: "https://discovered.test/fhir", fhirBaseUrl: "https://discovered.test/fhir" }
 
@@ -82,6 +95,7 @@ serversContract("SmartServers.layerOpen, configured and discovered servers", {
   layer: open(three),
   servers: [...names, discovered],
   listed: keys,
+  redirectUris: REDIRECT_URIS,
   canChange: true
 })
 
@@ -89,5 +103,6 @@ serversContract("SmartServers.layerOpen, discovered servers alone", {
   layer: open({}),
   servers: [discovered],
   listed: [],
+  redirectUris: [],
   canChange: true
 })

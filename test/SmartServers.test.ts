@@ -162,6 +162,7 @@ describe("SmartServers", () => {
         SMART_SERVERS: "north,south-2",
         NORTH_FHIR_BASE_URL: "https://north.test/fhir",
         NORTH_CLIENT_ID: "n",
+        NORTH_ISSUER: "https://login.north.test",
         SOUTH_2_FHIR_BASE_URL: "https://south.test/fhir",
         SOUTH_2_CLIENT_ID: "s",
         SOUTH_2_CLIENT_SECRET: "s:s€cret",
@@ -173,6 +174,8 @@ describe("SmartServers", () => {
     return Effect.gen(function*() {
       const servers = yield* SmartServers.SmartServers
       assert.deepStrictEqual(yield* servers.keys, ["north", "south-2"])
+      assert.strictEqual((yield* servers.client("north")).config.issuer, "https://login.north.test")
+      assert.isUndefined((yield* servers.client("south-2")).config.issuer)
       yield* Effect.flatMap(servers.client("south-2"), (south) => south.clientCredentials())
       assert.strictEqual(
         net.seen.at(-1)?.authorization,

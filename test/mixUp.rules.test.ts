@@ -1,14 +1,14 @@
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
 import type { SmartClient } from "effect-safire"
-import { ClientAuthentication, SmartServers } from "effect-safire"
-import { AddressGuard } from "effect-safire/node"
+import { AddressGuard, ClientAuthentication, SmartServers } from "effect-safire"
 import { recorded } from "./support/warnings.js"
 
 type Metadata = Readonly<Record<string, unknown>> | "down" | "hanging"
@@ -484,13 +484,16 @@ describe("mix-up: the rules of RFC 9207 and of RFC 9700, section 4.4", () => {
   })
 
   describe("an open registry", () => {
+    const guarded = Layer.effectContext(Effect.map(HttpClient.HttpClient, (client) => {
+      const guard = { allows: () => true, trust: () => Effect.void }
+      return Context.make(HttpClient.HttpClient, AddressGuard.mark(client, guard)).pipe(
+        Context.add(AddressGuard.AddressGuard, guard)
+      )
+    }))
     const open = (
       servers: Readonly<Record<string, SmartServers.Server>> = {},
       template: Partial<SmartClient.Config> = {}
-    ) =>
-      SmartServers.layerOpen(() => at("", template), { servers }).pipe(
-        Layer.provide(Layer.succeed(AddressGuard.AddressGuard, { allows: () => true, trust: () => Effect.void }))
-      )
+    ) => SmartServers.layerOpen(() => at("", template), { servers }).pipe(Layer.provide(guarded))
     const outcome = (
       metadata: Readonly<Record<string, Metadata>>,
       layer: ReturnType<typeof open>,

@@ -1,16 +1,17 @@
 import * as Effect from "effect/Effect"
 import { ClientAuthentication, SmartServers } from "effect-safire"
 
-const app = {
-  redirectUri: "https://app.example.org/callback",
+/** One redirect URI for each server: `SmartRoutes` waits at all of them. */
+const app = (server: string) => ({
+  redirectUri: `https://app.example.org/callback/${server}`,
   scopes: ["openid", "fhirUser", "launch/patient", "patient/*.rs"],
   authentication: ClientAuthentication.layerPublic
-}
+})
 
 /** From the environment alone it is `SmartServers.layerConfig()`: `SMART_SERVERS=north,south`, `NORTH_FHIR_BASE_URL`, `NORTH_CLIENT_ID` … */
 export const ServersLive = SmartServers.layer({
-  north: { ...app, fhirBaseUrl: "https://north.example.org/fhir", clientId: "growth-chart" },
-  south: { ...app, fhirBaseUrl: "https://south.example.org/r4", clientId: "4711" }
+  north: { ...app("north"), fhirBaseUrl: "https://north.example.org/fhir", clientId: "growth-chart" },
+  south: { ...app("south"), fhirBaseUrl: "https://south.example.org/r4", clientId: "4711" }
 })
 
 /** An unknown key is an `UnknownServerError` that names those there are. */

@@ -32,17 +32,22 @@ const launchUrlOf = (ehr: SandboxEhr.Service) =>
 
 const main = Effect.gen(function*() {
   const [north, south, west] = yield* Effect.all([Sandbox.start(), Sandbox.start(), Sandbox.start()])
-  const app = {
-    redirectUri: "https://app.sandbox.test/callback",
+  // A redirect URI for each server: a callback can then be no other server's.
+  const app = (server: string) => ({
+    redirectUri: `https://app.sandbox.test/callback/${server}`,
     scopes: ["launch", "patient/*.rs"],
     allowInsecureLocalhost: true
-  }
-  const publicApp = { ...app, clientId: "sandbox-public-app", authentication: ClientAuthentication.makePublic }
+  })
+  const publicApp = (server: string) => ({
+    ...app(server),
+    clientId: "sandbox-public-app",
+    authentication: ClientAuthentication.makePublic
+  })
 
   const ServersLive = SmartServers.layer({
-    north: { ...publicApp, fhirBaseUrl: north.fhirBaseUrl },
+    north: { ...publicApp("north"), fhirBaseUrl: north.fhirBaseUrl },
     south: {
-      ...app,
+      ...app("south"),
       fhirBaseUrl: south.fhirBaseUrl,
       clientId: "sandbox-symmetric-app",
       authentication: ClientAuthentication.layerClientSecretBasic({ clientSecret: SandboxEhr.defaultClientSecret })
@@ -68,7 +73,7 @@ const main = Effect.gen(function*() {
     yield* Console.log("a hospital joins and leaves while the program runs")
     const launch = yield* launchUrlOf(west)
     yield* Console.log(yield* launched(launch))
-    yield* servers.add("west", { ...publicApp, fhirBaseUrl: west.fhirBaseUrl })
+    yield* servers.add("west", { ...publicApp("west"), fhirBaseUrl: west.fhirBaseUrl })
     yield* Console.log(yield* launched(launch))
     yield* servers.remove("west")
     yield* say(yield* launched(launch))

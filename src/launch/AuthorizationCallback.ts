@@ -176,7 +176,9 @@ export const judge = (
   if (iss !== undefined && issuer !== undefined && iss !== issuer) {
     return fail(
       "IssuerMismatch",
-      `the callback says iss "${safeText(iss, secrets, 120)}", the server's issuer is "${safeText(issuer, secrets, 120)}"`
+      `the callback says iss "${safeText(iss, secrets, 120)}", the server's issuer is "${
+        safeText(issuer, secrets, 120)
+      }"`
     )
   }
   return Either.right({ iss, answer: answerOf(received, fail) })

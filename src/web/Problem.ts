@@ -139,6 +139,9 @@ const ofAuthorization = (error: AuthorizationError): Kind => {
       return error.error === "temporarily_unavailable" || error.error === "server_error"
         ? "LaunchInterrupted"
         : "ServerRefused"
+    case "IssuerNotComparable":
+      // A new launch ends the same way until the app's settings change.
+      return "AppFailed"
     default:
       return "LaunchOver"
   }

@@ -31,6 +31,7 @@ import type { BeginOptions, CompleteError } from "../session/Sessions.js"
 import * as Sessions from "../session/Sessions.js"
 import type * as SmartClient from "../SmartClient.js"
 import * as SmartServers from "../SmartServers.js"
+import * as CallbackPaths from "./callbackPaths.js"
 import * as Cookies from "./cookies.js"
 import * as ErrorPage from "./ErrorPage.js"
 import type { Problem } from "./Problem.js"
@@ -114,55 +115,56 @@ const standaloneOf = (
   return all.toString().length <= MAX_STANDALONE ? all : new URLSearchParams(own.map(([name, value]) => [name, value]))
 }
 
-const launchRoute = Effect.gen(function*() {
-  const app = yield* WebApp.WebApp
-  const sessions = yield* Sessions.Sessions
-  const random = yield* SecureRandom.SecureRandom
-  const errors = yield* ErrorPage.make(app)
-  const services = yield* Effect.context<SmartServers.SmartServers | TrustedIssuers>()
+const launchRoute = (owners: CallbackPaths.Owners) =>
+  Effect.gen(function*() {
+    const app = yield* WebApp.WebApp
+    const sessions = yield* Sessions.Sessions
+    const random = yield* SecureRandom.SecureRandom
+    const errors = yield* ErrorPage.make(app)
+    const services = yield* Effect.context<SmartServers.SmartServers | TrustedIssuers>()
 
-  const begin = (request: Request) =>
-    Effect.gen(function*() {
-      const { client, ...launch } = yield* readLaunch(request, queryOf(request))
-      if (client.config.redirectUri !== app.callbackUrl) {
-        return yield* new ConfigurationError({
-          reason: "Conflict",
-          fields: ["redirectUri", "baseUrl"],
-          server: client.name,
-          detail: `the server is told ${
-            client.config.redirectUri ?? "no redirect URI"
-          }, the app waits at ${app.callbackUrl}`
-        })
-      }
-      const chosen = yield* app.onLaunch(launch)
-      const secret = Redacted.make(yield* SecureRandom.base64Url(random, 32))
-      const options: BeginOptions = { ...chosen, server: launch.server, boundTo: secret }
-      const { post, url } = yield* sessions.begin(
-        launch.iss === undefined ? options : { ...options, iss: launch.iss, launch: launch.launch }
-      )
-      const response = post === undefined
-        ? seeOther(app, url.href)
-        : HttpServerResponse.text(post.html, { contentType: "text/html; charset=utf-8" }).pipe(
-          ErrorPage.protect(app, AuthorizationPost.contentSecurityPolicy)
+    const begin = (request: Request) =>
+      Effect.gen(function*() {
+        const { client, ...launch } = yield* readLaunch(request, queryOf(request))
+        if (!CallbackPaths.isMounted(owners, app, client.config.redirectUri)) {
+          return yield* new ConfigurationError({
+            reason: "Conflict",
+            fields: ["redirectUri", "baseUrl"],
+            server: client.name,
+            detail: `the server is told ${
+              client.config.redirectUri ?? "no redirect URI"
+            }, the app waits at ${app.callbackUrl}, at the paths one segment below it, and at the redirect URIs that were configured when its routes were made`
+          })
+        }
+        const chosen = yield* app.onLaunch(launch)
+        const secret = Redacted.make(yield* SecureRandom.base64Url(random, 32))
+        const options: BeginOptions = { ...chosen, server: launch.server, boundTo: secret }
+        const { post, url } = yield* sessions.begin(
+          launch.iss === undefined ? options : { ...options, iss: launch.iss, launch: launch.launch }
         )
-      return yield* Cookies.setLaunch(
-        app,
-        request,
-        Redacted.make(url.searchParams.get("state") ?? ""),
-        { secret, standalone: standaloneOf(app, launch) },
-        client.config.authorizationMaxAge ?? "30 minutes"
-      )(response)
-    }).pipe(
-      Effect.provide(services),
-      Effect.catchAll((error) => errors.failed(request, error))
-    )
+        const response = post === undefined
+          ? seeOther(app, url.href)
+          : HttpServerResponse.text(post.html, { contentType: "text/html; charset=utf-8" }).pipe(
+            ErrorPage.protect(app, AuthorizationPost.contentSecurityPolicy)
+          )
+        return yield* Cookies.setLaunch(
+          app,
+          request,
+          Redacted.make(url.searchParams.get("state") ?? ""),
+          { secret, standalone: standaloneOf(app, launch) },
+          client.config.authorizationMaxAge ?? "30 minutes"
+        )(response)
+      }).pipe(
+        Effect.provide(services),
+        Effect.catchAll((error) => errors.failed(request, error))
+      )
 
-  return HttpLayerRouter.route(
-    "GET",
-    routePath(app.paths.launch),
-    guarded(errors, "SmartRoutes.launch", visited(app, errors, begin))
-  )
-})
+    return HttpLayerRouter.route(
+      "GET",
+      routePath(app.paths.launch),
+      guarded(errors, "SmartRoutes.launch", visited(app, errors, begin))
+    )
+  })
 
 /** A form is small; whoever sends more is no authorization server. */
 const MAX_FORM_BYTES = 64 * 1024
@@ -171,77 +173,81 @@ const MAX_FORM_BYTES = 64 * 1024
 const mayBeRepeated = (error: CompleteError): boolean =>
   error._tag === "SessionError" ? error.isRetryable : Launches.staysPending(error)
 
-const callbackRoutes = Effect.gen(function*() {
-  const app = yield* WebApp.WebApp
-  const sessions = yield* Sessions.Sessions
-  const errors = yield* ErrorPage.make(app)
+const callbackRoutes = (owners: CallbackPaths.Owners) =>
+  Effect.gen(function*() {
+    const app = yield* WebApp.WebApp
+    const servers = yield* SmartServers.SmartServers
+    const sessions = yield* Sessions.Sessions
+    const errors = yield* ErrorPage.make(app)
 
-  const again = (standalone: URLSearchParams | undefined): Problem["action"] =>
-    standalone === undefined
-      ? undefined
-      : { label: "Start again", href: `${app.paths.launch}?${standalone.toString()}` }
+    const again = (standalone: URLSearchParams | undefined): Problem["action"] =>
+      standalone === undefined
+        ? undefined
+        : { label: "Start again", href: `${app.paths.launch}?${standalone.toString()}` }
 
-  /** The session that the new one takes the place of: nobody has its id any more, but for thieves. */
-  const forget = (old: Sessions.SessionId, id: Sessions.SessionId): Effect.Effect<void> =>
-    Redacted.value(old) === Redacted.value(id)
-      ? Effect.void
-      : Effect.catchAll(
-        sessions.forget(old),
-        (error) => Effect.logWarning(`A replaced session stays: ${error.message}`)
-      )
-
-  const complete = (request: Request, callback: AuthorizationCallback.Callback): Effect.Effect<Response> =>
-    Effect.gen(function*() {
-      const state = stateOf(callback)
-      if (Either.isLeft(state)) return yield* errors.failed(request, state.left)
-      const found = yield* Cookies.launchOf(request, state.right)
-      if (Option.isNone(found)) {
-        return yield* errors.respond(
-          request,
-          "LaunchOver",
-          "a callback came to a browser that waits for none with its state"
+    /** The session that the new one takes the place of: nobody has its id any more, but for thieves. */
+    const forget = (old: Sessions.SessionId, id: Sessions.SessionId): Effect.Effect<void> =>
+      Redacted.value(old) === Redacted.value(id)
+        ? Effect.void
+        : Effect.catchAll(
+          sessions.forget(old),
+          (error) => Effect.logWarning(`A replaced session stays: ${error.message}`)
         )
-      }
-      const launch = found.value
-      const outcome = yield* Effect.either(sessions.complete(callback, { boundTo: launch.secret }))
-      if (Either.isLeft(outcome)) {
-        const page = yield* errors.failed(request, outcome.left, again(launch.standalone))
-        return mayBeRepeated(outcome.left) ? page : yield* Cookies.clearLaunch(app, state.right)(page)
-      }
-      const id = outcome.right
-      const handle = yield* Cookies.handleOf(id)
-      const path = WebApp.returnPath(app, launch.standalone?.get("return") ?? "") ?? app.afterLogin
-      const response = seeOther(app, app.origin + WebApp.withHandle(path, handle))
-      const replaced = app.sessionPerLaunch ? Option.none() : Cookies.sessionOf(app, request, undefined)
-      if (Option.isSome(replaced)) yield* forget(replaced.value, id)
-      return yield* response.pipe(
-        Cookies.setSession(app, request, id, handle),
-        Cookies.clearCompletedLaunches(app, request, () => !app.sessionPerLaunch),
-        // Kept a while, so that a second delivery (a double click, a reload) finds its session.
-        Cookies.setLaunch(app, request, state.right, { ...launch, session: handle }, "10 minutes")
-      )
-    })
 
-  const path = routePath(app.paths.callback)
-  const route = (
-    method: "GET" | "POST",
-    callback: (request: Request) => Effect.Effect<AuthorizationCallback.Callback>
-  ) =>
-    HttpLayerRouter.route(
-      method,
-      path,
+    const complete = (request: Request, callback: AuthorizationCallback.Callback): Effect.Effect<Response> =>
+      Effect.gen(function*() {
+        const state = stateOf(callback)
+        if (Either.isLeft(state)) return yield* errors.failed(request, state.left)
+        const found = yield* Cookies.launchOf(request, state.right)
+        if (Option.isNone(found)) {
+          return yield* errors.respond(
+            request,
+            "LaunchOver",
+            "a callback came to a browser that waits for none with its state"
+          )
+        }
+        const launch = found.value
+        const outcome = yield* Effect.either(sessions.complete(callback, { boundTo: launch.secret }))
+        if (Either.isLeft(outcome)) {
+          const page = yield* errors.failed(request, outcome.left, again(launch.standalone))
+          return mayBeRepeated(outcome.left) ? page : yield* Cookies.clearLaunch(app, state.right)(page)
+        }
+        const id = outcome.right
+        const handle = yield* Cookies.handleOf(id)
+        const path = WebApp.returnPath(app, launch.standalone?.get("return") ?? "") ?? app.afterLogin
+        const response = seeOther(app, app.origin + WebApp.withHandle(path, handle))
+        const replaced = app.sessionPerLaunch ? Option.none() : Cookies.sessionOf(app, request, undefined)
+        if (Option.isSome(replaced)) yield* forget(replaced.value, id)
+        return yield* response.pipe(
+          Cookies.setSession(app, request, id, handle),
+          Cookies.clearCompletedLaunches(app, request, () => !app.sessionPerLaunch),
+          // Kept a while, so that a second delivery (a double click, a reload) finds its session.
+          Cookies.setLaunch(app, request, state.right, { ...launch, session: handle }, "10 minutes")
+        )
+      })
+
+    const parametersOf = (method: string, request: Request): Effect.Effect<URLSearchParams> =>
+      method === "GET"
+        ? Effect.succeed(queryOf(request))
+        // What cannot be read has no parameters, which is what `stateOf` will say. A redirect URI may have parameters of its own.
+        : Effect.map(
+          formOf(request, MAX_FORM_BYTES),
+          (form) => new URLSearchParams([...queryOf(request), ...form])
+        )
+
+    return CallbackPaths.routes(owners, app, yield* servers.redirectUris, (method, path) =>
       guarded(
         errors,
         "SmartRoutes.callback",
-        visited(app, errors, (request) => Effect.flatMap(callback(request), (callback) => complete(request, callback)))
-      )
-    )
-  return [
-    route("GET", ({ url }) => Effect.succeed(url)),
-    // What cannot be read has no parameters, which is what `stateOf` will say.
-    route("POST", (request) => formOf(request, MAX_FORM_BYTES))
-  ]
-})
+        visited(app, errors, (request) =>
+          Effect.flatMap(parametersOf(method, request), (parameters) => {
+            // As a URL: a callback counts only at the redirect URI that its launch sent.
+            const address = new URL(app.origin + path)
+            address.search = parameters.toString()
+            return complete(request, address)
+          }))
+      ))
+  })
 
 const logoutRoute = Effect.gen(function*() {
   const app = yield* WebApp.WebApp
@@ -296,8 +302,9 @@ const routePath = (path: string): HttpLayerRouter.PathInput => path as HttpLayer
 
 /**
  * The routes: `GET` launch, for EHRs (`iss`, `launch`, and `server` where an app is registered twice) and for people (`server`, and `return` with a path
- * of the app); `GET` and `POST` callback; `POST` logout, from the app's own pages only. What goes wrong becomes a page for the person (`Problem`) and
- * a line in the log, with the same reference.
+ * of the app); `GET` and `POST` callback, at the path of `WebApp`, one segment below it, and at the redirect URIs of the servers that are configured when the
+ * layer is built; `POST` logout, from the app's own pages only. What goes wrong becomes a page for the person (`Problem`) and a line in the log, with the
+ * same reference.
  *
  * @example
  * import { SmartServers } from "effect-safire"
@@ -316,11 +323,17 @@ export const layer: Layer.Layer<
   never,
   never,
   HttpLayerRouter.HttpRouter | WebApp.WebApp | Sessions.Sessions | SmartServers.SmartServers | TrustedIssuers
-> = Layer.fresh(Layer.mergeAll(
+> = Layer.fresh(Layer.merge(
   layerRedactedHeaders,
-  HttpLayerRouter.addAll(Effect.map(launchRoute, (route) => [route])),
-  HttpLayerRouter.addAll(callbackRoutes),
-  HttpLayerRouter.addAll(Effect.map(logoutRoute, (route) => [route]))
+  HttpLayerRouter.use((router) =>
+    Effect.gen(function*() {
+      const app = [yield* WebApp.WebApp, yield* Sessions.Sessions]
+      const { apps, owners } = CallbackPaths.mountedOn(router)
+      if (apps.some((other) => other.every((service, i) => service === app[i]))) return
+      apps.push(app)
+      yield* router.addAll([yield* launchRoute(owners), ...(yield* callbackRoutes(owners)), yield* logoutRoute])
+    })
+  )
 ))
 
 /**

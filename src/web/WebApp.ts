@@ -83,7 +83,7 @@ export interface Service {
   readonly origin: string
   /** Paths as they stand in a browser's address bar, the base URL's own path included. */
   readonly paths: { readonly launch: string; readonly callback: string; readonly logout: string }
-  /** What a server's `redirectUri` must be. */
+  /** What the `redirectUri` of a server is, if it has no path of its own. */
   readonly callbackUrl: string
   readonly afterLogin: string
   readonly afterLogout: string
@@ -113,8 +113,12 @@ export class WebApp extends Context.Tag("effect-safire/WebApp")<WebApp, Service>
 
 const PLACEHOLDER = /\/:session(?=[/?#]|$)/g
 
-/** A path that a router can take and that stands for itself: no query, no fragment, no pattern. */
-const isPlainPath = (path: string): boolean => /^\/(?!\/)[\w\-.~/]*$/.test(path)
+/**
+ * A path that a router can take and that stands for itself: no query, no fragment, no pattern.
+ *
+ * @internal
+ */
+export const isPlainPath = (path: string): boolean => /^\/(?!\/)[\w\-.~/]*$/.test(path)
 
 /** A path as a lenient router may read it: decoded, in lower case, without parameters and doubled slashes. */
 const asRouted = (pathname: string): string | undefined => {

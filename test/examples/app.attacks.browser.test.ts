@@ -47,7 +47,7 @@ const callbackOf = (page: Page, baseUrl: string) =>
     yield* toConsent(page, `${baseUrl}/launch?server=north`)
     const caught = drive(async () => {
       const request = page.waitForRequest((request) => request.url().startsWith(`${baseUrl}/callback`))
-      await page.route(`${baseUrl}/callback*`, (route) => route.abort())
+      await page.route(`${baseUrl}/callback/*`, (route) => route.abort())
       await page.getByRole("button", { name: "Allow" }).click()
       return (await request).url()
     })
@@ -77,7 +77,7 @@ describe.skipIf(!Chromium.available)(`the demo app under attack, in Chromium${Ch
         yield* drive(() => page.getByRole("link").click())
         yield* heading(page, "This sign-in is no longer valid")
         yield* drive(() =>
-          page.goto(show(`<form method="post" action="${baseUrl}/callback">${fields}<button>Win</button></form>`))
+          page.goto(show(`<form method="post" action="${baseUrl}/callback/north">${fields}<button>Win</button></form>`))
         )
         yield* drive(() => page.getByRole("button", { name: "Win" }).click())
         yield* heading(page, "This sign-in is no longer valid")
@@ -90,7 +90,7 @@ describe.skipIf(!Chromium.available)(`the demo app under attack, in Chromium${Ch
         const context = yield* Chromium.newContext()
         const page = yield* context.newPage
         const seen: Array<string> = []
-        page.on("request", (request) => void (request.url().includes("/callback?") && seen.push(request.url())))
+        page.on("request", (request) => void (request.url().includes("/callback/north?") && seen.push(request.url())))
         yield* logIn(page, baseUrl, "Alpha Sandbox")
         const [callback = ""] = seen
         assert.include(callback, "code=")

@@ -216,6 +216,45 @@ describe("AuthorizationCallback, its judgement", () => {
     assert.strictEqual(outcome({ state, error: "access_denied", iss: "https://evil.example" }, {}), "IssuerMismatch")
   })
 
+  it.each<[string, string, string, "accepted" | "WrongRedirectUri"]>([
+    ["the same address", "https://app.example/cb", "https://app.example/cb", "accepted"],
+    ["http behind a proxy that ends TLS", "https://app.example/cb", "http://app.example/cb", "accepted"],
+    ["a slash at the end", "https://app.example/cb", "https://app.example/cb/", "accepted"],
+    ["an app's own scheme", "org.example.app:/cb", "org.example.app:/cb", "accepted"],
+    ["a redirect URI with parameters", "https://app.example/cb?to=a%20b", "https://app.example/cb?to=a+b", "accepted"],
+    ["a path without a host", "https://app.example/cb", "/internal/cb", "accepted"],
+    ["a host without a scheme", "http://localhost:3000/cb", "localhost:3000/cb", "accepted"],
+    ["another path", "https://app.example/cb", "https://app.example/cb/south", "WrongRedirectUri"],
+    ["another host", "https://app.example/cb", "https://south.example/cb", "WrongRedirectUri"],
+    ["another port", "http://localhost:3000/cb", "http://localhost:3001/cb", "WrongRedirectUri"],
+    ["another scheme", "org.example.app:/cb", "org.example.other:/cb", "WrongRedirectUri"],
+    ["other parameters", "https://app.example/cb?to=north", "https://app.example/cb?to=south", "WrongRedirectUri"],
+    ["no parameters", "https://app.example/cb?to=north", "https://app.example/cb", "WrongRedirectUri"]
+  ])("[SMART-4] a callback at %s: RFC 9700, section 4.4.2.2", (_, redirectUri, address, expected) => {
+    const callback = `${address}${address.includes("?") ? "&" : "?"}code=${code}&state=${state}`
+    const outcome = (callback: AuthorizationCallback.Callback) =>
+      Either.match(judge(callback, pendingWith({ redirectUri })), {
+        onLeft: ({ reason }) => reason,
+        onRight: () => "accepted"
+      })
+    assert.strictEqual(outcome(callback), expected)
+    if (URL.canParse(callback) && !callback.startsWith("localhost")) {
+      assert.strictEqual(outcome(new URL(callback)), expected)
+    }
+    const error = judge(callback, pendingWith({ redirectUri }))
+    if (Either.isLeft(error)) assert.notInclude(error.left.message, code)
+  })
+
+  it("the configured issuer is expected in place of the metadata's", () => {
+    const outcome = (iss: string) =>
+      Either.isRight(AuthorizationCallback.judge({ code, state, iss }, pendingWith(), {
+        now: createdAt,
+        maxAge: "30 minutes",
+        issuer: "https://configured.example"
+      }))
+    assert.deepStrictEqual([outcome(issuer), outcome("https://configured.example")], [false, true])
+  })
+
   it("[SMART-61] a callback that comes late is refused", () => {
     const at = (minutes: number) => codeOf(judge(query(good), pendingWith(), DateTime.add(createdAt, { minutes })))
     assert.strictEqual(at(30), code)

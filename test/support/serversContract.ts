@@ -20,6 +20,8 @@ export interface Subject {
   readonly servers: readonly [Registered, ...ReadonlyArray<Registered>]
   /** Those that `keys` and `only` know; the others are discovered. */
   readonly listed: ReadonlyArray<string>
+  /** Those of the listed servers. */
+  readonly redirectUris: ReadonlyArray<string>
   readonly canChange: boolean
 }
 
@@ -76,6 +78,7 @@ export const serversContract = (name: string, subject: Subject): void => {
             assert.deepStrictEqual([client.name, client.config.fhirBaseUrl], [name, fhirBaseUrl])
             assert.strictEqual(yield* registry.client(name), client)
           }
+          assert.deepStrictEqual(yield* registry.redirectUris, subject.redirectUris)
           assert.strictEqual(yield* reasonOf(registry.client("no such server")), "UnknownKey")
           assert.strictEqual(
             yield* reasonOf(registry.only),
@@ -176,11 +179,14 @@ export const serversContract = (name: string, subject: Subject): void => {
               assert.deepStrictEqual(yield* registry.keys, subject.listed)
               return
             }
-            yield* registry.add("added", added("added.test"))
+            const redirectUri = "https://app.test/callback/added"
+            yield* registry.add("added", { ...added("added.test"), redirectUri })
+            assert.deepStrictEqual(yield* registry.redirectUris, [...subject.redirectUris, redirectUri])
             assert.strictEqual((yield* registry.forIssuer("https://added.test/fhir", "added")).name, "added")
             yield* registry.add("added", added("replaced.test"))
             assert.strictEqual(yield* reasonOf(registry.forIssuer("https://added.test/fhir")), "UnknownIssuer")
             assert.strictEqual((yield* registry.forIssuer("https://replaced.test/fhir")).name, "added")
+            assert.deepStrictEqual(yield* registry.redirectUris, subject.redirectUris)
             yield* registry.remove("added")
             assert.strictEqual(
               yield* reasonOf(registry.forIssuer("https://replaced.test/fhir", "added")),

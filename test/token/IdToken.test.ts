@@ -553,6 +553,27 @@ describe("IdToken, in the walk", () => {
       assert.strictEqual(yield* believed(listed, { jwks_uri: undefined }), "believed")
     }))
 
+  it.effect("an id_token must come from the configured issuer where the SMART configuration names none", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(start)
+      const key = yield* makeKey("k1")
+      const outcome = (iss: string, config: Parameters<typeof layerClient>[1]) =>
+        Effect.suspend(() => {
+          const server = makeServer([key.jwk], { issuer: undefined, jwks_uri: undefined })
+          server.answers.set(openIdUrl, { issuer, jwks_uri: jwksUri })
+          return login(server, (nonce) => Effect.flatMap(goodClaims(nonce), (claims) => sign(key, { ...claims, iss })))
+            .pipe(
+              Effect.map(({ identity }) => identity === undefined ? "nobody" : "believed"),
+              Effect.catchTag("IdTokenError", ({ reason }) => Effect.succeed(reason)),
+              Effect.provide(layerClient(server, config))
+            )
+        })
+      assert.strictEqual(yield* outcome(issuer, {}), "nobody")
+      assert.strictEqual(yield* outcome(issuer, { issuer }), "believed")
+      assert.strictEqual(yield* outcome("https://evil.test", { issuer }), "IssuerMismatch")
+      assert.strictEqual(yield* outcome(issuer, { issuer: "https://x.test", idToken: { issuer } }), "believed")
+    }))
+
   it.effect("keys that cannot be had are an error, because nobody is believed unverified", () =>
     Effect.gen(function*() {
       yield* TestClock.setTime(start)

@@ -1,9 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
-import { ClientAuthentication, SigningKey, SigningKeys } from "effect-safire"
+import { ClientAuthentication, SigningKey, SigningKeys, SmartServers } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import { SmartRoutes } from "effect-safire/web"
 import * as jose from "jose"
@@ -329,10 +330,66 @@ describe("SmartRoutes", () => {
 
   it.scoped("a server that sends the browser elsewhere than to the app is a mistake of the app's, and says so", () =>
     Effect.gen(function*() {
-      const { browser } = yield* start({ web: { paths: { callback: "/smart/callback" } } })
+      const { browser } = yield* start({ client: { redirectUri: "https://elsewhere.example/callback" } })
       const page = yield* browser().go("/launch")
       assert.strictEqual(page.status, 500)
       assert.include(page.body, "Something is wrong with the app")
+    }))
+
+  it.scoped("each server has a redirect URI of its own: of a plain callback, of a posted one, and with a query", () =>
+    Effect.gen(function*() {
+      for (const path of ["/callback/hospital", "/back-from-hospital", "/callback?server=hospital", "/a/b/c/"]) {
+        const redirectUri = `${ORIGIN}${path}`
+        const { browser, ehr, walk } = yield* start({
+          client: { redirectUri },
+          ehr: {
+            clients: [{
+              clientId: "sandbox-public-app",
+              redirectUris: [redirectUri],
+              authentication: { method: "none" }
+            }]
+          }
+        })
+        const { callback, page } = yield* walk(browser(), "/launch")
+        assert.strictEqual(callback.pathname, new URL(redirectUri).pathname)
+        assert.include(page.body, "patient patient-alpha")
+
+        const who = browser()
+        const begun = yield* who.go("/launch")
+        const { searchParams } = yield* ehr.approve(begun.location)
+        searchParams.delete("server")
+        const posted = yield* who.go(redirectUri, { form: searchParams, from: "elsewhere" })
+        assert.strictEqual(posted.location, `${ORIGIN}/patient`)
+
+        const elsewhere = browser()
+        const other = yield* ehr.approve((yield* elsewhere.go("/launch")).location)
+        other.pathname = "/callback/other"
+        assert.strictEqual((yield* elsewhere.go(other, { from: "elsewhere" })).status, 400)
+      }
+    }))
+
+  it.scoped("a server that is added later has a redirect URI below the callback's path, and no other is mounted", () =>
+    Effect.gen(function*() {
+      const redirectUri = `${ORIGIN}/callback/added`
+      const { browser, ehr, services, walk } = yield* start({
+        ehr: {
+          clients: [{ clientId: "sandbox-public-app", redirectUris: [redirectUri], authentication: { method: "none" } }]
+        }
+      })
+      const servers = Context.get(services, SmartServers.SmartServers)
+      const added = {
+        fhirBaseUrl: ehr.fhirBaseUrl,
+        clientId: "sandbox-public-app",
+        redirectUri,
+        scopes: ["launch/patient", "patient/*.rs"],
+        authentication: ClientAuthentication.makePublic
+      }
+      yield* servers.add("added", added)
+      assert.include((yield* walk(browser(), "/launch?server=added")).page.body, "patient patient-alpha")
+      for (const path of ["/elsewhere", "/callback/a/b", "/", "/launch", "/logout"]) {
+        yield* servers.add("added", { ...added, redirectUri: `${ORIGIN}${path}` })
+        assert.strictEqual((yield* browser().go("/launch?server=added")).status, 500, path)
+      }
     }))
 
   it.scoped("an app under a path has its routes, its return paths and its callback under it", () =>

@@ -35,10 +35,13 @@ export class Registrations extends Context.Tag("examples/app/Registrations")<Reg
 
 export const METHODS = ["public", "client_secret_basic", "private_key_jwt"] as const
 
-const metadataOf = (kind: ClientKind, web: WebApp.Service): ClientMetadata.ClientMetadata =>
+/** At each hospital the app has a redirect URI of its own, so that no other hospital's callback arrives there. */
+const redirectUriAt = (key: string, web: WebApp.Service): string => `${web.callbackUrl}/${key}`
+
+const metadataOf = (key: string, kind: ClientKind, web: WebApp.Service): ClientMetadata.ClientMetadata =>
   new ClientMetadata.ClientMetadata({
     clientName: APP_NAME,
-    redirectUris: [web.callbackUrl],
+    redirectUris: [redirectUriAt(key, web)],
     grantTypes: ["authorization_code", "refresh_token", ...(kind === "public" ? [] : ["client_credentials"])],
     responseTypes: ["code"],
     tokenEndpointAuthMethod: kind === "public" ? "none" : kind,
@@ -72,13 +75,14 @@ export const layer = (
         Effect.gen(function*() {
           if (known.has(prospect.key)) return
           const { fhirBaseUrl, key } = prospect
-          const given = yield* registration.register(metadataOf(kind, web), { fhirBaseUrl, ...insecure })
+          const given = yield* registration.register(metadataOf(key, kind, web), { fhirBaseUrl, ...insecure })
           const client = yield* Registered.toClient(given, {
             signingKeys,
             jwksUri: `${web.origin}${JWKS_PATH}`,
             ...insecure
           })
-          const server = { ...client, fhirBaseUrl, redirectUri: web.callbackUrl, scopes: USUAL_SCOPES, ...insecure }
+          const redirectUri = redirectUriAt(key, web)
+          const server = { ...client, fhirBaseUrl, redirectUri, scopes: USUAL_SCOPES, ...insecure }
           yield* servers.add(key, server)
           // What it says of itself may differ once it knows the app.
           yield* Effect.ignore(servers.invalidate(key))

@@ -88,10 +88,10 @@ export const make = ({ baseUrl, httpClient, ports: [north, south, east, west, ol
   const jwksUri = `${baseUrl}${JWKS_PATH}`
   const fhirBaseUrl = (port: number) => `http://127.0.0.1:${port}/fhir`
 
-  const client = (authentication: SandboxEhr.ClientAuthentication): SandboxEhr.Client => ({
+  const client = (key: string, authentication: SandboxEhr.ClientAuthentication): SandboxEhr.Client => ({
     clientId: CLIENT_ID,
     name: APP_NAME,
-    redirectUris: [`${baseUrl}/callback`],
+    redirectUris: [`${baseUrl}/callback/${key}`],
     launchUris: [`${baseUrl}/launch`],
     authentication
   })
@@ -105,7 +105,7 @@ export const make = ({ baseUrl, httpClient, ports: [north, south, east, west, ol
     key,
     name,
     port,
-    options: { ...options, clients: [client(authentication)], httpClient },
+    options: { ...options, clients: [client(key, authentication)], httpClient },
     quirks: [],
     isOpen: false
   })
@@ -123,7 +123,7 @@ export const make = ({ baseUrl, httpClient, ports: [north, south, east, west, ol
     server: {
       fhirBaseUrl: fhirBaseUrl(port),
       clientId: CLIENT_ID,
-      redirectUri: `${baseUrl}/callback`,
+      redirectUri: `${baseUrl}/callback/${settings.key}`,
       scopes: USUAL_SCOPES,
       authentication,
       allowInsecureLocalhost: true

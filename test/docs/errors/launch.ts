@@ -353,7 +353,8 @@ export const authorizationError = section<AuthorizationError["reason"]>({
         "The callback is a URL, and not that of the redirect URI which the login sent: it came for another server, or a proxy rewrites the app's host or path.",
       cure:
         "Behind such a proxy give the URL as the browser has it, or its path and query, or its parameters. A difference of http and https, or of a slash at the end, does not matter.",
-      again: "Not repeated. With the right URL the same call may succeed: the code was not used."
+      again:
+        "Not repeated. With the right URL `exchange` may succeed: the code was not used. `Sessions` has ended the launch; start a new login."
     },
     DuplicateParameter: {
       example: callback((url) => `${url.href}&code=another`),

@@ -162,7 +162,7 @@ ${
 <p class="actions">${submit("Log in with these", { describes: `at ${hospital.name}` })}</p>
 </form>
 <p><small>This is a standalone launch. From within the hospital's own system the app is launched at</small></p>
-<p>${copyable(hospital.server.redirectUri?.replace(/\/callback$/, "/launch") ?? "")}</p>`,
+<p>${copyable(hospital.server.redirectUri?.replace(/\/callback\/.*$/, "/launch") ?? "")}</p>`,
     { id: "launch" }
   )
 
