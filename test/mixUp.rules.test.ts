@@ -28,7 +28,7 @@ const makeNet = (metadata: Readonly<Record<string, Metadata>>) => {
         ))
       }
       discoveries.push(url.host)
-      const document = documents[url.host]
+      const document = documents[`${url.host}${url.pathname.replace(/\/\.well-known.*/, "")}`] ?? documents[url.host]
       return document === "hanging" ? Effect.never : Effect.succeed(HttpClientResponse.fromWeb(
         request,
         document === "down" || document === undefined
@@ -270,6 +270,15 @@ const cases: ReadonlyArray<Case> = [
     outcome: "IssuerNotComparable",
     warnings: ["IssuerShared"],
     reads: ["north.test"]
+  },
+  {
+    title: "where two servers have their FHIR base URLs at the origin of the issuer, it identifies neither, either",
+    metadata: { "north.test": north, "north.test/evil": { ...north, token_endpoint: "https://evil.test/token" } },
+    servers: { north: at("north.test"), evil: { ...evil, fhirBaseUrl: "https://north.test/evil" } },
+    at: "evil",
+    iss: north.issuer,
+    outcome: "IssuerNotComparable",
+    warnings: ["IssuerShared"]
   },
   {
     title: "an issuer that one server alone claims is accepted where the others name theirs or say nothing of an iss",
