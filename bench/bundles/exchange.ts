@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as ClientAuthentication from "../../src/client/ClientAuthentication.js"
 import type * as PendingAuthorization from "../../src/launch/PendingAuthorization.js"
-import * as SmartClient from "../../src/SmartClient.js"
+import * as SmartClient from "../../src/smart/SmartClient.js"
 
 export { show } from "./app.js"
 

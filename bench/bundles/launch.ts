@@ -7,7 +7,7 @@ import * as Layer from "effect/Layer"
 import * as ClientAuthentication from "../../src/client/ClientAuthentication.js"
 import * as FhirClient from "../../src/fhir/FhirClient.js"
 import type * as PendingAuthorization from "../../src/launch/PendingAuthorization.js"
-import * as SmartClient from "../../src/SmartClient.js"
+import * as SmartClient from "../../src/smart/SmartClient.js"
 
 export { show } from "./app.js"
 

@@ -8,7 +8,7 @@ import * as ClientAuthentication from "../../src/client/ClientAuthentication.js"
 import * as FhirClient from "../../src/fhir/FhirClient.js"
 import * as Sessions from "../../src/session/Sessions.js"
 import * as SessionStore from "../../src/session/SessionStore.js"
-import * as SmartServers from "../../src/SmartServers.js"
+import * as SmartServers from "../../src/smart/SmartServers.js"
 
 export { show } from "./app.js"
 

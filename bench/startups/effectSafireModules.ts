@@ -5,7 +5,7 @@ import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as ClientAuthentication from "../../src/client/ClientAuthentication.js"
-import * as SmartClient from "../../src/SmartClient.js"
+import * as SmartClient from "../../src/smart/SmartClient.js"
 
 await Effect.runPromise(
   Effect.flatMap(SmartClient.SmartClient, (client) => client.authorize()).pipe(

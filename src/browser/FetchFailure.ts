@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Url from "../base/Url.js"
-import { prepare } from "../http/Outbound.js"
+import { prepare } from "../http/OutgoingRequest.js"
 import * as Page from "./Page.js"
 
 /**

@@ -11,9 +11,9 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
+import { type Backing, unavailable } from "../session/BackingSessionStore.js"
 import type { SessionError } from "../session/SessionError.js"
 import * as SessionStore from "../session/SessionStore.js"
-import { type Backing, unavailable } from "../session/StoreBacking.js"
 import { lockManager, storageOf } from "./Page.js"
 
 /**

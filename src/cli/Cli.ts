@@ -17,11 +17,11 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import { flag } from "../base/EnvironmentFlag.js"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
-import { flag } from "../base/flag.js"
-import * as Examination from "./Examination.js"
-import * as Report from "./Report.js"
-import * as Style from "./Style.js"
+import * as Examination from "./internal/probe.js"
+import * as Report from "./internal/report.js"
+import * as Style from "./internal/style.js"
 
 /** Replaced by the bundler. */
 declare const EFFECT_SAFIRE_VERSION: string | undefined

@@ -17,19 +17,19 @@
 /**
  * @since 0.1.0
  */
-export * from "./authentication/Authentication.js"
+export * from "./internal/authentication.js"
 
 /**
  * @since 0.1.0
  */
-export * from "./authentication/ClientSecret.js"
+export * from "./internal/clientSecret.js"
 
 /**
  * @since 0.1.0
  */
-export * from "./authentication/FromConfig.js"
+export * from "./internal/authenticationConfig.js"
 
 /**
  * @since 0.1.0
  */
-export * from "./authentication/PrivateKeyJwt.js"
+export * from "./internal/privateKeyJwt.js"

@@ -16,7 +16,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Ref from "effect/Ref"
 import { ConfigurationError } from "../base/ConfigurationError.js"
-import * as Jws from "./jws.js"
+import * as Jws from "./internal/jws.js"
 import type { JwkSet } from "./PublicJwk.js"
 import type { SigningKey } from "./SigningKey.js"
 

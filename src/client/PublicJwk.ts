@@ -7,7 +7,7 @@
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import type * as jose from "jose"
-import type { JsonObject } from "../base/members.js"
+import type { JsonObject } from "../base/JsonReader.js"
 
 /**
  * The algorithms that every SMART client must know (requirements 308 and 309).

@@ -4,8 +4,8 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { inMemory } from "../base/inMemory.js"
-import { isTransientStatus, retryAfterText, wireFields } from "../http/wireFields.js"
+import { inMemory } from "../base/InMemoryField.js"
+import { isTransientStatus, retryAfterText, wireFields } from "../http/OAuthErrorFields.js"
 
 /**
  * @since 0.1.0

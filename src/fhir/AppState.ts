@@ -9,16 +9,16 @@ import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { DiscoveryError } from "../server/DiscoveryError.js"
-import type { Code, Parts, Values } from "./AppStateResource.js"
-import { DEFAULT_MAX_BYTES, endpointOf, fromResource, subjectOf, toResource } from "./AppStateResource.js"
 import type { Authorized } from "./FhirClient.js"
 import type { Fields } from "./FhirError.js"
 import { FhirError } from "./FhirError.js"
-import type { Answer, Request } from "./FhirRequest.js"
-import { storedOf } from "./Interaction.js"
-import { isId, isResource } from "./Resource.js"
+import type { Code, Parts, Values } from "./internal/appStateResource.js"
+import { DEFAULT_MAX_BYTES, endpointOf, fromResource, subjectOf, toResource } from "./internal/appStateResource.js"
+import type { Answer, Request } from "./internal/fhirRequest.js"
+import { storedOf } from "./internal/interaction.js"
+import { isId, isResource } from "./internal/resource.js"
 
-export type { Code, Values } from "./AppStateResource.js"
+export type { Code, Values } from "./internal/appStateResource.js"
 
 /**
  * Stored state. Its texts may have been written by anybody who can write there: they come out through a schema only (X-AS-8).

@@ -7,17 +7,17 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import * as BulkFiles from "./BulkFiles.js"
-import * as BulkJob from "./BulkJob.js"
-import type { ManifestFile } from "./BulkManifest.js"
-import { Checkpoint } from "./BulkManifest.js"
 import type { Authorized } from "./FhirClient.js"
 import type { Fields } from "./FhirError.js"
 import { FhirError } from "./FhirError.js"
-import type { Params } from "./Params.js"
-import type { Resource } from "./Resource.js"
+import * as BulkFiles from "./internal/bulkFiles.js"
+import * as BulkJob from "./internal/bulkJob.js"
+import type { ManifestFile } from "./internal/bulkManifest.js"
+import { Checkpoint } from "./internal/bulkManifest.js"
+import type { Params } from "./internal/params.js"
+import type { Resource } from "./internal/resource.js"
 
-export { Checkpoint, type Manifest, type ManifestFile } from "./BulkManifest.js"
+export { Checkpoint, type Manifest, type ManifestFile } from "./internal/bulkManifest.js"
 
 /**
  * @since 0.1.0

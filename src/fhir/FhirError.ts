@@ -5,8 +5,8 @@
  */
 import * as Schema from "effect/Schema"
 import * as AddressGuard from "../http/AddressGuard.js"
+import { isTransientStatus, retryAfterText } from "../http/OAuthErrorFields.js"
 import * as RetryAfter from "../http/RetryAfter.js"
-import { isTransientStatus, retryAfterText } from "../http/wireFields.js"
 
 /**
  * @since 0.1.0

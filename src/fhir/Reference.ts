@@ -5,13 +5,13 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import { isJsonObject, reader } from "../base/members.js"
+import { isJsonObject, reader } from "../base/JsonReader.js"
 import * as SingleFlight from "../base/SingleFlight.js"
-import type { Exchange } from "./Exchange.js"
 import type { FhirError, Fields } from "./FhirError.js"
 import { isFhirError } from "./FhirError.js"
-import type { AnyResource, Decoding, Resource } from "./Resource.js"
-import { decode, isId, isResource, isType } from "./Resource.js"
+import type { Exchange } from "./internal/fhirRequester.js"
+import type { AnyResource, Decoding, Resource } from "./internal/resource.js"
+import { decode, isId, isResource, isType } from "./internal/resource.js"
 
 /**
  * A reference as text, or the element that holds it.

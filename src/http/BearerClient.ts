@@ -14,7 +14,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Url from "../base/Url.js"
 import * as AddressGuard from "./AddressGuard.js"
-import * as Outbound from "./Outbound.js"
+import * as Outbound from "./OutgoingRequest.js"
 import * as TokenAudience from "./TokenAudience.js"
 
 /**

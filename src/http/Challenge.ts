@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import { safeText } from "./wireFields.js"
+import { safeText } from "./OAuthErrorFields.js"
 
 export interface BearerChallenge {
   readonly error: string | undefined

@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
-import { captured } from "../base/captured.js"
+import { captured } from "../base/BuildTimeDefault.js"
 
 /**
  * What every error of this library that a repeat can cure looks like. Structural, because this room knows none of the rooms below it.

@@ -8,12 +8,12 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
-import { equal } from "../base/constantTime.js"
+import { equal } from "../base/ConstantTime.js"
 import * as Url from "../base/Url.js"
-import { safeText } from "../http/wireFields.js"
+import { safeText } from "../http/OAuthErrorFields.js"
 import { AuthorizationError } from "./AuthorizationError.js"
 import type { PendingAuthorization } from "./PendingAuthorization.js"
-import * as RedirectUri from "./redirectUri.js"
+import * as RedirectUri from "./RedirectUri.js"
 
 /**
  * The callback's URL, its query, or its parameters: what a framework hands over. `UrlParams` of `@effect/platform` and `URLSearchParams` fit, and so do

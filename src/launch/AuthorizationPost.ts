@@ -4,7 +4,7 @@
  *
  * @since 0.1.0
  */
-import { escape } from "../base/html.js"
+import { escape } from "../base/Html.js"
 import * as AuthorizationRequest from "./AuthorizationRequest.js"
 
 /**

@@ -15,8 +15,8 @@
  */
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import type { Scope } from "./Scope.js"
-import { parseScope, printScope } from "./Scope.js"
+import type { Scope } from "./internal/scope.js"
+import { parseScope, printScope } from "./internal/scope.js"
 
 export {
   type Constraint,
@@ -37,7 +37,7 @@ export {
   type Scope,
   type Unknown,
   type Word
-} from "./Scope.js"
+} from "./internal/scope.js"
 export {
   constraintsOf,
   fhirUser,
@@ -56,9 +56,9 @@ export {
   system,
   toUri,
   user
-} from "./ScopeBuilder.js"
-export { type Finding, type FindingReason, lint, type LintOptions, validate } from "./ScopeFindings.js"
-export { covers, diff, type Difference, intersection, missing, normalize, union } from "./ScopeSet.js"
+} from "./internal/scopeBuilder.js"
+export { type Finding, type FindingReason, lint, type LintOptions, validate } from "./internal/scopeFindings.js"
+export { covers, diff, type Difference, intersection, missing, normalize, union } from "./internal/scopeSet.js"
 export {
   type Conversion,
   type ConversionOptions,
@@ -68,7 +68,7 @@ export {
   toV1,
   toV2,
   type Widened
-} from "./ScopeSyntax.js"
+} from "./internal/scopeSyntax.js"
 
 /**
  * Reads scopes from a space-separated string or a list. Never fails: what is not understood is kept.

@@ -15,9 +15,9 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import { type Backing, isLeaseOver, type Lease, unavailable, type Value } from "../session/BackingSessionStore.js"
 import type { SessionError } from "../session/SessionError.js"
 import * as SessionStore from "../session/SessionStore.js"
-import { type Backing, isLeaseOver, type Lease, unavailable, type Value } from "../session/StoreBacking.js"
 
 /**
  * @since 0.1.0

@@ -16,8 +16,8 @@ import type * as Undici from "undici"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
 import { AddressGuard, mark } from "../http/AddressGuard.js"
 import * as NodeAddressGuard from "./AddressGuard.js"
-import * as BuiltinFetch from "./transport/builtinFetch.js"
-import * as Client from "./transport/client.js"
+import * as BuiltinFetch from "./internal/builtinFetch.js"
+import * as Client from "./internal/client.js"
 import * as TransportError from "./TransportError.js"
 
 /**

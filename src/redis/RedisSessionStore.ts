@@ -10,9 +10,9 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { Redis } from "ioredis"
+import { type Backing, unavailable } from "../session/BackingSessionStore.js"
 import type { SessionError } from "../session/SessionError.js"
 import * as SessionStore from "../session/SessionStore.js"
-import { type Backing, unavailable } from "../session/StoreBacking.js"
 
 /**
  * What is used of `ioredis`: a `Redis`, a `Cluster` or anything that takes the same commands.

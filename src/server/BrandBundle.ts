@@ -7,11 +7,11 @@
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
-import { isJsonObject, type JsonObject } from "../base/members.js"
+import { isJsonObject, type JsonObject } from "../base/JsonReader.js"
 import * as Url from "../base/Url.js"
-import type { Brand, BrandFinding, Endpoint, Portal } from "./Brand.js"
-import { brandOf, endpointOf } from "./BrandReader.js"
 import { distinct, finding } from "./Finding.js"
+import type { Brand, BrandFinding, Endpoint, Portal } from "./internal/brand.js"
+import { brandOf, endpointOf } from "./internal/brandReader.js"
 
 /**
  * Brands from one bundle or, merged, from several.

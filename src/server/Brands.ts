@@ -12,22 +12,22 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { captured } from "../base/captured.js"
-import { failOnDefect } from "../base/defects.js"
-import { parseJson } from "../base/members.js"
+import { captured } from "../base/BuildTimeDefault.js"
+import { failOnDefect } from "../base/FailOnDefect.js"
+import { parseJson } from "../base/JsonReader.js"
 import * as SingleFlight from "../base/SingleFlight.js"
 import * as Url from "../base/Url.js"
 import { HttpLimits } from "../http/HttpLimits.js"
-import * as Outbound from "../http/Outbound.js"
-import { perHttpClient } from "../http/perHttpClient.js"
+import * as Outbound from "../http/OutgoingRequest.js"
+import { perHttpClient } from "../http/PerHttpClient.js"
 import * as RetryAfter from "../http/RetryAfter.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
-import type { Brand, BrandFinding } from "./Brand.js"
 import { type BrandBundle, fromDocument, primary } from "./BrandBundle.js"
 import { BrandsError, type BrandsReason } from "./BrandsError.js"
+import type { Brand, BrandFinding } from "./internal/brand.js"
 import type { SmartConfiguration } from "./SmartConfiguration.js"
 
-export type { Address, Brand, BrandCode, BrandFinding, Endpoint, Identifier, Portal } from "./Brand.js"
+export type { Address, Brand, BrandCode, BrandFinding, Endpoint, Identifier, Portal } from "./internal/brand.js"
 export {
   type BrandBundle,
   type BrandCollection,
@@ -37,7 +37,7 @@ export {
   primary,
   servers
 } from "./BrandBundle.js"
-export { merge, type Publication } from "./BrandMerge.js"
+export { merge, type Publication } from "./internal/brandMerge.js"
 export { BrandsError, BrandsReason } from "./BrandsError.js"
 
 /**

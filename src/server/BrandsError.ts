@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { isTransientStatus, retryAfterText, wireFields } from "../http/wireFields.js"
+import { isTransientStatus, retryAfterText, wireFields } from "../http/OAuthErrorFields.js"
 
 /**
  * @since 0.1.0

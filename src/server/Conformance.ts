@@ -4,9 +4,9 @@
  *
  * @since 0.1.0
  */
-import { claimRules } from "./ClaimFindings.js"
 import { distinct, type Finding } from "./Finding.js"
-import { memberRules } from "./MemberFindings.js"
+import { claimRules } from "./internal/claimFindings.js"
+import { memberRules } from "./internal/memberFindings.js"
 import type { SmartConfiguration } from "./SmartConfiguration.js"
 
 /**

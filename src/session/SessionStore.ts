@@ -17,16 +17,16 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import * as Recent from "../base/recent.js"
+import * as Recent from "../base/BoundedMap.js"
 import * as SecureRandom from "../base/SecureRandom.js"
-import { Entry } from "./Entry.js"
+import type { Backing, Value } from "./BackingSessionStore.js"
+import * as Encryption from "./internal/encryption.js"
+import * as Exclusive from "./internal/exclusive.js"
+import * as KeyValue from "./internal/keyValue.js"
+import * as Memory from "./internal/memory.js"
+import { Entry } from "./internal/sessionEntry.js"
+import { timeLimited } from "./internal/timeLimited.js"
 import { SessionError } from "./SessionError.js"
-import * as Encryption from "./store/Encryption.js"
-import * as Exclusive from "./store/Exclusive.js"
-import * as KeyValue from "./store/KeyValue.js"
-import * as Memory from "./store/Memory.js"
-import { timeLimited } from "./store/timeLimited.js"
-import type { Backing, Value } from "./StoreBacking.js"
 
 export type {
   /**
@@ -39,7 +39,7 @@ export type {
    * @category models
    */
   Value
-} from "./StoreBacking.js"
+} from "./BackingSessionStore.js"
 
 export {
   /**
@@ -50,7 +50,7 @@ export {
    * @category constructors
    */
   unavailable
-} from "./StoreBacking.js"
+} from "./BackingSessionStore.js"
 
 export type {
   /**
@@ -63,7 +63,7 @@ export type {
    * @category models
    */
   EncryptionKey
-} from "./store/Encryption.js"
+} from "./internal/encryption.js"
 
 /**
  * @since 0.1.0

@@ -14,8 +14,8 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { ConfigurationError } from "../base/ConfigurationError.js"
+import { type Backing, unavailable } from "../session/BackingSessionStore.js"
 import * as SessionStore from "../session/SessionStore.js"
-import { type Backing, unavailable } from "../session/StoreBacking.js"
 
 /**
  * @since 0.1.0

@@ -14,25 +14,25 @@ import * as HttpServer from "@effect/platform/HttpServer"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type { Client } from "./sandbox/Client.js"
-import type { ConsentRequest } from "./sandbox/Consent.js"
-import * as Consent from "./sandbox/Consent.js"
-import type { Fault, Step } from "./sandbox/Fault.js"
-import type { WaitingFault } from "./sandbox/Faults.js"
-import * as Faults from "./sandbox/Faults.js"
-import * as IdToken from "./sandbox/IdToken.js"
-import * as InMemory from "./sandbox/InMemory.js"
-import type { RecordedRequest } from "./sandbox/Journal.js"
-import * as Journal from "./sandbox/Journal.js"
-import type { LaunchContext } from "./sandbox/LaunchContext.js"
-import { SandboxError } from "./sandbox/OAuthError.js"
-import * as OverPort from "./sandbox/OverPort.js"
-import type { AuthorizationRequest } from "./sandbox/Person.js"
-import * as Person from "./sandbox/Person.js"
-import * as Routes from "./sandbox/Routes.js"
-import type { Access } from "./sandbox/State.js"
-import type { Decision, Endpoints, Options } from "./sandbox/World.js"
-import * as World from "./sandbox/World.js"
+import type { Client } from "./internal/client.js"
+import type { ConsentRequest } from "./internal/consent.js"
+import * as Consent from "./internal/consent.js"
+import type { Fault, Step } from "./internal/fault.js"
+import type { WaitingFault } from "./internal/faults.js"
+import * as Faults from "./internal/faults.js"
+import * as IdToken from "./internal/idToken.js"
+import * as InMemory from "./internal/inMemory.js"
+import type { RecordedRequest } from "./internal/journal.js"
+import * as Journal from "./internal/journal.js"
+import type { LaunchContext } from "./internal/launchContext.js"
+import { SandboxError } from "./internal/oAuthError.js"
+import * as OverPort from "./internal/overPort.js"
+import type { AuthorizationRequest } from "./internal/person.js"
+import * as Person from "./internal/person.js"
+import * as Routes from "./internal/routes.js"
+import type { Access } from "./internal/state.js"
+import type { Decision, Endpoints, Options } from "./internal/world.js"
+import * as World from "./internal/world.js"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Models
@@ -49,7 +49,7 @@ export {
    * @category models
    */
   defaultClientSecret
-} from "./sandbox/Client.js"
+} from "./internal/client.js"
 
 export type {
   /**
@@ -62,7 +62,7 @@ export type {
    * @category models
    */
   GrantType
-} from "./sandbox/Client.js"
+} from "./internal/client.js"
 
 /**
  * Ways to go wrong.
@@ -70,7 +70,7 @@ export type {
  * @since 0.1.0
  * @category models
  */
-export * as Fault from "./sandbox/Fault.js"
+export * as Fault from "./internal/fault.js"
 
 export {
   /**
@@ -78,7 +78,7 @@ export {
    * @category errors
    */
   SandboxError
-} from "./sandbox/OAuthError.js"
+} from "./internal/oAuthError.js"
 
 export {
   /**
@@ -86,7 +86,7 @@ export {
    * @category models
    */
   syntheticResources
-} from "./sandbox/SyntheticData.js"
+} from "./internal/syntheticData.js"
 
 export type {
   /**
@@ -94,7 +94,7 @@ export type {
    * @category models
    */
   FhirResource
-} from "./sandbox/SyntheticData.js"
+} from "./internal/syntheticData.js"
 
 export type {
   /**

@@ -7,7 +7,7 @@
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
-import { JsonMembers } from "../base/jsonMembers.js"
+import { JsonMembers } from "../base/JsonMembers.js"
 import * as Url from "../base/Url.js"
 
 /**

@@ -7,10 +7,10 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
-import { JsonMembers } from "../base/jsonMembers.js"
-import type { JsonObject, Reader } from "../base/members.js"
-import { others, reader } from "../base/members.js"
-import { unchecked } from "../base/unchecked.js"
+import { JsonMembers } from "../base/JsonMembers.js"
+import type { JsonObject, Reader } from "../base/JsonReader.js"
+import { others, reader } from "../base/JsonReader.js"
+import { unchecked } from "../base/SkipValidation.js"
 
 const Text = Schema.optional(Schema.String)
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
-import { equal } from "../../src/base/constantTime.js"
+import { equal } from "../../src/base/ConstantTime.js"
 
 describe("constantTime", () => {
   it.prop("[SMART-4] agrees with === on any two strings", [FastCheck.string(), FastCheck.string()], ([a, b]) => {

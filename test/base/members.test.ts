@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
-import { isJsonObject, others, parseJson, reader } from "../../src/base/members.js"
+import { isJsonObject, others, parseJson, reader } from "../../src/base/JsonReader.js"
 
 describe("members", () => {
   it.each([

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
-import { span } from "../../src/base/span.js"
+import { span } from "../../src/base/Span.js"
 
 /** A tracer that keeps the names of what it was asked for. */
 const recording = () => {

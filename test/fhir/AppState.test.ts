@@ -5,7 +5,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { AppState, FhirBaseUrl, SmartConfiguration } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
-import { endpointOf } from "../../src/fhir/AppStateResource.js"
+import { endpointOf } from "../../src/fhir/internal/appStateResource.js"
 import * as Http from "../support/http.js"
 import { backend, base, sandbox, token, written } from "./fixtures.js"
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Either from "effect/Either"
-import * as FhirLink from "../../src/fhir/FhirLink.js"
+import * as FhirLink from "../../src/fhir/internal/fhirLink.js"
 
 const base = "https://ehr.example/fhir"
 const rules = FhirLink.rules({ fhirBaseUrl: base }, [])

@@ -3,7 +3,7 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import * as Stream from "effect/Stream"
-import * as Ndjson from "../../src/fhir/Ndjson.js"
+import * as Ndjson from "../../src/fhir/internal/ndjson.js"
 import { heldBytes } from "../support/memory.js"
 
 const encoder = new TextEncoder()

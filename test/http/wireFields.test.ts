@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
-import { isTransientStatus, safeText } from "../../src/http/wireFields.js"
+import { isTransientStatus, safeText } from "../../src/http/OAuthErrorFields.js"
 import { encodings, leak } from "../support/canary.js"
 
 describe("wireFields", () => {

@@ -31,7 +31,7 @@ import {
   TokenError
 } from "effect-safire"
 import { ClientMetadata } from "../../src/client/ClientMetadata.js"
-import * as Registered from "../../src/client/Registered.js"
+import * as Registered from "../../src/client/RegisteredClient.js"
 import * as Registration from "../../src/client/Registration.js"
 import { RegistrationError } from "../../src/client/RegistrationError.js"
 import { base, written } from "../fhir/fixtures.js"

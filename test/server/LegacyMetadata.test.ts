@@ -4,7 +4,7 @@ import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
 import * as RetryPolicy from "../../src/http/RetryPolicy.js"
 import * as Discovery from "../../src/server/Discovery.js"
-import { toDocument } from "../../src/server/LegacyMetadata.js"
+import { toDocument } from "../../src/server/internal/capabilityStatement.js"
 import * as Http from "../support/http.js"
 import { recorded } from "../support/warnings.js"
 

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import * as Schema from "effect/Schema"
 import { FhirBaseUrl } from "../../src/base/FhirBaseUrl.js"
-import { isJsonObject, type JsonObject } from "../../src/base/members.js"
+import { isJsonObject, type JsonObject } from "../../src/base/JsonReader.js"
 import { endpoint, fromDocument, SmartConfiguration } from "../../src/server/SmartConfiguration.js"
 import { PREDICATES, servers } from "../fixtures/servers.js"
 

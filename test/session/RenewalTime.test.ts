@@ -4,7 +4,7 @@ import * as Duration from "effect/Duration"
 import * as FastCheck from "effect/FastCheck"
 import * as Redacted from "effect/Redacted"
 import { LaunchContext, TokenSet } from "effect-safire"
-import * as RenewalTime from "../../src/session/RenewalTime.js"
+import * as RenewalTime from "../../src/session/internal/renewalTime.js"
 
 const tokenSet = (lifeSeconds: number | undefined, token = "token") =>
   new TokenSet.TokenSet({

@@ -2,9 +2,9 @@ import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import * as Encryption from "../../src/session/store/Encryption.js"
-import * as KeyValue from "../../src/session/store/KeyValue.js"
-import * as Memory from "../../src/session/store/Memory.js"
+import * as Encryption from "../../src/session/internal/encryption.js"
+import * as KeyValue from "../../src/session/internal/keyValue.js"
+import * as Memory from "../../src/session/internal/memory.js"
 import { Place, sessionStoreContract } from "../support/sessionStoreContract.js"
 
 const memory = Layer.effect(Place, Effect.map(Memory.make, (backing) => ({ connect: Effect.succeed(backing) })))

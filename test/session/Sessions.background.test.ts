@@ -23,8 +23,8 @@ import {
   SmartServers
 } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
-import * as Memory from "../../src/session/store/Memory.js"
-import type { Backing } from "../../src/session/StoreBacking.js"
+import type { Backing } from "../../src/session/BackingSessionStore.js"
+import * as Memory from "../../src/session/internal/memory.js"
 import { eventually } from "../support/eventually.js"
 
 const { value } = Redacted

@@ -13,7 +13,7 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Metric from "effect/Metric"
 import * as Tracer from "effect/Tracer"
-import { escape } from "../../src/base/html.js"
+import { escape } from "../../src/base/Html.js"
 
 const json = (value: unknown): string => {
   try {

@@ -2,7 +2,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
-import { type Entry, Sealed } from "../../src/session/Entry.js"
+import { type Entry, Sealed } from "../../src/session/internal/sessionEntry.js"
 import type * as SessionStore from "../../src/session/SessionStore.js"
 
 /** The plainest entry there is: a number, in the member of a sealed entry that no store looks at. */

@@ -13,7 +13,7 @@ import type * as Scope from "effect/Scope"
 import { Redis } from "ioredis"
 import * as FileSessionStore from "../../src/node/FileSessionStore.js"
 import * as RedisSessionStore from "../../src/redis/RedisSessionStore.js"
-import type { Backing } from "../../src/session/StoreBacking.js"
+import type { Backing } from "../../src/session/BackingSessionStore.js"
 import * as SqlSessionStore from "../../src/sql/SqlSessionStore.js"
 
 export type Kind = "files" | "redis" | "sqlite" | "postgresql"

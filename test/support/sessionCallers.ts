@@ -10,7 +10,7 @@ import * as Redacted from "effect/Redacted"
 import * as ClientAuthentication from "../../src/client/ClientAuthentication.js"
 import * as Sessions from "../../src/session/Sessions.js"
 import type * as SessionStore from "../../src/session/SessionStore.js"
-import * as SmartClient from "../../src/SmartClient.js"
+import * as SmartClient from "../../src/smart/SmartClient.js"
 import type { Fared } from "./sessionWorkerMessages.js"
 
 export const app = (

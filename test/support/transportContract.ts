@@ -20,7 +20,7 @@ import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as Outbound from "../../src/http/Outbound.js"
+import * as Outbound from "../../src/http/OutgoingRequest.js"
 import * as Http from "./http.js"
 
 export interface Abilities {

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type JsonObject, reader } from "../../src/base/members.js"
+import { type JsonObject, reader } from "../../src/base/JsonReader.js"
 import { carriedOver, fromAnswer, LaunchContext } from "../../src/token/LaunchContext.js"
 
 const read = (answer: JsonObject) => {

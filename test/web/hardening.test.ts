@@ -23,7 +23,7 @@ import { TokenError } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import { CurrentSession, SmartRoutes, WebApp } from "effect-safire/web"
 import * as SessionStore from "../../src/session/SessionStore.js"
-import { hideAddresses } from "../../src/web/requests.js"
+import { hideAddresses } from "../../src/web/internal/requests.js"
 import { leak, observe } from "../support/canary.js"
 import { ORIGIN, patiently, start } from "../support/webApp.js"
 

@@ -7,7 +7,7 @@ import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
 import { SandboxEhr } from "effect-safire/testing"
 import { WebApp } from "effect-safire/web"
-import { STYLE } from "../../src/web/ErrorPage.js"
+import { STYLE } from "../../src/web/internal/errorPage.js"
 import { leak, observe } from "../support/canary.js"
 import { EHR_ORIGIN, ORIGIN, start } from "../support/webApp.js"
 

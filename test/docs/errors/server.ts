@@ -20,7 +20,7 @@ import {
 import { SandboxEhr } from "effect-safire/testing"
 import { FhirBaseUrl } from "../../../src/base/FhirBaseUrl.js"
 import { fromDocument } from "../../../src/server/SmartConfiguration.js"
-import * as SmartStyle from "../../../src/token/SmartStyle.js"
+import * as SmartStyle from "../../../src/server/SmartStyle.js"
 import { type Answer, Broken, hang, json, text } from "../../support/http.js"
 import { final, nothingSent, readOnly, section } from "../entry.js"
 import { atSandbox, fault, fhirBaseUrl, http, login, met, patiently, smallLimits } from "../world.js"

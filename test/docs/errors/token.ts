@@ -18,7 +18,7 @@ import {
 } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import type * as jose from "jose"
-import * as Memory from "../../../src/session/store/Memory.js"
+import * as Memory from "../../../src/session/internal/memory.js"
 import { Broken, hang } from "../../support/http.js"
 import * as Identity from "../../support/identityServer.js"
 import { section } from "../entry.js"

@@ -1,0 +1,109 @@
+/**
+ * A client with a secret it shares with the server (SMART App Launch 2.2, "Client Authentication: Symmetric"; RFC 6749, section 2.3.1).
+ *
+ * @since 0.1.0
+ */
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as Effect from "effect/Effect"
+import * as Encoding from "effect/Encoding"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import type { ConfigurationError } from "../../base/ConfigurationError.js"
+import type { Service } from "./authentication.js"
+import { ClientAuthentication, formRequest } from "./authentication.js"
+
+/**
+ * The secret, or where it is kept now: an effect is run for every request, so that a secret can be replaced while the program runs.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ClientSecret = Redacted.Redacted | Effect.Effect<Redacted.Redacted, ConfigurationError>
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface SecretOptions {
+  readonly clientSecret: ClientSecret
+  /**
+   * The secret before, to be tried once where the server answers `invalid_client`: for the time in which a server may not know the new one yet. Off
+   * unless given, because it sends a second secret to whoever refuses the first.
+   */
+  readonly previousSecret?: ClientSecret | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface BasicOptions extends SecretOptions {
+  /**
+   * `raw`, the default, joins client id and secret as they are, as SMART's examples and its official test kit do. `form` encodes each first, as
+   * RFC 6749 section 2.3.1 has it. They differ only where either holds a special character, such as the colon of a client id that is a URL.
+   */
+  readonly encoding?: "raw" | "form" | undefined
+}
+
+const current = (secret: ClientSecret): Effect.Effect<string, ConfigurationError> =>
+  Effect.map(Redacted.isRedacted(secret) ? Effect.succeed(secret) : secret, Redacted.value)
+
+const withFallback = <O extends SecretOptions>(options: O, make: (options: O) => Service): Service => {
+  const { previousSecret } = options
+  return previousSecret === undefined
+    ? make(options)
+    : { ...make(options), fallback: make({ ...options, clientSecret: previousSecret, previousSecret: undefined }) }
+}
+
+/** The `application/x-www-form-urlencoded` form of one value. */
+const formEncode = (value: string): string => new URLSearchParams([["", value]]).toString().slice(1)
+
+const basic = ({ clientSecret, encoding }: BasicOptions): Service => ({
+  method: "client_secret_basic",
+  authenticate: (request) =>
+    Effect.map(current(clientSecret), (secret) => {
+      const encode = encoding === "form" ? formEncode : (value: string) => value
+      const credentials = Encoding.encodeBase64(`${encode(request.clientId)}:${encode(secret)}`)
+      return HttpClientRequest.setHeader(formRequest(request), "authorization", `Basic ${credentials}`)
+    })
+})
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeClientSecretBasic = (options: BasicOptions): Service => withFallback(options, basic)
+
+/**
+ * A client with a secret, sent as HTTP Basic (SMART's client-confidential-symmetric profile; requirements 64, 66 and 345). No `client_id` is sent in
+ * the body (requirement 72).
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerClientSecretBasic = (options: BasicOptions): Layer.Layer<ClientAuthentication> =>
+  Layer.succeed(ClientAuthentication, makeClientSecretBasic(options))
+
+const post = ({ clientSecret }: SecretOptions): Service => ({
+  method: "client_secret_post",
+  authenticate: (request) =>
+    Effect.map(
+      current(clientSecret),
+      (secret) => formRequest(request, { client_id: request.clientId, client_secret: secret })
+    )
+})
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeClientSecretPost = (options: SecretOptions): Service => withFallback(options, post)
+
+/**
+ * A client with a secret, sent in the form. Not a SMART profile: for servers that know nothing else.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerClientSecretPost = (options: SecretOptions): Layer.Layer<ClientAuthentication> =>
+  Layer.succeed(ClientAuthentication, makeClientSecretPost(options))

@@ -1,0 +1,163 @@
+/**
+ * What is wrong, or unwise, in scopes that are about to be requested. Implements the scope-token rule of RFC 6749
+ * section 3.3 and, as advice, the "minimum necessary" and backend rules of SMART App Launch 2.2.
+ *
+ * @since 0.1.0
+ */
+import * as Option from "effect/Option"
+import type { Scope } from "./scope.js"
+import { isPermissions, isResource, parseScope, printScope } from "./scope.js"
+
+/**
+ * Why a scope was found.
+ *
+ * - `Empty`: there is no scope, and SMART requires one
+ * - `Spacing`: scopes are not separated by exactly one space
+ * - `NotScopeToken`: a character that RFC 6749 does not allow in a scope
+ * - `CommaSeparated`: scopes are separated by commas instead of spaces
+ * - `Misspelled`: looks like a SMART scope and is none
+ * - `EmptyConstraint`: a search parameter without a name or a value
+ * - `ConstrainedV1`: search parameters on a v1 scope, which v1 does not have
+ * - `MixedSyntax`: v1 and v2 scopes in one request, which some servers refuse
+ * - `FhirUserWithoutOpenId`: `fhirUser` has an effect only together with `openid`
+ * - `Wildcard`: all resource types, future ones included
+ * - `BackendContext`: without a user nobody says which patient or user is meant
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type FindingReason =
+  | "Empty"
+  | "Spacing"
+  | "NotScopeToken"
+  | "CommaSeparated"
+  | "Misspelled"
+  | "EmptyConstraint"
+  | "ConstrainedV1"
+  | "MixedSyntax"
+  | "FhirUserWithoutOpenId"
+  | "Wildcard"
+  | "BackendContext"
+
+/**
+ * Something to say about a scope, and what to do about it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Finding {
+  readonly reason: FindingReason
+  readonly scope: string
+  readonly advice: string
+}
+
+const finding = (reason: FindingReason, scope: string, advice: string): Finding => ({ reason, scope, advice })
+
+// RFC 6749 section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
+const isScopeToken = (text: string): boolean => /^[\x21\x23-\x5B\x5D-\x7E]+$/.test(text)
+
+const isSmart = (text: string): boolean => {
+  const { _tag } = parseScope(text)
+  return _tag !== "Unknown" && _tag !== "Extension" && _tag !== "Other"
+}
+
+/** A comma may stand in the value of a constraint, where it separates alternatives; a scope behind it may not. */
+const isCommaSeparated = (text: string): boolean => {
+  const [, ...rest] = text.split(",")
+  return rest.some(isSmart) || rest.length > 0 && !text.includes("?") && parseScope(text)._tag === "Unknown"
+}
+
+/** `patient/Observation.sr` can be put right; whether `patient/Observation.rx` was meant to read, nobody knows. */
+const inOrder = (text: string): Option.Option<string> => {
+  const [, start = "", letters = "", query = ""] = /^([a-z]+\/[^.?]+\.)([cruds]+)(\?.*)?$/.exec(text) ?? []
+  const sorted = Array.from("cruds").filter((letter) => letters.includes(letter)).join("")
+  return isPermissions(sorted) ? Option.some(`${start}${sorted}${query}`) : Option.none()
+}
+
+const misspelled = (text: string): Finding =>
+  finding(
+    "Misspelled",
+    text,
+    Option.match(inOrder(text), {
+      onNone: () =>
+        text.startsWith("launch/")
+          ? "write launch/ and a resource type in lower case, with at most one ?role="
+          : "write patient/, user/ or system/, a resource type or *, a dot and some of the letters cruds in this order",
+      onSome: (right) => `letters go once each in the order cruds: ${right}`
+    })
+  )
+
+const judge = (text: string): ReadonlyArray<Finding> => {
+  if (!isScopeToken(text)) {
+    return [finding("NotScopeToken", text, "percent-encode spaces, quotes, backslashes and what is not ASCII")]
+  }
+  if (isCommaSeparated(text)) return [finding("CommaSeparated", text, "separate scopes by spaces")]
+  const scope = parseScope(text)
+  if (scope._tag === "Unknown" && /^(?:patient|user|system|launch)\//.test(text)) return [misspelled(text)]
+  if (scope._tag !== "Resource" || scope.constraints.length === 0) return []
+  return [
+    ...scope.constraints.some(([name, value]) => name === "" || value === "")
+      ? [finding("EmptyConstraint", text, "give every search parameter a name and a value, or leave it out")]
+      : [],
+    ...scope.syntax === "v1"
+      ? [finding("ConstrainedV1", text, "search parameters need v2 letters, such as .rs for .read")]
+      : []
+  ]
+}
+
+/**
+ * What makes a scope string unfit to be sent. No finding: every scope is well-formed, known to SMART or not.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const validate = (text: string): ReadonlyArray<Finding> => {
+  if (text.trim() === "") return [finding("Empty", text, "ask for at least one scope")]
+  const parts = text.split(" ")
+  return [
+    ...parts.includes("") ? [finding("Spacing", text, "separate scopes by exactly one space")] : [],
+    ...parts.filter((part) => part !== "").flatMap(judge)
+  ]
+}
+
+/**
+ * `backend`: the scopes are for a backend service, which acts without a user.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LintOptions {
+  readonly backend?: boolean | undefined
+}
+
+const lintScope = (scope: Scope, options: LintOptions | undefined): ReadonlyArray<Finding> => {
+  if (!isResource(scope)) return []
+  const text = printScope(scope)
+  return [
+    ...scope.resourceType === "*"
+      ? [finding("Wildcard", text, "ask only for the resource types that the app needs")]
+      : [],
+    ...options?.backend === true && scope.context !== "system"
+      ? [finding("BackendContext", text, "use system/, unless the server was told out of band whom this is about")]
+      : []
+  ]
+}
+
+/**
+ * What may be sent but is better thought about once more.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const lint = (scopes: ReadonlyArray<Scope>, options?: LintOptions): ReadonlyArray<Finding> => {
+  const v1 = scopes.find((scope) => isResource(scope) && scope.syntax === "v1")
+  const mixed = v1 !== undefined && scopes.some((scope) => isResource(scope) && scope.syntax === "v2")
+  const fhirUser = scopes.find((scope) => scope._tag === "FhirUser")
+  return [
+    ...scopes.flatMap((scope) => lintScope(scope, options)),
+    ...mixed ? [finding("MixedSyntax", printScope(v1), "write all scopes in one syntax: Scopes.toV2")] : [],
+    ...fhirUser !== undefined && !scopes.some((scope) => scope._tag === "OpenId")
+      ? [finding("FhirUserWithoutOpenId", printScope(fhirUser), "ask for openid too")]
+      : []
+  ]
+}

@@ -1,0 +1,123 @@
+/**
+ * How an EHR would like an embedded app to look: the document at `smart_style_url` (SMART App Launch 2.2, styling; requirement 175, experimental). A
+ * changed style has a changed URL, so that a URL's style is fetched once.
+ *
+ * @since 0.1.0
+ */
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type { JsonObject } from "../base/JsonReader.js"
+import { reader } from "../base/JsonReader.js"
+import * as Outbound from "../http/OutgoingRequest.js"
+import { perHttpClient } from "../http/PerHttpClient.js"
+import * as documents from "./documents.js"
+import type { MetadataError } from "./MetadataError.js"
+
+const Text = Schema.optional(Schema.String)
+
+/**
+ * Values of CSS properties, each as the EHR wrote it. One that could end its declaration, or fetch something, counts as absent.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class Style extends Schema.Class<Style>("effect-safire/SmartStyle/Style")({
+  colorBackground: Text,
+  colorError: Text,
+  colorHighlight: Text,
+  colorModalBackdrop: Text,
+  colorSuccess: Text,
+  colorText: Text,
+  dimBorderRadius: Text,
+  dimFontSize: Text,
+  dimSpacingSize: Text,
+  fontFamilyBody: Text,
+  fontFamilyHeading: Text
+}) {}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Request {
+  /** Accept `http` for loopback hosts. Default false. */
+  readonly allowInsecureLocalhost?: boolean | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  /** The style at the `smartStyleUrl` of a launch context. An app looks fine without: let no failure of this stop it. */
+  readonly style: (smartStyleUrl: string, request?: Request) => Effect.Effect<Style, MetadataError>
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class SmartStyle extends Context.Tag("effect-safire/SmartStyle")<SmartStyle, Service>() {}
+
+/** Whatever comes of it stays inside one value of one declaration. */
+const isHarmless = (value: string): boolean =>
+  value.length <= 200 && !/[;{}<>\\@\u0000-\u001f\u007f]|\/\*|\b(url|image|image-set|expression)\s*\(/i.test(value)
+
+/**
+ * Reads a style. Every member may be missing.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromDocument = (members: JsonObject): Style => {
+  const { string } = reader(members, () => undefined)
+  const value = (member: string): string | undefined => {
+    const found = string(member)
+    return found !== undefined && isHarmless(found) ? found : undefined
+  }
+  return new Style({
+    colorBackground: value("color_background"),
+    colorError: value("color_error"),
+    colorHighlight: value("color_highlight"),
+    colorModalBackdrop: value("color_modal_backdrop"),
+    colorSuccess: value("color_success"),
+    colorText: value("color_text"),
+    dimBorderRadius: value("dim_border_radius"),
+    dimFontSize: value("dim_font_size"),
+    dimSpacingSize: value("dim_spacing_size"),
+    fontFamilyBody: value("font_family_body"),
+    fontFamilyHeading: value("font_family_heading")
+  })
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect.gen(function*() {
+  const kept = yield* documents.make({
+    subject: "SmartStyle",
+    client: Outbound.prepare(yield* HttpClient.HttpClient),
+    accept: "application/json",
+    capacity: 1_000,
+    timeToLive: "1 day",
+    minTimeToLive: "1 day",
+    maxTimeToLive: "1 day",
+    urls: (url) => [url],
+    decode: (members) => Effect.succeed(fromDocument(members))
+  })
+  return { style: (url, request) => Effect.map(kept.get(url, request), ({ value }) => value) }
+})
+
+const shared = perHttpClient(SmartStyle, () => make)
+
+/**
+ * Layers that are built together share one cache where they have the same `HttpClient`: see `Discovery.layer`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (): Layer.Layer<SmartStyle, never, HttpClient.HttpClient> => shared({})

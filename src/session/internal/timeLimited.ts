@@ -1,0 +1,41 @@
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type { Backing } from "../BackingSessionStore.js"
+import { SessionError } from "../SessionError.js"
+
+/**
+ * An operation that does not come back is cut off, even where its caller is not to be interrupted, because it runs in a fiber of its own. One that changes
+ * something is not cut off by the caller's interruption: what it did would stay unknown.
+ *
+ * @internal
+ */
+export const timeLimited = (backing: Backing, limit: Duration.DurationInput): Backing => {
+  if (backing.immediate === true) return backing
+  const fork = <A>(operation: string, self: Effect.Effect<A, SessionError>) =>
+    Effect.timeoutFail(self, {
+      duration: limit,
+      onTimeout: () =>
+        new SessionError({
+          reason: "StoreUnavailable",
+          store: backing.name,
+          detail: `${operation} got no answer within ${Duration.format(limit)}`
+        })
+    }).pipe(Effect.interruptible, Effect.forkDaemon)
+  const cut = <A>(operation: string, self: Effect.Effect<A, SessionError>) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(
+        fork(operation, self),
+        (fiber) => Effect.onInterrupt(restore(Fiber.join(fiber)), () => Fiber.interruptFork(fiber))
+      )
+    )
+  const cutWhole = <A>(operation: string, self: Effect.Effect<A, SessionError>) =>
+    Effect.uninterruptible(Effect.flatMap(fork(operation, self), Fiber.join))
+  return {
+    ...backing,
+    read: (key) => cut("reading", backing.read(key)),
+    replace: (key, expected, next) => cutWhole("writing", backing.replace(key, expected, next)),
+    tryLock: (key, owner, leaseMillis) => cut("locking", backing.tryLock(key, owner, leaseMillis)),
+    unlock: (key, owner) => cutWhole("unlocking", backing.unlock(key, owner))
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * The FHIR R4 resources of the sandbox and what can be asked about them: one by type and id, many by search parameter, and who a resource is
+ * about (the patient compartment).
+ *
+ * @since 0.1.0
+ */
+import * as DateTime from "effect/DateTime"
+import * as Predicate from "effect/Predicate"
+import type { FhirResource } from "./syntheticData.js"
+
+/** Search parameters the store knows. */
+export type Filters = ReadonlyArray<readonly [name: string, value: string]>
+
+/** One version of a resource; the one of a deletion has none. */
+export interface Version {
+  readonly versionId: string
+  readonly lastUpdated: string
+  readonly method: "POST" | "PUT" | "DELETE"
+  readonly resource: FhirResource | undefined
+}
+
+/** The store. */
+export interface FhirStore {
+  readonly types: ReadonlySet<string>
+  /** All versions of a resource, the newest first. */
+  readonly versions: (type: string, id: string) => ReadonlyArray<Version>
+  /** Adds a version; without a resource it is that of a deletion. */
+  readonly write: (
+    type: string,
+    id: string,
+    change: Pick<Version, "method" | "resource">,
+    nowMillis: number
+  ) => Version
+  readonly nextId: (type: string) => string
+  /** Everything as it is now: the result puts it back. */
+  readonly snapshot: () => () => void
+  readonly read: (type: string, id: string) => FhirResource | undefined
+  readonly search: (type: string, filters: Filters) => ReadonlyArray<FhirResource>
+  /** Whether a resource meets one search parameter. */
+  readonly matches: (resource: FhirResource, name: string, value: string) => boolean
+  /** The id of the patient a resource is about. */
+  readonly patientOf: (resource: FhirResource) => string | undefined
+}
+
+/** The parameters `search` understands; the others are ignored, as FHIR allows. */
+export const searchParameters: ReadonlySet<string> = new Set([
+  "_id",
+  "patient",
+  "subject",
+  "subject:missing",
+  "category",
+  "code"
+])
+
+/** The id a reference to a type has, if it is one. */
+export const idOf = (reference: unknown, type: string): string | undefined =>
+  typeof reference === "string" ? new RegExp(`(?:^|/)${type}/([A-Za-z0-9\\-.]{1,64})$`).exec(reference)?.[1] : undefined
+
+const patientOf = (resource: FhirResource): string | undefined => {
+  if (resource.resourceType === "Patient") return resource.id
+  const subject = resource["subject"] ?? resource["patient"]
+  return Predicate.isRecord(subject) ? idOf(subject["reference"], "Patient") : undefined
+}
+
+const codings = (concept: unknown): ReadonlyArray<Record<string, unknown>> =>
+  Array.isArray(concept)
+    ? concept.flatMap(codings)
+    : Predicate.isRecord(concept) && Array.isArray(concept["coding"])
+    ? concept["coding"].filter(Predicate.isRecord)
+    : []
+
+// A FHIR token: `code`, `system|code`, `system|` or `|code`; commas mean "or".
+const matchesToken = (concept: unknown, value: string): boolean =>
+  value.split(",").some((token) => {
+    const bar = token.indexOf("|")
+    const system = bar < 0 ? undefined : token.slice(0, bar)
+    const code = bar < 0 ? token : token.slice(bar + 1)
+    return codings(concept).some((coding) =>
+      (system === undefined || (coding["system"] ?? "") === system) && (code === "" || coding["code"] === code)
+    )
+  })
+
+/** A store with these resources; `baseUrl` is where absolute references point to. */
+export const make = (baseUrl: string, resources: ReadonlyArray<FhirResource>): FhirStore => {
+  const byType = new Map<string, Map<string, ReadonlyArray<Version>>>()
+  const ofType = (type: string) => byType.get(type) ?? new Map<string, ReadonlyArray<Version>>()
+  const add = (type: string, id: string, version: Version) => {
+    byType.set(type, ofType(type).set(id, [version, ...(ofType(type).get(id) ?? [])]))
+  }
+  for (const resource of resources) {
+    const meta = { versionId: "1", lastUpdated: "2024-05-01T00:00:00Z" }
+    add(resource.resourceType, resource.id, { ...meta, method: "POST", resource: { ...resource, meta } })
+  }
+  // Where apps keep their state, in every store.
+  if (!byType.has("Basic")) byType.set("Basic", new Map())
+  let ids = 0
+
+  const matches = (resource: FhirResource, name: string, value: string): boolean => {
+    switch (name) {
+      case "_id":
+        return value.split(",").includes(resource.id)
+      case "patient":
+      case "subject": {
+        if (resource.resourceType === "Patient" || resource.resourceType === "Practitioner") return true
+        if (resource.resourceType === "Basic") {
+          return Predicate.isRecord(resource["subject"]) && resource["subject"]["reference"] === value
+        }
+        const wanted = value.startsWith(`${baseUrl}/`) ? value.slice(baseUrl.length + 1) : value
+        const id = wanted.startsWith("Patient/") ? wanted.slice("Patient/".length) : wanted
+        return patientOf(resource) === id
+      }
+      case "subject:missing":
+        return (resource["subject"] === undefined) === (value === "true")
+      case "category":
+      case "code":
+        return matchesToken(resource[name], value)
+      default:
+        return true
+    }
+  }
+
+  return {
+    types: new Set(byType.keys()),
+    read: (type, id) => ofType(type).get(id)?.[0]?.resource,
+    versions: (type, id) => ofType(type).get(id) ?? [],
+    write: (type, id, { method, resource }, nowMillis) => {
+      const meta = {
+        versionId: String((ofType(type).get(id)?.length ?? 0) + 1),
+        lastUpdated: DateTime.formatIso(DateTime.unsafeMake(nowMillis))
+      }
+      const version: Version = {
+        ...meta,
+        method,
+        resource: resource === undefined ? undefined : { ...resource, id, meta }
+      }
+      add(type, id, version)
+      return version
+    },
+    nextId: (type) => `${type.toLowerCase()}-new-${++ids}`,
+    snapshot: () => {
+      const copy = new Map(Array.from(byType, ([type, versions]) => [type, new Map(versions)] as const))
+      return () => {
+        byType.clear()
+        for (const [type, versions] of copy) byType.set(type, versions)
+      }
+    },
+    search: (type, filters) =>
+      Array.from(ofType(type).values()).flatMap(([newest]) => newest?.resource ?? []).filter((resource) =>
+        filters.every(([name, value]) => matches(resource, name, value))
+      ),
+    matches,
+    patientOf
+  }
+}

@@ -1,0 +1,223 @@
+/**
+ * The two kinds of cookie: a session's, and a pending launch's. Both have the prefix `__Host-`, so that neither another host of the domain nor a
+ * connection without TLS can plant one.
+ */
+import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Encoding from "effect/Encoding"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import type { SessionId } from "../../session/Sessions.js"
+import type * as WebApp from "../WebApp.js"
+
+/** Too many cookies make a header that servers refuse; whoever has so many can do without the oldest. */
+const MAX_SESSIONS = 20
+const MAX_LAUNCHES = 12
+const MAX_LAUNCH_BYTES = 4096
+
+const LAUNCH = "__Host-launch-"
+
+const digest = (text: string): Effect.Effect<string> =>
+  Effect.map(
+    Effect.promise(() => globalThis.crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))),
+    (bytes) => Encoding.encodeBase64Url(new Uint8Array(bytes)).slice(0, 22)
+  )
+
+/** What stands for a session in a path: says nothing of the session's id, and is the same whenever it is asked for. */
+export const handleOf = (id: SessionId): Effect.Effect<string> => digest(`handle ${Redacted.value(id)}`)
+
+const attributes = (app: WebApp.Service) =>
+  ({ httpOnly: true, secure: true, path: "/", partitioned: app.isEmbedded || undefined }) as const
+
+const sessionCookieName = (app: WebApp.Service, handle: string | undefined): string =>
+  handle === undefined ? app.sessionCookie : `${app.sessionCookie}-${handle}`
+
+const sessionAttributes = (app: WebApp.Service) =>
+  ({ ...attributes(app), sameSite: app.isEmbedded ? "none" : "lax" }) as const
+
+/** All at once: each change of a response copies all its cookies. */
+const expire = (
+  response: HttpServerResponse.HttpServerResponse,
+  names: ReadonlyArray<string>,
+  options: ReturnType<typeof attributes>
+): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.unsafeSetCookies(response, names.map((name) => [name, "", { ...options, maxAge: 0 }] as const))
+
+const isBlank = (character: string | undefined): boolean => character === " " || character === "\t"
+
+/** Without blanks and tabs at its ends. A regular expression for the last ones takes the square of their number where something else follows. */
+const trimmed = (text: string): string => {
+  let from = 0
+  let to = text.length
+  while (from < to && isBlank(text[from])) from++
+  while (to > from && isBlank(text[to - 1])) to--
+  return text.slice(from, to)
+}
+
+/**
+ * The cookies of a request. What is trimmed off a name is what browsers trim, so that nothing becomes `__Host-` here that was not there; and of two with one name
+ * neither is believed.
+ */
+const cookiesOf = ({ headers }: HttpServerRequest.HttpServerRequest): ReadonlyMap<string, string> => {
+  const found = new Map<string, string>()
+  const doubled = new Set<string>()
+  for (const pair of (headers["cookie"] ?? "").split(";")) {
+    const mark = pair.indexOf("=")
+    if (mark < 0) continue
+    const name = trimmed(pair.slice(0, mark))
+    if (found.has(name)) doubled.add(name)
+    found.set(name, trimmed(pair.slice(mark + 1)))
+  }
+  for (const name of doubled) found.delete(name)
+  return found
+}
+
+/** A browser names the cookies it got first first. */
+const beyond = (
+  request: HttpServerRequest.HttpServerRequest,
+  prefix: string,
+  most: { readonly count: number; readonly bytes: number },
+  added: { readonly name: string; readonly value: string }
+): ReadonlyArray<string> => {
+  const others = Array.from(cookiesOf(request)).filter(([name]) => name.startsWith(prefix) && name !== added.name)
+  let bytes = others.reduce(
+    (sum, [name, value]) => sum + name.length + value.length,
+    added.name.length + added.value.length
+  )
+  const gone: Array<string> = []
+  for (const [name, value] of others) {
+    if (others.length - gone.length < most.count && bytes <= most.bytes) break
+    gone.push(name)
+    bytes -= name.length + value.length
+  }
+  return gone
+}
+
+/** The session a request comes with: `handle` is the one in its path, where each launch has its own. */
+export const sessionOf = (
+  app: WebApp.Service,
+  request: HttpServerRequest.HttpServerRequest,
+  handle: string | undefined
+): Option.Option<SessionId> => {
+  if (app.sessionPerLaunch && handle === undefined) return Option.none()
+  const value = cookiesOf(request).get(sessionCookieName(app, app.sessionPerLaunch ? handle : undefined))
+  return value === undefined || value === "" ? Option.none() : Option.some(Redacted.make(value))
+}
+
+/** The sessions a request comes with: the latest, where they are more than a browser of this app has. Each costs a look into the store. */
+export const sessionsOf = (
+  app: WebApp.Service,
+  request: HttpServerRequest.HttpServerRequest
+): ReadonlyArray<SessionId> =>
+  app.sessionPerLaunch
+    ? Array.from(cookiesOf(request))
+      .filter(([name, value]) => name.startsWith(`${app.sessionCookie}-`) && value !== "")
+      .slice(-MAX_SESSIONS)
+      .map(([, value]) => Redacted.make(value))
+    : Option.toArray(sessionOf(app, request, undefined))
+
+/** The browser has this session from now on. */
+export const setSession = (
+  app: WebApp.Service,
+  request: HttpServerRequest.HttpServerRequest,
+  id: SessionId,
+  handle: string
+) =>
+(response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse => {
+  const name = sessionCookieName(app, app.sessionPerLaunch ? handle : undefined)
+  const options = sessionAttributes(app)
+  const value = Redacted.value(id)
+  const set = HttpServerResponse.unsafeSetCookie(response, name, value, options)
+  return expire(
+    set,
+    beyond(request, `${app.sessionCookie}-`, { count: MAX_SESSIONS, bytes: Infinity }, { name, value }),
+    options
+  )
+}
+
+export const clearSession =
+  (app: WebApp.Service, handle: string | undefined) =>
+  (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
+    expire(response, [sessionCookieName(app, app.sessionPerLaunch ? handle : undefined)], sessionAttributes(app))
+
+/** What a browser keeps while the person is at the server. */
+export interface LaunchCookie {
+  /** Makes the callback good in this browser alone. */
+  readonly secret: Redacted.Redacted
+  /** The query of a launch that a person began here: where to go afterwards, and how to begin again. */
+  readonly standalone: URLSearchParams | undefined
+  /** Once it is over: the handle of its session. */
+  readonly session?: string | undefined
+}
+
+/** Names tell launches apart, so that several can be under way; a name says nothing of the state. */
+const launchCookieName = (state: Redacted.Redacted): Effect.Effect<string> =>
+  Effect.map(digest(Redacted.value(state)), (id) => `${LAUNCH}${id}`)
+
+// A callback that is posted comes from another site, and a Lax cookie would not come with it.
+const launchAttributes = (app: WebApp.Service) => ({ ...attributes(app), sameSite: "none" }) as const
+
+export const launchOf = (
+  request: HttpServerRequest.HttpServerRequest,
+  state: Redacted.Redacted
+): Effect.Effect<Option.Option<LaunchCookie>> =>
+  Effect.map(launchCookieName(state), (name) => {
+    const [secret, query, session] = (cookiesOf(request).get(name) ?? "").split(".")
+    if (secret === undefined || secret === "") return Option.none()
+    const standalone = query === undefined || query === ""
+      ? undefined
+      : Option.map(Option.getRight(Encoding.decodeBase64UrlString(query)), (text) => new URLSearchParams(text))
+    return Option.some({
+      secret: Redacted.make(secret),
+      standalone: standalone === undefined ? undefined : Option.getOrUndefined(standalone),
+      session
+    })
+  })
+
+export const setLaunch = (
+  app: WebApp.Service,
+  request: HttpServerRequest.HttpServerRequest,
+  state: Redacted.Redacted,
+  launch: LaunchCookie,
+  maxAge: Duration.DurationInput
+) =>
+(response: HttpServerResponse.HttpServerResponse): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
+  Effect.map(launchCookieName(state), (name) => {
+    const query = launch.standalone === undefined ? "" : Encoding.encodeBase64Url(launch.standalone.toString())
+    const value = [Redacted.value(launch.secret), query, launch.session ?? ""].join(".").replace(/\.+$/, "")
+    const options = launchAttributes(app)
+    const set = HttpServerResponse.unsafeSetCookie(response, name, value, {
+      ...options,
+      maxAge: Duration.decode(maxAge)
+    })
+    return expire(
+      set,
+      beyond(request, LAUNCH, { count: MAX_LAUNCHES, bytes: MAX_LAUNCH_BYTES }, { name, value }),
+      options
+    )
+  })
+
+export const clearLaunch =
+  (app: WebApp.Service, state: Redacted.Redacted) =>
+  (response: HttpServerResponse.HttpServerResponse): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
+    Effect.map(launchCookieName(state), (name) => expire(response, [name], launchAttributes(app)))
+
+/** Launches that led to a session which is over are over, too: their callbacks, in the browser's history, lead nowhere any more. */
+export const clearCompletedLaunches = (
+  app: WebApp.Service,
+  request: HttpServerRequest.HttpServerRequest,
+  which: (session: string) => boolean
+) =>
+(response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
+  expire(
+    response,
+    Array.from(cookiesOf(request))
+      .filter(([name, value]) => {
+        const session = value.split(".")[2]
+        return name.startsWith(LAUNCH) && session !== undefined && which(session)
+      })
+      .map(([name]) => name),
+    launchAttributes(app)
+  )

@@ -1,0 +1,510 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as TestClock from "effect/TestClock"
+import { ClientAuthentication, Discovery, FhirClient, RetryPolicy, SmartClient, TokenSet } from "effect-safire"
+import { SandboxEhr } from "effect-safire/testing"
+import { ConfigurationError } from "../../src/base/ConfigurationError.js"
+import { PendingAuthorization } from "../../src/launch/PendingAuthorization.js"
+import * as Http from "../support/http.js"
+import { recorded } from "../support/warnings.js"
+
+const { Fault } = SandboxEhr
+
+const config: SmartClient.Config = {
+  fhirBaseUrl: "https://ehr.sandbox.test/fhir",
+  clientId: "sandbox-public-app",
+  redirectUri: "https://app.sandbox.test/callback",
+  scopes: ["launch/patient", "patient/*.rs", "offline_access"]
+}
+
+const world = (changes: Partial<SmartClient.Config> = {}, sandbox: SandboxEhr.Options = {}) =>
+  Layer.mergeAll(SmartClient.layer({ ...config, ...changes }), FhirClient.layer).pipe(
+    Layer.provide(ClientAuthentication.layerPublic),
+    Layer.provideMerge(SandboxEhr.layerHttpClient(sandbox))
+  )
+
+const layer = world()
+
+const login = Effect.gen(function*() {
+  const ehr = yield* SandboxEhr.SandboxEhr
+  const client = yield* SmartClient.SmartClient
+  const { pending, url } = yield* client.authorize()
+  return yield* client.exchange(yield* ehr.approve(url), pending)
+})
+
+const requestsTo = (step: string) =>
+  Effect.flatMap(
+    SandboxEhr.SandboxEhr,
+    (ehr) => Effect.map(ehr.requests, (requests) => requests.filter((request) => request.step === step))
+  )
+
+/** A client over written answers. */
+const clientOver = (http: Http.Fake, changes: Partial<SmartClient.Config> = {}) =>
+  Effect.map(
+    Effect.scoped(Layer.build(
+      SmartClient.layer({ ...config, ...changes }).pipe(
+        Layer.provide([http.layer, ClientAuthentication.layerPublic, RetryPolicy.layer(RetryPolicy.none)])
+      )
+    )),
+    Context.get(SmartClient.SmartClient)
+  )
+
+const metadata = (changes: Readonly<Record<string, unknown>> = {}) => () =>
+  Http.json({
+    authorization_endpoint: "https://auth.example/authorize",
+    token_endpoint: "https://auth.example/token",
+    code_challenge_methods_supported: ["S256"],
+    ...changes
+  })
+
+describe("SmartClient", () => {
+  it.effect("walks from the base URL to the patient, and on after expiry", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const client = yield* SmartClient.SmartClient
+      const fhir = yield* FhirClient.FhirClient
+
+      const { pending, url } = yield* client.authorize()
+      const callback = yield* ehr.approve(url)
+      const tokens = yield* client.exchange(callback, pending)
+      const patient = yield* fhir.forTokens(client, tokens).read("Patient", tokens.context.patient ?? "")
+      assert.strictEqual(patient.resourceType, "Patient")
+
+      yield* TestClock.adjust("10 minutes")
+      assert.isTrue(TokenSet.isExpired(tokens, yield* DateTime.now))
+      const refused = yield* Effect.flip(fhir.forTokens(client, tokens).read("Patient", tokens.context.patient ?? ""))
+      assert.strictEqual(refused.reason, "Unauthorized")
+
+      const renewed = yield* client.refresh(tokens)
+      assert.notStrictEqual(Redacted.value(renewed.accessToken), Redacted.value(tokens.accessToken))
+      assert.strictEqual(renewed.context.patient, tokens.context.patient)
+      const again = yield* fhir.forTokens(client, renewed).read("Patient", tokens.context.patient ?? "")
+      assert.strictEqual(again["id"], patient["id"])
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("no I/O when it is built, and one metadata request for a whole walk", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      assert.deepStrictEqual(yield* ehr.requests, [])
+      const client = yield* SmartClient.SmartClient
+      yield* client.refresh(yield* login)
+      assert.strictEqual((yield* requestsTo("discovery")).length, 1)
+    }).pipe(Effect.provide(layer)))
+})
+
+describe("SmartClient, the authorization request", () => {
+  const sent = (options?: SmartClient.AuthorizeOptions) =>
+    Effect.gen(function*() {
+      const { pending, url } = yield* (yield* SmartClient.SmartClient).authorize(options)
+      return { pending, scope: url.searchParams.get("scope"), url }
+    })
+
+  it.effect("[SMART-46] the scopes of a call replace the configured ones, or are added to them, each once", () =>
+    Effect.gen(function*() {
+      assert.strictEqual((yield* sent()).scope, "launch/patient patient/*.rs offline_access")
+      assert.strictEqual((yield* sent({ scopes: ["patient/Observation.rs"] })).scope, "patient/Observation.rs")
+      assert.strictEqual(
+        (yield* sent({ addScopes: ["openid", "patient/*.rs"] })).scope,
+        "launch/patient patient/*.rs offline_access openid"
+      )
+      const both = yield* sent({ scopes: ["a/b"], addScopes: ["c/d"] })
+      assert.strictEqual(both.scope, "a/b c/d")
+      assert.deepStrictEqual(both.pending.scopes, ["a/b", "c/d"])
+      assert.strictEqual((yield* sent()).scope, "launch/patient patient/*.rs offline_access")
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("[SMART-39] [SMART-13] state, verifier and challenge are new each time, and none is derived from another", () =>
+    Effect.gen(function*() {
+      const all = yield* Effect.replicateEffect(sent(), 50)
+      const states = all.map(({ pending }) => Redacted.value(pending.state))
+      const verifiers = all.map(({ pending }) => Redacted.value(pending.verifier))
+      assert.strictEqual(new Set([...states, ...verifiers]).size, 100)
+      for (const { pending, url } of all) {
+        assert.match(Redacted.value(pending.state), /^[A-Za-z0-9_-]{43}$/)
+        assert.strictEqual(url.searchParams.get("state"), Redacted.value(pending.state))
+        assert.isFalse(url.href.includes(Redacted.value(pending.verifier)))
+      }
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("[SMART-35] [SMART-161] [SMART-41] an EHR launch: launch and aud as they came, the launch scope added", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const client = yield* SmartClient.SmartClient
+      const { launch } = yield* ehr.launch({ patient: "patient-alpha" })
+      const { pending, scope, url } = yield* sent({ launch, iss: "https://ehr.sandbox.test/fhir" })
+      assert.strictEqual(scope, "launch/patient patient/*.rs offline_access launch")
+      const tokens = yield* client.exchange(yield* ehr.approve(url), pending)
+      assert.strictEqual(tokens.context.patient, "patient-alpha")
+      const slashed = yield* sent({ launch: "a+b/c=", iss: "https://EHR.sandbox.test/fhir/" })
+      assert.strictEqual(slashed.url.searchParams.get("aud"), "https://EHR.sandbox.test/fhir/")
+      assert.strictEqual(slashed.url.searchParams.get("launch"), "a+b/c=")
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("[R-LAUNCH-1] a launch from another server is refused before anything is sent", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      for (
+        const iss of [
+          "https://evil.test/fhir",
+          "https://ehr.sandbox.test/fhir2",
+          "https://ehr.sandbox.test/fhir?x",
+          "http://ehr.sandbox.test/fhir",
+          "https://ehr.sandbox.test@evil.test/fhir",
+          "nonsense",
+          ""
+        ]
+      ) {
+        const error = yield* Effect.flip(sent({ launch: "x", iss }))
+        assert.strictEqual(error._tag === "ConfigurationError" && error.reason, "Conflict", iss)
+      }
+      assert.deepStrictEqual(yield* ehr.requests, [])
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("[SMART-37] without scopes, with scopes that cannot be sent, without a redirect URI: said before anything is sent", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      for (const scopes of [[], ["a,b"], ["a\"b"], [""]]) {
+        const error = yield* Effect.flip(sent({ scopes }))
+        assert.strictEqual(error._tag, "ConfigurationError", JSON.stringify(scopes))
+      }
+      assert.deepStrictEqual(yield* ehr.requests, [])
+      const bare = yield* clientOver(Http.script(metadata()), { redirectUri: undefined })
+      const error = yield* Effect.flip(bare.authorize())
+      assert.deepStrictEqual(error._tag === "ConfigurationError" && error.fields, ["redirectUri"])
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("[SMART-230] [SMART-232] an endpoint that is missing or insecure is found out before the person is sent away", () =>
+    Effect.gen(function*() {
+      const refusals = [
+        [{ token_endpoint: "http://auth.example/token" }, "InsecureEndpoint", "token_endpoint"],
+        [{ authorization_endpoint: "http://auth.example/a" }, "InsecureEndpoint", "authorization_endpoint"],
+        [{ authorization_endpoint: "javascript:alert(1)" }, "InsecureEndpoint", "authorization_endpoint"],
+        [{ token_endpoint: undefined }, "EndpointMissing", "token_endpoint"],
+        [{ authorization_endpoint: 1 }, "EndpointMissing", "authorization_endpoint"]
+      ] as const
+      for (const [changes, reason, member] of refusals) {
+        const client = yield* clientOver(Http.script(metadata(changes)))
+        const error = yield* Effect.flip(client.authorize())
+        assert.strictEqual(error._tag === "DiscoveryError" && `${error.reason} ${error.member}`, `${reason} ${member}`)
+      }
+    }))
+
+  it.effect("[SMART-394] S256 is sent where it is not advertised, with a warning", () =>
+    Effect.gen(function*() {
+      for (const advertised of [undefined, [], ["plain"], "S256"]) {
+        const warnings = recorded()
+        const client = yield* clientOver(Http.script(metadata({ code_challenge_methods_supported: advertised }))).pipe(
+          Effect.provide(warnings.layer)
+        )
+        const { url } = yield* client.authorize()
+        assert.strictEqual(url.searchParams.get("code_challenge_method"), "S256")
+        assert.include(warnings.codes(), "PkceNotAdvertised")
+      }
+    }))
+
+  it.effect("audience replaces aud", () =>
+    Effect.gen(function*() {
+      const client = yield* clientOver(Http.script(metadata()), { audience: "urn:other" })
+      assert.strictEqual((yield* client.authorize()).url.searchParams.get("aud"), "urn:other")
+    }))
+})
+
+describe("SmartClient, the exchange", () => {
+  it.effect("a callback that is not the answer sends nothing", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const client = yield* SmartClient.SmartClient
+      const { pending, url } = yield* client.authorize()
+      const callback = yield* ehr.approve(url)
+      const forged = new URL(callback)
+      forged.searchParams.set("state", "forged")
+      const other = new PendingAuthorization({ ...pending, server: "another" })
+      const attempts = [
+        [forged, pending, "StateMismatch"],
+        ["", pending, "NotACallback"],
+        [callback, other, "WrongServer"],
+        [yield* ehr.deny(url), pending, "AccessDenied"]
+      ] as const
+      for (const [given, kept, reason] of attempts) {
+        const error = yield* Effect.flip(client.exchange(given, kept))
+        assert.strictEqual(error._tag === "AuthorizationError" && error.reason, reason)
+      }
+      yield* TestClock.adjust("31 minutes")
+      const late = yield* Effect.flip(client.exchange(callback, pending))
+      assert.strictEqual(late._tag === "AuthorizationError" && late.reason, "Expired")
+      assert.deepStrictEqual(yield* requestsTo("token"), [])
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("what was kept may have been stored as JSON in between", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const client = yield* SmartClient.SmartClient
+      const { pending, url } = yield* client.authorize()
+      const stored = JSON.stringify(yield* Schema.encode(PendingAuthorization)(pending))
+      const restored = yield* Schema.decodeUnknown(PendingAuthorization)(JSON.parse(stored))
+      assert.strictEqual((yield* client.exchange(yield* ehr.approve(url), restored)).version, 1)
+      assert.notInclude(JSON.stringify(pending), Redacted.value(pending.verifier))
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("[X-CB-2] a lost answer: once more, and then the server's word; with repeatUnknown false, not at all", () =>
+    Effect.gen(function*() {
+      for (const repeatUnknown of [undefined, false]) {
+        yield* Effect.gen(function*() {
+          const ehr = yield* SandboxEhr.SandboxEhr
+          const client = yield* SmartClient.SmartClient
+          const { pending, url } = yield* client.authorize()
+          const callback = yield* ehr.approve(url)
+          yield* ehr.fault("token", Fault.lostResponse)
+          const fiber = yield* Effect.fork(Effect.flip(client.exchange(callback, pending)))
+          const drive = TestClock.adjust("1 second").pipe(Effect.repeatN(5))
+          yield* drive
+          const error = yield* Fiber.join(fiber)
+          const reason = error._tag === "TokenError" && error.reason
+          assert.strictEqual(reason, repeatUnknown === false ? "Unreachable" : "Refused")
+          assert.strictEqual((yield* requestsTo("token")).length, repeatUnknown === false ? 1 : 2)
+        }).pipe(Effect.provide(world({ repeatUnknown })))
+      }
+    }))
+})
+
+describe("SmartClient, the refresh", () => {
+  it.effect("[SMART-107] [SMART-108] a subset is sent, more than was granted is refused here", () =>
+    Effect.gen(function*() {
+      const client = yield* SmartClient.SmartClient
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const tokens = yield* login
+      yield* ehr.clearRequests
+      for (const scopes of [["user/*.rs"], ["patient/*.cruds"], ["patient/*.rs", "openid"]]) {
+        const error = yield* Effect.flip(client.refresh(tokens, { scopes }))
+        assert.strictEqual(error._tag === "TokenError" && error.reason, "ScopeExceedsGrant", scopes.join())
+      }
+      assert.deepStrictEqual(yield* ehr.requests, [])
+      const narrowed = yield* client.refresh(tokens, { scopes: ["patient/Observation.rs"] })
+      assert.deepStrictEqual(narrowed.scopes, ["patient/Observation.rs"])
+      assert.strictEqual((yield* requestsTo("token"))[0]?.form["scope"], "patient/Observation.rs")
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("after a narrowed refresh the original grant can be requested again, and nothing beyond it (RFC 6749, section 6)", () =>
+    Effect.gen(function*() {
+      const client = yield* SmartClient.SmartClient
+      const tokens = yield* login
+      const narrowed = yield* client.refresh(tokens, { scopes: ["patient/Observation.rs"] })
+      const narrower = yield* client.refresh(narrowed, { scopes: ["patient/Observation.r"] })
+      assert.deepStrictEqual(narrower.originalScopes, tokens.scopes)
+      const wide = yield* client.refresh(narrower, { scopes: ["patient/*.rs"] })
+      assert.deepStrictEqual(wide.scopes, ["patient/*.rs"])
+      const error = yield* Effect.flip(client.refresh(narrower, { scopes: ["patient/*.cruds"] }))
+      assert.strictEqual(error._tag === "TokenError" && error.reason, "ScopeExceedsGrant")
+      // Without scopes it is the original grant that is requested.
+      const whole = yield* client.refresh(wide)
+      assert.sameMembers([...whole.scopes], [...tokens.scopes])
+      assert.isUndefined(whole.originalScopes)
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("a missing refresh token is explained by what was granted, and the message names prompt=consent", () =>
+    Effect.gen(function*() {
+      const client = yield* SmartClient.SmartClient
+      const tokens = yield* login
+      const messageFor = (scopes: ReadonlyArray<string>) =>
+        Effect.map(
+          Effect.flip(client.refresh(new TokenSet.TokenSet({ ...tokens, scopes, refreshToken: undefined }))),
+          ({ message }) => message
+        )
+      const granted = yield* messageFor(["patient/*.rs", "offline_access"])
+      assert.include(granted, "the server granted offline_access but gave no refresh token")
+      const refused = yield* messageFor(["patient/*.rs"])
+      assert.include(refused, "granted neither offline_access nor online_access")
+      for (const message of [granted, refused]) assert.include(message, "prompt=consent")
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("E1: a refresh token is all a refresh needs, whatever the scopes say", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      yield* ehr.fault("token", Fault.mutate((members) => ({ ...members, scope: "patient/*.rs" })))
+      const tokens = yield* login
+      assert.notInclude(tokens.scopes, "offline_access")
+      assert.isDefined((yield* (yield* SmartClient.SmartClient).refresh(tokens)).refreshToken)
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("without a refresh token, or with tokens of another server, nothing is sent", () =>
+    Effect.gen(function*() {
+      const client = yield* SmartClient.SmartClient
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const tokens = yield* login
+      yield* ehr.clearRequests
+      const without = new TokenSet.TokenSet({ ...tokens, refreshToken: undefined })
+      const foreign = new TokenSet.TokenSet({ ...tokens, fhirBaseUrl: "https://other.test/fhir" })
+      for (const [given, reason] of [[without, "NoRefreshToken"], [foreign, "WrongServer"]] as const) {
+        const error = yield* Effect.flip(client.refresh(given))
+        assert.strictEqual(error._tag === "TokenError" && error.reason, reason)
+        assert.isFalse(error.isRetryable)
+      }
+      assert.deepStrictEqual(yield* ehr.requests, [])
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("[SMART-97] tokens of another server are not used for reading either", () =>
+    Effect.gen(function*() {
+      const client = yield* SmartClient.SmartClient
+      const fhir = yield* FhirClient.FhirClient
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const foreign = new TokenSet.TokenSet({ ...yield* login, fhirBaseUrl: "https://other.test/fhir" })
+      yield* ehr.clearRequests
+      const error = yield* Effect.flip(fhir.forTokens(client, foreign).read("Patient", "patient-alpha"))
+      assert.strictEqual(error.reason, "ForeignLink")
+      assert.deepStrictEqual(yield* ehr.requests, [])
+    }).pipe(Effect.provide(layer)))
+})
+
+describe("SmartClient, its configuration", () => {
+  const refusal = (changes: Partial<SmartClient.Config>) =>
+    Effect.scoped(Layer.build(SmartClient.layer({ ...config, ...changes }))).pipe(
+      Effect.provide([ClientAuthentication.layerPublic, Http.script(metadata()).layer]),
+      Effect.either,
+      Effect.map((built) => built._tag === "Left" ? `${built.left.reason} ${built.left.fields.join()}` : "built")
+    )
+
+  it.effect("[SMART-1] everything that is wrong is said at once", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* refusal({}), "built")
+      assert.strictEqual(
+        yield* refusal({ fhirBaseUrl: "nonsense", clientId: "", redirectUri: "http://app.test/" }),
+        "Invalid fhirBaseUrl,clientId,redirectUri"
+      )
+      assert.strictEqual(
+        yield* refusal({ fhirBaseUrl: "http://ehr.test/fhir", redirectUri: "http://app.test/" }),
+        "Insecure fhirBaseUrl,redirectUri"
+      )
+      assert.strictEqual(yield* refusal({ issuer: "the hospital" }), "Invalid issuer")
+      assert.strictEqual(yield* refusal({ issuer: "http://ehr.test/auth" }), "Insecure issuer")
+    }))
+
+  it.effect("[SMART-1] insecure URLs, with and without the opt-in for loopback", () =>
+    Effect.gen(function*() {
+      const local = { fhirBaseUrl: "http://localhost:1/fhir", redirectUri: "http://127.0.0.1:8000/cb" }
+      assert.strictEqual(yield* refusal(local), "Insecure fhirBaseUrl,redirectUri")
+      assert.strictEqual(yield* refusal({ ...local, allowInsecureLocalhost: true }), "built")
+      for (const host of ["ehr.test", "localhost.evil.test", "127.0.0.2", "0.0.0.0"]) {
+        assert.strictEqual(
+          yield* refusal({ fhirBaseUrl: `http://${host}/fhir`, allowInsecureLocalhost: true }),
+          "Insecure fhirBaseUrl",
+          host
+        )
+      }
+    }))
+
+  it.effect.each([
+    ["org.example.app:/callback", "built"],
+    ["https://app.test/cb?x=1", "built"],
+    ["https://app.test/cb#x", "Invalid redirectUri"],
+    ["/callback", "Invalid redirectUri"],
+    ["javascript:alert(1)", "Insecure redirectUri"],
+    ["myapp:/callback", "Insecure redirectUri"],
+    ["data:text/html,x", "Insecure redirectUri"]
+  ])("the redirect URI %s: %s", ([redirectUri, outcome]) =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* refusal({ redirectUri }), outcome)
+    }))
+
+  const fromEnvironment = (environment: Readonly<Record<string, string>>, http = Http.script(metadata())) =>
+    Effect.scoped(Layer.build(SmartClient.layerConfig())).pipe(
+      Effect.map(Context.get(SmartClient.SmartClient)),
+      Effect.provide(http.layer),
+      Effect.withConfigProvider(
+        ConfigProvider.fromMap(new Map(Object.entries(environment)), { pathDelim: "_", seqDelim: "," })
+      )
+    )
+  const environment = {
+    SMART_FHIR_BASE_URL: "https://ehr.sandbox.test/fhir",
+    SMART_CLIENT_ID: "app",
+    SMART_REDIRECT_URI: "https://app.test/cb",
+    SMART_ISSUER: "https://ehr.sandbox.test/auth",
+    SMART_SCOPES: "openid  patient/*.rs"
+  }
+
+  it.effect("layerConfig: from the environment", () =>
+    Effect.gen(function*() {
+      const client = yield* fromEnvironment(environment)
+      assert.deepStrictEqual(client.config.scopes, ["openid", "patient/*.rs"])
+      assert.strictEqual(client.config.clientId, "app")
+      assert.strictEqual(client.config.issuer, "https://ehr.sandbox.test/auth")
+      const { url } = yield* client.authorize()
+      assert.strictEqual(url.searchParams.get("redirect_uri"), "https://app.test/cb")
+      const minimal = yield* fromEnvironment({ SMART_FHIR_BASE_URL: "https://e.test", SMART_CLIENT_ID: "x" })
+      assert.isUndefined(minimal.config.redirectUri)
+      assert.isUndefined(minimal.config.issuer)
+    }))
+
+  it.effect("layerConfig: what is missing or insecure, and both a secret and a key", () =>
+    Effect.gen(function*() {
+      const failure = (changes: Readonly<Record<string, string>>) =>
+        Effect.map(Effect.flip(fromEnvironment({ ...environment, ...changes })), (error) =>
+          error instanceof ConfigurationError ? `${error.reason} ${error.fields.join()}` : String(error))
+      assert.strictEqual(yield* failure({ SMART_FHIR_BASE_URL: "http://localhost/fhir" }), "Insecure fhirBaseUrl")
+      const both = { SMART_CLIENT_SECRET: "env-s3cret", SMART_PRIVATE_KEY: "env-k3y" }
+      const conflict = yield* failure(both)
+      assert.strictEqual(conflict, "Conflict SMART_CLIENT_SECRET,SMART_PRIVATE_KEY")
+      const { SMART_CLIENT_ID: _, ...incomplete } = environment
+      const missing = yield* Effect.flip(fromEnvironment(incomplete))
+      assert.include(String(missing), "CLIENT_ID")
+      const local = { SMART_FHIR_BASE_URL: "http://localhost/fhir", SMART_ALLOW_INSECURE_LOCALHOST: "true" }
+      assert.isTrue((yield* fromEnvironment({ ...environment, ...local })).config.allowInsecureLocalhost)
+      const flag = (value: string) => ({ ...environment, SMART_ALLOW_INSECURE_LOCALHOST: value })
+      for (const off of ["", " ", "false", "No"]) {
+        assert.isFalse((yield* fromEnvironment(flag(off))).config.allowInsecureLocalhost)
+      }
+      const unclear = yield* Effect.flip(fromEnvironment(flag("maybe")))
+      assert.include(String(unclear), "SMART.ALLOW_INSECURE_LOCALHOST: \"Expected true or false, but received maybe\"")
+    }))
+})
+
+describe("SmartClient, replaced in one line", () => {
+  it.effect("the HTTP layer", () =>
+    Effect.gen(function*() {
+      const http = Http.script(metadata({ token_endpoint: "https://swapped.example/token" }))
+      const swapped = SmartClient.layer(config).pipe(Layer.provide([http.layer, ClientAuthentication.layerPublic]))
+      const client = yield* Effect.provide(SmartClient.SmartClient, swapped)
+      assert.strictEqual((yield* client.configuration).tokenEndpoint, "https://swapped.example/token")
+    }))
+
+  it.effect("the retry policy: of a service, and of a call", () =>
+    Effect.gen(function*() {
+      const attempts = (wrap: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>) =>
+        Effect.gen(function*() {
+          const http = Http.script(() => Http.text("", { status: 503 }))
+          const patient = Layer.provide(
+            SmartClient.layer(config),
+            [http.layer, ClientAuthentication.layerPublic, RetryPolicy.layer(Schedule.recurs(6))]
+          )
+          const client = yield* Effect.provide(SmartClient.SmartClient, patient)
+          yield* Effect.flip(wrap(client.configuration))
+          return http.seen.length
+        })
+      assert.strictEqual(yield* attempts((self) => self), 7)
+      assert.strictEqual(yield* attempts((self) => RetryPolicy.withPolicy(RetryPolicy.none)(self) as typeof self), 1)
+    }))
+
+  it.effect("any part: a Discovery with another time to live", () =>
+    Effect.gen(function*() {
+      const http = Http.script(metadata())
+      const parts = Layer.merge(SmartClient.layerParts(), Discovery.layer({ timeToLive: "1 minute" }))
+      const client = yield* Effect.provide(
+        SmartClient.SmartClient,
+        SmartClient.layerWithoutDependencies(config).pipe(
+          Layer.provide([parts, ClientAuthentication.layerPublic]),
+          Layer.provide(http.layer)
+        )
+      )
+      yield* client.configuration
+      yield* TestClock.adjust("1 minute")
+      yield* client.configuration
+      assert.strictEqual(http.seen.length, 2)
+    }))
+})
