@@ -48,10 +48,10 @@ describe("the built modules in an app's bundle", () => {
     Effect.gen(function*() {
       const modules = yield* modulesIn(`
         import * as ClientAuthentication from "./client/ClientAuthentication.js"
-        import * as SmartClient from "./SmartClient.js"
+        import * as SmartClient from "./smart/SmartClient.js"
         export const live = [SmartClient.layer({ fhirBaseUrl: "https://ehr.example.org/fhir", clientId: "app" }), ClientAuthentication.layerPublic]
       `)
-      assert.include(modules, "src/SmartClient.ts")
+      assert.include(modules, "src/smart/SmartClient.ts")
       const signing = modules.filter((path) => /Sign|jws|webCrypto|PublicJwk|PrivateKeyJwt|FromConfig/.test(path))
       assert.deepStrictEqual(signing, [])
     }), 30_000)

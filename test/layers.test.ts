@@ -141,7 +141,7 @@ describe("several clients in one program", () => {
       const client = yield* North
       yield* client.configuration
       const servers = yield* SmartServers.SmartServers
-      const met = yield* servers.forIssuer("https://stranger.example/fhir")
+      const met = yield* servers.forLaunchIss("https://stranger.example/fhir")
       yield* Effect.exit(met.configuration)
       yield* Effect.exit(met.clientCredentials())
       assert.isTrue(plain.seen.every(({ url }) => url.startsWith(fhirBaseUrl)))
@@ -196,7 +196,7 @@ describe("several clients in one program", () => {
     const parts = (timeToLive: string) =>
       SmartClient.layerWithoutDependencies(config).pipe(
         Layer.provide(Discovery.layer({ timeToLive: timeToLive as "1 minute" })),
-        Layer.provide(SmartClient.layerParts())
+        Layer.provide(SmartClient.layerDependencies())
       )
     class West extends Context.Tag("test/West")<West, SmartClient.Service>() {}
     return Effect.gen(function*() {
@@ -272,7 +272,7 @@ describe("several clients in one program", () => {
     )
   })
 
-  it.effect("`layerSingle` of two clients gives each its own registry, sessions and backend", () => {
+  it.effect("`layerFromClient` of two clients gives each its own registry, sessions and backend", () => {
     const net = transport()
     const named = (name: string) =>
       Layer.provide(SmartClient.layer({ ...config, name }), ClientAuthentication.layerPublic)
@@ -282,16 +282,16 @@ describe("several clients in one program", () => {
       const backend = yield* BackendServices.BackendServices
       assert.strictEqual((yield* backend.client()).name, "second")
       const sessions = yield* Sessions.Sessions
-      const session = yield* sessions.session(yield* sessions.fromTokens(tokens))
+      const session = yield* sessions.session(yield* sessions.importTokens(tokens))
       assert.strictEqual(session.server, "third")
     }).pipe(Effect.provide(
       Layer.mergeAll(
         Layer.effect(First, SmartServers.SmartServers).pipe(
-          Layer.provide(SmartServers.layerSingle),
+          Layer.provide(SmartServers.layerFromClient),
           Layer.provide(named("first"))
         ),
-        BackendServices.layerSingle.pipe(Layer.provide(named("second"))),
-        Sessions.layerSingle.pipe(Layer.provide(named("third")), Layer.provide(SessionStore.layerMemory))
+        BackendServices.layerFromClient.pipe(Layer.provide(named("second"))),
+        Sessions.layerFromClient.pipe(Layer.provide(named("third")), Layer.provide(SessionStore.layerMemory))
       ).pipe(Layer.provide(net.layer))
     ))
   })

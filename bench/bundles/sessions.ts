@@ -28,13 +28,15 @@ const SmartLive = Layer.merge(
   Layer.provide(FetchHttpClient.layer)
 )
 
-export const login = Effect.flatMap(Sessions.Sessions, (sessions) => sessions.begin()).pipe(Effect.provide(SmartLive))
+export const login = Effect.flatMap(Sessions.Sessions, (sessions) => sessions.startLaunch()).pipe(
+  Effect.provide(SmartLive)
+)
 
 export const callback = (url: URL) =>
   Effect.gen(function*() {
     const sessions = yield* Sessions.Sessions
     const fhir = yield* FhirClient.FhirClient
-    const id = yield* sessions.complete(url)
+    const id = yield* sessions.completeLaunch(url)
     const { context } = yield* sessions.tokens(id)
     return yield* fhir.forSession(id).read("Patient", context.patient ?? "")
   }).pipe(Effect.provide(SmartLive))

@@ -147,7 +147,7 @@ const works = (setting: Setting) =>
     const { pending: pendingBasic } = yield* confidential.authorize()
     const callbackBasic = `${setting.redirectUri}?code=${setting.code}&state=${Redacted.value(pendingBasic.state)}`
     const tokens = yield* app.exchange(callback, pending)
-    const session = yield* sessions.fromTokens(tokens, { server: "public" })
+    const session = yield* sessions.importTokens(tokens, { server: "public" })
     const patients = fhir.forSession(session)
 
     const authorizationServer = { endpoint: setting.backendTokenEndpoint, clientId: setting.clientId, params: {} }
@@ -174,7 +174,7 @@ const works = (setting: Setting) =>
       /** So many at once want the token of a session that has expired. */
       stampede: (callers: number) =>
         Effect.gen(function*() {
-          const session = yield* sessions.fromTokens(expired(tokens), { server: "public" })
+          const session = yield* sessions.importTokens(expired(tokens), { server: "public" })
           const asking = sessions.accessToken(session)
           yield* Effect.replicateEffect(asking, callers, { concurrency: "unbounded", discard: true })
         })
@@ -266,7 +266,7 @@ export const heap: Readonly<Record<string, () => Promise<Filler>>> = {
     const sessions = await runtime.runPromise(Sessions.Sessions)
     return (index) =>
       runtime.runPromise(
-        Effect.tap(sessions.fromTokens(aToken(index), { server: "first" }), (id) => sessions.accessToken(id))
+        Effect.tap(sessions.importTokens(aToken(index), { server: "first" }), (id) => sessions.accessToken(id))
       )
   }
 }

@@ -103,7 +103,7 @@ const open = Effect.gen(function*() {
       return yield* showChart(opened.session)
     case "SignedOut":
       return yield* View.signedOut
-    case "HandedOver":
+    case "CallbackForwarded":
       return yield* View.handedOver
   }
 })

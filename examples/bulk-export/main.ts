@@ -42,7 +42,7 @@ export const main = Effect.gen(function*() {
     allowInsecureLocalhost: true
   })
   const counts = yield* census.pipe(Effect.provide(
-    Layer.mergeAll(FhirClient.layer, BackendServices.layerSingle).pipe(
+    Layer.mergeAll(FhirClient.layer, BackendServices.layerFromClient).pipe(
       Layer.provide(smart),
       Layer.provide(ClientAuthentication.layerClientSecretBasic({ clientSecret: SandboxEhr.defaultClientSecret })),
       Layer.provide(NodeTransport.layer())

@@ -15,7 +15,7 @@ const NAME = "table"
 const attempt = <A>(operation: string, run: () => Promise<A>) =>
   Effect.tryPromise({ try: run, catch: SessionStore.unavailable(NAME, operation) })
 
-export const backing = (table: Table): SessionStore.Backing => {
+export const backing = (table: Table): SessionStore.BackingSessionStore => {
   const lockOf = (key: string) => `lock/${key}`
   return {
     name: NAME,
@@ -28,7 +28,7 @@ export const backing = (table: Table): SessionStore.Backing => {
       attempt("replace", () =>
         table.write(
           key,
-          Option.getOrUndefined(Option.map(next, ({ keepUntil, text }): Item => ({ text, expires: keepUntil }))),
+          Option.getOrUndefined(Option.map(next, ({ expiresAt, text }): Item => ({ text, expires: expiresAt }))),
           (current) => current?.text === Option.getOrUndefined(expected)
         )),
     tryLock: (key, owner, leaseMillis) =>

@@ -31,7 +31,7 @@ const main = Effect.gen(function*() {
   const StoreLive = SessionStore.layerEncrypted([{ id: "2026", secret }]).pipe(
     Layer.provide(TableSessionStore.layer(table))
   )
-  const instance = Sessions.layerSingle.pipe(
+  const instance = Sessions.layerFromClient.pipe(
     Layer.provide(StoreLive),
     Layer.provide(SmartLive),
     Layer.build,
@@ -39,8 +39,8 @@ const main = Effect.gen(function*() {
   )
   const [one, other] = yield* Effect.all([instance, instance])
 
-  const { url } = yield* one.begin()
-  const session = yield* one.complete(yield* ehr.approve(url))
+  const { url } = yield* one.startLaunch()
+  const session = yield* one.completeLaunch(yield* ehr.approve(url))
   yield* Console.log(`begun in one instance, known in the other: ${(yield* other.session(session)).server}`)
 
   // A token that the server has ended: everybody notices at once.
@@ -60,7 +60,7 @@ const main = Effect.gen(function*() {
   const isReadable = texts.some((item) => item?.text.includes(Redacted.value(renewed[0] ?? accessToken)))
   yield* Console.log(`${stored.length} items under hashes, a token readable in them: ${isReadable}`)
 
-  yield* one.end(session)
+  yield* one.revoke(session)
   yield* Console.log(`ended: ${(yield* Effect.flip(other.accessToken(session))).message}`)
 }).pipe(Effect.scoped)
 

@@ -49,7 +49,7 @@ const launchUrlOf = (asked: string, setting: Setting.Setting) =>
     : Effect.succeed(asked)
 
 /** A launch is followed only if it comes from the server that this client is for. */
-const trusted = SmartServers.layerTrustedIssuers.pipe(Layer.provide(SmartServers.layerSingle))
+const trusted = SmartServers.layerTrustedIssuers.pipe(Layer.provide(SmartServers.layerFromClient))
 
 const run = Effect.gen(function*() {
   const { backend, help, json, launch: launchUrl } = yield* Effect.catchAll(
@@ -67,7 +67,7 @@ const run = Effect.gen(function*() {
         ? `sandbox EHR at ${sandbox.value.fhirBaseUrl}`
         : "the server of the environment is used"
     }))
-    const smart = Layer.mergeAll(BackendServices.layerSingle, FhirClient.layer).pipe(
+    const smart = Layer.mergeAll(BackendServices.layerFromClient, FhirClient.layer).pipe(
       // From the same variables as the authentication inside of `SmartClient.layerConfig()`.
       Layer.provideMerge(Layer.merge(SmartClient.layerConfig(), ClientAuthentication.layerConfig)),
       Layer.provide(Layer.setConfigProvider(setting.provider)),

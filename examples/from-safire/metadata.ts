@@ -8,13 +8,13 @@ import { PersistedDiscovery } from "effect-safire/persistence"
 /** Where processes share metadata. Any other `ResultPersistence` does as well as Redis. */
 const PersistenceLive = PersistenceRedis.layerResultConfig({ host: Config.string("REDIS_HOST") })
 
-/** `PersistedDiscovery` keeps metadata in memory, too. All other dependencies come from `layerParts`. */
+/** `PersistedDiscovery` keeps metadata in memory, too. All other dependencies come from `layerDependencies`. */
 export const SmartLive = SmartClient.layerWithoutDependencies({
   fhirBaseUrl: "https://ehr.example.org/fhir",
   clientId: "growth-chart"
 }).pipe(
   Layer.provide(PersistedDiscovery.layer()),
-  Layer.provide(SmartClient.layerParts()),
+  Layer.provide(SmartClient.layerDependencies()),
   Layer.provide(PersistenceLive)
 )
 

@@ -19,7 +19,7 @@ export const clientFor = (key: string) => Effect.flatMap(SmartServers.SmartServe
 
 /** By the `iss` of an EHR launch: one that is not configured is refused before any request is made. */
 export const clientForIssuer = (iss: string) =>
-  Effect.flatMap(SmartServers.SmartServers, (servers) => servers.forIssuer(iss))
+  Effect.flatMap(SmartServers.SmartServers, (servers) => servers.forLaunchIss(iss))
 
 export const invalidate = (key: string) =>
   Effect.flatMap(SmartServers.SmartServers, (servers) => servers.invalidate(key))

@@ -22,6 +22,6 @@ export const Routes = Layer.mergeAll(SmartRoutes.layer, Dashboard).pipe(
   Layer.provide(WebApp.layer({ baseUrl: "https://app.example.org", afterLogin: "/dashboard" })),
   Layer.provide([Sessions.layer, SmartServers.layerTrustedIssuers]),
   Layer.provide(SessionStore.layerMemory),
-  Layer.provide(SmartServers.layerSingle),
+  Layer.provide(SmartServers.layerFromClient),
   Layer.provide(SmartLive)
 )

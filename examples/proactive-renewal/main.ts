@@ -27,8 +27,8 @@ const main = Effect.gen(function*() {
   const ehr = yield* SandboxEhr.SandboxEhr
   const sessions = yield* Sessions.Sessions
 
-  const { url } = yield* sessions.begin()
-  const session = yield* sessions.complete(yield* ehr.approve(url))
+  const { url } = yield* sessions.startLaunch()
+  const session = yield* sessions.completeLaunch(yield* ehr.approve(url))
 
   const started = yield* Clock.currentTimeMillis
   yield* sessions.onChange.pipe(
@@ -63,7 +63,7 @@ const SessionsLive = Sessions.layerWith({ renewalMargin: "1 second" })
 
 const AppLive = Layer.mergeAll(SessionsLive, FhirClient.layer).pipe(
   Layer.provide(SessionStore.layerMemory),
-  Layer.provide(SmartServers.layerSingle),
+  Layer.provide(SmartServers.layerFromClient),
   Layer.provide(SmartLive),
   Layer.provideMerge(SandboxEhr.layerHttpClient({ accessTokenLifetime: "3 seconds" }))
 )

@@ -22,4 +22,5 @@ export const ServersLive = SmartServers.layer({
 })
 
 /** An EHR launch: an `iss` that is not configured is an `UnknownServerError`, before any request is made. */
-export const serverOf = (iss: string) => Effect.flatMap(SmartServers.SmartServers, (servers) => servers.forIssuer(iss))
+export const serverOf = (iss: string) =>
+  Effect.flatMap(SmartServers.SmartServers, (servers) => servers.forLaunchIss(iss))

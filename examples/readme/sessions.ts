@@ -6,10 +6,10 @@ import { Sessions, SessionStore } from "effect-safire"
 
 /** `cookie` is a random value that the person's browser brings back: it binds the launch to that browser. */
 export const login = (cookie: Redacted.Redacted) =>
-  Effect.flatMap(Sessions.Sessions, (sessions) => sessions.begin({ boundTo: cookie }))
+  Effect.flatMap(Sessions.Sessions, (sessions) => sessions.startLaunch({ browserBinding: cookie }))
 
 export const callback = (url: AuthorizationCallback.Callback, cookie: Redacted.Redacted) =>
-  Effect.flatMap(Sessions.Sessions, (sessions) => sessions.complete(url, { boundTo: cookie }))
+  Effect.flatMap(Sessions.Sessions, (sessions) => sessions.completeLaunch(url, { browserBinding: cookie }))
 
 /** As often and from wherever you like: it is renewed ahead of its expiry, by one request however many ask. */
 export const token = (session: Sessions.SessionId) =>
@@ -21,4 +21,4 @@ export const token = (session: Sessions.SessionId) =>
   )
 
 /** Needs `SmartClient` (or, as `Sessions.layer`, `SmartServers`). Memory is for one process: see `docs/sessions.md` for the others. */
-export const SessionsLive = Layer.provide(Sessions.layerSingle, SessionStore.layerMemory)
+export const SessionsLive = Layer.provide(Sessions.layerFromClient, SessionStore.layerMemory)

@@ -46,7 +46,7 @@ main.pipe(
   Effect.provide(
     ServersLive.pipe(
       Layer.provide(SharedDiscovery),
-      Layer.provide(SmartClient.layerParts()),
+      Layer.provide(SmartClient.layerDependencies()),
       Layer.provide(NodeTransport.layer())
     )
   ),

@@ -27,7 +27,7 @@ export const summary = (session: Sessions.SessionId) =>
 /** All but the transport: in production `NodeTransport.layer()` or `FetchHttpClient.layer`. */
 export const AppLive = Layer.mergeAll(Sessions.layer, FhirClient.layer).pipe(
   Layer.provide(SessionStore.layerMemory),
-  Layer.provide(SmartServers.layerSingle),
+  Layer.provide(SmartServers.layerFromClient),
   Layer.provide(SmartClient.layer({
     fhirBaseUrl: "https://ehr.sandbox.test/fhir",
     clientId: "sandbox-public-app",

@@ -70,7 +70,7 @@ const config: SmartClient.Config = {
   scopes: ["launch/patient", "patient/*.rs"]
 }
 
-const Live = Layer.mergeAll(Layer.provide(Sessions.layerSingle, SessionStore.layerMemory), FhirClient.layer).pipe(
+const Live = Layer.mergeAll(Layer.provide(Sessions.layerFromClient, SessionStore.layerMemory), FhirClient.layer).pipe(
   Layer.provide(SmartClient.layer(config)),
   Layer.provide(ClientAuthentication.layerPublic),
   Layer.provideMerge(SandboxEhr.layerHttpClient())
@@ -80,8 +80,8 @@ const launch = Effect.gen(function*() {
   const ehr = yield* SandboxEhr.SandboxEhr
   const sessions = yield* Sessions.Sessions
   const fhir = yield* FhirClient.FhirClient
-  const { url } = yield* sessions.begin()
-  const session = yield* sessions.complete(yield* ehr.approve(url, { patient: "patient-beta" }))
+  const { url } = yield* sessions.startLaunch()
+  const session = yield* sessions.completeLaunch(yield* ehr.approve(url, { patient: "patient-beta" }))
   return yield* fhir.forSession(session).read("Patient", "patient-beta")
 })
 

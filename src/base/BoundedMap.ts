@@ -3,7 +3,7 @@
  *
  * @internal
  */
-export interface Recent<V> {
+export interface BoundedMap<V> {
   readonly get: (key: string) => V | undefined
   readonly set: (key: string, value: V) => void
   readonly delete: (key: string) => void
@@ -12,7 +12,7 @@ export interface Recent<V> {
 }
 
 /** @internal */
-export const make = <V>(capacity: number): Recent<V> => {
+export const make = <V>(capacity: number): BoundedMap<V> => {
   const entries = new Map<string, V>()
   return {
     get: (key) => entries.get(key),

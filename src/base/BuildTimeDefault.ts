@@ -21,7 +21,7 @@ const withReference = <A, E, R, I, S>(
  *
  * @internal
  */
-export const captured = <I, S>(
+export const withBuildTimeDefault = <I, S>(
   reference: Context.Reference<I, S>
 ): Effect.Effect<<A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>> =>
   Effect.map(

@@ -78,7 +78,7 @@ export const withoutDeepMembers = (
 }
 
 /** @internal */
-export interface Reader {
+export interface JsonReader {
   readonly string: (member: string) => string | undefined
   readonly strings: (member: string) => ReadonlyArray<string> | undefined
   readonly boolean: (member: string) => boolean | undefined
@@ -106,7 +106,7 @@ const isArrayOf = <A>(is: (value: unknown) => value is A) => (value: unknown): v
   Array.isArray(value) && value.every(is)
 
 /** @internal */
-export const reader = (object: JsonObject, refuse: (member: string, expected: string) => void): Reader => ({
+export const reader = (object: JsonObject, refuse: (member: string, expected: string) => void): JsonReader => ({
   string: read(object, refuse, "a non-empty string", isNonEmptyString),
   strings: read(object, refuse, "an array of strings", isArrayOf(Predicate.isString)),
   boolean: read(object, refuse, "a boolean", Predicate.isBoolean),

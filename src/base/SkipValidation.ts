@@ -4,4 +4,4 @@
  *
  * @internal
  */
-export const unchecked: { readonly disableValidation: true } = { disableValidation: true }
+export const skipValidation: { readonly disableValidation: true } = { disableValidation: true }

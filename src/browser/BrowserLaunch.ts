@@ -44,7 +44,7 @@ export interface WindowOptions {
  * @since 0.1.0
  * @category models
  */
-export interface LaunchOptions extends WindowOptions, Omit<Sessions.BeginOptions, "boundTo"> {}
+export interface LaunchOptions extends WindowOptions, Omit<Sessions.StartLaunchOptions, "browserBinding"> {}
 
 /**
  * `server` says which is meant, where the app is registered at one server several times.
@@ -55,7 +55,7 @@ export interface LaunchOptions extends WindowOptions, Omit<Sessions.BeginOptions
 export interface FollowOptions extends Omit<LaunchOptions, "iss" | "launch"> {}
 
 /**
- * What opening the page came to. `SignedIn`: `session` is the tab's own. `SignedOut`: it has none. `HandedOver`: this is a popup whose callback the page that
+ * What opening the page came to. `SignedIn`: `session` is the tab's own. `SignedOut`: it has none. `CallbackForwarded`: this is a popup whose callback the page that
  * opened it has taken; the window is closed, and if the browser does not allow that, the app should say that it may be.
  *
  * @since 0.1.0
@@ -64,13 +64,13 @@ export interface FollowOptions extends Omit<LaunchOptions, "iss" | "launch"> {}
 export type Opened =
   | { readonly _tag: "SignedIn"; readonly session: Sessions.SessionId }
   | { readonly _tag: "SignedOut" }
-  | { readonly _tag: "HandedOver" }
+  | { readonly _tag: "CallbackForwarded" }
 
 /**
  * @since 0.1.0
  * @category errors
  */
-export type Failure = Sessions.BeginError | Sessions.CompleteError | LaunchError | BrowserLaunchError
+export type Failure = Sessions.StartLaunchError | Sessions.CompleteLaunchError | LaunchError | BrowserLaunchError
 
 /**
  * @since 0.1.0
@@ -147,7 +147,7 @@ const makeWith = (options: Options, tab: TabStore.TabStore) =>
 
     const complete = (callback: AuthorizationCallback.Callback) =>
       Effect.gen(function*() {
-        const id = yield* sessions.complete(callback)
+        const id = yield* sessions.completeLaunch(callback)
         yield* sessions.session(id).pipe(
           Effect.catchIf(({ reason }) => reason === "NotFound", () =>
             new BrowserLaunchError({
@@ -160,17 +160,17 @@ const makeWith = (options: Options, tab: TabStore.TabStore) =>
         // Nobody else has it, and nobody will ask for it again: its tokens are not left lying about, and whatever keeps them there keeps nobody out.
         if (Option.isSome(replaced)) {
           yield* Effect.catchAll(
-            sessions.forget(replaced.value),
+            sessions.remove(replaced.value),
             (error) => Effect.logWarning(`A replaced session stays: ${error.message}`)
           )
         }
         return id
       })
 
-    const inSameWindow = (begin: Sessions.BeginOptions, keepInHistory: boolean): Effect.Effect<never, Failure> =>
+    const inSameWindow = (begin: Sessions.StartLaunchOptions, keepInHistory: boolean): Effect.Effect<never, Failure> =>
       Effect.gen(function*() {
-        yield* tab.outlivesPage
-        const destination = yield* sessions.begin(begin)
+        yield* tab.persistent
+        const destination = yield* sessions.startLaunch(begin)
         yield* page.leave(destination, { keepInHistory })
         return yield* new BrowserLaunchError({
           reason: "Returned",
@@ -178,11 +178,11 @@ const makeWith = (options: Options, tab: TabStore.TabStore) =>
         })
       })
 
-    const inPopup = (begin: Sessions.BeginOptions): Effect.Effect<Sessions.SessionId, Failure> =>
+    const inPopup = (begin: Sessions.StartLaunchOptions): Effect.Effect<Sessions.SessionId, Failure> =>
       Effect.gen(function*() {
         // First of all: what is waited for before it may outlast the browser's memory of the click.
         const popup = yield* Effect.acquireRelease(page.openPopup(popupSize), ({ close }) => close)
-        const destination = yield* sessions.begin(begin)
+        const destination = yield* sessions.startLaunch(begin)
         const state = yield* stateOf(destination.url)
         const wire = yield* popup.wire(PopupRelay.nameOf(state))
         yield* popup.go(destination)
@@ -238,7 +238,7 @@ const makeWith = (options: Options, tab: TabStore.TabStore) =>
         )
         if (isTaken) {
           yield* page.close
-          return { _tag: "HandedOver" }
+          return { _tag: "CallbackForwarded" }
         }
       }
       return { _tag: "SignedIn", session: yield* complete(Redacted.value(page.arrivedAt)) }
@@ -271,7 +271,7 @@ const makeWith = (options: Options, tab: TabStore.TabStore) =>
         tab.current,
         Option.match({
           onNone: () => Effect.void,
-          onSome: (id) => Effect.zipRight(sessions.end(id), tab.clearCurrent(id))
+          onSome: (id) => Effect.zipRight(sessions.revoke(id), tab.clearCurrent(id))
         })
       )
     }
@@ -324,7 +324,7 @@ export const layer = (
  * @since 0.1.0
  * @category layers
  */
-export const layerSingle = (
+export const layerFromClient = (
   options?: Options
 ): Layer.Layer<BrowserLaunch | Sessions.Sessions, ConfigurationError, SmartClient.SmartClient | Page.Page> =>
-  Layer.provide(layer(options), SmartServers.layerSingle)
+  Layer.provide(layer(options), SmartServers.layerFromClient)

@@ -11,7 +11,7 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
-import { type Backing, unavailable } from "../session/BackingSessionStore.js"
+import { type BackingSessionStore, unavailable } from "../session/BackingSessionStore.js"
 import type { SessionError } from "../session/SessionError.js"
 import * as SessionStore from "../session/SessionStore.js"
 import { lockManager, storageOf } from "./Page.js"
@@ -27,7 +27,7 @@ export interface Options extends SessionStore.Options {
 
 const HOUR = 3_600_000
 
-/** Stored is `<keepUntil>|<text>`, so that what is over can be found without reading it. */
+/** Stored is `<expiresAt>|<text>`, so that what is over can be found without reading it. */
 const textOf = (item: string | null): string | undefined => item?.slice(item.indexOf("|") + 1)
 const keepUntilOf = (item: string | null): number => Number.parseInt(item ?? "", 10)
 
@@ -48,7 +48,7 @@ export const backing = (
   storage: Storage,
   locks: LockManager,
   options: { readonly prefix?: string | undefined } = {}
-): Backing => {
+): BackingSessionStore => {
   const name = "web storage"
   const prefix = options.prefix ?? "effect-safire:session:"
   const held = new Map<string, Deferred.Deferred<void>>()
@@ -72,7 +72,7 @@ export const backing = (
               }
               if (textOf(storage.getItem(prefix + key)) !== Option.getOrUndefined(expected)) return false
               if (Option.isNone(next)) storage.removeItem(prefix + key)
-              else storage.setItem(prefix + key, `${Math.floor(next.value.keepUntil)}|${next.value.text}`)
+              else storage.setItem(prefix + key, `${Math.floor(next.value.expiresAt)}|${next.value.text}`)
               return true
             }),
           catch: unavailable(name, "writing")

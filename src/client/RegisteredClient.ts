@@ -20,7 +20,7 @@ const Secret = Schema.optional(Schema.Redacted(Schema.String))
  * @since 0.1.0
  * @category models
  */
-export class Registered extends Schema.Class<Registered>("effect-safire/Registered")({
+export class RegisteredClient extends Schema.Class<RegisteredClient>("effect-safire/Registered")({
   clientId: Schema.NonEmptyString,
   clientSecret: Secret,
   /** Milliseconds since 1970. */
@@ -51,8 +51,8 @@ const seconds = (value: unknown): number | undefined => {
 export const fromAnswer = (
   answer: JsonObject,
   requested: Metadata | undefined,
-  before: Registered | undefined
-): Registered | undefined => {
+  before: RegisteredClient | undefined
+): RegisteredClient | undefined => {
   const deviations: Array<{ readonly member: string; readonly expected: string }> = []
   const refuse = (member: string, expected: string) => {
     deviations.push({ member, expected })
@@ -76,7 +76,7 @@ export const fromAnswer = (
   }
   const clientSecret = secret("client_secret")
   const expiresAt = time("client_secret_expires_at")
-  return new Registered({
+  return new RegisteredClient({
     clientId,
     clientSecret: clientSecret ?? before?.clientSecret,
     clientIdIssuedAt: time("client_id_issued_at") ?? before?.clientIdIssuedAt,
@@ -111,7 +111,7 @@ export interface ClientOptions extends ClientAuthentication.PrivateKeyJwtOptions
   readonly encoding?: ClientAuthentication.BasicOptions["encoding"]
 }
 
-const methodOf = (self: Registered, options: ClientOptions): string =>
+const methodOf = (self: RegisteredClient, options: ClientOptions): string =>
   self.metadata.tokenEndpointAuthMethod ??
     (self.clientSecret !== undefined
       ? "client_secret_basic"
@@ -126,7 +126,10 @@ const methodOf = (self: Registered, options: ClientOptions): string =>
  * @since 0.1.0
  * @category combinators
  */
-export const toClient = (self: Registered, options: ClientOptions = {}): Effect.Effect<Client, ConfigurationError> => {
+export const toClient = (
+  self: RegisteredClient,
+  options: ClientOptions = {}
+): Effect.Effect<Client, ConfigurationError> => {
   const fail = (reason: ConfigurationError["reason"], field: string, detail: string) =>
     new ConfigurationError({ reason, fields: [field], detail })
   const { clientId, clientSecret } = self

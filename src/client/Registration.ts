@@ -13,7 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import { captured } from "../base/BuildTimeDefault.js"
+import { withBuildTimeDefault } from "../base/BuildTimeDefault.js"
 import { ConfigurationError } from "../base/ConfigurationError.js"
 import { failOnDefect } from "../base/FailOnDefect.js"
 import type { JsonObject } from "../base/JsonReader.js"
@@ -69,19 +69,19 @@ export interface Service {
   readonly register: (
     metadata: Metadata,
     options: RegisterOptions
-  ) => Effect.Effect<Registered.Registered, RegistrationError | DiscoveryError | ConfigurationError>
+  ) => Effect.Effect<Registered.RegisteredClient, RegistrationError | DiscoveryError | ConfigurationError>
   readonly read: (
-    registered: Registered.Registered,
+    registered: Registered.RegisteredClient,
     options?: ManageOptions
-  ) => Effect.Effect<Registered.Registered, RegistrationError>
+  ) => Effect.Effect<Registered.RegisteredClient, RegistrationError>
   /** Replaces the metadata as a whole. The answer may hold a new secret and a new access token: keep it. */
   readonly update: (
-    registered: Registered.Registered,
+    registered: Registered.RegisteredClient,
     metadata: Metadata,
     options?: ManageOptions
-  ) => Effect.Effect<Registered.Registered, RegistrationError | ConfigurationError>
+  ) => Effect.Effect<Registered.RegisteredClient, RegistrationError | ConfigurationError>
   readonly remove: (
-    registered: Registered.Registered,
+    registered: Registered.RegisteredClient,
     options?: ManageOptions
   ) => Effect.Effect<void, RegistrationError>
 }
@@ -123,7 +123,7 @@ const reasonOf = (status: number, hasError: boolean): RegistrationError["reason"
 /** Judges an answer by its status: the body of a success, or why it is none. */
 const judge = (
   step: Step,
-  answer: Outbound.Answer,
+  answer: Outbound.ReceivedResponse,
   nowMillis: number
 ): Either.Either<string, RegistrationError> => {
   const { status } = answer
@@ -154,7 +154,7 @@ const judge = (
       errorUri: word("error_uri"),
       retryAfter: RetryAfter.parse(answer.headers["retry-after"], nowMillis),
       // Any other answer of a proxy or a failing server leaves open what happened behind it.
-      outcome: (status >= 400 && status < 500 && status !== 408) || status === 503 ? "refused" : "unknown"
+      processed: (status >= 400 && status < 500 && status !== 408) || status === 503 ? "no" : "unknown"
     })
   )
 }
@@ -182,15 +182,15 @@ const read = (
   step: Step,
   body: string,
   requested: Metadata | undefined,
-  before: Registered.Registered | undefined
-): Effect.Effect<Registered.Registered, RegistrationError> => {
+  before: Registered.RegisteredClient | undefined
+): Effect.Effect<Registered.RegisteredClient, RegistrationError> => {
   const fail = (reason: RegistrationError["reason"], detail: string) =>
     new RegistrationError({
       reason,
       operation: step.operation,
       url: shownUrl(step),
       detail,
-      outcome: "unknown",
+      processed: "unknown",
       credentials: credentialsIn(body)
     })
   return Effect.suspend(() => {
@@ -216,7 +216,7 @@ const read = (
 export const make: Effect.Effect<Service, never, HttpClient.HttpClient | Discovery> = Effect.gen(function*() {
   const client = Outbound.prepare(yield* HttpClient.HttpClient)
   const discovery = yield* Discovery
-  const withLimits = yield* captured(HttpLimits)
+  const withLimits = yield* withBuildTimeDefault(HttpLimits)
   const withPolicy = yield* RetryPolicy.capture
 
   const send = (step: Step, options: ManageOptions): Effect.Effect<string, RegistrationError> =>
@@ -227,14 +227,14 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient | Discove
         redirects: 0,
         allowInsecureLocalhost: options.allowInsecureLocalhost ?? false
       })).pipe(
-        Effect.mapError(({ detail, outcome, reason, status, url }) =>
+        Effect.mapError(({ detail, processed, reason, status, url }) =>
           // A redirect may repeat what it was sent in its path.
           new RegistrationError({
             reason,
             operation: step.operation,
             url: safeText(url, step.secrets),
             detail: safeText(detail, step.secrets),
-            outcome,
+            processed,
             status
           })
         ),
@@ -272,7 +272,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient | Discove
   /** A request to the registration's own URL, with its own token. */
   const manage = (
     operation: Operation,
-    registered: Registered.Registered,
+    registered: Registered.RegisteredClient,
     body?: JsonObject | undefined,
     metadata?: Metadata | undefined
   ): Effect.Effect<Step, RegistrationError> => {
@@ -283,7 +283,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient | Discove
         operation,
         url: url === undefined ? "(none)" : safeText(Url.forDisplay(url), secretsOf(undefined, token, clientSecret)),
         detail: "this registration cannot be managed by its client",
-        outcome: "refused"
+        processed: "no"
       })
       : Effect.succeed({
         operation,

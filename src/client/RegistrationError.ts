@@ -5,7 +5,7 @@
  */
 import * as Schema from "effect/Schema"
 import { inMemory } from "../base/InMemoryField.js"
-import { isTransientStatus, retryAfterText, wireFields } from "../http/OAuthErrorFields.js"
+import { isTransientStatus, oauthErrorFields, retryAfterText } from "../http/OAuthErrorFields.js"
 
 /**
  * @since 0.1.0
@@ -70,13 +70,13 @@ export class RegistrationError
     url: Schema.String,
     /** What was seen, in a few words that hold no part of a body. */
     detail: Schema.String,
-    /** `refused`: the server did not act. `unknown`: it may have, and a repeat could make a second client. */
-    outcome: Schema.Literal("refused", "unknown"),
+    /** `no`: the server did not act. `unknown`: it may have, and a repeat could make a second client. */
+    processed: Schema.Literal("no", "unknown"),
     /**
      * What an answer that cannot be used brought all the same. Nothing else holds it: keep it, or remove the client with it. Not part of the encoded error.
      */
     credentials: inMemory(Credentials),
-    ...wireFields
+    ...oauthErrorFields
   })
 {
   override get message(): string {
@@ -84,7 +84,9 @@ export class RegistrationError
       ? ""
       : `, saying ${this.error}${this.errorDescription === undefined ? "" : ` (${this.errorDescription})`}`
     const credentials = this.credentials === undefined ? "" : "; what it gave is in `credentials`: keep it"
-    const unknown = this.isTransient && this.outcome === "unknown" ? ", and whether the server acted is not known" : ""
+    const unknown = this.isTransient && this.processed === "unknown"
+      ? ", and whether the server acted is not known"
+      : ""
     return `Client registration (${this.operation}) failed (${this.reason}) at ${this.url}: ${this.detail}${said}${credentials}${unknown}${
       retryAfterText(this.retryAfter)
     }; ${ADVICE[this.reason]}`
@@ -92,7 +94,7 @@ export class RegistrationError
 
   /** Whether the same call may succeed later. A change is repeated only where the server says, or it is certain, that nothing was changed. */
   get isRetryable(): boolean {
-    return this.isTransient && (this.operation === "read" || this.outcome === "refused")
+    return this.isTransient && (this.operation === "read" || this.processed === "no")
   }
 
   private get isTransient(): boolean {

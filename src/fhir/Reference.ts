@@ -9,7 +9,7 @@ import { isJsonObject, reader } from "../base/JsonReader.js"
 import * as SingleFlight from "../base/SingleFlight.js"
 import type { FhirError, Fields } from "./FhirError.js"
 import { isFhirError } from "./FhirError.js"
-import type { Exchange } from "./internal/fhirRequester.js"
+import type { FhirRequester } from "./internal/fhirRequester.js"
 import type { AnyResource, Decoding, Resource } from "./internal/resource.js"
 import { decode, isId, isResource, isType } from "./internal/resource.js"
 
@@ -138,7 +138,7 @@ const targetOf = (reference: string): Target | undefined => {
 /**
  * @internal
  */
-export const make = <E, R>({ failing, resolve, send }: Exchange<E, R>): References<E, R> => {
+export const make = <E, R>({ failing, resolve, send }: FhirRequester<E, R>): References<E, R> => {
   const invalid = (detail: string): Fields => ({ reason: "InvalidReference", detail, processed: "no" })
 
   const fetch = ({ reference, type }: Target): Effect.Effect<Resource, FhirError | E, R> =>

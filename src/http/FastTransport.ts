@@ -12,30 +12,30 @@ import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import type * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 
-export const TypeId: unique symbol = Symbol.for("effect-safire/LeanTransport")
+export const TypeId: unique symbol = Symbol.for("effect-safire/FastTransport")
 
-export interface LeanResponse extends HttpClientResponse.HttpClientResponse {
+export interface FastResponse extends HttpClientResponse.HttpClientResponse {
   readonly [TypeId]: typeof TypeId
   /** The body, where all of it has come and it is within the limit: most answers are short. */
-  readonly arrived: (maxBytes: number) => string | undefined
+  readonly bufferedBody: (maxBytes: number) => string | undefined
   /** The body, given up as soon as it passes the limit. */
   readonly textUpTo: (maxBytes: number) => Effect.Effect<string, HttpClientError.ResponseError>
   /** Closes the connection, unless the answer has come to its end. */
   readonly discard: Effect.Effect<void>
 }
 
-export interface LeanTransport {
+export interface FastTransport {
   /** Sends to `url`, without spans and tracing headers; the time limit covers the body. */
   readonly [TypeId]: (
     request: HttpClientRequest.HttpClientRequest,
     url: URL,
     timeoutMillis: number
-  ) => Effect.Effect<LeanResponse, HttpClientError.RequestError>
+  ) => Effect.Effect<FastResponse, HttpClientError.RequestError>
 }
 
-export const isLeanTransport = (
+export const isFastTransport = (
   client: HttpClient.HttpClient
-): client is HttpClient.HttpClient & LeanTransport => Predicate.hasProperty(client, TypeId)
+): client is HttpClient.HttpClient & FastTransport => Predicate.hasProperty(client, TypeId)
 
-export const isLeanResponse = (response: HttpClientResponse.HttpClientResponse): response is LeanResponse =>
+export const isFastResponse = (response: HttpClientResponse.HttpClientResponse): response is FastResponse =>
   Predicate.hasProperty(response, TypeId)

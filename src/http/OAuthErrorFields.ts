@@ -7,7 +7,7 @@ import { redact, REDACTED } from "./Redaction.js"
 import * as RetryAfter from "./RetryAfter.js"
 
 /** @internal */
-export const wireFields = {
+export const oauthErrorFields = {
   /** HTTP status of the answer. */
   status: Schema.optional(Schema.Number),
   /** OAuth error code, RFC 6749 section 5.2. */

@@ -20,8 +20,8 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { ByteBuffer } from "../base/ByteBuffer.js"
 import * as Url from "../base/Url.js"
-import * as LeanTransport from "./FastTransport.js"
-import { brokenOff, isOutOfTime, OutboundFailure, unanswered } from "./TransportFailure.js"
+import * as FastTransport from "./FastTransport.js"
+import { bodyError, isOutOfTime, requestError, TransportFailure } from "./TransportFailure.js"
 
 export interface Rules {
   readonly timeout: Duration.DurationInput
@@ -31,7 +31,7 @@ export interface Rules {
   readonly allowInsecureLocalhost: boolean
 }
 
-export interface Answer {
+export interface ReceivedResponse {
   /** Where the answer came from, after redirects. */
   readonly url: string
   readonly status: number
@@ -44,15 +44,15 @@ export interface Answer {
  * URLs with queries.
  */
 export const prepare = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
-  LeanTransport.isLeanTransport(client)
+  FastTransport.isFastTransport(client)
     ? client
     : client.pipe(HttpClient.withTracerPropagation(false), HttpClient.withTracerDisabledWhen(() => true))
 
 /**
  * The body, where the transport has all of it already: then nothing need be waited for.
  */
-export const arrived = (response: HttpClientResponse.HttpClientResponse, maxBytes: number): string | undefined =>
-  LeanTransport.isLeanResponse(response) ? response.arrived(maxBytes) : undefined
+export const bufferedBody = (response: HttpClientResponse.HttpClientResponse, maxBytes: number): string | undefined =>
+  FastTransport.isFastResponse(response) ? response.bufferedBody(maxBytes) : undefined
 
 /**
  * The body as text, given up as soon as it passes the limit. A declared length is trusted only where no content coding could make it grow.
@@ -61,19 +61,19 @@ export const readBody = (
   url: URL,
   response: HttpClientResponse.HttpClientResponse,
   maxBytes: number
-): Effect.Effect<string, OutboundFailure> => {
+): Effect.Effect<string, TransportFailure> => {
   // Made when it is needed: an error takes its stack with it.
   const tooLarge = () =>
-    new OutboundFailure({
+    new TransportFailure({
       reason: "TooLarge",
       url: Url.forDisplay(url),
-      outcome: "unknown",
+      processed: "unknown",
       status: response.status,
       detail: `the answer has more than ${maxBytes} bytes`
     })
-  if (LeanTransport.isLeanResponse(response)) {
+  if (FastTransport.isFastResponse(response)) {
     return Effect.mapError(response.textUpTo(maxBytes), (error) => {
-      const failure = brokenOff(url, response, error)
+      const failure = bodyError(url, response, error)
       return failure.reason === "TooLarge" ? tooLarge() : failure
     })
   }
@@ -92,7 +92,7 @@ export const readBody = (
       Effect.map(() => new TextDecoder().decode(body.take())),
       Effect.catchTag(
         "ResponseError",
-        (error) => error.reason === "EmptyBody" ? Effect.succeed("") : brokenOff(url, response, error)
+        (error) => error.reason === "EmptyBody" ? Effect.succeed("") : bodyError(url, response, error)
       )
     )
   })
@@ -127,7 +127,7 @@ export const isRedirect = (response: HttpClientResponse.HttpClientResponse): boo
   response.status === 0 || (REDIRECTS.has(response.status) && response.headers["location"] !== undefined)
 
 /** How one request is sent, and an answer put away that nobody reads. */
-export interface Way {
+export interface Sender {
   readonly execute: (
     request: HttpClientRequest.HttpClientRequest,
     url: URL
@@ -136,18 +136,18 @@ export interface Way {
 }
 
 /** The transport keeps the time, over all that is sent this way. */
-const leanWay = (client: LeanTransport.LeanTransport, clock: Clock.Clock, limit: number): Way => {
+const fastSender = (client: FastTransport.FastTransport, clock: Clock.Clock, limit: number): Sender => {
   const start = clock.unsafeCurrentTimeMillis()
   return {
     // 0 would be no limit at all.
     execute: (request, url) =>
-      client[LeanTransport.TypeId](request, url, Math.max(1, start + limit - clock.unsafeCurrentTimeMillis())),
-    discard: (response) => LeanTransport.isLeanResponse(response) ? response.discard : Effect.void
+      client[FastTransport.TypeId](request, url, Math.max(1, start + limit - clock.unsafeCurrentTimeMillis())),
+    discard: (response) => FastTransport.isFastResponse(response) ? response.discard : Effect.void
   }
 }
 
 /** What was not read to its end is closed with the scope, not when it is garbage. */
-const scopedWay = (client: HttpClient.HttpClient, scope: Scope.Scope): Way => {
+const scopedSender = (client: HttpClient.HttpClient, scope: Scope.Scope): Sender => {
   const scoped = HttpClient.withScope(client)
   return { execute: (request) => Scope.extend(scoped.execute(request), scope), discard: () => Effect.void }
 }
@@ -158,9 +158,9 @@ export const opening = <A, E, R>(
   scope: Scope.Scope,
   timeout: Duration.DurationInput,
   onTimeout: () => E,
-  use: (way: Way) => Effect.Effect<A, E, R>
+  use: (way: Sender) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
-  use(scopedWay(client, scope)).pipe(
+  use(scopedSender(client, scope)).pipe(
     withManualRedirects,
     Effect.timeoutFail({ duration: timeout, onTimeout })
   )
@@ -170,17 +170,17 @@ export const within = <A, E, R>(
   client: HttpClient.HttpClient,
   timeout: Duration.DurationInput,
   onTimeout: () => E,
-  use: (way: Way) => Effect.Effect<A, E, R>
+  use: (way: Sender) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
-  LeanTransport.isLeanTransport(client)
-    ? Effect.clockWith((clock) => use(leanWay(client, clock, Duration.toMillis(timeout))))
+  FastTransport.isFastTransport(client)
+    ? Effect.clockWith((clock) => use(fastSender(client, clock, Duration.toMillis(timeout))))
     : Effect.scopedWith((scope) => opening(client, scope, timeout, onTimeout, use))
 
-const insecure = (url: string | URL): OutboundFailure =>
-  new OutboundFailure({
+const insecure = (url: string | URL): TransportFailure =>
+  new TransportFailure({
     reason: "InsecureEndpoint",
     url: Url.forDisplay(url),
-    outcome: "refused",
+    processed: "no",
     detail: "it is no https URL"
   })
 
@@ -188,48 +188,48 @@ const insecure = (url: string | URL): OutboundFailure =>
  * Sends one request and gives its answer unread; a redirect is an answer like any other. `url` is what the request spells.
  */
 export const open = (
-  way: Way,
+  way: Sender,
   request: HttpClientRequest.HttpClientRequest,
   url: URL,
   allowInsecureLocalhost: boolean
-): Effect.Effect<HttpClientResponse.HttpClientResponse, OutboundFailure> =>
+): Effect.Effect<HttpClientResponse.HttpClientResponse, TransportFailure> =>
   Url.isSecure(url, allowInsecureLocalhost)
     ? Effect.mapError(way.execute(request, url), (error) =>
       error._tag === "RequestError"
-        ? unanswered(url, error)
-        : new OutboundFailure({
+        ? requestError(url, error)
+        : new TransportFailure({
           reason: "Unreachable",
           url: Url.forDisplay(url),
-          outcome: "unknown",
+          processed: "unknown",
           detail: error.reason
         }))
     : insecure(url)
 
 const hop = (
-  way: Way,
+  way: Sender,
   request: HttpClientRequest.HttpClientRequest,
   url: URL,
   rules: Rules,
   redirectsLeft: number
-): Effect.Effect<Answer, OutboundFailure> =>
+): Effect.Effect<ReceivedResponse, TransportFailure> =>
   Effect.flatMap(open(way, request, url, rules.allowInsecureLocalhost), (response) => {
     if (!isRedirect(response)) {
       const { headers, status } = response
-      const answer = (body: string): Answer => ({ url: url.href, status, headers, body })
-      const whole = arrived(response, rules.maxBytes)
+      const answer = (body: string): ReceivedResponse => ({ url: url.href, status, headers, body })
+      const whole = bufferedBody(response, rules.maxBytes)
       return whole !== undefined
         ? Effect.succeed(answer(whole))
         : Effect.map(readBody(url, response, rules.maxBytes), answer)
     }
     const refuse = (detail: string) =>
-      new OutboundFailure({
+      new TransportFailure({
         reason: "RedirectRefused",
         url: Url.forDisplay(url),
-        outcome: "unknown",
+        processed: "unknown",
         status: response.status,
         detail
       })
-    const onward = (): Effect.Effect<Answer, OutboundFailure> => {
+    const onward = (): Effect.Effect<ReceivedResponse, TransportFailure> => {
       const location = response.headers["location"]
       if (location === undefined) return refuse("it redirects to where the browser does not show")
       const next = Url.parse(location, url.href)
@@ -253,14 +253,14 @@ export const send = (
   client: HttpClient.HttpClient,
   request: HttpClientRequest.HttpClientRequest,
   rules: Rules
-): Effect.Effect<Answer, OutboundFailure> => {
+): Effect.Effect<ReceivedResponse, TransportFailure> => {
   const made = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
   if (Either.isLeft(made)) return insecure(request.url)
   const timedOut = () =>
-    new OutboundFailure({
+    new TransportFailure({
       reason: "TimedOut",
       url: Url.forDisplay(request.url),
-      outcome: "unknown",
+      processed: "unknown",
       detail: `no complete answer within ${Duration.format(rules.timeout)}`
     })
   return Effect.mapError(

@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
-import { captured } from "../base/BuildTimeDefault.js"
+import { withBuildTimeDefault } from "../base/BuildTimeDefault.js"
 
 /**
  * What every error of this library that a repeat can cure looks like. Structural, because this room knows none of the rooms below it.
@@ -24,9 +24,7 @@ export interface RetryableError {
   readonly isRetryable: boolean
   readonly status?: number | undefined
   readonly retryAfter?: Duration.Duration | undefined
-  /** `refused`: the server did not act. `unknown`: it may have. */
-  readonly outcome?: "refused" | "unknown" | undefined
-  /** As `outcome`, of a `FhirError`. `partly`: the server processed some of several requests. */
+  /** `no`: the server did not act. `partly`: it processed some of several requests. `unknown`: it may have acted. */
   readonly processed?: "no" | "partly" | "unknown" | undefined
 }
 
@@ -100,9 +98,10 @@ export const withPolicy =
  *
  * @internal
  */
-export const capture: Effect.Effect<<A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>> = captured(
-  RetryPolicy
-)
+export const capture: Effect.Effect<<A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>> =
+  withBuildTimeDefault(
+    RetryPolicy
+  )
 
 const retries = Metric.counter("effect_safire_retries_total", {
   description: "Attempts that were repeated, by the error that was met",
@@ -128,7 +127,7 @@ export const retryOurs =
         if (error.retryAfter !== undefined && Duration.greaterThan(error.retryAfter, retryAfterCap)) return false
         if (unknown === "always") return true
         if (mayHaveActed) return false
-        mayHaveActed = error.outcome === "unknown" || (error.processed !== undefined && error.processed !== "no")
+        mayHaveActed = error.processed !== undefined && error.processed !== "no"
         return !mayHaveActed || unknown === "once"
       }
       const outcome: Effect.Effect<Effect.Effect<A, E>, Ours, R> = Effect.matchEffect(attempt, {

@@ -8,12 +8,12 @@ import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Data from "effect/Data"
 import * as Url from "../base/Url.js"
 
-export class OutboundFailure extends Data.TaggedError("OutboundFailure")<{
+export class TransportFailure extends Data.TaggedError("OutboundFailure")<{
   readonly reason: "Unreachable" | "TimedOut" | "TooLarge" | "RedirectRefused" | "InsecureEndpoint"
   /** For display: no query, no credentials. */
   readonly url: string
-  /** `refused` where the request provably never left. */
-  readonly outcome: "refused" | "unknown"
+  /** `no` where the request provably never left. */
+  readonly processed: "no" | "unknown"
   readonly detail: string
   /** The code of the system, of TLS or of the transport, such as `ECONNREFUSED`. */
   readonly code?: string | undefined
@@ -29,14 +29,14 @@ const NEVER_LEFT =
 const codeOf = (cause: unknown): { readonly code: string; readonly neverLeft: boolean } | undefined => {
   let current = cause
   for (let depth = 0; depth < 6 && typeof current === "object" && current !== null; depth++) {
-    const { code, outcome, syscall } = current as {
+    const { code, processed, syscall } = current as {
       readonly code?: unknown
-      readonly outcome?: unknown
+      readonly processed?: unknown
       readonly syscall?: unknown
     }
     if (typeof code === "string" && /^[A-Z][A-Z0-9_]{2,80}$/.test(code)) {
       // A transport that watched the socket knows better than any code.
-      if (outcome === "refused" || outcome === "unknown") return { code, neverLeft: outcome === "refused" }
+      if (processed === "no" || processed === "unknown") return { code, neverLeft: processed === "no" }
       return { code, neverLeft: NEVER_LEFT.test(code) || (code === "ETIMEDOUT" && syscall === "connect") }
     }
     current = (current as { readonly cause?: unknown }).cause
@@ -62,16 +62,16 @@ const reasonOf = (code: string | undefined): "Unreachable" | "TimedOut" | "TooLa
 const OUT_OF_TIME = "no complete answer in time"
 
 /** Whether the transport ended the request because its total time limit had passed. */
-export const isOutOfTime = ({ code, outcome }: OutboundFailure): boolean =>
-  code === TOTAL_TIMEOUT && outcome === "unknown"
+export const isOutOfTime = ({ code, processed }: TransportFailure): boolean =>
+  code === TOTAL_TIMEOUT && processed === "unknown"
 
 /** A request that got no answer. */
-export const unanswered = (url: URL, error: HttpClientError.RequestError): OutboundFailure => {
+export const requestError = (url: URL, error: HttpClientError.RequestError): TransportFailure => {
   const found = codeOf(error.cause)
-  return new OutboundFailure({
+  return new TransportFailure({
     reason: reasonOf(found?.code),
     url: Url.forDisplay(url),
-    outcome: error.reason !== "Transport" || found?.neverLeft === true ? "refused" : "unknown",
+    processed: error.reason !== "Transport" || found?.neverLeft === true ? "no" : "unknown",
     code: found?.code,
     detail: found?.code === TOTAL_TIMEOUT
       ? OUT_OF_TIME
@@ -81,16 +81,16 @@ export const unanswered = (url: URL, error: HttpClientError.RequestError): Outbo
 }
 
 /** An answer whose body broke off. */
-export const brokenOff = (
+export const bodyError = (
   url: URL,
   response: HttpClientResponse.HttpClientResponse,
   error: HttpClientError.ResponseError
-): OutboundFailure => {
+): TransportFailure => {
   const code = codeOf(error.cause)?.code
-  return new OutboundFailure({
+  return new TransportFailure({
     reason: reasonOf(code),
     url: Url.forDisplay(url),
-    outcome: "unknown",
+    processed: "unknown",
     status: response.status,
     code,
     detail: code === TOTAL_TIMEOUT ? OUT_OF_TIME : `the answer broke off (${code ?? "while reading"})`

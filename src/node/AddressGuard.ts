@@ -102,7 +102,7 @@ export interface Guard extends Service {
 }
 
 const refusal = (): TransportError =>
-  new TransportError({ reason: "AddressRefused", code: "ERR_ADDRESS_REFUSED", outcome: "refused" })
+  new TransportError({ reason: "AddressRefused", code: "ERR_ADDRESS_REFUSED", processed: "no" })
 
 const judgedLookup =
   (allows: Service["allows"], lookup: Net.LookupFunction): Net.LookupFunction => (hostname, options, callback) => {

@@ -15,7 +15,13 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { type Backing, isLeaseOver, type Lease, unavailable, type Value } from "../session/BackingSessionStore.js"
+import {
+  type BackingSessionStore,
+  isLeaseOver,
+  type Lease,
+  unavailable,
+  type Value
+} from "../session/BackingSessionStore.js"
 import type { SessionError } from "../session/SessionError.js"
 import * as SessionStore from "../session/SessionStore.js"
 
@@ -32,7 +38,7 @@ const NAME = "files"
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
 
-/** `v-<keepUntil>-<id>` is an entry's file, `c-<old file>-<new file>` says that the first made way for the second. */
+/** `v-<expiresAt>-<id>` is an entry's file, `c-<old file>-<new file>` says that the first made way for the second. */
 const isValue = (name: string): boolean => name.startsWith("v-")
 const successorOf = (claim: string): string => claim.slice(claim.lastIndexOf("v-"))
 
@@ -71,7 +77,7 @@ const done = (result: unknown): boolean => result !== undefined
  * @since 0.1.0
  * @category constructors
  */
-export const backing = (options: { readonly directory: string }): Backing => {
+export const backing = (options: { readonly directory: string }): BackingSessionStore => {
   const at = (...parts: ReadonlyArray<string>) => join(options.directory, ...parts)
   const entries = at("entries")
   const scratch = at("scratch")
@@ -235,7 +241,7 @@ export const backing = (options: { readonly directory: string }): Backing => {
         const now = yield* current(key)
         if (Option.getOrUndefined(Option.map(now, ({ text }) => text)) !== Option.getOrUndefined(expected)) return false
         if (Option.isNone(next)) return Option.isNone(now) || (yield* remove(key, now.value.name))
-        const name = `v-${Math.max(0, next.value.keepUntil)}-${randomBytes(9).toString("hex")}`
+        const name = `v-${Math.max(0, next.value.expiresAt)}-${randomBytes(9).toString("hex")}`
         if (Option.isSome(now)) return yield* supersede(key, now.value.name, name, next.value)
         const placed = yield* place(entries, key, name, next.value.text, true)
         if (placed) yield* Effect.zipRight(flush(join(entries, key)), flush(entries))

@@ -65,11 +65,11 @@ export class TransportError extends Schema.TaggedError<TransportError>("effect-s
     /** The code of the system, of TLS or of undici. */
     code: Schema.String,
     /** `refused`: the request provably never left, or nobody read it. `unknown`: it may have been acted on. */
-    outcome: Schema.Literal("refused", "unknown")
+    processed: Schema.Literal("no", "unknown")
   }
 ) {
   override get message(): string {
-    const where = this.outcome === "refused" ? "nothing was acted on" : "the request may have been acted on"
+    const where = this.processed === "no" ? "nothing was acted on" : "the request may have been acted on"
     return `${this.reason} (${this.code}): ${EXPLANATION[this.reason]}; ${where}`
   }
 }
@@ -141,6 +141,6 @@ export const from = (failure: unknown, left: boolean): TransportError => {
     reason: REASONS[code] ?? PATTERNS.find(([pattern]) => pattern.test(code))?.[1] ??
       (left ? "BrokenOff" : "NotConnected"),
     code,
-    outcome: left && !HANDSHAKE_ALERT.test(code) ? "unknown" : "refused"
+    processed: left && !HANDSHAKE_ALERT.test(code) ? "unknown" : "no"
   })
 }

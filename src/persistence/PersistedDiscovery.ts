@@ -24,7 +24,7 @@ import type * as Scope from "effect/Scope"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
 import { perHttpClient } from "../http/PerHttpClient.js"
 import * as Discovery from "../server/Discovery.js"
-import type { Good, Shared } from "../server/MetadataCache.js"
+import type { CachedConfiguration, Shared } from "../server/MetadataCache.js"
 import { SmartConfiguration } from "../server/SmartConfiguration.js"
 
 /**
@@ -131,7 +131,7 @@ const makeStore = (options: Options): Effect.Effect<Shared, never, Persistence.R
       memoryTimeToLive: Duration.toMillis(options.memoryTimeToLive ?? "1 minute"),
       get: (slot) =>
         run("get", store.get(new Lookup({ slot }))).pipe(
-          Effect.flatMap((found): Effect.Effect<Good | "Absent"> => {
+          Effect.flatMap((found): Effect.Effect<CachedConfiguration | "Absent"> => {
             if (Option.isNone(found)) return Effect.succeed("Absent")
             const stored = Exit.isSuccess(found.value) ? found.value.value : undefined
             if (
@@ -190,7 +190,7 @@ const shared = perHttpClient(
  * }).pipe(
  *   Layer.provide(ClientAuthentication.layerPublic),
  *   Layer.provide(PersistedDiscovery.layer().pipe(Layer.provide(RedisLive))),
- *   Layer.provide(SmartClient.layerParts()),
+ *   Layer.provide(SmartClient.layerDependencies()),
  *   Layer.provide(FetchHttpClient.layer)
  * )
  *

@@ -10,7 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { Redis } from "ioredis"
-import { type Backing, unavailable } from "../session/BackingSessionStore.js"
+import { type BackingSessionStore, unavailable } from "../session/BackingSessionStore.js"
 import type { SessionError } from "../session/SessionError.js"
 import * as SessionStore from "../session/SessionStore.js"
 
@@ -65,7 +65,10 @@ return 0`
  * @since 0.1.0
  * @category constructors
  */
-export const backing = (client: Client, options: { readonly prefix?: string | undefined } = {}): Backing => {
+export const backing = (
+  client: Client,
+  options: { readonly prefix?: string | undefined } = {}
+): BackingSessionStore => {
   const prefix = options.prefix ?? "effect-safire:session:"
   const run = (
     operation: string,
@@ -95,7 +98,7 @@ export const backing = (client: Client, options: { readonly prefix?: string | un
           Option.getOrElse(expected, () => ""),
           ...(Option.isNone(next)
             ? ["none"]
-            : ["some", next.value.text, String(Math.max(1, Math.ceil(next.value.keepUntil - now)))])
+            : ["some", next.value.text, String(Math.max(1, Math.ceil(next.value.expiresAt - now)))])
         )),
     tryLock: (key, owner, leaseMillis) => run("locking", LOCK, lockOf(key), owner, String(Math.ceil(leaseMillis))),
     unlock: (key, owner) => Effect.asVoid(run("unlocking", UNLOCK, lockOf(key), owner))

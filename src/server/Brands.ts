@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { captured } from "../base/BuildTimeDefault.js"
+import { withBuildTimeDefault } from "../base/BuildTimeDefault.js"
 import { failOnDefect } from "../base/FailOnDefect.js"
 import { parseJson } from "../base/JsonReader.js"
 import * as SingleFlight from "../base/SingleFlight.js"
@@ -89,7 +89,7 @@ export interface Options {
   readonly capacity?: number | undefined
 }
 
-interface Kept {
+interface CachedBundle {
   /** As it was received, weak or not: it is sent back to the letter. */
   readonly etag: string
   readonly bundle: BrandBundle
@@ -100,8 +100,8 @@ const ACCEPT = "application/fhir+json, application/json;q=0.9"
 /** Judges an answer: a pure step. `kept` is what the request's `If-None-Match` spoke of. */
 const judge = (
   url: string,
-  answer: Outbound.Answer,
-  kept: Kept | undefined,
+  answer: Outbound.ReceivedResponse,
+  kept: CachedBundle | undefined,
   nowMillis: number
 ): Either.Either<BrandBundle, BrandsError> => {
   const fail = (reason: BrandsReason, detail: string) =>
@@ -133,13 +133,18 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, HttpC
   Effect.gen(function*() {
     const client = Outbound.prepare(yield* HttpClient.HttpClient)
     const policy = yield* RetryPolicy.capture
-    const withLimits = yield* captured(HttpLimits)
+    const withLimits = yield* withBuildTimeDefault(HttpLimits)
     const capacity = options.capacity ?? 100
     // In order of use, the least recent first.
-    const kept = new Map<string, Kept>()
+    const kept = new Map<string, CachedBundle>()
     const flights = SingleFlight.make<BrandBundle, BrandsError>()
 
-    const keep = (url: string, answer: Outbound.Answer, bundle: BrandBundle, before: Kept | undefined): void => {
+    const keep = (
+      url: string,
+      answer: Outbound.ReceivedResponse,
+      bundle: BrandBundle,
+      before: CachedBundle | undefined
+    ): void => {
       const etag = answer.headers["etag"] ?? (answer.status === 304 ? before?.etag : undefined)
       kept.delete(url)
       if (etag === undefined || etag === "") return

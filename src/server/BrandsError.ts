@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { isTransientStatus, retryAfterText, wireFields } from "../http/OAuthErrorFields.js"
+import { isTransientStatus, oauthErrorFields, retryAfterText } from "../http/OAuthErrorFields.js"
 
 /**
  * @since 0.1.0
@@ -54,7 +54,7 @@ export class BrandsError extends Schema.TaggedError<BrandsError>("effect-safire/
   url: Schema.String,
   /** What was seen, in a few words that hold no part of a body. */
   detail: Schema.String,
-  ...wireFields
+  ...oauthErrorFields
 }) {
   override get message(): string {
     return `Brand bundle ${this.url} cannot be had (${this.reason}): ${this.detail}${

@@ -9,7 +9,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
-import { captured } from "../base/BuildTimeDefault.js"
+import { withBuildTimeDefault } from "../base/BuildTimeDefault.js"
 import { ConformanceWarnings } from "../base/ConformanceWarning.js"
 import { HttpLimits } from "../http/HttpLimits.js"
 import * as Outbound from "../http/OutgoingRequest.js"
@@ -84,7 +84,7 @@ export const makeShared = (
     const client = Outbound.prepare(yield* HttpClient.HttpClient)
     const warnings = yield* ConformanceWarnings
     const withPolicy = yield* RetryPolicy.capture
-    const withLimits = yield* captured(HttpLimits)
+    const withLimits = yield* withBuildTimeDefault(HttpLimits)
     return yield* MetadataCache.make(
       (fhirBaseUrl, request) =>
         WellKnown.fetch(client, warnings, fhirBaseUrl, request).pipe(

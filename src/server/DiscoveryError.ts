@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { isTransientStatus, retryAfterText, wireFields } from "../http/OAuthErrorFields.js"
+import { isTransientStatus, oauthErrorFields, retryAfterText } from "../http/OAuthErrorFields.js"
 
 /**
  * @since 0.1.0
@@ -60,7 +60,7 @@ export class DiscoveryError
     code: Schema.optional(Schema.String),
     /** The metadata member that is missing or insecure. */
     member: Schema.optional(Schema.String),
-    ...wireFields
+    ...oauthErrorFields
   })
 {
   override get message(): string {

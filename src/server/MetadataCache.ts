@@ -26,7 +26,7 @@ import type { SmartConfiguration } from "./SmartConfiguration.js"
  *
  * @internal
  */
-export interface Good {
+export interface CachedConfiguration {
   readonly configuration: SmartConfiguration
   readonly fetchedAt: number
   readonly freshUntil: number
@@ -39,8 +39,8 @@ export interface Good {
  * @internal
  */
 export interface Shared {
-  readonly get: (slot: string) => Effect.Effect<Good | "Absent" | "Unavailable">
-  readonly set: (slot: string, good: Good) => Effect.Effect<boolean>
+  readonly get: (slot: string) => Effect.Effect<CachedConfiguration | "Absent" | "Unavailable">
+  readonly set: (slot: string, good: CachedConfiguration) => Effect.Effect<boolean>
   readonly remove: (slot: string) => Effect.Effect<boolean>
   /** How long memory is believed without a look at the store. */
   readonly memoryTimeToLive: number
@@ -48,7 +48,7 @@ export interface Shared {
 
 /** What is known of one server: its last good document, its last failure, or both. */
 interface Entry {
-  readonly good?: Good & { readonly believedUntil: number }
+  readonly good?: CachedConfiguration & { readonly believedUntil: number }
   readonly failure?: { readonly error: DiscoveryError; readonly until: number }
   /** How long the entry is worth keeping, from when it was set. */
   readonly keepMillis: number
@@ -134,25 +134,27 @@ export const make = (
     const lookNow = (slot: string) =>
       Effect.flatMap(look(slot), (entry) => Effect.map(Clock.currentTimeMillis, (now) => ({ entry, now })))
 
-    const keep = (slot: string, good: Good, now: number): Effect.Effect<void> =>
+    const keep = (slot: string, good: CachedConfiguration, now: number): Effect.Effect<void> =>
       cache.set(slot, {
         good: { ...good, believedUntil: Math.min(good.freshUntil, now + (shared?.memoryTimeToLive ?? Infinity)) },
         keepMillis: Math.max(0, good.staleUntil - now)
       })
 
     /** Into the store; out again, if it was forgotten meanwhile. */
-    const share = (slot: string, good: Good, isCurrent: () => boolean): Effect.Effect<void> =>
+    const share = (slot: string, good: CachedConfiguration, isCurrent: () => boolean): Effect.Effect<void> =>
       shared === undefined ? Effect.void : Effect.flatMap(shared.set(slot, good), (done) => {
         if (!isCurrent()) return shared.remove(slot)
         if (done) distrusted.delete(slot)
         return Effect.void
       })
 
-    const succeeded = (slot: string, { configuration, ownWord }: Found, isCurrent: () => boolean) =>
+    const succeeded = (slot: string, { configuration, declaredMaxAge }: Found, isCurrent: () => boolean) =>
       Effect.gen(function*() {
         if (!isCurrent()) return
         const now = yield* Clock.currentTimeMillis
-        const fresh = ownWord === undefined ? timeToLive : Math.min(maxTimeToLive, Math.max(minTimeToLive, ownWord))
+        const fresh = declaredMaxAge === undefined
+          ? timeToLive
+          : Math.min(maxTimeToLive, Math.max(minTimeToLive, declaredMaxAge))
         const good = {
           configuration,
           fetchedAt: now,
@@ -190,7 +192,7 @@ export const make = (
         ))
 
     /** What the store has, as far as this process believes it: its clock and its bounds count, not those of whoever wrote it. */
-    const adopted = (found: Good, now: number): Good => {
+    const adopted = (found: CachedConfiguration, now: number): CachedConfiguration => {
       const freshUntil = Math.min(found.freshUntil, now + maxTimeToLive)
       return {
         ...found,

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { isTransientStatus, retryAfterText, wireFields } from "../http/OAuthErrorFields.js"
+import { isTransientStatus, oauthErrorFields, retryAfterText } from "../http/OAuthErrorFields.js"
 
 /**
  * @since 0.1.0
@@ -87,7 +87,7 @@ export class MetadataError extends Schema.TaggedError<MetadataError>("effect-saf
   url: Schema.String,
   /** What was seen, in a few words that hold no part of a body. */
   detail: Schema.String,
-  ...wireFields
+  ...oauthErrorFields
 }) {
   override get message(): string {
     return `${NAMES[this.subject]} at ${this.url} cannot be used (${this.reason}): ${this.detail}${

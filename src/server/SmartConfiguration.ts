@@ -9,7 +9,7 @@ import { FhirBaseUrl } from "../base/FhirBaseUrl.js"
 import { JsonMembers } from "../base/JsonMembers.js"
 import type { JsonObject } from "../base/JsonReader.js"
 import { others, reader, withoutDeepMembers } from "../base/JsonReader.js"
-import { unchecked } from "../base/SkipValidation.js"
+import { skipValidation } from "../base/SkipValidation.js"
 import * as Url from "../base/Url.js"
 import * as Capabilities from "./Capabilities.js"
 import { conformance, type ConformanceFinding, type ConformanceOptions } from "./Conformance.js"
@@ -282,7 +282,7 @@ export const fromDocument = (
     extensions: others(document, KNOWN),
     deviations: [...deviations.values()],
     source
-  }, unchecked)
+  }, skipValidation)
 }
 
 /**
@@ -291,7 +291,7 @@ export const fromDocument = (
  * @since 0.1.0
  * @category models
  */
-export type Given = Partial<
+export type StaticMetadata = Partial<
   Omit<ConstructorParameters<typeof SmartConfiguration>[0], "fhirBaseUrl" | "extensions" | "deviations" | "source">
 >
 
@@ -301,7 +301,7 @@ export type Given = Partial<
  * @since 0.1.0
  * @category constructors
  */
-export const fromSettings = (fhirBaseUrl: FhirBaseUrl, given: Given): SmartConfiguration =>
+export const fromSettings = (fhirBaseUrl: FhirBaseUrl, given: StaticMetadata): SmartConfiguration =>
   new SmartConfiguration({
     codeChallengeMethodsSupported: ["S256"],
     ...given,

@@ -8,7 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import { captured } from "../base/BuildTimeDefault.js"
+import { withBuildTimeDefault } from "../base/BuildTimeDefault.js"
 import { failOnDefect } from "../base/FailOnDefect.js"
 import type { JsonObject } from "../base/JsonReader.js"
 import { isJsonObject, parseJson } from "../base/JsonReader.js"
@@ -28,7 +28,7 @@ export interface Request {
 }
 
 /** @internal */
-export interface Kept<A> {
+export interface CachedDocument<A> {
   readonly value: A
   readonly fetchedAt: number
   readonly freshUntil: number
@@ -37,9 +37,9 @@ export interface Kept<A> {
 /** @internal */
 export interface Documents<A> {
   /** The document for a key, from memory while it is fresh. */
-  readonly get: (key: string, request?: Request) => Effect.Effect<Kept<A>, MetadataError>
+  readonly get: (key: string, request?: Request) => Effect.Effect<CachedDocument<A>, MetadataError>
   /** Fetches anew. A failure leaves what is in memory. */
-  readonly refetch: (key: string, request?: Request) => Effect.Effect<Kept<A>, MetadataError>
+  readonly refetch: (key: string, request?: Request) => Effect.Effect<CachedDocument<A>, MetadataError>
   readonly forget: (key: string) => Effect.Effect<void>
 }
 
@@ -61,7 +61,7 @@ export interface Options<A> {
 /** Judges an answer: a pure step. */
 const judge = (
   subject: Subject,
-  answer: Outbound.Answer,
+  answer: Outbound.ReceivedResponse,
   nowMillis: number
 ): Either.Either<JsonObject, MetadataError> => {
   const fail = (reason: MetadataError["reason"], detail: string) =>
@@ -93,15 +93,15 @@ const judge = (
 export const make = <A>(options: Options<A>): Effect.Effect<Documents<A>> =>
   Effect.gen(function*() {
     const withPolicy = yield* RetryPolicy.capture
-    const withLimits = yield* captured(HttpLimits)
+    const withLimits = yield* withBuildTimeDefault(HttpLimits)
     const timeToLive = Duration.toMillis(options.timeToLive)
     const minTimeToLive = Duration.toMillis(options.minTimeToLive)
     const maxTimeToLive = Duration.toMillis(options.maxTimeToLive)
     // In order of arrival, the oldest first.
-    const kept = new Map<string, Kept<A>>()
-    const flights = SingleFlight.make<Kept<A>, MetadataError>()
+    const kept = new Map<string, CachedDocument<A>>()
+    const flights = SingleFlight.make<CachedDocument<A>, MetadataError>()
 
-    const keep = (key: string, document: Kept<A>): void => {
+    const keep = (key: string, document: CachedDocument<A>): void => {
       kept.delete(key)
       kept.set(key, document)
       for (const oldest of kept.keys()) {
@@ -137,7 +137,10 @@ export const make = <A>(options: Options<A>): Effect.Effect<Documents<A>> =>
           )
         )
         const now = yield* Clock.currentTimeMillis
-        return { members: yield* judge(options.subject, answer, now), ownWord: Freshness.millis(answer.headers, now) }
+        return {
+          members: yield* judge(options.subject, answer, now),
+          declaredMaxAge: Freshness.millis(answer.headers, now)
+        }
       }).pipe(RetryPolicy.retry("always"))
 
     const fetch = (key: string, request: Request | undefined) => {
@@ -154,7 +157,7 @@ export const make = <A>(options: Options<A>): Effect.Effect<Documents<A>> =>
     const refetch: Documents<A>["refetch"] = (key, request) =>
       flights.run(slot(key, request), (isCurrent) =>
         Effect.gen(function*() {
-          const { members, ownWord } = yield* fetch(key, request)
+          const { members, declaredMaxAge } = yield* fetch(key, request)
           const value = yield* Effect.suspend(() => options.decode(members, key)).pipe(
             failOnDefect((exception) =>
               new MetadataError({
@@ -166,7 +169,9 @@ export const make = <A>(options: Options<A>): Effect.Effect<Documents<A>> =>
             )
           )
           const fetchedAt = yield* Clock.currentTimeMillis
-          const fresh = ownWord === undefined ? timeToLive : Math.min(maxTimeToLive, Math.max(minTimeToLive, ownWord))
+          const fresh = declaredMaxAge === undefined
+            ? timeToLive
+            : Math.min(maxTimeToLive, Math.max(minTimeToLive, declaredMaxAge))
           const document = { value, fetchedAt, freshUntil: fetchedAt + fresh }
           if (isCurrent()) keep(slot(key, request), document)
           return document

@@ -91,7 +91,7 @@ export interface Options {
 }
 
 /** What is known for one server and one set of scopes. */
-interface Held {
+interface CachedToken {
   readonly tokens?: TokenSet | undefined
   /** The last failure, and until when it is not tried again. */
   readonly failure?: { readonly error: BackendError; readonly until: number; readonly isFinal: boolean } | undefined
@@ -126,7 +126,7 @@ export const make = (
     const failureCooldown = Duration.toMillis(options.failureCooldown ?? "5 seconds")
     const credentialsCooldown = Duration.toMillis(options.credentialsCooldown ?? "1 minute")
     // By client, so that a server that is removed or replaced leaves nothing behind, and its successor starts anew.
-    const held = new WeakMap<SmartClient.Service, Map<string, Held>>()
+    const held = new WeakMap<SmartClient.Service, Map<string, CachedToken>>()
     const ids = new WeakMap<SmartClient.Service, number>()
     let clients = 0
     // A token for the program itself can be asked for again: a request under way is given up when the program stops.
@@ -154,7 +154,7 @@ export const make = (
     const flightKey = (smart: SmartClient.Service, key: string): string => `${of(ids, smart, () => ++clients)} ${key}`
 
     const obtain = (smart: SmartClient.Service, key: string, scopes: ReadonlyArray<SmartClient.ScopeInput>) => {
-      const entries = of(held, smart, () => new Map<string, Held>())
+      const entries = of(held, smart, () => new Map<string, CachedToken>())
       return smart.clientCredentials({ scopes }).pipe(
         Effect.tap((tokens) => Effect.sync(() => entries.set(key, { tokens }))),
         Effect.tapError((error) =>
@@ -238,5 +238,6 @@ export const layer: Layer.Layer<BackendServices, never, SmartServers.SmartServer
  * @since 0.1.0
  * @category layers
  */
-export const layerSingle: Layer.Layer<BackendServices, never, SmartClient.SmartClient | HttpClient.HttpClient> = Layer
-  .provide(layerWith({}), SmartServers.layerSingle)
+export const layerFromClient: Layer.Layer<BackendServices, never, SmartClient.SmartClient | HttpClient.HttpClient> =
+  Layer
+    .provide(layerWith({}), SmartServers.layerFromClient)

@@ -18,7 +18,7 @@ import { SessionError } from "./SessionError.js"
 export interface Value {
   readonly text: string
   /** Epoch milliseconds after which nobody wants it. A place that can forget by itself may do so then. */
-  readonly keepUntil: number
+  readonly expiresAt: number
 }
 
 /**
@@ -27,7 +27,7 @@ export interface Value {
  * @since 0.1.0
  * @category models
  */
-export interface Backing {
+export interface BackingSessionStore {
   /** For error messages: `redis`, `postgresql` … */
   readonly name: string
   /** Its operations are steps of this process, which cannot hang: they need no time limit. */
@@ -100,7 +100,7 @@ export const isLeaseOver = (lease: Omit<Lease, "owner">, now: number): boolean =
  *
  * @internal
  */
-export const localLocks = (): Pick<Backing, "tryLock" | "unlock"> => {
+export const localLocks = (): Pick<BackingSessionStore, "tryLock" | "unlock"> => {
   const locks = new Map<string, Lease>()
   return {
     tryLock: (key, owner, leaseMillis) =>

@@ -12,7 +12,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { equal } from "../base/ConstantTime.js"
 import * as SingleFlight from "../base/SingleFlight.js"
-import { unchecked } from "../base/SkipValidation.js"
+import { skipValidation } from "../base/SkipValidation.js"
 import { annotate, span } from "../base/Span.js"
 import { later } from "../base/StorableDate.js"
 import type * as AuthorizationCallback from "../launch/AuthorizationCallback.js"
@@ -22,7 +22,7 @@ import type { TokenSet } from "../token/TokenSet.js"
 import { revoke } from "./internal/renewal.js"
 import { CompletedLaunch, PendingLaunch } from "./internal/sessionEntry.js"
 import { SessionError } from "./SessionError.js"
-import type { CompleteError, Service, SessionId } from "./Sessions.js"
+import type { CompleteLaunchError, Service, SessionId } from "./Sessions.js"
 import type * as SessionStore from "./SessionStore.js"
 
 const PREFIX = "launch."
@@ -37,10 +37,10 @@ const isBoundTo = (expected: Redacted.Redacted | undefined, presented: Redacted.
   expected === undefined || (presented !== undefined && equal(Redacted.value(expected), Redacted.value(presented)))
 
 /** Failures of an exchange that leave the code unused, so that the person may come back with it; any other ends the launch. */
-export const staysPending = (error: CompleteError): boolean => {
+export const staysPending = (error: CompleteLaunchError): boolean => {
   switch (error._tag) {
     case "TokenError":
-      return error.isRetryable && error.outcome === "refused"
+      return error.isRetryable && error.processed === "no"
     case "DiscoveryError":
     case "ConfigurationError":
     case "UnknownServerError":
@@ -50,7 +50,7 @@ export const staysPending = (error: CompleteError): boolean => {
   }
 }
 
-const tokensIn = (error: CompleteError) =>
+const tokensIn = (error: CompleteLaunchError) =>
   error._tag === "TokenError"
     ? error.issued
     : error._tag === "IdTokenError" && error.tokens !== undefined
@@ -58,12 +58,12 @@ const tokensIn = (error: CompleteError) =>
     : undefined
 
 /** @internal */
-export interface Launches extends Pick<Service, "begin" | "complete"> {
+export interface Launches extends Pick<Service, "startLaunch" | "completeLaunch"> {
   /** Waits for callbacks that are being completed: see `SingleFlight.settle`. */
   readonly settle: (limit: Duration.DurationInput) => Effect.Effect<number>
 }
 
-type Written = readonly [Either.Either<SessionId, CompleteError>, Option.Option<PendingLaunch | CompletedLaunch>]
+type Written = readonly [Either.Either<SessionId, CompleteLaunchError>, Option.Option<PendingLaunch | CompletedLaunch>]
 
 export const make = ({ completedLifetime, servers, start, store }: {
   readonly servers: SmartServers.Service
@@ -73,16 +73,16 @@ export const make = ({ completedLifetime, servers, start, store }: {
   readonly completedLifetime: Duration.Duration
 }): Effect.Effect<Launches> =>
   Effect.sync(() => {
-    const deliveries = SingleFlight.make<SessionId, CompleteError>()
+    const deliveries = SingleFlight.make<SessionId, CompleteLaunchError>()
     let delivered = 0
 
-    const begin: Service["begin"] = (options = {}) =>
+    const startLaunch: Service["startLaunch"] = (options = {}) =>
       Effect.gen(function*() {
-        const { appState, boundTo, server, ...authorization } = options
+        const { appState, browserBinding, server, ...authorization } = options
         const client = yield* server !== undefined
           ? servers.client(server)
           : authorization.iss !== undefined
-          ? servers.forIssuer(authorization.iss)
+          ? servers.forLaunchIss(authorization.iss)
           : servers.only
         yield* annotate("smart.server", client.name)
         const { pending, ...destination } = yield* client.authorize(authorization)
@@ -90,14 +90,14 @@ export const make = ({ completedLifetime, servers, start, store }: {
           keyOf(pending.state),
           new PendingLaunch({
             version: 1,
-            keepUntil: later(pending.createdAt, client.config.authorizationMaxAge ?? "30 minutes"),
+            expiresAt: later(pending.createdAt, client.config.authorizationMaxAge ?? "30 minutes"),
             pending,
-            boundTo,
+            browserBinding: browserBinding,
             appState
-          }, unchecked)
+          }, skipValidation)
         )
         return destination
-      }).pipe(span("Sessions.begin"))
+      }).pipe(span("Sessions.startLaunch"))
 
     /** What became of a launch: an outcome rather than a failure, because the end of the launch has to be written in both cases. */
     const exchanged = (callback: AuthorizationCallback.Callback, launch: PendingLaunch): Effect.Effect<Written> =>
@@ -108,10 +108,10 @@ export const make = ({ completedLifetime, servers, start, store }: {
         const sessionId = yield* start(client.name, tokens, launch.appState)
         const completed = new CompletedLaunch({
           version: 1,
-          keepUntil: later(yield* DateTime.now, completedLifetime),
+          expiresAt: later(yield* DateTime.now, completedLifetime),
           sessionId,
-          boundTo: launch.boundTo
-        }, unchecked)
+          browserBinding: launch.browserBinding
+        }, skipValidation)
         return [Either.right(sessionId), Option.some(completed)] satisfies Written
       }).pipe(
         // Nothing else holds the tokens of a login that failed after they came.
@@ -119,15 +119,15 @@ export const make = ({ completedLifetime, servers, start, store }: {
           const tokens = tokensIn(error)
           return tokens === undefined ? Effect.void : revoke(servers, launch.pending.server, tokens)
         }),
-        Effect.catchAll((error: CompleteError) =>
+        Effect.catchAll((error: CompleteLaunchError) =>
           Effect.succeed<Written>([Either.left(error), staysPending(error) ? Option.some(launch) : Option.none()])
         )
       )
 
     const deliver = (
       callback: AuthorizationCallback.Callback,
-      boundTo: Redacted.Redacted | undefined
-    ): Effect.Effect<SessionId, CompleteError> =>
+      browserBinding: Redacted.Redacted | undefined
+    ): Effect.Effect<SessionId, CompleteLaunchError> =>
       Effect.gen(function*() {
         const state = yield* stateOf(callback)
         const notFound = new SessionError({
@@ -138,7 +138,7 @@ export const make = ({ completedLifetime, servers, start, store }: {
           Effect.gen(function*() {
             const launch = Option.getOrUndefined(current)
             if (launch?._tag !== "PendingLaunch" && launch?._tag !== "CompletedLaunch") return yield* notFound
-            if (!isBoundTo(launch.boundTo, boundTo)) {
+            if (!isBoundTo(launch.browserBinding, browserBinding)) {
               return yield* new SessionError({
                 reason: "BindingMismatch",
                 detail: "the callback came to another browser than the launch was started in"
@@ -155,8 +155,8 @@ export const make = ({ completedLifetime, servers, start, store }: {
      * In a fiber of its own, as a renewal: a request that is cut off (the person closes the tab) would spend the code and lose the tokens. Deliveries share
      * no flight, because each is judged by what its own browser brought; the store's lock lets one of them exchange.
      */
-    const complete: Service["complete"] = (callback, { boundTo } = {}) =>
-      deliveries.run(String(delivered++), () => deliver(callback, boundTo)).pipe(span("Sessions.complete"))
+    const completeLaunch: Service["completeLaunch"] = (callback, { browserBinding } = {}) =>
+      deliveries.run(String(delivered++), () => deliver(callback, browserBinding)).pipe(span("Sessions.completeLaunch"))
 
-    return { begin, complete, settle: deliveries.settle }
+    return { startLaunch, completeLaunch, settle: deliveries.settle }
   })

@@ -19,7 +19,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Recent from "../base/BoundedMap.js"
 import * as SecureRandom from "../base/SecureRandom.js"
-import type { Backing, Value } from "./BackingSessionStore.js"
+import type { BackingSessionStore, Value } from "./BackingSessionStore.js"
 import * as Encryption from "./internal/encryption.js"
 import * as Exclusive from "./internal/exclusive.js"
 import * as KeyValue from "./internal/keyValue.js"
@@ -33,7 +33,7 @@ export type {
    * @since 0.1.0
    * @category models
    */
-  Backing,
+  BackingSessionStore,
   /**
    * @since 0.1.0
    * @category models
@@ -77,12 +77,12 @@ export interface Options {
   /** How long one operation of the place may take before it is `StoreUnavailable`; the default is five seconds. */
   readonly operationTimeout?: Duration.DurationInput | undefined
   /** For how long the result of a `modify` is offered to a place that is unavailable; the default is 20 seconds. */
-  readonly saveWithin?: Duration.DurationInput | undefined
+  readonly saveTimeout?: Duration.DurationInput | undefined
 }
 
 /**
  * Ids are credentials and stay redacted; a place stores under their SHA-256 (random ids of 128 bits or more cannot be guessed from it). An entry past its
- * `keepUntil` counts as absent. One that cannot be decoded or decrypted is an error and stays where it is, until somebody sets or removes it.
+ * `expiresAt` counts as absent. One that cannot be decoded or decrypted is an error and stays where it is, until somebody sets or removes it.
  *
  * @since 0.1.0
  * @category models
@@ -160,7 +160,7 @@ const MOST_RACES = 1000
  * @since 0.1.0
  * @category constructors
  */
-export const make = (backing: Backing, options: Options = {}): Effect.Effect<Service> =>
+export const make = (backing: BackingSessionStore, options: Options = {}): Effect.Effect<Service> =>
   Effect.map(SecureRandom.SecureRandom, (random) => {
     const leaseMillis = Duration.toMillis(options.lease ?? "90 seconds")
     const bounded = timeLimited(backing, options.operationTimeout ?? "5 seconds")
@@ -171,13 +171,13 @@ export const make = (backing: Backing, options: Options = {}): Effect.Effect<Ser
     const saving = Schedule.exponential("100 millis").pipe(
       Schedule.either(Schedule.spaced("2 seconds")),
       Schedule.jittered,
-      Schedule.upTo(options.saveWithin ?? "20 seconds")
+      Schedule.upTo(options.saveTimeout ?? "20 seconds")
     )
     return build({ backing: bounded, exclusive, random, saving, codec: clear })
   })
 
 interface Parts {
-  readonly backing: Backing
+  readonly backing: BackingSessionStore
   readonly exclusive: Exclusive.Exclusive
   readonly random: SecureRandom.Service
   readonly saving: Schedule.Schedule<unknown>
@@ -218,7 +218,7 @@ const build = ({ backing, codec, exclusive, random, saving }: Parts): Service =>
         ? Effect.sync(() => absent(key))
         : Effect.map(
           open(key, text.value, now),
-          (entry) => DateTime.toEpochMillis(entry.keepUntil) <= now ? absent(key) : Option.some(entry)
+          (entry) => DateTime.toEpochMillis(entry.expiresAt) <= now ? absent(key) : Option.some(entry)
         ))
 
   const encoded = (key: string, entry: Entry): Effect.Effect<Value, SessionError> =>
@@ -229,7 +229,7 @@ const build = ({ backing, codec, exclusive, random, saving }: Parts): Service =>
         encodeEnvelope({ nonce, entry: sealed }),
         () => fail("Undecodable", "an entry cannot be encoded")
       )
-      return { text, keepUntil: DateTime.toEpochMillis(sealed.keepUntil) }
+      return { text, expiresAt: DateTime.toEpochMillis(sealed.expiresAt) }
     })
 
   /** Starts again when the entry has changed between reading and writing: each time somebody else got on. */
@@ -315,7 +315,7 @@ const build = ({ backing, codec, exclusive, random, saving }: Parts): Service =>
  * @category layers
  */
 export const layerBacking = <E, R>(
-  backing: Effect.Effect<Backing, E, R>,
+  backing: Effect.Effect<BackingSessionStore, E, R>,
   options?: Options | undefined
 ): Layer.Layer<SessionStore, E, R> =>
   Layer.effect(SessionStore, Effect.flatMap(backing, (place) => make(place, options)))

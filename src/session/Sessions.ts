@@ -17,7 +17,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SecureRandom from "../base/SecureRandom.js"
 import * as SingleFlight from "../base/SingleFlight.js"
-import { unchecked } from "../base/SkipValidation.js"
+import { skipValidation } from "../base/SkipValidation.js"
 import { annotate, span } from "../base/Span.js"
 import { later } from "../base/StorableDate.js"
 import type * as AuthorizationCallback from "../launch/AuthorizationCallback.js"
@@ -46,14 +46,14 @@ export type SessionId = Redacted.Redacted
  * @since 0.1.0
  * @category models
  */
-export interface BeginOptions extends SmartClient.AuthorizeOptions {
+export interface StartLaunchOptions extends SmartClient.AuthorizeOptions {
   /** The server's key. Default: the one whose FHIR base is `iss`, or the only one there is. */
   readonly server?: string | undefined
   /**
    * A secret of the browser the launch starts in, such as the value of a cookie: the callback must come with the same. Without it anybody's
    * browser can complete the launch, which is for programs that have no browser of their own.
    */
-  readonly boundTo?: Redacted.Redacted | undefined
+  readonly browserBinding?: Redacted.Redacted | undefined
   /** What the app wants to find in the session. JSON; kept in the store, never sent. */
   readonly appState?: unknown
 }
@@ -70,7 +70,7 @@ export type Destination = Omit<Effect.Effect.Success<ReturnType<SmartClient.Serv
  * @since 0.1.0
  * @category errors
  */
-export type BeginError =
+export type StartLaunchError =
   | UnknownServerError
   | SessionError
   | Effect.Effect.Error<ReturnType<SmartClient.Service["authorize"]>>
@@ -79,7 +79,7 @@ export type BeginError =
  * @since 0.1.0
  * @category errors
  */
-export type CompleteError =
+export type CompleteLaunchError =
   | UnknownServerError
   | SessionError
   | Effect.Effect.Error<ReturnType<SmartClient.Service["exchange"]>>
@@ -134,17 +134,17 @@ export interface Authorization {
  * @category models
  */
 export interface Service {
-  readonly begin: (options?: BeginOptions) => Effect.Effect<Destination, BeginError>
+  readonly startLaunch: (options?: StartLaunchOptions) => Effect.Effect<Destination, StartLaunchError>
   /**
    * The callback, whole, for a session. A launch is used once; a second delivery of its callback (a reload, a double click, a framework that renders
    * twice) gives the same session and sends nothing.
    */
-  readonly complete: (
+  readonly completeLaunch: (
     callback: AuthorizationCallback.Callback,
-    options?: { readonly boundTo?: Redacted.Redacted | undefined }
-  ) => Effect.Effect<SessionId, CompleteError>
+    options?: { readonly browserBinding?: Redacted.Redacted | undefined }
+  ) => Effect.Effect<SessionId, CompleteLaunchError>
   /** A session for tokens that were obtained elsewhere. */
-  readonly fromTokens: (
+  readonly importTokens: (
     tokens: TokenSet,
     options?: { readonly server?: string | undefined; readonly appState?: unknown }
   ) => Effect.Effect<SessionId, UnknownServerError | SessionError>
@@ -166,14 +166,14 @@ export interface Service {
   readonly session: (id: SessionId) => Effect.Effect<Session, SessionError>
   readonly client: (id: SessionId) => Effect.Effect<SmartClient.Service, SessionError | UnknownServerError>
   /** Why only a new launch can help, if it is so: to be asked before a person starts something long. */
-  readonly needsRelaunch: (id: SessionId) => Effect.Effect<Option.Option<string>, SessionError>
+  readonly relaunchReason: (id: SessionId) => Effect.Effect<Option.Option<string>, SessionError>
   /** Forgets the session, everywhere at once, and tells the server, whatever the server says. */
-  readonly end: (id: SessionId) => Effect.Effect<void, SessionError>
+  readonly revoke: (id: SessionId) => Effect.Effect<void, SessionError>
   /**
    * Forgets the session, everywhere at once, and tells the server nothing: for one that another of the same person takes the place of, since some
    * servers end all that a person gave to the app when one of its tokens is revoked.
    */
-  readonly forget: (id: SessionId) => Effect.Effect<void, SessionError>
+  readonly remove: (id: SessionId) => Effect.Effect<void, SessionError>
   /** Changes that this process made, from the moment of subscription on. */
   readonly onChange: Stream.Stream<SessionChange>
 }
@@ -263,12 +263,12 @@ export const make = (
           sessionKey(id),
           new StoredSession({
             version: 1,
-            keepUntil: later(now, idleTimeout),
+            expiresAt: later(now, idleTimeout),
             server,
             tokens,
             createdAt: now,
             appState
-          }, unchecked)
+          }, skipValidation)
         )
         yield* publish("Started", id, server)
         return id
@@ -299,8 +299,8 @@ export const make = (
       )
     )
 
-    const isHalfIdle = ({ keepUntil }: StoredSession, now: DateTime.Utc): boolean =>
-      DateTime.toEpochMillis(keepUntil) - DateTime.toEpochMillis(now) <= Duration.toMillis(idleTimeout) / 2
+    const isHalfIdle = ({ expiresAt }: StoredSession, now: DateTime.Utc): boolean =>
+      DateTime.toEpochMillis(expiresAt) - DateTime.toEpochMillis(now) <= Duration.toMillis(idleTimeout) / 2
 
     /** The end of a session moves when it is used, but is written only when half of the idle time is over: once, however many requests come then. */
     const touch = (id: SessionId) =>
@@ -309,7 +309,7 @@ export const make = (
           undefined,
           Option.map(current, (entry) =>
             entry._tag === "StoredSession" && isHalfIdle(entry, now)
-              ? new StoredSession({ ...entry, keepUntil: later(now, idleTimeout) }, unchecked)
+              ? new StoredSession({ ...entry, expiresAt: later(now, idleTimeout) }, skipValidation)
               : entry)
         ])).pipe(Effect.catchAll(storeFailed))
 
@@ -342,7 +342,7 @@ export const make = (
     const tokensOf = (id: SessionId, refused?: Redacted.Redacted): Effect.Effect<TokenSet, SessionFailure> =>
       Effect.map(current(id, refused), ({ tokens }) => tokens)
 
-    const remove = (id: SessionId) =>
+    const removeEntry = (id: SessionId) =>
       Effect.gen(function*() {
         // Waits for a renewal under way, so that its tokens are told to the server, too; a lock that is not to be had stops nobody from leaving.
         const ended = yield* store.modify(
@@ -363,21 +363,21 @@ export const make = (
     const annotated = (server: string | undefined) =>
       server === undefined ? Effect.void : annotate("smart.server", server)
 
-    const forget: Service["forget"] = (id) =>
-      Effect.flatMap(remove(id), (ended) => annotated(ended?.server)).pipe(span("Sessions.forget"))
+    const remove: Service["remove"] = (id) =>
+      Effect.flatMap(removeEntry(id), (ended) => annotated(ended?.server)).pipe(span("Sessions.remove"))
 
     // On its own: a tab that is closed, or a second click, must not leave a session that is gone here and good at the server.
-    const end: Service["end"] = (id) =>
+    const revoke: Service["revoke"] = (id) =>
       endings.run(Redacted.value(id), () =>
         Effect.tap(
-          remove(id),
+          removeEntry(id),
           (ended) => ended === undefined ? Effect.void : Renewal.revoke(servers, ended.server, ended.tokens)
-        ).pipe(Effect.map((ended) => ended?.server))).pipe(Effect.flatMap(annotated), span("Sessions.end"))
+        ).pipe(Effect.map((ended) => ended?.server))).pipe(Effect.flatMap(annotated), span("Sessions.revoke"))
 
     return {
-      begin: launches.begin,
-      complete: launches.complete,
-      fromTokens: (tokens, { appState, server } = {}) =>
+      startLaunch: launches.startLaunch,
+      completeLaunch: launches.completeLaunch,
+      importTokens: (tokens, { appState, server } = {}) =>
         Effect.flatMap(
           server === undefined ? servers.only : servers.client(server),
           ({ name }) => start(name, tokens, appState)
@@ -396,10 +396,10 @@ export const make = (
           ({ appState, createdAt, server, tokens }) => ({ id, server, tokens, createdAt, appState })
         ),
       client: (id) => Effect.flatMap(load(id), ({ server }) => servers.client(server)),
-      needsRelaunch: (id) =>
+      relaunchReason: (id) =>
         Effect.map(Effect.zip(load(id), DateTime.now), ([session, now]) => Renewal.relaunchReason(session, now)),
-      end,
-      forget,
+      revoke,
+      remove,
       onChange: Stream.fromPubSub(changes)
     }
   })
@@ -430,5 +430,5 @@ export const layer: Layer.Layer<Sessions, never, SmartServers.SmartServers | Ses
  * @since 0.1.0
  * @category layers
  */
-export const layerSingle: Layer.Layer<Sessions, never, SmartClient.SmartClient | SessionStore.SessionStore> = Layer
-  .provide(layerWith({}), SmartServers.layerSingle)
+export const layerFromClient: Layer.Layer<Sessions, never, SmartClient.SmartClient | SessionStore.SessionStore> = Layer
+  .provide(layerWith({}), SmartServers.layerFromClient)

@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
-import { captured } from "../base/BuildTimeDefault.js"
+import { withBuildTimeDefault } from "../base/BuildTimeDefault.js"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
 import { ConformanceWarning, ConformanceWarnings } from "../base/ConformanceWarning.js"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
@@ -175,7 +175,7 @@ export class SmartClient extends Context.Tag("effect-safire/SmartClient")<SmartC
  * @since 0.1.0
  * @category models
  */
-export type Parts =
+export type Dependencies =
   | Discovery.Discovery
   | Pkce.Pkce
   | TokenEndpoint.TokenEndpoint
@@ -188,7 +188,7 @@ export type Parts =
  */
 export const make = (
   config: Config
-): Effect.Effect<Service, ConfigurationError, ClientAuthentication.ClientAuthentication | Parts> =>
+): Effect.Effect<Service, ConfigurationError, ClientAuthentication.ClientAuthentication | Dependencies> =>
   makeAmong(config, MixUp.alone)
 
 /**
@@ -199,7 +199,7 @@ export const make = (
 export const makeAmong = (
   config: Config,
   peers: MixUp.Peers
-): Effect.Effect<Service, ConfigurationError, ClientAuthentication.ClientAuthentication | Parts> =>
+): Effect.Effect<Service, ConfigurationError, ClientAuthentication.ClientAuthentication | Dependencies> =>
   Effect.gen(function*() {
     const name = config.name ?? config.fhirBaseUrl
     // What is no base URL may hold credentials.
@@ -213,7 +213,7 @@ export const makeAmong = (
     const random = yield* SecureRandom.SecureRandom
     const warnings = yield* ConformanceWarnings
     const withPolicy = yield* RetryPolicy.capture
-    const withLimits = yield* captured(HttpLimits)
+    const withLimits = yield* withBuildTimeDefault(HttpLimits)
 
     const warn = (warning: Omit<ConstructorParameters<typeof ConformanceWarning>[0], "server">) =>
       warnings.report(new ConformanceWarning({ ...warning, server: name }))
@@ -249,7 +249,7 @@ export const makeAmong = (
       }))
     const targetAt = (member: Endpoint) => Effect.flatMap(configuration, (found) => targetIn(found, member))
     /** Whose id_tokens are believed. */
-    const whoseIn = (found: SmartConfiguration): identification.Whose => ({
+    const whoseIn = (found: SmartConfiguration): identification.IdTokenContext => ({
       ...insecure,
       server: name,
       configuration: found,
@@ -258,11 +258,11 @@ export const makeAmong = (
     })
 
     const refuse = (operation: Operation, reason: TokenError["reason"], detail: string) =>
-      new TokenError({ reason, operation, server: name, url: config.fhirBaseUrl, detail, outcome: "refused" })
+      new TokenError({ reason, operation, server: name, url: config.fhirBaseUrl, detail, processed: "no" })
 
-    const asker: Authorizing.Asker = { name, config, configuration, pkce, random, warn }
+    const asker: Authorizing.AuthorizeContext = { name, config, configuration, pkce, random, warn }
     const authorize: Service["authorize"] = (options) =>
-      Authorizing.authorize(asker, options).pipe(step("SmartClient.authorize"))
+      Authorizing.buildAuthorization(asker, options).pipe(step("SmartClient.authorize"))
 
     const exchange = (callback: AuthorizationCallback.Callback, pending: PendingAuthorization) =>
       Effect.gen(function*() {
@@ -293,7 +293,7 @@ export const makeAmong = (
           verifier: pending.verifier,
           redirectUri: pending.redirectUri,
           scopes: pending.scopes,
-          repeatUnknown: config.repeatUnknown
+          retryUnknown: config.retryUnknown
         })
         return yield* identification.atExchange(idTokens, warnings, tokens, {
           ...whoseIn(found),
@@ -324,7 +324,7 @@ export const makeAmong = (
           refreshToken: tokens.refreshToken,
           scopes,
           grantedScopes: grantOf(tokens),
-          repeatUnknown: config.repeatUnknown
+          retryUnknown: config.retryUnknown
         })
         return yield* identification.atRefresh(idTokens, warnings, tokens, next, whoseIn(found))
       }).pipe(step("SmartClient.refresh"))
@@ -378,7 +378,7 @@ export const makeAmong = (
  * @since 0.1.0
  * @category layers
  */
-export const layerParts = (): Layer.Layer<Parts, never, HttpClient.HttpClient> =>
+export const layerDependencies = (): Layer.Layer<Dependencies, never, HttpClient.HttpClient> =>
   Layer.mergeAll(Discovery.layer(), Pkce.layer, TokenEndpoint.layer, IdToken.layer(), OpenIdConfiguration.layer())
 
 /**
@@ -389,7 +389,7 @@ export const layerParts = (): Layer.Layer<Parts, never, HttpClient.HttpClient> =
  */
 export const layerWithoutDependencies = (
   config: Config
-): Layer.Layer<SmartClient, ConfigurationError, ClientAuthentication.ClientAuthentication | Parts> =>
+): Layer.Layer<SmartClient, ConfigurationError, ClientAuthentication.ClientAuthentication | Dependencies> =>
   Layer.effect(SmartClient, make(config))
 
 /**
@@ -414,7 +414,7 @@ export const layerWithoutDependencies = (
 export const layer = (
   config: Config
 ): Layer.Layer<SmartClient, ConfigurationError, ClientAuthentication.ClientAuthentication | HttpClient.HttpClient> =>
-  layerWithoutDependencies(config).pipe(Layer.provide(layerParts()))
+  layerWithoutDependencies(config).pipe(Layer.provide(layerDependencies()))
 
 /**
  * A client from the environment alone. Which kind of client it is follows from whether there is a secret or a key: see

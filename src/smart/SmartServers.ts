@@ -27,7 +27,7 @@ import type { BrandCollection, ListedServer } from "../server/BrandBundle.js"
 import * as BrandBundle from "../server/BrandBundle.js"
 import * as MixUp from "./internal/mixUp.js"
 import * as OpenRegistry from "./internal/openRegistry.js"
-import type { Registered } from "./internal/register.js"
+import type { RegistryEntry } from "./internal/register.js"
 import { register } from "./internal/register.js"
 import * as SmartClient from "./SmartClient.js"
 import { UnknownServerError } from "./UnknownServerError.js"
@@ -56,7 +56,7 @@ export interface Service {
    * The server with this FHIR base URL: compared as parsed URLs, one slash at the end forgiven. Where several have it (an app that is registered twice,
    * for clinicians and for patients), the one whose key is `meant`.
    */
-  readonly forIssuer: (
+  readonly forLaunchIss: (
     iss: string,
     meant?: string | undefined
   ) => Effect.Effect<SmartClient.Service, UnknownServerError>
@@ -116,21 +116,21 @@ const unknown = (reason: UnknownServerError["reason"], requested: string, candid
  */
 export const make = <const S extends Servers>(
   servers: S
-): Effect.Effect<Service, ErrorOf<S> | ConfigurationError, ContextOf<S> | SmartClient.Parts | Scope.Scope> =>
+): Effect.Effect<Service, ErrorOf<S> | ConfigurationError, ContextOf<S> | SmartClient.Dependencies | Scope.Scope> =>
   makeIn(servers, MixUp.makeDirectory(false))
 
 const makeIn = <const S extends Servers>(
   servers: S,
   directory: MixUp.Directory
-): Effect.Effect<Service, ErrorOf<S> | ConfigurationError, ContextOf<S> | SmartClient.Parts | Scope.Scope> => {
+): Effect.Effect<Service, ErrorOf<S> | ConfigurationError, ContextOf<S> | SmartClient.Dependencies | Scope.Scope> => {
   const build = Effect.gen(function*() {
     const scope = yield* Effect.scope
-    const parts = yield* Effect.context<SmartClient.Parts>()
+    const parts = yield* Effect.context<SmartClient.Dependencies>()
     const memoMap = yield* Layer.makeMemoMap
-    const registered = new Map<string, Registered>()
+    const registered = new Map<string, RegistryEntry>()
     const keysByIssuer = new Map<string, ReadonlySet<string>>()
 
-    const index = ({ config: { fhirBaseUrl } }: Registered, change: (keys: Set<string>) => void) => {
+    const index = ({ config: { fhirBaseUrl } }: RegistryEntry, change: (keys: Set<string>) => void) => {
       const issuer = issuerKey(fhirBaseUrl) ?? fhirBaseUrl
       const keys = new Set(keysByIssuer.get(issuer))
       change(keys)
@@ -155,7 +155,7 @@ const makeIn = <const S extends Servers>(
     const service: Service = {
       keys: Effect.sync(() => [...registered.keys()]),
       client,
-      forIssuer: (iss, meant) =>
+      forLaunchIss: (iss, meant) =>
         Effect.suspend(() => {
           const issuer = issuerKey(iss)
           const keys = (issuer === undefined ? undefined : keysByIssuer.get(issuer)) ?? []
@@ -197,7 +197,7 @@ const makeIn = <const S extends Servers>(
   return build as Effect.Effect<
     Service,
     ErrorOf<S> | ConfigurationError,
-    ContextOf<S> | SmartClient.Parts | Scope.Scope
+    ContextOf<S> | SmartClient.Dependencies | Scope.Scope
   >
 }
 
@@ -209,11 +209,11 @@ const makeIn = <const S extends Servers>(
  */
 export const layerWithoutDependencies = <const S extends Servers>(
   servers: S
-): Layer.Layer<SmartServers, ErrorOf<S> | ConfigurationError, ContextOf<S> | SmartClient.Parts> =>
+): Layer.Layer<SmartServers, ErrorOf<S> | ConfigurationError, ContextOf<S> | SmartClient.Dependencies> =>
   Layer.scoped(SmartServers, make(servers)) as Layer.Layer<
     SmartServers,
     ErrorOf<S> | ConfigurationError,
-    ContextOf<S> | SmartClient.Parts
+    ContextOf<S> | SmartClient.Dependencies
   >
 
 /**
@@ -242,7 +242,7 @@ export const layerWithoutDependencies = <const S extends Servers>(
 export const layer = <const S extends Servers>(
   servers: S
 ): Layer.Layer<SmartServers, ErrorOf<S> | ConfigurationError, ContextOf<S> | HttpClient.HttpClient> =>
-  Layer.provide(layerWithoutDependencies(servers), SmartClient.layerParts()) as Layer.Layer<
+  Layer.provide(layerWithoutDependencies(servers), SmartClient.layerDependencies()) as Layer.Layer<
     SmartServers,
     ErrorOf<S> | ConfigurationError,
     ContextOf<S> | HttpClient.HttpClient
@@ -307,9 +307,9 @@ export const layerOpen = <const S extends Servers = Record<never, never>>(
     }
     const directory = MixUp.makeDirectory(true)
     const open = OpenRegistry.make({
-      byHand: yield* makeIn({}, directory),
+      configured: yield* makeIn({}, directory),
       // What anybody can make the registry discover must not decide over the issuer of another server.
-      onDemand: yield* makeIn({}, { ...directory, add: () => undefined, remove: () => undefined }),
+      discovered: yield* makeIn({}, { ...directory, add: () => undefined, remove: () => undefined }),
       configure,
       maxServers: options?.maxServers ?? 1000,
       guard: guard.value,
@@ -324,7 +324,7 @@ export const layerOpen = <const S extends Servers = Record<never, never>>(
   })
   // As in `make`: what the entries need and fail with is in their types.
   // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
-  return Layer.provide(Layer.scoped(SmartServers, build), SmartClient.layerParts()) as Layer.Layer<
+  return Layer.provide(Layer.scoped(SmartServers, build), SmartClient.layerDependencies()) as Layer.Layer<
     SmartServers,
     ErrorOf<S> | ConfigurationError,
     ContextOf<S> | HttpClient.HttpClient | AddressGuard.AddressGuard
@@ -382,12 +382,12 @@ export const layerConfig = (): Layer.Layer<SmartServers, ConfigError | Configura
  * @since 0.1.0
  * @category layers
  */
-export const layerSingle: Layer.Layer<SmartServers, never, SmartClient.SmartClient> = Layer.fresh(Layer.effect(
+export const layerFromClient: Layer.Layer<SmartServers, never, SmartClient.SmartClient> = Layer.fresh(Layer.effect(
   SmartServers,
   Effect.map(SmartClient.SmartClient, (client): Service => {
     const fixed = new ConfigurationError({
       reason: "Conflict",
-      fields: ["SmartServers.layerSingle"],
+      fields: ["SmartServers.layerFromClient"],
       detail: "a registry of one cannot change; use SmartServers.layer"
     })
     const when = (fits: boolean, reason: UnknownServerError["reason"], requested: string) =>
@@ -396,7 +396,7 @@ export const layerSingle: Layer.Layer<SmartServers, never, SmartClient.SmartClie
     return {
       keys: Effect.succeed([client.name]),
       client: byKey,
-      forIssuer: (iss, meant) =>
+      forLaunchIss: (iss, meant) =>
         when(
           issuerKey(iss) !== undefined && issuerKey(iss) === issuerKey(client.config.fhirBaseUrl) &&
             (meant === undefined || meant === client.name),
@@ -433,7 +433,7 @@ export const layerTrustedIssuers: Layer.Layer<TrustedIssuers, never, SmartServer
   TrustedIssuers,
   Effect.map(SmartServers, (servers) => ({
     find: (iss, meant) =>
-      servers.forIssuer(iss, meant).pipe(
+      servers.forLaunchIss(iss, meant).pipe(
         Effect.map(({ config, name }) => ({
           server: name,
           allowInsecureLocalhost: config.allowInsecureLocalhost ?? false

@@ -14,7 +14,7 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { ConfigurationError } from "../base/ConfigurationError.js"
-import { type Backing, unavailable } from "../session/BackingSessionStore.js"
+import { type BackingSessionStore, unavailable } from "../session/BackingSessionStore.js"
 import * as SessionStore from "../session/SessionStore.js"
 
 /**
@@ -94,7 +94,7 @@ export const migration = (
  */
 export const backing = (
   options: { readonly table?: string | undefined } = {}
-): Effect.Effect<Backing, ConfigurationError, SqlClient.SqlClient> =>
+): Effect.Effect<BackingSessionStore, ConfigurationError, SqlClient.SqlClient> =>
   Effect.gen(function*() {
     const sql = (yield* SqlClient.SqlClient).withoutTransforms()
     const { bigint, name, now } = yield* dialectOf(sql)
@@ -139,15 +139,15 @@ export const backing = (
         Effect.zipRight(
           sweepNowAndThen,
           Option.match(next, {
-            onSome: ({ keepUntil, text }) =>
+            onSome: ({ expiresAt, text }) =>
               isDone(
                 "writing",
                 Option.isNone(expected)
                   ? sql`INSERT INTO ${table} (id, value, keep_until) VALUES (${key}, ${text}, ${
-                    bigint(Math.floor(keepUntil))
+                    bigint(Math.floor(expiresAt))
                   }) ON CONFLICT (id) DO NOTHING RETURNING id`
                   : sql`UPDATE ${table} SET value = ${text}, keep_until = ${
-                    bigint(Math.floor(keepUntil))
+                    bigint(Math.floor(expiresAt))
                   } WHERE id = ${key} AND value = ${expected.value} RETURNING id`
               ),
             onNone: () =>

@@ -12,8 +12,8 @@ import { JsonMembers } from "../base/JsonMembers.js"
 import { reader } from "../base/JsonReader.js"
 import * as Url from "../base/Url.js"
 import { safeText } from "../http/OAuthErrorFields.js"
-import type { Answer } from "../http/OutgoingRequest.js"
-import type { Asked, Judged } from "./internal/tokenResponse.js"
+import type { ReceivedResponse } from "../http/OutgoingRequest.js"
+import type { Judged, RequestContext } from "./internal/tokenResponse.js"
 import { membersOf, receivedMembers } from "./internal/tokenResponse.js"
 import { extensionsOf, fromAnswer, LaunchContext } from "./LaunchContext.js"
 import { TokenError } from "./TokenError.js"
@@ -44,7 +44,10 @@ const DECODED = new Set(["active", "client_id", "exp", "sub", "iss", "fhirUser"]
  *
  * @internal
  */
-export const judge = (answer: Answer, asked: Asked): Either.Either<Judged<Introspection>, TokenError> =>
+export const judge = (
+  answer: ReceivedResponse,
+  asked: RequestContext
+): Either.Either<Judged<Introspection>, TokenError> =>
   Either.flatMap(membersOf(answer, asked), ({ value: members, warnings: soFar }) => {
     const warnings = [...soFar]
     const malformed = (member: string, expected: string) => {
@@ -65,7 +68,7 @@ export const judge = (answer: Answer, asked: Asked): Either.Either<Judged<Intros
           server: asked.server,
           url: safeText(Url.forDisplay(answer.url), asked.secrets()),
           detail: "there is no boolean active in the answer",
-          outcome: "unknown",
+          processed: "unknown",
           status: answer.status,
           received: receivedMembers(members, asked.secrets())
         })

@@ -8,9 +8,9 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
 import { JsonMembers } from "../base/JsonMembers.js"
-import type { JsonObject, Reader } from "../base/JsonReader.js"
+import type { JsonObject, JsonReader } from "../base/JsonReader.js"
 import { others, reader } from "../base/JsonReader.js"
-import { unchecked } from "../base/SkipValidation.js"
+import { skipValidation } from "../base/SkipValidation.js"
 
 const Text = Schema.optional(Schema.String)
 
@@ -163,7 +163,7 @@ const once = <Args extends ReadonlyArray<string | undefined>>(
  */
 export const fromAnswer = (
   answer: JsonObject,
-  read: Reader,
+  read: JsonReader,
   reportLegacy: () => void,
   reportMalformed: (member: string, expected: string) => void,
   reportOdd: (detail: string, requirement?: string) => void = () => undefined
@@ -200,7 +200,7 @@ export const fromAnswer = (
         fhirContext: fhirContextOf(detail["fhirContext"], onLegacy, onMalformed, onOdd)
       }
     })
-  }, unchecked)
+  }, skipValidation)
 }
 
 /**
@@ -211,7 +211,7 @@ export const fromAnswer = (
  */
 export const carriedOver = (previous: LaunchContext, next: LaunchContext): LaunchContext => {
   const said = Object.fromEntries(Object.entries(next).filter(([, value]) => value !== undefined))
-  return new LaunchContext({ ...previous, ...said }, unchecked)
+  return new LaunchContext({ ...previous, ...said }, skipValidation)
 }
 
 /**

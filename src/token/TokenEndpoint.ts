@@ -14,7 +14,7 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as MetricKey from "effect/MetricKey"
 import type * as Redacted from "effect/Redacted"
-import { captured } from "../base/BuildTimeDefault.js"
+import { withBuildTimeDefault } from "../base/BuildTimeDefault.js"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
 import { ConformanceWarnings, reportSafely } from "../base/ConformanceWarning.js"
 import { failOnDefect } from "../base/FailOnDefect.js"
@@ -25,7 +25,7 @@ import { HttpLimits } from "../http/HttpLimits.js"
 import { safeText } from "../http/OAuthErrorFields.js"
 import * as Outbound from "../http/OutgoingRequest.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
-import type { Asked, Judged } from "./internal/tokenResponse.js"
+import type { Judged, RequestContext } from "./internal/tokenResponse.js"
 import { encodingHint, issuedBy, judgeTokens, membersOf, secretsOf } from "./internal/tokenResponse.js"
 import type { Introspection } from "./Introspection.js"
 import * as introspection from "./Introspection.js"
@@ -56,21 +56,21 @@ export interface Target {
 }
 
 /**
- * After an outcome that nobody knows (a time-out, a reset, 502, 504) a code exchange or a refresh is repeated at most once, because a lost
+ * After a failure that leaves open whether the server acted (a time-out, a reset, 502, 504) a code exchange or a refresh is repeated at most once, because a lost
  * answer's tokens are lost either way; with `false` it is not repeated at all.
  *
  * @since 0.1.0
  * @category models
  */
-export interface RepeatUnknown {
-  readonly repeatUnknown?: boolean | undefined
+export interface RetryUnknown {
+  readonly retryUnknown?: boolean | undefined
 }
 
 /**
  * @since 0.1.0
  * @category models
  */
-export interface CodeExchange extends RepeatUnknown {
+export interface CodeExchange extends RetryUnknown {
   readonly code: Redacted.Redacted
   readonly verifier: Redacted.Redacted
   /** Exactly as in the authorization request. */
@@ -83,7 +83,7 @@ export interface CodeExchange extends RepeatUnknown {
  * @since 0.1.0
  * @category models
  */
-export interface Refresh extends RepeatUnknown {
+export interface Refresh extends RetryUnknown {
   readonly refreshToken: Redacted.Redacted
   /** To be sent, for less than was granted. */
   readonly scopes?: ReadonlyArray<string> | undefined
@@ -178,7 +178,7 @@ const bearerForm = (request: ClientAuthentication.UnauthenticatedRequest, token:
 export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect.gen(function*() {
   const client = Outbound.prepare(yield* HttpClient.HttpClient)
   const warnings = yield* ConformanceWarnings
-  const withLimits = yield* captured(HttpLimits)
+  const withLimits = yield* withBuildTimeDefault(HttpLimits)
   const withPolicy = yield* RetryPolicy.capture
 
   /**
@@ -188,7 +188,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
     operation: Operation,
     target: Target,
     request: () => Effect.Effect<HttpClientRequest.HttpClientRequest, ConfigurationError>,
-    judge: (answer: Outbound.Answer, asked: Asked) => Either.Either<Judged<A>, TokenError>
+    judge: (answer: Outbound.ReceivedResponse, asked: RequestContext) => Either.Either<Judged<A>, TokenError>
   ): Effect.Effect<A, TokenError | ConfigurationError> =>
     Effect.gen(function*() {
       const server = target.server ?? Url.forDisplay(target.endpoint)
@@ -201,9 +201,9 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
         redirects: 0,
         allowInsecureLocalhost: target.allowInsecureLocalhost ?? false
       }).pipe(
-        Effect.mapError(({ detail, outcome, reason, status, url }) =>
+        Effect.mapError(({ detail, processed, reason, status, url }) =>
           // A redirect may repeat what it was sent in its path.
-          new TokenError({ reason, operation, server, url, detail: safeText(detail, secrets()), outcome, status })
+          new TokenError({ reason, operation, server, url, detail: safeText(detail, secrets()), processed, status })
         )
       )
       const now = yield* DateTime.now
@@ -217,7 +217,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
             server,
             url: safeText(Url.forDisplay(answer.url), secrets()),
             detail: `it answered ${answer.status} with what cannot be read (${exception})`,
-            outcome: "unknown",
+            processed: "unknown",
             status: answer.status,
             issued: issuedBy(answer, operation)
           })
@@ -240,7 +240,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
     request: (
       authentication: ClientAuthentication.Service
     ) => Effect.Effect<HttpClientRequest.HttpClientRequest, ConfigurationError>,
-    judge: (answer: Outbound.Answer, asked: Asked) => Either.Either<Judged<A>, TokenError>
+    judge: (answer: Outbound.ReceivedResponse, asked: RequestContext) => Either.Either<Judged<A>, TokenError>
   ): Effect.Effect<A, TokenError | ConfigurationError> => {
     const as = (authentication: ClientAuthentication.Service) =>
       attempt(operation, target, () => request(authentication), judge).pipe(RetryPolicy.retry(unknown))
@@ -274,11 +274,11 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       authentication.authenticate({ endpoint, clientId, signingAlgs, params })
 
   return {
-    exchangeCode: (target, { code, redirectUri, repeatUnknown, scopes, verifier }) =>
+    exchangeCode: (target, { code, redirectUri, retryUnknown, scopes, verifier }) =>
       run(
         "exchangeCode",
         target,
-        repeatUnknown === false ? "never" : "once",
+        retryUnknown === false ? "never" : "once",
         authenticated(target, {
           grant_type: "authorization_code",
           code,
@@ -293,11 +293,11 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
             requestedScopes: scopes
           })
       ),
-    refresh: (target, { grantedScopes, refreshToken, repeatUnknown, scopes }) =>
+    refresh: (target, { grantedScopes, refreshToken, retryUnknown, scopes }) =>
       run(
         "refresh",
         target,
-        repeatUnknown === false ? "never" : "once",
+        retryUnknown === false ? "never" : "once",
         authenticated(target, {
           grant_type: "refresh_token",
           refresh_token: refreshToken,
@@ -361,7 +361,10 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
 })
 
 /** Only the status counts: the body of a success has no meaning (RFC 7009, section 2.2). */
-const judgeRevocation = (answer: Outbound.Answer, asked: Asked): Either.Either<Judged<void>, TokenError> =>
+const judgeRevocation = (
+  answer: Outbound.ReceivedResponse,
+  asked: RequestContext
+): Either.Either<Judged<void>, TokenError> =>
   answer.status === 200 || answer.status === 204
     ? Either.right({ value: undefined, warnings: [] })
     : Either.map(membersOf(answer, asked), ({ warnings }) => ({ value: undefined, warnings }))

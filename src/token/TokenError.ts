@@ -5,7 +5,7 @@
  */
 import * as Schema from "effect/Schema"
 import { inMemory } from "../base/InMemoryField.js"
-import { isTransientStatus, retryAfterText, wireFields } from "../http/OAuthErrorFields.js"
+import { isTransientStatus, oauthErrorFields, retryAfterText } from "../http/OAuthErrorFields.js"
 
 /**
  * `Refused`: the server said no (`error` has its code). `Unavailable`: it cannot now. `Malformed`: nobody can tell what it said. `Expired`: the new access
@@ -122,18 +122,18 @@ export class TokenError extends Schema.TaggedError<TokenError>("effect-safire/To
   url: Schema.String,
   /** What was seen, in a few words that hold no part of a body. */
   detail: Schema.String,
-  /** Whether the server may have acted on the request: `refused` says it did not. */
-  outcome: Schema.Literal("refused", "unknown"),
+  /** Whether the server may have acted on the request: `no` says it did not. */
+  processed: Schema.Literal("no", "unknown"),
   /** The names of the members of an answer that could not be used. */
   received: Schema.optional(Schema.Array(Schema.String)),
   /** What an answer that cannot be used brought all the same. Nothing else holds these tokens: revoke them. Not part of the encoded error. */
   issued: inMemory(Issued),
-  ...wireFields
+  ...oauthErrorFields
 }) {
   override get message(): string {
     const words = [this.error, this.errorDescription, this.errorUri].filter((word) => word !== undefined).join(" — ")
     const received = this.received === undefined ? "" : `, members received: ${this.received.join(", ") || "none"}`
-    const isUnknown = this.isRetryable && this.reason !== "Expired" && this.outcome === "unknown"
+    const isUnknown = this.isRetryable && this.reason !== "Expired" && this.processed === "unknown"
     const unknown = isUnknown ? ", and whether the server acted is not known" : ""
     const issued = this.issued === undefined ? "" : "; the tokens that came are in `issued`: revoke them"
     const advice = this.reason === "Refused" ? adviceFor(this.operation, this.error) : ADVICE[this.reason]
@@ -143,7 +143,7 @@ export class TokenError extends Schema.TaggedError<TokenError>("effect-safire/To
     }${received}${issued}${unknown}${retryAfterText(this.retryAfter)}; ${advice}`
   }
 
-  /** Whether the failure is of the kind that passes. Whether it is safe to ask again is in `outcome`. */
+  /** Whether the failure is of the kind that passes. Whether it is safe to ask again is in `processed`. */
   get isRetryable(): boolean {
     return this.reason === "Unreachable" || this.reason === "TimedOut" || this.reason === "Expired" ||
       (this.reason === "Unavailable" && isTransientStatus(this.status))

@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
 import { JsonMembers } from "../base/JsonMembers.js"
-import { unchecked } from "../base/SkipValidation.js"
+import { skipValidation } from "../base/SkipValidation.js"
 import { Identity } from "./Identity.js"
 import { carriedOver, contextFor as contextElsewhere, detailFor, LaunchContext } from "./LaunchContext.js"
 
@@ -95,7 +95,7 @@ export const renewed = (previous: TokenSet, next: TokenSet): TokenSet =>
     idToken: next.idToken ?? previous.idToken,
     identity: next.identity ?? previous.identity,
     context: carriedOver(previous.context, next.context)
-  }, unchecked)
+  }, skipValidation)
 
 /**
  * What the token is good for at one FHIR server, and in which context.

@@ -11,9 +11,9 @@ import { JsonMembers } from "../base/JsonMembers.js"
 import { reader } from "../base/JsonReader.js"
 import * as Url from "../base/Url.js"
 import { safeText } from "../http/OAuthErrorFields.js"
-import type { Answer } from "../http/OutgoingRequest.js"
+import type { ReceivedResponse } from "../http/OutgoingRequest.js"
 import { FhirUser, parseFhirUser } from "./Identity.js"
-import type { Asked, Judged } from "./internal/tokenResponse.js"
+import type { Judged, RequestContext } from "./internal/tokenResponse.js"
 import { membersOf, receivedMembers } from "./internal/tokenResponse.js"
 import { TokenError } from "./TokenError.js"
 
@@ -34,7 +34,8 @@ export class UserInfo extends Schema.Class<UserInfo>("effect-safire/UserInfo")({
  * @internal
  */
 export const judge =
-  (fhirBaseUrl: string | undefined) => (answer: Answer, asked: Asked): Either.Either<Judged<UserInfo>, TokenError> =>
+  (fhirBaseUrl: string | undefined) =>
+  (answer: ReceivedResponse, asked: RequestContext): Either.Either<Judged<UserInfo>, TokenError> =>
     Either.flatMap(membersOf(answer, asked), ({ value: members, warnings }) => {
       const { string } = reader(members, () => undefined)
       const sub = string("sub")
@@ -47,7 +48,7 @@ export const judge =
             server: asked.server,
             url: safeText(Url.forDisplay(answer.url), asked.secrets()),
             detail: "there is no sub in the answer",
-            outcome: "refused",
+            processed: "no",
             status: answer.status,
             received: receivedMembers(members, asked.secrets())
           })

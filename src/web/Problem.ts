@@ -9,7 +9,7 @@ import type { AuthorizationError } from "../launch/AuthorizationError.js"
 import type { LaunchError } from "../launch/LaunchError.js"
 import type { DiscoveryError } from "../server/DiscoveryError.js"
 import type { SessionError } from "../session/SessionError.js"
-import type { BeginError, CompleteError, SessionFailure } from "../session/Sessions.js"
+import type { CompleteLaunchError, SessionFailure, StartLaunchError } from "../session/Sessions.js"
 import type { TokenError } from "../token/TokenError.js"
 
 /**
@@ -58,7 +58,7 @@ export interface Problem {
  * @since 0.1.0
  * @category models
  */
-export type Failure = BeginError | CompleteError | SessionFailure | LaunchError | FhirError
+export type Failure = StartLaunchError | CompleteLaunchError | SessionFailure | LaunchError | FhirError
 
 const WORDS: Record<Kind, Pick<Problem, "status" | "title" | "text">> = {
   AccessDenied: {
@@ -166,7 +166,7 @@ const ofSession = ({ reason }: SessionError): Kind => {
 
 const ofToken = (error: TokenError): Kind => {
   if (error.error === "invalid_grant") return error.operation === "exchangeCode" ? "LaunchOver" : "SignedOut"
-  if (error.operation === "exchangeCode" && error.isRetryable && error.outcome !== "refused") return "LaunchInterrupted"
+  if (error.operation === "exchangeCode" && error.isRetryable && error.processed !== "no") return "LaunchInterrupted"
   return unavailableOr(error, "ServerRefused")
 }
 

@@ -27,7 +27,7 @@ import { LaunchError } from "../launch/LaunchError.js"
 import * as LaunchRequest from "../launch/LaunchRequest.js"
 import type { TrustedIssuers } from "../launch/TrustedIssuers.js"
 import * as Launches from "../session/Launches.js"
-import type { BeginOptions, CompleteError } from "../session/Sessions.js"
+import type { CompleteLaunchError, StartLaunchOptions } from "../session/Sessions.js"
 import * as Sessions from "../session/Sessions.js"
 import type * as SmartClient from "../smart/SmartClient.js"
 import * as SmartServers from "../smart/SmartServers.js"
@@ -138,8 +138,8 @@ const launchRoute = (owners: CallbackPaths.Owners) =>
         }
         const chosen = yield* app.onLaunch(launch)
         const secret = Redacted.make(yield* SecureRandom.base64Url(random, 32))
-        const options: BeginOptions = { ...chosen, server: launch.server, boundTo: secret }
-        const { post, url } = yield* sessions.begin(
+        const options: StartLaunchOptions = { ...chosen, server: launch.server, browserBinding: secret }
+        const { post, url } = yield* sessions.startLaunch(
           launch.iss === undefined ? options : { ...options, iss: launch.iss, launch: launch.launch }
         )
         const response = post === undefined
@@ -170,7 +170,7 @@ const launchRoute = (owners: CallbackPaths.Owners) =>
 const MAX_FORM_BYTES = 64 * 1024
 
 /** The launch goes on where the person can repeat the delivery: the store was busy, the server was down. */
-const mayBeRepeated = (error: CompleteError): boolean =>
+const mayBeRepeated = (error: CompleteLaunchError): boolean =>
   error._tag === "SessionError" ? error.isRetryable : Launches.staysPending(error)
 
 const callbackRoutes = (owners: CallbackPaths.Owners) =>
@@ -190,7 +190,7 @@ const callbackRoutes = (owners: CallbackPaths.Owners) =>
       Redacted.value(old) === Redacted.value(id)
         ? Effect.void
         : Effect.catchAll(
-          sessions.forget(old),
+          sessions.remove(old),
           (error) => Effect.logWarning(`A replaced session stays: ${error.message}`)
         )
 
@@ -207,7 +207,7 @@ const callbackRoutes = (owners: CallbackPaths.Owners) =>
           )
         }
         const launch = found.value
-        const outcome = yield* Effect.either(sessions.complete(callback, { boundTo: launch.secret }))
+        const outcome = yield* Effect.either(sessions.completeLaunch(callback, { browserBinding: launch.secret }))
         if (Either.isLeft(outcome)) {
           const page = yield* errors.failed(request, outcome.left, again(launch.standalone))
           return mayBeRepeated(outcome.left) ? page : yield* Cookies.clearLaunch(app, state.right)(page)
@@ -275,7 +275,7 @@ const logoutRoute = Effect.gen(function*() {
       if (Option.isNone(id)) return seeOther(app, app.origin + app.afterLogout)
       // Read while it is there: the server knows the session by its id_token.
       const stored = app.endServerSession ? yield* Effect.option(sessions.session(id.value)) : Option.none()
-      const ended = yield* Effect.either(sessions.end(id.value))
+      const ended = yield* Effect.either(sessions.revoke(id.value))
       const elsewhere = yield* Option.match(stored, { onNone: () => Effect.succeedNone, onSome: serverLogout })
       const response = Either.isLeft(ended)
         ? yield* errors.failed(request, ended.left)

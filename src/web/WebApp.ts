@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { ConfigurationError } from "../base/ConfigurationError.js"
 import * as Url from "../base/Url.js"
-import type { BeginOptions } from "../session/Sessions.js"
+import type { StartLaunchOptions } from "../session/Sessions.js"
 import type { Problem } from "./Problem.js"
 
 /**
@@ -35,7 +35,7 @@ export interface Launch {
  * @since 0.1.0
  * @category models
  */
-export type LaunchOptions = Pick<BeginOptions, "scopes" | "addScopes" | "params" | "method" | "appState">
+export type LaunchOptions = Pick<StartLaunchOptions, "scopes" | "addScopes" | "params" | "method" | "appState">
 
 /**
  * @since 0.1.0

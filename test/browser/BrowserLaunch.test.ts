@@ -83,55 +83,6 @@ describe("BrowserLaunch", () => {
       assert.strictEqual(back.seen.address, HOME)
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
-  it.effect("a callback at another address than its launch's redirect URI does not sign in: RFC 9700, section 4.4", () =>
-    Effect.gen(function*() {
-      const ehr = yield* SandboxEhr.SandboxEhr
-      const start = FakePage.make("https://app.sandbox.test/")
-      const { url } = yield* leaving(start, on(start)(({ launch }) => launch()))
-      const callback = yield* ehr.approve(url)
-      callback.pathname = "/callback/another-server"
-      const page = FakePage.make(callback.href, start)
-      const error = yield* Effect.flip(opened()(page))
-      assert.deepInclude(error, { _tag: "AuthorizationError", reason: "WrongRedirectUri" })
-      assert.isFalse((yield* ehr.requests).some(({ step }) => step === "token"))
-    }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
-
-  it.effect("a hostile server of a page's registry does not get another server's code: RFC 9207", () =>
-    Effect.gen(function*() {
-      const ehr = yield* SandboxEhr.SandboxEhr
-      const settings = {
-        clientId: "sandbox-public-app",
-        redirectUri: HOME,
-        scopes: ["launch/patient", "patient/*.rs"],
-        authentication: ClientAuthentication.layerPublic
-      }
-      const metadata = {
-        authorizationEndpoint: "https://evil.test/authorize",
-        tokenEndpoint: "https://evil.test/token"
-      }
-      const registry = SmartServers.layer({
-        hospital: { ...settings, fhirBaseUrl: ehr.fhirBaseUrl },
-        hostile: { ...settings, fhirBaseUrl: "https://evil.test/fhir", metadata }
-      })
-      const launchOn = (page: ReturnType<typeof FakePage.make>) =>
-        Effect.provide(BrowserLaunch.layer().pipe(Layer.provide(registry), Layer.provide(page.layer)))
-      const start = FakePage.make("https://app.sandbox.test/")
-      const { url } = yield* leaving(
-        start,
-        Effect.flatMap(BrowserLaunch.BrowserLaunch, ({ launch }) => launch({ server: "hostile" })).pipe(launchOn(start))
-      )
-      const passedOn = new URL(ehr.endpoints.authorization)
-      for (const [name, value] of url.searchParams) passedOn.searchParams.set(name, value)
-      passedOn.searchParams.set("aud", ehr.fhirBaseUrl)
-      const page = FakePage.make((yield* ehr.approve(passedOn)).href, start)
-      const error = yield* Effect.flatMap(BrowserLaunch.BrowserLaunch, ({ open }) => open).pipe(
-        launchOn(page),
-        Effect.flip
-      )
-      assert.deepInclude(error, { _tag: "AuthorizationError", reason: "IssuerNotComparable" })
-      assert.isFalse((yield* ehr.requests).some(({ step }) => step === "token"))
-    }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
-
   it.effect("[SMART-41] an EHR launch leaves no page to come back to, and its iss goes out as aud", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
@@ -304,7 +255,7 @@ describe("BrowserLaunch in a popup", () => {
       const ehr = yield* SandboxEhr.SandboxEhr
       const { fiber, page, popup, url } = yield* waiting()
       const shown = FakePage.make((yield* ehr.approve(url)).href, { browser: page.browser })
-      assert.deepStrictEqual(yield* opened()(shown), { _tag: "HandedOver" })
+      assert.deepStrictEqual(yield* opened()(shown), { _tag: "CallbackForwarded" })
       assert.isTrue(Exit.isSuccess(yield* Fiber.join(fiber)))
       assert.isTrue(popup.isClosed)
       assert.isTrue(shown.seen.isClosed)

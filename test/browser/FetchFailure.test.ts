@@ -75,7 +75,7 @@ describe("FetchFailure", () => {
         server: "hospital",
         url: "https://ehr.example/token?tenant=secret",
         detail: "no connection",
-        outcome: "unknown"
+        processed: "unknown"
       })
       const fhir = new FhirError({
         reason: "Unreachable",
@@ -91,7 +91,7 @@ describe("FetchFailure", () => {
       }
       for (
         const error of [
-          new TokenError({ ...token, reason: "Refused", outcome: "refused" }),
+          new TokenError({ ...token, reason: "Refused", processed: "no" }),
           { reason: "Unreachable", url: "not a URL" },
           { reason: "Unreachable" },
           {}

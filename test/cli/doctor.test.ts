@@ -254,7 +254,7 @@ describe("doctor, a server that is one", () => {
       assert.deepStrictEqual(JSON.parse(out), {
         fhirBaseUrl: base,
         usable: true,
-        obstacles: [],
+        blockers: [],
         source: "smart-configuration",
         issuer: null,
         launches: { ehr: false, standalone: false, post: false },

@@ -68,8 +68,8 @@ const patiently = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     return yield* Fiber.join(fiber)
   })
 
-const registered = (changes: Partial<ConstructorParameters<typeof Registered.Registered>[0]> = {}) =>
-  new Registered.Registered({
+const registered = (changes: Partial<ConstructorParameters<typeof Registered.RegisteredClient>[0]> = {}) =>
+  new Registered.RegisteredClient({
     clientId: "given-id",
     clientSecret: Redacted.make("canary-client-secret"),
     registrationAccessToken: Redacted.make("canary-registration-token"),
@@ -248,7 +248,7 @@ describe("Registration.register", () => {
         const error = yield* Effect.provide(Effect.flip(register()), layer)
         assert.isTrue(error instanceof RegistrationError)
         if (!(error instanceof RegistrationError)) continue
-        assert.deepStrictEqual([error.reason, error.outcome, error.isRetryable, http.seen.length], [
+        assert.deepStrictEqual([error.reason, error.processed, error.isRetryable, http.seen.length], [
           reason,
           "unknown",
           false,
@@ -271,14 +271,14 @@ describe("Registration.register", () => {
       assert.isTrue(error instanceof RegistrationError)
       if (!(error instanceof RegistrationError)) return
       assert.deepStrictEqual(
-        [error.reason, error.status, error.error, error.errorDescription, error.errorUri, error.outcome],
+        [error.reason, error.status, error.error, error.errorDescription, error.errorUri, error.processed],
         [
           "Refused",
           400,
           "invalid_redirect_uri",
           "no way: <redacted> and <redacted>",
           "https://ehr.test/help",
-          "refused"
+          "no"
         ]
       )
       assert.strictEqual(
@@ -427,8 +427,8 @@ describe("Registration management", () => {
 describe("Registered", () => {
   it.effect("survives being kept", () =>
     Effect.gen(function*() {
-      const kept = yield* Schema.encode(Registered.Registered)(registered())
-      const back = yield* Schema.decodeUnknown(Registered.Registered)(JSON.parse(JSON.stringify(kept)))
+      const kept = yield* Schema.encode(Registered.RegisteredClient)(registered())
+      const back = yield* Schema.decodeUnknown(Registered.RegisteredClient)(JSON.parse(JSON.stringify(kept)))
       assert.strictEqual(Redacted.value(back.clientSecret ?? Redacted.make("")), "canary-client-secret")
       assert.strictEqual(back.registrationClientUri, answered.registration_client_uri)
     }))

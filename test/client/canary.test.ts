@@ -207,7 +207,7 @@ describe("[SMART-295] no secret of a client appears anywhere", () => {
   it.effect("registration: what comes back, and every failure", () =>
     Effect.gen(function*() {
       const { kept, record } = recorder()
-      const known = new Registered.Registered({
+      const known = new Registered.RegisteredClient({
         clientId: "id",
         clientSecret: Redacted.make(secrets.clientSecret),
         registrationAccessToken: Redacted.make(secrets.registrationToken),

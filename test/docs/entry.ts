@@ -29,10 +29,9 @@ export const section = <Reason extends string>(self: Section<Reason>): Section =
 
 const anchor = (name: string): string => name.toLowerCase()
 
-const facts = ({ isRetryable, outcome, processed }: Met): string =>
+const facts = ({ isRetryable, processed }: Met): string =>
   [
     isRetryable === undefined ? undefined : `\`isRetryable\` ${isRetryable}`,
-    outcome === undefined ? undefined : `\`outcome\` ${outcome}`,
     processed === undefined ? undefined : `\`processed\` ${processed}`
   ].filter((fact) => fact !== undefined).join(", ")
 

@@ -62,8 +62,8 @@ An error is a class (\`Schema.TaggedError\`) with
   change with any version: decide by \`_tag\` and \`reason\`;
 - \`isRetryable\`: the failure is of the kind that passes by itself. By then the library has repeated what is safe to repeat, as often as the
   \`RetryPolicy\` says;
-- \`outcome\`, where a request may have changed something: \`refused\`, the server did not act, or the request never left; \`unknown\`, it may have acted. Only after \`refused\` is a
-  code, a refresh token or a write certainly unused. A \`FhirError\` says the same in \`processed\`: \`no\`, \`partly\` (some requests of a transaction) or \`unknown\`;
+- \`processed\`, where a request may have changed something: \`no\`, the server did not act, or the request was never sent; \`partly\`, it processed some
+  requests of a transaction; \`unknown\`, it may have acted. Only after \`no\` is a code, a refresh token or a write certainly unused;
 - \`code\` of a \`DiscoveryError\`, where the connection failed: the code of the system or of TLS, such as \`ECONNREFUSED\`;
 - where a server spoke: \`status\`, \`error\`, \`errorDescription\`, \`errorUri\`, \`retryAfter\`.
 

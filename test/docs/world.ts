@@ -48,7 +48,6 @@ export interface Met {
   readonly reason: string
   readonly message: string
   readonly isRetryable?: boolean | undefined
-  readonly outcome?: string | undefined
   readonly processed?: string | undefined
 }
 
@@ -89,7 +88,7 @@ export const atSandbox = (
   warnings: Layer.Layer<never> = Layer.empty
 ) =>
   Layer.mergeAll(
-    Sessions.layerSingle,
+    Sessions.layerFromClient,
     FhirClient.layer
   ).pipe(
     Layer.provideMerge(SmartClient.layer({ ...config, ...changes })),

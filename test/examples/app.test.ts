@@ -303,7 +303,7 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
       const log = yield* browser.get("/log")
       assert.include(log.body, `id="ref-${reference}"`)
       assert.include(log.body, "<code>AuthorizationError AccessDenied</code>")
-      for (const step of ["SmartRoutes.launch", "Sessions.begin", "SmartClient.authorize"]) {
+      for (const step of ["SmartRoutes.launch", "Sessions.startLaunch", "SmartClient.authorize"]) {
         assert.include(log.body, step)
       }
 

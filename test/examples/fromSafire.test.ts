@@ -171,14 +171,14 @@ describe("what people of Safire do here", () => {
   it.effect("tokens: renewed ahead of their end", () =>
     Effect.gen(function*() {
       const tokens = yield* Client.callback(...(yield* approved))
-      const session = yield* Effect.flatMap(Sessions.Sessions, (sessions) => sessions.fromTokens(tokens))
+      const session = yield* Effect.flatMap(Sessions.Sessions, (sessions) => sessions.importTokens(tokens))
       const first = Redacted.value(yield* Tokens.validToken(session))
       assert.strictEqual(first, Redacted.value(tokens.accessToken))
       yield* TestClock.adjust("4 minutes")
       assert.notStrictEqual(Redacted.value(yield* Tokens.validToken(session)), first)
     }).pipe(Effect.provide(
       Tokens.SessionsLive.pipe(
-        Layer.provide([SessionStore.layerMemory, SmartServers.layerSingle]),
+        Layer.provide([SessionStore.layerMemory, SmartServers.layerFromClient]),
         Layer.provideMerge(TestLive)
       )
     )))
@@ -212,7 +212,7 @@ describe("what people of Safire do here", () => {
       const answers = (yield* sandbox.requests).filter(({ step }) => step === "token").map(({ status }) => status)
       assert.deepStrictEqual(answers, [401, 200])
     }).pipe(Effect.provide(
-      BackendServices.layerSingle.pipe(
+      BackendServices.layerFromClient.pipe(
         Layer.provide(Client.SmartLive),
         Layer.provide(Secret.RotatingSecret),
         Layer.provide(environment({ SMART_CLIENT_SECRET: "new", SMART_CLIENT_SECRET_PREVIOUS: "old" })),

@@ -101,7 +101,7 @@ describe("README examples", () => {
     Effect.gen(function*() {
       assert.strictEqual(yield* Backend.countPatients("https://ehr.sandbox.test/fhir"), 3)
     }).pipe(Effect.provide(
-      BackendServices.layerSingle.pipe(
+      BackendServices.layerFromClient.pipe(
         Layer.provide(SmartClient.layer({ fhirBaseUrl: "https://ehr.sandbox.test/fhir", clientId: "sandbox-backend" })),
         Layer.provide(ClientAuthentication.layerClientSecretBasic({ clientSecret: SandboxEhr.defaultClientSecret })),
         Layer.provide(SandboxEhr.layerHttpClient())

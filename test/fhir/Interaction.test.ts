@@ -232,19 +232,19 @@ describe("Interaction", () => {
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const sessions = yield* Sessions.Sessions
-      const { url } = yield* sessions.begin()
-      const id = yield* sessions.complete(yield* ehr.approve(url, { patient: "patient-beta" }))
+      const { url } = yield* sessions.startLaunch()
+      const id = yield* sessions.completeLaunch(yield* ehr.approve(url, { patient: "patient-beta" }))
       const fhir = (yield* FhirClient.FhirClient).forSession(id)
       assert.strictEqual((yield* fhir.patient())["id"], "patient-beta")
       assert.strictEqual((yield* fhir.fhirUser())["id"], "practitioner-one")
       assert.strictEqual(yield* refused(fhir.encounter()), "NotInContext")
       yield* ehr.fault("fhir", SandboxEhr.Fault.status(401))
       assert.strictEqual((yield* fhir.patient())["id"], "patient-beta")
-      yield* sessions.end(id)
+      yield* sessions.revoke(id)
       assert.strictEqual(yield* refused(fhir.patient()), "SessionError")
     }).pipe(Effect.provide(
       Layer.merge(FhirClient.layer, Sessions.layer).pipe(
-        Layer.provide(SmartServers.layerSingle),
+        Layer.provide(SmartServers.layerFromClient),
         Layer.provideMerge(SmartClient.layer({
           fhirBaseUrl: "https://ehr.sandbox.test/fhir",
           clientId: "sandbox-public-app",

@@ -66,7 +66,7 @@ export const written = (http: Http.Fake, settings: Settings = {}) => Effect.scop
 
 /** A backend service at the sandbox. */
 export const backend = (options: SandboxEhr.Options = {}, scopes: ReadonlyArray<string> = ["system/*.cruds"]) =>
-  Layer.merge(FhirClient.layer, BackendServices.layerSingle).pipe(
+  Layer.merge(FhirClient.layer, BackendServices.layerFromClient).pipe(
     Layer.provideMerge(
       SmartClient.layer({ fhirBaseUrl: "https://ehr.sandbox.test/fhir", clientId: "sandbox-backend", scopes })
     ),

@@ -8,7 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
 import * as Outbound from "../../src/http/OutgoingRequest.js"
-import { isOutOfTime, OutboundFailure } from "../../src/http/TransportFailure.js"
+import { isOutOfTime, TransportFailure } from "../../src/http/TransportFailure.js"
 import { leak, observe } from "../support/canary.js"
 import * as Http from "../support/http.js"
 
@@ -25,11 +25,11 @@ const redirect = (location: string, status = 302) => new Response(null, { status
 
 describe("Outbound in memory", () => {
   it("takes a failure for the transport's total time limit by its code, not by its words", () => {
-    const failure = { reason: "TimedOut", url: "https://ehr.example/token", outcome: "unknown" } as const
+    const failure = { reason: "TimedOut", url: "https://ehr.example/token", processed: "unknown" } as const
     const words = "no complete answer in time"
-    assert.isTrue(isOutOfTime(new OutboundFailure({ ...failure, detail: "other words", code: "ERR_TOTAL_TIMEOUT" })))
-    assert.isFalse(isOutOfTime(new OutboundFailure({ ...failure, detail: words, code: "UND_ERR_BODY_TIMEOUT" })))
-    assert.isFalse(isOutOfTime(new OutboundFailure({ ...failure, detail: words })))
+    assert.isTrue(isOutOfTime(new TransportFailure({ ...failure, detail: "other words", code: "ERR_TOTAL_TIMEOUT" })))
+    assert.isFalse(isOutOfTime(new TransportFailure({ ...failure, detail: words, code: "UND_ERR_BODY_TIMEOUT" })))
+    assert.isFalse(isOutOfTime(new TransportFailure({ ...failure, detail: words })))
   })
 
   it.effect("names the transport's total time limit as the caller set it, before an answer and within one", () =>
@@ -62,7 +62,7 @@ describe("Outbound in memory", () => {
       ) {
         const error = yield* Effect.flip(send(client, get(url)))
         assert.strictEqual(error.reason, "InsecureEndpoint", url)
-        assert.strictEqual(error.outcome, "refused")
+        assert.strictEqual(error.processed, "no")
       }
       for (
         const url of [
@@ -111,7 +111,7 @@ describe("Outbound in memory", () => {
           send(client, HttpClientRequest.post("https://ehr.example/token").pipe(HttpClientRequest.bodyText("code=x")))
         )
         assert.strictEqual(error.reason, "RedirectRefused")
-        assert.strictEqual(error.outcome, "unknown")
+        assert.strictEqual(error.processed, "unknown")
         assert.include(error.detail, "https://other.example/next")
         assert.notInclude(error.detail, "SECRET")
         assert.strictEqual(seen.length, 1)
@@ -220,7 +220,7 @@ describe("Outbound in memory", () => {
       for (const headers of [{}, { "content-length": "1025" }, { "content-length": "1" }]) {
         const error = yield* Effect.flip(size(1025, headers))
         assert.strictEqual(error.reason, "TooLarge")
-        assert.strictEqual(error.outcome, "unknown")
+        assert.strictEqual(error.processed, "unknown")
       }
       assert.strictEqual((yield* Effect.flip(size(10, { "content-length": "5000" }))).reason, "TooLarge")
       assert.strictEqual((yield* size(10, { "content-length": "nonsense" })).body.length, 10)
@@ -291,23 +291,23 @@ describe("Outbound in memory", () => {
         yield* TestClock.adjust("1 millis")
         const error = yield* Fiber.join(fiber)
         assert.strictEqual(error.reason, "TimedOut")
-        assert.strictEqual(error.outcome, "unknown")
+        assert.strictEqual(error.processed, "unknown")
         assert.notInclude(JSON.stringify(error), "SECRET")
       }
     }))
 
-  it.each<[string, string | undefined, "refused" | "unknown"]>([
-    ["ECONNREFUSED", undefined, "refused"],
-    ["ENOTFOUND", undefined, "refused"],
-    ["EAI_AGAIN", undefined, "refused"],
-    ["EHOSTUNREACH", undefined, "refused"],
-    ["ENETUNREACH", undefined, "refused"],
-    ["UND_ERR_CONNECT_TIMEOUT", undefined, "refused"],
-    ["ETIMEDOUT", "connect", "refused"],
-    ["CERT_HAS_EXPIRED", undefined, "refused"],
-    ["DEPTH_ZERO_SELF_SIGNED_CERT", undefined, "refused"],
-    ["ERR_TLS_CERT_ALTNAME_INVALID", undefined, "refused"],
-    ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", undefined, "refused"],
+  it.each<[string, string | undefined, "no" | "unknown"]>([
+    ["ECONNREFUSED", undefined, "no"],
+    ["ENOTFOUND", undefined, "no"],
+    ["EAI_AGAIN", undefined, "no"],
+    ["EHOSTUNREACH", undefined, "no"],
+    ["ENETUNREACH", undefined, "no"],
+    ["UND_ERR_CONNECT_TIMEOUT", undefined, "no"],
+    ["ETIMEDOUT", "connect", "no"],
+    ["CERT_HAS_EXPIRED", undefined, "no"],
+    ["DEPTH_ZERO_SELF_SIGNED_CERT", undefined, "no"],
+    ["ERR_TLS_CERT_ALTNAME_INVALID", undefined, "no"],
+    ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", undefined, "no"],
     ["ETIMEDOUT", "read", "unknown"],
     ["ETIMEDOUT", undefined, "unknown"],
     ["ECONNRESET", undefined, "unknown"],
@@ -317,15 +317,15 @@ describe("Outbound in memory", () => {
     ["UND_ERR_BODY_TIMEOUT", undefined, "unknown"],
     ["ECONNABORTED", undefined, "unknown"],
     ["ERR_SOMETHING_NEW", undefined, "unknown"]
-  ])("[X-CB-2] %s (%s): the outcome is %s", (code, syscall, outcome) => {
+  ])("[X-CB-2] %s (%s): the processed is %s", (code, syscall, processed) => {
     const { client } = Http.script(() => new Http.Broken(code, syscall))
     const error = Effect.runSync(Effect.flip(send(client, get("https://ehr.example/token"))))
     assert.strictEqual(error.reason, /(HEADERS|BODY)_TIMEOUT/.test(code) ? "TimedOut" : "Unreachable")
-    assert.strictEqual(error.outcome, outcome)
+    assert.strictEqual(error.processed, processed)
     assert.strictEqual(error.detail, code)
   })
 
-  it.effect("a body that breaks off is an unknown outcome", () =>
+  it.effect("a body that breaks off is an unknown processed", () =>
     Effect.gen(function*() {
       const broken = () =>
         new Response(
@@ -335,7 +335,7 @@ describe("Outbound in memory", () => {
         )
       const error = yield* Effect.flip(send(Http.script(broken).client, get("https://ehr.example")))
       assert.strictEqual(error.reason, "Unreachable")
-      assert.strictEqual(error.outcome, "unknown")
+      assert.strictEqual(error.processed, "unknown")
     }))
 
   it.effect("no cookies, no tracing headers, inside a span and all", () =>
@@ -465,7 +465,7 @@ for (const [name, layer] of Object.entries(transports)) {
         })
         const error = yield* Effect.flip(over(server.origin, { timeout: "150 millis" }))
         assert.strictEqual(error.reason, "TimedOut")
-        assert.strictEqual(error.outcome, "unknown")
+        assert.strictEqual(error.processed, "unknown")
         yield* server.closed.pipe(Effect.timeout("5 seconds"))
       }))
 
@@ -496,26 +496,26 @@ for (const [name, layer] of Object.entries(transports)) {
         )
         const refused = yield* Effect.flip(post(`${origin}/token`))
         assert.strictEqual(refused.reason, "Unreachable")
-        assert.strictEqual(refused.outcome, "refused")
+        assert.strictEqual(refused.processed, "no")
         assert.strictEqual(refused.detail, "ECONNREFUSED")
         const resetting = yield* Http.server((request) => request.socket.destroy())
         const reset = yield* Effect.flip(post(`${resetting.origin}/token`))
         assert.strictEqual(reset.reason, "Unreachable")
-        assert.strictEqual(reset.outcome, "unknown")
+        assert.strictEqual(reset.processed, "unknown")
         const half = yield* Http.server((request, response) => {
           response.writeHead(200, { "content-length": "100" })
           response.write("{", () => request.socket.destroy())
         })
         const broken = yield* Effect.flip(post(`${half.origin}/token`))
         assert.strictEqual(broken.reason, "Unreachable")
-        assert.strictEqual(broken.outcome, "unknown")
+        assert.strictEqual(broken.processed, "unknown")
       }))
 
     it.scopedLive("[X-CB-2] a host that has no address: refused", () =>
       Effect.gen(function*() {
         const error = yield* Effect.flip(over("https://nowhere.invalid/"))
         assert.strictEqual(error.reason, "Unreachable")
-        assert.strictEqual(error.outcome, "refused")
+        assert.strictEqual(error.processed, "no")
       }))
   })
 }

@@ -15,14 +15,14 @@ class Failure extends Data.TaggedError("Failure")<{
   readonly isRetryable: boolean
   readonly status?: number | undefined
   readonly retryAfter?: Duration.Duration | undefined
-  readonly outcome?: "refused" | "unknown" | undefined
+  readonly processed?: "no" | "unknown" | undefined
 }> {}
 
-const refused = new Failure({ isRetryable: true, outcome: "refused" })
-const unknown = new Failure({ isRetryable: true, outcome: "unknown" })
+const refused = new Failure({ isRetryable: true, processed: "no" })
+const unknown = new Failure({ isRetryable: true, processed: "unknown" })
 const final = new Failure({ isRetryable: false })
 const asking = (retryAfter: Duration.DurationInput) =>
-  new Failure({ isRetryable: true, outcome: "refused", retryAfter: Duration.decode(retryAfter) })
+  new Failure({ isRetryable: true, processed: "no", retryAfter: Duration.decode(retryAfter) })
 
 const plain: RetryPolicy.Policy = Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(5))
 

@@ -37,7 +37,7 @@ const register = (metadata: ConstructorParameters<typeof ClientMetadata>[0]) =>
   })
 
 /** Logs in as a client that was registered. */
-const loginAs = (registered: Registered.Registered, options?: Registered.ClientOptions) =>
+const loginAs = (registered: Registered.RegisteredClient, options?: Registered.ClientOptions) =>
   Effect.gen(function*() {
     const { authentication, clientId } = yield* Registered.toClient(registered, options)
     const client: SmartClient.Service = yield* connect(
@@ -55,7 +55,7 @@ const failure = <A, E, R>(self: Effect.Effect<A, E, R>) =>
       (error): error is E & RegistrationError => error instanceof RegistrationError,
       "not a RegistrationError"
     ),
-    ({ error, operation, outcome, reason, status }) => ({ operation, reason, error, status, outcome })
+    ({ error, operation, processed, reason, status }) => ({ operation, reason, error, status, processed })
   )
 
 layer(withRegistration(), { excludeTestServices: true })("registration at oidc-provider", (it) => {
@@ -121,7 +121,7 @@ layer(withRegistration(), { excludeTestServices: true })("registration at oidc-p
       )
       assert.strictEqual(changed.metadata.clientName, "another name")
       assert.deepStrictEqual(changed.changed, [])
-      const tokenOf = ({ registrationAccessToken: token }: Registered.Registered) =>
+      const tokenOf = ({ registrationAccessToken: token }: Registered.RegisteredClient) =>
         token === undefined ? "" : Redacted.value(token)
       assert.notStrictEqual(tokenOf(changed), tokenOf(registered))
       assert.deepStrictEqual(yield* failure(registration.read(registered, local)), {
@@ -129,7 +129,7 @@ layer(withRegistration(), { excludeTestServices: true })("registration at oidc-p
         reason: "Unauthorized",
         error: "invalid_token",
         status: 401,
-        outcome: "refused"
+        processed: "no"
       })
       assert.isDefined((yield* loginAs(changed)).refreshToken)
 
@@ -139,7 +139,7 @@ layer(withRegistration(), { excludeTestServices: true })("registration at oidc-p
         reason: "Unauthorized",
         error: "invalid_token",
         status: 401,
-        outcome: "refused"
+        processed: "no"
       })
       assert.deepStrictEqual((yield* failed(loginAs(changed)))._tag, "WalkError")
     }))
@@ -156,7 +156,7 @@ layer(withRegistration(), { excludeTestServices: true })("registration at oidc-p
         reason: "Refused",
         error: "invalid_client_metadata",
         status: 400,
-        outcome: "refused"
+        processed: "no"
       })
       assert.strictEqual((yield* registration.read(registered, local)).metadata.tokenEndpointAuthMethod, "none")
     }))
@@ -167,7 +167,7 @@ layer(withRegistration(), { excludeTestServices: true })("registration at oidc-p
       const registered = yield* register({ tokenEndpointAuthMethod: "none" })
       const other = yield* register({ tokenEndpointAuthMethod: "none" })
       const { registrationAccessToken } = other
-      const mixed = new Registered.Registered({ ...registered, registrationAccessToken })
+      const mixed = new Registered.RegisteredClient({ ...registered, registrationAccessToken })
       const error = yield* failure(registration.remove(mixed, local))
       assert.deepStrictEqual([error.reason, error.operation, error.status], ["Unauthorized", "remove", 401])
       assert.strictEqual((yield* registration.read(registered, local)).clientId, registered.clientId)
@@ -187,7 +187,7 @@ layer(withRegistration(), { excludeTestServices: true })("registration at oidc-p
           reason: "Refused",
           error,
           status: 400,
-          outcome: "refused"
+          processed: "no"
         })
       }))
   }

@@ -141,7 +141,7 @@ describe("EHR launch", () => {
   const config: SmartClient.Config = { ...app, fhirBaseUrl: iss, scopes: ["openid", "fhirUser", "patient/*.rs"] }
   const client = SmartClient.layer(config).pipe(Layer.provide(authentication))
   const ehr = SmartServers.layerTrustedIssuers.pipe(
-    Layer.provideMerge(SmartServers.layerSingle),
+    Layer.provideMerge(SmartServers.layerFromClient),
     Layer.provideMerge(client),
     Layer.provideMerge(SandboxEhr.layerHttpClient())
   )

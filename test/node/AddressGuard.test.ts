@@ -155,7 +155,7 @@ describe("AddressGuard", () => {
       ) {
         const error = yield* Effect.flip(client.get(`http://${host}:${server.port}/`))
         assert.propertyVal(codeOf(error), "reason", "AddressRefused", host)
-        assert.propertyVal(codeOf(error), "outcome", "refused", host)
+        assert.propertyVal(codeOf(error), "processed", "no", host)
       }
       assert.strictEqual(connections, 0)
     }))
@@ -248,7 +248,7 @@ describe("AddressGuard", () => {
     Effect.gen(function*() {
       const client = Context.get(yield* guarded(), HttpClient.HttpClient)
       const failure = yield* Effect.flip(Outbound.send(client, HttpClientRequest.get("https://10.0.0.1/"), rules))
-      assert.strictEqual(failure.outcome, "refused")
+      assert.strictEqual(failure.processed, "no")
       assert.include(failure.detail, "ERR_ADDRESS_REFUSED")
     }))
 })

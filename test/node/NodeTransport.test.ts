@@ -171,7 +171,7 @@ describe("NodeTransport", () => {
           const server = yield* raw(() => undefined)
           const error = yield* Effect.flip(client.get(`https://127.0.0.1:${server.port}/`))
           assert.strictEqual(causeOf(error).reason, "ConnectTimeout")
-          assert.strictEqual(causeOf(error).outcome, "refused")
+          assert.strictEqual(causeOf(error).processed, "no")
         })))
 
     it.scopedLive("connect: a name service that never answers", () =>
@@ -179,7 +179,7 @@ describe("NodeTransport", () => {
         const client = yield* HttpClient.HttpClient
         const error = yield* Effect.flip(client.get("https://slow.example/"))
         assert.strictEqual(causeOf(error).reason, "ConnectTimeout")
-        assert.strictEqual(causeOf(error).outcome, "refused")
+        assert.strictEqual(causeOf(error).processed, "no")
       }).pipe(Effect.provide(NodeTransport.layerGuarded({ connectTimeout: "500 millis", lookup: () => undefined }))))
 
     it.scopedLive("the whole: a body that drips, however regularly", () =>
@@ -191,7 +191,7 @@ describe("NodeTransport", () => {
           })
           const error = yield* Effect.flip(textOf(client, server.origin))
           assert.strictEqual(causeOf(error).reason, "TotalTimeout")
-          assert.strictEqual(causeOf(error).outcome, "unknown")
+          assert.strictEqual(causeOf(error).processed, "unknown")
           yield* server.closed
         })))
 
@@ -205,8 +205,8 @@ describe("NodeTransport", () => {
           yield* Effect.sleep("50 millis")
           const second = yield* sent("200 millis")
           assert.strictEqual(second.reason, "TimedOut")
-          assert.strictEqual(second.outcome, "refused")
-          assert.strictEqual((yield* Fiber.join(first)).outcome, "unknown")
+          assert.strictEqual(second.processed, "no")
+          assert.strictEqual((yield* Fiber.join(first)).processed, "unknown")
           assert.strictEqual(server.requests.length, 1)
         })))
 
@@ -232,11 +232,11 @@ describe("NodeTransport", () => {
         assert.strictEqual(yield* textOf(client, `https://127.0.0.1:${right.port}/`), "secure")
         const error = causeOf(yield* Effect.flip(client.get(`https://127.0.0.1:${wrong.port}/`)))
         assert.strictEqual(error.reason, "CertificateRefused")
-        assert.strictEqual(error.outcome, "refused")
+        assert.strictEqual(error.processed, "no")
         const stranger = yield* NodeTransport.make()
         const untrusted = causeOf(yield* Effect.flip(stranger.get(`https://127.0.0.1:${right.port}/`)))
         assert.strictEqual(untrusted.reason, "CertificateRefused")
-        assert.strictEqual(untrusted.outcome, "refused")
+        assert.strictEqual(untrusted.processed, "no")
         assert.strictEqual(wrong.served(), 0)
         assert.strictEqual(right.served(), 1)
       }))
@@ -259,7 +259,7 @@ describe("NodeTransport", () => {
           const unknown = yield* NodeTransport.make({ tls: { ca: authority.ca } })
           const failure = yield* Effect.flip(Outbound.send(unknown, HttpClientRequest.post(url), rules))
           assert.strictEqual(failure.reason, "Unreachable", maxVersion)
-          assert.strictEqual(failure.outcome, "refused", `${maxVersion} ${failure.detail}`)
+          assert.strictEqual(failure.processed, "no", `${maxVersion} ${failure.detail}`)
           assert.strictEqual(server.served(), 1)
         }
       }))
@@ -269,7 +269,7 @@ describe("NodeTransport", () => {
         Effect.gen(function*() {
           const server = yield* raw((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"))
           const error = causeOf(yield* Effect.flip(client.get(`https://127.0.0.1:${server.port}/`)))
-          assert.strictEqual(error.outcome, "refused")
+          assert.strictEqual(error.processed, "no")
         })))
   })
 
@@ -325,7 +325,7 @@ describe("NodeTransport", () => {
             client.execute(HttpClientRequest.get("http://127.0.0.1:1/").pipe(HttpClientRequest.setHeader("x", "a\nb")))
           )
           assert.strictEqual(causeOf(invalid).reason, "InvalidRequest")
-          assert.strictEqual(causeOf(invalid).outcome, "refused")
+          assert.strictEqual(causeOf(invalid).processed, "no")
         })))
   })
 
@@ -446,7 +446,7 @@ describe("NodeTransport", () => {
           yield* response.json
           assert.notProperty(response.toJSON(), "body")
           assert.notInclude(
-            JSON.stringify(new TransportError({ reason: "Closed", code: "X", outcome: "unknown" })),
+            JSON.stringify(new TransportError({ reason: "Closed", code: "X", processed: "unknown" })),
             "SECRET"
           )
         })))
@@ -501,7 +501,7 @@ describe("NodeTransport", () => {
   })
 
   it("its error survives a wire", () => {
-    const error = new TransportError({ reason: "AddressRefused", code: "ERR_ADDRESS_REFUSED", outcome: "refused" })
+    const error = new TransportError({ reason: "AddressRefused", code: "ERR_ADDRESS_REFUSED", processed: "no" })
     const back = Schema.decodeSync(TransportError)(Schema.encodeSync(TransportError)(error))
     assert.instanceOf(back, TransportError)
     assert.strictEqual(back.message, error.message)

@@ -114,8 +114,8 @@ describe("SmartServers.layerOpen", () => {
     const net = makeNet()
     return Effect.gen(function*() {
       const servers = yield* SmartServers.SmartServers
-      const first = yield* servers.forIssuer("https://ehr.example/fhir/")
-      assert.strictEqual(yield* servers.forIssuer("HTTPS://EHR.example:443/fhir"), first)
+      const first = yield* servers.forLaunchIss("https://ehr.example/fhir/")
+      assert.strictEqual(yield* servers.forLaunchIss("HTTPS://EHR.example:443/fhir"), first)
       assert.strictEqual(yield* servers.client(first.name), first)
       assert.deepStrictEqual(yield* servers.keys, [])
       assert.strictEqual((yield* Effect.flip(servers.only)).reason, "UnknownKey")
@@ -148,7 +148,7 @@ describe("SmartServers.layerOpen", () => {
           "https://no.example/fhir"
         ]
       ) {
-        assert.strictEqual((yield* Effect.flip(servers.forIssuer(iss))).reason, "UnknownIssuer", iss)
+        assert.strictEqual((yield* Effect.flip(servers.forLaunchIss(iss))).reason, "UnknownIssuer", iss)
         assert.strictEqual((yield* Effect.flip(servers.client(iss))).reason, "UnknownKey", iss)
       }
       assert.deepStrictEqual(net.asked, [])
@@ -165,7 +165,7 @@ describe("SmartServers.layerOpen", () => {
     const net = makeNet()
     return Effect.gen(function*() {
       const servers = yield* SmartServers.SmartServers
-      const at = (n: number) => servers.forIssuer(`https://ehr${n}.example/fhir`)
+      const at = (n: number) => servers.forLaunchIss(`https://ehr${n}.example/fhir`)
       const first = yield* at(1)
       const second = yield* at(2)
       yield* at(3)
@@ -181,16 +181,16 @@ describe("SmartServers.layerOpen", () => {
     return Effect.gen(function*() {
       const servers = yield* SmartServers.SmartServers
       assert.deepStrictEqual([...net.trusted], ["https://10.0.0.5/fhir"])
-      assert.strictEqual((yield* servers.forIssuer("https://10.0.0.5/fhir/")).name, "ward")
+      assert.strictEqual((yield* servers.forLaunchIss("https://10.0.0.5/fhir/")).name, "ward")
       assert.strictEqual((yield* servers.only).config.clientId, "ward-client")
       yield* servers.add("lab", { ...us, fhirBaseUrl: "https://10.0.0.6/fhir" })
       assert.deepStrictEqual(yield* servers.keys, ["ward", "lab"])
       assert.isTrue(net.trusted.has("https://10.0.0.6/fhir"))
-      yield* servers.forIssuer("https://ehr.example/fhir")
+      yield* servers.forLaunchIss("https://ehr.example/fhir")
       assert.isFalse(net.trusted.has("https://ehr.example/fhir"))
       yield* servers.remove("lab")
       assert.deepStrictEqual([...net.trusted], ["https://10.0.0.5/fhir"])
-      assert.strictEqual((yield* servers.forIssuer("https://10.0.0.6/fhir")).name, "https://10.0.0.6/fhir")
+      assert.strictEqual((yield* servers.forLaunchIss("https://10.0.0.6/fhir")).name, "https://10.0.0.6/fhir")
     }).pipe(
       Effect.provide(
         SmartServers.layerOpen(() => us, {
@@ -204,7 +204,7 @@ describe("SmartServers.layerOpen", () => {
     const net = makeNet()
     return Effect.gen(function*() {
       const servers = yield* SmartServers.SmartServers
-      assert.strictEqual((yield* Effect.flip(servers.forIssuer("https://ehr.example/fhir"))).reason, "UnknownIssuer")
+      assert.strictEqual((yield* Effect.flip(servers.forLaunchIss("https://ehr.example/fhir"))).reason, "UnknownIssuer")
     }).pipe(
       Effect.provide(
         SmartServers.layerOpen(() => ({ ...us, redirectUri: "not a URL" })).pipe(Layer.provide(net.layer))
@@ -267,7 +267,7 @@ describe("SmartServers.layerOpen", () => {
           SmartServers.SmartServers,
           (servers) =>
             Effect.flatMap(
-              servers.forIssuer(`https://127.0.0.1:${port}/fhir`),
+              servers.forLaunchIss(`https://127.0.0.1:${port}/fhir`),
               ({ configuration }) => Effect.flip(configuration)
             )
         ).pipe(
@@ -307,11 +307,11 @@ describe("SmartServers.layerOpen", () => {
     const requests = (fhirBaseUrl: string) =>
       Effect.gen(function*() {
         const servers = yield* SmartServers.SmartServers
-        const smart = yield* servers.forIssuer(fhirBaseUrl)
+        const smart = yield* servers.forLaunchIss(fhirBaseUrl)
         const fhir = yield* FhirClient.FhirClient
         const backend = yield* BackendServices.BackendServices
         const sessions = yield* Sessions.Sessions
-        const session = yield* sessions.fromTokens(tokens, { server: smart.name })
+        const session = yield* sessions.importTokens(tokens, { server: smart.name })
         const url = `${fhirBaseUrl}/Patient/1`
         const of = <E, R>(authorized: FhirClient.Authorized<E, R>) => [
           outcome(authorized.read("Patient", "1")),
@@ -376,7 +376,7 @@ describe("SmartServers.layerOpen", () => {
       const template = { ...us, discovered: false, allowInsecureLocalhost: true }
       return Effect.gen(function*() {
         const servers = yield* SmartServers.SmartServers
-        const { config } = yield* servers.forIssuer(stranger)
+        const { config } = yield* servers.forLaunchIss(stranger)
         assert.isTrue(config.discovered)
         assert.isFalse(config.allowInsecureLocalhost)
       }).pipe(Effect.provide(SmartServers.layerOpen(() => template).pipe(Layer.provide(Http.guarded(net)))))
@@ -390,7 +390,7 @@ describe("SmartServers.layerOpen", () => {
       const program = Effect.gen(function*() {
         const servers = yield* SmartServers.SmartServers
         for (const host of ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0x7f.1", "10.0.0.1", "169.254.169.254"]) {
-          const client = yield* servers.forIssuer(`https://${host}:${port}/fhir`)
+          const client = yield* servers.forLaunchIss(`https://${host}:${port}/fhir`)
           const error = yield* Effect.flip(client.configuration)
           assert.strictEqual(error._tag, "DiscoveryError")
           assert.strictEqual(error.reason, "Unreachable")

@@ -151,7 +151,7 @@ const sessionsAt = (refreshed: () => Response, more: Layer.Layer<never> = Layer.
         return {}
       }))
     const layer = Sessions.layer.pipe(
-      Layer.provide(SmartServers.layerSingle),
+      Layer.provide(SmartServers.layerFromClient),
       Layer.provideMerge(SessionStore.layerMemory),
       Layer.provide(Identity.layerClient(server)),
       Layer.provide([RetryPolicy.layer(RetryPolicy.none), more])
@@ -161,7 +161,7 @@ const sessionsAt = (refreshed: () => Response, more: Layer.Layer<never> = Layer.
     let turns = 0
     const login = (idTokenOf: (good: Identity.Members) => Effect.Effect<string>) =>
       Effect.gen(function*() {
-        const { url } = yield* sessions.begin()
+        const { url } = yield* sessions.startLaunch()
         const good = yield* Identity.goodClaims(url.searchParams.get("nonce") ?? undefined)
         const idToken = yield* idTokenOf(good)
         server.answers.set(Identity.tokenUrl, (form) =>
@@ -169,7 +169,7 @@ const sessionsAt = (refreshed: () => Response, more: Layer.Layer<never> = Layer.
             forms.push(form)
             return Identity.tokenAnswer(idToken)
           }))
-        return yield* sessions.complete(`https://app.test/callback?code=c&state=${url.searchParams.get("state")}`)
+        return yield* sessions.completeLaunch(`https://app.test/callback?code=c&state=${url.searchParams.get("state")}`)
       })
     const answerRefresh = () => {
       server.answers.set(Identity.tokenUrl, () => {
@@ -260,7 +260,7 @@ describe("hostile token answers", () => {
       const openId = OpenIdConfiguration.layer()
       const parts = Layer.mergeAll(
         Discovery.layer(),
-        SmartClient.layerParts(),
+        SmartClient.layerDependencies(),
         Layer.provide(IdToken.layerWithoutDependencies, Layer.merge(jwks, openId))
       )
       const client = SmartClient.layerWithoutDependencies(Identity.config).pipe(
@@ -450,9 +450,9 @@ describe("hostile registrations", () => {
           const registered = yield* register(`${JSON.stringify(given).slice(0, -1)},"${member}":${quoted(depth)}}`)
           assert.strictEqual(value(registered.clientSecret ?? Redacted.make("")), "secret-1", member)
           if (depth === DEPTH) assert.include(registered.deviations.map((one) => one.member), member)
-          const encoded = JSON.stringify(yield* Schema.encode(Registered.Registered)(registered))
+          const encoded = JSON.stringify(yield* Schema.encode(Registered.RegisteredClient)(registered))
           assert.isBelow(encoded.length, 5_000)
-          yield* Schema.decodeUnknown(Registered.Registered)(JSON.parse(encoded))
+          yield* Schema.decodeUnknown(Registered.RegisteredClient)(JSON.parse(encoded))
         }
       }
     }))

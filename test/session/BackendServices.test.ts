@@ -20,7 +20,7 @@ const config: SmartClient.Config = {
 const authentication = ClientAuthentication.layerClientSecretBasic({ clientSecret: SandboxEhr.defaultClientSecret })
 
 const layerOf = (smart: SmartClient.Config = config) =>
-  BackendServices.layerSingle.pipe(
+  BackendServices.layerFromClient.pipe(
     Layer.provideMerge(SmartClient.layer(smart)),
     Layer.provide(RetryPolicy.layer(RetryPolicy.none)),
     Layer.provide(authentication),

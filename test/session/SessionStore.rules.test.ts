@@ -15,7 +15,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
-import type { Backing } from "../../src/session/BackingSessionStore.js"
+import type { BackingSessionStore } from "../../src/session/BackingSessionStore.js"
 import * as Memory from "../../src/session/internal/memory.js"
 import type { Entry } from "../../src/session/internal/sessionEntry.js"
 import { StoredSession } from "../../src/session/internal/sessionEntry.js"
@@ -30,7 +30,9 @@ import { keyOf, newId } from "../support/sessionStoreContract.js"
 const down = new SessionError({ reason: "StoreUnavailable", store: "test", detail: "writing failed: ECONNREFUSED" })
 
 /** A place reached over a wire: `change` says what happens to its operations. */
-const remote = (change: (memory: Backing) => Partial<Backing>): Effect.Effect<Backing> =>
+const remote = (
+  change: (memory: BackingSessionStore) => Partial<BackingSessionStore>
+): Effect.Effect<BackingSessionStore> =>
   Effect.map(Memory.make, (memory) => ({ ...memory, name: "test", immediate: false, ...change(memory) }))
 
 /** Lets the test's clock run until the fiber is done: what it waits for may start late, because hashing is a matter of the real world. */
@@ -303,7 +305,7 @@ describe("what a SessionStore keeps in memory", () => {
         yield* backing.replace(
           keyOf(id),
           Option.none(),
-          Option.some({ text: Option.getOrThrow(text), keepUntil: 600_000 })
+          Option.some({ text: Option.getOrThrow(text), expiresAt: 600_000 })
         )
         yield* store.get(id)
         assert.strictEqual(opened(), before + 1)
@@ -335,14 +337,14 @@ describe("a stored session with a part that cannot be read", () => {
         server: "north",
         url: "https://north.example/token",
         detail: "it answered 503",
-        outcome: "refused",
+        processed: "no",
         retryAfter: Duration.seconds(5)
       })
       yield* store.set(
         id,
         new StoredSession({
           version: 1,
-          keepUntil: DateTime.unsafeMake(600_000),
+          expiresAt: DateTime.unsafeMake(600_000),
           server: "north",
           tokens,
           createdAt: DateTime.unsafeMake(0),
@@ -352,7 +354,7 @@ describe("a stored session with a part that cannot be read", () => {
       const text = yield* backing.read(keyOf(id))
       const stored = JSON.parse(Option.getOrThrow(text))
       stored.entry.renewalFailure.error = { ...stored.entry.renewalFailure.error, ...change }
-      yield* backing.replace(keyOf(id), text, Option.some({ text: JSON.stringify(stored), keepUntil: 600_000 }))
+      yield* backing.replace(keyOf(id), text, Option.some({ text: JSON.stringify(stored), expiresAt: 600_000 }))
       const entry = Option.getOrThrow(yield* store.get(id))
       assert.strictEqual(entry._tag === "StoredSession" && Redacted.value(entry.tokens.accessToken), "valid")
       assert.isUndefined(entry._tag === "StoredSession" && entry.renewalFailure || undefined)

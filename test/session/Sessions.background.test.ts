@@ -23,7 +23,7 @@ import {
   SmartServers
 } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
-import type { Backing } from "../../src/session/BackingSessionStore.js"
+import type { BackingSessionStore } from "../../src/session/BackingSessionStore.js"
 import * as Memory from "../../src/session/internal/memory.js"
 import { eventually } from "../support/eventually.js"
 
@@ -41,7 +41,7 @@ const config: SmartClient.Config = {
 const makePlace = Effect.map(Memory.make, (memory) => {
   const place = { reads: 0, writes: 0, locks: 0, writable: true, writeDelay: Duration.zero as Duration.DurationInput }
   const readOnly = new SessionError({ reason: "StoreUnavailable", store: "test", detail: "writing failed: EROFS" })
-  const backing: Backing = {
+  const backing: BackingSessionStore = {
     ...memory,
     name: "test",
     read: (key) => Effect.suspend(() => (place.reads++, memory.read(key))),
@@ -56,7 +56,7 @@ const makePlace = Effect.map(Memory.make, (memory) => {
   return { place, backing }
 })
 
-const servers = SmartServers.layerSingle.pipe(
+const servers = SmartServers.layerFromClient.pipe(
   Layer.provideMerge(SmartClient.layer(config)),
   Layer.provide(RetryPolicy.layer(RetryPolicy.none)),
   Layer.provide(ClientAuthentication.layerPublic),
@@ -69,7 +69,8 @@ const scene = (options: Sessions.Options = {}) =>
     const store = yield* SessionStore.make(backing)
     const ehr = yield* SandboxEhr.SandboxEhr
     const sessions = yield* Effect.provideService(Sessions.make(options), SessionStore.SessionStore, store)
-    const login = Effect.flatMap(sessions.begin(), ({ url }) => Effect.flatMap(ehr.approve(url), sessions.complete))
+    const login = Effect.flatMap(sessions.startLaunch(), ({ url }) =>
+      Effect.flatMap(ehr.approve(url), sessions.completeLaunch))
     const id = yield* login
     return { ehr, sessions, store, place, id, first: yield* sessions.accessToken(id) }
   })
@@ -138,7 +139,7 @@ describe("a token that is due for renewal", () => {
     }).pipe(Effect.provide(backendLayer)))
 })
 
-const backendLayer = BackendServices.layerSingle.pipe(
+const backendLayer = BackendServices.layerFromClient.pipe(
   Layer.provideMerge(SmartClient.layer({ ...config, clientId: "sandbox-backend", scopes: ["system/Patient.rs"] })),
   Layer.provide(RetryPolicy.layer(RetryPolicy.none)),
   Layer.provide(ClientAuthentication.layerClientSecretBasic({ clientSecret: SandboxEhr.defaultClientSecret })),
@@ -215,7 +216,7 @@ describe("a session that is used", () => {
       })
       assert.strictEqual(value(yield* sessions.accessToken(id)), value(first))
       const entry = Option.getOrThrow(yield* store.get(Redacted.make(`session.${value(id)}`)))
-      assert.strictEqual(entry.keepUntil.epochMillis, 253_402_300_799_999)
+      assert.strictEqual(entry.expiresAt.epochMillis, 253_402_300_799_999)
     }).pipe(Effect.provide(servers)))
 
   it.scoped("one read of the store gives its token and the client of its server", () =>
@@ -280,11 +281,11 @@ describe("Sessions that stop", () => {
       )
       yield* TestClock.adjust("6 minutes")
       yield* ehr.fault("token", SandboxEhr.Fault.delay("1 hour"), 9)
-      const { url } = yield* sessions.begin()
+      const { url } = yield* sessions.startLaunch()
       const callback = yield* ehr.approve(url)
       const callers = [
         yield* Effect.fork(sessions.accessToken(id)),
-        yield* Effect.fork(sessions.complete(callback))
+        yield* Effect.fork(sessions.completeLaunch(callback))
       ]
       yield* eventually(ehr.requests, (requests) => requests.filter(({ path }) => path.endsWith("/token")).length >= 3)
       const changes = yield* Effect.fork(Stream.runDrain(sessions.onChange))
@@ -308,7 +309,7 @@ describe("Sessions that stop", () => {
       const scope = yield* Scope.make()
       const { id, sessions } = yield* Effect.provideService(scene(), Scope.Scope, scope)
       yield* Scope.close(scope, Exit.void)
-      yield* sessions.end(id)
+      yield* sessions.revoke(id)
       assert.strictEqual((yield* Effect.flip(sessions.session(id))).reason, "NotFound")
     }).pipe(Effect.provide(servers)))
 })
@@ -326,7 +327,7 @@ describe("the end of a session", () => {
       }
       assert.strictEqual((yield* Fiber.join(asking))._tag, "SessionError")
       place.writable = true
-      yield* sessions.end(id)
+      yield* sessions.revoke(id)
       const [revocation] = (yield* ehr.requests).filter(({ path }) => path.endsWith("/revoke"))
       assert.strictEqual(revocation?.form?.["token"], (yield* ehr.issued).at(-1))
     }).pipe(Effect.provide(servers)))
@@ -348,14 +349,14 @@ describe("spans of Sessions", () => {
       const { ehr, id, sessions } = yield* scene()
       const recording = yield* tracer
       const run = Effect.gen(function*() {
-        const { url } = yield* sessions.begin()
-        yield* sessions.complete(yield* ehr.approve(url))
+        const { url } = yield* sessions.startLaunch()
+        yield* sessions.completeLaunch(yield* ehr.approve(url))
         yield* TestClock.adjust("6 minutes")
         yield* sessions.accessToken(id)
-        yield* sessions.end(id)
+        yield* sessions.revoke(id)
       })
       yield* run.pipe(Effect.withSpan("program"), Effect.withTracer(recording))
-      for (const name of ["Sessions.begin", "Sessions.complete", "Sessions.renew", "Sessions.end"]) {
+      for (const name of ["Sessions.startLaunch", "Sessions.completeLaunch", "Sessions.renew", "Sessions.revoke"]) {
         const span = spans.find((span) => span.name === name)
         assert.strictEqual(span?.attributes.get("smart.server"), "north", name)
       }
@@ -367,7 +368,7 @@ describe("spans of Sessions", () => {
     Effect.gen(function*() {
       const { sessions } = yield* scene()
       const program = yield* Effect.makeSpan("program")
-      yield* Effect.withParentSpan(sessions.begin(), program)
+      yield* Effect.withParentSpan(sessions.startLaunch(), program)
       assert.isFalse(program.attributes.has("smart.server"))
     }).pipe(Effect.provide(servers)))
 })

@@ -109,17 +109,17 @@ const isUsable = (it: Scene, fared: Fared) =>
   Effect.gen(function*() {
     const token = "token" in fared ? fared.token : assert.fail(`no token: ${fared.failure}`)
     assert.include(yield* it.sandbox.issued, token)
-    assert.isTrue(Option.isNone(yield* it.survivor.needsRelaunch(it.id)))
+    assert.isTrue(Option.isNone(yield* it.survivor.relaunchReason(it.id)))
     const next = yield* it.ask(token)
     assert.property(next, "token")
     assert.notDeepEqual(next, fared)
   })
 
 /** It says clearly that only a launch helps, and asks the server no more. */
-const needsRelaunch = (it: Scene, fared: Fared, refused?: string) =>
+const relaunchReason = (it: Scene, fared: Fared, refused?: string) =>
   Effect.gen(function*() {
     assert.deepStrictEqual(fared, { failure: "NeedsRelaunch" })
-    assert.include(Option.getOrThrow(yield* it.survivor.needsRelaunch(it.id)), "invalid_grant")
+    assert.include(Option.getOrThrow(yield* it.survivor.relaunchReason(it.id)), "invalid_grant")
     const before = (yield* it.refreshes).length
     assert.deepStrictEqual(yield* it.ask(refused), { failure: "NeedsRelaunch" })
     assert.lengthOf(yield* it.refreshes, before)
@@ -200,7 +200,7 @@ layer(setting, { excludeTestServices: true, timeout: "60 seconds" })("Sessions, 
           const it = yield* killedWhileWaiting(place, true)
           const fared = yield* it.ask()
           assert.lengthOf(yield* it.refreshes, 2)
-          yield* needsRelaunch(it, fared)
+          yield* relaunchReason(it, fared)
         })))
 
     it.effect("after the request has left, at a server that had acted: not lost where they do not rotate", () =>
@@ -218,7 +218,7 @@ layer(setting, { excludeTestServices: true, timeout: "60 seconds" })("Sessions, 
           const it = yield* killedAt(place, "answered")
           const fared = yield* it.ask()
           assert.lengthOf(yield* it.refreshes, 2)
-          yield* needsRelaunch(it, fared)
+          yield* relaunchReason(it, fared)
         })))
 
     it.effect("after the answer and before the write: not lost where they do not rotate", () =>
@@ -298,7 +298,7 @@ layer(setting, { excludeTestServices: true, timeout: "60 seconds" })("Sessions, 
           const woken = yield* it.wake
           const token = "token" in woken ? woken.token : assert.fail(woken.failure)
           // This server has ended the whole family, so that the token is refused, and so is its refresh token.
-          yield* needsRelaunch(it, yield* it.ask(token), token)
+          yield* relaunchReason(it, yield* it.ask(token), token)
           assert.lengthOf(yield* it.refreshes, 3)
         })))
 
@@ -310,7 +310,7 @@ layer(setting, { excludeTestServices: true, timeout: "60 seconds" })("Sessions, 
           const token = "token" in fared ? fared.token : assert.fail(fared.failure)
           assert.deepStrictEqual(yield* it.wake, fared)
           assert.lengthOf(yield* it.refreshes, 2)
-          yield* needsRelaunch(it, yield* it.ask(token), token)
+          yield* relaunchReason(it, yield* it.ask(token), token)
         })))
   })
 })

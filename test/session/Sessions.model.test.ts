@@ -126,7 +126,7 @@ const play = (commands: ReadonlyArray<Command>) =>
       Array.from({ length: INSTANCES }),
       () =>
         Layer.build(
-          Sessions.layerSingle.pipe(
+          Sessions.layerFromClient.pipe(
             Layer.provide(SessionStore.layerBacking(Effect.succeed(place))),
             Layer.provide(Layer.succeedContext(world))
           )
@@ -143,7 +143,7 @@ const play = (commands: ReadonlyArray<Command>) =>
         const launch = launchAt(one.launch)
         if (launch === undefined) return
         if (one._tag === "Complete") {
-          const outcome = yield* Effect.either(on(one.instance).complete(launch.callback))
+          const outcome = yield* Effect.either(on(one.instance).completeLaunch(launch.callback))
           if (Either.isRight(outcome)) {
             if (launch.id !== undefined) assert.strictEqual(Redacted.value(outcome.right), Redacted.value(launch.id))
             launch.id = outcome.right
@@ -154,7 +154,7 @@ const play = (commands: ReadonlyArray<Command>) =>
         if (launch.id === undefined) return
         if (one._tag === "End") {
           reference.ending(launch.code)
-          return yield* on(one.instance).end(launch.id)
+          return yield* on(one.instance).revoke(launch.id)
         }
         const refused = one._tag === "Use" ? undefined : reference.held(launch.code)
         const outcome = yield* Effect.either(
@@ -179,7 +179,7 @@ const play = (commands: ReadonlyArray<Command>) =>
     for (const command of commands) {
       if (command._tag === "Wait") yield* TestClock.adjust(command.seconds * 1000)
       else if (command._tag === "Begin") {
-        const { url } = yield* patiently(on(command.instance).begin())
+        const { url } = yield* patiently(on(command.instance).startLaunch())
         const callback = yield* ehr.approve(url)
         const code = callback.searchParams.get("code") ?? assert.fail("no code")
         reference.begun(code, yield* Clock.currentTimeMillis)

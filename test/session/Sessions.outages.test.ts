@@ -11,7 +11,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as FileSessionStore from "../../src/node/FileSessionStore.js"
 import * as RedisSessionStore from "../../src/redis/RedisSessionStore.js"
-import type { Backing } from "../../src/session/BackingSessionStore.js"
+import type { BackingSessionStore } from "../../src/session/BackingSessionStore.js"
 import * as Memory from "../../src/session/internal/memory.js"
 import { SessionError } from "../../src/session/SessionError.js"
 import * as Sessions from "../../src/session/Sessions.js"
@@ -132,7 +132,7 @@ describe("Sessions and a store that cannot be reached", () => {
         state.failing += 1
         return down
       })
-    const backing: Backing = {
+    const backing: BackingSessionStore = {
       name: "test",
       read: (key) => unless(memory.read(key)),
       replace: (key, expected, next) => unless(memory.replace(key, expected, next)),
@@ -164,19 +164,19 @@ describe("Sessions and a store that cannot be reached", () => {
   it.scopedLive("between the request and the write, for as long as the write is repeated and longer: one request, nothing lost", () =>
     Effect.gen(function*() {
       const sandbox = yield* SandboxEhr.SandboxEhr
-      for (const saveWithin of ["20 seconds", "200 millis"] as const) {
+      for (const saveTimeout of ["20 seconds", "200 millis"] as const) {
         yield* sandbox.clearRequests
-        const { id, open, sessions, state } = yield* scene({ saveWithin, lease: "1 second" })
+        const { id, open, sessions, state } = yield* scene({ saveTimeout: saveTimeout, lease: "1 second" })
         yield* sandbox.fault("token", SandboxEhr.Fault.delay("300 millis", { acted: true }))
         const asking = yield* Effect.fork(ask(sessions, id))
         yield* arrived
         state.isDown = true
         yield* Effect.sleep("1500 millis")
-        if (saveWithin === "200 millis") {
+        if (saveTimeout === "200 millis") {
           assert.deepStrictEqual(yield* Fiber.join(asking), { failure: "StoreUnavailable" })
         }
         state.isDown = false
-        const fared = saveWithin === "20 seconds" ? yield* Fiber.join(asking) : yield* ask(sessions, id)
+        const fared = saveTimeout === "20 seconds" ? yield* Fiber.join(asking) : yield* ask(sessions, id)
         assert.property(fared, "token")
         assert.isAbove(state.failing, 0)
         assert.deepStrictEqual(yield* ask(yield* open, id), fared)
@@ -274,7 +274,7 @@ describe("Sessions and a clock that jumps", () => {
         jump("1 hour", back)
         const backing = FileSessionStore.backing({ directory: address })
         let key = ""
-        const watched: Backing = {
+        const watched: BackingSessionStore = {
           ...backing,
           read: (asked) => {
             key = asked
@@ -289,7 +289,7 @@ describe("Sessions and a clock that jumps", () => {
         assert.property(yield* ask(sessions, id), "token")
         assert.isBelow((yield* Clock.currentTimeMillis) - before, 10_000)
         assert.lengthOf(yield* refreshes, 1)
-        assert.isTrue(Option.isNone(yield* sessions.needsRelaunch(id)))
+        assert.isTrue(Option.isNone(yield* sessions.relaunchReason(id)))
       }
     }).pipe(Effect.provide(ehr)))
 })

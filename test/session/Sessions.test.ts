@@ -38,19 +38,19 @@ const smart = (more?: Partial<SmartClient.Config>) =>
 
 const world = (options?: Sessions.Options, more?: Partial<SmartClient.Config>) =>
   Sessions.layerWith(options ?? {}).pipe(
-    Layer.provide(SmartServers.layerSingle),
+    Layer.provide(SmartServers.layerFromClient),
     Layer.provideMerge(smart(more)),
     Layer.provideMerge(SessionStore.layerMemory),
     Layer.provideMerge(SandboxEhr.layerHttpClient())
   )
 
 /** A person's whole launch. */
-const login = (options?: Sessions.BeginOptions) =>
+const login = (options?: Sessions.StartLaunchOptions) =>
   Effect.gen(function*() {
     const ehr = yield* SandboxEhr.SandboxEhr
     const sessions = yield* Sessions.Sessions
-    const { url } = yield* sessions.begin(options)
-    return yield* sessions.complete(yield* ehr.approve(url), options)
+    const { url } = yield* sessions.startLaunch(options)
+    return yield* sessions.completeLaunch(yield* ehr.approve(url), options)
   })
 
 const tokenRequests = Effect.map(
@@ -84,16 +84,16 @@ describe("Sessions", () => {
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
-        const { url } = yield* sessions.begin()
+        const { url } = yield* sessions.startLaunch()
         const callback = yield* ehr.approve(url)
-        const ids = yield* Effect.all(Array.from({ length: 5 }, () => sessions.complete(callback)), {
+        const ids = yield* Effect.all(Array.from({ length: 5 }, () => sessions.completeLaunch(callback)), {
           concurrency: "unbounded"
         })
-        ids.push(yield* sessions.complete(callback))
+        ids.push(yield* sessions.completeLaunch(callback))
         assert.strictEqual(new Set(ids.map(value)).size, 1)
         assert.strictEqual((yield* tokenRequests).length, 1)
         yield* TestClock.adjust("11 minutes")
-        const late = yield* Effect.flip(sessions.complete(callback))
+        const late = yield* Effect.flip(sessions.completeLaunch(callback))
         assert.strictEqual(late._tag === "SessionError" ? late.reason : late._tag, "LaunchNotFound")
         assert.strictEqual((yield* tokenRequests).length, 1)
       }).pipe(Effect.provide(world())))
@@ -102,7 +102,7 @@ describe("Sessions", () => {
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
-        const { url } = yield* sessions.begin()
+        const { url } = yield* sessions.startLaunch()
         const callback = yield* ehr.approve(url)
         const forged = new URL(callback)
         forged.searchParams.set("state", "A".repeat(43))
@@ -115,12 +115,12 @@ describe("Sessions", () => {
           ["", "NotACallback"]
         ] as const
         for (const [hostile, reason] of refusals) {
-          const error = yield* Effect.flip(sessions.complete(hostile))
+          const error = yield* Effect.flip(sessions.completeLaunch(hostile))
           assert.strictEqual("reason" in error ? error.reason : undefined, reason)
         }
         assert.strictEqual((yield* tokenRequests).length, 0)
         // The launch is not harmed by what others made of it.
-        yield* sessions.complete(callback)
+        yield* sessions.completeLaunch(callback)
       }).pipe(Effect.provide(world())))
 
     it.effect("[SMART-39] a launch that is bound to a browser is completed by that browser only, first or again", () =>
@@ -128,19 +128,19 @@ describe("Sessions", () => {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
         const mine = Redacted.make("browser-secret-of-alpha")
-        const { url } = yield* sessions.begin({ boundTo: mine })
+        const { url } = yield* sessions.startLaunch({ browserBinding: mine })
         const callback = yield* ehr.approve(url)
-        const others = [undefined, {}, { boundTo: Redacted.make("browser-secret-of-omega") }, {
-          boundTo: Redacted.make("")
+        const others = [undefined, {}, { browserBinding: Redacted.make("browser-secret-of-omega") }, {
+          browserBinding: Redacted.make("")
         }]
         for (const other of others) {
-          const error = yield* Effect.flip(sessions.complete(callback, other))
+          const error = yield* Effect.flip(sessions.completeLaunch(callback, other))
           assert.strictEqual(error._tag === "SessionError" ? error.reason : error._tag, "BindingMismatch")
         }
         assert.strictEqual((yield* tokenRequests).length, 0)
-        yield* sessions.complete(callback, { boundTo: mine })
+        yield* sessions.completeLaunch(callback, { browserBinding: mine })
         for (const other of others) {
-          const error = yield* Effect.flip(sessions.complete(callback, other))
+          const error = yield* Effect.flip(sessions.completeLaunch(callback, other))
           assert.strictEqual(error._tag === "SessionError" ? error.reason : error._tag, "BindingMismatch")
         }
       }).pipe(Effect.provide(world())))
@@ -149,11 +149,11 @@ describe("Sessions", () => {
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
-        const { url } = yield* sessions.begin()
+        const { url } = yield* sessions.startLaunch()
         const callback = yield* ehr.deny(url)
-        const error = yield* Effect.flip(sessions.complete(callback))
+        const error = yield* Effect.flip(sessions.completeLaunch(callback))
         assert.strictEqual(error._tag === "AuthorizationError" ? error.reason : error._tag, "AccessDenied")
-        const again = yield* Effect.flip(sessions.complete(yield* ehr.approve(url)))
+        const again = yield* Effect.flip(sessions.completeLaunch(yield* ehr.approve(url)))
         assert.strictEqual(again._tag === "SessionError" ? again.reason : again._tag, "LaunchNotFound")
       }).pipe(Effect.provide(world())))
 
@@ -161,16 +161,16 @@ describe("Sessions", () => {
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
-        const first = yield* ehr.approve((yield* sessions.begin()).url)
+        const first = yield* ehr.approve((yield* sessions.startLaunch()).url)
         yield* ehr.fault("token", SandboxEhr.Fault.status(503))
-        assert.strictEqual((yield* Effect.flip(sessions.complete(first)))._tag, "TokenError")
-        assert.isTrue(Redacted.isRedacted(yield* sessions.complete(first)))
+        assert.strictEqual((yield* Effect.flip(sessions.completeLaunch(first)))._tag, "TokenError")
+        assert.isTrue(Redacted.isRedacted(yield* sessions.completeLaunch(first)))
 
-        const second = yield* ehr.approve((yield* sessions.begin()).url)
+        const second = yield* ehr.approve((yield* sessions.startLaunch()).url)
         yield* ehr.fault("token", SandboxEhr.Fault.lostResponse)
-        assert.strictEqual((yield* Effect.flip(sessions.complete(second)))._tag, "TokenError")
+        assert.strictEqual((yield* Effect.flip(sessions.completeLaunch(second)))._tag, "TokenError")
         const before = (yield* tokenRequests).length
-        const again = yield* Effect.flip(sessions.complete(second))
+        const again = yield* Effect.flip(sessions.completeLaunch(second))
         assert.strictEqual(again._tag === "SessionError" ? again.reason : again._tag, "LaunchNotFound")
         assert.strictEqual((yield* tokenRequests).length, before)
       }).pipe(Effect.provide(world())))
@@ -179,13 +179,13 @@ describe("Sessions", () => {
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
-        const callback = yield* ehr.approve((yield* sessions.begin()).url)
+        const callback = yield* ehr.approve((yield* sessions.startLaunch()).url)
         yield* ehr.fault("token", SandboxEhr.Fault.delay("5 seconds", { acted: true }))
-        const closedTab = yield* Effect.fork(sessions.complete(callback))
+        const closedTab = yield* Effect.fork(sessions.completeLaunch(callback))
         yield* TestClock.adjust("1 second")
         yield* Fiber.interrupt(closedTab)
         yield* TestClock.adjust("10 seconds")
-        const tokens = yield* sessions.tokens(yield* sessions.complete(callback))
+        const tokens = yield* sessions.tokens(yield* sessions.completeLaunch(callback))
         assert.strictEqual(tokens.context.patient, "patient-alpha")
         assert.strictEqual((yield* tokenRequests).length, 1)
       }).pipe(Effect.provide(world())))
@@ -194,9 +194,9 @@ describe("Sessions", () => {
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
-        const callback = yield* ehr.approve((yield* sessions.begin()).url)
+        const callback = yield* ehr.approve((yield* sessions.startLaunch()).url)
         yield* TestClock.adjust("6 minutes")
-        const error = yield* Effect.flip(sessions.complete(callback))
+        const error = yield* Effect.flip(sessions.completeLaunch(callback))
         assert.strictEqual(error._tag === "SessionError" ? error.reason : error._tag, "LaunchNotFound")
       }).pipe(Effect.provide(world({}, { authorizationMaxAge: "5 minutes" }))))
 
@@ -204,13 +204,13 @@ describe("Sessions", () => {
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
-        const browser = { boundTo: Redacted.make("one-browser") }
-        const alpha = yield* sessions.begin(browser)
-        const beta = yield* sessions.begin(browser)
+        const browser = { browserBinding: Redacted.make("one-browser") }
+        const alpha = yield* sessions.startLaunch(browser)
+        const beta = yield* sessions.startLaunch(browser)
         const callbackOfBeta = yield* ehr.approve(beta.url, { patient: "patient-beta" })
         const callbackOfAlpha = yield* ehr.approve(alpha.url, { patient: "patient-alpha" })
-        const idOfBeta = yield* sessions.complete(callbackOfBeta, browser)
-        const idOfAlpha = yield* sessions.complete(callbackOfAlpha, browser)
+        const idOfBeta = yield* sessions.completeLaunch(callbackOfBeta, browser)
+        const idOfAlpha = yield* sessions.completeLaunch(callbackOfAlpha, browser)
         assert.strictEqual((yield* sessions.tokens(idOfAlpha)).context.patient, "patient-alpha")
         assert.strictEqual((yield* sessions.tokens(idOfBeta)).context.patient, "patient-beta")
       }).pipe(Effect.provide(world())))
@@ -219,16 +219,16 @@ describe("Sessions", () => {
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
-        assert.strictEqual((yield* Effect.flip(sessions.begin()))._tag, "UnknownServerError")
+        assert.strictEqual((yield* Effect.flip(sessions.startLaunch()))._tag, "UnknownServerError")
         assert.strictEqual(
-          (yield* Effect.flip(sessions.begin({ iss: "https://evil.test/fhir" })))._tag,
+          (yield* Effect.flip(sessions.startLaunch({ iss: "https://evil.test/fhir" })))._tag,
           "UnknownServerError"
         )
         assert.strictEqual((yield* ehr.requests).length, 0)
         const { iss, launch } = yield* ehr.launch({ patient: "patient-gamma" })
-        const { url } = yield* sessions.begin({ iss, launch })
+        const { url } = yield* sessions.startLaunch({ iss, launch })
         assert.strictEqual(url.searchParams.get("launch"), launch)
-        const id = yield* sessions.complete(yield* ehr.approve(url))
+        const id = yield* sessions.completeLaunch(yield* ehr.approve(url))
         assert.strictEqual((yield* sessions.session(id)).server, "sandbox")
         assert.strictEqual((yield* sessions.tokens(id)).context.patient, "patient-gamma")
       }).pipe(Effect.provide(
@@ -336,11 +336,11 @@ describe("Sessions", () => {
         const sessions = yield* Sessions.Sessions
         const id = yield* login()
         const first = yield* sessions.accessToken(id)
-        assert.isTrue(Option.isNone(yield* sessions.needsRelaunch(id)))
+        assert.isTrue(Option.isNone(yield* sessions.relaunchReason(id)))
         yield* ehr.fault("token", SandboxEhr.Fault.oauthError("invalid_grant"))
         yield* TestClock.adjust("275 seconds")
         assert.strictEqual(value(yield* sessions.accessToken(id)), value(first))
-        yield* eventually(sessions.needsRelaunch(id), Option.isSome)
+        yield* eventually(sessions.relaunchReason(id), Option.isSome)
         yield* TestClock.adjust("1 minute")
         for (let i = 0; i < 3; i++) {
           const error = yield* Effect.flip(sessions.accessToken(id))
@@ -433,7 +433,7 @@ describe("Sessions", () => {
         yield* sessions.accessToken(renewable)
         const error = yield* Effect.flip(sessions.accessToken(single))
         assert.strictEqual(error._tag === "SessionError" ? error.reason : error._tag, "NeedsRelaunch")
-        assert.isTrue(Option.isSome(yield* sessions.needsRelaunch(single)))
+        assert.isTrue(Option.isSome(yield* sessions.relaunchReason(single)))
       }).pipe(Effect.provide(world())))
 
     it.effect("the interruption of one caller, or of all, neither cancels nor repeats a renewal", () =>
@@ -456,9 +456,9 @@ describe("Sessions", () => {
         const ehr = yield* SandboxEhr.SandboxEhr
         const first = yield* Sessions.make()
         const instances = [first, ...(yield* Effect.all(Array.from({ length: 7 }, () => Sessions.make())))]
-        const { url } = yield* first.begin()
+        const { url } = yield* first.startLaunch()
         const callback = yield* ehr.approve(url)
-        const ids = yield* Effect.all(instances.map((sessions) => sessions.complete(callback)), {
+        const ids = yield* Effect.all(instances.map((sessions) => sessions.completeLaunch(callback)), {
           concurrency: "unbounded"
         })
         assert.strictEqual(new Set(ids.map(value)).size, 1)
@@ -469,14 +469,14 @@ describe("Sessions", () => {
         yield* TestClock.adjust("30 seconds")
         assert.strictEqual(new Set((yield* Fiber.join(fiber)).map(value)).size, 1)
         assert.strictEqual((yield* refreshes).length, 1)
-        yield* instances[3]!.end(id)
+        yield* instances[3]!.revoke(id)
         for (const sessions of instances) {
           const error = yield* Effect.flip(sessions.accessToken(id))
           assert.strictEqual(error._tag === "SessionError" ? error.reason : error._tag, "NotFound")
         }
       }).pipe(
         Effect.scoped,
-        Effect.provide(SmartServers.layerSingle.pipe(
+        Effect.provide(SmartServers.layerFromClient.pipe(
           Layer.provideMerge(smart()),
           Layer.provideMerge(SessionStore.layerMemory),
           Layer.provideMerge(SandboxEhr.layerHttpClient())
@@ -515,7 +515,7 @@ describe("Sessions", () => {
         assert.strictEqual(revocation?.form?.["token"], (yield* ehr.issued).at(-1))
       }).pipe(Effect.provide(
         Sessions.layer.pipe(
-          Layer.provide(SmartServers.layerSingle),
+          Layer.provide(SmartServers.layerFromClient),
           Layer.provideMerge(someoneElse),
           Layer.provideMerge(SessionStore.layerMemory),
           Layer.provideMerge(SandboxEhr.layerHttpClient())
@@ -529,7 +529,7 @@ describe("Sessions", () => {
         const stopping = yield* Deferred.make<Sessions.SessionId>()
         const program = Effect.gen(function*() {
           const sessions = yield* Sessions.make()
-          const id = yield* sessions.complete(yield* ehr.approve((yield* sessions.begin()).url))
+          const id = yield* sessions.completeLaunch(yield* ehr.approve((yield* sessions.startLaunch()).url))
           yield* TestClock.adjust("6 minutes")
           yield* ehr.fault("token", SandboxEhr.Fault.delay("5 seconds", { acted: true }))
           const caller = yield* Effect.fork(sessions.accessToken(id))
@@ -552,7 +552,7 @@ describe("Sessions", () => {
         assert.strictEqual((yield* refreshes).length, 1)
       }).pipe(
         Effect.scoped,
-        Effect.provide(SmartServers.layerSingle.pipe(
+        Effect.provide(SmartServers.layerFromClient.pipe(
           Layer.provideMerge(smart()),
           Layer.provideMerge(SessionStore.layerMemory),
           Layer.provideMerge(SandboxEhr.layerHttpClient())
@@ -567,11 +567,11 @@ describe("Sessions", () => {
         const sessions = yield* Sessions.Sessions
         const id = yield* login()
         const { refreshToken } = yield* sessions.tokens(id)
-        yield* sessions.end(id)
+        yield* sessions.revoke(id)
         const revocations = (yield* ehr.requests).filter(({ path }) => path.endsWith("/revoke"))
         assert.deepStrictEqual(revocations.map(({ form }) => form?.["token"]), [value(refreshToken!)])
         assert.strictEqual((yield* Effect.flip(sessions.accessToken(id)))._tag, "SessionError")
-        yield* sessions.end(id)
+        yield* sessions.revoke(id)
       }).pipe(Effect.provide(world())))
 
     it.effect("forget tells the server nothing: the grant, which another session may live on, goes on", () =>
@@ -580,11 +580,11 @@ describe("Sessions", () => {
         const sessions = yield* Sessions.Sessions
         const id = yield* login()
         const { refreshToken } = yield* sessions.tokens(id)
-        yield* sessions.forget(id)
+        yield* sessions.remove(id)
         assert.strictEqual((yield* Effect.flip(sessions.session(id))).reason, "NotFound")
         assert.deepStrictEqual((yield* ehr.requests).filter(({ path }) => path.endsWith("/revoke")), [])
         yield* ehr.revoke(value(refreshToken!))
-        yield* sessions.forget(id)
+        yield* sessions.remove(id)
       }).pipe(Effect.provide(world())))
 
     it.effect.each(
@@ -599,7 +599,7 @@ describe("Sessions", () => {
         const sessions = yield* Sessions.Sessions
         const id = yield* login()
         yield* ehr.fault("revoke", fault)
-        yield* sessions.end(id)
+        yield* sessions.revoke(id)
         const error = yield* Effect.flip(sessions.session(id))
         assert.strictEqual(error.reason, "NotFound")
       }).pipe(Effect.provide(world())))
@@ -613,7 +613,7 @@ describe("Sessions", () => {
         yield* ehr.fault("token", SandboxEhr.Fault.delay("5 seconds", { acted: true }))
         const renewing = yield* Effect.fork(Effect.either(sessions.accessToken(id)))
         yield* TestClock.adjust("1 second")
-        const ending = yield* Effect.fork(sessions.end(id))
+        const ending = yield* Effect.fork(sessions.revoke(id))
         yield* TestClock.adjust("30 seconds")
         yield* Fiber.join(ending)
         yield* Fiber.join(renewing)
@@ -643,7 +643,7 @@ describe("Sessions", () => {
       Effect.gen(function*() {
         const sessions = yield* Sessions.Sessions
         const tokens = yield* sessions.tokens(yield* login())
-        const id = yield* sessions.fromTokens(tokens, { appState: 1 })
+        const id = yield* sessions.importTokens(tokens, { appState: 1 })
         assert.strictEqual(value(yield* sessions.accessToken(id)), value(tokens.accessToken))
         yield* TestClock.adjust("6 minutes")
         assert.notStrictEqual(value(yield* sessions.accessToken(id)), value(tokens.accessToken))
@@ -661,7 +661,7 @@ describe("Sessions", () => {
         yield* ehr.fault("token", SandboxEhr.Fault.oauthError("invalid_grant"))
         yield* TestClock.adjust("6 minutes")
         yield* Effect.flip(sessions.accessToken(id))
-        yield* sessions.end(id)
+        yield* sessions.revoke(id)
         const seen = Chunk.toReadonlyArray(yield* Fiber.join(changes))
         assert.deepStrictEqual(seen.map(({ kind }) => kind), ["Started", "Renewed", "RelaunchNeeded", "Ended"])
         assert.isTrue(seen.every(({ sessionId }) => value(sessionId) === value(id)))

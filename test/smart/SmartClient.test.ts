@@ -254,9 +254,9 @@ describe("SmartClient, the exchange", () => {
       assert.notInclude(JSON.stringify(pending), Redacted.value(pending.verifier))
     }).pipe(Effect.provide(layer)))
 
-  it.effect("[X-CB-2] a lost answer: once more, and then the server's word; with repeatUnknown false, not at all", () =>
+  it.effect("[X-CB-2] a lost answer: once more, and then the server's word; with retryUnknown false, not at all", () =>
     Effect.gen(function*() {
-      for (const repeatUnknown of [undefined, false]) {
+      for (const retryUnknown of [undefined, false]) {
         yield* Effect.gen(function*() {
           const ehr = yield* SandboxEhr.SandboxEhr
           const client = yield* SmartClient.SmartClient
@@ -268,9 +268,9 @@ describe("SmartClient, the exchange", () => {
           yield* drive
           const error = yield* Fiber.join(fiber)
           const reason = error._tag === "TokenError" && error.reason
-          assert.strictEqual(reason, repeatUnknown === false ? "Unreachable" : "Refused")
-          assert.strictEqual((yield* requestsTo("token")).length, repeatUnknown === false ? 1 : 2)
-        }).pipe(Effect.provide(world({ repeatUnknown })))
+          assert.strictEqual(reason, retryUnknown === false ? "Unreachable" : "Refused")
+          assert.strictEqual((yield* requestsTo("token")).length, retryUnknown === false ? 1 : 2)
+        }).pipe(Effect.provide(world({ retryUnknown: retryUnknown })))
       }
     }))
 })
@@ -494,7 +494,7 @@ describe("SmartClient, replaced in one line", () => {
   it.effect("any part: a Discovery with another time to live", () =>
     Effect.gen(function*() {
       const http = Http.script(metadata())
-      const parts = Layer.merge(SmartClient.layerParts(), Discovery.layer({ timeToLive: "1 minute" }))
+      const parts = Layer.merge(SmartClient.layerDependencies(), Discovery.layer({ timeToLive: "1 minute" }))
       const client = yield* Effect.provide(
         SmartClient.SmartClient,
         SmartClient.layerWithoutDependencies(config).pipe(

@@ -54,12 +54,12 @@ serversContract("SmartServers.layerConfig", {
 })
 
 const single = (config: Partial<SmartClient.Config>) =>
-  SmartServers.layerSingle.pipe(
+  SmartServers.layerFromClient.pipe(
     Layer.provide(SmartClient.layer({ ...at("north.test"), ...config })),
     Layer.provide(ClientAuthentication.layerPublic)
   )
 
-serversContract("SmartServers.layerSingle, of a client with a name", {
+serversContract("SmartServers.layerFromClient, of a client with a name", {
   layer: single({ name: "patients" }),
   servers: [{ name: "patients", fhirBaseUrl: "https://north.test/fhir" }],
   listed: ["patients"],
@@ -67,7 +67,7 @@ serversContract("SmartServers.layerSingle, of a client with a name", {
   canChange: false
 })
 
-serversContract("SmartServers.layerSingle, of a client without a name", {
+serversContract("SmartServers.layerFromClient, of a client without a name", {
   layer: single({}),
   servers: [{ name: "https://north.test/fhir", fhirBaseUrl: "https://north.test/fhir" }],
   listed: ["https://north.test/fhir"],

@@ -57,17 +57,17 @@ describe("SmartServers", () => {
       assert.deepStrictEqual(yield* servers.keys, ["north", "south"])
       assert.strictEqual((yield* servers.client("south")).config.clientId, "client-of-south.test")
       for (const iss of ["https://north.test/fhir", "https://north.test/fhir/", "HTTPS://NORTH.test:443/fhir"]) {
-        assert.strictEqual((yield* servers.forIssuer(iss)).name, "north")
+        assert.strictEqual((yield* servers.forLaunchIss(iss)).name, "north")
       }
       const refusals: ReadonlyArray<
         readonly [Effect.Effect<unknown, UnknownServerError>, UnknownServerError["reason"]]
       > = [
         [servers.client("west"), "UnknownKey"],
-        [servers.forIssuer("https://north.test/fhir2"), "UnknownIssuer"],
-        [servers.forIssuer("http://north.test/fhir"), "UnknownIssuer"],
-        [servers.forIssuer("https://north.test@evil.test/fhir"), "UnknownIssuer"],
-        [servers.forIssuer("not a URL"), "UnknownIssuer"],
-        [servers.forIssuer(""), "UnknownIssuer"],
+        [servers.forLaunchIss("https://north.test/fhir2"), "UnknownIssuer"],
+        [servers.forLaunchIss("http://north.test/fhir"), "UnknownIssuer"],
+        [servers.forLaunchIss("https://north.test@evil.test/fhir"), "UnknownIssuer"],
+        [servers.forLaunchIss("not a URL"), "UnknownIssuer"],
+        [servers.forLaunchIss(""), "UnknownIssuer"],
         [servers.only, "Ambiguous"]
       ]
       for (const [effect, reason] of refusals) {
@@ -116,7 +116,7 @@ describe("SmartServers", () => {
       yield* twin.configuration
       assert.strictEqual(net.seen.length, 2)
       assert.strictEqual((yield* Effect.flip(servers.invalidate("west"))).reason, "UnknownKey")
-      assert.strictEqual((yield* Effect.flip(servers.forIssuer("https://north.test/fhir"))).reason, "Ambiguous")
+      assert.strictEqual((yield* Effect.flip(servers.forLaunchIss("https://north.test/fhir"))).reason, "Ambiguous")
     }).pipe(
       Effect.provide(SmartServers.layer({ ...two, twin: { ...server("north.test"), authentication: basic("x") } })),
       Effect.provide(net.layer)
@@ -134,11 +134,11 @@ describe("SmartServers", () => {
     return Effect.gen(function*() {
       const servers = yield* SmartServers.SmartServers
       yield* servers.add("east", { ...server("east.test"), authentication: held("first") })
-      assert.strictEqual((yield* servers.forIssuer("https://east.test/fhir")).name, "east")
+      assert.strictEqual((yield* servers.forLaunchIss("https://east.test/fhir")).name, "east")
       yield* servers.add("east", { ...server("east2.test"), authentication: held("second") })
       assert.deepStrictEqual(released, ["first"])
-      assert.strictEqual((yield* Effect.flip(servers.forIssuer("https://east.test/fhir"))).reason, "UnknownIssuer")
-      assert.strictEqual((yield* servers.forIssuer("https://east2.test/fhir")).name, "east")
+      assert.strictEqual((yield* Effect.flip(servers.forLaunchIss("https://east.test/fhir"))).reason, "UnknownIssuer")
+      assert.strictEqual((yield* servers.forLaunchIss("https://east2.test/fhir")).name, "east")
       const refused = yield* Effect.flip(
         servers.add("east", {
           ...server("east3.test", { redirectUri: "http://app.test/" }),
@@ -201,15 +201,15 @@ describe("SmartServers", () => {
 
   it.effect("a registry of one, and one of a registry", () => {
     const net = makeNet()
-    const single = SmartServers.layerSingle.pipe(
+    const single = SmartServers.layerFromClient.pipe(
       Layer.provide(SmartServers.layerClient("south")),
       Layer.provide(SmartServers.layer(two))
     )
     return Effect.gen(function*() {
       const servers = yield* SmartServers.SmartServers
       assert.strictEqual((yield* servers.only).name, "south")
-      assert.strictEqual((yield* servers.forIssuer("https://south.test/fhir/")).name, "south")
-      assert.strictEqual((yield* Effect.flip(servers.forIssuer("https://north.test/fhir"))).reason, "UnknownIssuer")
+      assert.strictEqual((yield* servers.forLaunchIss("https://south.test/fhir/")).name, "south")
+      assert.strictEqual((yield* Effect.flip(servers.forLaunchIss("https://north.test/fhir"))).reason, "UnknownIssuer")
       assert.strictEqual((yield* Effect.flip(servers.client("north"))).reason, "UnknownKey")
       const refused = yield* Effect.flip(servers.add("x", two.north))
       assert.strictEqual(refused.reason, "Conflict")
@@ -261,10 +261,10 @@ describe("SmartServers", () => {
     return Effect.gen(function*() {
       const registry = yield* SmartServers.SmartServers
       assert.deepStrictEqual(yield* registry.keys, ["https://a.test/fhir"])
-      const client = yield* registry.forIssuer("https://a.test/fhir/")
+      const client = yield* registry.forLaunchIss("https://a.test/fhir/")
       assert.strictEqual(client.config.clientId, "at Example Hospital")
       assert.strictEqual(client.name, "https://a.test/fhir")
-      assert.strictEqual((yield* Effect.flip(registry.forIssuer("https://b.test/fhir"))).reason, "UnknownIssuer")
+      assert.strictEqual((yield* Effect.flip(registry.forLaunchIss("https://b.test/fhir"))).reason, "UnknownIssuer")
     }).pipe(Effect.provide(SmartServers.layer(servers)), Effect.provide(net.layer))
   })
 
@@ -274,7 +274,7 @@ describe("SmartServers", () => {
       const servers = yield* SmartServers.SmartServers
       const [north, again] = [yield* servers.client("north"), yield* servers.client("north")]
       assert.strictEqual(north, again)
-      assert.strictEqual(north, yield* servers.forIssuer("https://north.test/fhir"))
+      assert.strictEqual(north, yield* servers.forLaunchIss("https://north.test/fhir"))
     }).pipe(Effect.provide(SmartServers.layer(two)), Effect.provide(net.layer))
   })
 

@@ -12,7 +12,7 @@ import { LaunchContext } from "../../src/token/LaunchContext.js"
 import { TokenSet } from "../../src/token/TokenSet.js"
 
 /** From a day ahead to the end of the year 9999, which is as late as the library writes. */
-const keepUntil = FastCheck.integer({ min: Date.now() + 86_400_000, max: 253_402_300_799_999 }).map((millis) =>
+const expiresAt = FastCheck.integer({ min: Date.now() + 86_400_000, max: 253_402_300_799_999 }).map((millis) =>
   DateTime.unsafeMake(millis)
 )
 
@@ -46,20 +46,20 @@ const tokenSet = FastCheck.record({
 })
 
 export const anyEntry: FastCheck.Arbitrary<Entry> = FastCheck.oneof(
-  FastCheck.record({ entry: Arbitrary.make(PendingLaunch), keepUntil, appState: FastCheck.jsonValue() }).map((
-    { appState, entry, keepUntil }
-  ) => new PendingLaunch({ ...entry, keepUntil, appState }, unchecked)),
-  FastCheck.record({ entry: Arbitrary.make(CompletedLaunch), keepUntil }).map(({ entry, keepUntil }) =>
-    new CompletedLaunch({ ...entry, keepUntil }, unchecked)
+  FastCheck.record({ entry: Arbitrary.make(PendingLaunch), expiresAt, appState: FastCheck.jsonValue() }).map((
+    { appState, entry, expiresAt }
+  ) => new PendingLaunch({ ...entry, expiresAt, appState }, unchecked)),
+  FastCheck.record({ entry: Arbitrary.make(CompletedLaunch), expiresAt }).map(({ entry, expiresAt }) =>
+    new CompletedLaunch({ ...entry, expiresAt }, unchecked)
   ),
   FastCheck.record({
     entry: Arbitrary.make(StoredSession),
-    keepUntil,
+    expiresAt,
     appState: FastCheck.jsonValue(),
     tokens: tokenSet
   })
-    .map(({ appState, entry, keepUntil, tokens }) =>
-      new StoredSession({ ...entry, keepUntil, appState, tokens }, unchecked)
+    .map(({ appState, entry, expiresAt, tokens }) =>
+      new StoredSession({ ...entry, expiresAt, appState, tokens }, unchecked)
     )
 )
 
@@ -94,7 +94,7 @@ export const oddTexts: ReadonlyArray<string> = [
 export const oddSession = (text: string, tokens: TokenSet): StoredSession =>
   new StoredSession({
     version: 1,
-    keepUntil: DateTime.unsafeMake(253_402_300_799_999),
+    expiresAt: DateTime.unsafeMake(253_402_300_799_999),
     server: text,
     createdAt: DateTime.unsafeMake(0),
     appState: { [text]: text },

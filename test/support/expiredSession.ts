@@ -8,10 +8,10 @@ import { TokenSet } from "../../src/token/TokenSet.js"
 export const expiredSession = (sessions: Sessions.Service) =>
   Effect.gen(function*() {
     const sandbox = yield* SandboxEhr.SandboxEhr
-    const { url } = yield* sessions.begin()
-    const tokens = yield* sessions.tokens(yield* sessions.complete(yield* sandbox.approve(url)))
+    const { url } = yield* sessions.startLaunch()
+    const tokens = yield* sessions.tokens(yield* sessions.completeLaunch(yield* sandbox.approve(url)))
     const now = yield* DateTime.now
-    return yield* sessions.fromTokens(
+    return yield* sessions.importTokens(
       new TokenSet({
         ...tokens,
         receivedAt: DateTime.subtract(now, { minutes: 6 }),

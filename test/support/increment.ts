@@ -10,7 +10,7 @@ export const numbered = (count: number, millis = 600_000): Effect.Effect<Sealed>
   Effect.map(DateTime.now, (now) =>
     new Sealed({
       version: 1,
-      keepUntil: DateTime.add(now, { millis }),
+      expiresAt: DateTime.add(now, { millis }),
       keyId: "counter",
       jwe: String(count)
     }))

@@ -150,7 +150,7 @@ const server = { ...config, authentication: Core.ClientAuthentication.makePublic
 
 const metadata = { issuer: origin, tokenEndpoint: `${origin}/token` }
 
-const registered = new Core.Registered.Registered({
+const registered = new Core.Registered.RegisteredClient({
   clientId,
   registrationAccessToken: Redacted.make("t0ken"),
   registrationClientUri: `${origin}/clients/1`,
@@ -279,7 +279,7 @@ export const entries: Record<Names, Entry> = {
         ).read("Patient", "1")
     )
   ),
-  "SmartClient.layerParts": entry("Shared", () => Core.SmartClient.layerParts(), discovered),
+  "SmartClient.layerDependencies": entry("Shared", () => Core.SmartClient.layerDependencies(), discovered),
   "SmartClient.layer": entry(
     "Shared",
     () => Layer.provide(Core.SmartClient.layer(config), Core.ClientAuthentication.layerPublic),
@@ -304,10 +304,10 @@ export const entries: Record<Names, Entry> = {
     () => Layer.provide(Core.BackendServices.layer, Core.SmartServers.layer({ north: { ...server, metadata } })),
     backendToken
   ),
-  "BackendServices.layerSingle": entry(
+  "BackendServices.layerFromClient": entry(
     "Memoised",
     () =>
-      Core.BackendServices.layerSingle.pipe(
+      Core.BackendServices.layerFromClient.pipe(
         Layer.provide(Core.SmartClient.layer({ ...config, metadata })),
         Layer.provide(Core.ClientAuthentication.layerPublic)
       ),

@@ -75,7 +75,7 @@ export const failed = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<E, 
   Effect.mapError(Effect.flip(self), () => "it succeeded")
 
 /** What a program can decide by, of an error. */
-export type Decisive = Pick<TokenError, "operation" | "reason" | "error" | "status" | "outcome" | "isRetryable">
+export type Decisive = Pick<TokenError, "operation" | "reason" | "error" | "status" | "processed" | "isRetryable">
 
 /** Anything but a `TokenError` fails the test. */
 export const tokenError = <A, E, R>(
@@ -87,12 +87,12 @@ export const tokenError = <A, E, R>(
       (error): error is E & TokenError => error instanceof TokenError,
       "not a TokenError"
     ),
-    ({ error, isRetryable, operation, outcome, reason, status }) => ({
+    ({ error, isRetryable, operation, processed, reason, status }) => ({
       operation,
       reason,
       error,
       status,
-      outcome,
+      processed,
       isRetryable
     })
   )
@@ -109,7 +109,7 @@ export const refused = (operation: TokenError["operation"], error: string | unde
   reason: "Refused",
   error,
   status,
-  outcome: "refused",
+  processed: "no",
   isRetryable: false
 })
 

@@ -100,8 +100,8 @@ export const serversContract = (name: string, subject: Subject): void => {
                 fhirBaseUrl.replace("https", "HTTPS").replace(".test", ".TEST:443")
               ]
             ) {
-              if (names.length === 1) assert.strictEqual((yield* registry.forIssuer(iss)).name, names[0])
-              else assert.strictEqual(yield* reasonOf(registry.forIssuer(iss)), "Ambiguous")
+              if (names.length === 1) assert.strictEqual((yield* registry.forLaunchIss(iss)).name, names[0])
+              else assert.strictEqual(yield* reasonOf(registry.forLaunchIss(iss)), "Ambiguous")
             }
           }))
       ))
@@ -111,15 +111,15 @@ export const serversContract = (name: string, subject: Subject): void => {
         Effect.gen(function*() {
           for (const { fhirBaseUrl, name } of servers) {
             for (const iss of [fhirBaseUrl, `${fhirBaseUrl}/`]) {
-              assert.strictEqual((yield* registry.forIssuer(iss, name)).name, name)
+              assert.strictEqual((yield* registry.forLaunchIss(iss, name)).name, name)
             }
             const others = servers.filter((server) => server.fhirBaseUrl !== fhirBaseUrl).map((server) => server.name)
             for (const wrong of ["no such server", "", `${name} `, "https://elsewhere.test/fhir", ...others]) {
-              assert.strictEqual(yield* reasonOf(registry.forIssuer(fhirBaseUrl, wrong)), "UnknownIssuer", wrong)
+              assert.strictEqual(yield* reasonOf(registry.forLaunchIss(fhirBaseUrl, wrong)), "UnknownIssuer", wrong)
             }
             // A listed server has the name it is listed under, and its URL is not a second one.
             if (fhirBaseUrl !== name) {
-              assert.strictEqual(yield* reasonOf(registry.forIssuer(fhirBaseUrl, fhirBaseUrl)), "UnknownIssuer")
+              assert.strictEqual(yield* reasonOf(registry.forLaunchIss(fhirBaseUrl, fhirBaseUrl)), "UnknownIssuer")
             }
           }
           assert.deepStrictEqual(yield* registry.keys, subject.listed)
@@ -141,8 +141,8 @@ export const serversContract = (name: string, subject: Subject): void => {
               ""
             ]
           ) {
-            assert.strictEqual(yield* reasonOf(registry.forIssuer(iss)), "UnknownIssuer", iss)
-            assert.strictEqual(yield* reasonOf(registry.forIssuer(iss, first.name)), "UnknownIssuer", iss)
+            assert.strictEqual(yield* reasonOf(registry.forLaunchIss(iss)), "UnknownIssuer", iss)
+            assert.strictEqual(yield* reasonOf(registry.forLaunchIss(iss, first.name)), "UnknownIssuer", iss)
           }
           assert.deepStrictEqual(net.requests, [])
         })
@@ -182,14 +182,14 @@ export const serversContract = (name: string, subject: Subject): void => {
             const redirectUri = "https://app.test/callback/added"
             yield* registry.add("added", { ...added("added.test"), redirectUri })
             assert.deepStrictEqual(yield* registry.redirectUris, [...subject.redirectUris, redirectUri])
-            assert.strictEqual((yield* registry.forIssuer("https://added.test/fhir", "added")).name, "added")
+            assert.strictEqual((yield* registry.forLaunchIss("https://added.test/fhir", "added")).name, "added")
             yield* registry.add("added", added("replaced.test"))
-            assert.strictEqual(yield* reasonOf(registry.forIssuer("https://added.test/fhir")), "UnknownIssuer")
-            assert.strictEqual((yield* registry.forIssuer("https://replaced.test/fhir")).name, "added")
+            assert.strictEqual(yield* reasonOf(registry.forLaunchIss("https://added.test/fhir")), "UnknownIssuer")
+            assert.strictEqual((yield* registry.forLaunchIss("https://replaced.test/fhir")).name, "added")
             assert.deepStrictEqual(yield* registry.redirectUris, subject.redirectUris)
             yield* registry.remove("added")
             assert.strictEqual(
-              yield* reasonOf(registry.forIssuer("https://replaced.test/fhir", "added")),
+              yield* reasonOf(registry.forLaunchIss("https://replaced.test/fhir", "added")),
               "UnknownIssuer"
             )
             assert.strictEqual(yield* reasonOf(registry.client("added")), "UnknownKey")

@@ -18,7 +18,7 @@ export const app = (
   store: Layer.Layer<SessionStore.SessionStore>,
   http: Layer.Layer<HttpClient.HttpClient> = FetchHttpClient.layer
 ): Layer.Layer<Sessions.Sessions> =>
-  Sessions.layerSingle.pipe(
+  Sessions.layerFromClient.pipe(
     Layer.provide(SmartClient.layer({
       fhirBaseUrl,
       clientId: "sandbox-public-app",

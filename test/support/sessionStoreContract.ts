@@ -16,7 +16,7 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import type { Backing } from "../../src/session/BackingSessionStore.js"
+import type { BackingSessionStore } from "../../src/session/BackingSessionStore.js"
 import type { Entry } from "../../src/session/internal/sessionEntry.js"
 import * as SessionStore from "../../src/session/SessionStore.js"
 import { TokenSet } from "../../src/token/TokenSet.js"
@@ -25,7 +25,7 @@ import { increment, numbered, numberIn } from "./increment.js"
 
 /** A place that holds sessions, to which one connects as another process would. */
 export class Place extends Context.Tag("test/Place")<Place, {
-  readonly connect: Effect.Effect<Backing, never, Scope.Scope>
+  readonly connect: Effect.Effect<BackingSessionStore, never, Scope.Scope>
 }>() {}
 
 export const newId = (): Redacted.Redacted => Redacted.make(`canary-${randomUUID()}`)
@@ -314,7 +314,7 @@ export const sessionStoreContract = <E>(
     it.scoped("fails on what it cannot decode without destroying or showing it, until it is set or removed", () =>
       Effect.gen(function*() {
         const { backing, store } = yield* open()
-        const keepUntil = DateTime.toEpochMillis((yield* numbered(1)).keepUntil)
+        const expiresAt = DateTime.toEpochMillis((yield* numbered(1)).expiresAt)
         for (
           const text of [
             "{\"canary-secret",
@@ -323,7 +323,7 @@ export const sessionStoreContract = <E>(
           ]
         ) {
           const id = newId()
-          assert.isTrue(yield* backing.replace(keyOf(id), Option.none(), Option.some({ text, keepUntil })))
+          assert.isTrue(yield* backing.replace(keyOf(id), Option.none(), Option.some({ text, expiresAt })))
           const results = [store.get(id), store.take(id), increment(store, id)]
           for (const result of results) {
             const error = yield* Effect.flip(Effect.asVoid<unknown, unknown, never>(result))
@@ -334,7 +334,7 @@ export const sessionStoreContract = <E>(
           yield* store.set(id, yield* numbered(2))
           assert.strictEqual(numberIn(yield* store.get(id)), 2)
           yield* store.remove(id)
-          assert.isTrue(yield* backing.replace(keyOf(id), Option.none(), Option.some({ text, keepUntil })))
+          assert.isTrue(yield* backing.replace(keyOf(id), Option.none(), Option.some({ text, expiresAt })))
           yield* store.remove(id)
           assert.isTrue(Option.isNone(yield* backing.read(keyOf(id))))
         }

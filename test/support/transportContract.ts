@@ -421,13 +421,13 @@ export const transportContract = (
 
       // undici, under all three, treats it as a breach of protocol.
       row(
-        "cannot: a 100 nobody asked for; the connection is closed and the outcome unknown",
+        "cannot: a 100 nobody asked for; the connection is closed and the processed unknown",
         (client) =>
           Effect.gen(function*() {
             const server = yield* speaks("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
             const failure = yield* Effect.flip(Outbound.send(client, get(server.origin), rules))
             assert.strictEqual(failure.reason, "Unreachable")
-            assert.strictEqual(failure.outcome, "unknown")
+            assert.strictEqual(failure.processed, "unknown")
           })
       )
 
@@ -558,7 +558,7 @@ export const transportContract = (
         Effect.gen(function*() {
           const failure = yield* outcomeOf(client, `http://127.0.0.1:${yield* deadPort}/`)
           assert.strictEqual(failure.reason, "Unreachable")
-          assert.strictEqual(failure.outcome, "refused")
+          assert.strictEqual(failure.processed, "no")
           assert.include(failure.detail, "ECONNREFUSED")
         }))
 
@@ -567,7 +567,7 @@ export const transportContract = (
           const failure = yield* Effect.flip(
             Outbound.send(client, get("https://no-such-host.invalid/"), { ...rules, timeout: "20 seconds" })
           )
-          assert.strictEqual(failure.outcome, "refused")
+          assert.strictEqual(failure.processed, "no")
         }))
 
       for (
@@ -591,13 +591,13 @@ export const transportContract = (
         ] as const
       ) {
         row(
-          `a peer that ${title}: a failure with an unknown outcome, never half an answer`,
+          `a peer that ${title}: a failure with an unknown processed, never half an answer`,
           (client) =>
             Effect.gen(function*() {
               const server = yield* speaks(answer, then)
               const failure = yield* outcomeOf(client, server.origin)
               assert.strictEqual(failure.reason, "Unreachable")
-              assert.strictEqual(failure.outcome, "unknown")
+              assert.strictEqual(failure.processed, "unknown")
               yield* until(() => server.open() === 0)
             })
         )
@@ -623,7 +623,7 @@ export const transportContract = (
             const server = yield* Http.server(() => undefined)
             const error = yield* failureOf(client, get(server.origin))
             assert.propertyVal(causeOf(error), "reason", "HeadersTimeout")
-            assert.propertyVal(causeOf(error), "outcome", "unknown")
+            assert.propertyVal(causeOf(error), "processed", "unknown")
             yield* server.closed
           }),
         "the caller's Effect.timeout does",
@@ -702,7 +702,7 @@ export const transportContract = (
             Outbound.send(client, get(`${server.origin}/0`), { ...rules, timeout: "500 millis" })
           )
           assert.strictEqual(failure.reason, "TimedOut")
-          assert.strictEqual(failure.outcome, "unknown")
+          assert.strictEqual(failure.processed, "unknown")
           const answer = yield* Outbound.send(client, get(`${server.origin}/1`), rules)
           assert.strictEqual(answer.body, "x")
         }))

@@ -332,7 +332,7 @@ describe("IdToken, hostile", () => {
     }))
 
   /** A login at a server whose SMART metadata is given by hand, and whose OpenID metadata lists `listed`. */
-  const byHand = (listed: ReadonlyArray<string> | undefined, policy?: IdToken.Policy, alg = "ES256") =>
+  const configured = (listed: ReadonlyArray<string> | undefined, policy?: IdToken.Policy, alg = "ES256") =>
     Effect.gen(function*() {
       yield* TestClock.setTime(start)
       const key = yield* makeKey("k1", alg)
@@ -358,20 +358,23 @@ describe("IdToken, hostile", () => {
 
   it.effect("[SMART-210] an id_token signed with an algorithm that the server does not list is believed, with a warning", () =>
     Effect.gen(function*() {
-      const { outcome, warnings } = yield* byHand(["RS256"])
+      const { outcome, warnings } = yield* configured(["RS256"])
       assert.strictEqual(outcome, "believed")
       assert.deepStrictEqual(warnings.map(({ code }) => code), ["IdTokenAlgorithmUnlisted"])
       assert.include(warnings[0]?.detail, "ES256")
       assert.include(warnings[0]?.detail, "RS256")
       for (const listed of [undefined, ["RS256", "ES256"]]) {
-        assert.deepStrictEqual(yield* byHand(listed), { outcome: "believed", warnings: [] })
+        assert.deepStrictEqual(yield* configured(listed), { outcome: "believed", warnings: [] })
       }
     }))
 
   it.effect("[SMART-210] the configured algorithms decide, not what the server lists", () =>
     Effect.gen(function*() {
-      assert.deepStrictEqual(yield* byHand(["RS256"], { algorithms: ["ES256"] }), { outcome: "believed", warnings: [] })
-      const refused = yield* byHand(["RS256"], { algorithms: ["RS256", "PS256"] })
+      assert.deepStrictEqual(yield* configured(["RS256"], { algorithms: ["ES256"] }), {
+        outcome: "believed",
+        warnings: []
+      })
+      const refused = yield* configured(["RS256"], { algorithms: ["RS256", "PS256"] })
       assert.include(refused.outcome, "AlgorithmNotAllowed")
       assert.include(
         refused.outcome,

@@ -5,7 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
 import * as Redacted from "effect/Redacted"
-import type { Answer } from "../../src/http/OutgoingRequest.js"
+import type { ReceivedResponse } from "../../src/http/OutgoingRequest.js"
 import { judgeTokens } from "../../src/token/internal/tokenResponse.js"
 import type { TokenError } from "../../src/token/TokenError.js"
 import type { TokenSet } from "../../src/token/TokenSet.js"
@@ -14,7 +14,7 @@ const now = DateTime.unsafeMake("2026-01-05T12:00:00Z")
 const endpoint = "https://auth.example/token"
 const secret = "refresh-t0ken/with+special=chars"
 
-const answerOf = (body: unknown, changes: Partial<Answer> = {}): Answer => ({
+const answerOf = (body: unknown, changes: Partial<ReceivedResponse> = {}): ReceivedResponse => ({
   url: `${endpoint}?k=SECRET`,
   status: 200,
   headers: { "content-type": "application/json" },
@@ -22,7 +22,7 @@ const answerOf = (body: unknown, changes: Partial<Answer> = {}): Answer => ({
   ...changes
 })
 
-const judge = (answer: Answer, changes: Partial<Parameters<typeof judgeTokens>[1]> = {}) =>
+const judge = (answer: ReceivedResponse, changes: Partial<Parameters<typeof judgeTokens>[1]> = {}) =>
   judgeTokens(answer, {
     operation: "exchangeCode",
     server: "ehr",
@@ -33,13 +33,13 @@ const judge = (answer: Answer, changes: Partial<Parameters<typeof judgeTokens>[1
     ...changes
   })
 
-const granted = (answer: Answer, changes: Partial<Parameters<typeof judgeTokens>[1]> = {}) =>
+const granted = (answer: ReceivedResponse, changes: Partial<Parameters<typeof judgeTokens>[1]> = {}) =>
   Either.match(judge(answer, changes), {
     onLeft: (error) => assert.fail(`refused: ${error.message}`),
     onRight: ({ value, warnings }) => ({ tokens: value, codes: warnings.map(({ code }) => code) })
   })
 
-const refusal = (answer: Answer, changes: Partial<Parameters<typeof judgeTokens>[1]> = {}): TokenError =>
+const refusal = (answer: ReceivedResponse, changes: Partial<Parameters<typeof judgeTokens>[1]> = {}): TokenError =>
   Either.match(judge(answer, changes), { onLeft: (error) => error, onRight: () => assert.fail("it was accepted") })
 
 const good = { access_token: "AT", token_type: "Bearer", expires_in: 3600, scope: "user/*.rs" }
@@ -196,7 +196,7 @@ describe("TokenAnswer, what is accepted", () => {
 describe("TokenAnswer, what is refused", () => {
   const oauth = { error: "invalid_grant", error_description: "expired", error_uri: "https://auth.example/e" }
 
-  it.each<[string, Answer, TokenError["reason"], TokenError["outcome"]]>([
+  it.each<[string, ReceivedResponse, TokenError["reason"], TokenError["processed"]]>([
     ["no access_token", answerOf(bare("access_token")), "Malformed", "unknown"],
     ["an empty access_token", answerOf({ ...good, access_token: "" }), "Malformed", "unknown"],
     ["an access_token that is no string", answerOf({ ...good, access_token: 1 }), "Malformed", "unknown"],
@@ -210,41 +210,41 @@ describe("TokenAnswer, what is refused", () => {
     ["a string", answerOf("\"AT\""), "Malformed", "unknown"],
     ["a form with tokens", answerOf("access_token=AT&token_type=bearer"), "Malformed", "unknown"],
     ["half an answer", answerOf("{\"access_token\":\"AT"), "Malformed", "unknown"],
-    ["an error with 200", answerOf(oauth), "Refused", "refused"],
-    ["an error beside a token", answerOf({ ...good, ...oauth }), "Refused", "refused"],
-    ["400", answerOf(oauth, { status: 400 }), "Refused", "refused"],
-    ["401", answerOf(oauth, { status: 401 }), "Refused", "refused"],
-    ["E5: a bare 400", answerOf("", { status: 400 }), "Refused", "refused"],
+    ["an error with 200", answerOf(oauth), "Refused", "no"],
+    ["an error beside a token", answerOf({ ...good, ...oauth }), "Refused", "no"],
+    ["400", answerOf(oauth, { status: 400 }), "Refused", "no"],
+    ["401", answerOf(oauth, { status: 401 }), "Refused", "no"],
+    ["E5: a bare 400", answerOf("", { status: 400 }), "Refused", "no"],
     [
       "a 401 with an OperationOutcome",
       answerOf({ resourceType: "OperationOutcome" }, { status: 401 }),
       "Refused",
-      "refused"
+      "no"
     ],
-    ["404 HTML", answerOf("<html>", { status: 404 }), "Refused", "refused"],
+    ["404 HTML", answerOf("<html>", { status: 404 }), "Refused", "no"],
     ["408", answerOf("", { status: 408 }), "Unavailable", "unknown"],
-    ["429", answerOf("", { status: 429 }), "Unavailable", "refused"],
+    ["429", answerOf("", { status: 429 }), "Unavailable", "no"],
     ["500", answerOf("", { status: 500 }), "Unavailable", "unknown"],
     ["502", answerOf("", { status: 502 }), "Unavailable", "unknown"],
-    ["503", answerOf("", { status: 503 }), "Unavailable", "refused"],
+    ["503", answerOf("", { status: 503 }), "Unavailable", "no"],
     ["504", answerOf("", { status: 504 }), "Unavailable", "unknown"],
     [
       "503 with an OAuth error",
       answerOf({ error: "temporarily_unavailable" }, { status: 503 }),
       "Unavailable",
-      "refused"
+      "no"
     ],
-    ["304", answerOf("", { status: 304 }), "Malformed", "refused"]
-  ])("%s: %s, %s", (_, answer, reason, outcome) => {
+    ["304", answerOf("", { status: 304 }), "Malformed", "no"]
+  ])("%s: %s, %s", (_, answer, reason, processed) => {
     const error = refusal(answer)
     assert.strictEqual(error.reason, reason)
-    assert.strictEqual(error.outcome, outcome)
+    assert.strictEqual(error.processed, processed)
     assert.strictEqual(error.status, answer.status)
     assert.strictEqual(error.url, endpoint)
     assert.notMatch(error.message, /AT|SECRET|<html>/)
   })
 
-  it.each<[string, Answer]>([
+  it.each<[string, ReceivedResponse]>([
     ["JSON", answerOf(oauth, { status: 400 })],
     ["JSON as text/plain", answerOf(oauth, { status: 400, headers: { "content-type": "text/plain" } })],
     ["JSON without a type", answerOf(oauth, { status: 400, headers: {} })],

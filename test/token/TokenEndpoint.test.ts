@@ -140,10 +140,10 @@ describe("TokenEndpoint, what is repeated", () => {
   ] as ReadonlyArray<readonly [string, () => Http.Answer]>
 
   const grants = {
-    exchangeCode: (repeatUnknown?: boolean) => (service: TokenEndpoint.Service) =>
-      service.exchangeCode(target, { ...exchange, repeatUnknown }),
-    refresh: (repeatUnknown?: boolean) => (service: TokenEndpoint.Service) =>
-      service.refresh(target, { ...refresh, repeatUnknown })
+    exchangeCode: (retryUnknown?: boolean) => (service: TokenEndpoint.Service) =>
+      service.exchangeCode(target, { ...exchange, retryUnknown }),
+    refresh: (retryUnknown?: boolean) => (service: TokenEndpoint.Service) =>
+      service.refresh(target, { ...refresh, retryUnknown })
   }
 
   for (const [name, call] of Object.entries(grants)) {
@@ -151,8 +151,8 @@ describe("TokenEndpoint, what is repeated", () => {
       `[X-CB-2] ${name}: the server did not act (%s), as often as the policy says`,
       ([, answer]) =>
         Effect.gen(function*() {
-          for (const repeatUnknown of [undefined, false]) {
-            const { outcome, times } = yield* attempts(Http.script(answer), call(repeatUnknown))
+          for (const retryUnknown of [undefined, false]) {
+            const { outcome, times } = yield* attempts(Http.script(answer), call(retryUnknown))
             assert.strictEqual(times.length, 6)
             assert.strictEqual(outcome._tag, "Left")
           }

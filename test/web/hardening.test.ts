@@ -384,7 +384,7 @@ describe("handlers", () => {
                 operation: "refresh",
                 server: "hospital",
                 url: "https://ehr.sandbox.test",
-                outcome: "refused",
+                processed: "no",
                 detail: "x"
               })
             )

@@ -25,7 +25,7 @@ export type Failure = RegistrationError | DiscoveryError | ConfigurationError
 
 export interface Service {
   readonly prospects: ReadonlyArray<Prospect>
-  readonly registered: (key: string) => Effect.Effect<Registered.Registered | undefined>
+  readonly registered: (key: string) => Effect.Effect<Registered.RegisteredClient | undefined>
   /** Once: where the app is registered already, it stays as it is. */
   readonly register: (prospect: Prospect, kind: ClientKind) => Effect.Effect<void, Failure>
   readonly remove: (key: string) => Effect.Effect<void, Failure>
@@ -68,7 +68,7 @@ export const layer = (
       const servers = yield* SmartServers.SmartServers
       const signingKeys = yield* SigningKeys.SigningKeys
       const web = yield* WebApp.WebApp
-      const known = new Map<string, Registered.Registered>()
+      const known = new Map<string, Registered.RegisteredClient>()
       const oneAtATime = yield* Effect.makeSemaphore(1)
 
       const register = (prospect: Prospect, kind: ClientKind) =>

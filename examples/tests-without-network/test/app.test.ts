@@ -19,8 +19,8 @@ const TestLive = Layer.provideMerge(AppLive, SandboxEhr.layerHttpClient({ access
 const login = Effect.gen(function*() {
   const ehr = yield* SandboxEhr.SandboxEhr
   const sessions = yield* Sessions.Sessions
-  const { url } = yield* sessions.begin()
-  return yield* sessions.complete(yield* ehr.approve(url, { patient: "patient-beta" }))
+  const { url } = yield* sessions.startLaunch()
+  return yield* sessions.completeLaunch(yield* ehr.approve(url, { patient: "patient-beta" }))
 })
 
 describe("the summary", () => {
@@ -72,7 +72,9 @@ describe("the summary", () => {
       HttpClient.make((request) => new HttpClientError.RequestError({ request, reason: "Transport" }))
     )
     return Effect.gen(function*() {
-      const begun = yield* Effect.fork(Effect.flip(Effect.flatMap(Sessions.Sessions, (sessions) => sessions.begin())))
+      const begun = yield* Effect.fork(
+        Effect.flip(Effect.flatMap(Sessions.Sessions, (sessions) => sessions.startLaunch()))
+      )
       // It is tried again for a while.
       yield* TestClock.adjust("1 minute")
       assert.propertyVal(yield* Fiber.join(begun), "reason", "Unreachable")

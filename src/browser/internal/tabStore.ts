@@ -10,7 +10,7 @@ import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import type { ConfigurationError } from "../../base/ConfigurationError.js"
 import * as SecureRandom from "../../base/SecureRandom.js"
-import type { Backing } from "../../session/BackingSessionStore.js"
+import type { BackingSessionStore } from "../../session/BackingSessionStore.js"
 import { unavailable } from "../../session/BackingSessionStore.js"
 import * as Memory from "../../session/internal/memory.js"
 import * as Launches from "../../session/Launches.js"
@@ -28,7 +28,7 @@ export interface TabStore {
   /** For `Sessions`. */
   readonly store: SessionStore.Service
   /** Fails where a launch cannot wait for its callback in another page than the one it was started in. */
-  readonly outlivesPage: Effect.Effect<void, ConfigurationError>
+  readonly persistent: Effect.Effect<void, ConfigurationError>
   /** Whether this tab started the launch a callback belongs to. */
   readonly hasLaunch: (state: Redacted.Redacted) => Effect.Effect<boolean, SessionError>
   /** The session that this tab, or with `localStorage` the app in its last launch, has. */
@@ -183,8 +183,8 @@ const places = (page: Page.Service, place: Place): Effect.Effect<Places, Configu
   )
 
 interface Places {
-  readonly launches: Backing
-  readonly sessions: Backing
+  readonly launches: BackingSessionStore
+  readonly sessions: BackingSessionStore
   readonly pointer: Pointer
   /** There where a copy of the tab would have its sessions, too. */
   readonly own?: { readonly locks: LockManager; readonly tab: Storage }
@@ -211,7 +211,7 @@ export const make = (
     )
     return {
       store: split(launches, sessions, ready),
-      outlivesPage: missing ?? Effect.void,
+      persistent: missing ?? Effect.void,
       hasLaunch: (state) => Effect.map(launches.get(Launches.keyOf(state)), Option.isSome),
       current,
       setCurrent: (id) =>

@@ -24,21 +24,21 @@ import { endpoint, type SmartConfiguration } from "../../server/SmartConfigurati
  * @since 0.1.0
  * @category models
  */
-export interface Examination {
+export interface Probe {
   readonly fhirBaseUrl: string
-  readonly outcome: Either.Either<Seen, DiscoveryError>
+  readonly outcome: Either.Either<ProbeResult, DiscoveryError>
 }
 
 /**
  * @since 0.1.0
  * @category models
  */
-export interface Seen {
+export interface ProbeResult {
   readonly configuration: SmartConfiguration
   /** The worst first. */
   readonly findings: ReadonlyArray<Finding<string>>
   /** Why no client could get a token here; none where some can. */
-  readonly obstacles: ReadonlyArray<string>
+  readonly blockers: ReadonlyArray<string>
 }
 
 /**
@@ -56,8 +56,7 @@ export interface Options {
  * @since 0.1.0
  * @category predicates
  */
-export const isUsable = ({ outcome }: Examination): boolean =>
-  Either.isRight(outcome) && outcome.right.obstacles.length === 0
+export const isUsable = ({ outcome }: Probe): boolean => Either.isRight(outcome) && outcome.right.blockers.length === 0
 
 const RANK: Record<Severity, number> = { error: 0, warning: 1, information: 2 }
 
@@ -86,7 +85,7 @@ const obstaclesOf = (configuration: SmartConfiguration, options: Options) =>
 export const make = (
   fhirBaseUrl: string,
   options: Options
-): Effect.Effect<Examination, never, HttpClient.HttpClient> =>
+): Effect.Effect<Probe, never, HttpClient.HttpClient> =>
   Effect.gen(function*() {
     const warnings: Array<ConformanceWarning> = []
     const discovery = yield* Effect.provideService(Discovery.make(), ConformanceWarnings, {
@@ -109,7 +108,7 @@ export const make = (
       outcome: Either.right({
         configuration,
         findings: findings.sort((a, b) => RANK[a.severity] - RANK[b.severity]),
-        obstacles: yield* obstaclesOf(configuration, options)
+        blockers: yield* obstaclesOf(configuration, options)
       })
     }
   })

@@ -11,7 +11,7 @@ import type { DiscoveryError } from "../../server/DiscoveryError.js"
 import type { Finding, Severity } from "../../server/Finding.js"
 import type { SmartConfiguration } from "../../server/SmartConfiguration.js"
 import * as Diagnosis from "./diagnosis.js"
-import type { Examination, Seen } from "./probe.js"
+import type { Probe, ProbeResult } from "./probe.js"
 import { isUsable } from "./probe.js"
 import type { Style } from "./style.js"
 
@@ -56,7 +56,7 @@ const failureText = (error: DiscoveryError, timeoutSeconds: number, style: Style
   return [`${style.red("✗")} ${style.bold(what)}`, "", ...advice.map((line) => `  ${style.dim("→")} ${line}`)]
 }
 
-const seenText = ({ configuration, findings, obstacles }: Seen, style: Style): ReadonlyArray<string> => {
+const seenText = ({ configuration, findings, blockers }: ProbeResult, style: Style): ReadonlyArray<string> => {
   const claim = ([holds, text]: readonly [boolean, string]) =>
     holds ? `  ${style.green("✓")} ${text}` : style.dim(`  – ${text}`)
   const heading = (text: string) => ["", style.bold(text)]
@@ -78,9 +78,9 @@ const seenText = ({ configuration, findings, obstacles }: Seen, style: Style): R
     return url === undefined ? [] : [[name, safeText(url.href, [])] as const]
   })
   return [
-    ...(obstacles.length === 0
+    ...(blockers.length === 0
       ? [`${style.green("✓")} ${style.bold(verdictOf(configuration))}`]
-      : obstacles.map((obstacle) => `${style.red("✗")} ${style.bold(`Not usable: ${obstacle}.`)}`)),
+      : blockers.map((obstacle) => `${style.red("✗")} ${style.bold(`Not usable: ${obstacle}.`)}`)),
     ...heading("Launches"),
     ...([
       [configuration.supportsEhrLaunch, "from the EHR"],
@@ -120,7 +120,7 @@ const seenText = ({ configuration, findings, obstacles }: Seen, style: Style): R
  * @since 0.1.0
  * @category combinators
  */
-export const toText = (examination: Examination, timeoutSeconds: number, style: Style): string =>
+export const toText = (examination: Probe, timeoutSeconds: number, style: Style): string =>
   [
     style.bold(examination.fhirBaseUrl),
     "",
@@ -144,8 +144,8 @@ const errorJson = (error: DiscoveryError, timeoutSeconds: number) => {
   }
 }
 
-const seenJson = ({ configuration, findings, obstacles }: Seen) => ({
-  obstacles,
+const seenJson = ({ configuration, findings, blockers }: ProbeResult) => ({
+  blockers,
   source: configuration.source === undefined ? "smart-configuration" : "capability-statement",
   issuer: configuration.issuer ?? null,
   launches: {
@@ -181,7 +181,7 @@ const seenJson = ({ configuration, findings, obstacles }: Seen) => ({
  * @since 0.1.0
  * @category combinators
  */
-export const toJson = (examination: Examination, timeoutSeconds: number): string =>
+export const toJson = (examination: Probe, timeoutSeconds: number): string =>
   JSON.stringify(
     {
       fhirBaseUrl: examination.fhirBaseUrl,

@@ -10,7 +10,7 @@ import type { JsonObject } from "../../base/JsonReader.js"
 import { isJsonObject, reader } from "../../base/JsonReader.js"
 import type { EntryResult, FhirError, Fields } from "../FhirError.js"
 import { processedOf, reasonOf } from "../FhirError.js"
-import type { Exchange } from "./fhirRequester.js"
+import type { FhirRequester } from "./fhirRequester.js"
 import { bodyOf, storedOf } from "./interaction.js"
 import type { AnyResource, Resource, Stored } from "./resource.js"
 import { isResource, issuesOf } from "./resource.js"
@@ -162,7 +162,7 @@ const whatWentWrong = ({ index, status }: EntryResult): string =>
 /**
  * @internal
  */
-export const make = <E, R>({ failing, send }: Exchange<E, R>): Bundles<E, R> => {
+export const make = <E, R>({ failing, send }: FhirRequester<E, R>): Bundles<E, R> => {
   const submit = (
     type: "batch" | "transaction",
     requests: ReadonlyArray<BundleRequest>

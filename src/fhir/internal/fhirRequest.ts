@@ -25,7 +25,7 @@ export interface Request {
    * What may be repeated by the retry policy: everything that went wrong for a while (`always`, the default of GET and HEAD), only what the server did
    * not act on (`refused`), or nothing (`never`, the default of the others).
    */
-  readonly repeat?: "always" | "refused" | "never" | undefined
+  readonly repeat?: "always" | "unprocessed" | "never" | undefined
   /** Instead of the FHIR base: what `url` is relative to. It needs to be one of the places the token may go to. */
   readonly base?: string | undefined
   /** The page `url` was written on: what a bare query is relative to. */

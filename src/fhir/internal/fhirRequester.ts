@@ -14,7 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
-import { captured } from "../../base/BuildTimeDefault.js"
+import { withBuildTimeDefault } from "../../base/BuildTimeDefault.js"
 import { span } from "../../base/Span.js"
 import * as Url from "../../base/Url.js"
 import * as AddressGuard from "../../http/AddressGuard.js"
@@ -22,7 +22,7 @@ import type { Limits } from "../../http/HttpLimits.js"
 import { HttpLimits } from "../../http/HttpLimits.js"
 import * as Outbound from "../../http/OutgoingRequest.js"
 import * as RetryPolicy from "../../http/RetryPolicy.js"
-import type { OutboundFailure } from "../../http/TransportFailure.js"
+import type { TransportFailure } from "../../http/TransportFailure.js"
 import { isOutOfTime } from "../../http/TransportFailure.js"
 import type * as SmartClient from "../../smart/SmartClient.js"
 import type { TokenSet } from "../../token/TokenSet.js"
@@ -30,7 +30,7 @@ import type { Fields, File } from "../FhirError.js"
 import { FhirError, isFhirError } from "../FhirError.js"
 import * as FhirLink from "./fhirLink.js"
 import type { Request } from "./fhirRequest.js"
-import type { Answered, Opened } from "./fhirResponse.js"
+import type { FhirResponse, Opened } from "./fhirResponse.js"
 import { bytesOf, outboundFailed, read, refused } from "./fhirResponse.js"
 import * as Admission from "./linkPolicy.js"
 import * as Params from "./params.js"
@@ -54,9 +54,9 @@ export interface TokenSource<E, R> {
 }
 
 /** @internal */
-export interface Exchange<E, R> {
+export interface FhirRequester<E, R> {
   readonly source: TokenSource<E, R>
-  readonly send: (request: Request) => Effect.Effect<Answered, FhirError | E, R>
+  readonly send: (request: Request) => Effect.Effect<FhirResponse, FhirError | E, R>
   /** The body as it comes. Only what a status of 2xx brings. */
   readonly download: (request: Request) => Stream.Stream<Uint8Array, FhirError | E, R>
   /** Errors about a request that is not sent. */
@@ -77,8 +77,8 @@ type Limited = (
   timeout: Duration.DurationInput,
   onTimeout: () => FhirError
 ) => <A>(
-  use: (way: Outbound.Way) => Effect.Effect<A, FhirError | OutboundFailure>
-) => Effect.Effect<A, FhirError | OutboundFailure>
+  use: (way: Outbound.Sender) => Effect.Effect<A, FhirError | TransportFailure>
+) => Effect.Effect<A, FhirError | TransportFailure>
 
 /**
  * What is taken from where the service is made.
@@ -97,7 +97,7 @@ export interface Prepared {
 export const prepare: Effect.Effect<Prepared, never, HttpClient.HttpClient> = Effect.gen(function*() {
   const given = yield* HttpClient.HttpClient
   const withPolicy = yield* RetryPolicy.capture
-  const withLimits = yield* captured(HttpLimits)
+  const withLimits = yield* withBuildTimeDefault(HttpLimits)
   return {
     client: Outbound.prepare(given),
     isGuarded: Option.isSome(AddressGuard.guardOf(given)),
@@ -118,7 +118,7 @@ export const make = <E, R>(
   { client, isGuarded, settings }: Prepared,
   source: TokenSource<E, R>,
   options: FhirLink.LinkOptions = {}
-): Exchange<E, R> => {
+): FhirRequester<E, R> => {
   const admit = Admission.make(options)
 
   const failOf =
@@ -146,20 +146,20 @@ export const make = <E, R>(
 
   /** Sends, and follows redirects as far as they may be followed, each judged as if it were the first request; then `use`s the answer. */
   const follow = <A>(
-    way: Outbound.Way,
+    way: Outbound.Sender,
     smart: SmartClient.Service,
     tokens: TokenSet,
     request: Request,
     token: Redacted.Redacted,
     fail: Opened["fail"],
-    use: (opened: Opened) => Effect.Effect<A, FhirError | OutboundFailure>
+    use: (opened: Opened) => Effect.Effect<A, FhirError | TransportFailure>
   ) => {
     const isFollowing = request.method === undefined || request.method === "GET" || request.method === "HEAD"
     const insecure = smart.config.allowInsecureLocalhost ?? false
     const hop = (
       { url, withToken }: FhirLink.Destination,
       left: number
-    ): Effect.Effect<A, FhirError | OutboundFailure> =>
+    ): Effect.Effect<A, FhirError | TransportFailure> =>
       Effect.flatMap(
         Outbound.open(way, outgoing(request, url, withToken ? token : undefined), url, insecure),
         (response) => {
@@ -201,7 +201,7 @@ export const make = <E, R>(
     first: Effect.Effect<TokenSet, E, R>,
     request: Request,
     limited: Limited,
-    use: (opened: Opened, limits: Limits) => Effect.Effect<A, FhirError | OutboundFailure>
+    use: (opened: Opened, limits: Limits) => Effect.Effect<A, FhirError | TransportFailure>
   ): Effect.Effect<A, FhirError | E, R> => {
     let sent = 0
     let isFirst = true
@@ -222,7 +222,7 @@ export const make = <E, R>(
             processed: "unknown"
           })
         const inTime = limited(fhirTimeout, tooSlow)
-        const judged = (opened: Opened): Effect.Effect<A | TokenRefused, FhirError | OutboundFailure> => {
+        const judged = (opened: Opened): Effect.Effect<A | TokenRefused, FhirError | TransportFailure> => {
           const { status } = opened.response
           if ((status >= 200 && status <= 299) || (status === 304 && isConditional(request))) return use(opened, limits)
           return Effect.flatMap(

@@ -13,8 +13,8 @@ import * as Challenge from "../../http/Challenge.js"
 import type { Limits } from "../../http/HttpLimits.js"
 import * as Outbound from "../../http/OutgoingRequest.js"
 import * as RetryAfter from "../../http/RetryAfter.js"
-import type { OutboundFailure } from "../../http/TransportFailure.js"
-import { brokenOff } from "../../http/TransportFailure.js"
+import type { TransportFailure } from "../../http/TransportFailure.js"
+import { bodyError } from "../../http/TransportFailure.js"
 import type { FhirError, Fields } from "../FhirError.js"
 import { processedOf, reasonOf } from "../FhirError.js"
 import type { Answer } from "./fhirRequest.js"
@@ -25,7 +25,7 @@ import { excerptOf, issuesOf } from "./resource.js"
  *
  * @internal
  */
-export interface Answered extends Answer {
+export interface FhirResponse extends Answer {
   readonly fail: (fields: Fields) => FhirError
   /** The token, where it was sent: it must not be shown. */
   readonly secrets: ReadonlyArray<Redacted.Redacted>
@@ -34,16 +34,16 @@ export interface Answered extends Answer {
 }
 
 /** An answer before its body is read. */
-export interface Opened extends Pick<Answered, "fail" | "secrets" | "resolve"> {
+export interface Opened extends Pick<FhirResponse, "fail" | "secrets" | "resolve"> {
   readonly url: URL
   readonly response: HttpClientResponse.HttpClientResponse
 }
 
 /** A class, because its headers are seldom looked at, and a getter in an object literal costs more than all the rest of one. */
-class Read implements Answered {
-  readonly fail: Answered["fail"]
-  readonly secrets: Answered["secrets"]
-  readonly resolve: Answered["resolve"]
+class Read implements FhirResponse {
+  readonly fail: FhirResponse["fail"]
+  readonly secrets: FhirResponse["secrets"]
+  readonly resolve: FhirResponse["resolve"]
   readonly url: string
   readonly json: unknown
   private readonly response: HttpClientResponse.HttpClientResponse
@@ -61,14 +61,14 @@ class Read implements Answered {
     return this.response.status
   }
 
-  get headers(): Answered["headers"] {
+  get headers(): FhirResponse["headers"] {
     return this.response.headers
   }
 }
 
 /** A request that brought no answer, or not all of one. */
-export const outboundFailed = (fail: Opened["fail"]) => ({ detail, outcome, reason, status }: OutboundFailure) =>
-  fail({ reason, detail, status, processed: outcome === "refused" ? "no" : "unknown" })
+export const outboundFailed = (fail: Opened["fail"]) => ({ detail, processed, reason, status }: TransportFailure) =>
+  fail({ reason, detail, status, processed })
 
 /** The error of a status that is no success. */
 export const refused = ({ fail, response, secrets, url }: Opened, maxBytes: number): Effect.Effect<FhirError> =>
@@ -92,8 +92,11 @@ export const refused = ({ fail, response, secrets, url }: Opened, maxBytes: numb
   })
 
 /** Reads the whole body. */
-export const read = (opened: Opened, { maxFhirResponseBytes }: Limits): Effect.Effect<Answered, OutboundFailure> => {
-  const arrived = Outbound.arrived(opened.response, maxFhirResponseBytes)
+export const read = (
+  opened: Opened,
+  { maxFhirResponseBytes }: Limits
+): Effect.Effect<FhirResponse, TransportFailure> => {
+  const arrived = Outbound.bufferedBody(opened.response, maxFhirResponseBytes)
   return arrived !== undefined
     ? Effect.succeed(new Read(opened, arrived))
     : Effect.map(
@@ -113,7 +116,7 @@ export const bytesOf = (
       Stream.catchAll((error) =>
         error.reason === "EmptyBody"
           ? Stream.empty
-          : Stream.fail(outboundFailed(fail)(brokenOff(url, response, error)))
+          : Stream.fail(outboundFailed(fail)(bodyError(url, response, error)))
       ),
       Stream.timeoutFail(
         () => fail({ reason: "TimedOut", detail: "the file stopped coming", processed: "unknown" }),

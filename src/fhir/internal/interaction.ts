@@ -7,8 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { FhirError } from "../FhirError.js"
 import type { Answer, Request } from "./fhirRequest.js"
-import type { Exchange } from "./fhirRequester.js"
-import type { Answered } from "./fhirResponse.js"
+import type { FhirRequester } from "./fhirRequester.js"
+import type { FhirResponse } from "./fhirResponse.js"
 import * as Params from "./params.js"
 import type { AnyResource, Decoding, Resource, Stored } from "./resource.js"
 import { decode, isId, isResource, isType } from "./resource.js"
@@ -144,7 +144,7 @@ const shown = (resourceType: string): string => isType(resourceType) ? resourceT
 /**
  * @internal
  */
-export const make = <E, R>({ failing, send }: Exchange<E, R>): Interactions<E, R> => {
+export const make = <E, R>({ failing, send }: FhirRequester<E, R>): Interactions<E, R> => {
   const refuse = (interaction: string, reason: "InvalidReference" | "InvalidRequest", detail: string) =>
     Effect.flatMap(failing(interaction), (fail) => fail({ reason, detail, processed: "no" }))
 
@@ -173,7 +173,7 @@ export const make = <E, R>({ failing, send }: Exchange<E, R>): Interactions<E, R
 
   /** An answer that must hold a resource, of the type where one is named. */
   const resourceIn = <A, I>(
-    { fail, json, status }: Answered,
+    { fail, json, status }: FhirResponse,
     resourceType: string | undefined,
     options: Decoding<A, I>
   ): Effect.Effect<A, FhirError> =>
@@ -185,7 +185,7 @@ export const make = <E, R>({ failing, send }: Exchange<E, R>): Interactions<E, R
 
   /** An answer that may hold a resource: servers are free to give none back, or an OperationOutcome in its place. */
   const maybeResourceIn = <A, I>(
-    answer: Answered,
+    answer: FhirResponse,
     resourceType: string | undefined,
     options: Decoding<A, I>
   ): Effect.Effect<Stored<A | undefined>, FhirError> => {
@@ -200,7 +200,7 @@ export const make = <E, R>({ failing, send }: Exchange<E, R>): Interactions<E, R
   const readWith = <A>(
     resourceType: string,
     id: string,
-    use: (answer: Answered) => Effect.Effect<A, FhirError>
+    use: (answer: FhirResponse) => Effect.Effect<A, FhirError>
   ): Effect.Effect<A, FhirError | E, R> =>
     withReference("read", resourceType, [id], (interaction, url) => Effect.flatMap(send({ interaction, url }), use))
 

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import type { TokenSet } from "../../token/TokenSet.js"
 import type { FhirError } from "../FhirError.js"
 import type { References } from "../Reference.js"
-import type { Exchange } from "./fhirRequester.js"
+import type { FhirRequester } from "./fhirRequester.js"
 import type { Interactions } from "./interaction.js"
 import type { Decoding, Resource } from "./resource.js"
 
@@ -32,7 +32,7 @@ export interface LaunchResources<E, R> {
  * @internal
  */
 export const make = <E, R>(
-  { failing, source }: Exchange<E, R>,
+  { failing, source }: FhirRequester<E, R>,
   { read }: Pick<Interactions<E, R>, "read">,
   { readReference }: Pick<References<E, R>, "readReference">
 ): LaunchResources<E, R> => {

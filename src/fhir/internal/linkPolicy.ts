@@ -50,7 +50,7 @@ const declaredBy = (smart: SmartClient.Service): Effect.Effect<ReadonlyArray<str
   )
 
 /** @internal */
-export type Admit = (
+export type LinkPolicy = (
   smart: SmartClient.Service,
   tokens: TokenSet,
   request: Request,
@@ -59,7 +59,7 @@ export type Admit = (
 ) => Effect.Effect<FhirLink.Destination, FhirError>
 
 /** Metadata is asked for only where the base and the token's own locations do not settle it. */
-export const make = (options: FhirLink.LinkOptions): Admit => {
+export const make = (options: FhirLink.LinkOptions): LinkPolicy => {
   /** The same for every request with the same tokens. */
   let latest: undefined | {
     readonly smart: SmartClient.Service

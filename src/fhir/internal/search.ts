@@ -11,8 +11,8 @@ import * as Stream from "effect/Stream"
 import type { FhirError, Fields } from "../FhirError.js"
 import { entriesOf, type Entry, isBundle, linksOf, text } from "./bundle.js"
 import type { Request } from "./fhirRequest.js"
-import type { Exchange } from "./fhirRequester.js"
-import type { Answered } from "./fhirResponse.js"
+import type { FhirRequester } from "./fhirRequester.js"
+import type { FhirResponse } from "./fhirResponse.js"
 import * as Params from "./params.js"
 import type { Decoding, Resource } from "./resource.js"
 import { decode, isId, isType } from "./resource.js"
@@ -107,7 +107,7 @@ const modeOf = ({ resource, search }: Entry, resourceType: string): "match" | "i
 }
 
 /** What an answer that holds a Bundle is read for. */
-interface BundleAnswer extends Pick<Answered, "fail" | "resolve" | "url"> {
+interface BundleAnswer extends Pick<FhirResponse, "fail" | "resolve" | "url"> {
   readonly json: Resource
   readonly next: string | undefined
 }
@@ -118,7 +118,7 @@ interface BundleAnswer extends Pick<Answered, "fail" | "resolve" | "url"> {
  * @internal
  */
 export const bundles = <E, R>(
-  { send }: Exchange<E, R>,
+  { send }: FhirRequester<E, R>,
   first: Request,
   { maxPages = DEFAULT_MAX_PAGES }: PageOptions
 ): Stream.Stream<BundleAnswer, FhirError | E, R> =>
@@ -167,7 +167,7 @@ export const bundles = <E, R>(
 /**
  * @internal
  */
-export const make = <E, R>(exchange: Exchange<E, R>): Searches<E, R> => {
+export const make = <E, R>(exchange: FhirRequester<E, R>): Searches<E, R> => {
   const refuse = (interaction: string) =>
     Stream.unwrap(
       Effect.map(exchange.failing(interaction), (fail) =>

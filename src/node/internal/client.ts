@@ -16,7 +16,7 @@ import { globalValue } from "effect/GlobalValue"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Dispatcher } from "undici"
-import * as LeanTransport from "../../http/FastTransport.js"
+import * as FastTransport from "../../http/FastTransport.js"
 import type * as TransportError from "../TransportError.js"
 import * as Decoder from "./decoder.js"
 import { Response } from "./response.js"
@@ -187,8 +187,8 @@ const lean = (dispatcher: Dispatcher, settings: Settings): HttpClient.HttpClient
     ),
     Effect.succeed
   )
-  const offered: LeanTransport.LeanTransport = {
-    [LeanTransport.TypeId]: (request, url, timeoutMillis) =>
+  const offered: FastTransport.FastTransport = {
+    [FastTransport.TypeId]: (request, url, timeoutMillis) =>
       Effect.withFiberRuntime((fiber) =>
         send(dispatcher, settings, request, url, fiber, shorter(settings.totalTimeout, timeoutMillis), undefined)
       )

@@ -15,7 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import * as LeanTransport from "../../http/FastTransport.js"
+import * as FastTransport from "../../http/FastTransport.js"
 import { TransportError } from "../TransportError.js"
 import type { Exchange } from "./undiciExchange.js"
 
@@ -26,10 +26,10 @@ const decode = (bytes: Buffer): string => {
   return text.charCodeAt(0) === BYTE_ORDER_MARK ? text.slice(1) : text
 }
 
-export class Response extends Inspectable.Class implements LeanTransport.LeanResponse {
+export class Response extends Inspectable.Class implements FastTransport.FastResponse {
   readonly [HttpIncomingMessage.TypeId]: HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
   readonly [HttpClientResponse.TypeId]: HttpClientResponse.TypeId = HttpClientResponse.TypeId
-  readonly [LeanTransport.TypeId]: typeof LeanTransport.TypeId = LeanTransport.TypeId
+  readonly [FastTransport.TypeId]: typeof FastTransport.TypeId = FastTransport.TypeId
   readonly #exchange: Exchange
   #headers: Headers.Headers | undefined
   #cookies: Cookies.Cookies | undefined
@@ -64,7 +64,7 @@ export class Response extends Inspectable.Class implements LeanTransport.LeanRes
     return Effect.sync(() => this.#exchange.abandon())
   }
 
-  arrived(maxBytes: number): string | undefined {
+  bufferedBody(maxBytes: number): string | undefined {
     const exchange = this.#exchange
     return exchange.ended && !exchange.taken && exchange.size <= maxBytes
       ? this.#text ??= decode(exchange.whole())
@@ -168,7 +168,7 @@ export class Response extends Inspectable.Class implements LeanTransport.LeanRes
   }
 
   get #used(): HttpClientError.ResponseError {
-    return this.#failed(new TransportError({ reason: "BodyUsed", code: "ERR_BODY_USED", outcome: "unknown" }))
+    return this.#failed(new TransportError({ reason: "BodyUsed", code: "ERR_BODY_USED", processed: "unknown" }))
   }
 
   #failed(cause: TransportError | undefined, description?: string): HttpClientError.ResponseError {

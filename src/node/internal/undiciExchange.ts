@@ -18,7 +18,7 @@ const HIGH_WATER = 64 * 1024
 const LONGEST = 2 ** 31 - 1
 
 const error = (reason: TransportError.Reason, code: string, left: boolean) =>
-  new TransportError.TransportError({ reason, code, outcome: left ? "unknown" : "refused" })
+  new TransportError.TransportError({ reason, code, processed: left ? "unknown" : "no" })
 
 const forgotten = new FinalizationRegistry<Exchange>((exchange) => exchange.abandon())
 

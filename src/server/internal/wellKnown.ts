@@ -27,19 +27,19 @@ import * as LegacyMetadata from "./capabilityStatement.js"
 export interface Found {
   readonly configuration: SmartConfiguration
   /** How long the answer may be kept by its own word, in milliseconds. */
-  readonly ownWord: number | undefined
+  readonly declaredMaxAge: number | undefined
 }
 
 const WELL_KNOWN_ACCEPT = "application/json, application/fhir+json;q=0.9"
 const FHIR_ACCEPT = "application/fhir+json, application/json;q=0.9"
 
-const mediaType = (answer: Outbound.Answer): string | undefined =>
+const mediaType = (answer: Outbound.ReceivedResponse): string | undefined =>
   /^[\w.+-]{1,60}\/[\w.+-]{1,60}/.exec(answer.headers["content-type"] ?? "")?.[0].toLowerCase()
 
 /** Judges an answer: a pure step, so that every shape of answer can be tested without a server. */
 const judge = (
   fhirBaseUrl: FhirBaseUrl.FhirBaseUrl,
-  answer: Outbound.Answer,
+  answer: Outbound.ReceivedResponse,
   nowMillis: number
 ): Either.Either<JsonObject, DiscoveryError> => {
   const fail = (reason: DiscoveryError["reason"], detail: string) =>
@@ -67,7 +67,10 @@ const judge = (
     : fail("NotObject", `it answered ${Array.isArray(json.value) ? "an array" : typeof json.value}`)
 }
 
-const warningsOf = (configuration: SmartConfiguration, answer: Outbound.Answer): ReadonlyArray<ConformanceWarning> => {
+const warningsOf = (
+  configuration: SmartConfiguration,
+  answer: Outbound.ReceivedResponse
+): ReadonlyArray<ConformanceWarning> => {
   const server = configuration.fhirBaseUrl
   const type = mediaType(answer)
   return [
@@ -105,7 +108,7 @@ const warningsOf = (configuration: SmartConfiguration, answer: Outbound.Answer):
 }
 
 /** Answers that say there is no SMART configuration here. Failures of the network say nothing about that. */
-const saysNone = (error: DiscoveryError, answer: Outbound.Answer): boolean =>
+const saysNone = (error: DiscoveryError, answer: Outbound.ReceivedResponse): boolean =>
   error.reason === "NotFound" || answer.status === 406 ||
   (error.reason === "NotJson" && (/^\s*</.test(answer.body) || mediaType(answer)?.endsWith("html") === true))
 
@@ -142,7 +145,12 @@ export const fetch = Effect.fn("Discovery.fetch")(
         )
       )
 
-    const found = (document: JsonObject, answer: Outbound.Answer, now: number, source?: "CapabilityStatement") =>
+    const found = (
+      document: JsonObject,
+      answer: Outbound.ReceivedResponse,
+      now: number,
+      source?: "CapabilityStatement"
+    ) =>
       Effect.gen(function*() {
         const configuration = yield* Effect.sync(() => fromDocument(fhirBaseUrl, document, source)).pipe(
           failOnDefect((exception) =>
@@ -156,7 +164,7 @@ export const fetch = Effect.fn("Discovery.fetch")(
           )
         )
         yield* Effect.forEach(warningsOf(configuration, answer), warnings.report, { discard: true })
-        return { configuration, ownWord: Freshness.millis(answer.headers, now) }
+        return { configuration, declaredMaxAge: Freshness.millis(answer.headers, now) }
       })
 
     /** The CapabilityStatement in JSON: some servers give XML whatever is accepted, unless the URL says it, too. */

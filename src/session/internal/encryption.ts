@@ -100,7 +100,7 @@ export const make = (
               .setProtectedHeader({ alg: "dir", enc: "A256GCM", kid: keyId })
               .encrypt(sealing)
           )
-          return new Sealed({ version: 1, keepUntil: entry.keepUntil, keyId, jwe })
+          return new Sealed({ version: 1, expiresAt: entry.expiresAt, keyId, jwe })
         }).pipe(Effect.mapError(() => fail("KeyUnusable", `an entry could not be sealed with key ${keyId}`, keyId))),
       open: (key, entry) =>
         Effect.suspend(() => {

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Random from "effect/Random"
 import * as SecureRandom from "../../base/SecureRandom.js"
-import type { Backing } from "../BackingSessionStore.js"
+import type { BackingSessionStore } from "../BackingSessionStore.js"
 import { SessionError } from "../SessionError.js"
 
 /** @internal */
@@ -49,7 +49,7 @@ const LONGEST_PAUSE_MILLIS = 250
  *
  * @internal
  */
-export const make = (backing: Backing, random: SecureRandom.Service, options: Options): Exclusive => {
+export const make = (backing: BackingSessionStore, random: SecureRandom.Service, options: Options): Exclusive => {
   const holders = new Map<string, Holder>()
   const queues = new Map<string, Queue>()
 

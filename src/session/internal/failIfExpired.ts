@@ -27,6 +27,6 @@ export const failIfExpired = (
       detail:
         `the new access token was valid for ${Duration.format(Duration.millis(Math.abs(lifetime)))} and expired ` +
         "before it could be used",
-      outcome: "unknown"
+      processed: "unknown"
     })
   })

@@ -2,13 +2,13 @@ import type { PlatformError } from "@effect/platform/Error"
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { Backing } from "../BackingSessionStore.js"
+import type { BackingSessionStore } from "../BackingSessionStore.js"
 import { localLocks, unavailable } from "../BackingSessionStore.js"
 
 /** A key-value store offers neither a lock nor a compare-and-set, so both live here: beside the value they guard, however many layers use it. */
 const shared = new WeakMap<
   KeyValueStore.KeyValueStore,
-  { readonly locks: Pick<Backing, "tryLock" | "unlock">; readonly writing: Effect.Semaphore }
+  { readonly locks: Pick<BackingSessionStore, "tryLock" | "unlock">; readonly writing: Effect.Semaphore }
 >()
 
 /**
@@ -17,7 +17,7 @@ const shared = new WeakMap<
  *
  * @internal
  */
-export const make = (prefix: string): Effect.Effect<Backing, never, KeyValueStore.KeyValueStore> =>
+export const make = (prefix: string): Effect.Effect<BackingSessionStore, never, KeyValueStore.KeyValueStore> =>
   Effect.map(KeyValueStore.KeyValueStore, (values) => {
     const name = "key-value store"
     const { locks, writing } = shared.get(values) ?? { locks: localLocks(), writing: Effect.unsafeMakeSemaphore(1) }

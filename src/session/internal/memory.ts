@@ -1,7 +1,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { Backing, Value } from "../BackingSessionStore.js"
+import type { BackingSessionStore, Value } from "../BackingSessionStore.js"
 import { localLocks } from "../BackingSessionStore.js"
 
 /** How many writes go by between two searches for what nobody wants any more. */
@@ -12,11 +12,11 @@ const WRITES_PER_SWEEP = 512
  *
  * @internal
  */
-export const make: Effect.Effect<Backing> = Effect.sync(() => {
+export const make: Effect.Effect<BackingSessionStore> = Effect.sync(() => {
   const values = new Map<string, Value>()
   let writes = 0
   const sweep = (now: number) => {
-    for (const [key, value] of values) if (value.keepUntil <= now) values.delete(key)
+    for (const [key, value] of values) if (value.expiresAt <= now) values.delete(key)
   }
   return {
     name: "memory",

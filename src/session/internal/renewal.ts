@@ -11,7 +11,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as SingleFlight from "../../base/SingleFlight.js"
-import { unchecked } from "../../base/SkipValidation.js"
+import { skipValidation } from "../../base/SkipValidation.js"
 import { span } from "../../base/Span.js"
 import { later } from "../../base/StorableDate.js"
 import type * as SmartClient from "../../smart/SmartClient.js"
@@ -189,9 +189,9 @@ export const make = (
           const detail = `the server refused the refresh token (${words})`
           const next = new StoredSession({
             ...session,
-            tokens: new TokenSet({ ...session.tokens, refreshToken: undefined }, unchecked),
+            tokens: new TokenSet({ ...session.tokens, refreshToken: undefined }, skipValidation),
             relaunchReason: detail
-          }, unchecked)
+          }, skipValidation)
           yield* options.onRelaunchNeeded(id, next)
           return [Either.left(new SessionError({ reason: "NeedsRelaunch", detail })), next] as const
         }
@@ -202,10 +202,10 @@ export const make = (
         const rotated = error._tag === "TokenError" ? error.issued?.refreshToken : undefined
         const tokens = rotated === undefined
           ? session.tokens
-          : new TokenSet({ ...session.tokens, refreshToken: rotated }, unchecked)
+          : new TokenSet({ ...session.tokens, refreshToken: rotated }, skipValidation)
         return [
           Either.left(error),
-          new StoredSession({ ...session, tokens, renewalFailure: { error, retryAt } }, unchecked)
+          new StoredSession({ ...session, tokens, renewalFailure: { error, retryAt } }, skipValidation)
         ] as const
       })
 
@@ -222,10 +222,10 @@ export const make = (
       new StoredSession({
         ...session,
         tokens,
-        keepUntil: later(now, options.idleTimeout),
+        expiresAt: later(now, options.idleTimeout),
         renewalFailure: undefined,
         relaunchReason: undefined
-      }, unchecked)
+      }, skipValidation)
 
     /** Runs with the session's lock: looks again, and asks the server only if that is still needed, and `mayAsk`. */
     const renewLocked = (

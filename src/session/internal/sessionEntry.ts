@@ -14,7 +14,7 @@ import { TokenSet } from "../../token/TokenSet.js"
 /** What every entry says, so that a store need not understand it: its shape's version, and until when it is worth keeping. */
 const common = {
   version: Schema.Literal(1),
-  keepUntil: Schema.DateTimeUtc
+  expiresAt: Schema.DateTimeUtc
 }
 
 /**
@@ -27,7 +27,7 @@ export class PendingLaunch extends Schema.TaggedClass<PendingLaunch>("effect-saf
   ...common,
   pending: PendingAuthorization,
   /** What the callback's browser must present, where the launch was bound to one. */
-  boundTo: Schema.optional(Schema.Redacted(Schema.String)),
+  browserBinding: Schema.optional(Schema.Redacted(Schema.String)),
   appState: Schema.optional(Schema.Unknown)
 }) {}
 
@@ -42,7 +42,7 @@ export class CompletedLaunch extends Schema.TaggedClass<CompletedLaunch>("effect
   {
     ...common,
     sessionId: Schema.Redacted(Schema.String),
-    boundTo: Schema.optional(Schema.Redacted(Schema.String))
+    browserBinding: Schema.optional(Schema.Redacted(Schema.String))
   }
 ) {}
 

@@ -1,7 +1,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import type { Backing } from "../BackingSessionStore.js"
+import type { BackingSessionStore } from "../BackingSessionStore.js"
 import { SessionError } from "../SessionError.js"
 
 /**
@@ -10,7 +10,7 @@ import { SessionError } from "../SessionError.js"
  *
  * @internal
  */
-export const timeLimited = (backing: Backing, limit: Duration.DurationInput): Backing => {
+export const timeLimited = (backing: BackingSessionStore, limit: Duration.DurationInput): BackingSessionStore => {
   if (backing.immediate === true) return backing
   const fork = <A>(operation: string, self: Effect.Effect<A, SessionError>) =>
     Effect.timeoutFail(self, {

@@ -9,7 +9,7 @@ import { ConfigurationError } from "../../base/ConfigurationError.js"
 import type { ConformanceWarning } from "../../base/ConformanceWarning.js"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
 import * as SecureRandom from "../../base/SecureRandom.js"
-import { unchecked } from "../../base/SkipValidation.js"
+import { skipValidation } from "../../base/SkipValidation.js"
 import * as AuthorizationPost from "../../launch/AuthorizationPost.js"
 import * as AuthorizationRequest from "../../launch/AuthorizationRequest.js"
 import { PendingAuthorization } from "../../launch/PendingAuthorization.js"
@@ -26,7 +26,7 @@ import type { Config, ScopeInput } from "./clientConfig.js"
  *
  * @internal
  */
-export interface Asker {
+export interface AuthorizeContext {
   readonly name: string
   readonly config: Config
   readonly configuration: Effect.Effect<SmartConfiguration, DiscoveryError>
@@ -46,7 +46,7 @@ const UNSENDABLE: ReadonlySet<Scopes.FindingReason> = new Set(["Empty", "Spacing
  * @internal
  */
 export const scopesOf = (
-  { config, name }: Pick<Asker, "config" | "name">,
+  { config, name }: Pick<AuthorizeContext, "config" | "name">,
   replace: ReadonlyArray<ScopeInput> | undefined,
   add: ReadonlyArray<ScopeInput> = []
 ): Effect.Effect<ReadonlyArray<string>, ConfigurationError> => {
@@ -91,8 +91,8 @@ const maxAgeOf = (
  *
  * @internal
  */
-export const authorize = (
-  asker: Asker,
+export const buildAuthorization = (
+  asker: AuthorizeContext,
   options: AuthorizeOptions = {}
 ): Effect.Effect<Authorization, DiscoveryError | ConfigurationError> =>
   Effect.gen(function*() {
@@ -165,6 +165,6 @@ export const authorize = (
       issuer: found.issuer,
       issuerPromised: found.authorizationResponseIssParameterSupported ?? false,
       createdAt: yield* DateTime.now
-    }, unchecked)
+    }, skipValidation)
     return { url, pending, post: isPosted ? AuthorizationPost.make(authorizationEndpoint, params) : undefined }
   })

@@ -12,7 +12,7 @@ import { flag } from "../../base/EnvironmentFlag.js"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
 import * as Url from "../../base/Url.js"
 import type * as Scopes from "../../launch/Scopes.js"
-import type { Given } from "../../server/SmartConfiguration.js"
+import type { StaticMetadata } from "../../server/SmartConfiguration.js"
 import type * as IdToken from "../../token/IdToken.js"
 
 /**
@@ -43,7 +43,7 @@ export interface Config {
    * What the server's SMART configuration would say, given by hand, endpoints above all: then the server is never asked for one. Endpoints are
    * absolute URLs.
    */
-  readonly metadata?: Given | undefined
+  readonly metadata?: StaticMetadata | undefined
   /**
    * The issuer identifier of the authorization server, to the letter: what a callback's `iss` must be (RFC 9207), in place of what the server's metadata
    * says. To be given where the metadata names none, or where two servers claim one. Id_tokens must come from it, too, unless `idToken.issuer` is given.
@@ -56,7 +56,7 @@ export interface Config {
   /** How long a person may take between `authorize` and the callback. Default 30 minutes. */
   readonly authorizationMaxAge?: Duration.DurationInput | undefined
   /** Whether an exchange or a refresh whose outcome nobody knows is sent once more. Default true. */
-  readonly repeatUnknown?: boolean | undefined
+  readonly retryUnknown?: boolean | undefined
   /**
    * The longest authorization URL that is used where the server takes a form instead. Default 2,000 characters: browsers take more, but gateways and
    * proxies before a server often stop at 2,048.
@@ -85,7 +85,7 @@ const GIVEN_URLS = [
   "revocationEndpoint",
   "jwksUri",
   "issuer"
-] as const satisfies ReadonlyArray<keyof Given>
+] as const satisfies ReadonlyArray<keyof StaticMetadata>
 
 /** Everything that is wrong with a configuration at once: nobody wants to mend it in five rounds. */
 const problemOf = (config: Config, name: string): ConfigurationError | undefined => {

@@ -15,9 +15,9 @@ import type * as AddressGuard from "../../http/AddressGuard.js"
 import type { Server, Service } from "../SmartServers.js"
 
 export interface Parts {
-  readonly byHand: Service
+  readonly configured: Service
   /** Empty at first, and nobody else's. */
-  readonly onDemand: Service
+  readonly discovered: Service
   readonly configure: (
     fhirBaseUrl: string
   ) => Omit<Server, "fhirBaseUrl" | "allowInsecureLocalhost" | "discovered"> | undefined
@@ -38,7 +38,7 @@ const keyOf = (named: string): { readonly key: string; readonly fhirBaseUrl: str
     : { key: FhirBaseUrl.key(parsed), fhirBaseUrl: parsed }
 }
 
-export const make = ({ byHand, configure, guard, maxServers, onDemand, scope }: Parts): Service => {
+export const make = ({ configured, configure, guard, maxServers, discovered, scope }: Parts): Service => {
   /** The least recently named first. */
   const known = new Set<string>()
   const trusts = new Map<string, Scope.CloseableScope>()
@@ -57,11 +57,11 @@ export const make = ({ byHand, configure, guard, maxServers, onDemand, scope }: 
       const [oldest] = known
       if (known.size <= maxServers || oldest === undefined) return Effect.void
       known.delete(oldest)
-      return onDemand.remove(oldest)
+      return discovered.remove(oldest)
     })
 
   const make = (key: string, server: Server): Effect.Effect<void> =>
-    onDemand.add(key, server).pipe(
+    discovered.add(key, server).pipe(
       // What is wrong is the template; whoever sent the launch learns that the server is not to be used.
       Effect.catchAll((error: ConfigurationError) => Effect.logWarning(error.message))
     )
@@ -72,42 +72,43 @@ export const make = ({ byHand, configure, guard, maxServers, onDemand, scope }: 
       const found = keyOf(named)
       if (found === undefined) return refused
       const { fhirBaseUrl, key } = found
-      if (known.has(key)) return Effect.zipRight(touch(key), onDemand.client(key))
+      if (known.has(key)) return Effect.zipRight(touch(key), discovered.client(key))
       const settings = configure(fhirBaseUrl)
       if (settings === undefined) return refused
       return make(key, { ...settings, fhirBaseUrl, allowInsecureLocalhost: false, discovered: true }).pipe(
-        Effect.zipRight(onDemand.client(key)),
+        Effect.zipRight(discovered.client(key)),
         Effect.zipLeft(touch(key)),
         Effect.catchTag("UnknownServerError", () => refused)
       )
     })
 
   return {
-    keys: byHand.keys,
-    only: byHand.only,
-    redirectUris: byHand.redirectUris,
+    keys: configured.keys,
+    only: configured.only,
+    redirectUris: configured.redirectUris,
     client: (key) =>
-      Effect.catchTag(byHand.client(key), "UnknownServerError", (error) => follow(key, Effect.fail(error))),
-    forIssuer: (iss, meant) =>
-      Effect.catchTag(byHand.forIssuer(iss, meant), "UnknownServerError", (error) => {
+      Effect.catchTag(configured.client(key), "UnknownServerError", (error) => follow(key, Effect.fail(error))),
+    forLaunchIss: (iss, meant) =>
+      Effect.catchTag(configured.forLaunchIss(iss, meant), "UnknownServerError", (error) => {
         const refused = Effect.fail(error)
         if (error.reason !== "UnknownIssuer") return refused
         if (meant === undefined) return follow(iss, refused)
         // A name that none of the configured servers at this `iss` has is wrong; of the others, each is named by its base URL.
-        return meant !== keyOf(iss)?.key ? refused : Effect.matchEffect(byHand.forIssuer(iss), {
+        return meant !== keyOf(iss)?.key ? refused : Effect.matchEffect(configured.forLaunchIss(iss), {
           onSuccess: () => refused,
           onFailure: ({ reason }) => reason === "UnknownIssuer" ? follow(iss, refused) : refused
         })
       }),
     add: (key, server) =>
       Effect.uninterruptible(Effect.gen(function*() {
-        yield* byHand.add(key, server)
+        yield* configured.add(key, server)
         yield* release(key)
         const held = yield* Scope.fork(scope, scope.strategy)
         trusts.set(key, held)
         yield* Scope.extend(guard.trust(server.fhirBaseUrl), held)
       })),
-    remove: (key) => Effect.all([byHand.remove(key), release(key)], { discard: true }),
-    invalidate: (key) => Effect.catchTag(byHand.invalidate(key), "UnknownServerError", () => onDemand.invalidate(key))
+    remove: (key) => Effect.all([configured.remove(key), release(key)], { discard: true }),
+    invalidate: (key) =>
+      Effect.catchTag(configured.invalidate(key), "UnknownServerError", () => discovered.invalidate(key))
   }
 }

@@ -15,7 +15,7 @@ import { validate } from "./clientConfig.js"
 import type * as MixUp from "./mixUp.js"
 
 /** @internal */
-export interface Registered extends MixUp.Peer {
+export interface RegistryEntry extends MixUp.Peer {
   /** Made when it is first asked for: most of thousands of servers are not in use. */
   readonly client: Effect.Effect<SmartClient.Service>
   readonly release: Effect.Effect<void>
@@ -29,13 +29,13 @@ export interface Registered extends MixUp.Peer {
 export const register = <E, R>(
   key: string,
   { authentication, ...config }: Server<E, R>,
-  parts: Context.Context<SmartClient.Parts>,
+  parts: Context.Context<SmartClient.Dependencies>,
   memoMap: Layer.MemoMap,
   parent: Scope.Scope,
   peers: MixUp.Peers
-): Effect.Effect<Registered, E | ConfigurationError, R> => {
+): Effect.Effect<RegistryEntry, E | ConfigurationError, R> => {
   const judged = validate(config, key)
-  const registered = (service: ClientAuthentication.Service, release: Effect.Effect<void>): Registered => {
+  const registered = (service: ClientAuthentication.Service, release: Effect.Effect<void>): RegistryEntry => {
     let made: SmartClient.Service | undefined
     const client = Effect.suspend(() =>
       made !== undefined

@@ -9,7 +9,7 @@ import * as Redacted from "effect/Redacted"
 import type { ConfigurationError } from "../../base/ConfigurationError.js"
 import type { Code, Service as Warnings } from "../../base/ConformanceWarning.js"
 import { ConformanceWarning, reportSafely } from "../../base/ConformanceWarning.js"
-import { unchecked } from "../../base/SkipValidation.js"
+import { skipValidation } from "../../base/SkipValidation.js"
 import * as Url from "../../base/Url.js"
 import { MetadataError } from "../../server/MetadataError.js"
 import type * as OpenIdConfiguration from "../../server/OpenIdConfiguration.js"
@@ -23,7 +23,7 @@ import { renewed, TokenSet } from "../../token/TokenSet.js"
 import type { UserInfo } from "../../token/UserInfo.js"
 
 /** @internal */
-export type Whose = Omit<IdToken.Request, "fhirUser" | "renewal">
+export type IdTokenContext = Omit<IdToken.Request, "fhirUser" | "renewal">
 
 const warn = (warnings: Warnings, server: string, code: Code, detail: string): Effect.Effect<void> =>
   reportSafely(warnings, new ConformanceWarning({ code, server, detail }))
@@ -45,7 +45,7 @@ export const atExchange = (
   idTokens: IdToken.Service,
   warnings: Warnings,
   tokens: TokenSet,
-  whose: Whose & { readonly asked: ReadonlyArray<string> }
+  whose: IdTokenContext & { readonly asked: ReadonlyArray<string> }
 ): Effect.Effect<TokenSet, IdTokenError> => {
   const granted = tokens.scopes.includes("openid")
   if (tokens.idToken === undefined) {
@@ -61,7 +61,7 @@ export const atExchange = (
     idTokens.verify(tokens.idToken, { ...whose, fhirUser: tokens.scopes.includes("fhirUser") }),
     Option.match({
       onNone: () => Effect.as(unverifiable(warnings, whose.server), tokens),
-      onSome: (identity) => Effect.succeed(new TokenSet({ ...tokens, identity }, unchecked))
+      onSome: (identity) => Effect.succeed(new TokenSet({ ...tokens, identity }, skipValidation))
     })
   ).pipe(
     Effect.mapError(({ claim, detail, reason, server }) =>
@@ -88,7 +88,7 @@ export const atRefresh = (
   warnings: Warnings,
   previous: TokenSet,
   next: TokenSet,
-  whose: Whose
+  whose: IdTokenContext
 ): Effect.Effect<TokenSet, IdTokenError> => {
   const before = previous.identity
   if (next.idToken === undefined || (before === undefined && !next.scopes.includes("openid"))) {
@@ -117,7 +117,7 @@ export const atRefresh = (
             "IdTokenInvalid",
             `the id_token of a refresh is not believed (${reason}); who logged in stays as it was`
           ),
-          renewed(previous, new TokenSet({ ...next, idToken: undefined }, unchecked))
+          renewed(previous, new TokenSet({ ...next, idToken: undefined }, skipValidation))
         ),
       onRight: Option.match({
         onNone: () => Effect.as(unverifiable(warnings, whose.server), renewed(previous, next)),
@@ -128,25 +128,25 @@ export const atRefresh = (
               server: whose.server,
               detail: "the refresh answered with another person's id_token",
               claim: "sub",
-              tokens: Redacted.make(new TokenSet({ ...next, identity }, unchecked))
+              tokens: Redacted.make(new TokenSet({ ...next, identity }, skipValidation))
             })
             : Effect.succeed(renewed(
               previous,
               new TokenSet({
                 ...next,
-                identity: new Identity({ ...identity, fhirUser: identity.fhirUser ?? before?.fhirUser }, unchecked)
-              }, unchecked)
+                identity: new Identity({ ...identity, fhirUser: identity.fhirUser ?? before?.fhirUser }, skipValidation)
+              }, skipValidation)
             ))
       })
     })
   )
 }
 
-const issuerOf = ({ configuration, policy }: Whose): string =>
+const issuerOf = ({ configuration, policy }: IdTokenContext): string =>
   policy?.issuer ?? configuration.issuer ?? configuration.fhirBaseUrl
 
 /** The origins that hold the token already, or gave it. */
-const ownOrigins = ({ configuration }: Whose, issuer: string): ReadonlySet<string | undefined> =>
+const ownOrigins = ({ configuration }: IdTokenContext, issuer: string): ReadonlySet<string | undefined> =>
   new Set(
     [issuer, configuration.tokenEndpoint, configuration.authorizationEndpoint, configuration.fhirBaseUrl].flatMap((
       url
@@ -163,7 +163,7 @@ export const userInfo = (
   tokenEndpoint: TokenEndpoint.Service,
   tokens: TokenSet,
   target: Omit<TokenEndpoint.Target, "endpoint">,
-  whose: Whose
+  whose: IdTokenContext
 ): Effect.Effect<UserInfo, TokenError | IdTokenError | MetadataError | ConfigurationError> =>
   Effect.gen(function*() {
     const { identity } = tokens
@@ -214,7 +214,7 @@ export const userInfo = (
 export const logoutUrl = (
   openId: OpenIdConfiguration.Service,
   request: LogoutRequest.LogoutRequest,
-  whose: Whose
+  whose: IdTokenContext
 ): Effect.Effect<Option.Option<Redacted.Redacted<URL>>, MetadataError> =>
   openId.metadata(issuerOf(whose), whose).pipe(
     Effect.map(({ endSessionEndpoint }) => endSessionEndpoint),

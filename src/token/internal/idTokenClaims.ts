@@ -8,7 +8,7 @@ import type { Code } from "../../base/ConformanceWarning.js"
 import { ConformanceWarning } from "../../base/ConformanceWarning.js"
 import { equal } from "../../base/ConstantTime.js"
 import type { JsonObject } from "../../base/JsonReader.js"
-import { unchecked } from "../../base/SkipValidation.js"
+import { skipValidation } from "../../base/SkipValidation.js"
 import { safeText } from "../../http/OAuthErrorFields.js"
 import { Identity, parseFhirUser } from "../Identity.js"
 import { IdTokenError } from "../IdTokenError.js"
@@ -107,7 +107,7 @@ export const judge = (claims: JsonObject, expected: Expected): Either.Either<Jud
     warn("FhirUserMissing", "fhirUser was granted and is not in the id_token")
   }
   return Either.right({
-    identity: new Identity({ iss, sub, fhirUser: user, claims: Redacted.make(claims) }, unchecked),
+    identity: new Identity({ iss, sub, fhirUser: user, claims: Redacted.make(claims) }, skipValidation),
     warnings
   })
 }

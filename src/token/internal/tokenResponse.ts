@@ -11,10 +11,10 @@ import type { Code } from "../../base/ConformanceWarning.js"
 import { ConformanceWarning } from "../../base/ConformanceWarning.js"
 import type { JsonObject } from "../../base/JsonReader.js"
 import { isJsonObject, parseJson, reader, withoutDeepMembers } from "../../base/JsonReader.js"
-import { unchecked } from "../../base/SkipValidation.js"
+import { skipValidation } from "../../base/SkipValidation.js"
 import * as Url from "../../base/Url.js"
 import { isTransientStatus, safeText } from "../../http/OAuthErrorFields.js"
-import type { Answer } from "../../http/OutgoingRequest.js"
+import type { ReceivedResponse } from "../../http/OutgoingRequest.js"
 import * as RetryAfter from "../../http/RetryAfter.js"
 import * as Scopes from "../../launch/Scopes.js"
 import { extensionsOf, fromAnswer } from "../LaunchContext.js"
@@ -23,7 +23,7 @@ import { TokenError } from "../TokenError.js"
 import { TokenSet } from "../TokenSet.js"
 
 /** @internal */
-export interface Asked {
+export interface RequestContext {
   readonly operation: Operation
   readonly server: string
   /** What was sent and must not come back in an error; to be asked for where there is one. */
@@ -107,7 +107,7 @@ const tokensIn = (members: JsonObject | undefined): ReadonlyArray<string> =>
  *
  * @internal
  */
-export const issuedBy = (answer: Answer, operation: Operation): TokenError["issued"] => {
+export const issuedBy = (answer: ReceivedResponse, operation: Operation): TokenError["issued"] => {
   const isGrant = operation === "exchangeCode" || operation === "refresh" || operation === "clientCredentials"
   const json = isGrant && answer.status >= 200 && answer.status <= 299 ? parseJson(answer.body)?.value : undefined
   if (!isJsonObject(json)) return undefined
@@ -120,7 +120,7 @@ export const issuedBy = (answer: Answer, operation: Operation): TokenError["issu
   return accessToken === undefined && refreshToken === undefined ? undefined : { accessToken, refreshToken }
 }
 
-const mediaType = (answer: Answer): string | undefined =>
+const mediaType = (answer: ReceivedResponse): string | undefined =>
   /^[\w.+-]+\/[\w.+-]+/.exec(answer.headers["content-type"] ?? "")?.[0]
 
 interface OAuthError {
@@ -139,7 +139,7 @@ const oauthErrorIn = (members: JsonObject | undefined): OAuthError | undefined =
 }
 
 /** The error of a body that came as a form, or of a challenge: some servers say it there and nowhere else. */
-const oauthErrorElsewhere = (answer: Answer): OAuthError | undefined => {
+const oauthErrorElsewhere = (answer: ReceivedResponse): OAuthError | undefined => {
   if (answer.body.startsWith("error=")) return oauthErrorIn(Object.fromEntries(new URLSearchParams(answer.body)))
   const challenge = answer.headers["www-authenticate"]
   if (challenge === undefined) return undefined
@@ -157,7 +157,10 @@ const oauthErrorElsewhere = (answer: Answer): OAuthError | undefined => {
  *
  * @internal
  */
-export const membersOf = (answer: Answer, asked: Asked): Either.Either<Judged<JsonObject>, TokenError> => {
+export const membersOf = (
+  answer: ReceivedResponse,
+  asked: RequestContext
+): Either.Either<Judged<JsonObject>, TokenError> => {
   const json = parseJson(answer.body)?.value
   const members = isJsonObject(json) ? json : undefined
   const succeeded = answer.status >= 200 && answer.status < 300
@@ -197,11 +200,11 @@ export const membersOf = (answer: Answer, asked: Asked): Either.Either<Judged<Js
         oauthError === undefined ? `, without an OAuth answer (${shownType()})` : ""
       }${isCredentialsError ? asked.credentialsHint?.() ?? "" : ""}`,
       // 429 and 503 say that nothing was done; 408, 502, 504 and success that cannot be read leave it open.
-      outcome: succeeded && oauthError === undefined
+      processed: succeeded && oauthError === undefined
         ? "unknown"
         : unavailable && answer.status !== 429 && answer.status !== 503
         ? "unknown"
-        : "refused",
+        : "no",
       received: members === undefined || oauthError !== undefined
         ? undefined
         : receivedMembers(members, secrets()),
@@ -297,8 +300,8 @@ const compareScopes = (
  * @internal
  */
 export const judgeTokens = (
-  answer: Answer,
-  asked: Asked & {
+  answer: ReceivedResponse,
+  asked: RequestContext & {
     readonly fhirBaseUrl: string | undefined
     /** What counts as granted where the answer does not say. */
     readonly assumedScopes: ReadonlyArray<string>
@@ -328,7 +331,7 @@ export const judgeTokens = (
           server: asked.server,
           url: safeText(Url.forDisplay(answer.url), secrets()),
           detail,
-          outcome: "unknown",
+          processed: "unknown",
           status: answer.status,
           received: receivedMembers(members, secrets()),
           issued: issuedBy(answer, asked.operation)
@@ -369,7 +372,7 @@ export const judgeTokens = (
       idToken: idToken === undefined ? undefined : Redacted.make(idToken),
       context,
       extensions: Redacted.make(extensionsOf(members))
-    }, unchecked)
+    }, skipValidation)
     if (asked.requestedScopes !== undefined) compareScopes(asked.requestedScopes, tokens, asked.operation, warn)
     return Either.right({ value: tokens, warnings })
   })

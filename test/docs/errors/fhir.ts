@@ -34,7 +34,7 @@ const using = <A, E extends Met>(
 const atDiscovered = <A, E extends Met>(use: (fhir: Fhir) => Effect.Effect<A, E>) =>
   met(
     Effect.flatMap(Effect.all([FhirClient.FhirClient, SmartServers.SmartServers]), ([fhir, servers]) =>
-      Effect.flatMap(Effect.orDie(servers.forIssuer(fhirBaseUrl)), (client) =>
+      Effect.flatMap(Effect.orDie(servers.forLaunchIss(fhirBaseUrl)), (client) =>
         use(fhir.forTokens(client, tokens()))))
   ).pipe(Effect.provide(Layer.merge(
     Layer.provide(

@@ -36,7 +36,7 @@ const register = (answer: () => Answer, url = endpoint, limits: Layer.Layer<neve
   )
 
 const registered = (url: string | undefined) =>
-  new Registered.Registered({
+  new Registered.RegisteredClient({
     clientId,
     registrationAccessToken: Redacted.make("the-access-t0ken"),
     ...(url === undefined ? {} : { registrationClientUri: url }),
@@ -58,16 +58,16 @@ export const registrationError = section<RegistrationError["reason"]>({
   literals: RegistrationError.fields.reason.literals,
   about:
     "A client could not be registered, or its registration not be read, changed or removed (`operation`). A registration is never repeated unless it is " +
-    "certain that the server did not act (`outcome` `refused`): two clients are worse than none.",
+    "certain that the server did not act (`processed` `no`): two clients are worse than none.",
   names: /ehr\.example\.org|\(none\)/,
   entries: {
     Unreachable: {
       example: register(() => new Broken("ECONNREFUSED", "connect")),
       cause:
-        "No connection, or one that broke off. The code is the operating system's; `outcome` says whether the request can have arrived.",
+        "No connection, or one that broke off. The code is the operating system's; `processed` says whether the request can have arrived.",
       cure: "Check address, firewall, certificate and server.",
       again:
-        "Repeated as the `RetryPolicy` says where `outcome` is `refused`, as here. With `unknown`: look first whether a client was made."
+        "Repeated as the `RetryPolicy` says where `processed` is `refused`, as here. With `unknown`: look first whether a client was made."
     },
     TimedOut: {
       example: patiently(register(() => hang)),
@@ -116,7 +116,7 @@ export const registrationError = section<RegistrationError["reason"]>({
       example: register(() => text("", { status: 503, headers: { "retry-after": "120" } })),
       cause: "Any other status that is no success.",
       cure:
-        "429 and 503: wait as long as `retryAfter` says. 404: not the registration endpoint. 500, 502, 504: `outcome` is `unknown`; ask the operator.",
+        "429 and 503: wait as long as `retryAfter` says. 404: not the registration endpoint. 500, 502, 504: `processed` is `unknown`; ask the operator.",
       again:
         "Repeated for 429 and 503, where the server says that it did not act, unless it asks for more than 30 seconds. Otherwise look first whether a client was made."
     },
@@ -416,7 +416,7 @@ export const unknownServerError = section<UnknownServerError["reason"]>({
       again: nothingSent
     },
     UnknownIssuer: {
-      example: unknown((service) => service.forIssuer("https://ehr.example.org/r4")),
+      example: unknown((service) => service.forLaunchIss("https://ehr.example.org/r4")),
       cause: "No configured server has this FHIR base URL.",
       cure: "Configure it, if it is to be trusted. Host, port and path are compared; one slash at the end is forgiven.",
       again: nothingSent

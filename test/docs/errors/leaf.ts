@@ -8,7 +8,7 @@ import { atSandbox, met } from "../world.js"
 
 const code = (word: string, left: boolean) => Effect.succeed(Transport.from({ code: word }, left))
 
-const byOutcome = "The transport repeats nothing. The services above it do, by `outcome`."
+const byOutcome = "The transport repeats nothing. The services above it do, by `processed`."
 
 export const transportError = section<Transport.Reason>({
   name: "TransportError",
@@ -39,7 +39,7 @@ export const transportError = section<Transport.Reason>({
     },
     TotalTimeout: {
       example: Effect.succeed(
-        new Transport.TransportError({ reason: "TotalTimeout", code: "ERR_TOTAL_TIMEOUT", outcome: "unknown" })
+        new Transport.TransportError({ reason: "TotalTimeout", code: "ERR_TOTAL_TIMEOUT", processed: "unknown" })
       ),
       cause: "The whole took longer than `totalTimeout`, which has no default.",
       cure: "Raise the limit, or set none.",
@@ -47,7 +47,7 @@ export const transportError = section<Transport.Reason>({
     },
     AddressRefused: {
       example: Effect.succeed(
-        new Transport.TransportError({ reason: "AddressRefused", code: "ERR_ADDRESS_REFUSED", outcome: "refused" })
+        new Transport.TransportError({ reason: "AddressRefused", code: "ERR_ADDRESS_REFUSED", processed: "no" })
       ),
       cause:
         "A guarded transport was asked to connect to an address that it may not connect to: private, loopback, link-local.",
@@ -94,7 +94,7 @@ export const transportError = section<Transport.Reason>({
     },
     BodyUsed: {
       example: Effect.succeed(
-        new Transport.TransportError({ reason: "BodyUsed", code: "ERR_BODY_USED", outcome: "unknown" })
+        new Transport.TransportError({ reason: "BodyUsed", code: "ERR_BODY_USED", processed: "unknown" })
       ),
       cause: "The body was read as a stream, and is asked for again.",
       cure: "A mistake of the program: keep what was read.",

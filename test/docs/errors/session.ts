@@ -8,7 +8,7 @@ import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
 import { SessionError, Sessions, SessionStore } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
-import { type Backing, unavailable } from "../../../src/session/BackingSessionStore.js"
+import { type BackingSessionStore, unavailable } from "../../../src/session/BackingSessionStore.js"
 import * as Memory from "../../../src/session/internal/memory.js"
 import { StoredSession } from "../../../src/session/internal/sessionEntry.js"
 import { nothingSent, section } from "../entry.js"
@@ -18,7 +18,7 @@ const id = Redacted.make("the-session-1d")
 
 const entry = new StoredSession({
   version: 1,
-  keepUntil: DateTime.unsafeMake("2100-01-01T00:00:00Z"),
+  expiresAt: DateTime.unsafeMake("2100-01-01T00:00:00Z"),
   server: "north",
   tokens: tokens(),
   createdAt: DateTime.unsafeMake(0)
@@ -26,7 +26,7 @@ const entry = new StoredSession({
 
 const inStore = <A, E>(
   use: (store: SessionStore.Service) => Effect.Effect<A, E>,
-  change: Partial<Backing> = {},
+  change: Partial<BackingSessionStore> = {},
   options: SessionStore.Options = {}
 ) =>
   Effect.flatMap(
@@ -45,8 +45,8 @@ const atApp = <A, E>(
     ([sessions, ehr]) => use(sessions, ehr)
   )).pipe(Effect.provide(atSandbox()))
 
-const started = (sessions: Sessions.Service, ehr: SandboxEhr.Service, options: Sessions.BeginOptions = {}) =>
-  Effect.flatMap(sessions.begin(options), ({ url }) => Effect.orDie(ehr.approve(url)))
+const started = (sessions: Sessions.Service, ehr: SandboxEhr.Service, options: Sessions.StartLaunchOptions = {}) =>
+  Effect.flatMap(sessions.startLaunch(options), ({ url }) => Effect.orDie(ehr.approve(url)))
 
 const key = (keyId: string, byte: number) => ({
   id: keyId,
@@ -80,7 +80,7 @@ export const sessionError = section<SessionError["reason"]>({
     NeedsRelaunch: {
       example: atApp((sessions, ehr) =>
         Effect.gen(function*() {
-          const session = yield* sessions.complete(yield* started(sessions, ehr))
+          const session = yield* sessions.completeLaunch(yield* started(sessions, ehr))
           yield* TestClock.adjust("10 minutes")
           yield* fault("token", SandboxEhr.Fault.oauthError("invalid_grant"))
           return yield* sessions.accessToken(session)
@@ -89,12 +89,12 @@ export const sessionError = section<SessionError["reason"]>({
       cause:
         "The access token has expired, and no new one is to be had: the server refused the refresh token for good, or gave none.",
       cure:
-        "Send the person to a new launch; ask for `offline_access` where sessions should last. `sessions.needsRelaunch` tells it beforehand.",
+        "Send the person to a new launch; ask for `offline_access` where sessions should last. `sessions.relaunchReason` tells it beforehand.",
       again: "Not repeated, in no process that shares the store: a refused refresh token is never sent again."
     },
     LaunchNotFound: {
       example: atApp((sessions) =>
-        sessions.complete("https://app.example.org/callback?code=the-c0de&state=unheard-of")
+        sessions.completeLaunch("https://app.example.org/callback?code=the-c0de&state=unheard-of")
       ),
       cause:
         "No launch waits for this callback: it was started in another store, took too long, failed before, or is made up.",
@@ -105,8 +105,8 @@ export const sessionError = section<SessionError["reason"]>({
     BindingMismatch: {
       example: atApp((sessions, ehr) =>
         Effect.flatMap(
-          started(sessions, ehr, { boundTo: Redacted.make("the-browser-c00kie") }),
-          (callback) => sessions.complete(callback)
+          started(sessions, ehr, { browserBinding: Redacted.make("the-browser-c00kie") }),
+          (callback) => sessions.completeLaunch(callback)
         )
       ),
       cause:

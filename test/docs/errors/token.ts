@@ -49,7 +49,7 @@ const expiredWhileSaved = Effect.gen(function*() {
   return yield* met(Effect.gen(function*() {
     const sessions = yield* Sessions.Sessions
     const ehr = yield* SandboxEhr.SandboxEhr
-    const id = yield* sessions.complete(yield* Effect.orDie(ehr.approve((yield* sessions.begin()).url)))
+    const id = yield* sessions.completeLaunch(yield* Effect.orDie(ehr.approve((yield* sessions.startLaunch()).url)))
     yield* ehr.fault("token", SandboxEhr.Fault.mutate((members) => ({ ...members, expires_in: 2 })))
     yield* TestClock.adjust("6 minutes")
     isSlow = true
@@ -58,7 +58,7 @@ const expiredWhileSaved = Effect.gen(function*() {
     yield* TestClock.adjust("3 seconds")
     return yield* Fiber.join(asking)
   })).pipe(
-    Effect.provide(Layer.provide(Sessions.layerSingle, store)),
+    Effect.provide(Layer.provide(Sessions.layerFromClient, store)),
     Effect.provide(atSandbox())
   )
 })
@@ -66,7 +66,7 @@ const expiredWhileSaved = Effect.gen(function*() {
 const notSent = "Not repeated: nothing was sent."
 
 const unknownOutcome =
-  "An exchange or a refresh whose outcome is `unknown` is sent at most once more (`repeatUnknown`), because a lost answer's tokens are lost either way. After it failed, start a new login; `Sessions` keeps the tokens it has."
+  "An exchange or a refresh with `processed` `unknown` is sent at most once more (`retryUnknown`), because a lost answer's tokens are lost either way. After it failed, start a new login; `Sessions` keeps the tokens it has."
 
 export const tokenError = section<TokenError["reason"]>({
   name: "TokenError",
@@ -74,7 +74,7 @@ export const tokenError = section<TokenError["reason"]>({
   about:
     "The token endpoint, or introspection, revocation or userinfo (`operation`), did not give what was asked for. `error`, `errorDescription` and " +
     "`errorUri` are the server's words, with everything that was sent taken out; `received` has the names of the members of an answer that could not be " +
-    "used, never their values, and `issued` the tokens in it, redacted, so that they can be revoked. `outcome` says whether the server may have acted: only with `refused` is a code or a refresh token certainly unused.",
+    "used, never their values, and `issued` the tokens in it, redacted, so that they can be revoked. `processed` says whether the server may have acted: only with `no` is a code or a refresh token certainly unused.",
   names: /north/,
   entries: {
     Refused: {
@@ -92,12 +92,12 @@ export const tokenError = section<TokenError["reason"]>({
       cause: "The server, or a proxy before it, is busy or broken: 408, 429 or 5xx.",
       cure: "Wait as long as `retryAfter` says; then ask the operator.",
       again:
-        `Repeated as the \`RetryPolicy\` says, never sooner than \`Retry-After\`, and not where that is more than 30 seconds. With \`outcome\` \`refused\` (429, 503) the same call is safe. ${unknownOutcome}`
+        `Repeated as the \`RetryPolicy\` says, never sooner than \`Retry-After\`, and not where that is more than 30 seconds. With \`processed\` \`no\` (429, 503) the same call is safe. ${unknownOutcome}`
     },
     Unreachable: {
       example: exchange(SandboxEhr.Fault.drop),
       cause:
-        "No connection (`outcome` `refused`), or one that broke off after the request may have arrived (`unknown`, as here).",
+        "No connection (`processed` `no`), or one that broke off after the request may have arrived (`unknown`, as here).",
       cure:
         "The code is the operating system's. `ENOTFOUND`: the name. `ECONNREFUSED`: server or firewall. `ECONNRESET`: a proxy or the server dropped it. `CERT_…`, `UNABLE_TO_…`: the certificate.",
       again: `Repeated as the \`RetryPolicy\` says where nothing left this machine. ${unknownOutcome}`

@@ -54,7 +54,7 @@ ${
     )
   }`
 
-const done = (prospect: Prospect, registered: Registered.Registered): Html =>
+const done = (prospect: Prospect, registered: Registered.RegisteredClient): Html =>
   html`${
     keyValues([
       ["Client id", html`<code>${registered.clientId}</code>`],

@@ -214,7 +214,7 @@ const page = Effect.gen(function*() {
   const { appState, createdAt, server, tokens } = session.stored
   const hospital = yield* (yield* Hospitals).nameOf(server)
   const now = yield* DateTime.now
-  const relaunch = yield* sessions.needsRelaunch(session.id)
+  const relaunch = yield* sessions.relaunchReason(session.id)
   const done = DONE[(yield* query).get("done") ?? ""]
   const asked = Option.getOrUndefined(askedOf(appState))
   return look.page({

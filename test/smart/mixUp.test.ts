@@ -15,7 +15,7 @@ import type { SmartClient } from "effect-safire"
 import { ClientAuthentication, Sessions, SessionStore, SmartServers } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import { SmartRoutes, WebApp } from "effect-safire/web"
-import { freePort } from "./support/freePort.js"
+import { freePort } from "../support/freePort.js"
 
 const { Fault } = SandboxEhr
 
@@ -165,9 +165,9 @@ describe("mix-up: a hostile server of the registry sends a launch on to an hones
     ([, setting]) =>
       Effect.gen(function*() {
         const world = yield* start(setting)
-        const { url } = yield* world.sessions.begin({ server: "hostile" })
+        const { url } = yield* world.sessions.startLaunch({ server: "hostile" })
         const callback = yield* passOn(world, url)
-        const completed = yield* Effect.either(world.sessions.complete(callback))
+        const completed = yield* Effect.either(world.sessions.completeLaunch(callback))
         assert.isTrue(Either.isLeft(completed))
         yield* assertUnspent(world, callback)
 
@@ -224,9 +224,9 @@ describe("mix-up: a hostile server of the registry sends a launch on to an hones
         assert.strictEqual(error._tag === "AuthorizationError" ? error.reason : error._tag, "WrongRedirectUri")
       }
 
-      const { url } = yield* world.sessions.begin({ server: "honest" })
+      const { url } = yield* world.sessions.startLaunch({ server: "honest" })
       const second = yield* world.honest.approve(url)
-      const error = yield* Effect.flip(world.sessions.complete(moved(second)))
+      const error = yield* Effect.flip(world.sessions.completeLaunch(moved(second)))
       assert.strictEqual(error._tag === "AuthorizationError" ? error.reason : error._tag, "WrongRedirectUri")
 
       const begun = yield* visit(`${world.baseUrl}/launch?server=honest`)
