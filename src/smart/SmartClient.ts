@@ -144,7 +144,7 @@ export interface Service {
       readonly postLogoutRedirectUri?: string | undefined
       readonly state?: string | undefined
     }
-  ) => Effect.Effect<Option.Option<Redacted.Redacted<URL>>, MetadataError | DiscoveryError>
+  ) => Effect.Effect<Option.Option<Redacted.Redacted<URL>>, MetadataError | DiscoveryError | ConfigurationError>
   /** A token for the app itself (SMART Backend Services). Not cached here. */
   readonly clientCredentials: (
     options?: { readonly scopes?: ReadonlyArray<ScopeInput> | undefined }
@@ -248,19 +248,22 @@ export const makeAmong = (
         signingAlgs: found.tokenEndpointAuthSigningAlgValuesSupported
       }))
     const targetAt = (member: Endpoint) => Effect.flatMap(configuration, (found) => targetIn(found, member))
-    /** Whose id_tokens are believed. */
-    const whoseIn = (found: SmartConfiguration): identification.IdTokenContext => ({
-      ...insecure,
-      server: name,
-      configuration: found,
-      clientId: config.clientId,
-      policy: { ...config.idToken, issuer: config.idToken?.issuer ?? config.issuer }
-    })
+    const clientId = ClientAuthentication.clientId(authentication, config.clientId)
+    const idTokenContext = (
+      found: SmartConfiguration
+    ): Effect.Effect<identification.IdTokenContext, ConfigurationError> =>
+      Effect.map(clientId, (clientId) => ({
+        ...insecure,
+        server: name,
+        configuration: found,
+        clientId,
+        policy: { ...config.idToken, issuer: config.idToken?.issuer ?? config.issuer }
+      }))
 
     const refuse = (operation: Operation, reason: TokenError["reason"], detail: string) =>
       new TokenError({ reason, operation, server: name, url: config.fhirBaseUrl, detail, processed: "no" })
 
-    const asker: Authorizing.AuthorizeContext = { name, config, configuration, pkce, random, warn }
+    const asker: Authorizing.AuthorizeContext = { name, config, clientId, configuration, pkce, random, warn }
     const authorize: Service["authorize"] = (options) =>
       Authorizing.buildAuthorization(asker, options).pipe(step("SmartClient.authorize"))
 
@@ -283,6 +286,7 @@ export const makeAmong = (
         if (iss !== undefined) yield* MixUp.check({ name, config, pending, peers, warn }, iss)
         const code = yield* answer
         const found = yield* configuration
+        const context = yield* idTokenContext(found)
         // The code goes where the launch was meant for: metadata that changes meanwhile must not lead it elsewhere.
         const tokens = yield* tokenEndpoint.exchangeCode({
           ...target,
@@ -296,7 +300,7 @@ export const makeAmong = (
           retryUnknown: config.retryUnknown
         })
         return yield* identification.atExchange(idTokens, warnings, tokens, {
-          ...whoseIn(found),
+          ...context,
           nonce: pending.nonce,
           maxAge: pending.maxAge,
           asked: pending.scopes
@@ -320,13 +324,14 @@ export const makeAmong = (
           return yield* refuse("refresh", "ScopeExceedsGrant", `not granted: ${Scopes.print(missing)}`)
         }
         const found = yield* configuration
+        const context = yield* idTokenContext(found)
         const next = yield* tokenEndpoint.refresh(yield* targetIn(found, "tokenEndpoint"), {
           refreshToken: tokens.refreshToken,
           scopes,
           grantedScopes: grantOf(tokens),
           retryUnknown: config.retryUnknown
         })
-        return yield* identification.atRefresh(idTokens, warnings, tokens, next, whoseIn(found))
+        return yield* identification.atRefresh(idTokens, warnings, tokens, next, context)
       }).pipe(step("SmartClient.refresh"))
 
     const userInfo = (tokens: TokenSet) =>
@@ -334,7 +339,8 @@ export const makeAmong = (
         if (tokens.fhirBaseUrl !== undefined && !FhirBaseUrl.areSame(tokens.fhirBaseUrl, config.fhirBaseUrl)) {
           return yield* refuse("userInfo", "WrongServer", `the tokens came from ${Url.forDisplay(tokens.fhirBaseUrl)}`)
         }
-        return yield* identification.userInfo(openId, tokenEndpoint, tokens, target, whoseIn(yield* configuration))
+        const context = yield* idTokenContext(yield* configuration)
+        return yield* identification.userInfo(openId, tokenEndpoint, tokens, target, context)
       }).pipe(step("SmartClient.userInfo"))
 
     const clientCredentials = (options: { readonly scopes?: ReadonlyArray<ScopeInput> | undefined } = {}) =>
@@ -353,12 +359,17 @@ export const makeAmong = (
       refresh,
       userInfo,
       logoutUrl: (tokens, options) =>
-        Effect.flatMap(configuration, (found) =>
-          identification.logoutUrl(
-            openId,
-            { ...options, clientId: config.clientId, idTokenHint: tokens.idToken },
-            whoseIn(found)
-          )).pipe(step("SmartClient.logoutUrl")),
+        configuration.pipe(
+          Effect.flatMap(idTokenContext),
+          Effect.flatMap((context) =>
+            identification.logoutUrl(
+              openId,
+              { ...options, clientId: context.clientId, idTokenHint: tokens.idToken },
+              context
+            )
+          ),
+          step("SmartClient.logoutUrl")
+        ),
       clientCredentials,
       introspect: (token, options) =>
         Effect.flatMap(

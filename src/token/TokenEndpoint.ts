@@ -43,6 +43,7 @@ import * as userInfo from "./UserInfo.js"
  */
 export interface Target {
   readonly endpoint: string
+  /** As configured; a client id that `authentication` has learned takes precedence. */
   readonly clientId: string
   readonly authentication: ClientAuthentication.Service
   /** The server's name in errors, warnings and spans. Default: the endpoint. */
@@ -187,14 +188,19 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
   const attempt = <A>(
     operation: Operation,
     target: Target,
-    request: () => Effect.Effect<HttpClientRequest.HttpClientRequest, ConfigurationError>,
+    authentication: ClientAuthentication.Service,
+    request: (
+      authentication: ClientAuthentication.Service,
+      clientId: string
+    ) => Effect.Effect<HttpClientRequest.HttpClientRequest, ConfigurationError>,
     judge: (answer: Outbound.ReceivedResponse, asked: RequestContext) => Either.Either<Judged<A>, TokenError>
   ): Effect.Effect<A, TokenError | ConfigurationError> =>
     Effect.gen(function*() {
       const server = target.server ?? Url.forDisplay(target.endpoint)
       const limits = yield* HttpLimits
-      const authenticated = yield* Effect.suspend(request)
-      const secrets = () => secretsOf(authenticated, target.clientId)
+      const clientId = yield* ClientAuthentication.clientId(authentication, target.clientId)
+      const authenticated = yield* request(authentication, clientId)
+      const secrets = () => secretsOf(authenticated, clientId)
       const answer = yield* Outbound.send(client, authenticated, {
         timeout: limits.tokenTimeout,
         maxBytes: limits.maxResponseBytes,
@@ -238,12 +244,13 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
     target: Target,
     unknown: "always" | "once" | "never",
     request: (
-      authentication: ClientAuthentication.Service
+      authentication: ClientAuthentication.Service,
+      clientId: string
     ) => Effect.Effect<HttpClientRequest.HttpClientRequest, ConfigurationError>,
     judge: (answer: Outbound.ReceivedResponse, asked: RequestContext) => Either.Either<Judged<A>, TokenError>
   ): Effect.Effect<A, TokenError | ConfigurationError> => {
     const as = (authentication: ClientAuthentication.Service) =>
-      attempt(operation, target, () => request(authentication), judge).pipe(RetryPolicy.retry(unknown))
+      attempt(operation, target, authentication, request, judge).pipe(RetryPolicy.retry(unknown))
     const { fallback } = target.authentication
     const whole = fallback === undefined ? as(target.authentication) : Effect.catchIf(
       as(target.authentication),
@@ -269,8 +276,8 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
   }
 
   const authenticated =
-    ({ clientId, endpoint, signingAlgs }: Target, params: ClientAuthentication.UnauthenticatedRequest["params"]) =>
-    (authentication: ClientAuthentication.Service) =>
+    ({ endpoint, signingAlgs }: Target, params: ClientAuthentication.UnauthenticatedRequest["params"]) =>
+    (authentication: ClientAuthentication.Service, clientId: string) =>
       authentication.authenticate({ endpoint, clientId, signingAlgs, params })
 
   return {
@@ -334,7 +341,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
         "always",
         authorization === "client"
           ? authenticated(target, params)
-          : () => bearerForm({ endpoint: target.endpoint, clientId: target.clientId, params }, authorization),
+          : (_, clientId) => bearerForm({ endpoint: target.endpoint, clientId, params }, authorization),
         introspection.judge
       )
     },

@@ -7,9 +7,11 @@ import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type { ConfigurationError } from "../../base/ConfigurationError.js"
+import * as SingleFlight from "../../base/SingleFlight.js"
 
 /**
  * The names of RFC 8414's `token_endpoint_auth_methods_supported`.
@@ -40,6 +42,11 @@ export interface UnauthenticatedRequest {
 export interface Service {
   readonly method: Method
   /**
+   * The client id, for a client that learns it from the server, such as by registration. Takes precedence over the configured one. It runs for every
+   * request: see `withClientId` for one that remembers its result.
+   */
+  readonly clientId?: Effect.Effect<string, ConfigurationError> | undefined
+  /**
    * Builds the request. Run anew for every attempt, because an assertion serves once (requirements 233 and 319). The request holds credentials in
    * clear: send it, and neither keep it nor print it.
    */
@@ -57,6 +64,44 @@ export interface Service {
 export class ClientAuthentication
   extends Context.Tag("effect-safire/ClientAuthentication")<ClientAuthentication, Service>()
 {}
+
+/**
+ * The client id that a request uses: the one of the authentication where it has one, otherwise the configured one.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const clientId: {
+  (configured: string): (self: Service) => Effect.Effect<string, ConfigurationError>
+  (self: Service, configured: string): Effect.Effect<string, ConfigurationError>
+} = dual(
+  2,
+  (self: Service, configured: string): Effect.Effect<string, ConfigurationError> =>
+    self.clientId ?? Effect.succeed(configured)
+)
+
+/**
+ * An authentication that learns its client id when a request first needs it. `learn` runs once at a time, and its result is kept; after a failure the
+ * next request runs it again.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withClientId: {
+  (learn: Effect.Effect<string, ConfigurationError>): (self: Service) => Service
+  (self: Service, learn: Effect.Effect<string, ConfigurationError>): Service
+} = dual(2, (self: Service, learn: Effect.Effect<string, ConfigurationError>): Service => {
+  const runs = SingleFlight.make<string, ConfigurationError>()
+  let known: string | undefined
+  const remember = Effect.tap(learn, (id) =>
+    Effect.sync(() => {
+      known = id
+    }))
+  const clientId = Effect.suspend(() =>
+    known === undefined ? runs.run("clientId", () => remember) : Effect.succeed(known)
+  )
+  return { ...self, clientId, fallback: self.fallback === undefined ? undefined : { ...self.fallback, clientId } }
+})
 
 /**
  * The form as a POST that asks for JSON: what a custom `authenticate` starts from.

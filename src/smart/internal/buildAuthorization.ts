@@ -29,6 +29,7 @@ import type { Config, ScopeInput } from "./clientConfig.js"
 export interface AuthorizeContext {
   readonly name: string
   readonly config: Config
+  readonly clientId: Effect.Effect<string, ConfigurationError>
   readonly configuration: Effect.Effect<SmartConfiguration, DiscoveryError>
   readonly pkce: Pkce.Service
   readonly random: SecureRandom.Service
@@ -136,7 +137,7 @@ export const buildAuthorization = (
     const { challenge, verifier } = yield* asker.pkce.generate
     const nonce = scopes.includes("openid") ? yield* SecureRandom.base64Url(random, 32) : undefined
     const params = AuthorizationRequest.toParams({
-      clientId: config.clientId,
+      clientId: yield* asker.clientId,
       redirectUri,
       scopes,
       state,
