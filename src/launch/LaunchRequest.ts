@@ -130,7 +130,7 @@ export const decode: (
   const url = new URL(iss)
   const refuse = (detail: string) => new LaunchError({ reason: "IssInsecure", detail, iss: Url.forDisplay(iss) })
   if (!Url.isSecure(url, true)) return yield* refuse("its iss is not https")
-  const { allowInsecureLocalhost, server } = yield* issuers.find(iss, options.server)
+  const { allowInsecureLocalhost, server } = yield* issuers.find(iss, options)
   if (!Url.isSecure(url, allowInsecureLocalhost)) return yield* refuse("its iss is not https")
   yield* Effect.annotateCurrentSpan("smart.server", server)
   return new LaunchRequest({ server, iss, launch })

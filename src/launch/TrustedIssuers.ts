@@ -24,8 +24,13 @@ export interface TrustedIssuer {
  * @category models
  */
 export interface Service {
-  /** The server with this FHIR base URL, and with this name if one is meant; fails with `IssUntrusted` or `IssAmbiguous`. */
-  readonly find: (iss: string, meant?: string | undefined) => Effect.Effect<TrustedIssuer, LaunchError>
+  /**
+   * The server with this FHIR base URL, and with the key `server` if given. Fails with `IssUntrusted` or `IssAmbiguous`.
+   */
+  readonly find: (
+    iss: string,
+    options?: { readonly server?: string | undefined }
+  ) => Effect.Effect<TrustedIssuer, LaunchError>
 }
 
 /**

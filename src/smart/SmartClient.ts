@@ -1,6 +1,6 @@
 /**
- * One app at one server, the whole walk: metadata, authorization request, callback, tokens, refresh (SMART App Launch 2.2). Stateless: what has to
- * be kept between its steps is handed to the caller.
+ * One app at one SMART server: metadata, authorization request, callback, tokens, refresh (SMART App Launch 2.2).
+ * Stateless: the caller stores `PendingAuthorization` and `TokenSet` between the steps. `Sessions` does that for an app.
  *
  * @since 0.1.0
  */
@@ -10,8 +10,6 @@ import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Option from "effect/Option"
-import type * as Redacted from "effect/Redacted"
 import { withBuildTimeDefault } from "../base/BuildTimeDefault.js"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
 import { ConformanceWarning, ConformanceWarnings } from "../base/ConformanceWarning.js"
@@ -24,30 +22,27 @@ import { HttpLimits } from "../http/HttpLimits.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
 import * as AuthorizationCallback from "../launch/AuthorizationCallback.js"
 import { AuthorizationError } from "../launch/AuthorizationError.js"
-import type * as AuthorizationPost from "../launch/AuthorizationPost.js"
 import type { PendingAuthorization } from "../launch/PendingAuthorization.js"
 import * as Pkce from "../launch/Pkce.js"
 import * as Scopes from "../launch/Scopes.js"
 import * as Discovery from "../server/Discovery.js"
 import type { DiscoveryError } from "../server/DiscoveryError.js"
-import type { MetadataError } from "../server/MetadataError.js"
 import * as OpenIdConfiguration from "../server/OpenIdConfiguration.js"
 import type { Endpoint, SmartConfiguration } from "../server/SmartConfiguration.js"
 import { endpoint, fromSettings } from "../server/SmartConfiguration.js"
 import * as IdToken from "../token/IdToken.js"
-import type { IdTokenError } from "../token/IdTokenError.js"
-import type { Introspection } from "../token/Introspection.js"
 import * as TokenEndpoint from "../token/TokenEndpoint.js"
 import type { Operation } from "../token/TokenError.js"
 import { TokenError } from "../token/TokenError.js"
 import type { TokenSet } from "../token/TokenSet.js"
 import { grantOf, whyNoRefreshToken } from "../token/TokenSet.js"
-import type { UserInfo } from "../token/UserInfo.js"
-import * as Authorizing from "./internal/buildAuthorization.js"
+import type { AuthorizeContext } from "./internal/buildAuthorization.js"
+import { buildAuthorization, scopesOf } from "./internal/buildAuthorization.js"
 import type { Config, ScopeInput } from "./internal/clientConfig.js"
 import { config, validate } from "./internal/clientConfig.js"
+import type { Service } from "./internal/clientService.js"
 import * as MixUp from "./internal/mixUp.js"
-import * as identification from "./internal/verifyIdentity.js"
+import * as OpenId from "./internal/verifyIdentity.js"
 
 export {
   /**
@@ -67,101 +62,8 @@ export {
   type ScopeInput
 } from "./internal/clientConfig.js"
 
-/**
- * An EHR launch is `authorize(launch)` with what `LaunchRequest.decode` gave. A standalone launch asks for its context with scopes, `launch/patient` or
- * `launch/encounter` (requirements 150 to 153 and 166).
- *
- * @since 0.1.0
- * @category models
- */
-export interface AuthorizeOptions {
-  /** The handle of an EHR launch, byte for byte. Asks for the `launch` scope, too (requirement 161). */
-  readonly launch?: string | undefined
-  /** The `iss` of an EHR launch: sent verbatim as `aud` (requirement 41). It must be this client's server. */
-  readonly iss?: string | undefined
-  /** Instead of the configured scopes. */
-  readonly scopes?: ReadonlyArray<ScopeInput> | undefined
-  /** Beside them. */
-  readonly addScopes?: ReadonlyArray<ScopeInput> | undefined
-  /** Whatever else the server understands, such as `prompt` or `login_hint`. What this client sends itself cannot be set. */
-  readonly params?: Readonly<Record<string, string>> | undefined
-  /** Default `auto`: a form where the URL would be too long and the server has the capability `authorize-post`, else the URL. */
-  readonly method?: "auto" | "GET" | "POST" | undefined
-}
-
-/**
- * Where to send the person, and what to keep until they return.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Authorization {
-  readonly url: URL
-  readonly pending: PendingAuthorization
-  /** Where it is there, serve its page instead of redirecting to `url`. */
-  readonly post: AuthorizationPost.AuthorizationPost | undefined
-}
-
-/**
- * @since 0.1.0
- * @category models
- */
-export interface Service {
-  readonly name: string
-  readonly config: Config
-  readonly configuration: Effect.Effect<SmartConfiguration, DiscoveryError>
-  /** Forgets the metadata: the next step that needs it fetches it anew. */
-  readonly invalidate: Effect.Effect<void>
-  /** Where to send the person, and what to keep until they return. */
-  readonly authorize: (
-    options?: AuthorizeOptions
-  ) => Effect.Effect<Authorization, DiscoveryError | ConfigurationError>
-  /**
-   * The callback, whole, for the tokens. Nothing is sent unless the callback is the answer to `pending`; where `openid` was granted, who logged in is
-   * verified before anybody sees the tokens.
-   */
-  readonly exchange: (
-    callback: AuthorizationCallback.Callback,
-    pending: PendingAuthorization
-  ) => Effect.Effect<TokenSet, AuthorizationError | TokenError | IdTokenError | DiscoveryError | ConfigurationError>
-  /**
-   * New tokens for old. What the answer does not repeat is taken from the old ones. A bad id_token is a warning; one of somebody else is an
-   * `IdTokenError` (`SubjectChanged`) that holds the new tokens, redacted, so that they can be revoked.
-   */
-  readonly refresh: (
-    tokens: TokenSet,
-    options?: { readonly scopes?: ReadonlyArray<ScopeInput> | undefined }
-  ) => Effect.Effect<TokenSet, TokenError | IdTokenError | DiscoveryError | ConfigurationError>
-  /** What the server's userinfo endpoint says of the person who logged in. Needs a verified `identity`. */
-  readonly userInfo: (
-    tokens: TokenSet
-  ) => Effect.Effect<UserInfo, TokenError | IdTokenError | MetadataError | DiscoveryError | ConfigurationError>
-  /** Where to send the browser to log out at the server, too; none where the server does not offer it. */
-  readonly logoutUrl: (
-    tokens: TokenSet,
-    options?: {
-      /** Where the person goes afterwards; it must be registered at the server. */
-      readonly postLogoutRedirectUri?: string | undefined
-      readonly state?: string | undefined
-    }
-  ) => Effect.Effect<Option.Option<Redacted.Redacted<URL>>, MetadataError | DiscoveryError | ConfigurationError>
-  /** A token for the app itself (SMART Backend Services). Not cached here. */
-  readonly clientCredentials: (
-    options?: { readonly scopes?: ReadonlyArray<ScopeInput> | undefined }
-  ) => Effect.Effect<TokenSet, TokenError | DiscoveryError | ConfigurationError>
-  readonly introspect: (
-    token: Redacted.Redacted,
-    options?: {
-      readonly tokenTypeHint?: TokenEndpoint.TokenTypeHint | undefined
-      readonly authorization?: TokenEndpoint.Authorization | undefined
-    }
-  ) => Effect.Effect<Introspection, TokenError | DiscoveryError | ConfigurationError>
-  /** Tells the server that a token, or with a refresh token the whole grant, is no longer wanted. */
-  readonly revoke: (
-    token: Redacted.Redacted,
-    options?: { readonly tokenTypeHint?: TokenEndpoint.TokenTypeHint | undefined }
-  ) => Effect.Effect<void, TokenError | DiscoveryError | ConfigurationError>
-}
+export type { Authorization, AuthorizeOptions } from "./internal/buildAuthorization.js"
+export type { Service } from "./internal/clientService.js"
 
 /**
  * @since 0.1.0
@@ -170,7 +72,7 @@ export interface Service {
 export class SmartClient extends Context.Tag("effect-safire/SmartClient")<SmartClient, Service>() {}
 
 /**
- * What clients share: stateless, or a cache that should be one.
+ * The services that clients share.
  *
  * @since 0.1.0
  * @category models
@@ -189,20 +91,20 @@ export type Dependencies =
 export const make = (
   config: Config
 ): Effect.Effect<Service, ConfigurationError, ClientAuthentication.ClientAuthentication | Dependencies> =>
-  makeAmong(config, MixUp.alone)
+  makeInRegistry(config, MixUp.alone)
 
 /**
- * A client that knows the other servers of its registry.
+ * A client that is protected from mix-up with the other servers of its registry.
  *
  * @internal
  */
-export const makeAmong = (
+export const makeInRegistry = (
   config: Config,
   peers: MixUp.Peers
 ): Effect.Effect<Service, ConfigurationError, ClientAuthentication.ClientAuthentication | Dependencies> =>
   Effect.gen(function*() {
     const name = config.name ?? config.fhirBaseUrl
-    // What is no base URL may hold credentials.
+    // An invalid base URL may contain credentials.
     yield* validate(config, config.name ?? Url.forDisplay(config.fhirBaseUrl))
     const authentication: ClientAuthentication.Service = yield* ClientAuthentication.ClientAuthentication
     const discovery = yield* Discovery.Discovery
@@ -218,7 +120,7 @@ export const makeAmong = (
     const warn = (warning: Omit<ConstructorParameters<typeof ConformanceWarning>[0], "server">) =>
       warnings.report(new ConformanceWarning({ ...warning, server: name }))
 
-    /** What every step runs in: the settings given to this client's layer, and a span that says which server. */
+    /** Every step gets the settings of this client's layer, and a span that names the server. */
     const step = (span: string) => {
       const spanned = Span.span(span, { attributes: { "smart.server": name } })
       return <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> => spanned(withLimits(withPolicy(self)))
@@ -249,9 +151,7 @@ export const makeAmong = (
       }))
     const targetAt = (member: Endpoint) => Effect.flatMap(configuration, (found) => targetIn(found, member))
     const clientId = ClientAuthentication.clientId(authentication, config.clientId)
-    const idTokenContext = (
-      found: SmartConfiguration
-    ): Effect.Effect<identification.IdTokenContext, ConfigurationError> =>
+    const idTokenContext = (found: SmartConfiguration): Effect.Effect<OpenId.IdTokenContext, ConfigurationError> =>
       Effect.map(clientId, (clientId) => ({
         ...insecure,
         server: name,
@@ -260,12 +160,18 @@ export const makeAmong = (
         policy: { ...config.idToken, issuer: config.idToken?.issuer ?? config.issuer }
       }))
 
+    /** Fails if the tokens are of another server. */
+    const checkServer = (operation: Operation, { fhirBaseUrl }: TokenSet): Effect.Effect<void, TokenError> =>
+      fhirBaseUrl === undefined || FhirBaseUrl.areSame(fhirBaseUrl, config.fhirBaseUrl)
+        ? Effect.void
+        : refuse(operation, "WrongServer", `the tokens came from ${Url.forDisplay(fhirBaseUrl)}`)
+
     const refuse = (operation: Operation, reason: TokenError["reason"], detail: string) =>
       new TokenError({ reason, operation, server: name, url: config.fhirBaseUrl, detail, processed: "no" })
 
-    const asker: Authorizing.AuthorizeContext = { name, config, clientId, configuration, pkce, random, warn }
+    const authorizeContext: AuthorizeContext = { name, config, clientId, configuration, pkce, random, warn }
     const authorize: Service["authorize"] = (options) =>
-      Authorizing.buildAuthorization(asker, options).pipe(step("SmartClient.authorize"))
+      buildAuthorization(authorizeContext, options).pipe(step("SmartClient.authorize"))
 
     const exchange = (callback: AuthorizationCallback.Callback, pending: PendingAuthorization) =>
       Effect.gen(function*() {
@@ -287,7 +193,7 @@ export const makeAmong = (
         const code = yield* answer
         const found = yield* configuration
         const context = yield* idTokenContext(found)
-        // The code goes where the launch was meant for: metadata that changes meanwhile must not lead it elsewhere.
+        // The code goes to the token endpoint of its launch, even if the metadata has changed since.
         const tokens = yield* tokenEndpoint.exchangeCode({
           ...target,
           endpoint: pending.tokenEndpoint,
@@ -299,11 +205,11 @@ export const makeAmong = (
           scopes: pending.scopes,
           retryUnknown: config.retryUnknown
         })
-        return yield* identification.atExchange(idTokens, warnings, tokens, {
+        return yield* OpenId.atExchange(idTokens, warnings, tokens, {
           ...context,
           nonce: pending.nonce,
           maxAge: pending.maxAge,
-          asked: pending.scopes
+          requestedScopes: pending.scopes
         })
       }).pipe(step("SmartClient.exchange"))
 
@@ -312,13 +218,11 @@ export const makeAmong = (
       options: { readonly scopes?: ReadonlyArray<ScopeInput> | undefined } = {}
     ) =>
       Effect.gen(function*() {
-        if (tokens.fhirBaseUrl !== undefined && !FhirBaseUrl.areSame(tokens.fhirBaseUrl, config.fhirBaseUrl)) {
-          return yield* refuse("refresh", "WrongServer", `the tokens came from ${Url.forDisplay(tokens.fhirBaseUrl)}`)
-        }
+        yield* checkServer("refresh", tokens)
         if (tokens.refreshToken === undefined) {
           return yield* refuse("refresh", "NoRefreshToken", whyNoRefreshToken(tokens))
         }
-        const scopes = options.scopes === undefined ? undefined : yield* Authorizing.scopesOf(asker, options.scopes)
+        const scopes = options.scopes === undefined ? undefined : yield* scopesOf(authorizeContext, options.scopes)
         const missing = Scopes.missing(Scopes.parse(grantOf(tokens)), Scopes.parse(scopes ?? []))
         if (missing.length > 0) {
           return yield* refuse("refresh", "ScopeExceedsGrant", `not granted: ${Scopes.print(missing)}`)
@@ -331,21 +235,19 @@ export const makeAmong = (
           grantedScopes: grantOf(tokens),
           retryUnknown: config.retryUnknown
         })
-        return yield* identification.atRefresh(idTokens, warnings, tokens, next, context)
+        return yield* OpenId.atRefresh(idTokens, warnings, tokens, next, context)
       }).pipe(step("SmartClient.refresh"))
 
     const userInfo = (tokens: TokenSet) =>
       Effect.gen(function*() {
-        if (tokens.fhirBaseUrl !== undefined && !FhirBaseUrl.areSame(tokens.fhirBaseUrl, config.fhirBaseUrl)) {
-          return yield* refuse("userInfo", "WrongServer", `the tokens came from ${Url.forDisplay(tokens.fhirBaseUrl)}`)
-        }
+        yield* checkServer("userInfo", tokens)
         const context = yield* idTokenContext(yield* configuration)
-        return yield* identification.userInfo(openId, tokenEndpoint, tokens, target, context)
+        return yield* OpenId.userInfo(openId, tokenEndpoint, tokens, target, context)
       }).pipe(step("SmartClient.userInfo"))
 
     const clientCredentials = (options: { readonly scopes?: ReadonlyArray<ScopeInput> | undefined } = {}) =>
       Effect.gen(function*() {
-        const scopes = yield* Authorizing.scopesOf(asker, options.scopes)
+        const scopes = yield* scopesOf(authorizeContext, options.scopes)
         return yield* tokenEndpoint.clientCredentials(yield* targetAt("tokenEndpoint"), { scopes })
       }).pipe(step("SmartClient.clientCredentials"))
 
@@ -362,11 +264,7 @@ export const makeAmong = (
         configuration.pipe(
           Effect.flatMap(idTokenContext),
           Effect.flatMap((context) =>
-            identification.logoutUrl(
-              openId,
-              { ...options, clientId: context.clientId, idTokenHint: tokens.idToken },
-              context
-            )
+            OpenId.logoutUrl(openId, { ...options, clientId: context.clientId, idTokenHint: tokens.idToken }, context)
           ),
           step("SmartClient.logoutUrl")
         ),
@@ -383,8 +281,8 @@ export const makeAmong = (
   })
 
 /**
- * All dependencies of a client except its authentication. Clients that are built together share one metadata cache where they have the same
- * `HttpClient`: see `Discovery.layer`.
+ * All dependencies of a client except its authentication. Clients that are built together over the same `HttpClient`
+ * share one metadata cache: see `Discovery.layer`.
  *
  * @since 0.1.0
  * @category layers
@@ -393,7 +291,7 @@ export const layerDependencies = (): Layer.Layer<Dependencies, never, HttpClient
   Layer.mergeAll(Discovery.layer(), Pkce.layer, TokenEndpoint.layer, IdToken.layer(), OpenIdConfiguration.layer())
 
 /**
- * For callers that bring their own parts, such as a `Discovery` with another time to live.
+ * A client with dependencies that you provide, such as a `Discovery` with another time to live.
  *
  * @since 0.1.0
  * @category layers
@@ -404,6 +302,8 @@ export const layerWithoutDependencies = (
   Layer.effect(SmartClient, make(config))
 
 /**
+ * A client over one `HttpClient`.
+ *
  * @example
  * import { FetchHttpClient } from "@effect/platform"
  * import { ClientAuthentication, SmartClient } from "effect-safire"
@@ -428,7 +328,7 @@ export const layer = (
   layerWithoutDependencies(config).pipe(Layer.provide(layerDependencies()))
 
 /**
- * A client from the environment alone. Which kind of client it is follows from whether there is a secret or a key: see
+ * A client from the environment (`config`). A secret or a key in the environment selects the kind of client: see
  * `ClientAuthentication.layerConfig`.
  *
  * @since 0.1.0

@@ -111,15 +111,22 @@ export const serversContract = (name: string, subject: Subject): void => {
         Effect.gen(function*() {
           for (const { fhirBaseUrl, name } of servers) {
             for (const iss of [fhirBaseUrl, `${fhirBaseUrl}/`]) {
-              assert.strictEqual((yield* registry.forLaunchIss(iss, name)).name, name)
+              assert.strictEqual((yield* registry.forLaunchIss(iss, { server: name })).name, name)
             }
             const others = servers.filter((server) => server.fhirBaseUrl !== fhirBaseUrl).map((server) => server.name)
             for (const wrong of ["no such server", "", `${name} `, "https://elsewhere.test/fhir", ...others]) {
-              assert.strictEqual(yield* reasonOf(registry.forLaunchIss(fhirBaseUrl, wrong)), "UnknownIssuer", wrong)
+              assert.strictEqual(
+                yield* reasonOf(registry.forLaunchIss(fhirBaseUrl, { server: wrong })),
+                "UnknownIssuer",
+                wrong
+              )
             }
             // A listed server has the name it is listed under, and its URL is not a second one.
             if (fhirBaseUrl !== name) {
-              assert.strictEqual(yield* reasonOf(registry.forLaunchIss(fhirBaseUrl, fhirBaseUrl)), "UnknownIssuer")
+              assert.strictEqual(
+                yield* reasonOf(registry.forLaunchIss(fhirBaseUrl, { server: fhirBaseUrl })),
+                "UnknownIssuer"
+              )
             }
           }
           assert.deepStrictEqual(yield* registry.keys, subject.listed)
@@ -142,7 +149,11 @@ export const serversContract = (name: string, subject: Subject): void => {
             ]
           ) {
             assert.strictEqual(yield* reasonOf(registry.forLaunchIss(iss)), "UnknownIssuer", iss)
-            assert.strictEqual(yield* reasonOf(registry.forLaunchIss(iss, first.name)), "UnknownIssuer", iss)
+            assert.strictEqual(
+              yield* reasonOf(registry.forLaunchIss(iss, { server: first.name })),
+              "UnknownIssuer",
+              iss
+            )
           }
           assert.deepStrictEqual(net.requests, [])
         })
@@ -182,14 +193,17 @@ export const serversContract = (name: string, subject: Subject): void => {
             const redirectUri = "https://app.test/callback/added"
             yield* registry.add("added", { ...added("added.test"), redirectUri })
             assert.deepStrictEqual(yield* registry.redirectUris, [...subject.redirectUris, redirectUri])
-            assert.strictEqual((yield* registry.forLaunchIss("https://added.test/fhir", "added")).name, "added")
+            assert.strictEqual(
+              (yield* registry.forLaunchIss("https://added.test/fhir", { server: "added" })).name,
+              "added"
+            )
             yield* registry.add("added", added("replaced.test"))
             assert.strictEqual(yield* reasonOf(registry.forLaunchIss("https://added.test/fhir")), "UnknownIssuer")
             assert.strictEqual((yield* registry.forLaunchIss("https://replaced.test/fhir")).name, "added")
             assert.deepStrictEqual(yield* registry.redirectUris, subject.redirectUris)
             yield* registry.remove("added")
             assert.strictEqual(
-              yield* reasonOf(registry.forLaunchIss("https://replaced.test/fhir", "added")),
+              yield* reasonOf(registry.forLaunchIss("https://replaced.test/fhir", { server: "added" })),
               "UnknownIssuer"
             )
             assert.strictEqual(yield* reasonOf(registry.client("added")), "UnknownKey")

@@ -1,6 +1,6 @@
 /**
- * Sending a person to a server (SMART App Launch 2.2, "Obtain authorization code"): which scopes are asked for, what may be asked beside them, and what is
- * kept until the person returns.
+ * Builds an authorization request (SMART App Launch 2.2, "Obtain authorization code"): which scopes it requests, which
+ * extra parameters it may have, and what is stored until the callback arrives.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -18,14 +18,44 @@ import * as Scopes from "../../launch/Scopes.js"
 import type { DiscoveryError } from "../../server/DiscoveryError.js"
 import type { SmartConfiguration } from "../../server/SmartConfiguration.js"
 import { endpoint } from "../../server/SmartConfiguration.js"
-import type { Authorization, AuthorizeOptions } from "../SmartClient.js"
 import type { Config, ScopeInput } from "./clientConfig.js"
 
 /**
- * Who asks, and with what.
+ * For an EHR launch, pass the result of `LaunchRequest.decode`. A standalone launch requests its context with the scopes
+ * `launch/patient` or `launch/encounter` (requirements 150 to 153 and 166).
  *
- * @internal
+ * @since 0.1.0
+ * @category models
  */
+export interface AuthorizeOptions {
+  /** The `launch` parameter of an EHR launch, unchanged. Adds the `launch` scope (requirement 161). */
+  readonly launch?: string | undefined
+  /** The `iss` of an EHR launch: sent unchanged as `aud` (requirement 41). It must be this client's server. */
+  readonly iss?: string | undefined
+  /** Replaces the configured scopes. */
+  readonly scopes?: ReadonlyArray<ScopeInput> | undefined
+  /** Added to the scopes. */
+  readonly addScopes?: ReadonlyArray<ScopeInput> | undefined
+  /** Other parameters, such as `prompt` or `login_hint`. The parameters that this client sends itself cannot be set. */
+  readonly params?: Readonly<Record<string, string>> | undefined
+  /** Default `auto`: a form if the URL would be too long and the server has the capability `authorize-post`. */
+  readonly method?: "auto" | "GET" | "POST" | undefined
+}
+
+/**
+ * The URL to send the browser to, and the data to store until the callback arrives.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Authorization {
+  readonly url: URL
+  readonly pending: PendingAuthorization
+  /** If present, serve its page instead of redirecting to `url`. */
+  readonly post: AuthorizationPost.AuthorizationPost | undefined
+}
+
+/** @internal */
 export interface AuthorizeContext {
   readonly name: string
   readonly config: Config
@@ -38,26 +68,26 @@ export interface AuthorizeContext {
 
 const textOf = (scope: ScopeInput): string => typeof scope === "string" ? scope : Scopes.printScope(scope)
 
-/** What cannot be sent as scopes at all. Odd ones are sent as they are: servers have scopes of their own. */
+/** Scopes that cannot be sent. Unknown scopes are sent unchanged: servers define their own. */
 const UNSENDABLE: ReadonlySet<Scopes.FindingReason> = new Set(["Empty", "Spacing", "NotScopeToken", "CommaSeparated"])
 
 /**
- * The scopes of one request, if they can be sent.
+ * The scopes of one request as text; a `ConfigurationError` if they cannot be sent.
  *
  * @internal
  */
 export const scopesOf = (
   { config, name }: Pick<AuthorizeContext, "config" | "name">,
-  replace: ReadonlyArray<ScopeInput> | undefined,
-  add: ReadonlyArray<ScopeInput> = []
+  replacement: ReadonlyArray<ScopeInput> | undefined,
+  added: ReadonlyArray<ScopeInput> = []
 ): Effect.Effect<ReadonlyArray<string>, ConfigurationError> => {
-  const scopes = [...new Set([...(replace ?? config.scopes ?? []), ...add].map(textOf))]
+  const scopes = [...new Set([...(replacement ?? config.scopes ?? []), ...added].map(textOf))]
   if (scopes.length === 0) {
     return new ConfigurationError({
       reason: "Missing",
       fields: ["scopes"],
       server: name,
-      detail: "say which scopes are asked for, in the configuration or in the call"
+      detail: "configure scopes, or pass them to the call"
     })
   }
   const findings = Scopes.validate(scopes.join(" ")).filter(({ reason }) => UNSENDABLE.has(reason))
@@ -69,7 +99,7 @@ export const scopesOf = (
   })
 }
 
-/** Extra parameters that are none of ours; `max_age`, if it is among them, has to be checked when the id_token comes. */
+/** Validates the extra parameters and returns `max_age`, which the id_token is checked against. */
 const maxAgeOf = (
   server: string,
   params: AuthorizeOptions["params"] = {}
@@ -83,21 +113,22 @@ const maxAgeOf = (
     reason: reserved.length > 0 ? "Conflict" : "Invalid",
     fields: (reserved.length > 0 ? reserved : ["max_age"]).map((param) => `params.${param}`),
     server,
-    detail: reserved.length > 0 ? "these are for the client itself to send" : "max_age is a number of seconds"
+    detail: reserved.length > 0 ? "the client sends these parameters itself" : "max_age must be a number of seconds"
   })
 }
 
 /**
- * An authorization request for `asker`, with all that its callback will be judged by. Nobody is sent to a server whose endpoints are missing or insecure.
+ * An authorization request and the `PendingAuthorization` that validates its callback. Fails if an endpoint that the flow
+ * needs is missing or insecure, so that the person does not log in first.
  *
  * @internal
  */
 export const buildAuthorization = (
-  asker: AuthorizeContext,
+  context: AuthorizeContext,
   options: AuthorizeOptions = {}
 ): Effect.Effect<Authorization, DiscoveryError | ConfigurationError> =>
   Effect.gen(function*() {
-    const { config, name, random } = asker
+    const { config, name, random } = context
     const redirectUri = config.redirectUri
     const insecure = { allowInsecureLocalhost: config.allowInsecureLocalhost ?? false }
     if (redirectUri === undefined) {
@@ -113,31 +144,31 @@ export const buildAuthorization = (
         reason: "Conflict",
         fields: ["iss", "fhirBaseUrl"],
         server: name,
-        detail: "the launch comes from another server than this client is configured for"
+        detail: "the launch comes from another server than the one this client is configured for"
       })
     }
-    const scopes = yield* scopesOf(asker, options.scopes, [
+    const scopes = yield* scopesOf(context, options.scopes, [
       ...(options.addScopes ?? []),
       ...(options.launch === undefined ? [] : ["launch"])
     ])
     const maxAge = yield* maxAgeOf(name, options.params)
-    const found = yield* asker.configuration
+    const found = yield* context.configuration
     const authorizationEndpoint = yield* endpoint(found, "authorizationEndpoint", insecure)
-    // The code will go there: better to know before a person has logged in.
+    // The code goes to the token endpoint: check it before the person logs in.
     const tokenEndpoint = yield* endpoint(found, "tokenEndpoint", insecure)
     if (scopes.includes("openid") && found.jwksUri !== undefined) yield* endpoint(found, "jwksUri", insecure)
     if (found.codeChallengeMethodsSupported?.includes("S256") !== true) {
-      yield* asker.warn({
+      yield* context.warn({
         code: "PkceNotAdvertised",
-        detail: "S256 is not among its code_challenge_methods_supported; it is sent all the same",
+        detail: "S256 is not among its code_challenge_methods_supported; the request uses S256 nevertheless",
         requirement: "394"
       })
     }
     const state = yield* SecureRandom.base64Url(random, 32)
-    const { challenge, verifier } = yield* asker.pkce.generate
+    const { challenge, verifier } = yield* context.pkce.generate
     const nonce = scopes.includes("openid") ? yield* SecureRandom.base64Url(random, 32) : undefined
     const params = AuthorizationRequest.toParams({
-      clientId: yield* asker.clientId,
+      clientId: yield* context.clientId,
       redirectUri,
       scopes,
       state,

@@ -1,83 +1,90 @@
 /**
- * The registry that follows a launch from a server nobody configured. Servers configured by hand come first, and only they are listed; the others are
- * made when they are first named, again when a session names them later, and forgotten when there are too many.
- *
- * @internal
+ * The registry that follows launches from servers that are not configured. The configured servers come first, and only
+ * they are listed. A discovered server gets a client when it is first named, and again when a session names it after
+ * the least recently used ones were removed.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
-import type { ConfigurationError } from "../../base/ConfigurationError.js"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
 import * as Url from "../../base/Url.js"
 import type * as AddressGuard from "../../http/AddressGuard.js"
-import type { Server, Service } from "../SmartServers.js"
+import type { Server, Service } from "./registry.js"
 
-export interface Parts {
+/**
+ * The configuration of the app at a server that is not configured; `undefined` refuses the server.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Configure = (
+  fhirBaseUrl: string
+) => Omit<Server, "fhirBaseUrl" | "allowInsecureLocalhost" | "discovered"> | undefined
+
+/** @internal */
+export interface OpenRegistryContext {
   readonly configured: Service
-  /** Empty at first, and nobody else's. */
+  /** A second registry, empty at first and used here alone. */
   readonly discovered: Service
-  readonly configure: (
-    fhirBaseUrl: string
-  ) => Omit<Server, "fhirBaseUrl" | "allowInsecureLocalhost" | "discovered"> | undefined
+  readonly configure: Configure
   readonly maxServers: number
   readonly guard: AddressGuard.Service
   readonly scope: Scope.Scope
 }
 
-/** Longer than any base URL there is; a thousand of them may be kept. */
-const LONGEST = 2048
+/** Longer than real base URLs; thousands of keys may be in memory. */
+const MAX_BASE_URL_LENGTH = 2048
 
-/** Under what a server is kept that somebody named, if it may be followed at all. */
-const keyOf = (named: string): { readonly key: string; readonly fhirBaseUrl: string } | undefined => {
-  const parsed = named.length > LONGEST ? undefined : Either.getOrUndefined(FhirBaseUrl.parse(named))
-  const url = parsed === undefined ? undefined : Url.parse(parsed)
-  return parsed === undefined || url === undefined || !Url.isSecure(url, false)
+/** The base URL and the key of a discovered server; `undefined` if `name` is not an https URL. */
+const parseBaseUrl = (name: string): { readonly key: string; readonly fhirBaseUrl: string } | undefined => {
+  const fhirBaseUrl = name.length > MAX_BASE_URL_LENGTH ? undefined : Either.getOrUndefined(FhirBaseUrl.parse(name))
+  const url = fhirBaseUrl === undefined ? undefined : Url.parse(fhirBaseUrl)
+  return fhirBaseUrl === undefined || url === undefined || !Url.isSecure(url, false)
     ? undefined
-    : { key: FhirBaseUrl.key(parsed), fhirBaseUrl: parsed }
+    : { key: FhirBaseUrl.key(fhirBaseUrl), fhirBaseUrl }
 }
 
-export const make = ({ configured, configure, guard, maxServers, discovered, scope }: Parts): Service => {
-  /** The least recently named first. */
-  const known = new Set<string>()
-  const trusts = new Map<string, Scope.CloseableScope>()
+/** @internal */
+export const make = (
+  { configured, configure, guard, maxServers, discovered, scope }: OpenRegistryContext
+): Service => {
+  /** Keys of the discovered servers, the least recently used first. */
+  const keys = new Set<string>()
+  /** Configured servers may have private addresses: one scope for each exception of the address guard. */
+  const exceptions = new Map<string, Scope.CloseableScope>()
 
-  const release = (key: string): Effect.Effect<void> =>
+  const removeException = (key: string): Effect.Effect<void> =>
     Effect.suspend(() => {
-      const held = trusts.get(key)
-      trusts.delete(key)
-      return held === undefined ? Effect.void : Scope.close(held, Exit.void)
+      const exception = exceptions.get(key)
+      exceptions.delete(key)
+      return exception === undefined ? Effect.void : Scope.close(exception, Exit.void)
     })
 
-  const touch = (key: string): Effect.Effect<void> =>
+  const markUsed = (key: string): Effect.Effect<void> =>
     Effect.suspend(() => {
-      known.delete(key)
-      known.add(key)
-      const [oldest] = known
-      if (known.size <= maxServers || oldest === undefined) return Effect.void
-      known.delete(oldest)
+      keys.delete(key)
+      keys.add(key)
+      const [oldest] = keys
+      if (keys.size <= maxServers || oldest === undefined) return Effect.void
+      keys.delete(oldest)
       return discovered.remove(oldest)
     })
 
-  const make = (key: string, server: Server): Effect.Effect<void> =>
-    discovered.add(key, server).pipe(
-      // What is wrong is the template; whoever sent the launch learns that the server is not to be used.
-      Effect.catchAll((error: ConfigurationError) => Effect.logWarning(error.message))
-    )
-
-  /** One that nobody configured; `refused` is what to say if it is not to be followed. */
-  const follow = (named: string, refused: ReturnType<Service["client"]>): ReturnType<Service["client"]> =>
+  /** The client of a discovered server, or `refused`. */
+  const discover = (name: string, refused: ReturnType<Service["client"]>): ReturnType<Service["client"]> =>
     Effect.suspend(() => {
-      const found = keyOf(named)
-      if (found === undefined) return refused
-      const { fhirBaseUrl, key } = found
-      if (known.has(key)) return Effect.zipRight(touch(key), discovered.client(key))
+      const parsed = parseBaseUrl(name)
+      if (parsed === undefined) return refused
+      const { fhirBaseUrl, key } = parsed
+      if (keys.has(key)) return Effect.zipRight(markUsed(key), discovered.client(key))
       const settings = configure(fhirBaseUrl)
       if (settings === undefined) return refused
-      return make(key, { ...settings, fhirBaseUrl, allowInsecureLocalhost: false, discovered: true }).pipe(
+      return discovered.add(key, { ...settings, fhirBaseUrl, allowInsecureLocalhost: false, discovered: true }).pipe(
+        // A mistake in `configure`: the operator needs the reason, the sender of the launch does not.
+        Effect.catchAll((error) => Effect.logWarning(error.message)),
         Effect.zipRight(discovered.client(key)),
-        Effect.zipLeft(touch(key)),
+        Effect.zipLeft(markUsed(key)),
         Effect.catchTag("UnknownServerError", () => refused)
       )
     })
@@ -87,27 +94,28 @@ export const make = ({ configured, configure, guard, maxServers, discovered, sco
     only: configured.only,
     redirectUris: configured.redirectUris,
     client: (key) =>
-      Effect.catchTag(configured.client(key), "UnknownServerError", (error) => follow(key, Effect.fail(error))),
-    forLaunchIss: (iss, meant) =>
-      Effect.catchTag(configured.forLaunchIss(iss, meant), "UnknownServerError", (error) => {
+      Effect.catchTag(configured.client(key), "UnknownServerError", (error) => discover(key, Effect.fail(error))),
+    forLaunchIss: (iss, options) =>
+      Effect.catchTag(configured.forLaunchIss(iss, options), "UnknownServerError", (error) => {
         const refused = Effect.fail(error)
+        const server = options?.server
         if (error.reason !== "UnknownIssuer") return refused
-        if (meant === undefined) return follow(iss, refused)
-        // A name that none of the configured servers at this `iss` has is wrong; of the others, each is named by its base URL.
-        return meant !== keyOf(iss)?.key ? refused : Effect.matchEffect(configured.forLaunchIss(iss), {
+        if (server === undefined) return discover(iss, refused)
+        // The key of a discovered server is its base URL. It is not the key of a configured server at this `iss`.
+        return server !== parseBaseUrl(iss)?.key ? refused : Effect.matchEffect(configured.forLaunchIss(iss), {
           onSuccess: () => refused,
-          onFailure: ({ reason }) => reason === "UnknownIssuer" ? follow(iss, refused) : refused
+          onFailure: ({ reason }) => reason === "UnknownIssuer" ? discover(iss, refused) : refused
         })
       }),
     add: (key, server) =>
       Effect.uninterruptible(Effect.gen(function*() {
         yield* configured.add(key, server)
-        yield* release(key)
-        const held = yield* Scope.fork(scope, scope.strategy)
-        trusts.set(key, held)
-        yield* Scope.extend(guard.trust(server.fhirBaseUrl), held)
+        yield* removeException(key)
+        const exception = yield* Scope.fork(scope, scope.strategy)
+        exceptions.set(key, exception)
+        yield* Scope.extend(guard.trust(server.fhirBaseUrl), exception)
       })),
-    remove: (key) => Effect.all([configured.remove(key), release(key)], { discard: true }),
+    remove: (key) => Effect.all([configured.remove(key), removeException(key)], { discard: true }),
     invalidate: (key) =>
       Effect.catchTag(configured.invalidate(key), "UnknownServerError", () => discovered.invalidate(key))
   }

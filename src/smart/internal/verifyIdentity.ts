@@ -1,6 +1,6 @@
 /**
- * When a client learns who logged in, and when it does not: the rules of a code exchange, of a refresh, of userinfo and of logout over the services that
- * know how.
+ * The identity of the person who logged in (OpenID Connect Core 1.0): the id_token of a code exchange (section 3.1.3.7)
+ * and of a refresh (section 12.2), userinfo (section 5.3) and logout at the server (RP-Initiated Logout 1.0).
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -33,11 +33,12 @@ const unverifiable = (warnings: Warnings, server: string): Effect.Effect<void> =
     warnings,
     server,
     "IdTokenUnverifiable",
-    "the server names no issuer or no keys: its id_token is not believed, and nobody knows who logged in"
+    "the server has no issuer or no keys, so that its id_token cannot be verified: the tokens have no identity"
   )
 
 /**
- * The tokens of a code exchange with who logged in. Where `openid` was neither asked for nor granted, an id_token is nobody's business.
+ * The tokens of a code exchange, with the verified identity. If `openid` was neither requested nor granted, an id_token
+ * is ignored.
  *
  * @internal
  */
@@ -45,22 +46,22 @@ export const atExchange = (
   idTokens: IdToken.Service,
   warnings: Warnings,
   tokens: TokenSet,
-  whose: IdTokenContext & { readonly asked: ReadonlyArray<string> }
+  context: IdTokenContext & { readonly requestedScopes: ReadonlyArray<string> }
 ): Effect.Effect<TokenSet, IdTokenError> => {
   const granted = tokens.scopes.includes("openid")
   if (tokens.idToken === undefined) {
     return Effect.as(
       granted
-        ? warn(warnings, whose.server, "IdTokenMissing", "openid was granted, and there is no id_token in the answer")
+        ? warn(warnings, context.server, "IdTokenMissing", "openid was granted, and the response has no id_token")
         : Effect.void,
       tokens
     )
   }
-  if (!granted && !whose.asked.includes("openid")) return Effect.succeed(tokens)
+  if (!granted && !context.requestedScopes.includes("openid")) return Effect.succeed(tokens)
   return Effect.flatMap(
-    idTokens.verify(tokens.idToken, { ...whose, fhirUser: tokens.scopes.includes("fhirUser") }),
+    idTokens.verify(tokens.idToken, { ...context, fhirUser: tokens.scopes.includes("fhirUser") }),
     Option.match({
-      onNone: () => Effect.as(unverifiable(warnings, whose.server), tokens),
+      onNone: () => Effect.as(unverifiable(warnings, context.server), tokens),
       onSome: (identity) => Effect.succeed(new TokenSet({ ...tokens, identity }, skipValidation))
     })
   ).pipe(
@@ -75,11 +76,12 @@ const nonceOf = (identity: Identity | undefined): Redacted.Redacted | undefined 
   return typeof nonce === "string" ? Redacted.make(nonce) : undefined
 }
 
-/** The tokens of a refresh are held in memory alone until its id_token has been checked. */
+/** Until the id_token of a refresh is verified, the new tokens exist in memory only. */
 const REFRESH_CHECK_TIMEOUT = "10 seconds"
 
 /**
- * The tokens after a refresh. They are good whatever is wrong with the id_token beside them, unless it proves that they are somebody else's.
+ * The tokens after a refresh. An invalid id_token is a warning and leaves the tokens usable; a valid one of another person
+ * is an error.
  *
  * @internal
  */
@@ -88,7 +90,7 @@ export const atRefresh = (
   warnings: Warnings,
   previous: TokenSet,
   next: TokenSet,
-  whose: IdTokenContext
+  context: IdTokenContext
 ): Effect.Effect<TokenSet, IdTokenError> => {
   const before = previous.identity
   if (next.idToken === undefined || (before === undefined && !next.scopes.includes("openid"))) {
@@ -96,14 +98,14 @@ export const atRefresh = (
   }
   return Effect.flatMap(
     Effect.either(
-      idTokens.verify(next.idToken, { ...whose, nonce: nonceOf(before), renewal: true }).pipe(
+      idTokens.verify(next.idToken, { ...context, nonce: nonceOf(before), renewal: true }).pipe(
         Effect.timeoutFail({
           duration: REFRESH_CHECK_TIMEOUT,
           onTimeout: () =>
             new IdTokenError({
               reason: "KeysUnavailable",
-              server: whose.server,
-              detail: `its keys did not come within ${REFRESH_CHECK_TIMEOUT}`
+              server: context.server,
+              detail: `its keys were not received within ${REFRESH_CHECK_TIMEOUT}`
             })
         })
       )
@@ -113,20 +115,20 @@ export const atRefresh = (
         Effect.as(
           warn(
             warnings,
-            whose.server,
+            context.server,
             "IdTokenInvalid",
-            `the id_token of a refresh is not believed (${reason}); who logged in stays as it was`
+            `the id_token of a refresh is invalid (${reason}); the identity stays as it was`
           ),
           renewed(previous, new TokenSet({ ...next, idToken: undefined }, skipValidation))
         ),
       onRight: Option.match({
-        onNone: () => Effect.as(unverifiable(warnings, whose.server), renewed(previous, next)),
+        onNone: () => Effect.as(unverifiable(warnings, context.server), renewed(previous, next)),
         onSome: (identity) =>
           before !== undefined && !isSamePerson(before, identity)
             ? new IdTokenError({
               reason: "SubjectChanged",
-              server: whose.server,
-              detail: "the refresh answered with another person's id_token",
+              server: context.server,
+              detail: "the refresh response has an id_token with another sub",
               claim: "sub",
               tokens: Redacted.make(new TokenSet({ ...next, identity }, skipValidation))
             })
@@ -145,7 +147,7 @@ export const atRefresh = (
 const issuerOf = ({ configuration, policy }: IdTokenContext): string =>
   policy?.issuer ?? configuration.issuer ?? configuration.fhirBaseUrl
 
-/** The origins that hold the token already, or gave it. */
+/** The origins that already have the access token. */
 const ownOrigins = ({ configuration }: IdTokenContext, issuer: string): ReadonlySet<string | undefined> =>
   new Set(
     [issuer, configuration.tokenEndpoint, configuration.authorizationEndpoint, configuration.fhirBaseUrl].flatMap((
@@ -154,7 +156,7 @@ const ownOrigins = ({ configuration }: IdTokenContext, issuer: string): Readonly
   )
 
 /**
- * What the server's userinfo endpoint says of the person who logged in, and of nobody else.
+ * The claims of the userinfo endpoint, if their `sub` is that of the verified id_token.
  *
  * @internal
  */
@@ -163,19 +165,19 @@ export const userInfo = (
   tokenEndpoint: TokenEndpoint.Service,
   tokens: TokenSet,
   target: Omit<TokenEndpoint.Target, "endpoint">,
-  whose: IdTokenContext
+  context: IdTokenContext
 ): Effect.Effect<UserInfo, TokenError | IdTokenError | MetadataError | ConfigurationError> =>
   Effect.gen(function*() {
     const { identity } = tokens
-    const { server } = whose
+    const { server } = context
     if (identity === undefined) {
       return yield* new IdTokenError({
         reason: "NoIdentity",
         server,
-        detail: "no id_token was verified, so that there is nobody to compare userinfo with"
+        detail: "userinfo needs the sub of a verified id_token, and these tokens have none"
       })
     }
-    const { issuer, userinfoEndpoint: endpoint } = yield* openId.metadata(issuerOf(whose), whose)
+    const { issuer, userinfoEndpoint: endpoint } = yield* openId.metadata(issuerOf(context), context)
     if (identity.iss !== issuer) {
       return yield* new IdTokenError({
         reason: "IssuerMismatch",
@@ -187,11 +189,11 @@ export const userInfo = (
     const refuse = (reason: MetadataError["reason"], url: string, detail: string) =>
       new MetadataError({ subject: "OpenIdConfiguration", reason, url: Url.forDisplay(url), detail })
     if (endpoint === undefined) return yield* refuse("EndpointMissing", issuer, "it has no usable userinfo_endpoint")
-    if (!ownOrigins(whose, issuer).has(Url.parse(endpoint)?.origin)) {
+    if (!ownOrigins(context, issuer).has(Url.parse(endpoint)?.origin)) {
       return yield* refuse(
         "ForeignEndpoint",
         endpoint,
-        "the userinfo_endpoint is on a host that the token was not issued by"
+        "the userinfo_endpoint is at an origin that does not belong to the server"
       )
     }
     const found = yield* tokenEndpoint.userInfo({ ...target, endpoint }, { token: tokens.accessToken })
@@ -199,7 +201,7 @@ export const userInfo = (
       return yield* new IdTokenError({
         reason: "SubjectMismatch",
         server,
-        detail: "userinfo answered with another sub than the id_token's",
+        detail: "the userinfo response has another sub than the id_token",
         claim: "sub"
       })
     }
@@ -207,22 +209,22 @@ export const userInfo = (
   })
 
 /**
- * Where to send the browser to log out at the server; nothing where the server does not offer it.
+ * The URL that logs the person out at the server; `None` if the server has no `end_session_endpoint`.
  *
  * @internal
  */
 export const logoutUrl = (
   openId: OpenIdConfiguration.Service,
   request: LogoutRequest.LogoutRequest,
-  whose: IdTokenContext
+  context: IdTokenContext
 ): Effect.Effect<Option.Option<Redacted.Redacted<URL>>, MetadataError> =>
-  openId.metadata(issuerOf(whose), whose).pipe(
+  openId.metadata(issuerOf(context), context).pipe(
     Effect.map(({ endSessionEndpoint }) => endSessionEndpoint),
     Effect.catchIf(({ reason }) => reason === "NotFound", () => Effect.succeed(undefined)),
     Effect.flatMap((endpoint) => {
       const url = endpoint === undefined ? undefined : Url.parse(endpoint)
       if (endpoint === undefined || url === undefined) return Effect.succeedNone
-      return Url.isSecure(url, whose.allowInsecureLocalhost ?? false)
+      return Url.isSecure(url, context.allowInsecureLocalhost ?? false)
         ? Effect.succeedSome(LogoutRequest.toUrl(endpoint, request))
         : new MetadataError({
           subject: "OpenIdConfiguration",
