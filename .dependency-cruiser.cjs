@@ -52,7 +52,10 @@ module.exports = {
       name: "core-needs-no-optional-peer",
       severity: "error",
       from: { path: `^src/(${FOLDERS.join("|")}|web)/` },
-      to: { path: "node_modules/(undici|ioredis|@effect/sql|@effect/experimental|@effect/platform-node|ipaddr\\.js)" }
+      to: {
+        path:
+          "node_modules/(undici|ioredis|@effect/sql|@effect/experimental|@effect/platform-node|ipaddr\\.js|pkijs|asn1js)"
+      }
     }
   ],
   options: {

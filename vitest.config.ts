@@ -6,7 +6,10 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^effect-safire$/, replacement: src("index.ts") },
-      { find: /^effect-safire\/(testing|node|redis|sql|browser|persistence|web)$/, replacement: src("$1/index.ts") }
+      {
+        find: /^effect-safire\/(testing|node|redis|sql|browser|persistence|web|udap)$/,
+        replacement: src("$1/index.ts")
+      }
     ]
   },
   test: {

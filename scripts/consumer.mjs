@@ -20,7 +20,7 @@ const PROJECTS = [
   {
     title: "a page with the required peers",
     packages: peers.filter((peer) => peerDependenciesMeta[peer]?.optional !== true),
-    paths: entryPoints.filter((path) => !["./node", "./persistence", "./redis", "./sql"].includes(path)),
+    paths: entryPoints.filter((path) => !["./node", "./persistence", "./redis", "./sql", "./udap"].includes(path)),
     lib: ["lib.es2022.d.ts", "lib.dom.d.ts", "lib.dom.iterable.d.ts"],
     types: []
   },

@@ -2,7 +2,7 @@
 // file can move without breaking anyone. `--check` only compares.
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 
-const LEAVES = ["testing", "node", "browser", "redis", "sql", "persistence", "web"]
+const LEAVES = ["testing", "udap", "node", "browser", "redis", "sql", "persistence", "web"]
 
 const target = (path) => ({ types: `./dist/${path}.d.ts`, default: `./dist/${path}.js` })
 const index = readFileSync("src/index.ts", "utf8")

@@ -63,6 +63,22 @@ describe("the built modules in an app's bundle", () => {
     }), 30_000)
 })
 
+describe("the package without effect-safire/udap", () => {
+  it.effect("no other entry point has a module of it, nor of pkijs", () =>
+    Effect.gen(function*() {
+      const entries = [
+        "./index.js",
+        "./testing/index.js",
+        "./web/index.js",
+        "./browser/index.js",
+        "./persistence/index.js"
+      ]
+      const modules = yield* modulesIn(entries.map((path, i) => `export * as e${i} from "${path}"`).join("\n"))
+      assert.include(modules, "src/smart/SmartClient.ts")
+      assert.deepStrictEqual(modules.filter((path) => /udap|pki|asn1/i.test(path)), [])
+    }), 30_000)
+})
+
 describe("annotate-pure", () => {
   it("marks what a module calls when it is loaded, and nothing that runs later", () => {
     const text = [

@@ -15,6 +15,7 @@ import * as Leaf from "./errors/leaf.js"
 import * as Server from "./errors/server.js"
 import * as Session from "./errors/session.js"
 import * as Token from "./errors/token.js"
+import * as Udap from "./errors/udap.js"
 import { token } from "./example.js"
 import { atSandbox, type Met, secrets } from "./world.js"
 
@@ -33,6 +34,8 @@ const sections = [
   Session.sessionError,
   Fhir.fhirError,
   Fhir.tokenAudienceError,
+  Udap.udapDiscoveryError,
+  Udap.trustError,
   Leaf.transportError,
   Browser.browserLaunchError,
   Leaf.sandboxError

@@ -17,8 +17,11 @@ import type * as Node from "effect-safire/node"
 import * as Persisted from "effect-safire/persistence"
 import type * as Redis from "effect-safire/redis"
 import type * as Sql from "effect-safire/sql"
+import * as Udap from "effect-safire/udap"
 import type * as Web from "effect-safire/web"
+import * as jose from "jose"
 import { fromSettings } from "../../src/server/SmartConfiguration.js"
+import * as Pki from "../../src/testing/internal/pki.js"
 import { TokenSet } from "../../src/token/TokenSet.js"
 import { type Fake, fake, guarded, json, type Seen, text } from "./http.js"
 
@@ -37,16 +40,36 @@ type NamesOf<Modules> = {
 /** Generic layers whose own needs a type parameter hides, and which need no `HttpClient` themselves. */
 type Generic = "SessionStore.layerBacking" | "SmartServers.layerWithoutDependencies"
 
+/** Has limits of its own for what it fetches: see test/udap/revocation.test.ts. */
+type WithOwnLimits = "TrustPolicy.layer"
+
 export type Names = Exclude<
   NamesOf<
-    typeof Core & typeof Browser & typeof Node & typeof Persisted & typeof Redis & typeof Sql & typeof Web
+    typeof Core & typeof Browser & typeof Node & typeof Persisted & typeof Redis & typeof Sql & typeof Udap & typeof Web
   >,
-  Generic
+  Generic | WithOwnLimits
 >
 
 const origin = "https://ehr.test"
 export const fhirBaseUrl = `${origin}/fhir`
 export const clientId = "growth-chart"
+
+// The clock of the tests starts in 1970.
+const authority = await Effect.runPromise(Pki.issue({ commonName: "Root", authority: true, from: 0 }))
+const signer = await Effect.runPromise(
+  Pki.issue({ commonName: "Server", by: authority, from: 0, names: [Pki.uri(fhirBaseUrl)] })
+)
+const udapClaims = {
+  iss: fhirBaseUrl,
+  sub: fhirBaseUrl,
+  iat: 0,
+  exp: 86_400,
+  jti: "1",
+  token_endpoint: `${origin}/token`,
+  registration_endpoint: `${origin}/register`
+}
+const signedMetadata = await new jose.CompactSign(new TextEncoder().encode(JSON.stringify(udapClaims)))
+  .setProtectedHeader({ alg: "RS256", x5c: [Buffer.from(signer.der).toString("base64")] }).sign(signer.keys.privateKey)
 
 const documents: Readonly<Record<string, unknown>> = {
   "/fhir/.well-known/smart-configuration": {
@@ -55,6 +78,7 @@ const documents: Readonly<Record<string, unknown>> = {
     token_endpoint: `${origin}/token`,
     capabilities: ["launch-ehr"]
   },
+  "/fhir/.well-known/udap": { signed_metadata: signedMetadata },
   "/.well-known/openid-configuration": { issuer: origin, jwks_uri: `${origin}/jwks` },
   // The EC key of RFC 7517, appendix A.1.
   "/jwks": {
@@ -211,7 +235,14 @@ const emptyPersistence: Layer.Layer<Persistence.ResultPersistence> = Layer.succe
   })
 )
 
+const trust = Udap.TrustPolicy.layer({ communities: { "urn:test": { anchors: [authority.der], revocation: "off" } } })
+
 export const entries: Record<Names, Entry> = {
+  "UdapDiscovery.layer": entry(
+    "Shared",
+    () => Layer.provide(Udap.UdapDiscovery.layer(), trust),
+    Effect.flatMap(Udap.UdapDiscovery.UdapDiscovery, (discovery) => discovery.metadata(fhirBaseUrl))
+  ),
   "Discovery.layer": entry("Shared", () => Core.Discovery.layer(), discovered),
   "PersistedDiscovery.layer": entry(
     "Shared",

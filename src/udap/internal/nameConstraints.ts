@@ -1,0 +1,136 @@
+/**
+ * Name constraints (RFC 5280, section 4.2.1.10; 6.1.3 (b) and (c)). Each authority's constraints are applied to all
+ * certificates below it, so that the constraints of several authorities, the anchor's included, intersect (6.1.4 (g)).
+ */
+import type { Certificate } from "./certificate.js"
+import { Oid } from "./certificate.js"
+import * as der from "./der.js"
+import type { GeneralName } from "./names.js"
+import * as names from "./names.js"
+
+/** @internal */
+export interface Constraints {
+  readonly permitted: ReadonlyArray<GeneralName>
+  readonly excluded: ReadonlyArray<GeneralName>
+}
+
+/** Subtrees with a minimum or maximum must not be issued (4.2.1.10), and are not processed here. */
+const readSubtrees = (bytes: Uint8Array, list: der.Element): ReadonlyArray<GeneralName> | undefined => {
+  const found = der.children(bytes, list)?.map((subtree) => {
+    const parts = subtree.tag === der.Tag.sequence ? der.children(bytes, subtree) : undefined
+    const base = parts?.[0]
+    return base === undefined || parts?.length !== 1 ? undefined : readConstraint(bytes, base)
+  })
+  return found?.every((name) => name !== undefined) === true ? found : undefined
+}
+
+const readConstraint = (bytes: Uint8Array, base: der.Element): GeneralName | undefined => {
+  const name = names.readGeneralName(bytes, base)
+  // An address and its mask.
+  return name?.form === "ip" && name.value.length !== 8 && name.value.length !== 32 ? undefined : name
+}
+
+/**
+ * The constraints that a certificate imposes: `undefined` if it has none, `"Malformed"` if they cannot be processed.
+ *
+ * @internal
+ */
+export const constraintsOf = (certificate: Certificate): Constraints | "Malformed" | undefined => {
+  const bytes = certificate.extensions.get(Oid.nameConstraints)?.value
+  if (bytes === undefined) return undefined
+  const sequence = der.single(bytes)
+  const lists = sequence?.tag === der.Tag.sequence ? der.children(bytes, sequence) : undefined
+  if (lists === undefined || lists.length === 0 || lists.some(({ tag }) => tag !== 0xa0 && tag !== 0xa1)) {
+    return "Malformed"
+  }
+  const listOf = (tag: number) => {
+    const list = lists.find((one) => one.tag === tag)
+    return list === undefined ? [] : readSubtrees(bytes, list)
+  }
+  const [permitted, excluded] = [listOf(0xa0), listOf(0xa1)]
+  return permitted === undefined || excluded === undefined ? "Malformed" : { permitted, excluded }
+}
+
+const isAddress = (host: string): boolean => /^[\d.]+$/.test(host) || host.startsWith("[")
+
+/**
+ * The host of a URI in lower case, if it has one that is a plain name: no address, no credentials, nothing that another
+ * parser reads otherwise.
+ */
+const hostOf = (uri: string): string | undefined => {
+  const authority = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(uri)?.[1]
+  const host = authority?.replace(/:\d*$/, "").toLowerCase()
+  return host === undefined || !/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/.test(host) || isAddress(host) ? undefined : host
+}
+
+/** `.example.com` has the hosts below it, `example.com` the host alone. */
+const isHostWithin = (host: string, constraint: string): boolean =>
+  constraint.startsWith(".") ? host.endsWith(constraint) : host === constraint
+
+const isDomainWithin = (host: string, constraint: string): boolean =>
+  constraint === "" || (constraint.startsWith(".")
+    ? host.endsWith(constraint)
+    : host === constraint || host.endsWith(`.${constraint}`))
+
+const isEmailWithin = (email: string, constraint: string): boolean => {
+  const at = email.lastIndexOf("@")
+  const host = email.slice(at + 1).toLowerCase()
+  if (!constraint.includes("@")) return at > 0 && isHostWithin(host, constraint.toLowerCase())
+  const own = constraint.lastIndexOf("@")
+  return email.slice(0, at) === constraint.slice(0, own) && host === constraint.slice(own + 1).toLowerCase()
+}
+
+const isAddressWithin = (address: Uint8Array, constraint: Uint8Array): boolean =>
+  constraint.length === address.length * 2 &&
+  address.every((byte, i) => {
+    const mask = constraint[address.length + i] ?? 0
+    return (byte & mask) === ((constraint[i] ?? 0) & mask)
+  })
+
+/**
+ * Whether a name lies within a subtree; `undefined` where the rule cannot be applied to such a name, which then is
+ * refused.
+ */
+const isWithin = (name: GeneralName, constraint: GeneralName): boolean | undefined => {
+  if (name.form === "uri" && constraint.form === "uri") {
+    const host = hostOf(name.value)
+    return host === undefined ? undefined : isHostWithin(host, constraint.value.toLowerCase())
+  }
+  if (name.form === "dns" && constraint.form === "dns") {
+    return isDomainWithin(name.value.toLowerCase(), constraint.value.toLowerCase())
+  }
+  if (name.form === "email" && constraint.form === "email") return isEmailWithin(name.value, constraint.value)
+  if (name.form === "ip" && constraint.form === "ip") return isAddressWithin(name.value, constraint.value)
+  if (name.form === "directory" && constraint.form === "directory") {
+    return constraint.value.rdns.every((rdn, i) => name.value.rdns[i] === rdn)
+  }
+  return undefined
+}
+
+const sameForm = (a: GeneralName, b: GeneralName): boolean =>
+  a.form === b.form && (a.form !== "other" || a.value === b.value)
+
+/**
+ * All names of a certificate that constraints apply to: also its subject, and without an email in the alternative name
+ * that of the subject.
+ */
+const namesOf = ({ alternativeNames, subject }: Certificate): ReadonlyArray<GeneralName> => {
+  const hasEmail = alternativeNames.some(({ form }) => form === "email")
+  return [
+    ...alternativeNames,
+    ...(subject.rdns.length > 0 ? [{ form: "directory", value: subject } as const] : []),
+    ...(hasEmail ? [] : subject.emails.map((value) => ({ form: "email", value }) as const))
+  ]
+}
+
+/**
+ * Whether all names of a certificate satisfy the constraints.
+ *
+ * @internal
+ */
+export const satisfies = (certificate: Certificate, { excluded, permitted }: Constraints): boolean =>
+  namesOf(certificate).every((name) => {
+    const allowed = permitted.filter((constraint) => sameForm(name, constraint))
+    return !excluded.some((constraint) => sameForm(name, constraint) && isWithin(name, constraint) !== false) &&
+      (allowed.length === 0 || allowed.some((constraint) => isWithin(name, constraint) === true))
+  })

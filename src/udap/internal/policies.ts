@@ -1,0 +1,113 @@
+/**
+ * Certificate policies along a path (RFC 5280, section 6.1, as updated by RFC 9618). Any policy is acceptable to the
+ * caller, so that one question is left: where an authority demands a valid policy, has the path one? Then the set of
+ * policies that are still expected says as much as the graph.
+ */
+import * as pki from "pkijs"
+import type { Certificate } from "./certificate.js"
+import { isSelfIssued, Oid } from "./certificate.js"
+import * as der from "./der.js"
+
+const ANY_POLICY = "2.5.29.32.0"
+
+const policiesOf = (certificate: Certificate): ReadonlyArray<string> | undefined => {
+  const found = certificate.extensions.get(Oid.certificatePolicies)?.parsed
+  return found instanceof pki.CertificatePolicies
+    ? found.certificatePolicies.map(({ policyIdentifier }) => policyIdentifier)
+    : undefined
+}
+
+const mappingsOf = (certificate: Certificate): ReadonlyArray<readonly [from: string, to: string]> => {
+  const found = certificate.extensions.get(Oid.policyMappings)?.parsed
+  return found instanceof pki.PolicyMappings
+    ? found.mappings.map(({ issuerDomainPolicy, subjectDomainPolicy }) => [issuerDomainPolicy, subjectDomainPolicy])
+    : []
+}
+
+/** A small integer, as the content of an INTEGER has it. */
+const small = (bytes: Uint8Array): number =>
+  bytes.length > 4 ? Number.MAX_SAFE_INTEGER : bytes.reduce((value, byte) => value * 256 + byte, 0)
+
+/** `requireExplicitPolicy` and `inhibitPolicyMapping`, which have implicit tags. */
+const constraintsOf = (certificate: Certificate): ReadonlyMap<number, number> => {
+  const bytes = certificate.extensions.get(Oid.policyConstraints)?.value
+  const sequence = bytes === undefined ? undefined : der.single(bytes)
+  return bytes === undefined || sequence === undefined
+    ? new Map()
+    : new Map(der.children(bytes, sequence)?.map((one) => [one.tag, small(der.contentOf(bytes, one))]))
+}
+
+const inhibitAnyOf = (certificate: Certificate): number | undefined => {
+  const bytes = certificate.extensions.get(Oid.inhibitAnyPolicy)?.value
+  const integer = bytes === undefined ? undefined : der.single(bytes)
+  return bytes === undefined || integer === undefined ? undefined : small(der.contentOf(bytes, integer))
+}
+
+/** The expected policies of the next certificate, after the mappings of this one (6.1.4 (b)). */
+const mapped = (
+  expected: ReadonlySet<string>,
+  mappings: ReadonlyArray<readonly [from: string, to: string]>,
+  mayMap: boolean
+): ReadonlySet<string> => {
+  const next = new Set(expected)
+  for (const [from] of mappings) next.delete(from)
+  if (!mayMap) return next
+  for (const [from, to] of mappings) if (expected.has(from) || expected.has(ANY_POLICY)) next.add(to)
+  return next
+}
+
+/** @internal */
+export type PolicyFault = "MappingOfAnyPolicy" | "NoValidPolicy"
+
+/**
+ * `path` starts below the anchor and ends with the leaf. The certificate at fault, if there is one.
+ *
+ * @internal
+ */
+export const fault = (
+  path: ReadonlyArray<Certificate>
+): { readonly certificate: Certificate; readonly fault: PolicyFault } | undefined => {
+  const length = path.length
+  let expected: ReadonlySet<string> | undefined = new Set([ANY_POLICY])
+  let explicitPolicy = length + 1
+  let policyMapping = length + 1
+  let inhibitAny = length + 1
+  for (const [i, certificate] of path.entries()) {
+    const isLeaf = i === length - 1
+    const selfIssued = isSelfIssued(certificate)
+    const policies = policiesOf(certificate)
+    if (policies === undefined || expected === undefined) expected = undefined
+    else {
+      const before: ReadonlySet<string> = expected
+      const next = new Set(policies.filter((one) => one !== ANY_POLICY && (before.has(one) || before.has(ANY_POLICY))))
+      if (policies.includes(ANY_POLICY) && (inhibitAny > 0 || (!isLeaf && selfIssued))) {
+        for (const one of before) next.add(one)
+      }
+      expected = next.size === 0 ? undefined : next
+    }
+    const constraints = constraintsOf(certificate)
+    if (isLeaf) {
+      if (explicitPolicy > 0) explicitPolicy--
+      if (constraints.get(0x80) === 0) explicitPolicy = 0
+      return explicitPolicy === 0 && expected === undefined ? { certificate, fault: "NoValidPolicy" } : undefined
+    }
+    if (explicitPolicy === 0 && expected === undefined) return { certificate, fault: "NoValidPolicy" }
+    const mappings = mappingsOf(certificate)
+    if (mappings.some(([from, to]) => from === ANY_POLICY || to === ANY_POLICY)) {
+      return { certificate, fault: "MappingOfAnyPolicy" }
+    }
+    if (expected !== undefined) {
+      const next = mapped(expected, mappings, policyMapping > 0)
+      expected = next.size === 0 ? undefined : next
+    }
+    if (!selfIssued) {
+      explicitPolicy = Math.max(0, explicitPolicy - 1)
+      policyMapping = Math.max(0, policyMapping - 1)
+      inhibitAny = Math.max(0, inhibitAny - 1)
+    }
+    explicitPolicy = Math.min(explicitPolicy, constraints.get(0x80) ?? explicitPolicy)
+    policyMapping = Math.min(policyMapping, constraints.get(0x81) ?? policyMapping)
+    inhibitAny = Math.min(inhibitAny, inhibitAnyOf(certificate) ?? inhibitAny)
+  }
+  return undefined
+}

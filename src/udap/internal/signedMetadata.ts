@@ -1,0 +1,268 @@
+/**
+ * The verification of `signed_metadata` (UDAP Security STU2, section 2.3): header, signature, chain and claims. All
+ * that is wrong is reported together.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Encoding from "effect/Encoding"
+import * as jose from "jose"
+import type { JsonObject } from "../../base/JsonReader.js"
+import { isJsonObject, parseJson } from "../../base/JsonReader.js"
+import * as Url from "../../base/Url.js"
+import type { Problem } from "../TrustError.js"
+import { TrustError } from "../TrustError.js"
+import type { Service as TrustPolicy, TrustedChain } from "../TrustPolicy.js"
+import type { Certificate } from "./certificate.js"
+import * as certificates from "./certificate.js"
+import { keyProblem } from "./signature.js"
+
+/** @internal */
+export type Algorithm = "RS256" | "RS384" | "ES256" | "ES384"
+
+/** @internal */
+export interface Context {
+  readonly policy: TrustPolicy
+  readonly fhirBaseUrl: string
+  readonly community: string | undefined
+  readonly algorithms: ReadonlyArray<Algorithm>
+  readonly allowInsecureLocalhost: boolean
+}
+
+/** @internal */
+export interface Verified {
+  readonly claims: JsonObject
+  readonly chain: TrustedChain
+  /** Milliseconds since 1970: the earliest end of the JWT and of its chain. */
+  readonly until: number
+}
+
+const MAX_JWT = 262_144
+/** A certificate of 16 KiB in base64. */
+const MAX_X5C_ENTRY = 22_000
+const MAX_X5C = 6
+
+const problem = (reason: Problem["reason"], rule: string, detail: string): Problem => ({ reason, rule, detail })
+
+interface Parsed {
+  readonly jwt: string
+  readonly header: JsonObject
+  readonly claims: JsonObject
+}
+
+const parsePart = (part: string): JsonObject | undefined => {
+  const text = Either.try(() => new TextDecoder("utf-8", { fatal: true }).decode(jose.base64url.decode(part)))
+  const json = Either.isRight(text) ? parseJson(text.right)?.value : undefined
+  return isJsonObject(json) ? json : undefined
+}
+
+const parse = (value: unknown): Either.Either<Parsed, Problem> => {
+  if (value === undefined || value === null) {
+    return Either.left(problem("SignedMetadataMissing", "UDAP-46", "it has no signed_metadata"))
+  }
+  const malformed = (detail: string) => Either.left(problem("SignedMetadataMalformed", "UDAP-3", detail))
+  if (typeof value !== "string") return malformed("signed_metadata is not a string")
+  if (value.length > MAX_JWT) return malformed(`signed_metadata has more than ${MAX_JWT} characters`)
+  const [head = "", body = "", ...rest] = value.split(".")
+  const header = /^[\w-]+\.[\w-]+\.[\w-]+$/.test(value) && rest.length === 1 ? parsePart(head) : undefined
+  const claims = header === undefined ? undefined : parsePart(body)
+  return header === undefined || claims === undefined
+    ? malformed("signed_metadata is not a JWT in compact serialization")
+    : Either.right({ jwt: value, header, claims })
+}
+
+interface Header {
+  readonly algorithm: Algorithm | undefined
+  readonly chain: ReadonlyArray<Uint8Array>
+  readonly problems: ReadonlyArray<Problem>
+}
+
+/** Base64, not base64url, without PEM and line breaks (UDAP-8). */
+const isBase64 = (entry: unknown): entry is string =>
+  typeof entry === "string" && entry.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(entry)
+
+const readChain = (x5c: unknown): Either.Either<ReadonlyArray<Uint8Array>, Problem> => {
+  const malformed = (detail: string) => Either.left(problem("SignedMetadataMalformed", "UDAP-8", detail))
+  if (!Array.isArray(x5c) || x5c.length === 0) return malformed("the x5c header is not a list of certificates")
+  if (x5c.length > MAX_X5C) {
+    return Either.left(problem("TooLarge", "UDAP-8", `x5c has ${x5c.length} certificates, more than ${MAX_X5C}`))
+  }
+  if (x5c.some((entry) => typeof entry === "string" && entry.length > MAX_X5C_ENTRY)) {
+    return Either.left(problem("TooLarge", "UDAP-8", "x5c has a certificate of more than 16 KiB"))
+  }
+  const entries: ReadonlyArray<unknown> = x5c
+  const decoded = entries.map((entry) => isBase64(entry) ? Encoding.decodeBase64(entry) : undefined)
+  const chain = decoded.flatMap((one) => one !== undefined && Either.isRight(one) ? [one.right] : [])
+  return chain.length === entries.length
+    ? Either.right(chain)
+    : malformed("an entry of x5c is not base64 without line breaks")
+}
+
+const readHeader = ({ alg, crit, x5c }: JsonObject, allowed: ReadonlyArray<Algorithm>): Header => {
+  const algorithm = allowed.find((one) => one === alg)
+  const chain = readChain(x5c)
+  return {
+    algorithm,
+    chain: Either.getOrElse(chain, () => []),
+    problems: [
+      ...(algorithm === undefined
+        ? [problem("SignedMetadataAlgorithm", "UDAP-7", `signed_metadata is not signed with ${allowed.join(" or ")}`)]
+        : []),
+      ...(crit === undefined ? [] : [
+        problem("SignedMetadataMalformed", "RFC 7515, 4.1.11", "the header of signed_metadata has critical members")
+      ]),
+      ...(Either.isLeft(chain) ? [chain.left] : [])
+    ]
+  }
+}
+
+const KEYS = {
+  RS256: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" },
+  RS384: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-384" },
+  ES256: { name: "ECDSA", namedCurve: "P-256" },
+  ES384: { name: "ECDSA", namedCurve: "P-384" }
+} as const
+
+/** The key is that of the first certificate, never one that the header brings along. */
+const checkSignature = (jwt: string, algorithm: Algorithm, leaf: Certificate): Effect.Effect<ReadonlyArray<Problem>> =>
+  Effect.match(
+    Effect.tryPromise(() =>
+      globalThis.crypto.subtle.importKey("spki", certificates.publicKeyInfo(leaf), KEYS[algorithm], false, ["verify"])
+        .then((key) => jose.compactVerify(jwt, key, { algorithms: [algorithm] }))
+    ),
+    {
+      onFailure: () => [
+        problem(
+          "SignedMetadataSignature",
+          "UDAP-8",
+          "the signature of signed_metadata is not by the key of the first certificate in x5c"
+        )
+      ],
+      onSuccess: () => []
+    }
+  )
+
+/** A year, also one with a leap day. */
+const MAX_LIFETIME_SECONDS = 366 * 86_400
+
+const isDate = (value: unknown): value is number => typeof value === "number" && Number.isSafeInteger(value)
+
+const checkDates = ({ exp, iat, jti, nbf }: JsonObject, now: number, skew: number): ReadonlyArray<Problem> => [
+  ...(!isDate(exp)
+    ? [problem("ClaimMissing", "UDAP-52", "exp is not an integer")]
+    : exp * 1000 <= now
+    ? [problem("SignedMetadataExpired", "UDAP-52", "exp of signed_metadata has passed")]
+    : []),
+  ...(!isDate(iat)
+    ? [problem("ClaimMissing", "UDAP-54", "iat is not an integer")]
+    : iat * 1000 > now + skew
+    ? [problem("SignedMetadataNotYetValid", "UDAP-54", "iat lies in the future")]
+    : []),
+  ...(isDate(exp) && isDate(iat) && exp - iat > MAX_LIFETIME_SECONDS
+    ? [problem("LifetimeTooLong", "UDAP-53", "exp is more than a year after iat")]
+    : []),
+  ...(nbf === undefined
+    ? []
+    : !isDate(nbf)
+    ? [problem("ClaimMissing", "RFC 7519, 4.1.5", "nbf is not an integer")]
+    : nbf * 1000 > now + skew
+    ? [problem("SignedMetadataNotYetValid", "RFC 7519, 4.1.5", "nbf lies in the future")]
+    : []),
+  ...(typeof jti === "string" && jti !== ""
+    ? []
+    : [problem("ClaimMissing", "UDAP-55", "jti is not a non-empty string")])
+]
+
+const withoutSlash = (url: string): string => url.endsWith("/") ? url.slice(0, -1) : url
+
+const checkIdentity = (
+  { iss, sub }: JsonObject,
+  leaf: Certificate | undefined,
+  fhirBaseUrl: string
+): ReadonlyArray<Problem> => [
+  ...(typeof iss !== "string" || iss === "" ? [problem("ClaimMissing", "UDAP-48", "iss is not a non-empty string")] : [
+    ...(leaf === undefined || certificates.uris(leaf).includes(iss) ? [] : [
+      {
+        ...problem("IssuerNotInCertificate", "UDAP-49", "iss is not among the URIs of its subject alternative name"),
+        certificate: leaf.subject.display
+      }
+    ]),
+    // The base URL comes from a person; of the certificate's names each character counts.
+    ...(withoutSlash(iss) === withoutSlash(fhirBaseUrl)
+      ? []
+      : [problem("IssuerMismatch", "UDAP-50", "iss is another URL than the FHIR base URL")])
+  ]),
+  ...(sub === iss && sub !== undefined ? [] : [problem("SubjectMismatch", "UDAP-51", "sub is not iss")])
+]
+
+const checkEndpoint = (
+  claims: JsonObject,
+  member: string,
+  requirement: string,
+  allowInsecureLocalhost: boolean
+): ReadonlyArray<Problem> => {
+  const value = claims[member]
+  if (typeof value !== "string" || value === "") {
+    return [problem("EndpointMissing", requirement, `signed_metadata has no ${member}`)]
+  }
+  const url = Url.parse(value)
+  const isUsable = url !== undefined && Url.isSecure(url, allowInsecureLocalhost) && url.username === "" &&
+    url.password === "" && url.hash === ""
+  return isUsable ? [] : [problem("EndpointInsecure", requirement, `${member} is not an absolute https URL`)]
+}
+
+const checkEndpoints = (
+  claims: JsonObject,
+  plain: JsonObject,
+  allowInsecureLocalhost: boolean
+): ReadonlyArray<Problem> => [
+  ...checkEndpoint(claims, "token_endpoint", "UDAP-58", allowInsecureLocalhost),
+  ...checkEndpoint(claims, "registration_endpoint", "UDAP-59", allowInsecureLocalhost),
+  ...(plain["authorization_endpoint"] === undefined && claims["authorization_endpoint"] === undefined
+    ? []
+    : checkEndpoint(claims, "authorization_endpoint", "UDAP-57", allowInsecureLocalhost))
+]
+
+/**
+ * `members` is the whole document.
+ *
+ * @internal
+ */
+export const verify = (members: JsonObject, context: Context): Effect.Effect<Verified, TrustError> =>
+  Effect.gen(function*() {
+    const { allowInsecureLocalhost, algorithms, community, fhirBaseUrl, policy } = context
+    const refuse = (first: Problem, others: ReadonlyArray<Problem>) =>
+      new TrustError({ reason: first.reason, problems: [first, ...others], subject: fhirBaseUrl, community })
+    const parsed = parse(members["signed_metadata"])
+    if (Either.isLeft(parsed)) return yield* refuse(parsed.left, [])
+    const { claims, jwt } = parsed.right
+    const header = readHeader(parsed.right.header, algorithms)
+    const first = header.chain[0]
+    const leaf = first === undefined ? undefined : Either.getOrUndefined(certificates.parse(first))
+    const canVerify = leaf !== undefined && header.algorithm !== undefined && keyProblem(leaf) === undefined
+    const signature = canVerify && header.algorithm !== undefined
+      ? yield* checkSignature(jwt, header.algorithm, leaf)
+      : []
+    const chain = header.chain.length === 0
+      ? undefined
+      : yield* Effect.either(policy.validate(header.chain, { subject: fhirBaseUrl, community }))
+    const now = yield* Clock.currentTimeMillis
+    const [worst, ...others] = [
+      ...header.problems,
+      ...signature,
+      ...(chain !== undefined && Either.isLeft(chain) ? chain.left.problems : []),
+      ...checkIdentity(claims, leaf, fhirBaseUrl),
+      ...checkDates(claims, now, Duration.toMillis(policy.clockSkew)),
+      ...checkEndpoints(claims, members, allowInsecureLocalhost)
+    ]
+    if (worst !== undefined) return yield* refuse(worst, others)
+    // Without a problem there is a chain and an end; the compiler does not know it.
+    if (chain === undefined || Either.isLeft(chain)) return yield* Effect.dieMessage("no chain and no problem")
+    const { exp } = claims
+    return {
+      claims,
+      chain: chain.right,
+      until: Math.min(chain.right.validUntil, isDate(exp) ? exp * 1000 : now)
+    }
+  })

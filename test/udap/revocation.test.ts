@@ -1,0 +1,370 @@
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import { assert, describe, it } from "@effect/vitest"
+import * as asn1 from "asn1js"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import { RetryPolicy } from "effect-safire"
+import { TrustPolicy } from "effect-safire/udap"
+import * as Pki from "../../src/testing/internal/pki.js"
+import { ocspResponse } from "../../src/testing/internal/pkiOcsp.js"
+import * as certificates from "../../src/udap/internal/certificate.js"
+import * as crls from "../../src/udap/internal/crl.js"
+import { base, CRL_URL, FHIR_BASE, NOW, OCSP_URL } from "./artefacts.js"
+import type { World } from "./server.js"
+import { COMMUNITY, world } from "./server.js"
+
+const policy = (
+  layer: Layer.Layer<HttpClient.HttpClient>,
+  community: Partial<TrustPolicy.Community> = {},
+  options: Partial<TrustPolicy.Options> = {},
+  retries: RetryPolicy.Policy = RetryPolicy.none
+) =>
+  Layer.unwrapEffect(Effect.map(base, ({ crls, root }) =>
+    TrustPolicy.layer({
+      communities: { [COMMUNITY]: { anchors: [root.der], crls: [crls.root], ...community } },
+      ...options
+    }).pipe(Layer.provide(layer), Layer.provide(RetryPolicy.layer(retries)))))
+
+const validate = (chain: ReadonlyArray<Uint8Array>) =>
+  Effect.flatMap(TrustPolicy.TrustPolicy, (policy) => policy.validate(chain, { subject: FHIR_BASE }))
+
+const pointing = (...urls: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    const { inter, makeLeaf } = yield* base
+    const leaf = yield* makeLeaf({ extensions: [Pki.distributionPoints(...urls)] })
+    return { leaf, inter, chain: [leaf.der, inter.der] }
+  })
+
+describe("CRLs from distribution points", () => {
+  it.effect("are fetched once, kept until they end, and asked for anew when they are a day old", () =>
+    Effect.gen(function*() {
+      const { chain, inter } = yield* pointing(CRL_URL)
+      const net: World = world(new Map([[CRL_URL, yield* Pki.crl(inter)]]))
+      yield* Effect.gen(function*() {
+        const { validUntil } = yield* validate(chain)
+        assert.isAtMost(validUntil, NOW + Pki.DAY + 60_000)
+        yield* validate(chain)
+        assert.strictEqual(net.requests.length, 1)
+        yield* TestClock.adjust("1 days")
+        yield* validate(chain)
+        assert.strictEqual(net.requests.length, 2)
+        // While the authority's server is down, the list that is held serves until it ends.
+        net.network.delete(CRL_URL)
+        yield* TestClock.adjust("2 days")
+        yield* validate(chain)
+        yield* TestClock.adjust("5 days")
+        assert.deepInclude(yield* Effect.flip(validate(chain)), { reason: "RevocationUnknown" })
+      }).pipe(
+        Effect.provide(policy(net.layer, {
+          crls: [yield* Effect.flatMap(base, ({ root }) => Pki.crl(root, [], { to: NOW + 30 * Pki.DAY }))]
+        }))
+      )
+    }))
+
+  it.effect("a forged list is not kept in place of the right one", () =>
+    Effect.gen(function*() {
+      const { chain, inter } = yield* pointing(CRL_URL)
+      const { keys } = yield* base
+      const net = world(new Map([[CRL_URL, yield* Pki.crl(inter, [], { keys: keys.evil })]]))
+      yield* Effect.gen(function*() {
+        assert.deepInclude(yield* Effect.flip(validate(chain)), { reason: "RevocationUnknown" })
+        net.network.set(CRL_URL, yield* Pki.crl(inter))
+        yield* validate(chain)
+      }).pipe(Effect.provide(policy(net.layer)))
+    }))
+
+  it.effect("the next distribution point is asked where one fails, and two at most", () =>
+    Effect.gen(function*() {
+      const urls = ["http://a.example/", "http://b.example/", "http://c.example/"]
+      const { chain, inter } = yield* pointing(...urls)
+      const crl = yield* Pki.crl(inter)
+      const second = world(new Map([["http://b.example/", crl]]))
+      yield* Effect.provide(validate(chain), policy(second.layer))
+      assert.deepStrictEqual(second.requests, urls.slice(0, 2))
+      const third = world(new Map([["http://c.example/", crl]]))
+      const error = yield* Effect.flip(Effect.provide(validate(chain), policy(third.layer)))
+      assert.deepInclude(error, { reason: "RevocationUnavailable", isRetryable: true })
+      assert.deepStrictEqual(third.requests, urls.slice(0, 2))
+    }))
+
+  it.effect("a distribution point on an address, on loopback or of another scheme is not asked", () =>
+    Effect.gen(function*() {
+      const urls = [
+        "http://10.0.0.5/a.crl",
+        "http://169.254.169.254/latest",
+        "http://[::1]/a.crl",
+        "http://[fd00::1]/a.crl",
+        "http://0x7f.1/a.crl",
+        "http://2130706433/a.crl",
+        "http://localhost/a.crl",
+        "http://a.localhost./a.crl",
+        "ldap://ldap.example.org/cn=ca",
+        "file:///etc/passwd",
+        "http://user:password@crl.example.org/a.crl",
+        "not a url"
+      ]
+      for (const url of urls) {
+        const { chain } = yield* pointing(url)
+        const net = world(new Map())
+        const error = yield* Effect.flip(Effect.provide(validate(chain), policy(net.layer)))
+        assert.deepInclude(error, { _tag: "TrustError", reason: "RevocationUnavailable" }, url)
+        assert.notInclude(error.message, "password")
+        assert.deepStrictEqual(net.requests, [])
+      }
+    }))
+
+  it.effect("http on loopback is asked only where that is allowed", () =>
+    Effect.gen(function*() {
+      const url = "http://127.0.0.1:8080/a.crl"
+      const { chain, inter } = yield* pointing(url)
+      const net = world(new Map([[url, yield* Pki.crl(inter)]]))
+      yield* Effect.provide(validate(chain), policy(net.layer, {}, { allowInsecureLocalhost: true }))
+      assert.deepStrictEqual(net.requests, [url])
+    }))
+
+  it.effect("nothing is asked where the policy says so", () =>
+    Effect.gen(function*() {
+      const { chain, inter } = yield* pointing(CRL_URL)
+      const net = world(new Map([[CRL_URL, yield* Pki.crl(inter)]]))
+      const layer = policy(net.layer, { fetchRevocation: false })
+      assert.deepInclude(yield* Effect.flip(Effect.provide(validate(chain), layer)), { reason: "RevocationUnknown" })
+      assert.deepStrictEqual(net.requests, [])
+    }))
+
+  it.effect("redirects and other answers are failures", () =>
+    Effect.gen(function*() {
+      const { chain } = yield* pointing(CRL_URL)
+      for (
+        const answer of [{ status: 302, headers: { location: "http://10.0.0.1/" } }, { status: 404 }, { status: 500 }]
+      ) {
+        const net = world(new Map([[CRL_URL, answer]]))
+        const error = yield* Effect.flip(Effect.provide(validate(chain), policy(net.layer)))
+        assert.deepInclude(error, { reason: "RevocationUnavailable" })
+        assert.include(error.message, String(answer.status))
+        assert.strictEqual(net.requests.length, 1)
+      }
+    }))
+
+  it.effect("what passes by itself is repeated as the RetryPolicy says", () =>
+    Effect.gen(function*() {
+      const { chain } = yield* pointing(CRL_URL)
+      const net = world(new Map([[CRL_URL, { status: 503 }]]))
+      const error = yield* Effect.flip(
+        Effect.provide(validate(chain), policy(net.layer, {}, {}, Schedule.recurs(2)))
+      )
+      assert.deepInclude(error, { reason: "RevocationUnavailable", isRetryable: true })
+      assert.strictEqual(net.requests.length, 3)
+    }))
+
+  /** A list that never ends, of which no more is read than the limit. */
+  const endless = (chunk: () => Stream.Stream<Uint8Array>) => {
+    const client = HttpClient.make((request) =>
+      Effect.succeed(HttpClientResponse.fromWeb(request, new Response(Stream.toReadableStream(chunk()))))
+    )
+    return Layer.succeed(HttpClient.HttpClient, client)
+  }
+
+  it.effect("a list larger than the limit is refused while it is read", () =>
+    Effect.gen(function*() {
+      const { chain } = yield* pointing(CRL_URL)
+      let sent = 0
+      const network = endless(() =>
+        Stream.repeatEffect(Effect.sync(() => {
+          sent += 1_000_000
+          return new Uint8Array(1_000_000)
+        }))
+      )
+      const error = yield* Effect.flip(Effect.provide(validate(chain), policy(network)))
+      assert.include(error.message, "sent more than 16777216 bytes")
+      assert.isBelow(sent, 20_000_000)
+    }))
+
+  it.effect("a list that does not come to an end is given up", () =>
+    Effect.gen(function*() {
+      const { chain } = yield* pointing(CRL_URL)
+      const asked = yield* Deferred.make<void>()
+      const never = Stream.fromEffect(Effect.zipRight(Deferred.succeed(asked, undefined), Effect.never))
+      const fiber = yield* Effect.fork(Effect.flip(Effect.provide(validate(chain), policy(endless(() => never)))))
+      yield* Deferred.await(asked)
+      yield* TestClock.adjust("10 seconds")
+      const error = yield* Fiber.join(fiber)
+      assert.include(error.message, "gave no complete answer within 10s")
+      assert.isTrue("isRetryable" in error && error.isRetryable)
+    }))
+
+  it.effect("a large list is searched in portions, between which other fibers run", () =>
+    Effect.gen(function*() {
+      const { inter, leaf } = yield* base
+      // Entries that differ in the serial number alone, written by hand: pkijs takes seconds for so many.
+      const entry = (serial: number) => [
+        0x30,
+        0x15,
+        0x02,
+        0x04,
+        (serial >> 24) & 0x7f,
+        (serial >> 16) & 0xff,
+        (serial >> 8) & 0xff,
+        serial & 0xff,
+        0x17,
+        0x0d,
+        ...Buffer.from("260101000000Z")
+      ]
+      const few = yield* Pki.crl(inter, [new asn1.Integer({ value: 0x1234 })])
+      const parsed = Either.getOrThrow(crls.parse(few))
+      const [certificate, issuer] = [leaf, inter].map(({ der }) => Either.getOrThrow(certificates.parse(der)))
+      if (certificate === undefined || issuer === undefined) return assert.fail("no certificates")
+      const count = 100_000
+      const list = new Uint8Array(count * 23)
+      for (let i = 0; i < count; i++) list.set(entry(0x01000000 + i), i * 23)
+      let turns = 0
+      const counter = yield* Effect.fork(Effect.forever(Effect.zipRight(Effect.sync(() => turns++), Effect.yieldNow())))
+      const crl = { ...parsed, der: list, revoked: { tag: 0x30, start: 0, content: 0, end: list.length } }
+      const status = yield* crls.status(crl, certificate, issuer, { now: NOW, skew: 0 })
+      yield* Fiber.interrupt(counter)
+      assert.strictEqual(status._tag, "Good")
+      assert.isAtLeast(turns, 5)
+    }))
+})
+
+describe("OCSP", () => {
+  const answering = (status: "good" | "revoked") =>
+    Effect.gen(function*() {
+      const { inter, makeLeaf } = yield* base
+      const leaf = yield* makeLeaf({ extensions: [Pki.ocspResponder(OCSP_URL)] })
+      const net = world(new Map([[OCSP_URL, yield* ocspResponse(leaf, inter, status)]]))
+      return { chain: [leaf.der, inter.der], net, leaf, inter }
+    })
+
+  it.effect("is asked where no CRL says anything, and its response is kept until it ends", () =>
+    Effect.gen(function*() {
+      const { chain, net } = yield* answering("good")
+      yield* Effect.gen(function*() {
+        yield* validate(chain)
+        yield* validate(chain)
+        assert.deepStrictEqual(net.requests, [OCSP_URL])
+      }).pipe(Effect.provide(policy(net.layer)))
+    }))
+
+  it.effect("is not asked where a CRL says something", () =>
+    Effect.gen(function*() {
+      const { chain, net } = yield* answering("good")
+      const { crls } = yield* base
+      yield* Effect.provide(validate(chain), policy(net.layer, { crls: [crls.root, crls.inter] }))
+      assert.deepStrictEqual(net.requests, [])
+    }))
+
+  it.effect("bytes that are not a response end in a typed error", () =>
+    Effect.gen(function*() {
+      const { chain, leaf, net } = yield* answering("good")
+      const bodies = [
+        new Uint8Array(),
+        new Uint8Array([0x30, 0x03, 0x0a, 0x01, 0x06]),
+        new Uint8Array(70_000),
+        leaf.der,
+        new Uint8Array(60_000).fill(0x30)
+      ]
+      for (const body of bodies) {
+        net.network.set(OCSP_URL, body)
+        const error = yield* Effect.flip(Effect.provide(validate(chain), policy(net.layer)))
+        assert.strictEqual(error._tag, "TrustError")
+      }
+    }))
+})
+
+describe("the revocation rule of a community", () => {
+  const unknown = Effect.map(base, ({ inter, leaf }) => [leaf.der, inter.der])
+
+  it.effect("`required` is the default: a certificate whose status is not known is refused", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Effect.provide(validate(yield* unknown), policy(world(new Map()).layer)))
+      assert.deepInclude(error, { reason: "RevocationUnknown", isRetryable: false })
+    }))
+
+  it.effect("`whenAvailable` trusts it for a minute, and refuses one that is revoked", () =>
+    Effect.gen(function*() {
+      const network = world(new Map()).layer
+      const lenient = { revocation: "whenAvailable" } as const
+      const { validUntil } = yield* Effect.provide(validate(yield* unknown), policy(network, lenient))
+      assert.isAtMost(validUntil, NOW + 60_000)
+      const { crls, inter, leaf } = yield* base
+      const revoked = yield* Pki.crl(inter, [leaf.serial])
+      const strict = policy(network, { ...lenient, crls: [crls.root, revoked] })
+      assert.deepInclude(yield* Effect.flip(Effect.provide(validate(yield* unknown), strict)), { reason: "Revoked" })
+    }))
+
+  it.effect("`off` asks about no certificate", () =>
+    Effect.gen(function*() {
+      const { crls, inter, leaf } = yield* base
+      const revoked = yield* Pki.crl(inter, [leaf.serial])
+      const layer = policy(world(new Map()).layer, { revocation: "off", crls: [crls.root, revoked] })
+      yield* Effect.provide(validate(yield* unknown), layer)
+    }))
+})
+
+describe("TrustPolicy.layer", () => {
+  const network = world(new Map()).layer
+  const refused = (options: TrustPolicy.Options) =>
+    Effect.flip(Effect.provide(TrustPolicy.TrustPolicy, TrustPolicy.layer(options).pipe(Layer.provide(network))))
+  const pem = (label: string, der: Uint8Array) =>
+    `-----BEGIN ${label}-----\r\n${
+      Buffer.from(der).toString("base64").replace(/.{64}/g, "$&\r\n")
+    }\r\n-----END ${label}-----\n`
+
+  it.effect("takes PEM, also several certificates in one text, and DER", () =>
+    Effect.gen(function*() {
+      const { crls, inter, leaf, otherRoot, root } = yield* base
+      const bundle = `# roots\n${pem("CERTIFICATE", otherRoot.der)}${pem("CERTIFICATE", root.der)}`
+      const lists = pem("X509 CRL", crls.root) + pem("X509 CRL", crls.inter)
+      const layer = policy(network, { anchors: [bundle], intermediates: [inter.der], crls: [lists] })
+      const { path } = yield* Effect.provide(validate([leaf.der]), layer)
+      assert.strictEqual(path.length, 3)
+    }))
+
+  it.effect("[UDAP-61] refuses early what cannot work, and says which entry", () =>
+    Effect.gen(function*() {
+      const { leaf, root } = yield* base
+      assert.include((yield* refused({ communities: {} })).message, "at least one")
+      assert.include((yield* refused({ communities: { tefca: { anchors: [root.der] } } })).message, "URI")
+      assert.include((yield* refused({ communities: { "urn:x": { anchors: [] } } })).message, "without an anchor")
+      assert.include(
+        (yield* refused({ communities: { "urn:x": { anchors: [leaf.der] } } })).message,
+        "not an authority"
+      )
+      assert.include((yield* refused({ communities: { "urn:x": { anchors: ["no PEM"] } } })).message, "entry 1")
+      const broken = root.der.slice(0, -1)
+      const error = yield* refused({ communities: { "urn:x": { anchors: [root.der, broken] } } })
+      assert.include(error.message, "entry 2: it is not one DER-encoded X.509 certificate")
+    }))
+
+  it.effect("[UDAP-60] two communities do not share their anchors", () =>
+    Effect.gen(function*() {
+      const { crls, inter, leaf, otherRoot, root } = yield* base
+      const layer = TrustPolicy.layer({
+        communities: {
+          "urn:a": { anchors: [root.der], crls: [crls.root, crls.inter] },
+          "urn:b": { anchors: [otherRoot.der], crls: [crls.root, crls.inter] }
+        }
+      }).pipe(Layer.provide(network))
+      yield* Effect.gen(function*() {
+        const { validate } = yield* TrustPolicy.TrustPolicy
+        const as = (community?: string) => Effect.either(validate([leaf.der, inter.der], { subject: "x", community }))
+        assert.strictEqual((yield* as("urn:a"))._tag, "Right")
+        for (
+          const [community, reason] of [["urn:b", "Untrusted"], [undefined, "CommunityUnknown"], [
+            "urn:c",
+            "CommunityUnknown"
+          ]]
+        ) {
+          const outcome = yield* as(community)
+          assert.strictEqual(outcome._tag === "Left" ? outcome.left.reason : "trusted", reason)
+        }
+      }).pipe(Effect.provide(layer))
+    }))
+})
