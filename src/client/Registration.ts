@@ -20,10 +20,12 @@ import type { JsonObject } from "../base/JsonReader.js"
 import { isJsonObject, parseJson, reader } from "../base/JsonReader.js"
 import * as Url from "../base/Url.js"
 import { HttpLimits } from "../http/HttpLimits.js"
-import { isTransientStatus, safeText } from "../http/OAuthErrorFields.js"
-import * as Outbound from "../http/OutgoingRequest.js"
-import * as RetryAfter from "../http/RetryAfter.js"
+import * as OAuthError from "../http/OAuthError.js"
+import * as OutgoingRequest from "../http/OutgoingRequest.js"
+import * as ReceivedResponse from "../http/ReceivedResponse.js"
+import { safeText } from "../http/Redaction.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
+import * as TransportFailure from "../http/TransportFailure.js"
 import { Discovery } from "../server/Discovery.js"
 import type { DiscoveryError } from "../server/DiscoveryError.js"
 import * as SmartConfiguration from "../server/SmartConfiguration.js"
@@ -117,17 +119,17 @@ const shownUrl = ({ secrets, url }: Step): string => safeText(Url.forDisplay(url
 
 const reasonOf = (status: number, hasError: boolean): RegistrationError["reason"] => {
   if (status === 401 || status === 403) return "Unauthorized"
-  return !isTransientStatus(status) && (status === 400 || hasError) ? "Refused" : "Status"
+  return !ReceivedResponse.isTransientStatus(status) && (status === 400 || hasError) ? "Refused" : "Status"
 }
 
 /** Judges an answer by its status: the body of a success, or why it is none. */
 const judge = (
   step: Step,
-  answer: Outbound.ReceivedResponse,
+  answer: ReceivedResponse.ReceivedResponse,
   nowMillis: number
 ): Either.Either<string, RegistrationError> => {
   const { status } = answer
-  if (status >= 200 && status <= 299) return Either.right(answer.body)
+  if (ReceivedResponse.isSuccess(status)) return Either.right(answer.body)
   const json = parseJson(answer.body)?.value
   const said = (member: string): string | undefined => {
     const value = isJsonObject(json) && Object.hasOwn(json, member) ? json[member] : undefined
@@ -137,24 +139,16 @@ const judge = (
     ...step.secrets,
     ...["client_secret", "registration_access_token", "software_statement"].flatMap((member) => said(member) ?? [])
   ]
-  const word = (member: string): string | undefined => {
-    const value = said(member)
-    return value === undefined ? undefined : safeText(value, secrets)
-  }
-  const error = word("error")
+  const oauthError = OAuthError.redacted(isJsonObject(json) ? OAuthError.fromJson(json) : {}, secrets)
   return Either.left(
     new RegistrationError({
-      reason: reasonOf(status, error !== undefined),
+      ...ReceivedResponse.errorFields(answer, nowMillis),
+      ...oauthError,
+      reason: reasonOf(status, oauthError.error !== undefined),
       operation: step.operation,
       url: safeText(Url.forDisplay(answer.url), secrets),
-      detail: `it answered ${status}`,
-      status,
-      error,
-      errorDescription: word("error_description"),
-      errorUri: word("error_uri"),
-      retryAfter: RetryAfter.parse(answer.headers["retry-after"], nowMillis),
-      // Any other answer of a proxy or a failing server leaves open what happened behind it.
-      processed: (status >= 400 && status < 500 && status !== 408) || status === 503 ? "no" : "unknown"
+      detail: `HTTP status ${status}`,
+      processed: ReceivedResponse.processedAtStatus(status)
     })
   )
 }
@@ -214,28 +208,23 @@ const read = (
  * @category constructors
  */
 export const make: Effect.Effect<Service, never, HttpClient.HttpClient | Discovery> = Effect.gen(function*() {
-  const client = Outbound.prepare(yield* HttpClient.HttpClient)
+  const client = OutgoingRequest.prepare(yield* HttpClient.HttpClient)
   const discovery = yield* Discovery
   const withLimits = yield* withBuildTimeDefault(HttpLimits)
   const withPolicy = yield* RetryPolicy.capture
 
   const send = (step: Step, options: ManageOptions): Effect.Effect<string, RegistrationError> =>
     Effect.flatMap(HttpLimits, ({ maxResponseBytes, tokenTimeout }) =>
-      Outbound.send(client, requestOf(step), {
+      OutgoingRequest.send(client, requestOf(step), {
         timeout: tokenTimeout,
         maxBytes: maxResponseBytes,
         redirects: 0,
         allowInsecureLocalhost: options.allowInsecureLocalhost ?? false
       })).pipe(
-        Effect.mapError(({ detail, processed, reason, status, url }) =>
-          // A redirect may repeat what it was sent in its path.
+        Effect.mapError((failure) =>
           new RegistrationError({
-            reason,
             operation: step.operation,
-            url: safeText(url, step.secrets),
-            detail: safeText(detail, step.secrets),
-            processed,
-            status
+            ...TransportFailure.errorFields(failure, step.secrets)
           })
         ),
         Effect.flatMap((answer) => Effect.flatMap(Clock.currentTimeMillis, (now) => judge(step, answer, now))),

@@ -5,18 +5,16 @@
  */
 import * as Schema from "effect/Schema"
 import { inMemory } from "../base/InMemoryField.js"
-import { isTransientStatus, oauthErrorFields, retryAfterText } from "../http/OAuthErrorFields.js"
+import * as OAuthError from "../http/OAuthError.js"
+import * as RetryAfter from "../http/RetryAfter.js"
+import * as TransportFailure from "../http/TransportFailure.js"
 
 /**
  * @since 0.1.0
  * @category schemas
  */
 export const Reason = Schema.Literal(
-  "Unreachable",
-  "TimedOut",
-  "TooLarge",
-  "RedirectRefused",
-  "InsecureEndpoint",
+  ...TransportFailure.reasons,
   "Unauthorized",
   "Refused",
   "Status",
@@ -33,12 +31,7 @@ export const Reason = Schema.Literal(
 export type Reason = typeof Reason.Type
 
 const ADVICE: Record<Reason, string> = {
-  Unreachable: "check the address, DNS, the certificate and whether the server is up",
-  TimedOut: "the server is slow or hangs; HttpLimits.tokenTimeout says how long one attempt may take",
-  TooLarge: "HttpLimits.maxResponseBytes says how much is read",
-  RedirectRefused:
-    "a request with credentials follows none; use the endpoint it redirects to, if that is the server you mean",
-  InsecureEndpoint: "only https is used; http needs a loopback host and allowInsecureLocalhost",
+  ...TransportFailure.advice("tokenTimeout", "maxResponseBytes"),
   Unauthorized: "the initial access token or the registration access token is missing, wrong or used up",
   Refused: "change what the server complains about",
   Status: "look at the server's log or ask its operator",
@@ -68,7 +61,7 @@ export class RegistrationError
     operation: Schema.Literal("register", "read", "update", "remove"),
     /** Without query and credentials. */
     url: Schema.String,
-    /** What was seen, in a few words that hold no part of a body. */
+    /** What happened; holds no part of a body. */
     detail: Schema.String,
     /** `no`: the server did not act. `unknown`: it may have, and a repeat could make a second client. */
     processed: Schema.Literal("no", "unknown"),
@@ -76,29 +69,22 @@ export class RegistrationError
      * What an answer that cannot be used brought all the same. Nothing else holds it: keep it, or remove the client with it. Not part of the encoded error.
      */
     credentials: inMemory(Credentials),
-    ...oauthErrorFields
+    ...OAuthError.oauthErrorFields
   })
 {
   override get message(): string {
-    const said = this.error === undefined
-      ? ""
-      : `, saying ${this.error}${this.errorDescription === undefined ? "" : ` (${this.errorDescription})`}`
+    const oauthError = this.error === undefined ? "" : `: ${OAuthError.print(this)}`
     const credentials = this.credentials === undefined ? "" : "; what it gave is in `credentials`: keep it"
-    const unknown = this.isTransient && this.processed === "unknown"
+    const unknown = TransportFailure.isTransient(this) && this.processed === "unknown"
       ? ", and whether the server acted is not known"
       : ""
-    return `Client registration (${this.operation}) failed (${this.reason}) at ${this.url}: ${this.detail}${said}${credentials}${unknown}${
-      retryAfterText(this.retryAfter)
+    return `Client registration (${this.operation}) failed (${this.reason}) at ${this.url}: ${this.detail}${oauthError}${credentials}${unknown}${
+      RetryAfter.print(this.retryAfter)
     }; ${ADVICE[this.reason]}`
   }
 
   /** Whether the same call may succeed later. A change is repeated only where the server says, or it is certain, that nothing was changed. */
   get isRetryable(): boolean {
-    return this.isTransient && (this.operation === "read" || this.processed === "no")
-  }
-
-  private get isTransient(): boolean {
-    return this.reason === "Unreachable" || this.reason === "TimedOut" ||
-      (this.reason === "Status" && isTransientStatus(this.status))
+    return TransportFailure.isTransient(this) && (this.operation === "read" || this.processed === "no")
   }
 }

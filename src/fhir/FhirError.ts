@@ -5,8 +5,9 @@
  */
 import * as Schema from "effect/Schema"
 import * as AddressGuard from "../http/AddressGuard.js"
-import { isTransientStatus, retryAfterText } from "../http/OAuthErrorFields.js"
+import { isTransientStatus } from "../http/ReceivedResponse.js"
 import * as RetryAfter from "../http/RetryAfter.js"
+import * as TransportFailure from "../http/TransportFailure.js"
 
 /**
  * @since 0.1.0
@@ -21,13 +22,9 @@ export const Reason = Schema.Literal(
   "Conflict",
   "Refused",
   "Unavailable",
-  "Unreachable",
-  "TimedOut",
-  "TooLarge",
+  ...TransportFailure.reasons,
   "NotFhir",
   "Undecodable",
-  "RedirectRefused",
-  "InsecureEndpoint",
   "UnguardedTransport",
   "ForeignLink",
   "ForeignFile",
@@ -106,6 +103,7 @@ export const EntryResult = Schema.Struct({
 export type EntryResult = typeof EntryResult.Type
 
 const ADVICE: Record<Reason, string> = {
+  ...TransportFailure.advice("fhirTimeout", "maxFhirResponseBytes"),
   Unauthorized:
     "the token has expired or was revoked, and no newer one was to be had; a refresh or a new launch brings one",
   Forbidden:
@@ -117,13 +115,9 @@ const ADVICE: Record<Reason, string> = {
     "another writer changed it meanwhile, or the condition does not hold; read it again before the next attempt",
   Refused: "the issues say what the server did not accept",
   Unavailable: "the server, or a proxy before it, is busy or down: wait, then try again",
-  Unreachable: "check the address, DNS, the certificate and whether the server is up",
-  TimedOut: "the server is slow or hangs; HttpLimits.fhirTimeout says how long one attempt may take",
-  TooLarge: "HttpLimits.maxFhirResponseBytes says how much is read",
   NotFhir: "the answer is not what FHIR says; is a proxy or a login page in between?",
   Undecodable: "the resource is not as the given schema wants it",
   RedirectRefused: "if the server has moved, configure its new base URL",
-  InsecureEndpoint: "only https is used; http needs a loopback host and allowInsecureLocalhost",
   UnguardedTransport: `nothing was sent; ${AddressGuard.advice}`,
   ForeignLink:
     "nothing was sent there; rebaseLinks is for a server behind a proxy that writes another base into its links",
@@ -218,13 +212,12 @@ export class FhirError extends Schema.TaggedError<FhirError>("effect-safire/Fhir
     const error = this.error !== undefined && isCode(this.error) ? `, error: ${this.error}` : ""
     return `FHIR ${this.interaction} at ${this.fhirBaseUrl}${file} failed (${this.reason}): ${this.detail}${tried}${error}${
       issuesText(this.issues)
-    }${retryAfterText(this.retryAfter)}; ${adviceOf(this)}`
+    }${RetryAfter.print(this.retryAfter)}; ${adviceOf(this)}`
   }
 
   get isRetryable(): boolean {
     if (this.processed === "partly") return false
-    return this.reason === "Unreachable" || this.reason === "TimedOut" ||
-      (this.reason === "Unavailable" && isTransientStatus(this.status))
+    return TransportFailure.isTransient(this)
   }
 }
 
@@ -257,14 +250,6 @@ export const reasonOf = (status: number): Reason => {
       return isTransientStatus(status) || status >= 500 ? "Unavailable" : "Refused"
   }
 }
-
-/**
- * Whether the server acted: a client error and a server that was too busy did not; any other failure leaves it open.
- *
- * @internal
- */
-export const processedOf = (status: number): "no" | "unknown" =>
-  (status >= 400 && status < 500 && status !== 408) || status === 503 ? "no" : "unknown"
 
 /** @internal */
 export const isFhirError = <E>(error: FhirError | E): error is FhirError => error instanceof FhirError

@@ -14,7 +14,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Url from "../base/Url.js"
 import * as AddressGuard from "./AddressGuard.js"
-import * as Outbound from "./OutgoingRequest.js"
+import * as OutgoingRequest from "./OutgoingRequest.js"
 import * as TokenAudience from "./TokenAudience.js"
 
 /**
@@ -80,7 +80,7 @@ export const make = <E, R = never>(
   client: HttpClient.HttpClient,
   source: TokenSource<E, R>
 ): HttpClient.HttpClient.With<HttpClientError.HttpClientError | TokenAudienceError | E, R> => {
-  const prepared = Outbound.prepare(client)
+  const prepared = OutgoingRequest.prepare(client)
   const isGuarded = Option.isSome(AddressGuard.guardOf(client))
 
   const judge = (audience: Audience, url: URL) =>
@@ -108,7 +108,7 @@ export const make = <E, R = never>(
       // What was judged is what is sent.
       const exact = HttpClientRequest.setUrl(request, judged.right)
       const sendWith = (token: Redacted.Redacted) =>
-        Outbound.withManualRedirects(prepared.execute(HttpClientRequest.bearerToken(exact, token)))
+        OutgoingRequest.withManualRedirects(prepared.execute(HttpClientRequest.bearerToken(exact, token)))
       const token = yield* authorization.token
       const response = yield* sendWith(token)
       if (response.status !== 401 || !isRepeatable(request)) return response

@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import { safeText } from "./OAuthErrorFields.js"
+import { safeText } from "./Redaction.js"
 
 export interface BearerChallenge {
   readonly error: string | undefined

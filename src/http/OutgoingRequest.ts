@@ -21,7 +21,8 @@ import * as Stream from "effect/Stream"
 import { ByteBuffer } from "../base/ByteBuffer.js"
 import * as Url from "../base/Url.js"
 import * as FastTransport from "./FastTransport.js"
-import { bodyError, isOutOfTime, requestError, TransportFailure } from "./TransportFailure.js"
+import type { ReceivedResponse } from "./ReceivedResponse.js"
+import { bodyError, isTotalTimeout, requestError, TransportFailure } from "./TransportFailure.js"
 
 export interface Rules {
   readonly timeout: Duration.DurationInput
@@ -29,14 +30,6 @@ export interface Rules {
   /** How many redirects of a GET may be followed. Anything that carries a secret says 0. */
   readonly redirects: number
   readonly allowInsecureLocalhost: boolean
-}
-
-export interface ReceivedResponse {
-  /** Where the answer came from, after redirects. */
-  readonly url: string
-  readonly status: number
-  readonly headers: Readonly<Record<string, string | undefined>>
-  readonly body: string
 }
 
 /**
@@ -265,6 +258,6 @@ export const send = (
     })
   return Effect.mapError(
     within(client, rules.timeout, timedOut, (way) => hop(way, request, made.right, rules, rules.redirects)),
-    (failure) => isOutOfTime(failure) ? timedOut() : failure
+    (failure) => isTotalTimeout(failure) ? timedOut() : failure
   )
 }

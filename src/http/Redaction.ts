@@ -197,3 +197,16 @@ export const redact = (whole: string, secrets: ReadonlyArray<string>): string =>
   }
   return shown
 }
+
+/** A JSON Web Token is a credential, also one that this client does not know. */
+const JWT = /eyJ[\w-]{8,}(?:\.[\w-]*){0,4}/g
+
+/**
+ * A server's text as one printable line of limited length, without any of `secrets` in any encoding. Every text of a server passes through here before it
+ * becomes part of an error, a warning or a log line.
+ */
+export const safeText = (text: string, secrets: ReadonlyArray<string>, maxLength = 300): string => {
+  const line = redact(text, secrets).replace(JWT, REDACTED).replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, " ").trim()
+  // Half of a surrogate pair is not text.
+  return line.length > maxLength ? `${line.slice(0, maxLength).replace(/[\ud800-\udbff]$/, "")}…` : line
+}

@@ -46,3 +46,7 @@ export const FromMillis: Schema.Schema<Duration.Duration, number> = Schema.trans
   identifier: "RetryAfter",
   arbitrary: () => (fc) => fc.integer({ min: 0, max: LONGEST_MILLIS }).map((millis) => Duration.millis(millis))
 })
+
+/** For a message, after what happened. */
+export const print = (retryAfter: Duration.Duration | undefined): string =>
+  retryAfter === undefined ? "" : `, Retry-After ${Duration.format(retryAfter)}`

@@ -1,5 +1,6 @@
 /**
- * Why a request brought no whole answer, read from whatever the transport says of it.
+ * Why a request got no complete response: the reasons that all error classes share, with their advice, and how they are found in what a transport
+ * reports.
  *
  * @internal
  */
@@ -7,12 +8,37 @@ import type * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Data from "effect/Data"
 import * as Url from "../base/Url.js"
+import type { Limits } from "./HttpLimits.js"
+import { isTransientStatus } from "./ReceivedResponse.js"
+import { safeText } from "./Redaction.js"
 
-export class TransportFailure extends Data.TaggedError("OutboundFailure")<{
-  readonly reason: "Unreachable" | "TimedOut" | "TooLarge" | "RedirectRefused" | "InsecureEndpoint"
+/** To be listed among the reasons of an error class. */
+export const reasons = ["Unreachable", "TimedOut", "TooLarge", "RedirectRefused", "InsecureEndpoint"] as const
+
+export type Reason = typeof reasons[number]
+
+/** The advice of each reason. The limits are those that the request was sent with. */
+export const advice = (
+  timeout: Extract<keyof Limits, `${string}Timeout`>,
+  maxBytes: Extract<keyof Limits, `max${string}`>
+): Record<Reason, string> => ({
+  Unreachable: "check the address, DNS, the certificate and whether the server is up",
+  TimedOut: `the server is slow or does not respond; HttpLimits.${timeout} limits the time of one attempt`,
+  TooLarge: `HttpLimits.${maxBytes} limits the size of a response`,
+  RedirectRefused: "if you trust the URL it redirects to, use that URL",
+  InsecureEndpoint: "use https; http is allowed only for a loopback host, with allowInsecureLocalhost"
+})
+
+/** Whether the same request may succeed later although the program and the server's configuration stay as they are. */
+export const isTransient = (error: { readonly reason: string; readonly status?: number | undefined }): boolean =>
+  error.reason === "Unreachable" || error.reason === "TimedOut" ||
+  ((error.reason === "Status" || error.reason === "Unavailable") && isTransientStatus(error.status))
+
+export class TransportFailure extends Data.TaggedError("TransportFailure")<{
+  readonly reason: Reason
   /** For display: no query, no credentials. */
   readonly url: string
-  /** `no` where the request provably never left. */
+  /** `no` where the request was certainly not sent. */
   readonly processed: "no" | "unknown"
   readonly detail: string
   /** The code of the system, of TLS or of the transport, such as `ECONNREFUSED`. */
@@ -20,13 +46,19 @@ export class TransportFailure extends Data.TaggedError("OutboundFailure")<{
   readonly status?: number | undefined
 }> {}
 
+/** The fields of an error class. A redirect may repeat `secrets` of the request in its URL. */
+export const errorFields = (
+  { code, detail, processed, reason, status, url }: TransportFailure,
+  secrets: ReadonlyArray<string> = []
+) => ({ reason, url: safeText(url, secrets), detail: safeText(detail, secrets), processed, code, status })
+
 const TOTAL_TIMEOUT = "ERR_TOTAL_TIMEOUT"
 
-const NEVER_LEFT =
+const NOT_SENT =
   /^(ECONNREFUSED|ENOTFOUND|EAI_\w+|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|UND_ERR_CONNECT_TIMEOUT|EPROTO|ERR_TLS_\w+|ERR_SSL_\w+|CERT_\w+|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_\w+)$/
 
-/** The system's code for a failure, wherever in the chain of causes the transport put it. */
-const codeOf = (cause: unknown): { readonly code: string; readonly neverLeft: boolean } | undefined => {
+/** The system's code for a failure, at any depth of the chain of causes. */
+const codeOf = (cause: unknown): { readonly code: string; readonly isNotSent: boolean } | undefined => {
   let current = cause
   for (let depth = 0; depth < 6 && typeof current === "object" && current !== null; depth++) {
     const { code, processed, syscall } = current as {
@@ -35,16 +67,16 @@ const codeOf = (cause: unknown): { readonly code: string; readonly neverLeft: bo
       readonly syscall?: unknown
     }
     if (typeof code === "string" && /^[A-Z][A-Z0-9_]{2,80}$/.test(code)) {
-      // A transport that watched the socket knows better than any code.
-      if (processed === "no" || processed === "unknown") return { code, neverLeft: processed === "no" }
-      return { code, neverLeft: NEVER_LEFT.test(code) || (code === "ETIMEDOUT" && syscall === "connect") }
+      // A transport that watched the socket is more exact than a code.
+      if (processed === "no" || processed === "unknown") return { code, isNotSent: processed === "no" }
+      return { code, isNotSent: NOT_SENT.test(code) || (code === "ETIMEDOUT" && syscall === "connect") }
     }
     current = (current as { readonly cause?: unknown }).cause
   }
   return undefined
 }
 
-/** What a transport's own limits say; a connection that was not made in time is one that was not made. */
+/** A connection that was not made in time is `Unreachable`: the request was not sent. */
 const reasonOf = (code: string | undefined): "Unreachable" | "TimedOut" | "TooLarge" => {
   switch (code) {
     case "UND_ERR_HEADERS_TIMEOUT":
@@ -59,28 +91,28 @@ const reasonOf = (code: string | undefined): "Unreachable" | "TimedOut" | "TooLa
   }
 }
 
-const OUT_OF_TIME = "no complete answer in time"
+const TIMED_OUT = "no complete response in time"
 
 /** Whether the transport ended the request because its total time limit had passed. */
-export const isOutOfTime = ({ code, processed }: TransportFailure): boolean =>
+export const isTotalTimeout = ({ code, processed }: TransportFailure): boolean =>
   code === TOTAL_TIMEOUT && processed === "unknown"
 
-/** A request that got no answer. */
+/** A request without a response. */
 export const requestError = (url: URL, error: HttpClientError.RequestError): TransportFailure => {
   const found = codeOf(error.cause)
   return new TransportFailure({
     reason: reasonOf(found?.code),
     url: Url.forDisplay(url),
-    processed: error.reason !== "Transport" || found?.neverLeft === true ? "no" : "unknown",
+    processed: error.reason !== "Transport" || found?.isNotSent === true ? "no" : "unknown",
     code: found?.code,
     detail: found?.code === TOTAL_TIMEOUT
-      ? OUT_OF_TIME
+      ? TIMED_OUT
       : found?.code ??
         (error.reason === "Transport" ? "no connection" : `the request could not be made (${error.reason})`)
   })
 }
 
-/** An answer whose body broke off. */
+/** A response with an incomplete body. */
 export const bodyError = (
   url: URL,
   response: HttpClientResponse.HttpClientResponse,
@@ -93,6 +125,6 @@ export const bodyError = (
     processed: "unknown",
     status: response.status,
     code,
-    detail: code === TOTAL_TIMEOUT ? OUT_OF_TIME : `the answer broke off (${code ?? "while reading"})`
+    detail: code === TOTAL_TIMEOUT ? TIMED_OUT : `the body is incomplete (${code ?? "connection lost"})`
   })
 }

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import * as OAuthError from "../http/OAuthError.js"
 
 /**
  * @since 0.1.0
@@ -72,7 +73,7 @@ export class AuthorizationError extends Schema.TaggedError<AuthorizationError>("
 ) {
   override get message(): string {
     const verified = this.reason === "AccessDenied" || this.reason === "Refused"
-    const words = [this.error, this.errorDescription, this.errorUri].filter((word) => word !== undefined).join(" — ")
+    const words = OAuthError.print(this)
     const said = words === "" ? "" : verified ? `: ${words}` : ` (unverified: ${words})`
     return `Authorization at ${this.server} failed (${this.reason}): ${this.detail}${said}; ${ADVICE[this.reason]}`
   }

@@ -14,14 +14,14 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { withBuildTimeDefault } from "../base/BuildTimeDefault.js"
 import { failOnDefect } from "../base/FailOnDefect.js"
-import { parseJson } from "../base/JsonReader.js"
 import * as SingleFlight from "../base/SingleFlight.js"
 import * as Url from "../base/Url.js"
 import { HttpLimits } from "../http/HttpLimits.js"
-import * as Outbound from "../http/OutgoingRequest.js"
+import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import { perHttpClient } from "../http/PerHttpClient.js"
-import * as RetryAfter from "../http/RetryAfter.js"
+import * as ReceivedResponse from "../http/ReceivedResponse.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
+import * as TransportFailure from "../http/TransportFailure.js"
 import { type BrandBundle, fromDocument, primary } from "./BrandBundle.js"
 import { BrandsError, type BrandsReason } from "./BrandsError.js"
 import type { Brand, BrandFinding } from "./internal/brand.js"
@@ -100,29 +100,21 @@ const ACCEPT = "application/fhir+json, application/json;q=0.9"
 /** Judges an answer: a pure step. `kept` is what the request's `If-None-Match` spoke of. */
 const judge = (
   url: string,
-  answer: Outbound.ReceivedResponse,
+  answer: ReceivedResponse.ReceivedResponse,
   kept: CachedBundle | undefined,
   nowMillis: number
 ): Either.Either<BrandBundle, BrandsError> => {
-  const fail = (reason: BrandsReason, detail: string) =>
-    Either.left(
-      new BrandsError({
-        reason,
-        url: Url.forDisplay(answer.url),
-        detail,
-        status: answer.status,
-        retryAfter: RetryAfter.parse(answer.headers["retry-after"], nowMillis)
-      })
-    )
+  const fail = (problem: { readonly reason: BrandsReason; readonly detail: string }) =>
+    new BrandsError({ ...problem, ...ReceivedResponse.errorFields(answer, nowMillis) })
   if (answer.status === 304 && kept !== undefined) return Either.right(kept.bundle)
-  if (answer.status === 404 || answer.status === 410) return fail("NotFound", `it answered ${answer.status}`)
-  if (answer.status < 200 || answer.status > 299) return fail("Status", `it answered ${answer.status}`)
-  const json = parseJson(answer.body)
-  if (json === undefined) return fail("NotJson", `it answered ${answer.status} with something that is not JSON`)
-  return Option.match(fromDocument(url, json.value), {
-    onNone: () => fail("NotBundle", "it answered with JSON that is no FHIR Bundle"),
-    onSome: Either.right
-  })
+  return Either.flatMap(
+    Either.mapLeft(ReceivedResponse.parseJsonValue(answer), fail),
+    (value) =>
+      Either.fromOption(
+        fromDocument(url, value),
+        () => fail({ reason: "NotBundle", detail: `HTTP status ${answer.status}, JSON that is not a FHIR Bundle` })
+      )
+  )
 }
 
 /**
@@ -131,7 +123,7 @@ const judge = (
  */
 export const make = (options: Options = {}): Effect.Effect<Service, never, HttpClient.HttpClient> =>
   Effect.gen(function*() {
-    const client = Outbound.prepare(yield* HttpClient.HttpClient)
+    const client = OutgoingRequest.prepare(yield* HttpClient.HttpClient)
     const policy = yield* RetryPolicy.capture
     const withLimits = yield* withBuildTimeDefault(HttpLimits)
     const capacity = options.capacity ?? 100
@@ -141,7 +133,7 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, HttpC
 
     const keep = (
       url: string,
-      answer: Outbound.ReceivedResponse,
+      answer: ReceivedResponse.ReceivedResponse,
       bundle: BrandBundle,
       before: CachedBundle | undefined
     ): void => {
@@ -159,7 +151,7 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, HttpC
       const before = kept.get(url)
       const limits = yield* HttpLimits
       yield* Effect.annotateCurrentSpan("smart.brand_bundle", Url.forDisplay(url))
-      const answer = yield* Outbound.send(
+      const answer = yield* OutgoingRequest.send(
         client,
         HttpClientRequest.get(url).pipe(
           HttpClientRequest.setHeader("accept", ACCEPT),
@@ -172,7 +164,7 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, HttpC
           redirects: 3,
           allowInsecureLocalhost: request?.allowInsecureLocalhost ?? false
         }
-      ).pipe(Effect.mapError(({ detail, reason, status, url }) => new BrandsError({ reason, url, detail, status })))
+      ).pipe(Effect.mapError((failure) => new BrandsError(TransportFailure.errorFields(failure))))
       const now = yield* Clock.currentTimeMillis
       const bundle = yield* Effect.suspend(() => judge(url, answer, before, now)).pipe(
         failOnDefect((exception) =>

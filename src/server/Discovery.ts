@@ -12,7 +12,7 @@ import type * as Layer from "effect/Layer"
 import { withBuildTimeDefault } from "../base/BuildTimeDefault.js"
 import { ConformanceWarnings } from "../base/ConformanceWarning.js"
 import { HttpLimits } from "../http/HttpLimits.js"
-import * as Outbound from "../http/OutgoingRequest.js"
+import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import { perHttpClient } from "../http/PerHttpClient.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
 import type { DiscoveryError } from "./DiscoveryError.js"
@@ -81,7 +81,7 @@ export const makeShared = (
   shared: MetadataCache.Shared | undefined
 ): Effect.Effect<Service, never, HttpClient.HttpClient> =>
   Effect.gen(function*() {
-    const client = Outbound.prepare(yield* HttpClient.HttpClient)
+    const client = OutgoingRequest.prepare(yield* HttpClient.HttpClient)
     const warnings = yield* ConformanceWarnings
     const withPolicy = yield* RetryPolicy.capture
     const withLimits = yield* withBuildTimeDefault(HttpLimits)

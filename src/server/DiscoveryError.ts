@@ -4,24 +4,22 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { isTransientStatus, oauthErrorFields, retryAfterText } from "../http/OAuthErrorFields.js"
+import { oauthErrorFields } from "../http/OAuthError.js"
+import * as RetryAfter from "../http/RetryAfter.js"
+import * as TransportFailure from "../http/TransportFailure.js"
 
 /**
  * @since 0.1.0
  * @category schemas
  */
 export const Reason = Schema.Literal(
+  ...TransportFailure.reasons,
   "InvalidUrl",
-  "Unreachable",
-  "TimedOut",
   "Status",
   "NotFound",
   "NotJson",
   "NotObject",
-  "TooLarge",
-  "RedirectRefused",
-  "EndpointMissing",
-  "InsecureEndpoint"
+  "EndpointMissing"
 )
 
 /**
@@ -31,17 +29,13 @@ export const Reason = Schema.Literal(
 export type Reason = typeof Reason.Type
 
 const ADVICE: Record<Reason, string> = {
+  ...TransportFailure.advice("discoveryTimeout", "maxResponseBytes"),
   InvalidUrl: "give the absolute https URL of the FHIR server, without query, fragment or credentials",
-  Unreachable: "check the address, DNS, the certificate and whether the server is up",
-  TimedOut: "the server is slow or hangs; HttpLimits.discoveryTimeout says how long one attempt may take",
   Status: "the server answers but not with its configuration; look at its log or ask its operator",
   NotFound: "there is no SMART configuration here; is this the FHIR base URL, with its whole path?",
   NotJson: "this looks like a web page or a proxy, not like a FHIR server's SMART configuration",
   NotObject: "a SMART configuration is a JSON object; compare the URL, then ask the operator",
-  TooLarge: "HttpLimits.maxResponseBytes says how much is read",
-  RedirectRefused: "configure the URL it redirects to, if that is the server you mean",
-  EndpointMissing: "the server does not offer this; ask its operator, or do without",
-  InsecureEndpoint: "only https is used; http needs a loopback host and allowInsecureLocalhost"
+  EndpointMissing: "the server does not offer this; ask its operator, or do without"
 }
 
 /**
@@ -54,7 +48,7 @@ export class DiscoveryError
     fhirBaseUrl: Schema.String,
     /** The URL that was tried, or the endpoint that cannot be used; without query and credentials. */
     url: Schema.String,
-    /** What was seen, in a few words that hold no part of a body. */
+    /** What happened; holds no part of a body. */
     detail: Schema.String,
     /** Where no whole answer came: the code of the system, of TLS or of the transport, such as `ECONNREFUSED`. */
     code: Schema.optional(Schema.String),
@@ -65,13 +59,12 @@ export class DiscoveryError
 {
   override get message(): string {
     return `SMART discovery of ${this.fhirBaseUrl} failed (${this.reason}) at ${this.url}: ${this.detail}${
-      retryAfterText(this.retryAfter)
+      RetryAfter.print(this.retryAfter)
     }; ${ADVICE[this.reason]}`
   }
 
   /** Whether the same call may succeed later without anyone changing anything. */
   get isRetryable(): boolean {
-    return this.reason === "Unreachable" || this.reason === "TimedOut" ||
-      (this.reason === "Status" && isTransientStatus(this.status))
+    return TransportFailure.isTransient(this)
   }
 }

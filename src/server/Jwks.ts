@@ -14,7 +14,7 @@ import * as jose from "jose"
 import type { JsonObject } from "../base/JsonReader.js"
 import { isJsonObject } from "../base/JsonReader.js"
 import * as Url from "../base/Url.js"
-import * as Outbound from "../http/OutgoingRequest.js"
+import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import { perHttpClient } from "../http/PerHttpClient.js"
 import * as documents from "./documents.js"
 import { MetadataError } from "./MetadataError.js"
@@ -137,7 +137,7 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, HttpC
     const cooldown = Duration.toMillis(options.cooldown ?? "1 minute")
     const sets = yield* documents.make({
       subject: "Jwks",
-      client: Outbound.prepare(yield* HttpClient.HttpClient),
+      client: OutgoingRequest.prepare(yield* HttpClient.HttpClient),
       accept: "application/jwk-set+json, application/json;q=0.9",
       capacity: options.capacity ?? 1_000,
       timeToLive: options.timeToLive ?? "15 minutes",

@@ -4,7 +4,9 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { isTransientStatus, oauthErrorFields, retryAfterText } from "../http/OAuthErrorFields.js"
+import { oauthErrorFields } from "../http/OAuthError.js"
+import * as RetryAfter from "../http/RetryAfter.js"
+import * as TransportFailure from "../http/TransportFailure.js"
 
 /**
  * @since 0.1.0
@@ -23,16 +25,12 @@ export type Subject = typeof Subject.Type
  * @category schemas
  */
 export const Reason = Schema.Literal(
+  ...TransportFailure.reasons,
   "InvalidUrl",
-  "Unreachable",
-  "TimedOut",
   "Status",
   "NotFound",
   "NotJson",
   "NotObject",
-  "TooLarge",
-  "RedirectRefused",
-  "InsecureEndpoint",
   "IssuerMismatch",
   "NotAKeySet",
   "TooManyKeys",
@@ -56,16 +54,13 @@ const NAMES: Record<Subject, string> = {
 }
 
 const ADVICE: Record<Reason, string> = {
+  ...TransportFailure.advice("discoveryTimeout", "maxResponseBytes"),
   InvalidUrl: "whoever wrote it, the server's operator or this program, must correct it",
-  Unreachable: "check the address, DNS, the certificate and whether the server is up",
-  TimedOut: "the server is slow or hangs; HttpLimits.discoveryTimeout says how long one attempt may take",
   Status: "the server answers but not with the document; look at its log or ask its operator",
   NotFound: "the server does not publish it there; ask its operator",
   NotJson: "this looks like a web page or a proxy; ask the server's operator",
   NotObject: "the document must be a JSON object; ask the server's operator",
-  TooLarge: "HttpLimits.maxResponseBytes says how much is read",
   RedirectRefused: "the server's metadata should name the URL it redirects to",
-  InsecureEndpoint: "only https is used; http needs a loopback host and allowInsecureLocalhost",
   IssuerMismatch: "issuers are compared to the letter; the server's two documents must agree",
   NotAKeySet: "ask the server's operator what is there instead of a key set",
   TooManyKeys: "no server signs with so many keys; Jwks.layer({ maxKeys }) says how many are accepted",
@@ -85,19 +80,18 @@ export class MetadataError extends Schema.TaggedError<MetadataError>("effect-saf
   reason: Reason,
   /** The URL that was tried, or the endpoint that cannot be used; without query and credentials. */
   url: Schema.String,
-  /** What was seen, in a few words that hold no part of a body. */
+  /** What happened; holds no part of a body. */
   detail: Schema.String,
   ...oauthErrorFields
 }) {
   override get message(): string {
     return `${NAMES[this.subject]} at ${this.url} cannot be used (${this.reason}): ${this.detail}${
-      retryAfterText(this.retryAfter)
+      RetryAfter.print(this.retryAfter)
     }; ${ADVICE[this.reason]}`
   }
 
   /** Whether the same call may succeed later without anyone changing anything. */
   get isRetryable(): boolean {
-    return this.reason === "Unreachable" || this.reason === "TimedOut" ||
-      (this.reason === "Status" && isTransientStatus(this.status))
+    return TransportFailure.isTransient(this)
   }
 }

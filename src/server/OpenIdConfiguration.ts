@@ -13,7 +13,7 @@ import * as Schema from "effect/Schema"
 import type { JsonObject } from "../base/JsonReader.js"
 import { reader } from "../base/JsonReader.js"
 import * as Url from "../base/Url.js"
-import * as Outbound from "../http/OutgoingRequest.js"
+import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import { perHttpClient } from "../http/PerHttpClient.js"
 import * as documents from "./documents.js"
 import { MetadataError } from "./MetadataError.js"
@@ -122,7 +122,7 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, HttpC
   Effect.gen(function*() {
     const kept = yield* documents.make({
       subject: "OpenIdConfiguration",
-      client: Outbound.prepare(yield* HttpClient.HttpClient),
+      client: OutgoingRequest.prepare(yield* HttpClient.HttpClient),
       accept: "application/json",
       capacity: options.capacity ?? 1_000,
       timeToLive: options.timeToLive ?? "1 hour",

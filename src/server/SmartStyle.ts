@@ -11,7 +11,7 @@ import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type { JsonObject } from "../base/JsonReader.js"
 import { reader } from "../base/JsonReader.js"
-import * as Outbound from "../http/OutgoingRequest.js"
+import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import { perHttpClient } from "../http/PerHttpClient.js"
 import * as documents from "./documents.js"
 import type { MetadataError } from "./MetadataError.js"
@@ -100,7 +100,7 @@ export const fromDocument = (members: JsonObject): Style => {
 export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect.gen(function*() {
   const kept = yield* documents.make({
     subject: "SmartStyle",
-    client: Outbound.prepare(yield* HttpClient.HttpClient),
+    client: OutgoingRequest.prepare(yield* HttpClient.HttpClient),
     accept: "application/json",
     capacity: 1_000,
     timeToLive: "1 day",

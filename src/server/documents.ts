@@ -11,14 +11,14 @@ import * as Either from "effect/Either"
 import { withBuildTimeDefault } from "../base/BuildTimeDefault.js"
 import { failOnDefect } from "../base/FailOnDefect.js"
 import type { JsonObject } from "../base/JsonReader.js"
-import { isJsonObject, parseJson } from "../base/JsonReader.js"
 import * as SingleFlight from "../base/SingleFlight.js"
 import * as Url from "../base/Url.js"
 import * as Freshness from "../http/Freshness.js"
 import { HttpLimits } from "../http/HttpLimits.js"
-import * as Outbound from "../http/OutgoingRequest.js"
-import * as RetryAfter from "../http/RetryAfter.js"
+import * as OutgoingRequest from "../http/OutgoingRequest.js"
+import * as ReceivedResponse from "../http/ReceivedResponse.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
+import * as TransportFailure from "../http/TransportFailure.js"
 import type { Subject } from "./MetadataError.js"
 import { MetadataError } from "./MetadataError.js"
 
@@ -61,28 +61,13 @@ export interface Options<A> {
 /** Judges an answer: a pure step. */
 const judge = (
   subject: Subject,
-  answer: Outbound.ReceivedResponse,
+  answer: ReceivedResponse.ReceivedResponse,
   nowMillis: number
 ): Either.Either<JsonObject, MetadataError> => {
-  const fail = (reason: MetadataError["reason"], detail: string) =>
-    Either.left(
-      new MetadataError({
-        subject,
-        reason,
-        url: Url.forDisplay(answer.url),
-        detail,
-        status: answer.status,
-        retryAfter: RetryAfter.parse(answer.headers["retry-after"], nowMillis)
-      })
-    )
-  const said = `it answered ${answer.status}`
-  if (answer.status === 404 || answer.status === 410) return fail("NotFound", said)
-  if (answer.status < 200 || answer.status > 299) return fail("Status", said)
-  const json = parseJson(answer.body)
-  if (json === undefined) return fail("NotJson", `${said} with something that is not JSON`)
-  return isJsonObject(json.value)
-    ? Either.right(json.value)
-    : fail("NotObject", `${said} with ${Array.isArray(json.value) ? "an array" : typeof json.value}`)
+  return Either.mapLeft(
+    ReceivedResponse.parseJsonObject(answer),
+    (problem) => new MetadataError({ subject, ...problem, ...ReceivedResponse.errorFields(answer, nowMillis) })
+  )
 }
 
 /**
@@ -122,7 +107,7 @@ export const make = <A>(options: Options<A>): Effect.Effect<Documents<A>> =>
           })
         }
         const limits = yield* HttpLimits
-        const answer = yield* Outbound.send(
+        const answer = yield* OutgoingRequest.send(
           options.client,
           HttpClientRequest.get(target.href).pipe(HttpClientRequest.setHeader("accept", options.accept)),
           {
@@ -132,8 +117,8 @@ export const make = <A>(options: Options<A>): Effect.Effect<Documents<A>> =>
             allowInsecureLocalhost: request?.allowInsecureLocalhost ?? false
           }
         ).pipe(
-          Effect.mapError(({ detail, reason, status, url }) =>
-            new MetadataError({ subject: options.subject, reason, url, detail, status })
+          Effect.mapError((failure) =>
+            new MetadataError({ subject: options.subject, ...TransportFailure.errorFields(failure) })
           )
         )
         const now = yield* Clock.currentTimeMillis

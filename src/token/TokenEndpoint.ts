@@ -22,9 +22,11 @@ import { span } from "../base/Span.js"
 import * as Url from "../base/Url.js"
 import * as ClientAuthentication from "../client/ClientAuthentication.js"
 import { HttpLimits } from "../http/HttpLimits.js"
-import { safeText } from "../http/OAuthErrorFields.js"
-import * as Outbound from "../http/OutgoingRequest.js"
+import * as OutgoingRequest from "../http/OutgoingRequest.js"
+import type { ReceivedResponse } from "../http/ReceivedResponse.js"
+import { safeText } from "../http/Redaction.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
+import * as TransportFailure from "../http/TransportFailure.js"
 import type { Judged, RequestContext } from "./internal/tokenResponse.js"
 import { encodingHint, issuedBy, judgeTokens, membersOf, secretsOf } from "./internal/tokenResponse.js"
 import type { Introspection } from "./Introspection.js"
@@ -177,7 +179,7 @@ const bearerForm = (request: ClientAuthentication.UnauthenticatedRequest, token:
  * @category constructors
  */
 export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect.gen(function*() {
-  const client = Outbound.prepare(yield* HttpClient.HttpClient)
+  const client = OutgoingRequest.prepare(yield* HttpClient.HttpClient)
   const warnings = yield* ConformanceWarnings
   const withLimits = yield* withBuildTimeDefault(HttpLimits)
   const withPolicy = yield* RetryPolicy.capture
@@ -193,7 +195,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       authentication: ClientAuthentication.Service,
       clientId: string
     ) => Effect.Effect<HttpClientRequest.HttpClientRequest, ConfigurationError>,
-    judge: (answer: Outbound.ReceivedResponse, asked: RequestContext) => Either.Either<Judged<A>, TokenError>
+    judge: (answer: ReceivedResponse, asked: RequestContext) => Either.Either<Judged<A>, TokenError>
   ): Effect.Effect<A, TokenError | ConfigurationError> =>
     Effect.gen(function*() {
       const server = target.server ?? Url.forDisplay(target.endpoint)
@@ -201,15 +203,14 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       const clientId = yield* ClientAuthentication.clientId(authentication, target.clientId)
       const authenticated = yield* request(authentication, clientId)
       const secrets = () => secretsOf(authenticated, clientId)
-      const answer = yield* Outbound.send(client, authenticated, {
+      const answer = yield* OutgoingRequest.send(client, authenticated, {
         timeout: limits.tokenTimeout,
         maxBytes: limits.maxResponseBytes,
         redirects: 0,
         allowInsecureLocalhost: target.allowInsecureLocalhost ?? false
       }).pipe(
-        Effect.mapError(({ detail, processed, reason, status, url }) =>
-          // A redirect may repeat what it was sent in its path.
-          new TokenError({ reason, operation, server, url, detail: safeText(detail, secrets()), processed, status })
+        Effect.mapError((failure) =>
+          new TokenError({ operation, server, ...TransportFailure.errorFields(failure, secrets()) })
         )
       )
       const now = yield* DateTime.now
@@ -247,7 +248,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       authentication: ClientAuthentication.Service,
       clientId: string
     ) => Effect.Effect<HttpClientRequest.HttpClientRequest, ConfigurationError>,
-    judge: (answer: Outbound.ReceivedResponse, asked: RequestContext) => Either.Either<Judged<A>, TokenError>
+    judge: (answer: ReceivedResponse, asked: RequestContext) => Either.Either<Judged<A>, TokenError>
   ): Effect.Effect<A, TokenError | ConfigurationError> => {
     const as = (authentication: ClientAuthentication.Service) =>
       attempt(operation, target, authentication, request, judge).pipe(RetryPolicy.retry(unknown))
@@ -369,7 +370,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
 
 /** Only the status counts: the body of a success has no meaning (RFC 7009, section 2.2). */
 const judgeRevocation = (
-  answer: Outbound.ReceivedResponse,
+  answer: ReceivedResponse,
   asked: RequestContext
 ): Either.Either<Judged<void>, TokenError> =>
   answer.status === 200 || answer.status === 204

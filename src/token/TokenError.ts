@@ -5,7 +5,9 @@
  */
 import * as Schema from "effect/Schema"
 import { inMemory } from "../base/InMemoryField.js"
-import { isTransientStatus, oauthErrorFields, retryAfterText } from "../http/OAuthErrorFields.js"
+import * as OAuthError from "../http/OAuthError.js"
+import * as RetryAfter from "../http/RetryAfter.js"
+import * as TransportFailure from "../http/TransportFailure.js"
 
 /**
  * `Refused`: the server said no (`error` has its code). `Unavailable`: it cannot now. `Malformed`: nobody can tell what it said. `Expired`: the new access
@@ -15,16 +17,12 @@ import { isTransientStatus, oauthErrorFields, retryAfterText } from "../http/OAu
  * @category schemas
  */
 export const Reason = Schema.Literal(
+  ...TransportFailure.reasons,
   "Refused",
   "Unavailable",
-  "Unreachable",
-  "TimedOut",
   "Malformed",
   "UnsupportedTokenType",
   "Expired",
-  "TooLarge",
-  "RedirectRefused",
-  "InsecureEndpoint",
   "NoRefreshToken",
   "ScopeExceedsGrant",
   "WrongServer"
@@ -66,17 +64,14 @@ const ATTEMPT: Record<Operation, string> = {
 }
 
 const ADVICE: Record<Exclude<Reason, "Refused">, string> = {
+  ...TransportFailure.advice("tokenTimeout", "maxResponseBytes"),
   Unavailable: "the server is busy or down; it was asked as often as the retry policy allows",
-  Unreachable: "check the address, DNS, the certificate and whether the server is up",
-  TimedOut: "the server is slow or hangs; HttpLimits.tokenTimeout says how long one attempt may take",
   Malformed: "the server, or a proxy before it, does not speak OAuth here; show its operator the members received",
   UnsupportedTokenType: "this client knows bearer tokens only; ask the server's operator",
   Expired:
     "call again; if it happens often, the server's tokens live for too short a time, or the session store takes too long to write",
-  TooLarge: "HttpLimits.maxResponseBytes says how much is read",
   RedirectRefused:
     "a request with credentials follows no redirect; the endpoint in the server's metadata is wrong, or a gateway stands before it",
-  InsecureEndpoint: "only https is used; http needs a loopback host and allowInsecureLocalhost",
   NoRefreshToken:
     "only a new launch helps: ask for offline_access or online_access; if the app did ask, add prompt=consent (params of authorize), and ask the server's " +
     "operator whether this client may have refresh tokens",
@@ -120,7 +115,7 @@ export class TokenError extends Schema.TaggedError<TokenError>("effect-safire/To
   server: Schema.String,
   /** The endpoint, without query. */
   url: Schema.String,
-  /** What was seen, in a few words that hold no part of a body. */
+  /** What happened; holds no part of a body. */
   detail: Schema.String,
   /** Whether the server may have acted on the request: `no` says it did not. */
   processed: Schema.Literal("no", "unknown"),
@@ -128,10 +123,10 @@ export class TokenError extends Schema.TaggedError<TokenError>("effect-safire/To
   received: Schema.optional(Schema.Array(Schema.String)),
   /** What an answer that cannot be used brought all the same. Nothing else holds these tokens: revoke them. Not part of the encoded error. */
   issued: inMemory(Issued),
-  ...oauthErrorFields
+  ...OAuthError.oauthErrorFields
 }) {
   override get message(): string {
-    const words = [this.error, this.errorDescription, this.errorUri].filter((word) => word !== undefined).join(" — ")
+    const oauthError = OAuthError.print(this)
     const received = this.received === undefined ? "" : `, members received: ${this.received.join(", ") || "none"}`
     const isUnknown = this.isRetryable && this.reason !== "Expired" && this.processed === "unknown"
     const unknown = isUnknown ? ", and whether the server acted is not known" : ""
@@ -139,13 +134,12 @@ export class TokenError extends Schema.TaggedError<TokenError>("effect-safire/To
     const advice = this.reason === "Refused" ? adviceFor(this.operation, this.error) : ADVICE[this.reason]
     const server = this.url === this.server ? this.server : `${this.server} (${this.url})`
     return `${ATTEMPT[this.operation]} ${server} failed (${this.reason}): ${this.detail}${
-      words === "" ? "" : `: ${words}`
-    }${received}${issued}${unknown}${retryAfterText(this.retryAfter)}; ${advice}`
+      oauthError === "" ? "" : `: ${oauthError}`
+    }${received}${issued}${unknown}${RetryAfter.print(this.retryAfter)}; ${advice}`
   }
 
   /** Whether the failure is of the kind that passes. Whether it is safe to ask again is in `processed`. */
   get isRetryable(): boolean {
-    return this.reason === "Unreachable" || this.reason === "TimedOut" || this.reason === "Expired" ||
-      (this.reason === "Unavailable" && isTransientStatus(this.status))
+    return TransportFailure.isTransient(this) || this.reason === "Expired"
   }
 }

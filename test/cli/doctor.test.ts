@@ -338,8 +338,8 @@ describe("doctor, what is no server", () => {
         lines(
           "http://127.0.0.1:PORT/fhir",
           "",
-          "✗ There is no SMART configuration at http://127.0.0.1:PORT/fhir/.well-known/smart-configuration: it answered 200 with"
-            + " text/html, which is not JSON, and no CapabilityStatement names endpoints instead.",
+          "✗ There is no SMART configuration at http://127.0.0.1:PORT/fhir/.well-known/smart-configuration: HTTP status 200,"
+            + " a body that is not JSON (text/html), and no CapabilityStatement names endpoints instead.",
           "",
           "  → This is what web sites and log-in pages answer: is it the FHIR base URL, with its whole path?",
           "  → A proxy or a network that wants a log-in first may have answered in the server's place."
@@ -348,7 +348,7 @@ describe("doctor, what is no server", () => {
     }))
 
   it.effect.each<readonly [string, () => Http.Answer, string, string]>([
-    ["404", () => Http.text("", { status: 404 }), "it answered 404", "with its whole path? Such a path often ends in"],
+    ["404", () => Http.text("", { status: 404 }), "HTTP status 404", "with its whole path? Such a path often ends in"],
     [
       "401",
       () => Http.text("", { status: 401 }),
@@ -383,7 +383,12 @@ describe("doctor, what is no server", () => {
       "There is no getting through to ehr.example (ECONNRESET)",
       "firewall"
     ],
-    ["an array", () => Http.json([]), "is JSON, but no SMART configuration: it answered an array.", "FHIR base URL?"],
+    [
+      "an array",
+      () => Http.json([]),
+      "is JSON, but no SMART configuration: HTTP status 200, a body that is an array.",
+      "FHIR base URL?"
+    ],
     ["too much", () => Http.text("x".repeat(2 ** 20 + 1)), "too large for a SMART configuration", "FHIR base URL?"],
     [
       "a redirect to http",

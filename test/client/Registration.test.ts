@@ -283,8 +283,8 @@ describe("Registration.register", () => {
       )
       assert.strictEqual(
         error.message,
-        "Client registration (register) failed (Refused) at https://ehr.test/auth/register: it answered 400, saying " +
-          "invalid_redirect_uri (no way: <redacted> and <redacted>); change what the server complains about"
+        "Client registration (register) failed (Refused) at https://ehr.test/auth/register: HTTP status 400: " +
+          "invalid_redirect_uri — no way: <redacted> and <redacted> — https://ehr.test/help; change what the server complains about"
       )
       assert.lengthOf(http.seen, 1)
     }).pipe(Effect.provide(layer))

@@ -7,19 +7,24 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
-import * as Outbound from "../../src/http/OutgoingRequest.js"
-import { isOutOfTime, TransportFailure } from "../../src/http/TransportFailure.js"
+import * as OutgoingRequest from "../../src/http/OutgoingRequest.js"
+import { isTotalTimeout, TransportFailure } from "../../src/http/TransportFailure.js"
 import { leak, observe } from "../support/canary.js"
 import * as Http from "../support/http.js"
 
-const rules: Outbound.Rules = { timeout: "10 seconds", maxBytes: 1024, redirects: 0, allowInsecureLocalhost: false }
+const rules: OutgoingRequest.Rules = {
+  timeout: "10 seconds",
+  maxBytes: 1024,
+  redirects: 0,
+  allowInsecureLocalhost: false
+}
 const get = HttpClientRequest.get
 
 const send = (
   client: HttpClient.HttpClient,
   request: HttpClientRequest.HttpClientRequest,
-  changes: Partial<Outbound.Rules> = {}
-) => Outbound.send(Outbound.prepare(client), request, { ...rules, ...changes })
+  changes: Partial<OutgoingRequest.Rules> = {}
+) => OutgoingRequest.send(OutgoingRequest.prepare(client), request, { ...rules, ...changes })
 
 const redirect = (location: string, status = 302) => new Response(null, { status, headers: { location } })
 
@@ -27,9 +32,11 @@ describe("Outbound in memory", () => {
   it("takes a failure for the transport's total time limit by its code, not by its words", () => {
     const failure = { reason: "TimedOut", url: "https://ehr.example/token", processed: "unknown" } as const
     const words = "no complete answer in time"
-    assert.isTrue(isOutOfTime(new TransportFailure({ ...failure, detail: "other words", code: "ERR_TOTAL_TIMEOUT" })))
-    assert.isFalse(isOutOfTime(new TransportFailure({ ...failure, detail: words, code: "UND_ERR_BODY_TIMEOUT" })))
-    assert.isFalse(isOutOfTime(new TransportFailure({ ...failure, detail: words })))
+    assert.isTrue(
+      isTotalTimeout(new TransportFailure({ ...failure, detail: "other words", code: "ERR_TOTAL_TIMEOUT" }))
+    )
+    assert.isFalse(isTotalTimeout(new TransportFailure({ ...failure, detail: words, code: "UND_ERR_BODY_TIMEOUT" })))
+    assert.isFalse(isTotalTimeout(new TransportFailure({ ...failure, detail: words })))
   })
 
   it.effect("names the transport's total time limit as the caller set it, before an answer and within one", () =>
@@ -369,12 +376,12 @@ const transports = {
 
 for (const [name, layer] of Object.entries(transports)) {
   describe(`Outbound over ${name}`, () => {
-    const local: Partial<Outbound.Rules> = { allowInsecureLocalhost: true, timeout: "10 seconds" }
-    const over = (url: string, changes: Partial<Outbound.Rules> = {}) =>
+    const local: Partial<OutgoingRequest.Rules> = { allowInsecureLocalhost: true, timeout: "10 seconds" }
+    const over = (url: string, changes: Partial<OutgoingRequest.Rules> = {}) =>
       Effect.flatMap(HttpClient.HttpClient, (client) => send(client, get(url), { ...local, ...changes })).pipe(
         Effect.provide(layer)
       )
-    const post = (url: string, changes: Partial<Outbound.Rules> = {}) =>
+    const post = (url: string, changes: Partial<OutgoingRequest.Rules> = {}) =>
       Effect.flatMap(HttpClient.HttpClient, (client) =>
         send(
           client,

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
-import { isTransientStatus, safeText } from "../../src/http/OAuthErrorFields.js"
+import { isTransientStatus } from "../../src/http/ReceivedResponse.js"
+import { safeText } from "../../src/http/Redaction.js"
 import { encodings, leak } from "../support/canary.js"
 
 describe("wireFields", () => {

@@ -5,13 +5,13 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Outbound from "../../src/http/OutgoingRequest.js"
+import * as OutgoingRequest from "../../src/http/OutgoingRequest.js"
 import * as AddressGuard from "../../src/node/AddressGuard.js"
 import * as NodeTransport from "../../src/node/NodeTransport.js"
 import * as Http from "../support/http.js"
 import { raw } from "../support/transportContract.js"
 
-const rules: Outbound.Rules = { timeout: "5 seconds", maxBytes: 50_000, redirects: 3, allowInsecureLocalhost: true }
+const rules: OutgoingRequest.Rules = { timeout: "5 seconds", maxBytes: 50_000, redirects: 3, allowInsecureLocalhost: true }
 
 const guarded = (options: NodeTransport.GuardedOptions = {}) => Layer.build(NodeTransport.layerGuarded(options))
 
@@ -215,7 +215,7 @@ describe("AddressGuard", () => {
       const context = yield* guarded()
       yield* Context.get(context, AddressGuard.AddressGuard).trust(server.origin)
       const failure = yield* Effect.flip(
-        Outbound.send(Context.get(context, HttpClient.HttpClient), HttpClientRequest.get(server.origin), rules)
+        OutgoingRequest.send(Context.get(context, HttpClient.HttpClient), HttpClientRequest.get(server.origin), rules)
       )
       assert.strictEqual(failure.reason, "RedirectRefused")
       const direct = yield* Effect.flip(
@@ -247,7 +247,7 @@ describe("AddressGuard", () => {
   it.scopedLive("what is refused is told to the core as a request that never left", () =>
     Effect.gen(function*() {
       const client = Context.get(yield* guarded(), HttpClient.HttpClient)
-      const failure = yield* Effect.flip(Outbound.send(client, HttpClientRequest.get("https://10.0.0.1/"), rules))
+      const failure = yield* Effect.flip(OutgoingRequest.send(client, HttpClientRequest.get("https://10.0.0.1/"), rules))
       assert.strictEqual(failure.processed, "no")
       assert.include(failure.detail, "ERR_ADDRESS_REFUSED")
     }))

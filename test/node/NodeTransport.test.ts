@@ -19,7 +19,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import { Agent, type Dispatcher, interceptors } from "undici"
-import * as Outbound from "../../src/http/OutgoingRequest.js"
+import * as OutgoingRequest from "../../src/http/OutgoingRequest.js"
 import { Exchange } from "../../src/node/internal/undiciExchange.js"
 import * as NodeTransport from "../../src/node/NodeTransport.js"
 import { TransportError } from "../../src/node/TransportError.js"
@@ -28,7 +28,7 @@ import * as Http from "../support/http.js"
 import { heldBytes } from "../support/memory.js"
 import { raw } from "../support/transportContract.js"
 
-const rules: Outbound.Rules = { timeout: "5 seconds", maxBytes: 50_000, redirects: 3, allowInsecureLocalhost: true }
+const rules: OutgoingRequest.Rules = { timeout: "5 seconds", maxBytes: 50_000, redirects: 3, allowInsecureLocalhost: true }
 
 const using = <A, E>(
   options: NodeTransport.Options,
@@ -200,7 +200,7 @@ describe("NodeTransport", () => {
         Effect.gen(function*() {
           const server = yield* Http.server(() => undefined)
           const sent = (timeout: "200 millis" | "1 second") =>
-            Effect.flip(Outbound.send(client, HttpClientRequest.get(server.origin), { ...rules, timeout }))
+            Effect.flip(OutgoingRequest.send(client, HttpClientRequest.get(server.origin), { ...rules, timeout }))
           const first = yield* Effect.fork(sent("1 second"))
           yield* Effect.sleep("50 millis")
           const second = yield* sent("200 millis")
@@ -215,7 +215,7 @@ describe("NodeTransport", () => {
         Effect.gen(function*() {
           const server = yield* Http.server((_, response) => void response.write("begun"))
           const failure = yield* Effect.flip(
-            Outbound.send(client, HttpClientRequest.get(server.origin), { ...rules, timeout: "200 millis" })
+            OutgoingRequest.send(client, HttpClientRequest.get(server.origin), { ...rules, timeout: "200 millis" })
           )
           assert.strictEqual(failure.reason, "TimedOut")
           yield* server.closed
@@ -257,7 +257,7 @@ describe("NodeTransport", () => {
           const known = yield* NodeTransport.make({ tls: { ca: authority.ca, ...client } })
           assert.strictEqual(yield* textOf(known, url), "secure")
           const unknown = yield* NodeTransport.make({ tls: { ca: authority.ca } })
-          const failure = yield* Effect.flip(Outbound.send(unknown, HttpClientRequest.post(url), rules))
+          const failure = yield* Effect.flip(OutgoingRequest.send(unknown, HttpClientRequest.post(url), rules))
           assert.strictEqual(failure.reason, "Unreachable", maxVersion)
           assert.strictEqual(failure.processed, "no", `${maxVersion} ${failure.detail}`)
           assert.strictEqual(server.served(), 1)

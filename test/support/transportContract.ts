@@ -20,7 +20,7 @@ import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as Outbound from "../../src/http/OutgoingRequest.js"
+import * as OutgoingRequest from "../../src/http/OutgoingRequest.js"
 import * as Http from "./http.js"
 
 export interface Abilities {
@@ -101,7 +101,7 @@ const until = (condition: () => boolean): Effect.Effect<void> =>
 
 const causeOf = (error: HttpClientError.HttpClientError): unknown => error.cause
 
-const rules: Outbound.Rules = { timeout: "5 seconds", maxBytes: 50_000, redirects: 2, allowInsecureLocalhost: true }
+const rules: OutgoingRequest.Rules = { timeout: "5 seconds", maxBytes: 50_000, redirects: 2, allowInsecureLocalhost: true }
 
 export const transportContract = (
   name: string,
@@ -111,7 +111,7 @@ export const transportContract = (
   const row = <E>(title: string, body: (client: Client) => Effect.Effect<void, E, Scope.Scope>): void =>
     it.scopedLive(title, () =>
       Effect.flatMap(HttpClient.HttpClient, body).pipe(
-        Outbound.withManualRedirects,
+        OutgoingRequest.withManualRedirects,
         Effect.provide(layer)
       ))
 
@@ -266,7 +266,7 @@ export const transportContract = (
         (client) =>
           Effect.gen(function*() {
             const server = yield* echo
-            yield* Effect.flatMap(Outbound.prepare(client).get(server.origin), (response) => response.text)
+            yield* Effect.flatMap(OutgoingRequest.prepare(client).get(server.origin), (response) => response.text)
             yield* Effect.flatMap(client.get(server.origin), (response) => response.text)
             assert.notProperty(server.requests[0]?.headers, "traceparent")
             assert.property(server.requests[1]?.headers, "traceparent")
@@ -425,7 +425,7 @@ export const transportContract = (
         (client) =>
           Effect.gen(function*() {
             const server = yield* speaks("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-            const failure = yield* Effect.flip(Outbound.send(client, get(server.origin), rules))
+            const failure = yield* Effect.flip(OutgoingRequest.send(client, get(server.origin), rules))
             assert.strictEqual(failure.reason, "Unreachable")
             assert.strictEqual(failure.processed, "unknown")
           })
@@ -552,7 +552,7 @@ export const transportContract = (
     })
 
     describe("slow and broken peers", () => {
-      const outcomeOf = (client: Client, url: string) => Effect.flip(Outbound.send(client, get(url), rules))
+      const outcomeOf = (client: Client, url: string) => Effect.flip(OutgoingRequest.send(client, get(url), rules))
 
       row("a connection that is refused never left", (client) =>
         Effect.gen(function*() {
@@ -565,7 +565,7 @@ export const transportContract = (
       row("a host that does not exist never left", (client) =>
         Effect.gen(function*() {
           const failure = yield* Effect.flip(
-            Outbound.send(client, get("https://no-such-host.invalid/"), { ...rules, timeout: "20 seconds" })
+            OutgoingRequest.send(client, get("https://no-such-host.invalid/"), { ...rules, timeout: "20 seconds" })
           )
           assert.strictEqual(failure.processed, "no")
         }))
@@ -699,11 +699,11 @@ export const transportContract = (
             }, 200)
           })
           const failure = yield* Effect.flip(
-            Outbound.send(client, get(`${server.origin}/0`), { ...rules, timeout: "500 millis" })
+            OutgoingRequest.send(client, get(`${server.origin}/0`), { ...rules, timeout: "500 millis" })
           )
           assert.strictEqual(failure.reason, "TimedOut")
           assert.strictEqual(failure.processed, "unknown")
-          const answer = yield* Outbound.send(client, get(`${server.origin}/1`), rules)
+          const answer = yield* OutgoingRequest.send(client, get(`${server.origin}/1`), rules)
           assert.strictEqual(answer.body, "x")
         }))
     })

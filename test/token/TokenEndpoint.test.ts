@@ -380,9 +380,9 @@ describe("TokenEndpoint, its errors", () => {
         service.clientCredentials(target, { scopes: ["system/*.rs"] })
       ], (call) => Effect.map(Effect.flip(call), ({ message }) => message))
       assert.deepStrictEqual(messages.map((message) => message.slice(0, message.indexOf(";"))), [
-        "The code exchange with ehr (https://auth.example/token) failed (Refused): it answered 400: invalid_grant",
-        "The token refresh at ehr (https://auth.example/token) failed (Refused): it answered 400: invalid_grant",
-        "The client credentials request to ehr (https://auth.example/token) failed (Refused): it answered 400: invalid_grant"
+        "The code exchange with ehr (https://auth.example/token) failed (Refused): HTTP status 400: invalid_grant",
+        "The token refresh at ehr (https://auth.example/token) failed (Refused): HTTP status 400: invalid_grant",
+        "The client credentials request to ehr (https://auth.example/token) failed (Refused): HTTP status 400: invalid_grant"
       ])
       assert.include(messages[0], "the code was used")
       assert.include(messages[1], "the refresh token was used")

@@ -5,7 +5,7 @@
  */
 import * as Either from "effect/Either"
 import * as Url from "../../base/Url.js"
-import { safeText } from "../../http/OAuthErrorFields.js"
+import { safeText } from "../../http/Redaction.js"
 import type { CapabilitySet } from "../../server/Capabilities.js"
 import type { DiscoveryError } from "../../server/DiscoveryError.js"
 import type { Finding, Severity } from "../../server/Finding.js"

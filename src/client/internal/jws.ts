@@ -7,7 +7,7 @@ import * as Redacted from "effect/Redacted"
 import * as jose from "jose"
 import { ConfigurationError } from "../../base/ConfigurationError.js"
 import { span } from "../../base/Span.js"
-import { safeText } from "../../http/OAuthErrorFields.js"
+import { safeText } from "../../http/Redaction.js"
 import type { SigningKey } from "../SigningKey.js"
 
 /**

@@ -8,8 +8,9 @@ import * as Either from "effect/Either"
 import type * as Redacted from "effect/Redacted"
 import type { JsonObject } from "../../base/JsonReader.js"
 import { isJsonObject, reader } from "../../base/JsonReader.js"
+import { processedAtStatus } from "../../http/ReceivedResponse.js"
 import type { EntryResult, FhirError, Fields } from "../FhirError.js"
-import { processedOf, reasonOf } from "../FhirError.js"
+import { reasonOf } from "../FhirError.js"
 import type { FhirRequester } from "./fhirRequester.js"
 import { bodyOf, storedOf } from "./interaction.js"
 import type { AnyResource, Resource, Stored } from "./resource.js"
@@ -139,7 +140,7 @@ const entryAnswer = (
     result: {
       index,
       ...(status === 0 ? {} : { status }),
-      processed: isDone ? "yes" : processedOf(status),
+      processed: isDone ? "yes" : processedAtStatus(status),
       location,
       etag,
       issues: issuesOf(response?.["outcome"] ?? resource, secrets)

@@ -20,10 +20,10 @@ import * as Url from "../../base/Url.js"
 import * as AddressGuard from "../../http/AddressGuard.js"
 import type { Limits } from "../../http/HttpLimits.js"
 import { HttpLimits } from "../../http/HttpLimits.js"
-import * as Outbound from "../../http/OutgoingRequest.js"
+import * as OutgoingRequest from "../../http/OutgoingRequest.js"
 import * as RetryPolicy from "../../http/RetryPolicy.js"
 import type { TransportFailure } from "../../http/TransportFailure.js"
-import { isOutOfTime } from "../../http/TransportFailure.js"
+import { isTotalTimeout } from "../../http/TransportFailure.js"
 import type * as SmartClient from "../../smart/SmartClient.js"
 import type { TokenSet } from "../../token/TokenSet.js"
 import type { Fields, File } from "../FhirError.js"
@@ -77,7 +77,7 @@ type Limited = (
   timeout: Duration.DurationInput,
   onTimeout: () => FhirError
 ) => <A>(
-  use: (way: Outbound.Sender) => Effect.Effect<A, FhirError | TransportFailure>
+  use: (way: OutgoingRequest.Sender) => Effect.Effect<A, FhirError | TransportFailure>
 ) => Effect.Effect<A, FhirError | TransportFailure>
 
 /**
@@ -99,7 +99,7 @@ export const prepare: Effect.Effect<Prepared, never, HttpClient.HttpClient> = Ef
   const withPolicy = yield* RetryPolicy.capture
   const withLimits = yield* withBuildTimeDefault(HttpLimits)
   return {
-    client: Outbound.prepare(given),
+    client: OutgoingRequest.prepare(given),
     isGuarded: Option.isSome(AddressGuard.guardOf(given)),
     settings: (self) => withLimits(withPolicy(self))
   }
@@ -146,7 +146,7 @@ export const make = <E, R>(
 
   /** Sends, and follows redirects as far as they may be followed, each judged as if it were the first request; then `use`s the answer. */
   const follow = <A>(
-    way: Outbound.Sender,
+    way: OutgoingRequest.Sender,
     smart: SmartClient.Service,
     tokens: TokenSet,
     request: Request,
@@ -161,9 +161,9 @@ export const make = <E, R>(
       left: number
     ): Effect.Effect<A, FhirError | TransportFailure> =>
       Effect.flatMap(
-        Outbound.open(way, outgoing(request, url, withToken ? token : undefined), url, insecure),
+        OutgoingRequest.open(way, outgoing(request, url, withToken ? token : undefined), url, insecure),
         (response) => {
-          if (Outbound.isRedirect(response)) {
+          if (OutgoingRequest.isRedirect(response)) {
             return Effect.zipRight(way.discard(response), Effect.suspend(() => onward(url, response, left)))
           }
           const resolve = (link: string) =>
@@ -235,9 +235,9 @@ export const make = <E, R>(
           return Effect.mapError(
             inTime((way) => follow(way, smart, tokens, request, token, fail, judged)(destination)),
             (error) =>
-              error._tag !== "OutboundFailure"
+              error._tag !== "TransportFailure"
                 ? error
-                : isOutOfTime(error)
+                : isTotalTimeout(error)
                 ? tooSlow()
                 : outboundFailed(fail)(error)
           )
@@ -310,7 +310,7 @@ export const make = <E, R>(
             smart,
             tokens,
             request,
-            (timeout, onTimeout) => (use) => Outbound.within(client, timeout, onTimeout, use),
+            (timeout, onTimeout) => (use) => OutgoingRequest.within(client, timeout, onTimeout, use),
             read
           )
       ),
@@ -322,7 +322,7 @@ export const make = <E, R>(
               smart,
               tokens,
               request,
-              (timeout, onTimeout) => (use) => Outbound.opening(client, scope, timeout, onTimeout, use),
+              (timeout, onTimeout) => (use) => OutgoingRequest.opening(client, scope, timeout, onTimeout, use),
               bytesOf
             )))
       ),

@@ -11,12 +11,13 @@ import * as Stream from "effect/Stream"
 import { parseJson } from "../../base/JsonReader.js"
 import * as Challenge from "../../http/Challenge.js"
 import type { Limits } from "../../http/HttpLimits.js"
-import * as Outbound from "../../http/OutgoingRequest.js"
+import * as OutgoingRequest from "../../http/OutgoingRequest.js"
+import { processedAtStatus } from "../../http/ReceivedResponse.js"
 import * as RetryAfter from "../../http/RetryAfter.js"
 import type { TransportFailure } from "../../http/TransportFailure.js"
 import { bodyError } from "../../http/TransportFailure.js"
 import type { FhirError, Fields } from "../FhirError.js"
-import { processedOf, reasonOf } from "../FhirError.js"
+import { reasonOf } from "../FhirError.js"
 import type { Answer } from "./fhirRequest.js"
 import { excerptOf, issuesOf } from "./resource.js"
 
@@ -74,16 +75,16 @@ export const outboundFailed = (fail: Opened["fail"]) => ({ detail, processed, re
 export const refused = ({ fail, response, secrets, url }: Opened, maxBytes: number): Effect.Effect<FhirError> =>
   Effect.gen(function*() {
     const { headers, status } = response
-    const body = yield* Outbound.readBody(url, response, maxBytes).pipe(Effect.orElseSucceed(() => ""))
+    const body = yield* OutgoingRequest.readBody(url, response, maxBytes).pipe(Effect.orElseSucceed(() => ""))
     const issues = issuesOf(parseJson(body)?.value, secrets)
     const challenge = Challenge.bearer(headers["www-authenticate"], secrets.map(Redacted.value))
     return fail({
       reason: reasonOf(status),
-      detail: status === 304 ? "it answered 304 to a request without a condition" : `it answered ${status}`,
+      detail: status === 304 ? "it answered 304 to a request without a condition" : `HTTP status ${status}`,
       issues,
       status,
       retryAfter: RetryAfter.parse(headers["retry-after"], yield* Clock.currentTimeMillis),
-      processed: processedOf(status),
+      processed: processedAtStatus(status),
       error: challenge.error,
       errorDescription: challenge.errorDescription,
       requiredScope: challenge.scope,
@@ -96,11 +97,11 @@ export const read = (
   opened: Opened,
   { maxFhirResponseBytes }: Limits
 ): Effect.Effect<FhirResponse, TransportFailure> => {
-  const arrived = Outbound.bufferedBody(opened.response, maxFhirResponseBytes)
+  const arrived = OutgoingRequest.bufferedBody(opened.response, maxFhirResponseBytes)
   return arrived !== undefined
     ? Effect.succeed(new Read(opened, arrived))
     : Effect.map(
-      Outbound.readBody(opened.url, opened.response, maxFhirResponseBytes),
+      OutgoingRequest.readBody(opened.url, opened.response, maxFhirResponseBytes),
       (body) => new Read(opened, body)
     )
 }

@@ -10,7 +10,7 @@ import * as Schema from "effect/Schema"
 import { failOnDefect } from "../../base/FailOnDefect.js"
 import type { JsonObject } from "../../base/JsonReader.js"
 import { isJsonObject, reader } from "../../base/JsonReader.js"
-import { safeText } from "../../http/OAuthErrorFields.js"
+import { safeText } from "../../http/Redaction.js"
 import type { Fields, Issue } from "../FhirError.js"
 
 /**

@@ -3,7 +3,7 @@
  * capabilities and capability sets; app protection; user-access brands: metadata).
  */
 import * as Url from "../../base/Url.js"
-import { safeText } from "../../http/OAuthErrorFields.js"
+import { safeText } from "../../http/Redaction.js"
 import { CAPABILITIES, type Capability, capabilitySets, SCOPE_SYNTAX } from "../Capabilities.js"
 import type { ConformanceFinding, ConformanceOptions, Rule } from "../Conformance.js"
 import { finding, type Severity } from "../Finding.js"

@@ -3,7 +3,7 @@
  * (conformance: metadata; client-confidential-asymmetric: advertising server support).
  */
 import * as Url from "../../base/Url.js"
-import { safeText } from "../../http/OAuthErrorFields.js"
+import { safeText } from "../../http/Redaction.js"
 import { type Capability, signingAlgorithms } from "../Capabilities.js"
 import type { Rule } from "../Conformance.js"
 import { finding } from "../Finding.js"

@@ -11,12 +11,13 @@ import type { Service as Warnings } from "../../base/ConformanceWarning.js"
 import { ConformanceWarning } from "../../base/ConformanceWarning.js"
 import { failOnDefect } from "../../base/FailOnDefect.js"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
-import { isJsonObject, type JsonObject, parseJson } from "../../base/JsonReader.js"
+import type { JsonObject } from "../../base/JsonReader.js"
 import * as Url from "../../base/Url.js"
 import * as Freshness from "../../http/Freshness.js"
 import { HttpLimits } from "../../http/HttpLimits.js"
-import * as Outbound from "../../http/OutgoingRequest.js"
-import * as RetryAfter from "../../http/RetryAfter.js"
+import * as OutgoingRequest from "../../http/OutgoingRequest.js"
+import * as ReceivedResponse from "../../http/ReceivedResponse.js"
+import * as TransportFailure from "../../http/TransportFailure.js"
 import type { Request } from "../Discovery.js"
 import { DiscoveryError } from "../DiscoveryError.js"
 import type { SmartConfiguration } from "../SmartConfiguration.js"
@@ -33,46 +34,24 @@ export interface Found {
 const WELL_KNOWN_ACCEPT = "application/json, application/fhir+json;q=0.9"
 const FHIR_ACCEPT = "application/fhir+json, application/json;q=0.9"
 
-const mediaType = (answer: Outbound.ReceivedResponse): string | undefined =>
-  /^[\w.+-]{1,60}\/[\w.+-]{1,60}/.exec(answer.headers["content-type"] ?? "")?.[0].toLowerCase()
-
 /** Judges an answer: a pure step, so that every shape of answer can be tested without a server. */
 const judge = (
   fhirBaseUrl: FhirBaseUrl.FhirBaseUrl,
-  answer: Outbound.ReceivedResponse,
+  answer: ReceivedResponse.ReceivedResponse,
   nowMillis: number
 ): Either.Either<JsonObject, DiscoveryError> => {
-  const fail = (reason: DiscoveryError["reason"], detail: string) =>
-    Either.left(
-      new DiscoveryError({
-        reason,
-        fhirBaseUrl,
-        url: Url.forDisplay(answer.url),
-        detail,
-        status: answer.status,
-        retryAfter: RetryAfter.parse(answer.headers["retry-after"], nowMillis)
-      })
-    )
-  if (answer.status === 404 || answer.status === 410) return fail("NotFound", `it answered ${answer.status}`)
-  if (answer.status < 200 || answer.status > 299) return fail("Status", `it answered ${answer.status}`)
-  const json = parseJson(answer.body)
-  if (json === undefined) {
-    return fail(
-      "NotJson",
-      `it answered ${answer.status} with ${mediaType(answer) ?? "no content type"}, which is not JSON`
-    )
-  }
-  return isJsonObject(json.value)
-    ? Either.right(json.value)
-    : fail("NotObject", `it answered ${Array.isArray(json.value) ? "an array" : typeof json.value}`)
+  return Either.mapLeft(
+    ReceivedResponse.parseJsonObject(answer),
+    (problem) => new DiscoveryError({ fhirBaseUrl, ...problem, ...ReceivedResponse.errorFields(answer, nowMillis) })
+  )
 }
 
 const warningsOf = (
   configuration: SmartConfiguration,
-  answer: Outbound.ReceivedResponse
+  answer: ReceivedResponse.ReceivedResponse
 ): ReadonlyArray<ConformanceWarning> => {
   const server = configuration.fhirBaseUrl
-  const type = mediaType(answer)
+  const type = ReceivedResponse.mediaType(answer)?.toLowerCase()
   return [
     ...configuration.deviations.map(({ expected, member, problem }) =>
       new ConformanceWarning(
@@ -94,7 +73,7 @@ const warningsOf = (
           detail: "it has no SMART configuration; the deprecated oauth-uris of its CapabilityStatement serve instead"
         })
       ]
-      : type === undefined || !/^application\/(.+\+)?json$/.test(type)
+      : !ReceivedResponse.isJsonType(type)
       ? [
         new ConformanceWarning({
           code: "MetadataContentType",
@@ -108,9 +87,10 @@ const warningsOf = (
 }
 
 /** Answers that say there is no SMART configuration here. Failures of the network say nothing about that. */
-const saysNone = (error: DiscoveryError, answer: Outbound.ReceivedResponse): boolean =>
+const saysNone = (error: DiscoveryError, answer: ReceivedResponse.ReceivedResponse): boolean =>
   error.reason === "NotFound" || answer.status === 406 ||
-  (error.reason === "NotJson" && (/^\s*</.test(answer.body) || mediaType(answer)?.endsWith("html") === true))
+  (error.reason === "NotJson" &&
+    (/^\s*</.test(answer.body) || ReceivedResponse.mediaType(answer)?.toLowerCase().endsWith("html") === true))
 
 /**
  * One attempt.
@@ -128,7 +108,7 @@ export const fetch = Effect.fn("Discovery.fetch")(
     yield* Effect.annotateCurrentSpan("smart.fhir_base_url", fhirBaseUrl)
 
     const ask = (path: string, accept: string, maxBytes: number) =>
-      Outbound.send(
+      OutgoingRequest.send(
         client,
         HttpClientRequest.get(FhirBaseUrl.append(fhirBaseUrl, path)).pipe(
           HttpClientRequest.setHeader("accept", accept)
@@ -140,14 +120,12 @@ export const fetch = Effect.fn("Discovery.fetch")(
           allowInsecureLocalhost: request?.allowInsecureLocalhost ?? false
         }
       ).pipe(
-        Effect.mapError(({ code, detail, reason, status, url }) =>
-          new DiscoveryError({ reason, fhirBaseUrl, url, detail, code, status })
-        )
+        Effect.mapError((failure) => new DiscoveryError({ fhirBaseUrl, ...TransportFailure.errorFields(failure) }))
       )
 
     const found = (
       document: JsonObject,
-      answer: Outbound.ReceivedResponse,
+      answer: ReceivedResponse.ReceivedResponse,
       now: number,
       source?: "CapabilityStatement"
     ) =>

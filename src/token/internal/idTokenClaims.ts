@@ -9,7 +9,7 @@ import { ConformanceWarning } from "../../base/ConformanceWarning.js"
 import { equal } from "../../base/ConstantTime.js"
 import type { JsonObject } from "../../base/JsonReader.js"
 import { skipValidation } from "../../base/SkipValidation.js"
-import { safeText } from "../../http/OAuthErrorFields.js"
+import { safeText } from "../../http/Redaction.js"
 import { Identity, parseFhirUser } from "../Identity.js"
 import { IdTokenError } from "../IdTokenError.js"
 

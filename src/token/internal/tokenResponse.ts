@@ -13,9 +13,10 @@ import type { JsonObject } from "../../base/JsonReader.js"
 import { isJsonObject, parseJson, reader, withoutDeepMembers } from "../../base/JsonReader.js"
 import { skipValidation } from "../../base/SkipValidation.js"
 import * as Url from "../../base/Url.js"
-import { isTransientStatus, safeText } from "../../http/OAuthErrorFields.js"
-import type { ReceivedResponse } from "../../http/OutgoingRequest.js"
-import * as RetryAfter from "../../http/RetryAfter.js"
+import * as OAuthError from "../../http/OAuthError.js"
+import type { ReceivedResponse } from "../../http/ReceivedResponse.js"
+import { errorFields, isJsonType, isSuccess, isTransientStatus, mediaType } from "../../http/ReceivedResponse.js"
+import { safeText } from "../../http/Redaction.js"
 import * as Scopes from "../../launch/Scopes.js"
 import { extensionsOf, fromAnswer } from "../LaunchContext.js"
 import type { Operation } from "../TokenError.js"
@@ -120,26 +121,13 @@ export const issuedBy = (answer: ReceivedResponse, operation: Operation): TokenE
   return accessToken === undefined && refreshToken === undefined ? undefined : { accessToken, refreshToken }
 }
 
-const mediaType = (answer: ReceivedResponse): string | undefined =>
-  /^[\w.+-]+\/[\w.+-]+/.exec(answer.headers["content-type"] ?? "")?.[0]
-
-interface OAuthError {
-  readonly error: string
-  readonly errorDescription?: string | undefined
-  readonly errorUri?: string | undefined
-}
-
-const oauthErrorIn = (members: JsonObject | undefined): OAuthError | undefined => {
-  if (members === undefined) return undefined
-  const { string } = reader(members, () => undefined)
-  const error = string("error")
-  return error === undefined
-    ? undefined
-    : { error, errorDescription: string("error_description"), errorUri: string("error_uri") }
+const oauthErrorIn = (members: JsonObject | undefined): OAuthError.OAuthError | undefined => {
+  const found = members === undefined ? undefined : OAuthError.fromJson(members)
+  return found?.error === undefined ? undefined : found
 }
 
 /** The error of a body that came as a form, or of a challenge: some servers say it there and nowhere else. */
-const oauthErrorElsewhere = (answer: ReceivedResponse): OAuthError | undefined => {
+const oauthErrorElsewhere = (answer: ReceivedResponse): OAuthError.OAuthError | undefined => {
   if (answer.body.startsWith("error=")) return oauthErrorIn(Object.fromEntries(new URLSearchParams(answer.body)))
   const challenge = answer.headers["www-authenticate"]
   if (challenge === undefined) return undefined
@@ -163,7 +151,7 @@ export const membersOf = (
 ): Either.Either<Judged<JsonObject>, TokenError> => {
   const json = parseJson(answer.body)?.value
   const members = isJsonObject(json) ? json : undefined
-  const succeeded = answer.status >= 200 && answer.status < 300
+  const succeeded = isSuccess(answer.status)
   const oauthError = oauthErrorIn(members) ?? oauthErrorElsewhere(answer)
   const server = asked.server
   const secrets = () => [...asked.secrets(), ...tokensIn(members)]
@@ -175,7 +163,7 @@ export const membersOf = (
   }
 
   if (succeeded && members !== undefined && oauthError === undefined) {
-    if (!/^application\/([^/]+\+)?json$/i.test(type)) {
+    if (!isJsonType(type)) {
       warn("TokenContentType", `the ${asked.operation} answer came as ${shownType()}`)
     }
     const value = withoutDeepMembers(members, (member, expected) => {
@@ -188,15 +176,15 @@ export const membersOf = (
   const refused = oauthError !== undefined || (answer.status >= 400 && answer.status < 500)
   const unavailable = isTransientStatus(answer.status) || answer.status >= 500
   const isCredentialsError = answer.status === 401 || oauthError?.error === "invalid_client"
-  const text = (value: string | undefined, maxLength?: number) =>
-    value === undefined ? undefined : safeText(value, secrets(), maxLength)
   return Either.left(
     new TokenError({
+      ...errorFields(answer, DateTime.toEpochMillis(asked.now)),
+      ...OAuthError.redacted(oauthError ?? {}, secrets()),
       reason: unavailable ? "Unavailable" : refused ? "Refused" : "Malformed",
       operation: asked.operation,
       server,
       url: safeText(Url.forDisplay(answer.url), secrets()),
-      detail: `it answered ${answer.status}${
+      detail: `HTTP status ${answer.status}${
         oauthError === undefined ? `, without an OAuth answer (${shownType()})` : ""
       }${isCredentialsError ? asked.credentialsHint?.() ?? "" : ""}`,
       // 429 and 503 say that nothing was done; 408, 502, 504 and success that cannot be read leave it open.
@@ -208,12 +196,7 @@ export const membersOf = (
       received: members === undefined || oauthError !== undefined
         ? undefined
         : receivedMembers(members, secrets()),
-      issued: issuedBy(answer, asked.operation),
-      status: answer.status,
-      error: text(oauthError?.error, 80),
-      errorDescription: text(oauthError?.errorDescription),
-      errorUri: text(oauthError?.errorUri),
-      retryAfter: RetryAfter.parse(answer.headers["retry-after"], DateTime.toEpochMillis(asked.now))
+      issued: issuedBy(answer, asked.operation)
     })
   )
 }

@@ -1,0 +1,82 @@
+/**
+ * A response whose body was read, and the checks that every document of a server passes: status, JSON, JSON object (RFC 9110, RFC 8259). They are
+ * pure, so that every shape of response can be tested without a server.
+ *
+ * @internal
+ */
+import * as Either from "effect/Either"
+import type { JsonObject } from "../base/JsonReader.js"
+import { isJsonObject, parseJson } from "../base/JsonReader.js"
+import * as Url from "../base/Url.js"
+import * as RetryAfter from "./RetryAfter.js"
+
+export interface ReceivedResponse {
+  /** Where the response came from, after redirects. */
+  readonly url: string
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | undefined>>
+  readonly body: string
+}
+
+/** Why a response does not hold the document; `detail` holds no part of the body. */
+export interface DocumentProblem {
+  readonly reason: "NotFound" | "Status" | "NotJson"
+  readonly detail: string
+}
+
+export interface ObjectProblem {
+  readonly reason: DocumentProblem["reason"] | "NotObject"
+  readonly detail: string
+}
+
+export const isSuccess = (status: number): boolean => status >= 200 && status <= 299
+
+/** Whether the same request may succeed later. */
+export const isTransientStatus = (status: number | undefined): boolean =>
+  status === 408 || status === 429 || status === 502 || status === 503 || status === 504
+
+/**
+ * Whether the server acted on a request that failed with this status: after a client error and while it was too busy it did not. Other errors may come from
+ * a proxy, and leave open what the server behind it did.
+ */
+export const processedAtStatus = (status: number): "no" | "unknown" =>
+  (status >= 400 && status < 500 && status !== 408) || status === 503 ? "no" : "unknown"
+
+/** As the server wrote it, without parameters. */
+export const mediaType = ({ headers }: ReceivedResponse): string | undefined =>
+  /^[\w.+-]{1,60}\/[\w.+-]{1,60}/.exec(headers["content-type"] ?? "")?.[0]
+
+export const isJsonType = (mediaType: string | undefined): boolean =>
+  mediaType !== undefined && /^application\/([^/]+\+)?json$/i.test(mediaType)
+
+/** The fields of every error about a response. */
+export const errorFields = ({ headers, status, url }: ReceivedResponse, nowMillis: number) => ({
+  url: Url.forDisplay(url),
+  status,
+  retryAfter: RetryAfter.parse(headers["retry-after"], nowMillis)
+})
+
+/** The JSON value of a successful response. */
+export const parseJsonValue = (response: ReceivedResponse): Either.Either<unknown, DocumentProblem> => {
+  const { body, status } = response
+  const detail = `HTTP status ${status}`
+  if (status === 404 || status === 410) return Either.left({ reason: "NotFound", detail })
+  if (!isSuccess(status)) return Either.left({ reason: "Status", detail })
+  const json = parseJson(body)
+  return json === undefined
+    ? Either.left({
+      reason: "NotJson",
+      detail: `${detail}, a body that is not JSON (${mediaType(response)?.toLowerCase() ?? "no content type"})`
+    })
+    : Either.right(json.value)
+}
+
+/** The JSON object of a successful response. */
+export const parseJsonObject = (response: ReceivedResponse): Either.Either<JsonObject, ObjectProblem> =>
+  Either.flatMap(parseJsonValue(response), (value) =>
+    isJsonObject(value)
+      ? Either.right(value)
+      : Either.left({
+        reason: "NotObject" as const,
+        detail: `HTTP status ${response.status}, a body that is ${Array.isArray(value) ? "an array" : typeof value}`
+      }))
