@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { isTransientStatus, oauthErrorFields, retryAfterText } from "../http/OAuthErrorFields.js"
+import { isTransientStatus, oauthErrorFields, retryAfterText } from "../http/Redaction.js"
 
 /**
  * @since 0.1.0

@@ -11,7 +11,12 @@ import * as NodeTransport from "../../src/node/NodeTransport.js"
 import * as Http from "../support/http.js"
 import { raw } from "../support/transportContract.js"
 
-const rules: OutgoingRequest.Rules = { timeout: "5 seconds", maxBytes: 50_000, redirects: 3, allowInsecureLocalhost: true }
+const rules: OutgoingRequest.Rules = {
+  timeout: "5 seconds",
+  maxBytes: 50_000,
+  redirects: 3,
+  allowInsecureLocalhost: true
+}
 
 const guarded = (options: NodeTransport.GuardedOptions = {}) => Layer.build(NodeTransport.layerGuarded(options))
 
@@ -247,7 +252,9 @@ describe("AddressGuard", () => {
   it.scopedLive("what is refused is told to the core as a request that never left", () =>
     Effect.gen(function*() {
       const client = Context.get(yield* guarded(), HttpClient.HttpClient)
-      const failure = yield* Effect.flip(OutgoingRequest.send(client, HttpClientRequest.get("https://10.0.0.1/"), rules))
+      const failure = yield* Effect.flip(
+        OutgoingRequest.send(client, HttpClientRequest.get("https://10.0.0.1/"), rules)
+      )
       assert.strictEqual(failure.processed, "no")
       assert.include(failure.detail, "ERR_ADDRESS_REFUSED")
     }))

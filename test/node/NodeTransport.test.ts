@@ -28,7 +28,12 @@ import * as Http from "../support/http.js"
 import { heldBytes } from "../support/memory.js"
 import { raw } from "../support/transportContract.js"
 
-const rules: OutgoingRequest.Rules = { timeout: "5 seconds", maxBytes: 50_000, redirects: 3, allowInsecureLocalhost: true }
+const rules: OutgoingRequest.Rules = {
+  timeout: "5 seconds",
+  maxBytes: 50_000,
+  redirects: 3,
+  allowInsecureLocalhost: true
+}
 
 const using = <A, E>(
   options: NodeTransport.Options,

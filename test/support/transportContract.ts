@@ -101,7 +101,12 @@ const until = (condition: () => boolean): Effect.Effect<void> =>
 
 const causeOf = (error: HttpClientError.HttpClientError): unknown => error.cause
 
-const rules: OutgoingRequest.Rules = { timeout: "5 seconds", maxBytes: 50_000, redirects: 2, allowInsecureLocalhost: true }
+const rules: OutgoingRequest.Rules = {
+  timeout: "5 seconds",
+  maxBytes: 50_000,
+  redirects: 2,
+  allowInsecureLocalhost: true
+}
 
 export const transportContract = (
   name: string,

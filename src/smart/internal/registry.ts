@@ -8,7 +8,7 @@ import type * as Scope from "effect/Scope"
 import type { ConfigurationError } from "../../base/ConfigurationError.js"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
 import type * as ClientAuthentication from "../../client/ClientAuthentication.js"
-import { safeText } from "../../http/OAuthErrorFields.js"
+import { safeText } from "../../http/Redaction.js"
 import type * as SmartClient from "../SmartClient.js"
 import { UnknownServerError } from "../UnknownServerError.js"
 

@@ -1,7 +1,7 @@
 /**
  * Distinguished names and general names of X.509 (RFC 5280, sections 4.1.2.4, 4.2.1.6 and 7.1), read from DER.
  */
-import { safeText } from "../../http/OAuthErrorFields.js"
+import { safeText } from "../../http/Redaction.js"
 import * as der from "./der.js"
 
 /**
