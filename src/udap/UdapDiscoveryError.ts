@@ -5,25 +5,23 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { isTransientStatus, oauthErrorFields, retryAfterText } from "../http/Redaction.js"
+import { oauthErrorFields } from "../http/OAuthError.js"
+import * as RetryAfter from "../http/RetryAfter.js"
+import * as TransportFailure from "../http/TransportFailure.js"
 
 /**
  * @since 0.1.0
  * @category schemas
  */
 export const Reason = Schema.Literal(
+  ...TransportFailure.reasons,
   "InvalidUrl",
   "InvalidCommunity",
   "NotSupported",
   "CommunityUnknown",
-  "Unreachable",
-  "TimedOut",
   "Status",
   "NotJson",
-  "NotObject",
-  "TooLarge",
-  "RedirectRefused",
-  "InsecureEndpoint"
+  "NotObject"
 )
 
 /**
@@ -33,18 +31,14 @@ export const Reason = Schema.Literal(
 export type Reason = typeof Reason.Type
 
 const REMEDY: Record<Reason, string> = {
+  ...TransportFailure.advice("discoveryTimeout", "maxResponseBytes"),
   InvalidUrl: "give the absolute https URL of the FHIR server, without query, fragment or credentials",
   InvalidCommunity: "a trust community is named by a URI, which the community publishes",
   NotSupported: "the server does not support UDAP; register with it by hand, or compare the URL with its documentation",
   CommunityUnknown: "the server is not a member of the community; use another community that both trust",
-  Unreachable: "check the address, DNS, the certificate and whether the server is up",
-  TimedOut: "the server is slow or hangs; HttpLimits.discoveryTimeout says how long one attempt may take",
   Status: "the server answers but not with its metadata; look at its log or ask its operator",
   NotJson: "this looks like a web page or a proxy, not like UDAP metadata",
-  NotObject: "UDAP metadata is a JSON object; compare the URL, then ask the operator",
-  TooLarge: "HttpLimits.maxResponseBytes says how much is read",
-  RedirectRefused: "configure the URL it redirects to, if that is the server you mean",
-  InsecureEndpoint: "only https is used; http needs a loopback host and allowInsecureLocalhost"
+  NotObject: "UDAP metadata is a JSON object; compare the URL, then ask the operator"
 }
 
 /**
@@ -67,13 +61,12 @@ export class UdapDiscoveryError
   override get message(): string {
     const community = this.community === undefined ? "" : ` for the community ${this.community}`
     return `UDAP discovery of ${this.fhirBaseUrl}${community} failed (${this.reason}) at ${this.url}: ${this.detail}${
-      retryAfterText(this.retryAfter)
+      RetryAfter.print(this.retryAfter)
     }; ${REMEDY[this.reason]}`
   }
 
   /** Whether the same call may succeed later without anyone changing anything. */
   get isRetryable(): boolean {
-    return this.reason === "Unreachable" || this.reason === "TimedOut" ||
-      (this.reason === "Status" && isTransientStatus(this.status))
+    return TransportFailure.isTransient(this)
   }
 }

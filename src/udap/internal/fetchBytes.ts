@@ -13,7 +13,7 @@ import * as Stream from "effect/Stream"
 import * as Url from "../../base/Url.js"
 import { HttpLimits } from "../../http/HttpLimits.js"
 import * as OutgoingRequest from "../../http/OutgoingRequest.js"
-import { isTransientStatus } from "../../http/Redaction.js"
+import { isTransientStatus } from "../../http/ReceivedResponse.js"
 import * as RetryPolicy from "../../http/RetryPolicy.js"
 import { bodyError, requestError } from "../../http/TransportFailure.js"
 

@@ -9,12 +9,11 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
 import type { JsonObject } from "../../base/JsonReader.js"
-import { isJsonObject, parseJson } from "../../base/JsonReader.js"
-import * as Url from "../../base/Url.js"
 import * as Freshness from "../../http/Freshness.js"
 import { HttpLimits } from "../../http/HttpLimits.js"
 import * as OutgoingRequest from "../../http/OutgoingRequest.js"
-import * as RetryAfter from "../../http/RetryAfter.js"
+import * as ReceivedResponse from "../../http/ReceivedResponse.js"
+import * as TransportFailure from "../../http/TransportFailure.js"
 import { UdapDiscoveryError } from "../UdapDiscoveryError.js"
 
 /** @internal */
@@ -33,37 +32,27 @@ export interface Fetched {
 
 const judge = (
   { community, fhirBaseUrl }: Asked,
-  answer: OutgoingRequest.ReceivedResponse,
+  answer: ReceivedResponse.ReceivedResponse,
   now: number
 ): Either.Either<JsonObject, UdapDiscoveryError> => {
   const fail = (reason: UdapDiscoveryError["reason"], detail: string) =>
-    Either.left(
-      new UdapDiscoveryError({
-        reason,
-        fhirBaseUrl,
-        url: Url.forDisplay(answer.url),
-        detail,
-        community,
-        status: answer.status,
-        retryAfter: RetryAfter.parse(answer.headers["retry-after"], now)
-      })
-    )
-  const said = `it answered ${answer.status}`
-  if (answer.status === 204) return fail("CommunityUnknown", `${said}, without metadata`)
-  if (answer.status === 404 || answer.status === 410) {
-    return fail(
-      "NotSupported",
-      community === undefined
-        ? said
-        : `${said}, with which a server of STU1 also says that it does not know a community`
-    )
-  }
-  if (answer.status < 200 || answer.status > 299) return fail("Status", said)
-  const json = parseJson(answer.body)
-  if (json === undefined) return fail("NotJson", `${said} with something that is not JSON`)
-  return isJsonObject(json.value)
-    ? Either.right(json.value)
-    : fail("NotObject", `${said} with ${Array.isArray(json.value) ? "an array" : typeof json.value}`)
+    new UdapDiscoveryError({
+      ...ReceivedResponse.errorFields(answer, now),
+      reason,
+      fhirBaseUrl,
+      detail,
+      community
+    })
+  if (answer.status === 204) return Either.left(fail("CommunityUnknown", "HTTP status 204, without metadata"))
+  return Either.mapLeft(ReceivedResponse.parseJsonObject(answer), ({ detail, reason }) =>
+    reason !== "NotFound"
+      ? fail(reason, detail)
+      : fail(
+        "NotSupported",
+        community === undefined
+          ? detail
+          : `${detail}, with which a server of STU1 also says that it does not know a community`
+      ))
 }
 
 /**
@@ -85,8 +74,8 @@ export const fetchMetadata = (
       HttpClientRequest.get(url).pipe(HttpClientRequest.setHeader("accept", "application/json")),
       { timeout: limits.discoveryTimeout, maxBytes: limits.maxResponseBytes, redirects: 3, allowInsecureLocalhost }
     ).pipe(
-      Effect.mapError(({ detail, reason, status, url }) =>
-        new UdapDiscoveryError({ reason, fhirBaseUrl, url, detail, community, status })
+      Effect.mapError((failure) =>
+        new UdapDiscoveryError({ ...TransportFailure.errorFields(failure), fhirBaseUrl, community })
       )
     )
     const now = yield* Clock.currentTimeMillis
