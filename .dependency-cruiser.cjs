@@ -1,5 +1,5 @@
 // Which folder of src may import from which: docs/architecture.md has the table. Type imports count like any other.
-const FOLDERS = ["base", "http", "server", "client", "launch", "token", "smart", "session", "fhir"]
+const FOLDERS = ["base", "http", "server", "client", "launch", "token", "smart", "session", "fhir", "app"]
 const ENTRY_POINTS = ["udap", "web", "node", "browser", "redis", "sql", "persistence", "cli", "workflow"]
 const later = (folder) => [...FOLDERS.slice(FOLDERS.indexOf(folder) + 1), ...ENTRY_POINTS, "testing"]
 

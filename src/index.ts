@@ -1,6 +1,6 @@
 /**
- * SMART on FHIR for Effect. In the order of the walk: a FHIR base URL becomes metadata, metadata an authorization request, the callback a token, and
- * the token FHIR requests.
+ * SMART on FHIR for Effect. The modules are listed in the order of a launch: a FHIR base URL leads to metadata, metadata
+ * to an authorization request, the callback to a token, and the token to FHIR requests.
  *
  * @since 0.1.0
  */
@@ -26,6 +26,7 @@ export * as Jwks from "./server/Jwks.js"
 export { MetadataError } from "./server/MetadataError.js"
 export * as OpenIdConfiguration from "./server/OpenIdConfiguration.js"
 export * as SmartConfiguration from "./server/SmartConfiguration.js"
+export * as SmartStyle from "./server/SmartStyle.js"
 // client
 export * as ClientAuthentication from "./client/ClientAuthentication.js"
 export * as ClientAssertion from "./client/ClientAssertion.js"
@@ -55,12 +56,11 @@ export { IdTokenError } from "./token/IdTokenError.js"
 export * as Introspection from "./token/Introspection.js"
 export * as LaunchContext from "./token/LaunchContext.js"
 export * as LogoutRequest from "./token/LogoutRequest.js"
-export * as SmartStyle from "./server/SmartStyle.js"
 export * as TokenEndpoint from "./token/TokenEndpoint.js"
 export { TokenError } from "./token/TokenError.js"
 export * as TokenSet from "./token/TokenSet.js"
 export * as UserInfo from "./token/UserInfo.js"
-// whole
+// smart
 export * as SmartClient from "./smart/SmartClient.js"
 export * as SmartServers from "./smart/SmartServers.js"
 export { UnknownServerError } from "./smart/UnknownServerError.js"
@@ -75,3 +75,5 @@ export * as BulkExport from "./fhir/BulkExport.js"
 export * as FhirClient from "./fhir/FhirClient.js"
 export { FhirError } from "./fhir/FhirError.js"
 export * as Reference from "./fhir/Reference.js"
+// app
+export * as SmartApp from "./app/SmartApp.js"

@@ -56,6 +56,19 @@ describe("the built modules in an app's bundle", () => {
       assert.deepStrictEqual(signing, [])
     }), 30_000)
 
+  it.effect("`SmartApp.layer` carries no signing code and no backend service", () =>
+    Effect.gen(function*() {
+      const modules = yield* modulesIn(`
+        import * as SmartApp from "./app/SmartApp.js"
+        export const live = SmartApp.layer({ fhirBaseUrl: "https://ehr.example.org/fhir", clientId: "app" })
+      `)
+      assert.includeMembers(modules, ["src/smart/SmartClient.ts", "src/session/Sessions.ts", "src/fhir/FhirClient.ts"])
+      const unused = modules.filter((path) =>
+        /Sign|jws|webCrypto|PublicJwk|PrivateKeyJwt|authenticationConfig|BulkExport|openRegistry/.test(path)
+      )
+      assert.deepStrictEqual(unused, [])
+    }), 30_000)
+
   it.effect("a tag carries nothing but itself", () =>
     Effect.gen(function*() {
       const modules = yield* modulesIn(`export { Sessions } from "./session/Sessions.js"`)

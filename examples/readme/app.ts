@@ -2,10 +2,10 @@ import * as Effect from "effect/Effect"
 import type { AuthorizationCallback, PendingAuthorization } from "effect-safire"
 import { FhirClient, SmartClient } from "effect-safire"
 
-/** Where to send the person. Keep `pending` where their browser cannot read or change it: `Sessions` does that for you. */
+/** Send the browser to `url`. Store `pending` where the browser cannot read or change it. */
 export const login = Effect.flatMap(SmartClient.SmartClient, (client) => client.authorize())
 
-/** What your redirect URI does with the callback's whole URL. */
+/** At your redirect URI: pass the whole URL. */
 export const callback = (
   url: AuthorizationCallback.Callback,
   pending: PendingAuthorization.PendingAuthorization
@@ -17,5 +17,5 @@ export const callback = (
     return yield* fhir.forTokens(client, tokens).read("Patient", tokens.context.patient ?? "")
   }).pipe(
     Effect.catchTag("AuthorizationError", (error) =>
-      error.reason === "AccessDenied" ? Effect.succeed("the person said no" as const) : Effect.fail(error))
+      error.reason === "AccessDenied" ? Effect.succeed("access denied" as const) : Effect.fail(error))
   )

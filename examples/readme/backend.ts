@@ -2,7 +2,7 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"
 import { BackendServices } from "effect-safire"
 
-/** The client carries the token to the FHIR base and nowhere else, and renews it when it has to. */
+/** The client sends the token to the FHIR base URL only, and renews it when necessary. */
 export const countPatients = (fhirBaseUrl: string) =>
   Effect.gen(function*() {
     const backend = yield* BackendServices.BackendServices

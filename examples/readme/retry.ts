@@ -7,10 +7,10 @@ import { SmartLive } from "./live.js"
 
 const patient = Schedule.exponential("1 second").pipe(Schedule.jittered, Schedule.intersect(Schedule.recurs(8)))
 
-/** For everything a layer builds … */
+/** For everything that a layer builds. */
 export const PatientLive = SmartLive.pipe(Layer.provide(RetryPolicy.layer(patient)))
 
-/** … and for one call, which beats it. */
+/** For one call: it has priority over the policy of the layer. */
 export const refreshOnce = (tokens: TokenSet.TokenSet) =>
   Effect.flatMap(SmartClient.SmartClient, (client) => client.refresh(tokens)).pipe(
     RetryPolicy.withPolicy(RetryPolicy.none)

@@ -21,6 +21,6 @@ export const ServersLive = SmartServers.layer({
   }
 })
 
-/** An EHR launch: an `iss` that is not configured is an `UnknownServerError`, before any request is made. */
+/** The server of an EHR launch. An unknown `iss` is an `UnknownServerError`; no request is made. */
 export const serverOf = (iss: string) =>
   Effect.flatMap(SmartServers.SmartServers, (servers) => servers.forLaunchIss(iss))

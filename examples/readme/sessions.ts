@@ -4,14 +4,14 @@ import type * as Redacted from "effect/Redacted"
 import type { AuthorizationCallback } from "effect-safire"
 import { Sessions, SessionStore } from "effect-safire"
 
-/** `cookie` is a random value that the person's browser brings back: it binds the launch to that browser. */
+/** `cookie` is a random value in a cookie: only the browser that has it can complete the launch. */
 export const login = (cookie: Redacted.Redacted) =>
   Effect.flatMap(Sessions.Sessions, (sessions) => sessions.startLaunch({ browserBinding: cookie }))
 
 export const callback = (url: AuthorizationCallback.Callback, cookie: Redacted.Redacted) =>
   Effect.flatMap(Sessions.Sessions, (sessions) => sessions.completeLaunch(url, { browserBinding: cookie }))
 
-/** As often and from wherever you like: it is renewed ahead of its expiry, by one request however many ask. */
+/** Call it before each use. It renews the token before it expires; concurrent callers share one request. */
 export const token = (session: Sessions.SessionId) =>
   Effect.flatMap(Sessions.Sessions, (sessions) => sessions.accessToken(session)).pipe(
     Effect.catchIf(
@@ -20,5 +20,5 @@ export const token = (session: Sessions.SessionId) =>
     )
   )
 
-/** Needs `SmartClient` (or, as `Sessions.layer`, `SmartServers`). Memory is for one process: see `docs/sessions.md` for the others. */
+/** Needs a `SmartClient`; `Sessions.layer` needs `SmartServers` instead. */
 export const SessionsLive = Layer.provide(Sessions.layerFromClient, SessionStore.layerMemory)

@@ -12,7 +12,7 @@ const client = SmartClient.layer({
   scopes: ["launch/patient", "patient/*.rs"]
 })
 
-/** Your app against an EHR that fits in a unit test: `SandboxEhr.layerHttpClient()` stands where `FetchHttpClient.layer` would. */
+/** The sandbox EHR replaces the `HttpClient`: `SandboxEhr.layerHttpClient()` instead of `FetchHttpClient.layer`. */
 const TestLive = Layer.mergeAll(client, FhirClient.layer).pipe(
   Layer.provide(ClientAuthentication.layerPublic),
   Layer.provideMerge(SandboxEhr.layerHttpClient())

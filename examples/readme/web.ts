@@ -5,7 +5,7 @@ import * as Layer from "effect/Layer"
 import { Sessions, SessionStore, SmartServers } from "effect-safire"
 import { CurrentSession, SmartRoutes, WebApp } from "effect-safire/web"
 
-/** A page of yours. Who is logged in is known to it, and that tokens expire is not. */
+/** A page of your app, for a person who is logged in. The library renews its tokens. */
 const PatientPage = HttpLayerRouter.add(
   "GET",
   "/patient",

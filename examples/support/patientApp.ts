@@ -1,18 +1,19 @@
 /**
- * The SMART part of a web app, to be mounted in whatever framework: launch, callback and logout, and one page for whoever is logged in.
+ * The SMART part of a web app, for any web framework: launch, callback, logout, and one page for a person who is logged in.
  */
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { ClientAuthentication, FhirClient, Sessions, SessionStore, SmartServers } from "effect-safire"
+import type { Sessions } from "effect-safire"
+import { FhirClient, SessionStore, SmartApp } from "effect-safire"
 import { NodeTransport } from "effect-safire/node"
 import type { SandboxEhr } from "effect-safire/testing"
 import { CurrentSession, SmartRoutes, WebApp } from "effect-safire/web"
 import * as Sandbox from "./sandbox.js"
 
-/** Where its routes are. */
+/** The paths of its routes. */
 export const paths = ["/launch", "/callback", "/logout", "/patient"]
 
 const escaped = (text: string) => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
@@ -22,7 +23,7 @@ const Patient = Schema.Struct({
   name: Schema.NonEmptyArray(Schema.Struct({ given: Schema.Array(Schema.String), family: Schema.String }))
 })
 
-/** Who is logged in comes from the cookie; that tokens expire is nothing a page knows about. */
+/** The session cookie identifies the person. The page does not handle the expiry of tokens. */
 const PatientPage = HttpLayerRouter.addAll(
   Effect.map(Effect.context<FhirClient.FhirClient | Sessions.Sessions>(), (services) => [
     HttpLayerRouter.route(
@@ -48,22 +49,22 @@ export interface Options {
   readonly fhirBaseUrl: string
 }
 
-/** For another kind of client another layer of `ClientAuthentication`, for several processes another `SessionStore`, for more servers more entries. */
+/**
+ * For another kind of client, pass `authentication`; for several processes, provide another `SessionStore`; for several
+ * servers, use `SmartApp.layerServers`.
+ */
 export const layer = ({ baseUrl, fhirBaseUrl }: Options) =>
   Layer.mergeAll(SmartRoutes.layer, PatientPage).pipe(
     Layer.provide(WebApp.layer({ baseUrl, afterLogin: "/patient", allowInsecureLocalhost: true })),
-    Layer.provide(Layer.mergeAll(Sessions.layer, SmartServers.layerTrustedIssuers, FhirClient.layer)),
-    Layer.provide(SessionStore.layerMemory),
-    Layer.provide(SmartServers.layer({
-      hospital: {
-        fhirBaseUrl,
-        clientId: "patient-page",
-        redirectUri: `${baseUrl}/callback`,
-        scopes: ["openid", "fhirUser", "launch/patient", "patient/*.rs", "offline_access"],
-        authentication: ClientAuthentication.layerPublic,
-        allowInsecureLocalhost: true
-      }
+    Layer.provide(SmartApp.layer({
+      name: "hospital",
+      fhirBaseUrl,
+      clientId: "patient-page",
+      redirectUri: `${baseUrl}/callback`,
+      scopes: ["openid", "fhirUser", "launch/patient", "patient/*.rs", "offline_access"],
+      allowInsecureLocalhost: true
     })),
+    Layer.provide(SessionStore.layerMemory),
     Layer.provide(NodeTransport.layer())
   )
 

@@ -9,7 +9,7 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import { BackendServices, ClientAuthentication, RetryPolicy, SmartClient } from "effect-safire"
+import { BackendServices, ClientAuthentication, RetryPolicy, SessionStore, SmartApp, SmartClient } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import * as Backend from "../../examples/readme/backend.js"
 import * as Clients from "../../examples/readme/clients.js"
@@ -17,20 +17,23 @@ import { SmartLive } from "../../examples/readme/live.js"
 import * as Retry from "../../examples/readme/retry.js"
 import * as Servers from "../../examples/readme/servers.js"
 import * as Examples from "../../examples/readme/sessions.js"
+import * as SmartAppExample from "../../examples/readme/smartApp.js"
 import * as Web from "../../examples/readme/web.js"
 import { assertLinksExist, assertShowsExamples, file } from "../support/shownExamples.js"
 
-const sandboxClient = SmartClient.layer({
+const sandboxConfig = {
   fhirBaseUrl: "https://ehr.sandbox.test/fhir",
   clientId: "sandbox-public-app",
   redirectUri: "https://app.sandbox.test/callback",
   scopes: ["launch/patient", "patient/*.rs", "offline_access"]
-}).pipe(Layer.provide(ClientAuthentication.layerPublic))
+}
+
+const sandboxClient = SmartClient.layer(sandboxConfig).pipe(Layer.provide(ClientAuthentication.layerPublic))
 
 describe("README", () => {
   const readme = file("README.md")
 
-  it("shows the examples as they are compiled and run", () => assertShowsExamples(readme, 10))
+  it("shows the examples as they are compiled and run", () => assertShowsExamples(readme, 11))
 
   it("links to files that are there", () => assertLinksExist(readme, ""))
 
@@ -44,8 +47,7 @@ describe("README", () => {
 describe("README examples", () => {
   it.scoped("live: nothing is requested when a layer is built", () =>
     Effect.gen(function*() {
-      const services = yield* Layer.build(SmartLive)
-      assert.isDefined(services)
+      assert.isDefined(yield* Layer.build(Layer.merge(SmartLive, SmartAppExample.SmartLive)))
     }))
 
   it.scoped("clients: every kind is one layer", () =>
@@ -72,6 +74,20 @@ describe("README examples", () => {
       assert.strictEqual((yield* Effect.flip(Servers.serverOf("https://evil.example.org/r4"))).reason, "UnknownIssuer")
     }).pipe(Effect.provide(Servers.ServersLive), Effect.provideService(HttpClient.HttpClient, offline))
   })
+
+  it.effect("smartApp: login, callback and a FHIR read", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const cookie = Redacted.make("a random value")
+      const { url } = yield* SmartAppExample.login(cookie)
+      const session = yield* SmartAppExample.callback(yield* ehr.approve(url, { patient: "patient-beta" }), cookie)
+      assert.propertyVal(yield* SmartAppExample.patient(session), "id", "patient-beta")
+    }).pipe(Effect.provide(
+      SmartApp.layer(sandboxConfig).pipe(
+        Layer.provide(SessionStore.layerMemory),
+        Layer.provideMerge(SandboxEhr.layerHttpClient())
+      )
+    )))
 
   it.effect("sessions", () =>
     Effect.gen(function*() {

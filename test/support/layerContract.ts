@@ -204,6 +204,13 @@ const discovered = Effect.flatMap(Core.Discovery.Discovery, ({ configuration }) 
 
 const backendToken = Effect.flatMap(Core.BackendServices.BackendServices, ({ accessToken }) => accessToken())
 
+const readPatient = Effect.flatMap(
+  Effect.all([Core.FhirClient.FhirClient, Core.SmartClient.SmartClient]),
+  ([fhir, client]) => fhir.forTokens(client, tokens).read("Patient", "1")
+)
+
+const withMemory = Layer.provide(Core.SessionStore.layerMemory)
+
 const environment = <A, E, R>(self: Layer.Layer<A, E, R>): Layer.Layer<A, E, R> =>
   Layer.provide(
     self,
@@ -301,14 +308,24 @@ export const entries: Record<Names, Entry> = {
           Core.ClientAuthentication.layerPublic
         )
       ),
-    Effect.flatMap(
-      Effect.all([Core.FhirClient.FhirClient, Core.SmartClient.SmartClient]),
-      ([fhir, client]) =>
-        fhir.forTokens(
-          client,
-          tokens
-        ).read("Patient", "1")
-    )
+    readPatient
+  ),
+  "SmartApp.layer": entry("Shared", () => withMemory(Core.SmartApp.layer(config)), configured),
+  "SmartApp.layerConfig": entry("Shared", () => withMemory(environment(Core.SmartApp.layerConfig())), configured),
+  "SmartApp.layerServers": entry(
+    "Shared",
+    () => withMemory(Core.SmartApp.layerServers({ north: server })),
+    configuredIn("north")
+  ),
+  "SmartApp.layerFromServers": entry(
+    "Fresh",
+    () =>
+      withMemory(Core.SmartApp.layerFromServers()).pipe(
+        Layer.provide(Core.SmartServers.layerFromClient),
+        Layer.provideMerge(Core.SmartClient.layer({ ...config, metadata })),
+        Layer.provide(Core.ClientAuthentication.layerPublic)
+      ),
+    readPatient
   ),
   "SmartClient.layerDependencies": entry("Shared", () => Core.SmartClient.layerDependencies(), discovered),
   "SmartClient.layer": entry(

@@ -18,8 +18,8 @@ export const AppLive = Layer.mergeAll(BrowserLaunch.layer({ tokens: "sessionStor
   Layer.provideMerge(Page.layer)
 )
 
-/** When the page is loaded, whatever it was loaded for. */
+/** When the page is loaded: completes a callback, follows an EHR launch, or restores the session. */
 export const open = Effect.flatMap(BrowserLaunch.BrowserLaunch, ({ open }) => open)
 
-/** At the press of a button. */
+/** When the user presses the button. */
 export const signIn = Effect.flatMap(BrowserLaunch.BrowserLaunch, ({ launch }) => launch({ window: "popup" }))
