@@ -79,6 +79,11 @@ const readScope = (value: Uint8Array): Either.Either<Scope, Unusable> => {
   return Either.right({ points, only: isSet(0x81) ? "Users" : isSet(0x82) ? "Authorities" : undefined })
 }
 
+/** Of a list and of each entry. A few are defined. */
+const MAX_EXTENSIONS = 32
+/** Everything but the list of revoked certificates is small. */
+const MAX_NAME_BYTES = 4_096
+
 interface CrlExtension {
   readonly oid: string
   readonly critical: boolean
@@ -86,7 +91,7 @@ interface CrlExtension {
 }
 
 const readExtensions = (bytes: Uint8Array, list: der.Element): ReadonlyArray<CrlExtension> | undefined => {
-  const found = der.children(bytes, list)?.map((extension): CrlExtension | undefined => {
+  const found = der.children(bytes, list, MAX_EXTENSIONS)?.map((extension): CrlExtension | undefined => {
     const parts = der.children(bytes, extension) ?? []
     const [type, ...rest] = parts
     const value = rest.at(-1)
@@ -121,14 +126,15 @@ const parseAlgorithm = (bytes: Uint8Array, element: der.Element) =>
 
 /** The parts of `TBSCertList` behind its version, of which two are optional. */
 const readParts = (bytes: Uint8Array, tbs: der.Element) => {
-  const [version, algorithm, issuer, thisUpdate, ...rest] = der.children(bytes, tbs) ?? []
+  const [version, algorithm, issuer, thisUpdate, ...rest] = der.children(bytes, tbs, 7) ?? []
   const isTime = (one: der.Element | undefined) => one?.tag === der.Tag.utcTime || one?.tag === der.Tag.generalizedTime
   const nextUpdate = isTime(rest[0]) ? rest.shift() : undefined
   const revoked = rest[0]?.tag === der.Tag.sequence ? rest.shift() : undefined
   const explicit = rest[0]?.tag === 0xa0 ? rest.shift() : undefined
   if (
     version === undefined || !der.equal(der.encodingOf(bytes, version), new Uint8Array([2, 1, 1])) ||
-    algorithm === undefined || issuer === undefined || thisUpdate === undefined || rest.length > 0
+    algorithm === undefined || issuer === undefined || thisUpdate === undefined || rest.length > 0 ||
+    issuer.end - issuer.start > MAX_NAME_BYTES
   ) return undefined
   const name = names.readName(bytes, issuer)
   const from = der.time(bytes, thisUpdate)
@@ -152,10 +158,11 @@ const readParts = (bytes: Uint8Array, tbs: der.Element) => {
  */
 export const parse = (bytes: Uint8Array): Either.Either<Crl, Unusable> => {
   const whole = der.single(bytes)
-  const [tbs, outer, bits, ...more] = whole?.tag === der.Tag.sequence ? der.children(bytes, whole) ?? [] : []
+  const [tbs, outer, bits, ...more] = whole?.tag === der.Tag.sequence ? der.children(bytes, whole, 3) ?? [] : []
   const parts = tbs?.tag === der.Tag.sequence ? readParts(bytes, tbs) : undefined
   if (
-    tbs === undefined || outer === undefined || bits?.tag !== der.Tag.bitString || more.length > 0 ||
+    tbs === undefined || outer === undefined || bits?.tag !== der.Tag.bitString || bytes[bits.content] !== 0 ||
+    more.length > 0 ||
     parts === undefined || outer.end - outer.start > 256 || bits.end - bits.start > 2048
   ) return Either.left(malformed)
   if (!der.equal(der.encodingOf(bytes, parts.algorithm), der.encodingOf(bytes, outer))) {

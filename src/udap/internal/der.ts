@@ -63,15 +63,15 @@ export const single = (bytes: Uint8Array): Element | undefined => {
 }
 
 /**
- * The elements inside a constructed one.
+ * The elements inside a constructed one, if there are no more than `max`.
  *
  * @internal
  */
-export const children = (bytes: Uint8Array, parent: Element): ReadonlyArray<Element> | undefined => {
+export const children = (bytes: Uint8Array, parent: Element, max = 1_000): ReadonlyArray<Element> | undefined => {
   const found: Array<Element> = []
   for (let offset = parent.content; offset < parent.end;) {
     const element = read(bytes, offset, parent.end)
-    if (element === undefined) return undefined
+    if (element === undefined || found.length === max) return undefined
     found.push(element)
     offset = element.end
   }

@@ -15,9 +15,9 @@ import { iso, type Times } from "./pathRules.js"
 import { algorithmProblem, keyProblem, ofCertificate, verifies } from "./signature.js"
 
 /** @internal */
-export const maxBytes = 65_536
+export const maxBytes = 32_768
 
-const limits = { depth: 32, elements: 4_000 }
+const limits = { depth: 32, elements: 1_500 }
 const OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"
 const ACCESS_OCSP = "1.3.6.1.5.5.7.48.1"
 const BASIC = "1.3.6.1.5.5.7.48.1.1"

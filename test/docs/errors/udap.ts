@@ -172,7 +172,7 @@ export const trustError = section<TrustError["reason"]>({
     ),
     TooLarge: problem(
       validated(({ leaf }) => Effect.succeed({ x5c: Array.from({ length: 7 }, () => leaf.der) })),
-      "More than 6 certificates, 16 KiB, 1,000 elements or 32 extensions: more than any trust community needs, and what an attacker would send.",
+      "More than 6 certificates, 16 KiB, 500 elements or 32 extensions: more than any trust community needs, and what an attacker would send.",
       "Ask the operator for the chain that the community's authority issued, without extras."
     ),
     DuplicateExtension: problem(
