@@ -3,6 +3,7 @@
  * does not cost the whole document.
  */
 import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
 
 /** @internal */
 export type JsonObject = Readonly<Record<string, unknown>>
@@ -80,6 +81,7 @@ export const withoutDeepMembers = (
 /** @internal */
 export interface JsonReader {
   readonly string: (member: string) => string | undefined
+  readonly redacted: (member: string) => Redacted.Redacted | undefined
   readonly strings: (member: string) => ReadonlyArray<string> | undefined
   readonly boolean: (member: string) => boolean | undefined
   readonly object: (member: string) => JsonObject | undefined
@@ -106,13 +108,20 @@ const isArrayOf = <A>(is: (value: unknown) => value is A) => (value: unknown): v
   Array.isArray(value) && value.every(is)
 
 /** @internal */
-export const reader = (object: JsonObject, refuse: (member: string, expected: string) => void): JsonReader => ({
-  string: read(object, refuse, "a non-empty string", isNonEmptyString),
-  strings: read(object, refuse, "an array of strings", isArrayOf(Predicate.isString)),
-  boolean: read(object, refuse, "a boolean", Predicate.isBoolean),
-  object: read(object, refuse, "an object", isJsonObject),
-  objects: read(object, refuse, "an array of objects", isArrayOf(isJsonObject))
-})
+export const reader = (object: JsonObject, refuse: (member: string, expected: string) => void): JsonReader => {
+  const string = read(object, refuse, "a non-empty string", isNonEmptyString)
+  return {
+    string,
+    redacted: (member) => {
+      const value = string(member)
+      return value === undefined ? undefined : Redacted.make(value)
+    },
+    strings: read(object, refuse, "an array of strings", isArrayOf(Predicate.isString)),
+    boolean: read(object, refuse, "a boolean", Predicate.isBoolean),
+    object: read(object, refuse, "an object", isJsonObject),
+    objects: read(object, refuse, "an array of objects", isArrayOf(isJsonObject))
+  }
+}
 
 /**
  * The members whose names are not in `known`.

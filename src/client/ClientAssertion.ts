@@ -1,31 +1,35 @@
 /**
- * What a client says about itself in the assertion it signs (SMART App Launch 2.2, "Client Authentication: Asymmetric", requirements 321 to 332;
- * RFC 7523, section 3). Pure: time and chance are arguments.
+ * The claims of a client assertion (SMART App Launch 2.2, "Client Authentication: Asymmetric", requirements 321 to
+ * 332; RFC 7523, section 3). Pure: time and `jti` are arguments.
  *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
-import { ConfigurationError } from "../base/ConfigurationError.js"
+import type { ConfigurationError } from "../base/ConfigurationError.js"
+import { configurationError } from "./internal/configurationError.js"
 
 /**
- * What servers want differently.
+ * The claims and header members in which servers differ.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Profile {
-  /** `endpoint`: the URL the assertion is posted to. Anything else is sent as it is, such as the server's issuer. */
+  /**
+   * `endpoint`: the URL to which the assertion is posted. Any other value is sent unchanged, such as the server's
+   * issuer.
+   */
   readonly audience: string
   readonly typ: string
-  /** Say when it was made. */
+  /** Whether to send `iat`. */
   readonly iat: boolean
-  /** Say that it does not hold before it was made. */
+  /** Whether to send `nbf`. */
   readonly nbf: boolean
 }
 
 /**
- * As SMART App Launch has it.
+ * The profile of SMART App Launch.
  *
  * @since 0.1.0
  * @category constructors
@@ -33,7 +37,7 @@ export interface Profile {
 export const smart: Profile = { audience: "endpoint", typ: "JWT", iat: false, nbf: false }
 
 /**
- * For servers that take only their issuer as audience.
+ * For servers that accept only their issuer as audience.
  *
  * @since 0.1.0
  * @category constructors
@@ -41,7 +45,7 @@ export const smart: Profile = { audience: "endpoint", typ: "JWT", iat: false, nb
 export const issuerAudience = (issuer: string): Profile => ({ ...smart, audience: issuer })
 
 /**
- * For servers in the strict mode of RFC 7523's revision: the issuer as audience, a `typ` of its own, and when it was made.
+ * For servers that follow the revision of RFC 7523: the issuer as audience, `typ` client-authentication+jwt, and `iat`.
  *
  * @since 0.1.0
  * @category constructors
@@ -54,13 +58,15 @@ export const strict = (issuer: string): Profile => ({
 })
 
 /**
+ * The claims of an assertion. Times are seconds since 1970.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Claims {
   readonly iss: string
   readonly sub: string
-  /** One string: servers compare it, and an array would not be equal (requirement 329). */
+  /** A string, because servers compare it with theirs (requirement 329). */
   readonly aud: string
   readonly exp: number
   readonly jti: string
@@ -69,17 +75,17 @@ export interface Claims {
 }
 
 /**
- * Four minutes: less than the five that are allowed, because an assertion of exactly five is refused by a server whose clock is behind.
+ * Four minutes. SMART allows five, but a server whose clock is behind refuses an assertion of exactly five.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const defaultLifetime: Duration.Duration = Duration.minutes(4)
 
-const LONGEST = 300
+const MAX_SECONDS = 300
 
 /**
- * The whole seconds an assertion lives: one at least, five minutes at most (requirement 331).
+ * The lifetime of an assertion in whole seconds: at least one, at most five minutes (requirement 331).
  *
  * @since 0.1.0
  * @category constructors
@@ -88,15 +94,9 @@ export const lifetimeSeconds = (
   lifetime: Duration.DurationInput | undefined
 ): Either.Either<number, ConfigurationError> => {
   const seconds = Math.floor(Duration.toSeconds(lifetime ?? defaultLifetime))
-  return seconds >= 1 && seconds <= LONGEST
+  return seconds >= 1 && seconds <= MAX_SECONDS
     ? Either.right(seconds)
-    : Either.left(
-      new ConfigurationError({
-        reason: "Invalid",
-        fields: ["lifetime"],
-        detail: "an assertion lives one second at least and five minutes at most"
-      })
-    )
+    : Either.left(configurationError("Invalid", ["lifetime"], "give an assertion one second to five minutes"))
 }
 
 /**
@@ -107,7 +107,7 @@ export const lifetimeSeconds = (
  */
 export const claims = (options: {
   readonly clientId: string
-  /** The URL it will be posted to, exactly. */
+  /** The URL to which the assertion is posted. */
   readonly endpoint: string
   readonly jti: string
   readonly nowMillis: number

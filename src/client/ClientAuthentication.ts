@@ -1,15 +1,15 @@
 /**
- * How this client proves to an authorization server who it is. A public, a symmetric and an asymmetric app differ in the one layer of this
- * service they provide and in nothing else (SMART App Launch 2.2, "Client authentication"; RFC 6749, section 2.3).
+ * How a client authenticates to an authorization server (SMART App Launch 2.2, "Client authentication"; RFC 6749,
+ * section 2.3). A public, a symmetric and an asymmetric app differ only in the layer of this service.
  *
- * | what the app has | layer |
+ * | the app has | layer |
  * |---|---|
- * | nothing that it could keep secret | `layerPublic` |
+ * | no place for a secret | `layerPublic` |
  * | a secret | `layerClientSecretBasic`, or `layerClientSecretPost` |
  * | a key pair | `layerPrivateKeyJwt`, which needs `SigningKeys` |
- * | what its environment holds | `layerConfig` |
+ * | environment variables | `layerConfig` |
  *
- * Beside each layer there is the value it is made of (`makePublic` …), so that each server of a registry can have its own.
+ * Each layer has a constructor (`makePublic` …) for registries, in which each server has its own authentication.
  *
  * @since 0.1.0
  */

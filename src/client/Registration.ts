@@ -1,6 +1,6 @@
 /**
- * Registering a client with a server and managing that registration (RFC 7591, RFC 7592; SMART App Launch 2.2, "Register App with EHR", requirement
- * 292).
+ * Registering a client with a server and managing that registration (RFC 7591, RFC 7592; SMART App Launch 2.2,
+ * "Register App with EHR", requirement 292).
  *
  * @since 0.1.0
  */
@@ -31,7 +31,7 @@ import type { DiscoveryError } from "../server/DiscoveryError.js"
 import * as SmartConfiguration from "../server/SmartConfiguration.js"
 import type { ClientMetadata as Metadata } from "./ClientMetadata.js"
 import * as ClientMetadata from "./ClientMetadata.js"
-import * as Registered from "./RegisteredClient.js"
+import * as RegisteredClient from "./RegisteredClient.js"
 import { RegistrationError } from "./RegistrationError.js"
 
 /**
@@ -71,19 +71,19 @@ export interface Service {
   readonly register: (
     metadata: Metadata,
     options: RegisterOptions
-  ) => Effect.Effect<Registered.RegisteredClient, RegistrationError | DiscoveryError | ConfigurationError>
+  ) => Effect.Effect<RegisteredClient.RegisteredClient, RegistrationError | DiscoveryError | ConfigurationError>
   readonly read: (
-    registered: Registered.RegisteredClient,
+    registered: RegisteredClient.RegisteredClient,
     options?: ManageOptions
-  ) => Effect.Effect<Registered.RegisteredClient, RegistrationError>
+  ) => Effect.Effect<RegisteredClient.RegisteredClient, RegistrationError>
   /** Replaces the metadata as a whole. The answer may hold a new secret and a new access token: keep it. */
   readonly update: (
-    registered: Registered.RegisteredClient,
+    registered: RegisteredClient.RegisteredClient,
     metadata: Metadata,
     options?: ManageOptions
-  ) => Effect.Effect<Registered.RegisteredClient, RegistrationError | ConfigurationError>
+  ) => Effect.Effect<RegisteredClient.RegisteredClient, RegistrationError | ConfigurationError>
   readonly remove: (
-    registered: Registered.RegisteredClient,
+    registered: RegisteredClient.RegisteredClient,
     options?: ManageOptions
   ) => Effect.Effect<void, RegistrationError>
 }
@@ -176,8 +176,8 @@ const read = (
   step: Step,
   body: string,
   requested: Metadata | undefined,
-  before: Registered.RegisteredClient | undefined
-): Effect.Effect<Registered.RegisteredClient, RegistrationError> => {
+  before: RegisteredClient.RegisteredClient | undefined
+): Effect.Effect<RegisteredClient.RegisteredClient, RegistrationError> => {
   const fail = (reason: RegistrationError["reason"], detail: string) =>
     new RegistrationError({
       reason,
@@ -191,7 +191,7 @@ const read = (
     const json = parseJson(body)
     if (json === undefined) return fail("NotJson", "the answer to a success is not JSON")
     if (!isJsonObject(json.value)) return fail("NotObject", "the answer to a success is no JSON object")
-    const registered = Registered.fromAnswer(json.value, requested, before)
+    const registered = RegisteredClient.fromResponse(json.value, { requested, previous: before })
     return registered === undefined
       ? fail(
         "ClientIdMissing",
@@ -261,7 +261,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient | Discove
   /** A request to the registration's own URL, with its own token. */
   const manage = (
     operation: Operation,
-    registered: Registered.RegisteredClient,
+    registered: RegisteredClient.RegisteredClient,
     body?: JsonObject | undefined,
     metadata?: Metadata | undefined
   ): Effect.Effect<Step, RegistrationError> => {
@@ -287,12 +287,12 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient | Discove
   return {
     register: (metadata, options) =>
       Effect.gen(function*() {
-        yield* ClientMetadata.check(metadata, options.allowInsecureLocalhost ?? false)
+        yield* ClientMetadata.validate(metadata, options)
         const step: Step = {
           operation: "register",
           url: yield* endpointOf(options),
           token: options.initialAccessToken,
-          body: ClientMetadata.toWire(metadata),
+          body: ClientMetadata.toJson(metadata),
           secrets: secretsOf(metadata, options.initialAccessToken)
         }
         return yield* read(step, yield* send(step, options), metadata, undefined)
@@ -304,10 +304,10 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient | Discove
       }),
     update: (registered, metadata, options = {}) =>
       Effect.gen(function*() {
-        yield* ClientMetadata.check(metadata, options.allowInsecureLocalhost ?? false)
+        yield* ClientMetadata.validate(metadata, options)
         const { clientId, clientSecret } = registered
         const step = yield* manage("update", registered, {
-          ...ClientMetadata.toWire(metadata),
+          ...ClientMetadata.toJson(metadata),
           client_id: clientId,
           ...(clientSecret === undefined ? {} : { client_secret: Redacted.value(clientSecret) })
         }, metadata)

@@ -66,7 +66,8 @@ export class RegistrationError
     /** `no`: the server did not act. `unknown`: it may have, and a repeat could make a second client. */
     processed: Schema.Literal("no", "unknown"),
     /**
-     * What an answer that cannot be used brought all the same. Nothing else holds it: keep it, or remove the client with it. Not part of the encoded error.
+     * What an answer that cannot be used brought all the same. Nothing else holds it: keep it, or remove the client
+     * with it. Not part of the encoded error.
      */
     credentials: inMemory(Credentials),
     ...OAuthError.oauthErrorFields
@@ -83,7 +84,10 @@ export class RegistrationError
     }; ${ADVICE[this.reason]}`
   }
 
-  /** Whether the same call may succeed later. A change is repeated only where the server says, or it is certain, that nothing was changed. */
+  /**
+   * Whether the same call may succeed later. A change is repeated only where the server says, or it is certain, that
+   * nothing was changed.
+   */
   get isRetryable(): boolean {
     return TransportFailure.isTransient(this) && (this.operation === "read" || this.processed === "no")
   }

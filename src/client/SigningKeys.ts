@@ -1,5 +1,6 @@
 /**
- * The keys this client signs with, and the set it publishes (SMART App Launch 2.2, "Client Authentication: Asymmetric"; RFC 7515, RFC 7517).
+ * The keys with which a client signs, and the key set that it publishes (SMART App Launch 2.2, "Client
+ * Authentication: Asymmetric"; RFC 7515, RFC 7517).
  *
  * @since 0.1.0
  */
@@ -9,11 +10,13 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
-import { ConfigurationError } from "../base/ConfigurationError.js"
+import type { ConfigurationError } from "../base/ConfigurationError.js"
+import { badKey, configurationError } from "./internal/configurationError.js"
+import * as Environment from "./internal/environment.js"
 import * as Jws from "./internal/jws.js"
+import { isSameKey } from "./internal/publicKey.js"
 import * as KeyRotation from "./KeyRotation.js"
-import * as PublicJwk from "./PublicJwk.js"
+import type * as PublicJwk from "./PublicJwk.js"
 import type { CryptoKeyOptions, JwkOptions, PemOptions, PublishedKey, Signer } from "./SigningKey.js"
 import * as SigningKey from "./SigningKey.js"
 
@@ -28,9 +31,9 @@ export type SignOptions = Jws.SignOptions
  * @category models
  */
 export interface Service {
-  /** The claims as a compact JWS, signed with the first key whose algorithm is wanted. */
+  /** The claims as a compact JWS, signed with the first key whose algorithm the server accepts. */
   readonly sign: Jws.Sign
-  /** What to publish: public members only, no `kid` twice. Read it anew for every answer, because keys rotate. */
+  /** The key set to publish: public members only, each `kid` once. Run it for every response, because keys rotate. */
   readonly publicJwks: Effect.Effect<PublicJwk.JwkSet>
 }
 
@@ -40,20 +43,16 @@ export interface Service {
  */
 export class SigningKeys extends Context.Tag("effect-safire/SigningKeys")<SigningKeys, Service>() {}
 
-/** One key to a `kid`: of copies of the same key the one that signs is kept, different keys are a mistake. */
-const distinct = (
-  keys: ReadonlyArray<PublishedKey | SigningKey.SigningKey>
-): Effect.Effect<ReadonlyArray<PublishedKey | SigningKey.SigningKey>, ConfigurationError> =>
+type Key = PublishedKey | SigningKey.SigningKey
+
+/** One key for each `kid`. Of copies of one key, the one that signs; two different keys are an error. */
+const distinct = (keys: ReadonlyArray<Key>): Effect.Effect<ReadonlyArray<Key>, ConfigurationError> =>
   Effect.suspend(() => {
-    const byKid = new Map<string, PublishedKey | SigningKey.SigningKey>()
+    const byKid = new Map<string, Key>()
     for (const key of keys) {
       const known = byKid.get(key.kid)
-      if (known !== undefined && !PublicJwk.isSameKey(known.publicJwk, key.publicJwk)) {
-        return new ConfigurationError({
-          reason: "BadKey",
-          fields: ["signingKey"],
-          detail: `two different keys are called ${key.kid}; a server could not tell them apart`
-        })
+      if (known !== undefined && !isSameKey(known.publicJwk, key.publicJwk)) {
+        return badKey(`two different keys have the kid ${key.kid}; a server cannot tell them apart`)
       }
       if (known === undefined || !SigningKey.isSigningKey(known)) byKid.set(key.kid, key)
     }
@@ -61,8 +60,8 @@ const distinct = (
   })
 
 /**
- * Of several keys the first that fits signs; all are published. `signing` names the only one that may sign, where another is the successor that
- * servers should know before it is used.
+ * All keys are published; the first that the server accepts signs. `signing` is the `kid` of the only key that may
+ * sign, for a set that already contains its successor.
  *
  * @since 0.1.0
  * @category constructors
@@ -72,65 +71,71 @@ export const make = (
   options?: { readonly signing?: string | undefined } | undefined
 ): Effect.Effect<Service, ConfigurationError> =>
   Effect.gen(function*() {
-    const known = yield* distinct(keys)
+    const published = yield* distinct(keys)
     const signing = options?.signing
-    const signers = known.filter(SigningKey.isSigningKey).filter(({ kid }) => signing === undefined || kid === signing)
+    const signers = published.filter(SigningKey.isSigningKey)
+      .filter(({ kid }) => signing === undefined || kid === signing)
     if (signers.length === 0) {
-      return yield* new ConfigurationError({
-        reason: "BadKey",
-        fields: ["signingKey"],
-        detail: signing === undefined
-          ? "there is no private key among them"
-          : "no private key among them has the kid that is to sign"
-      })
+      return yield* badKey(
+        signing === undefined
+          ? "none of the keys is private"
+          : "the private keys have other kids than the one that is to sign"
+      )
     }
-    const jwks = { keys: known.map(({ publicJwk }) => publicJwk) }
-    return { sign: Jws.sign(() => Effect.succeed(signers)), publicJwks: Effect.succeed(jwks) }
+    const jwks = { keys: published.map(({ publicJwk }) => publicJwk) }
+    return { sign: Jws.sign(Effect.succeed(signers)), publicJwks: Effect.succeed(jwks) }
   })
 
+const layerEach = <Options>(
+  options: ReadonlyArray<Options>,
+  toKey: (options: Options) => Effect.Effect<SigningKey.SigningKey, ConfigurationError>
+): Layer.Layer<SigningKeys, ConfigurationError> =>
+  Layer.effect(SigningKeys, Effect.flatMap(Effect.forEach(options, toKey), (keys) => make(keys)))
+
 /**
- * One or several PEM keys; the first that fits signs.
+ * One or several PEM keys; the first that the server accepts signs.
  *
  * @since 0.1.0
  * @category layers
  */
 export const layerPem = (
   ...keys: readonly [PemOptions, ...ReadonlyArray<PemOptions>]
-): Layer.Layer<SigningKeys, ConfigurationError> =>
-  Layer.effect(SigningKeys, Effect.flatMap(Effect.forEach(keys, SigningKey.fromPem), (keys) => make(keys)))
-
-const makeJwk = (options: JwkOptions): Effect.Effect<Service, ConfigurationError> =>
-  Effect.flatMap(SigningKey.fromJwk(options), (keys) => make(keys, { signing: options.kid }))
+): Layer.Layer<SigningKeys, ConfigurationError> => layerEach(keys, SigningKey.fromPem)
 
 /**
- * A JWK, or a JWK Set of which `kid` selects the one that signs (without it the first that fits).
+ * A JWK, or a JWK Set of which `kid` selects the key that signs (default: the first that the server accepts).
  *
  * @since 0.1.0
  * @category layers
  */
 export const layerJwk = (options: JwkOptions): Layer.Layer<SigningKeys, ConfigurationError> =>
-  Layer.effect(SigningKeys, makeJwk(options))
+  Layer.effect(
+    SigningKeys,
+    Effect.flatMap(SigningKey.fromJwk(options), (keys) => make(keys, { signing: options.kid }))
+  )
 
 /**
+ * One or several key pairs of WebCrypto.
+ *
  * @since 0.1.0
  * @category layers
  */
 export const layerCryptoKey = (
   ...keys: readonly [CryptoKeyOptions, ...ReadonlyArray<CryptoKeyOptions>]
-): Layer.Layer<SigningKeys, ConfigurationError> =>
-  Layer.effect(SigningKeys, Effect.flatMap(Effect.forEach(keys, SigningKey.fromCryptoKey), (keys) => make(keys)))
+): Layer.Layer<SigningKeys, ConfigurationError> => layerEach(keys, SigningKey.fromCryptoKey)
 
 /**
+ * One or several keys of a key management service.
+ *
  * @since 0.1.0
  * @category layers
  */
 export const layerSigner = (
   ...signers: readonly [Signer, ...ReadonlyArray<Signer>]
-): Layer.Layer<SigningKeys, ConfigurationError> =>
-  Layer.effect(SigningKeys, Effect.flatMap(Effect.forEach(signers, SigningKey.fromSigner), (keys) => make(keys)))
+): Layer.Layer<SigningKeys, ConfigurationError> => layerEach(signers, SigningKey.fromSigner)
 
 /**
- * Keys that change while the program runs, with the handle that changes them.
+ * A key that can be replaced while the program runs, and the service that replaces it.
  *
  * @since 0.1.0
  * @category layers
@@ -145,49 +150,40 @@ export const layerRotating = (
     )
   )
 
-/**
- * From the text of a PEM key, a JWK or a JWK Set. Errors name `field`.
- *
- * @internal
- */
-export const makeText = (
-  options: { readonly text: Redacted.Redacted; readonly kid?: string | undefined; readonly field: string }
-): Effect.Effect<Service, ConfigurationError> =>
-  SigningKey.fromText(options).pipe(
-    Effect.flatMap((keys) => make(keys, { signing: options.kid })),
-    Effect.mapError(({ detail, reason }) => new ConfigurationError({ reason, fields: [options.field], detail }))
-  )
+const config = Config.all({ privateKey: Environment.secret("PRIVATE_KEY"), kid: Environment.text("KEY_ID") }).pipe(
+  Config.nested("SMART")
+)
 
 /**
- * `SMART_PRIVATE_KEY` and `SMART_KEY_ID`; what is left blank counts as absent.
+ * The keys in `SMART_PRIVATE_KEY` (PEM, JWK or JWK Set), of which `SMART_KEY_ID` selects the one that signs. None if
+ * the variable is absent or blank.
  *
- * @internal
+ * @since 0.1.0
+ * @category constructors
  */
-export const config: Config.Config<{
-  readonly privateKey: Option.Option<Redacted.Redacted>
-  readonly kid: Option.Option<string>
-}> = Config.all({
-  privateKey: Config.map(
-    Config.option(Config.redacted("PRIVATE_KEY")),
-    Option.filter((key) => Redacted.value(key).trim() !== "")
-  ),
-  kid: Config.map(Config.option(Config.string("KEY_ID")), Option.filter((kid) => kid.trim() !== ""))
-}).pipe(Config.nested("SMART"))
+export const makeConfig: Effect.Effect<Option.Option<Service>, ConfigError | ConfigurationError> = Effect.gen(
+  function*() {
+    const { kid, privateKey } = yield* config
+    if (privateKey === undefined) return Option.none()
+    return yield* SigningKey.fromText({ text: privateKey, kid }).pipe(
+      Effect.flatMap((keys) => make(keys, { signing: kid })),
+      Effect.asSome,
+      Effect.mapError(({ detail, reason }) => configurationError(reason, ["SMART_PRIVATE_KEY"], detail))
+    )
+  }
+)
 
 /**
- * From `SMART_PRIVATE_KEY` (PEM, JWK or JWK Set) and `SMART_KEY_ID`. Made anew for each use, from the configuration it is provided with.
+ * From `SMART_PRIVATE_KEY` and `SMART_KEY_ID`: see `makeConfig`. Built for each use, from the configuration that it
+ * is provided with.
  *
  * @since 0.1.0
  * @category layers
  */
 export const layerConfig: Layer.Layer<SigningKeys, ConfigError | ConfigurationError> = Layer.fresh(Layer.effect(
   SigningKeys,
-  Effect.flatMap(config, ({ kid, privateKey }): Effect.Effect<Service, ConfigurationError> =>
-    Option.isNone(privateKey)
-      ? new ConfigurationError({
-        reason: "Missing",
-        fields: ["SMART_PRIVATE_KEY"],
-        detail: "there is no key to sign with"
-      })
-      : makeText({ text: privateKey.value, kid: Option.getOrUndefined(kid), field: "SMART_PRIVATE_KEY" }))
+  Effect.flatMap(
+    makeConfig,
+    Effect.mapError(() => configurationError("Missing", ["SMART_PRIVATE_KEY"], "set it to the key to sign with"))
+  )
 ))

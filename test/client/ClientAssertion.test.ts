@@ -16,7 +16,7 @@ const make = (changes: Partial<Parameters<typeof ClientAssertion.claims>[0]> = {
   })
 
 describe("ClientAssertion", () => {
-  it("[SMART-327 SMART-328 SMART-329 SMART-330 SMART-332] says iss = sub, the URL posted to as one string, whole seconds, a jti", () => {
+  it("[SMART-327 SMART-328 SMART-329 SMART-330 SMART-332] `claims` has iss = sub, the endpoint as a string aud, exp in whole seconds, and jti", () => {
     assert.deepStrictEqual(Object.entries(make()), [
       ["iss", "app"],
       ["sub", "app"],
@@ -26,13 +26,13 @@ describe("ClientAssertion", () => {
     ])
   })
 
-  it("[X-ASSERT-1] says iat and nbf only where a profile wants them", () => {
+  it("[X-ASSERT-1] `claims` has iat and nbf only for a profile that asks for them", () => {
     assert.doesNotHaveAnyKeys(make(), ["iat", "nbf"])
     const both = make({ profile: { ...ClientAssertion.smart, iat: true, nbf: true } })
     assert.deepStrictEqual([both.iat, both.nbf], [1_700_000_000, 1_700_000_000])
   })
 
-  it("takes another audience from a profile", () => {
+  it("`claims` takes aud from the profile", () => {
     assert.strictEqual(make({ profile: ClientAssertion.issuerAudience("https://ehr.test") }).aud, "https://ehr.test")
     const strict = ClientAssertion.strict("https://ehr.test")
     assert.deepStrictEqual([make({ profile: strict }).aud, strict.typ, make({ profile: strict }).iat], [
@@ -42,7 +42,7 @@ describe("ClientAssertion", () => {
     ])
   })
 
-  it("[SMART-331] lives four minutes, or as long as asked for up to five", () => {
+  it("[SMART-331] `lifetimeSeconds` is four minutes by default, and at most five", () => {
     assert.deepStrictEqual(ClientAssertion.lifetimeSeconds(undefined), Either.right(240))
     assert.deepStrictEqual(ClientAssertion.lifetimeSeconds("5 minutes"), Either.right(300))
     assert.deepStrictEqual(ClientAssertion.lifetimeSeconds("1500 millis"), Either.right(1))
@@ -52,7 +52,7 @@ describe("ClientAssertion", () => {
     }
   })
 
-  it("[SMART-331] never expires more than five minutes from now", () => {
+  it("[SMART-331] exp is at most five minutes from now", () => {
     FastCheck.assert(
       FastCheck.property(
         FastCheck.nat(4_000_000_000_000),

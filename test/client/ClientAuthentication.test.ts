@@ -92,7 +92,7 @@ describe("ClientAuthentication", () => {
       )
     const basic = (credentials: string) => `Basic ${Encoding.encodeBase64(credentials)}`
 
-    it.effect("[SMART-64 SMART-66 SMART-345] makes the headers the specification prints", () =>
+    it.effect("[SMART-64 SMART-66 SMART-345] sends the headers of the examples in the specification", () =>
       Effect.gen(function*() {
         assert.strictEqual(yield* header("my-app", { clientSecret: secret }), "Basic bXktYXBwOm15LWFwcC1zZWNyZXQtMTIz")
         assert.strictEqual(
@@ -104,7 +104,7 @@ describe("ClientAuthentication", () => {
         )
       }))
 
-    it.effect("[SMART-345] joins raw, or form-encoded as RFC 6749 has it", () =>
+    it.effect("[SMART-345] joins client id and secret raw, or form-encoded (RFC 6749)", () =>
       Effect.gen(function*() {
         const clientSecret = Redacted.make("p@ss word:+%é")
         assert.strictEqual(yield* header("https://app", { clientSecret }), basic("https://app:p@ss word:+%é"))
@@ -116,7 +116,7 @@ describe("ClientAuthentication", () => {
   })
 
   describe("a secret that is replaced", () => {
-    it.effect("is read anew for every request", () =>
+    it.effect("is read for every request", () =>
       Effect.gen(function*() {
         const ref = yield* Ref.make(Redacted.make("old"))
         const service = ClientAuthentication.makeClientSecretPost({ clientSecret: Ref.get(ref) })
@@ -129,7 +129,7 @@ describe("ClientAuthentication", () => {
         assert.strictEqual(yield* sent, "new")
       }))
 
-    it.effect("fails as its source fails", () =>
+    it.effect("fails with the error of the effect that reads it", () =>
       Effect.gen(function*() {
         const failure = new ConfigurationError({ reason: "Missing", fields: ["vault"], detail: "the vault is sealed" })
         const service = ClientAuthentication.makeClientSecretBasic({ clientSecret: Effect.fail(failure) })
@@ -139,7 +139,7 @@ describe("ClientAuthentication", () => {
         )
       }))
 
-    it.effect("falls back to the one before only where that was asked for, and once", () =>
+    it.effect("sends the previous secret once, and only if it is configured", () =>
       Effect.gen(function*() {
         const off = ClientAuthentication.makeClientSecretBasic({ clientSecret: secret })
         assert.isUndefined(off.fallback)
@@ -172,7 +172,7 @@ describe("ClientAuthentication", () => {
       signing: Layer.Layer<SigningKeys.SigningKeys, ConfigurationError> = keys
     ) => Effect.provide(Layer.provide(ClientAuthentication.layerPrivateKeyJwt(options), signing))
 
-    it.effect("[SMART-327 SMART-329 SMART-330 SMART-334] sends an assertion for the URL it is posted to, by the clock of the fiber", () =>
+    it.effect("[SMART-327 SMART-329 SMART-330 SMART-334] sends an assertion for the endpoint, with times of the Clock service", () =>
       Effect.gen(function*() {
         yield* TestClock.setTime(1_700_000_000_500)
         const jwt = yield* assertion()
@@ -187,13 +187,13 @@ describe("ClientAuthentication", () => {
         )
       }).pipe(provide()))
 
-    it.effect("[SMART-319 SMART-233 SMART-332] every run has a jti of its own", () =>
+    it.effect("[SMART-319 SMART-233 SMART-332] every request has its own jti", () =>
       Effect.gen(function*() {
         const jtis = yield* Effect.replicateEffect(Effect.map(assertion(), (jwt) => jose.decodeJwt(jwt).jti), 200)
         assert.strictEqual(new Set(jtis).size, 200)
       }).pipe(provide()))
 
-    it.effect("takes its chance from SecureRandom", () =>
+    it.effect("takes the jti from SecureRandom", () =>
       Effect.gen(function*() {
         assert.strictEqual(jose.decodeJwt(yield* assertion()).jti, "A".repeat(43))
       }).pipe(
@@ -201,18 +201,18 @@ describe("ClientAuthentication", () => {
         Effect.provide(SecureRandom.layer({ bytes: (count) => Effect.succeed(new Uint8Array(count)) }))
       ))
 
-    it.effect("[SMART-331] lives as long as it is told", () =>
+    it.effect("[SMART-331] an assertion has the configured lifetime", () =>
       Effect.gen(function*() {
         assert.strictEqual(jose.decodeJwt(yield* assertion()).exp, 300)
       }).pipe(provide({ lifetime: "5 minutes" })))
 
-    it.effect("[SMART-331] refuses to be built with a lifetime over five minutes", () =>
+    it.effect("[SMART-331] cannot be built with a lifetime over five minutes", () =>
       Effect.gen(function*() {
         const error = yield* Effect.flip(provide({ lifetime: "301 seconds" })(assertion()))
         assert.deepStrictEqual([error.reason, ...error.fields], ["Invalid", "lifetime"])
       }))
 
-    it.effect("[SMART-324 SMART-301] sends the registered JWKS URL as jku, verbatim", () =>
+    it.effect("[SMART-324 SMART-301] sends the registered JWKS URL unchanged as jku", () =>
       Effect.gen(function*() {
         assert.strictEqual(jose.decodeProtectedHeader(yield* assertion()).jku, "https://app.test/jwks.json?v=1")
       }).pipe(provide({ jwksUri: "https://app.test/jwks.json?v=1" })))
@@ -228,7 +228,7 @@ describe("ClientAuthentication", () => {
         assert.isNotEmpty(yield* provide(local)(assertion()))
       }))
 
-    it.effect("follows a server's profile", () =>
+    it.effect("uses the configured profile", () =>
       Effect.gen(function*() {
         const jwt = yield* assertion()
         const { jti: _jti, ...claims } = jose.decodeJwt(jwt)
@@ -236,7 +236,7 @@ describe("ClientAuthentication", () => {
         assert.strictEqual(jose.decodeProtectedHeader(jwt).typ, "client-authentication+jwt")
       }).pipe(provide({ profile: ClientAssertion.strict("https://ehr.test") })))
 
-    it.effect("[SMART-320] signs with what the server accepts; the operator's word beats the server's", () =>
+    it.effect("[SMART-320] signs with an algorithm that the server accepts; `signingAlgs` takes precedence over the server's metadata", () =>
       Effect.gen(function*() {
         const both = SigningKeys.layerPem({ pem: pem(rsa()), kid: "rsa" }, { pem: pem(pair), kid: "ec" })
         const alg = (options?: ClientAuthentication.PrivateKeyJwtOptions, signingAlgs?: ReadonlyArray<string>) =>
@@ -279,7 +279,7 @@ describe("ClientAuthentication", () => {
       )
     const pemText = Redacted.value(pem(pair))
 
-    it.effect("[SMART-12] with nothing set it is a public client, and says so", () =>
+    it.effect("[SMART-12] without variables it is a public client, and logs so", () =>
       Effect.gen(function*() {
         const { lines, method, request } = yield* run({
           SMART_CLIENT_SECRET: "",
@@ -293,7 +293,7 @@ describe("ClientAuthentication", () => {
         ])
       }))
 
-    it.effect("[SMART-345] with a secret it is a symmetric client", () =>
+    it.effect("[SMART-345] with SMART_CLIENT_SECRET it is a symmetric client", () =>
       Effect.gen(function*() {
         const { lines, method, request } = yield* run({ SMART_CLIENT_SECRET: "canary-secret" })
         assert.strictEqual(method, "client_secret_basic")
@@ -301,7 +301,7 @@ describe("ClientAuthentication", () => {
         assert.deepStrictEqual(lines, ["this client authenticates by client_secret_basic: SMART_CLIENT_SECRET is set"])
       }))
 
-    it.effect("SMART_CLIENT_SECRET_ENCODING says how id and secret are joined", () =>
+    it.effect("SMART_CLIENT_SECRET_ENCODING selects how id and secret are joined", () =>
       Effect.gen(function*() {
         const sent = (encoding: string) =>
           Effect.map(
@@ -339,7 +339,7 @@ describe("ClientAuthentication", () => {
         assert.deepStrictEqual(lines, ["this client authenticates by private_key_jwt: SMART_PRIVATE_KEY is set"])
       }))
 
-    it.effect("[SMART-334] with a JWK or a JWK Set too", () =>
+    it.effect("[SMART-334] with a JWK or a JWK Set it is an asymmetric client", () =>
       Effect.gen(function*() {
         const kid = (text: string) =>
           Effect.map(
@@ -350,7 +350,7 @@ describe("ClientAuthentication", () => {
         assert.strictEqual(yield* kid(JSON.stringify({ ...jwk(pair), kid: "own" })), "own")
       }))
 
-    it.effect("names what conflicts, what is missing and what is wrong", () =>
+    it.effect("the error names the variables that conflict, are missing or are wrong", () =>
       Effect.gen(function*() {
         assert.deepStrictEqual(yield* failure({ SMART_CLIENT_SECRET: "s", SMART_PRIVATE_KEY: pemText }), [
           "Conflict",
@@ -369,7 +369,7 @@ describe("ClientAuthentication", () => {
       }))
   })
 
-  it.effect("two clients in one program never see each other's credentials", () =>
+  it.effect("two clients in one program send only their own credentials", () =>
     Effect.gen(function*() {
       const send = (clientSecret: string) =>
         Effect.map(authenticate(), (request) => form(request)["client_secret"]).pipe(

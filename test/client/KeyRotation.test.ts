@@ -71,7 +71,7 @@ const hasKey: typeof verifies = (jwt, keys) =>
   Effect.succeed(keys.some((key) => "kid" in key && key.kid === kidOf(jwt)))
 
 describe("KeyRotation", () => {
-  it.effect("[R-JWKS-1 SMART-303] publishes, waits, signs, keeps, removes; servers with cached sets refuse nothing", () =>
+  it.effect("[R-JWKS-1 SMART-303] `rotate` publishes, then signs, then retires the old key; servers with cached key sets refuse no assertion", () =>
     Effect.gen(function*() {
       const program = Effect.gen(function*() {
         const all = servers(verifies)
@@ -92,7 +92,7 @@ describe("KeyRotation", () => {
       yield* Effect.provide(program, yield* layer())
     }))
 
-  it.effect("[R-JWKS-1] rolls back at any minute of a rotation without a refusal", () =>
+  it.effect("[R-JWKS-1] `rollback` at any minute of a rotation causes no refusal", () =>
     Effect.gen(function*() {
       for (let minute = 0; minute <= 24; minute += 2) {
         const program = Effect.gen(function*() {
@@ -111,7 +111,7 @@ describe("KeyRotation", () => {
       }
     }), 60_000)
 
-  it.effect("[R-JWKS-1] goes back one key at a time, and never forward to a key that was withdrawn", () =>
+  it.effect("[R-JWKS-1] `rollback` goes back one key at a time, and not to a withdrawn key", () =>
     Effect.gen(function*() {
       const program = Effect.gen(function*() {
         const handle = yield* rotation
@@ -129,28 +129,28 @@ describe("KeyRotation", () => {
       yield* Effect.provide(program, yield* layer())
     }))
 
-  it.effect("refuses a second rotation, a kid that is taken, and a rollback to nothing", () =>
+  it.effect("refuses a second rotation, a published kid, and a rollback without a previous key", () =>
     Effect.gen(function*() {
       const program = Effect.gen(function*() {
         const handle = yield* rotation
         const refused = (effect: Effect.Effect<unknown, { readonly reason: string; readonly detail: string }>) =>
           Effect.map(Effect.flip(effect), ({ detail, reason }) => `${reason}: ${detail}`)
-        assert.include(yield* refused(handle.rollback), "Conflict: no earlier key is published")
+        assert.include(yield* refused(handle.rollback), "Conflict: the previous key is no longer published")
         const same = yield* Effect.orDie(SigningKey.fromPem({ pem: pem(pairs.four), kid: "one" }))
-        assert.include(yield* refused(handle.rotate(same)), "Conflict: a key called one is published already")
+        assert.include(yield* refused(handle.rotate(same)), "Conflict: a key with the kid one is already published")
         yield* handle.rotate(yield* key("two"))
-        assert.include(yield* refused(handle.rotate(yield* key("three"))), "Conflict: a rotation to two is under way")
+        assert.include(yield* refused(handle.rotate(yield* key("three"))), "Conflict: a rotation to two is in progress")
         yield* handle.rollback
         assert.strictEqual((yield* handle.rotate(yield* key("three"))).next?.kid, "three")
         yield* TestClock.adjust("1 hour")
-        assert.include(yield* refused(handle.rollback), "Conflict: no earlier key is published")
+        assert.include(yield* refused(handle.rollback), "Conflict: the previous key is no longer published")
         assert.deepStrictEqual(yield* published, ["three"])
         assert.strictEqual((yield* handle.rotate(yield* key("one"))).signing, "three")
       })
       yield* Effect.provide(program, yield* layer())
     }))
 
-  it.effect("says what the published set's max-age may be", () =>
+  it.effect("`maxAge` is the longest max-age of the published set", () =>
     Effect.gen(function*() {
       const handle = yield* Effect.provide(rotation, yield* layer())
       assert.strictEqual(Duration.toMinutes(handle.maxAge), 10)

@@ -8,7 +8,7 @@ import * as Schema from "effect/Schema"
 import * as TestClock from "effect/TestClock"
 import { ConfigurationError } from "../../src/base/ConfigurationError.js"
 import { ClientMetadata } from "../../src/client/ClientMetadata.js"
-import * as Registered from "../../src/client/RegisteredClient.js"
+import * as RegisteredClient from "../../src/client/RegisteredClient.js"
 import * as Registration from "../../src/client/Registration.js"
 import { RegistrationError } from "../../src/client/RegistrationError.js"
 import * as SigningKeys from "../../src/client/SigningKeys.js"
@@ -68,8 +68,8 @@ const patiently = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     return yield* Fiber.join(fiber)
   })
 
-const registered = (changes: Partial<ConstructorParameters<typeof Registered.RegisteredClient>[0]> = {}) =>
-  new Registered.RegisteredClient({
+const registered = (changes: Partial<ConstructorParameters<typeof RegisteredClient.RegisteredClient>[0]> = {}) =>
+  new RegisteredClient.RegisteredClient({
     clientId: "given-id",
     clientSecret: Redacted.make("canary-client-secret"),
     registrationAccessToken: Redacted.make("canary-registration-token"),
@@ -81,7 +81,7 @@ const registered = (changes: Partial<ConstructorParameters<typeof Registered.Reg
   })
 
 describe("Registration.register", () => {
-  it.effect("[SMART-292] posts the metadata as JSON, with the initial access token, and reads the answer", () => {
+  it.effect("[SMART-292] posts the metadata as JSON, with the initial access token, and reads the response", () => {
     const { http, layer } = setup(() => json(answered, { status: 201 }))
     return Effect.gen(function*() {
       const client = yield* register({ initialAccessToken: Redacted.make("initial-token") })
@@ -116,7 +116,7 @@ describe("Registration.register", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("[SMART-438] discovers the endpoint, and says if there is none or it is not https", () => {
+  it.effect("[SMART-438] discovers the endpoint, and fails if it is absent or not https", () => {
     const { http, layer } = setup(({ url }) => {
       if (url === endpoint) return json(answered)
       const registration_endpoint = url.includes("none") ? undefined : url.includes("http") && url.includes("plain")
@@ -154,7 +154,7 @@ describe("Registration.register", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("[SMART-20 SMART-21 SMART-298 SMART-302] sends nothing that must not be registered", () => {
+  it.effect("[SMART-20 SMART-21 SMART-298 SMART-302] sends no request with metadata that must not be registered", () => {
     const { http, layer } = setup(() => json(answered))
     return Effect.gen(function*() {
       const refused = (fields: ConstructorParameters<typeof ClientMetadata>[0]) =>
@@ -180,7 +180,7 @@ describe("Registration.register", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("reports what the server changed, dropped or did not say, in any order of its lists", () => {
+  it.effect("`changed` lists the members that the server changed or did not return; the order of lists does not matter", () => {
     const { layer } = setup(() =>
       json({
         client_id: "id",
@@ -210,7 +210,7 @@ describe("Registration.register", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("decodes a sloppy answer as far as it can", () => {
+  it.effect("decodes a response with malformed members, and lists them in `deviations`", () => {
     const { layer } = setup(() =>
       json({
         client_id: "id",
@@ -231,7 +231,7 @@ describe("Registration.register", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("[SMART-317] a success without a usable client_id is an error, and is not repeated", () =>
+  it.effect("[SMART-317] a success without a usable client_id is an error, and is not retried", () =>
     Effect.gen(function*() {
       const cases: ReadonlyArray<readonly [() => Response, string]> = [
         [() => json({ client_secret: "canary" }, { status: 201 }), "ClientIdMissing"],
@@ -258,7 +258,7 @@ describe("Registration.register", () => {
       }
     }))
 
-  it.effect("says what the server said, with no secret in it", () => {
+  it.effect("the error has the server's OAuth error, without secrets", () => {
     const { http, layer } = setup(() =>
       json({
         error: "invalid_redirect_uri",
@@ -290,7 +290,7 @@ describe("Registration.register", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("is repeated only where the server did not act", () =>
+  it.effect("is retried only if the server did not act", () =>
     Effect.gen(function*() {
       const attempts = (first: () => Answer) => {
         const { http, layer } = setup((_, index) => index === 0 ? first() : json(answered))
@@ -315,7 +315,7 @@ describe("Registration.register", () => {
       assert.strictEqual(yield* attempts(() => Response.redirect("https://ehr.test/elsewhere", 307)), "1 Left")
     }))
 
-  it.effect("waits as long as Retry-After asks", () => {
+  it.effect("waits as long as Retry-After says", () => {
     const { http, layer } = setup((_, index) =>
       index === 0 ? json({}, { status: 503, headers: { "retry-after": "20" } }) : json(answered)
     )
@@ -327,7 +327,7 @@ describe("Registration.register", () => {
 })
 
 describe("Registration management", () => {
-  it.effect("reads, with the registration's own token, and keeps what the answer does not repeat", () => {
+  it.effect("`read` sends the registration access token, and keeps members that the response does not repeat", () => {
     const { http, layer } = setup(() => json({ client_id: "given-id", client_name: "Now" }))
     return Effect.gen(function*() {
       const service = yield* Registration.Registration
@@ -345,7 +345,7 @@ describe("Registration management", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("reading changes nothing and is repeated after any passing failure", () => {
+  it.effect("`read` is retried after every transient failure", () => {
     const { http, layer } = setup((_, index) => index === 0 ? json({}, { status: 502 }) : json(answered))
     return Effect.gen(function*() {
       const service = yield* Registration.Registration
@@ -354,7 +354,7 @@ describe("Registration management", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("updates with the whole metadata, the id and the secret, and takes over a new secret and token", () => {
+  it.effect("`update` sends all metadata, the client id and the secret, and returns a new secret and token", () => {
     const { http, layer } = setup(() =>
       json({
         ...answered,
@@ -381,7 +381,7 @@ describe("Registration management", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("an answer about another client is an error", () => {
+  it.effect("a response about another client is an error", () => {
     const { layer } = setup(() => json({ client_id: "someone-else" }))
     return Effect.gen(function*() {
       const service = yield* Registration.Registration
@@ -390,7 +390,7 @@ describe("Registration management", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("removes", () => {
+  it.effect("`remove` deletes the registration", () => {
     const { http, layer } = setup((_, index) =>
       index === 0 ? new Response(null, { status: 204 }) : json({ error: "invalid_token" }, { status: 401 })
     )
@@ -407,7 +407,7 @@ describe("Registration management", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("[SMART-1] sends its token nowhere if there is no URL, or none that is https", () => {
+  it.effect("[SMART-1] sends no token without a registration_client_uri that is https", () => {
     const { http, layer } = setup(() => json(answered))
     return Effect.gen(function*() {
       const service = yield* Registration.Registration
@@ -424,16 +424,16 @@ describe("Registration management", () => {
   })
 })
 
-describe("Registered", () => {
-  it.effect("survives being kept", () =>
+describe("RegisteredClient", () => {
+  it.effect("decodes what it encoded", () =>
     Effect.gen(function*() {
-      const kept = yield* Schema.encode(Registered.RegisteredClient)(registered())
-      const back = yield* Schema.decodeUnknown(Registered.RegisteredClient)(JSON.parse(JSON.stringify(kept)))
+      const kept = yield* Schema.encode(RegisteredClient.RegisteredClient)(registered())
+      const back = yield* Schema.decodeUnknown(RegisteredClient.RegisteredClient)(JSON.parse(JSON.stringify(kept)))
       assert.strictEqual(Redacted.value(back.clientSecret ?? Redacted.make("")), "canary-client-secret")
       assert.strictEqual(back.registrationClientUri, answered.registration_client_uri)
     }))
 
-  it.effect("[SMART-22 SMART-23 SMART-317] becomes a client that is ready to use", () =>
+  it.effect("[SMART-22 SMART-23 SMART-317] `toClient` returns the client id and the authentication of the registered method", () =>
     Effect.gen(function*() {
       const signingKeys = yield* Effect.provide(
         SigningKeys.SigningKeys,
@@ -442,10 +442,10 @@ describe("Registered", () => {
       const method = (
         tokenEndpointAuthMethod: string | undefined,
         clientSecret?: Redacted.Redacted,
-        options?: Registered.ClientOptions
+        options?: RegisteredClient.ClientOptions
       ) =>
         Effect.match(
-          Registered.toClient(
+          RegisteredClient.toClient(
             registered({ clientSecret, metadata: new ClientMetadata({ tokenEndpointAuthMethod }) }),
             options
           ),

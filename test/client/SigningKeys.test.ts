@@ -36,13 +36,13 @@ const opensslPem = (type: "pkcs1" | "sec1", pair: NodeCrypto.KeyPairKeyObjectRes
   Redacted.make(pair.privateKey.export({ type, format: "pem" }).toString())
 
 describe("SigningKeys", () => {
-  it.effect("[SMART-307 SMART-308] reproduces the published RS384 assertion byte for byte", () =>
+  it.effect("[SMART-307 SMART-308] reproduces the RS384 assertion of the specification byte for byte", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* sign(claims), assertions.RS384)
       assert.isTrue(yield* verifies(assertions.RS384, (yield* published).keys))
     }).pipe(Effect.provide(SigningKeys.layerJwk({ jwk: Redacted.make(vector("RS384.private.json")) }))))
 
-  it.effect("[SMART-307 SMART-309] verifies the published ES384 assertion, and signs the same input", () =>
+  it.effect("[SMART-307 SMART-309] verifies the ES384 assertion of the specification, and signs the same input", () =>
     Effect.gen(function*() {
       const { keys } = yield* published
       assert.isTrue(yield* verifies(assertions.ES384, keys))
@@ -54,7 +54,7 @@ describe("SigningKeys", () => {
       )
     }).pipe(Effect.provide(SigningKeys.layerJwk({ jwk: Redacted.make(vector("ES384.private.json")) }))))
 
-  it.effect("[SMART-309] verifies the assertions of the worked example with the key published beside them", () =>
+  it.effect("[SMART-309] verifies the assertions of the worked example with its public key", () =>
     Effect.gen(function*() {
       const { keys } = yield* published
       assert.isTrue(yield* verifies(assertions.exampleCode, keys))
@@ -63,7 +63,7 @@ describe("SigningKeys", () => {
     }).pipe(Effect.provide(SigningKeys.layerJwk({ jwk: Redacted.make(assertions.exampleKey) }))))
 
   for (const name of ["RS384", "ES384"] as const) {
-    it.effect(`[X-JWKS-1] the ${name} example set, which holds two copies under one kid, publishes one public key`, () =>
+    it.effect(`[X-JWKS-1] the ${name} example set, with two copies under one kid, publishes one public key`, () =>
       Effect.gen(function*() {
         const { keys } = yield* published
         assert.strictEqual(keys.length, 1)
@@ -72,7 +72,7 @@ describe("SigningKeys", () => {
       }).pipe(Effect.provide(SigningKeys.layerJwk({ jwk: Redacted.make(vector(`${name}.private.json`)) }))))
   }
 
-  it.effect("[SMART-321 SMART-322 SMART-323 SMART-324] the header says alg, kid, typ, and jku where it is wanted", () =>
+  it.effect("[SMART-321 SMART-322 SMART-323 SMART-324] the header has alg, kid, typ, and jku if it is configured", () =>
     Effect.gen(function*() {
       const plain = jose.decodeProtectedHeader(yield* sign(claims))
       assert.deepStrictEqual(Object.entries(plain), [["alg", "ES384"], ["kid", "k1"], ["typ", "JWT"]])
@@ -80,14 +80,14 @@ describe("SigningKeys", () => {
       assert.deepStrictEqual({ ...full }, { alg: "ES384", kid: "k1", typ: "other+jwt", jku: "https://app.test/jwks" })
     }).pipe(Effect.provide(SigningKeys.layerPem({ pem: pem(ecPair), kid: "k1" }))))
 
-  it.effect("[SMART-322] a PEM key without a kid is called by its RFC 7638 thumbprint", () =>
+  it.effect("[SMART-322] the kid of a PEM key is its RFC 7638 thumbprint by default", () =>
     Effect.gen(function*() {
       const thumbprint = yield* Effect.promise(() => jose.calculateJwkThumbprint(publicJwk(rsaPair)))
       assert.deepStrictEqual((yield* published).keys.map(({ kid }) => kid), [thumbprint])
       assert.strictEqual(jose.decodeProtectedHeader(yield* sign(claims)).kid, thumbprint)
     }).pipe(Effect.provide(SigningKeys.layerPem({ pem: pem(rsaPair) }))))
 
-  it.effect("takes a PEM key with escaped line breaks and text around it, as environments have them", () =>
+  it.effect("reads a PEM key with escaped line breaks and surrounding text, as in environment variables", () =>
     Effect.gen(function*() {
       assert.isTrue(yield* verifies(yield* sign(claims), (yield* published).keys))
     }).pipe(Effect.provide(SigningKeys.layerPem({
@@ -112,7 +112,7 @@ describe("SigningKeys", () => {
       SigningKeys.layerPem({ pem: pem(rsaPair), kid: "rsa" }, { pem: pem(ecPair), kid: "ec" })
     )))
 
-  it.effect("[SMART-306] of a set, kid selects the key that signs; all are published", () =>
+  it.effect("[SMART-306] `kid` selects the key of a set that signs; all are published", () =>
     Effect.gen(function*() {
       assert.strictEqual(jose.decodeProtectedHeader(yield* sign(claims)).kid, "second")
       assert.deepStrictEqual((yield* published).keys.map(({ kid }) => kid), ["first", "second"])
@@ -122,7 +122,7 @@ describe("SigningKeys", () => {
       kid: "second"
     }))))
 
-  it.effect("[SMART-293 SMART-313 SMART-314 SMART-315] what is published holds bare public members and nothing else", () =>
+  it.effect("[SMART-293 SMART-313 SMART-314 SMART-315] the published set has public members only", () =>
     Effect.gen(function*() {
       const { keys } = yield* published
       assert.deepStrictEqual(keys.map((key) => Object.keys(key).sort()), [
@@ -148,7 +148,7 @@ describe("SigningKeys", () => {
       assert.isTrue(yield* verifies(jwt, keys))
     }))
 
-  describe("a signer that never shows its key", () => {
+  describe("a signer in a key management service", () => {
     const signer = (changes: Partial<SigningKey.Signer> = {}): SigningKey.Signer => ({
       kid: "kms",
       alg: "ES384",
@@ -161,7 +161,7 @@ describe("SigningKeys", () => {
       ...changes
     })
 
-    it.effect("signs, DER or not", () =>
+    it.effect("signs, with signatures in DER or as r and s", () =>
       Effect.gen(function*() {
         for (let i = 0; i < 40; i++) {
           const [jwt, { keys }] = yield* Effect.provide(
@@ -183,24 +183,30 @@ describe("SigningKeys", () => {
         assert.isTrue(yield* verifies(jwt, keys))
       }))
 
-    it.effect("what it gives that is no signature is not sent", () =>
+    it.effect("fails if its result is not a signature", () =>
       Effect.gen(function*() {
         const failure = (changes: Partial<SigningKey.Signer>) =>
           Effect.map(
             Effect.flip(Effect.provide(sign(claims), SigningKeys.layerSigner(signer(changes)))),
             ({ detail, reason }) => `${reason}: ${detail}`
           )
-        assert.include(yield* failure({ encoding: "jose" }), "no ES384 signature; ECDSA in DER needs encoding: \"der\"")
-        assert.include(yield* failure({ sign: () => Effect.succeed(new Uint8Array(96)) }), "no ES384 signature")
+        assert.include(
+          yield* failure({ encoding: "jose" }),
+          "not an ES384 signature; ECDSA in DER needs encoding: \"der\""
+        )
+        assert.include(yield* failure({ sign: () => Effect.succeed(new Uint8Array(96)) }), "not an ES384 signature")
         for (
           const bytes of [[], [0x30], [0x30, 2, 2, 0], [0x30, 6, 2, 1, 1, 2, 1, 1, 0], [0x30, 6, 2, 1, 1, 3, 1, 1]]
         ) {
-          assert.include(yield* failure({ sign: () => Effect.succeed(new Uint8Array(bytes)) }), "no ES384 signature")
+          assert.include(
+            yield* failure({ sign: () => Effect.succeed(new Uint8Array(bytes)) }),
+            "not an ES384 signature"
+          )
         }
         assert.include(yield* failure({ sign: () => Effect.fail("the KMS is\naway") }), "failed: the KMS is away")
       }))
 
-    it.effect("is refused if what it says of itself does not fit", () =>
+    it.effect("is refused if its alg, kid or public key do not fit", () =>
       Effect.gen(function*() {
         const refused = (changes: Partial<SigningKey.Signer>) => refusal(SigningKeys.layerSigner(signer(changes)))
         assert.include(yield* refused({ publicJwk: jwk(ecPair) }), "holds a private member")
@@ -208,12 +214,12 @@ describe("SigningKeys", () => {
         assert.include(yield* refused({ kid: "" }), "no kid")
         assert.include(
           yield* refused({ publicJwk: { ...publicJwk(ecPair), y: publicJwk(ec())["y"] } }),
-          "no usable key"
+          "not a usable key"
         )
       }))
   })
 
-  it.effect("[SMART-320] refuses keys that SMART cannot use, and says why", () =>
+  it.effect("[SMART-320] refuses keys that SMART cannot use, with the cause in the error", () =>
     Effect.gen(function*() {
       const fromPem = (text: Redacted.Redacted) => refusal(SigningKeys.layerPem({ pem: text }))
       const fromJwk = (value: string | object, kid?: string) =>
@@ -223,7 +229,7 @@ describe("SigningKeys", () => {
       assert.include(yield* fromPem(opensslPem("pkcs1", rsaPair)), "PKCS#1")
       assert.include(yield* fromPem(opensslPem("sec1", ecPair)), "SEC 1")
       assert.include(yield* fromPem(Redacted.make("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")), "encrypted")
-      assert.include(yield* fromPem(Redacted.make("hello")), "no PEM private key")
+      assert.include(yield* fromPem(Redacted.make("hello")), "not a PEM private key")
       assert.include(
         yield* fromPem(Redacted.make("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----")),
         "neither an RSA key nor one on P-384"
@@ -240,9 +246,12 @@ describe("SigningKeys", () => {
       assert.include(yield* fromJwk({ ...jwk(ecPair), crv: "a secret with spaces" }), "on something else")
       assert.include(yield* fromJwk({ kty: "RSA", d: "AA" }), "n and e")
       assert.include(yield* fromJwk({ kty: "EC", crv: "P-384", d: "AA" }), "x and y")
-      assert.include(yield* fromJwk({ ...publicJwk(rsaPair), d: jwk(rsaPair)["d"] }), "private half is no usable key")
-      assert.include(yield* fromJwk(publicJwk(ecPair)), "no private key among them")
-      assert.include(yield* fromJwk({ ...jwk(ecPair), kid: "a" }, "b"), "has the kid that is to sign")
+      assert.include(
+        yield* fromJwk({ ...publicJwk(rsaPair), d: jwk(rsaPair)["d"] }),
+        "private half is not a usable key"
+      )
+      assert.include(yield* fromJwk(publicJwk(ecPair)), "none of the keys is private")
+      assert.include(yield* fromJwk({ ...jwk(ecPair), kid: "a" }, "b"), "have other kids")
     }))
 
   it.effect("refuses halves that do not belong together", () =>
@@ -257,7 +266,7 @@ describe("SigningKeys", () => {
       )
       assert.include(
         yield* refused({ privateKey: one.publicKey, publicKey: one.publicKey }),
-        "no private key that may sign"
+        "not a private key that may sign"
       )
       assert.include(yield* refused(sha256), "not made for RS384")
       assert.include(yield* refused({ privateKey: one.privateKey, publicKey: sha256.publicKey }), "not made for RS384")
@@ -268,7 +277,7 @@ describe("SigningKeys", () => {
       const detail = yield* refusal(
         SigningKeys.layerPem({ pem: pem(ecPair), kid: "same" }, { pem: pem(rsaPair), kid: "same" })
       )
-      assert.include(detail, "two different keys are called same")
+      assert.include(detail, "two different keys have the kid same")
     }))
 
   describe("layerConfig", () => {
@@ -291,7 +300,7 @@ describe("SigningKeys", () => {
         )
       }))
 
-    it.effect("names what is missing or wrong by its variable", () =>
+    it.effect("the error names the variable that is missing or wrong", () =>
       Effect.gen(function*() {
         const error = (entries: ReadonlyArray<readonly [string, string]>) =>
           Effect.flip(Effect.provide(published, provide(entries)))

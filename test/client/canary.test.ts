@@ -17,7 +17,7 @@ import { ConfigurationError } from "../../src/base/ConfigurationError.js"
 import * as ClientAuthentication from "../../src/client/ClientAuthentication.js"
 import { ClientMetadata } from "../../src/client/ClientMetadata.js"
 import * as KeyRotation from "../../src/client/KeyRotation.js"
-import * as Registered from "../../src/client/RegisteredClient.js"
+import * as RegisteredClient from "../../src/client/RegisteredClient.js"
 import * as Registration from "../../src/client/Registration.js"
 import * as SigningKey from "../../src/client/SigningKey.js"
 import * as SigningKeys from "../../src/client/SigningKeys.js"
@@ -26,7 +26,7 @@ import { encodings, leak } from "../support/canary.js"
 import { type Answer, Broken, fake, json, type Seen } from "../support/http.js"
 import { ec, jwk, pem, publicJwk, rsa } from "./keys.js"
 
-/** All that a value shows, to whoever prints it in whichever way. */
+/** All texts that a value is printed as. */
 const shown = (value: unknown): string =>
   [
     inspect(value, { depth: 12, showHidden: true, getters: true }),
@@ -104,8 +104,8 @@ const endpoint = "https://ehr.test/token"
 const authenticate = (service: ClientAuthentication.Service) =>
   service.authenticate({ endpoint, clientId: "app", params: {} })
 
-describe("[SMART-295] no secret of a client appears anywhere", () => {
-  it.effect("the canaries are really there", () =>
+describe("[SMART-295] no secret of a client appears in errors, logs, spans or printed values", () => {
+  it.effect("the secrets are in the values that are searched", () =>
     Effect.sync(() => {
       assert.strictEqual(canaries.length, 5 + 3 + 2)
       assert.throws(() => check([{ secret: secrets.clientSecret }]))
@@ -207,7 +207,7 @@ describe("[SMART-295] no secret of a client appears anywhere", () => {
   it.effect("registration: what comes back, and every failure", () =>
     Effect.gen(function*() {
       const { kept, record } = recorder()
-      const known = new Registered.RegisteredClient({
+      const known = new RegisteredClient.RegisteredClient({
         clientId: "id",
         clientSecret: Redacted.make(secrets.clientSecret),
         registrationAccessToken: Redacted.make(secrets.registrationToken),
@@ -222,7 +222,7 @@ describe("[SMART-295] no secret of a client appears anywhere", () => {
         registration_access_token: secrets.registrationToken,
         software_statement: secrets.statement
       }
-      const success = Registered.fromAnswer(given, known.metadata, undefined)
+      const success = RegisteredClient.fromResponse(given, { requested: known.metadata })
       /** A server that repeats all it was sent, and what it made, in everything it says. */
       const echo = ({ body, headers, url }: Seen) => `${headers["authorization"]} ${body} ${url}`
       const everyEncoding = (seen: Seen) => Object.values(encodings).map((encode) => encode(echo(seen))).join(" ")

@@ -5,7 +5,7 @@ import * as Redacted from "effect/Redacted"
 import { Discovery, type SmartClient } from "effect-safire"
 import * as ClientAuthentication from "../../src/client/ClientAuthentication.js"
 import { ClientMetadata } from "../../src/client/ClientMetadata.js"
-import * as Registered from "../../src/client/RegisteredClient.js"
+import * as RegisteredClient from "../../src/client/RegisteredClient.js"
 import * as Registration from "../../src/client/Registration.js"
 import { RegistrationError } from "../../src/client/RegistrationError.js"
 import * as SigningKeys from "../../src/client/SigningKeys.js"
@@ -37,9 +37,9 @@ const register = (metadata: ConstructorParameters<typeof ClientMetadata>[0]) =>
   })
 
 /** Logs in as a client that was registered. */
-const loginAs = (registered: Registered.RegisteredClient, options?: Registered.ClientOptions) =>
+const loginAs = (registered: RegisteredClient.RegisteredClient, options?: RegisteredClient.ClientOptions) =>
   Effect.gen(function*() {
-    const { authentication, clientId } = yield* Registered.toClient(registered, options)
+    const { authentication, clientId } = yield* RegisteredClient.toClient(registered, options)
     const client: SmartClient.Service = yield* connect(
       clientId,
       Layer.succeed(ClientAuthentication.ClientAuthentication, authentication)
@@ -121,7 +121,7 @@ layer(withRegistration(), { excludeTestServices: true })("registration at oidc-p
       )
       assert.strictEqual(changed.metadata.clientName, "another name")
       assert.deepStrictEqual(changed.changed, [])
-      const tokenOf = ({ registrationAccessToken: token }: Registered.RegisteredClient) =>
+      const tokenOf = ({ registrationAccessToken: token }: RegisteredClient.RegisteredClient) =>
         token === undefined ? "" : Redacted.value(token)
       assert.notStrictEqual(tokenOf(changed), tokenOf(registered))
       assert.deepStrictEqual(yield* failure(registration.read(registered, local)), {
@@ -167,7 +167,7 @@ layer(withRegistration(), { excludeTestServices: true })("registration at oidc-p
       const registered = yield* register({ tokenEndpointAuthMethod: "none" })
       const other = yield* register({ tokenEndpointAuthMethod: "none" })
       const { registrationAccessToken } = other
-      const mixed = new Registered.RegisteredClient({ ...registered, registrationAccessToken })
+      const mixed = new RegisteredClient.RegisteredClient({ ...registered, registrationAccessToken })
       const error = yield* failure(registration.remove(mixed, local))
       assert.deepStrictEqual([error.reason, error.operation, error.status], ["Unauthorized", "remove", 401])
       assert.strictEqual((yield* registration.read(registered, local)).clientId, registered.clientId)

@@ -31,7 +31,7 @@ import {
   TokenError
 } from "effect-safire"
 import { ClientMetadata } from "../../src/client/ClientMetadata.js"
-import * as Registered from "../../src/client/RegisteredClient.js"
+import * as RegisteredClient from "../../src/client/RegisteredClient.js"
 import * as Registration from "../../src/client/Registration.js"
 import { RegistrationError } from "../../src/client/RegistrationError.js"
 import { base, written } from "../fhir/fixtures.js"
@@ -450,9 +450,9 @@ describe("hostile registrations", () => {
           const registered = yield* register(`${JSON.stringify(given).slice(0, -1)},"${member}":${quoted(depth)}}`)
           assert.strictEqual(value(registered.clientSecret ?? Redacted.make("")), "secret-1", member)
           if (depth === DEPTH) assert.include(registered.deviations.map((one) => one.member), member)
-          const encoded = JSON.stringify(yield* Schema.encode(Registered.RegisteredClient)(registered))
+          const encoded = JSON.stringify(yield* Schema.encode(RegisteredClient.RegisteredClient)(registered))
           assert.isBelow(encoded.length, 5_000)
-          yield* Schema.decodeUnknown(Registered.RegisteredClient)(JSON.parse(encoded))
+          yield* Schema.decodeUnknown(RegisteredClient.RegisteredClient)(JSON.parse(encoded))
         }
       }
     }))

@@ -174,7 +174,7 @@ const server = { ...config, authentication: Core.ClientAuthentication.makePublic
 
 const metadata = { issuer: origin, tokenEndpoint: `${origin}/token` }
 
-const registered = new Core.Registered.RegisteredClient({
+const registered = new Core.RegisteredClient.RegisteredClient({
   clientId,
   registrationAccessToken: Redacted.make("t0ken"),
   registrationClientUri: `${origin}/clients/1`,

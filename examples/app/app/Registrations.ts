@@ -6,7 +6,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { ConfigurationError, DiscoveryError, RegistrationError } from "effect-safire"
-import { ClientMetadata, Registered, Registration, SigningKeys, SmartServers } from "effect-safire"
+import { ClientMetadata, RegisteredClient, Registration, SigningKeys, SmartServers } from "effect-safire"
 import { WebApp } from "effect-safire/web"
 import type { ClientKind } from "./Hospital.js"
 import { APP_NAME, BACKEND_SCOPES, USUAL_SCOPES } from "./Hospital.js"
@@ -25,7 +25,7 @@ export type Failure = RegistrationError | DiscoveryError | ConfigurationError
 
 export interface Service {
   readonly prospects: ReadonlyArray<Prospect>
-  readonly registered: (key: string) => Effect.Effect<Registered.RegisteredClient | undefined>
+  readonly registered: (key: string) => Effect.Effect<RegisteredClient.RegisteredClient | undefined>
   /** Once: where the app is registered already, it stays as it is. */
   readonly register: (prospect: Prospect, kind: ClientKind) => Effect.Effect<void, Failure>
   readonly remove: (key: string) => Effect.Effect<void, Failure>
@@ -68,7 +68,7 @@ export const layer = (
       const servers = yield* SmartServers.SmartServers
       const signingKeys = yield* SigningKeys.SigningKeys
       const web = yield* WebApp.WebApp
-      const known = new Map<string, Registered.RegisteredClient>()
+      const known = new Map<string, RegisteredClient.RegisteredClient>()
       const oneAtATime = yield* Effect.makeSemaphore(1)
 
       const register = (prospect: Prospect, kind: ClientKind) =>
@@ -76,7 +76,7 @@ export const layer = (
           if (known.has(prospect.key)) return
           const { fhirBaseUrl, key } = prospect
           const given = yield* registration.register(metadataOf(key, kind, web), { fhirBaseUrl, ...insecure })
-          const client = yield* Registered.toClient(given, {
+          const client = yield* RegisteredClient.toClient(given, {
             signingKeys,
             jwksUri: `${web.origin}${JWKS_PATH}`,
             ...insecure

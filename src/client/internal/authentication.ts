@@ -1,5 +1,5 @@
 /**
- * What every way of authenticating has in common, and the way of a client without credentials.
+ * The service that all methods of authentication implement, and a client without credentials.
  *
  * @since 0.1.0
  */
@@ -22,7 +22,7 @@ import * as SingleFlight from "../../base/SingleFlight.js"
 export type Method = "none" | "client_secret_basic" | "client_secret_post" | "private_key_jwt"
 
 /**
- * The form of a request that has still to be authenticated. Members that are `undefined` are not sent.
+ * The form of a request before authentication. Parameters that are `undefined` are not sent.
  *
  * @since 0.1.0
  * @category models
@@ -30,8 +30,9 @@ export type Method = "none" | "client_secret_basic" | "client_secret_post" | "pr
 export interface UnauthenticatedRequest {
   readonly endpoint: string
   readonly clientId: string
+  /** The parameters of the form. */
   readonly params: Readonly<Record<string, string | Redacted.Redacted | undefined>>
-  /** What the server says it accepts (`token_endpoint_auth_signing_alg_values_supported`), where it says so. */
+  /** The `token_endpoint_auth_signing_alg_values_supported` of the server's metadata. */
   readonly signingAlgs?: ReadonlyArray<string> | undefined
 }
 
@@ -42,18 +43,20 @@ export interface UnauthenticatedRequest {
 export interface Service {
   readonly method: Method
   /**
-   * The client id, for a client that learns it from the server, such as by registration. Takes precedence over the configured one. It runs for every
-   * request: see `withClientId` for one that remembers its result.
+   * The client id, for a client that learns it from the server, such as by registration. It takes precedence over the
+   * configured one, and runs for every request: `withClientId` remembers its result.
    */
   readonly clientId?: Effect.Effect<string, ConfigurationError> | undefined
   /**
-   * Builds the request. Run anew for every attempt, because an assertion serves once (requirements 233 and 319). The request holds credentials in
-   * clear: send it, and neither keep it nor print it.
+   * Builds the request. It runs for every attempt, because an assertion is valid for one request (requirements 233
+   * and 319). The request holds credentials in clear: do not store or print it.
    */
   readonly authenticate: (
     request: UnauthenticatedRequest
   ) => Effect.Effect<HttpClientRequest.HttpClientRequest, ConfigurationError>
-  /** What to try once more with if the server answers `invalid_client`. There only where an operator asked for it. */
+  /**
+   * A second authentication for one more attempt after the server has responded with `invalid_client`. Default: none.
+   */
   readonly fallback?: Service | undefined
 }
 
@@ -81,8 +84,9 @@ export const clientId: {
 )
 
 /**
- * An authentication that learns its client id when a request first needs it. `learn` runs once at a time, and its result is kept; after a failure the
- * next request runs it again.
+ * An authentication that learns its client id when a request first needs it. Concurrent requests share one run of
+ * `learn`, whose result is kept. After a failure the next request runs it again. Interrupting a request does not
+ * interrupt `learn`.
  *
  * @since 0.1.0
  * @category combinators
@@ -104,7 +108,7 @@ export const withClientId: {
 })
 
 /**
- * The form as a POST that asks for JSON: what a custom `authenticate` starts from.
+ * A POST request with the form, which asks for JSON: the basis of a custom `authenticate`.
  *
  * @since 0.1.0
  * @category constructors
@@ -124,7 +128,7 @@ export const formRequest = (
 }
 
 /**
- * A client without credentials: it says its `client_id` and sends no `Authorization` header (requirements 63 and 71).
+ * A client without credentials: it sends its `client_id` and no `Authorization` header (requirements 63 and 71).
  *
  * @since 0.1.0
  * @category constructors
@@ -135,6 +139,8 @@ export const makePublic: Service = {
 }
 
 /**
+ * A client without credentials: see `makePublic`.
+ *
  * @since 0.1.0
  * @category layers
  */

@@ -1,5 +1,5 @@
 /**
- * Which kind of client this is, by what the environment holds.
+ * The kind of client, by environment variables.
  *
  * @since 0.1.0
  */
@@ -8,81 +8,65 @@ import type { ConfigError } from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
-import { ConfigurationError } from "../../base/ConfigurationError.js"
+import type { ConfigurationError } from "../../base/ConfigurationError.js"
 import { flag } from "../../base/EnvironmentFlag.js"
 import * as SigningKeys from "../SigningKeys.js"
 import type { Service } from "./authentication.js"
 import { ClientAuthentication, makePublic } from "./authentication.js"
 import { makeClientSecretBasic } from "./clientSecret.js"
+import { configurationError } from "./configurationError.js"
+import * as Environment from "./environment.js"
 import { makePrivateKeyJwt } from "./privateKeyJwt.js"
 
 const config = Config.all({
-  keys: SigningKeys.config,
-  settings: Config.all({
-    clientSecret: Config.map(
-      Config.option(Config.redacted("CLIENT_SECRET")),
-      Option.filter((secret) => Redacted.value(secret) !== "")
-    ),
-    encoding: Config.map(
-      Config.option(Config.string("CLIENT_SECRET_ENCODING")),
-      Option.filter((encoding) => encoding.trim() !== "")
-    ),
-    jwksUri: Config.map(Config.option(Config.string("JWKS_URI")), Option.filter((uri) => uri.trim() !== "")),
-    allowInsecureLocalhost: flag("ALLOW_INSECURE_LOCALHOST")
-  }).pipe(Config.nested("SMART"))
-})
+  clientSecret: Environment.secret("CLIENT_SECRET"),
+  encoding: Environment.text("CLIENT_SECRET_ENCODING"),
+  privateKey: Environment.secret("PRIVATE_KEY"),
+  keyId: Environment.text("KEY_ID"),
+  jwksUri: Environment.text("JWKS_URI"),
+  allowInsecureLocalhost: flag("ALLOW_INSECURE_LOCALHOST")
+}).pipe(Config.nested("SMART"))
 
 const make: Effect.Effect<Service, ConfigError | ConfigurationError> = Effect.gen(function*() {
-  const { keys: { kid, privateKey }, settings } = yield* config
-  const { allowInsecureLocalhost, clientSecret, jwksUri } = settings
-  const fail = (reason: ConfigurationError["reason"], fields: ReadonlyArray<string>, detail: string) =>
-    new ConfigurationError({ reason, fields, detail })
-  const picked = (service: Service, why: string) =>
+  const { allowInsecureLocalhost, clientSecret, encoding, jwksUri, keyId, privateKey } = yield* config
+  const logged = (service: Service, why: string) =>
     Effect.as(Effect.logInfo(`this client authenticates by ${service.method}: ${why}`), service)
 
-  const encoding = Option.getOrUndefined(settings.encoding)
   if (encoding !== undefined && encoding !== "raw" && encoding !== "form") {
-    return yield* fail("Invalid", ["SMART_CLIENT_SECRET_ENCODING"], "it is raw, which is the default, or form")
+    return yield* configurationError("Invalid", ["SMART_CLIENT_SECRET_ENCODING"], "it is raw (the default) or form")
   }
-  if (encoding !== undefined && Option.isNone(clientSecret)) {
-    return yield* fail("Missing", ["SMART_CLIENT_SECRET"], "SMART_CLIENT_SECRET_ENCODING has no use without it")
+  if (encoding !== undefined && clientSecret === undefined) {
+    const detail = "SMART_CLIENT_SECRET_ENCODING has no use without it"
+    return yield* configurationError("Missing", ["SMART_CLIENT_SECRET"], detail)
   }
-  if (Option.isSome(privateKey)) {
-    if (Option.isSome(clientSecret)) {
-      return yield* fail(
-        "Conflict",
-        ["SMART_CLIENT_SECRET", "SMART_PRIVATE_KEY"],
-        "a client has one or the other; unset one"
-      )
-    }
-    const signing = yield* SigningKeys.makeText({
-      text: privateKey.value,
-      kid: Option.getOrUndefined(kid),
-      field: "SMART_PRIVATE_KEY"
-    })
-    const service = yield* makePrivateKeyJwt({ jwksUri: Option.getOrUndefined(jwksUri), allowInsecureLocalhost }).pipe(
-      Effect.provideService(SigningKeys.SigningKeys, signing),
-      Effect.mapError(({ detail, reason }) => fail(reason, ["SMART_JWKS_URI"], detail))
+  if (privateKey !== undefined && clientSecret !== undefined) {
+    const fields = ["SMART_CLIENT_SECRET", "SMART_PRIVATE_KEY"]
+    return yield* configurationError("Conflict", fields, "a client has one or the other; unset one")
+  }
+  const keys = yield* SigningKeys.makeConfig
+  if (Option.isSome(keys)) {
+    const service = yield* makePrivateKeyJwt({ jwksUri, allowInsecureLocalhost }).pipe(
+      Effect.provideService(SigningKeys.SigningKeys, keys.value),
+      Effect.mapError(({ detail, reason }) => configurationError(reason, ["SMART_JWKS_URI"], detail))
     )
-    return yield* picked(service, "SMART_PRIVATE_KEY is set")
+    return yield* logged(service, "SMART_PRIVATE_KEY is set")
   }
-  const dangling = [
-    ...(Option.isSome(kid) ? ["SMART_KEY_ID"] : []),
-    ...(Option.isSome(jwksUri) ? ["SMART_JWKS_URI"] : [])
-  ]
-  if (dangling.length > 0) {
-    return yield* fail("Missing", ["SMART_PRIVATE_KEY"], `${dangling.join(" and ")} is of no use without it`)
+  const unused = Object.entries({ SMART_KEY_ID: keyId, SMART_JWKS_URI: jwksUri })
+    .flatMap(([name, value]) => value === undefined ? [] : [name])
+  if (unused.length > 0) {
+    return yield* configurationError("Missing", ["SMART_PRIVATE_KEY"], `without it, ${unused.join(" and ")} has no use`)
   }
-  return yield* Option.isSome(clientSecret)
-    ? picked(makeClientSecretBasic({ clientSecret: clientSecret.value, encoding }), "SMART_CLIENT_SECRET is set")
-    : picked(makePublic, "neither SMART_CLIENT_SECRET nor SMART_PRIVATE_KEY is set")
+  return yield* clientSecret === undefined
+    ? logged(makePublic, "neither SMART_CLIENT_SECRET nor SMART_PRIVATE_KEY is set")
+    : logged(makeClientSecretBasic({ clientSecret, encoding }), "SMART_CLIENT_SECRET is set")
 })
 
 /**
- * From `SMART_PRIVATE_KEY` (PEM, JWK or JWK Set; with `SMART_KEY_ID` and `SMART_JWKS_URI`) an asymmetric client, from `SMART_CLIENT_SECRET` a symmetric
- * one (with `SMART_CLIENT_SECRET_ENCODING`, `raw` or `form`), from neither a public one. Both, or half of one, is an error that names what is wrong.
- * It logs which it picked. A blank variable counts as absent. Made anew for each use, from the configuration it is provided with.
+ * With `SMART_PRIVATE_KEY` (PEM, JWK or JWK Set; optional: `SMART_KEY_ID`, `SMART_JWKS_URI`) an asymmetric client;
+ * with `SMART_CLIENT_SECRET` (optional: `SMART_CLIENT_SECRET_ENCODING`, `raw` or `form`) a symmetric one; with
+ * neither a public one. With both, or with an optional variable alone, it fails with a `ConfigurationError` that
+ * names the variables. It logs the method. A blank variable counts as absent. Built for each use, from the
+ * configuration that it is provided with.
  *
  * @since 0.1.0
  * @category layers

@@ -1,5 +1,6 @@
 /**
- * A client with a secret it shares with the server (SMART App Launch 2.2, "Client Authentication: Symmetric"; RFC 6749, section 2.3.1).
+ * A client that authenticates with a secret (SMART App Launch 2.2, "Client Authentication: Symmetric"; RFC 6749,
+ * section 2.3.1).
  *
  * @since 0.1.0
  */
@@ -13,7 +14,8 @@ import type { Service } from "./authentication.js"
 import { ClientAuthentication, formRequest } from "./authentication.js"
 
 /**
- * The secret, or where it is kept now: an effect is run for every request, so that a secret can be replaced while the program runs.
+ * The secret, or an effect that reads it. The effect runs for every request, so that a secret can be replaced while
+ * the program runs.
  *
  * @since 0.1.0
  * @category models
@@ -27,8 +29,9 @@ export type ClientSecret = Redacted.Redacted | Effect.Effect<Redacted.Redacted, 
 export interface SecretOptions {
   readonly clientSecret: ClientSecret
   /**
-   * The secret before, to be tried once where the server answers `invalid_client`: for the time in which a server may not know the new one yet. Off
-   * unless given, because it sends a second secret to whoever refuses the first.
+   * The previous secret, sent once more after the server has responded with `invalid_client`: for the time in which
+   * servers may not know the new one yet. Default: none, because it sends a second secret to a server that refused
+   * the first.
    */
   readonly previousSecret?: ClientSecret | undefined
 }
@@ -39,8 +42,9 @@ export interface SecretOptions {
  */
 export interface BasicOptions extends SecretOptions {
   /**
-   * `raw`, the default, joins client id and secret as they are, as SMART's examples and its official test kit do. `form` encodes each first, as
-   * RFC 6749 section 2.3.1 has it. They differ only where either holds a special character, such as the colon of a client id that is a URL.
+   * The default `raw` joins client id and secret unchanged, as in SMART's examples and its official test kit. `form`
+   * encodes each first (RFC 6749, section 2.3.1). They differ only for special characters, such as the colon of a
+   * client id that is a URL.
    */
   readonly encoding?: "raw" | "form" | undefined
 }
@@ -69,14 +73,16 @@ const basic = ({ clientSecret, encoding }: BasicOptions): Service => ({
 })
 
 /**
+ * The service of `layerClientSecretBasic`.
+ *
  * @since 0.1.0
  * @category constructors
  */
 export const makeClientSecretBasic = (options: BasicOptions): Service => withFallback(options, basic)
 
 /**
- * A client with a secret, sent as HTTP Basic (SMART's client-confidential-symmetric profile; requirements 64, 66 and 345). No `client_id` is sent in
- * the body (requirement 72).
+ * A client with a secret, sent with HTTP Basic authentication (SMART's client-confidential-symmetric profile;
+ * requirements 64, 66 and 345). The body has no `client_id` (requirement 72).
  *
  * @since 0.1.0
  * @category layers
@@ -94,13 +100,15 @@ const post = ({ clientSecret }: SecretOptions): Service => ({
 })
 
 /**
+ * The service of `layerClientSecretPost`.
+ *
  * @since 0.1.0
  * @category constructors
  */
 export const makeClientSecretPost = (options: SecretOptions): Service => withFallback(options, post)
 
 /**
- * A client with a secret, sent in the form. Not a SMART profile: for servers that know nothing else.
+ * A client with a secret, sent in the form. Not a profile of SMART: for servers that accept nothing else.
  *
  * @since 0.1.0
  * @category layers

@@ -1,9 +1,9 @@
 /**
- * An ECDSA signature as X.509 and most key management services write it (RFC 3279, section 2.2.3: a DER sequence of two integers), turned into what
- * a JWS wants (RFC 7518, section 3.4: both numbers side by side, each of the curve's size).
+ * ECDSA signatures in DER (RFC 3279, section 2.2.3: a sequence of two integers), which most key management services
+ * return, converted to the format of a JWS (RFC 7518, section 3.4: both numbers, each with the curve's size).
  */
 
-/** One DER integer, padded to `size` bytes, and where the next begins. */
+/** One DER integer, padded to `size` bytes, and its end. */
 const integerAt = (
   bytes: Uint8Array,
   at: number,
@@ -20,11 +20,7 @@ const integerAt = (
   return { value, end }
 }
 
-/**
- * `size` is that of one number: 48 for P-384. Only short lengths occur there.
- *
- * @internal
- */
+/** `size` is the size of one number: 48 for P-384, where the lengths in DER take one byte. */
 export const toJose = (bytes: Uint8Array, size: number): Uint8Array | undefined => {
   if (bytes[0] !== 0x30 || bytes[1] !== bytes.length - 2) return undefined
   const r = integerAt(bytes, 2, size)

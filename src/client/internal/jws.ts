@@ -1,32 +1,25 @@
 /**
- * The compact serialization of a JSON Web Signature (RFC 7515, section 7.1), made here because a signer that never shows its key cannot be handed to
- * a library.
+ * The compact serialization of a JSON Web Signature (RFC 7515, section 7.1). Made here, because jose signs only with
+ * keys that it can use itself, and the key of a signer stays in its service.
  */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as jose from "jose"
-import { ConfigurationError } from "../../base/ConfigurationError.js"
+import type { ConfigurationError } from "../../base/ConfigurationError.js"
 import { span } from "../../base/Span.js"
 import { safeText } from "../../http/Redaction.js"
 import type { SigningKey } from "../SigningKey.js"
+import { configurationError } from "./configurationError.js"
 
-/**
- * @since 0.1.0
- * @category models
- */
 export interface SignOptions {
-  /** The algorithms the server accepts. Without it, any. */
+  /** The algorithms that the server accepts. Default: any. */
   readonly algs?: ReadonlyArray<string> | undefined
   /** Default `JWT`. */
   readonly typ?: string | undefined
-  /** Where the public keys are, if the server should be told. */
+  /** The URL of the public keys, for the header. */
   readonly jku?: string | undefined
 }
 
-/**
- * @since 0.1.0
- * @category models
- */
 export type Sign = (
   claims: Readonly<Record<string, unknown>>,
   options?: SignOptions | undefined
@@ -37,15 +30,13 @@ const choose = (
   algs: ReadonlyArray<string> | undefined
 ): Effect.Effect<SigningKey, ConfigurationError> => {
   const key = algs === undefined ? keys[0] : keys.find(({ alg }) => algs.includes(alg))
-  return key === undefined
-    ? new ConfigurationError({
-      reason: "Conflict",
-      fields: ["signingKey", "token_endpoint_auth_signing_alg_values_supported"],
-      detail: `the server accepts ${safeText((algs ?? []).join(", "), [], 100) || "nothing"}, and the keys here sign ${
-        [...new Set(keys.map(({ alg }) => alg))].join(", ") || "nothing"
-      }`
-    })
-    : Effect.succeed(key)
+  if (key !== undefined) return Effect.succeed(key)
+  const own = [...new Set(keys.map(({ alg }) => alg))].join(", ") || "nothing"
+  return configurationError(
+    "Conflict",
+    ["signingKey", "token_endpoint_auth_signing_alg_values_supported"],
+    `the server accepts ${safeText((algs ?? []).join(", "), [], 100) || "nothing"}, and the keys here sign ${own}`
+  )
 }
 
 const encoder = new TextEncoder()
@@ -55,7 +46,7 @@ const compact = (
   claims: Readonly<Record<string, unknown>>,
   options: SignOptions | undefined
 ): Effect.Effect<Redacted.Redacted, ConfigurationError> => {
-  // The order is that of the specification's examples, which are reproduced byte for byte.
+  // In the order of the specification's examples, which the tests reproduce byte for byte.
   const header = { alg: key.alg, kid: key.kid, typ: options?.typ ?? "JWT", jku: options?.jku }
   const input = `${jose.base64url.encode(JSON.stringify(header))}.${jose.base64url.encode(JSON.stringify(claims))}`
   return Effect.map(
@@ -64,13 +55,9 @@ const compact = (
   ).pipe(span("SigningKeys.sign", { attributes: { "smart.kid": key.kid, "smart.alg": key.alg } }))
 }
 
-/**
- * Signs with the first of the keys that fits. They are asked for anew each time, because keys rotate.
- *
- * @internal
- */
-export const sign = (keys: () => Effect.Effect<ReadonlyArray<SigningKey>>): Sign => (claims, options) =>
-  Effect.flatMap(
-    Effect.suspend(keys),
-    (found) => Effect.flatMap(choose(found, options?.algs), (key) => compact(key, claims, options))
+/** Signs with the first key that fits. `keys` runs for each signature, because keys rotate. */
+export const sign = (keys: Effect.Effect<ReadonlyArray<SigningKey>>): Sign => (claims, options) =>
+  keys.pipe(
+    Effect.flatMap((found) => choose(found, options?.algs)),
+    Effect.flatMap((key) => compact(key, claims, options))
   )

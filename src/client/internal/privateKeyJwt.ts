@@ -1,5 +1,6 @@
 /**
- * A client that signs who it is (SMART App Launch 2.2, "Client Authentication: Asymmetric"; RFC 7523, section 2.2).
+ * A client that authenticates with a signed assertion (SMART App Launch 2.2, "Client Authentication: Asymmetric"; RFC
+ * 7523, section 2.2).
  *
  * @since 0.1.0
  */
@@ -8,26 +9,26 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import { ConfigurationError } from "../../base/ConfigurationError.js"
+import type { ConfigurationError } from "../../base/ConfigurationError.js"
 import * as SecureRandom from "../../base/SecureRandom.js"
-import * as Url from "../../base/Url.js"
 import * as ClientAssertion from "../ClientAssertion.js"
 import { SigningKeys } from "../SigningKeys.js"
 import type { Service } from "./authentication.js"
 import { ClientAuthentication, formRequest } from "./authentication.js"
+import { urlError } from "./configurationError.js"
 
 /**
  * @since 0.1.0
  * @category models
  */
 export interface PrivateKeyJwtOptions {
-  /** The JWKS URL that was registered, sent as `jku`. Without it the server uses what it has registered. */
+  /** The registered JWKS URL, sent as `jku`. Default: none; the server uses the registered one. */
   readonly jwksUri?: string | undefined
-  /** How long an assertion lives. Default 4 minutes, at most 5. */
+  /** The lifetime of an assertion. Default 4 minutes, at most 5. */
   readonly lifetime?: Duration.DurationInput | undefined
-  /** For servers that differ; what is not given is as SMART has it. */
+  /** For servers that deviate from SMART. Default: `ClientAssertion.smart`. */
   readonly profile?: Partial<ClientAssertion.Profile> | undefined
-  /** The algorithms the server accepts, where it does not say so itself or says it wrongly. */
+  /** The algorithms that the server accepts. Default: those in its metadata. */
   readonly signingAlgs?: ReadonlyArray<string> | undefined
   /** Accept a `jwksUri` that is `http` on a loopback host. Default false. */
   readonly allowInsecureLocalhost?: boolean | undefined
@@ -36,18 +37,9 @@ export interface PrivateKeyJwtOptions {
 /** Requirement 333. */
 const ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-const checkJwksUri = (options: PrivateKeyJwtOptions): Effect.Effect<void, ConfigurationError> => {
-  if (options.jwksUri === undefined) return Effect.void
-  const url = Url.parse(options.jwksUri)
-  const refuse = (reason: ConfigurationError["reason"], detail: string) =>
-    new ConfigurationError({ reason, fields: ["jwksUri"], detail })
-  if (url === undefined) return refuse("Invalid", "it is no absolute URL")
-  return Url.isSecure(url, options.allowInsecureLocalhost ?? false)
-    ? Effect.void
-    : refuse("Insecure", "a JWKS URL is https; http needs a loopback host and allowInsecureLocalhost")
-}
-
 /**
+ * The service of `layerPrivateKeyJwt`.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -57,7 +49,9 @@ export const makePrivateKeyJwt = (
   Effect.gen(function*() {
     const keys = yield* SigningKeys
     const random = yield* SecureRandom.SecureRandom
-    yield* checkJwksUri(options)
+    const { allowInsecureLocalhost, jwksUri } = options
+    const problem = jwksUri === undefined ? undefined : urlError("jwksUri", jwksUri, allowInsecureLocalhost)
+    if (problem !== undefined) return yield* problem
     const lifetimeSeconds = yield* ClientAssertion.lifetimeSeconds(options.lifetime)
     const profile = { ...ClientAssertion.smart, ...options.profile }
     return {
@@ -75,7 +69,7 @@ export const makePrivateKeyJwt = (
           const assertion = yield* keys.sign({ ...claims }, {
             algs: options.signingAlgs ?? request.signingAlgs,
             typ: profile.typ,
-            jku: options.jwksUri
+            jku: jwksUri
           })
           return formRequest(request, {
             client_assertion_type: ASSERTION_TYPE,
@@ -86,8 +80,8 @@ export const makePrivateKeyJwt = (
   })
 
 /**
- * A client with a key pair (SMART's client-confidential-asymmetric profile; requirements 333 and 334). Neither a `client_id` nor an `Authorization`
- * header is sent (requirement 72); every request has an assertion of its own.
+ * A client with a key pair (SMART's client-confidential-asymmetric profile; requirements 333 and 334). It sends
+ * neither a `client_id` nor an `Authorization` header (requirement 72); every request has its own assertion.
  *
  * @since 0.1.0
  * @category layers

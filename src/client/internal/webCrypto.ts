@@ -1,19 +1,16 @@
 /**
- * What the platform's WebCrypto does with the keys of this room. What it, or jose, says in an error may hold what it was given, so none of that is
- * kept.
+ * The WebCrypto of the platform, with the two algorithms of SMART. Its errors, and those of jose, may hold parts of a
+ * key: their texts are dropped.
  */
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
-import { ConfigurationError } from "../../base/ConfigurationError.js"
-import type { Algorithm, Described } from "../PublicJwk.js"
+import type { ConfigurationError } from "../../base/ConfigurationError.js"
+import type { Algorithm } from "../PublicJwk.js"
+import { badKey } from "./configurationError.js"
+import type { PublicKey } from "./publicKey.js"
 
-/** @internal */
-export const bad = (detail: string): ConfigurationError =>
-  new ConfigurationError({ reason: "BadKey", fields: ["signingKey"], detail })
-
-/** @internal */
 export const attempt = <A>(work: () => PromiseLike<A>, detail: string): Effect.Effect<A, ConfigurationError> =>
-  Effect.tryPromise({ try: work, catch: () => bad(detail) })
+  Effect.tryPromise({ try: work, catch: () => badKey(detail) })
 
 const IMPORT = {
   RS384: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-384" },
@@ -25,50 +22,37 @@ const SIGN = {
   ES384: { name: "ECDSA", hash: "SHA-384" }
 } as const
 
-/**
- * The public half, proved to be a key: a point that is not on its curve is refused.
- *
- * @internal
- */
-export const importPublic = (described: Described): Effect.Effect<CryptoKey, ConfigurationError> =>
+/** Refuses a point that is not on its curve. */
+export const importPublic = ({ alg, members }: PublicKey): Effect.Effect<CryptoKey, ConfigurationError> =>
   attempt(
-    () => globalThis.crypto.subtle.importKey("jwk", described.members, IMPORT[described.alg], true, ["verify"]),
-    "its public half is no usable key"
+    () => globalThis.crypto.subtle.importKey("jwk", members, IMPORT[alg], true, ["verify"]),
+    "its public half is not a usable key"
   )
 
-/**
- * A handle that signs and cannot be read.
- *
- * @internal
- */
+/** A handle that signs and cannot be read. */
 export const importPrivate = (alg: Algorithm, members: JsonWebKey): Effect.Effect<CryptoKey, ConfigurationError> =>
   attempt(
     () => globalThis.crypto.subtle.importKey("jwk", members, IMPORT[alg], false, ["sign"]),
-    "its private half is no usable key (RSA needs n, e, d, p, q, dp, dq, qi; EC needs x, y, d)"
+    "its private half is not a usable key (RSA needs n, e, d, p, q, dp, dq, qi; EC needs x, y, d)"
   )
 
-/** @internal */
 export const sign = (
   alg: Algorithm,
   key: CryptoKey,
   bytes: Uint8Array
 ): Effect.Effect<Uint8Array, ConfigurationError> =>
   Effect.map(
-    // The copy has an ArrayBuffer of its own, which WebCrypto's types ask for.
+    // WebCrypto's types require a copy with an ArrayBuffer of its own.
     attempt(
       () => globalThis.crypto.subtle.sign(SIGN[alg], key, new Uint8Array(bytes)),
-      "the runtime does not sign with it"
+      "the runtime cannot sign with it"
     ),
     (signature) => new Uint8Array(signature)
   )
 
 const PROBE = new TextEncoder().encode("effect-safire")
 
-/**
- * Whether what the one key signs the other verifies.
- *
- * @internal
- */
+/** Whether the public key verifies a signature of the private one. */
 export const belongTogether = (
   alg: Algorithm,
   privateKey: CryptoKey,
@@ -77,14 +61,10 @@ export const belongTogether = (
   Effect.flatMap(sign(alg, privateKey, PROBE), (signature) =>
     attempt(
       () => globalThis.crypto.subtle.verify(SIGN[alg], publicKey, new Uint8Array(signature), PROBE),
-      "the runtime does not verify with it"
+      "the runtime cannot verify with it"
     ))
 
-/**
- * Whether a key was made for an algorithm: WebCrypto binds an RSA key to its hash.
- *
- * @internal
- */
+/** Whether a key was made for an algorithm: WebCrypto binds an RSA key to its hash. */
 export const isFor = (alg: Algorithm, key: CryptoKey): boolean => {
   const algorithm: object = key.algorithm
   const hash = Predicate.hasProperty(algorithm, "hash") && Predicate.hasProperty(algorithm.hash, "name")

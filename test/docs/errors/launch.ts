@@ -11,7 +11,7 @@ import {
   HttpLimits,
   LaunchError,
   LaunchRequest,
-  Registered,
+  RegisteredClient,
   Registration,
   RegistrationError,
   SmartClient,
@@ -36,7 +36,7 @@ const register = (answer: () => Answer, url = endpoint, limits: Layer.Layer<neve
   )
 
 const registered = (url: string | undefined) =>
-  new Registered.RegisteredClient({
+  new RegisteredClient.RegisteredClient({
     clientId,
     registrationAccessToken: Redacted.make("the-access-t0ken"),
     ...(url === undefined ? {} : { registrationClientUri: url }),

@@ -2,7 +2,7 @@
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
-import type { Registered } from "effect-safire"
+import type { RegisteredClient } from "effect-safire"
 import type { WebApp } from "effect-safire/web"
 import {
   badge,
@@ -54,7 +54,7 @@ ${
     )
   }`
 
-const done = (prospect: Prospect, registered: Registered.RegisteredClient): Html =>
+const done = (prospect: Prospect, registered: RegisteredClient.RegisteredClient): Html =>
   html`${
     keyValues([
       ["Client id", html`<code>${registered.clientId}</code>`],
