@@ -1,9 +1,13 @@
 import * as Effect from "effect/Effect"
 import { BackendServices, Sessions } from "effect-safire"
 
-/** Renewed with five minutes left or a little earlier, but not in the first half of a life. The default follows from the life of the token. */
+/**
+ * Tokens are due for renewal five minutes before they expire, or a little earlier, but never in the first half of their
+ * lifetime. By default the margin follows from the lifetime.
+ */
 export const SessionsLive = Sessions.layerWith({ renewalMargin: "5 minutes" })
 
+/** Returns a valid token at once. If it is due, its renewal runs in the background and the next call gets the new token. */
 export const validToken = (session: Sessions.SessionId) =>
   Effect.flatMap(Sessions.Sessions, (sessions) => sessions.accessToken(session))
 

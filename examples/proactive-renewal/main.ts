@@ -1,8 +1,8 @@
 /**
- * Tokens renewed before they expire, by one request however many ask: `npx tsx examples/proactive-renewal/main.ts`.
+ * Tokens are renewed before they expire: `npx tsx examples/proactive-renewal/main.ts`.
  *
- * Nothing runs in the background: whoever asks for a token that is soon to expire gets one that is not. The sandbox's tokens live for three seconds here, so that
- * there is something to see; with tokens of an hour nothing needs to be set.
+ * A request whose token is valid goes out at once. If the token is due, one renewal for all requests runs in the
+ * background. The sandbox issues tokens for three seconds here; for tokens of an hour you need no option.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Clock from "effect/Clock"
@@ -14,7 +14,7 @@ import * as Stream from "effect/Stream"
 import { ClientAuthentication, FhirClient, Sessions, SessionStore, SmartClient, SmartServers } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 
-/** The app: it has a session, and reads. That tokens expire is nothing it knows about. */
+/** The app reads with its session. It contains no code for the expiry of tokens. */
 const readEveryTenth = (session: Sessions.SessionId) =>
   Effect.gen(function*() {
     const fhir = (yield* FhirClient.FhirClient).forSession(session)
@@ -58,7 +58,7 @@ const SmartLive = SmartClient.layer({
   scopes: ["launch/patient", "patient/*.rs", "offline_access"]
 }).pipe(Layer.provide(ClientAuthentication.layerPublic))
 
-/** A second before the end, or a little earlier. The default is the smaller of a minute and a tenth of the token's life. */
+/** One second, or a little more. The default is the smaller of one minute and a tenth of the token's lifetime. */
 const SessionsLive = Sessions.layerWith({ renewalMargin: "1 second" })
 
 const AppLive = Layer.mergeAll(SessionsLive, FhirClient.layer).pipe(

@@ -1,7 +1,11 @@
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as TestClock from "effect/TestClock"
 import * as TestServices from "effect/TestServices"
 
-/** Asks again until the answer is as expected, for what runs in the background. Waits in real time; the test's clock stands still. */
+/** Repeats `ask` until `isExpected`, for work in the background. Waits in real time; the test clock stands still. */
 export const eventually = <A, E, R>(
   ask: Effect.Effect<A, E, R>,
   isExpected: (answer: A) => boolean
@@ -13,4 +17,17 @@ export const eventually = <A, E, R>(
       yield* TestServices.provideLive(Effect.sleep("5 millis"))
     }
     return yield* Effect.dieMessage("what was expected did not happen within five seconds")
+  })
+
+/** Moves the test clock in steps until the fiber has ended. Between the steps it gives other work real time. */
+export const joinWithSteps = <A, E>(
+  fiber: Fiber.Fiber<A, E>,
+  step: Duration.DurationInput = "100 millis"
+): Effect.Effect<A, E> =>
+  Effect.gen(function*() {
+    while (Option.isNone(yield* Fiber.poll(fiber))) {
+      yield* TestClock.adjust(step)
+      yield* TestServices.provideLive(Effect.sleep("1 millis"))
+    }
+    return yield* Fiber.join(fiber)
   })
