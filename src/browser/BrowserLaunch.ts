@@ -152,7 +152,7 @@ const makeWith = (options: Options, tab: TabStore.TabStore) =>
           Effect.catchIf(({ reason }) => reason === "NotFound", () =>
             new BrowserLaunchError({
               reason: "SessionGone",
-              detail: "the callback was used before, and the session it led to is not kept here"
+              detail: "the callback was used before, and its session is not stored in this page"
             }))
         )
         const replaced = yield* tab.setCurrent(id)
@@ -174,7 +174,7 @@ const makeWith = (options: Options, tab: TabStore.TabStore) =>
         yield* page.leave(destination, { keepInHistory })
         return yield* new BrowserLaunchError({
           reason: "Returned",
-          detail: "the browser shows the page again that the launch was started from"
+          detail: "the browser shows the page that started the launch again"
         })
       })
 
@@ -191,7 +191,7 @@ const makeWith = (options: Options, tab: TabStore.TabStore) =>
           Effect.timeoutFail({
             duration: options.popupTimeout ?? "10 minutes",
             onTimeout: () =>
-              new BrowserLaunchError({ reason: "PopupTimedOut", detail: "no callback came from the window in time" })
+              new BrowserLaunchError({ reason: "PopupTimedOut", detail: "the popup sent no callback in time" })
           })
         )
         return yield* complete(Redacted.value(callback))

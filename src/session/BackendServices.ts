@@ -1,18 +1,16 @@
 /**
- * Tokens for the program itself, without a user (SMART App Launch 2.2, "Backend Services"; requirements 229 to 268): cached per server and scopes,
- * renewed before they expire, one request however many ask.
+ * Access tokens for the app itself, without a user (SMART App Launch 2.2, "Backend Services"; requirements 229 to 268).
+ * Tokens are cached by server and scopes, renewed before they expire, and requested once for all concurrent callers.
  *
  * @since 0.1.0
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Redacted from "effect/Redacted"
+import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
 import * as SingleFlight from "../base/SingleFlight.js"
@@ -26,12 +24,11 @@ import * as SmartServers from "../smart/SmartServers.js"
 import type { UnknownServerError } from "../smart/UnknownServerError.js"
 import type { TokenError } from "../token/TokenError.js"
 import type { TokenSet } from "../token/TokenSet.js"
-import { isExpired } from "../token/TokenSet.js"
-import { failIfExpired } from "./internal/failIfExpired.js"
-import * as RenewalTime from "./internal/renewalTime.js"
+import type { RenewalOptions, TokenState } from "./SessionState.js"
+import * as SessionState from "./SessionState.js"
 
 /**
- * Why there is no token.
+ * Why a request for a token failed.
  *
  * @since 0.1.0
  * @category errors
@@ -43,9 +40,9 @@ export type BackendError = UnknownServerError | TokenError | DiscoveryError | Co
  * @category models
  */
 export interface Request {
-  /** Default: the only server there is. */
+  /** The server's key. Default: the only configured server. */
   readonly server?: string | undefined
-  /** Default: those of the server's configuration; without any, `system/*.rs`. */
+  /** Default: the scopes of the server's configuration, or `system/*.rs` if it has none. */
   readonly scopes?: ReadonlyArray<SmartClient.ScopeInput> | undefined
 }
 
@@ -54,18 +51,18 @@ export interface Request {
  * @category models
  */
 export interface Service {
-  /** One that is valid is returned at once; when it is due for renewal, that runs in the background. An expired token is never returned. */
+  /** A valid token is returned at once; if it is due, its renewal runs in the background. */
   readonly accessToken: (request?: Request) => Effect.Effect<Redacted.Redacted, BackendError>
-  /** The token with what was granted and until when. */
+  /** As `accessToken`, with the granted scopes and the expiry. */
   readonly tokens: (request?: Request) => Effect.Effect<TokenSet, BackendError>
-  /** The token after one that a server refused: renewed only if it is still the one that is cached. */
+  /** An access token other than `refused`. A new one is requested only if `refused` is still the cached token. */
   readonly accessTokenAfter: (
     refused: Redacted.Redacted,
     request?: Request
   ) => Effect.Effect<Redacted.Redacted, BackendError>
-  /** The client of the server the tokens are for. */
+  /** The client of the tokens' server. */
   readonly client: (request?: Request) => Effect.Effect<SmartClient.Service, UnknownServerError>
-  /** A client that carries the token to the FHIR base and nowhere else, and renews it once after a 401. */
+  /** An `HttpClient` that sends the token to the FHIR base URL only, and renews it once after a 401. */
   readonly httpClient: (
     request?: Request
   ) => HttpClient.HttpClient.With<HttpClientError.HttpClientError | TokenAudienceError | BackendError>
@@ -81,28 +78,18 @@ export class BackendServices extends Context.Tag("effect-safire/BackendServices"
  * @since 0.1.0
  * @category models
  */
-export interface Options {
-  /** How long before expiry a token is renewed. */
-  readonly renewalMargin?: RenewalTime.Margin | undefined
-  /** How long a valid token is used before a renewal that failed is tried again. Default 5 seconds. */
-  readonly failureCooldown?: Duration.DurationInput | undefined
-  /** How long the server is left alone after it refused this client's credentials. Default 1 minute. */
-  readonly credentialsCooldown?: Duration.DurationInput | undefined
-}
+export interface Options extends RenewalOptions {}
 
-/** What is known for one server and one set of scopes. */
-interface CachedToken {
-  readonly tokens?: TokenSet | undefined
-  /** The last failure, and until when it is not tried again. */
-  readonly failure?: { readonly error: BackendError; readonly until: number; readonly isFinal: boolean } | undefined
+/** The tokens of one server. */
+interface ServerTokens {
+  readonly byScopes: Map<string, TokenState<BackendError>>
+  readonly requests: SingleFlight.SingleFlight<TokenSet, BackendError>
+  hasWarned: boolean
 }
-
-const isSame = (refused: Redacted.Redacted | undefined, token: Redacted.Redacted): boolean =>
-  refused !== undefined && Redacted.value(refused) === Redacted.value(token)
 
 const DEFAULT_SCOPES: ReadonlyArray<SmartClient.ScopeInput> = [Scopes.system("*", "rs")]
 
-/** What asking again soon does not change. Some servers answer `invalid_grant` to an assertion that they do not accept. */
+/** Errors that a second request does not change. Some servers respond `invalid_grant` to an assertion they reject. */
 const FINAL: ReadonlySet<string | undefined> = new Set([
   "invalid_client",
   "unauthorized_client",
@@ -111,7 +98,12 @@ const FINAL: ReadonlySet<string | undefined> = new Set([
   "unsupported_grant_type"
 ])
 
-const isRefused = (error: BackendError): boolean => error._tag === "TokenError" && FINAL.has(error.error)
+const isFinal = (error: BackendError): boolean => error._tag === "TokenError" && FINAL.has(error.error)
+
+const keyOf = (scopes: ReadonlyArray<SmartClient.ScopeInput>): string =>
+  Scopes.print(
+    Scopes.normalize(scopes.flatMap((scope) => typeof scope === "string" ? Scopes.parse(scope) : [scope]))
+  )
 
 /**
  * @since 0.1.0
@@ -121,97 +113,92 @@ export const make = (
   options: Options = {}
 ): Effect.Effect<Service, never, SmartServers.SmartServers | HttpClient.HttpClient | Scope.Scope> =>
   Effect.gen(function*() {
+    const { credentialsCooldown = "1 minute", failureCooldown = "5 seconds", renewalMargin } = options
     const servers = yield* SmartServers.SmartServers
-    const client = yield* HttpClient.HttpClient
-    const failureCooldown = Duration.toMillis(options.failureCooldown ?? "5 seconds")
-    const credentialsCooldown = Duration.toMillis(options.credentialsCooldown ?? "1 minute")
-    // By client, so that a server that is removed or replaced leaves nothing behind, and its successor starts anew.
-    const held = new WeakMap<SmartClient.Service, Map<string, CachedToken>>()
-    const ids = new WeakMap<SmartClient.Service, number>()
-    let clients = 0
-    // A token for the program itself can be asked for again: a request under way is given up when the program stops.
-    const flights = SingleFlight.make<TokenSet, BackendError>(yield* Effect.scope)
-    const unscoped = new WeakSet<SmartClient.Service>()
+    const httpClient = yield* HttpClient.HttpClient
+    const scope = yield* Effect.scope
+    // By client: a server that is removed or replaced leaves no tokens behind.
+    const tokensByClient = new WeakMap<SmartClient.Service, ServerTokens>()
 
-    const of = <A>(by: WeakMap<SmartClient.Service, A>, smart: SmartClient.Service, make: () => A): A => {
-      const found = by.get(smart) ?? make()
-      by.set(smart, found)
-      return found
+    const tokensOf = (client: SmartClient.Service): ServerTokens => {
+      const known = tokensByClient.get(client)
+      if (known !== undefined) return known
+      // A token request can be repeated, so requests in progress end with the program.
+      const created = {
+        byScopes: new Map(),
+        requests: SingleFlight.make<TokenSet, BackendError>(scope),
+        hasWarned: false
+      }
+      tokensByClient.set(client, created)
+      return created
     }
 
-    const scopesOf = (smart: SmartClient.Service, request: Request) =>
+    const scopesFor = (client: SmartClient.Service, request: Request, tokens: ServerTokens) =>
       Effect.suspend(() => {
-        const scopes = request.scopes ?? smart.config.scopes
+        const scopes = request.scopes ?? client.config.scopes
         if (scopes !== undefined) return Effect.succeed(scopes)
-        const warned = unscoped.has(smart)
-        unscoped.add(smart)
-        return Effect.as(
-          warned ? Effect.void : Effect.logWarning(`${smart.name}: no scopes are configured; system/*.rs is asked for`),
-          DEFAULT_SCOPES
-        )
+        const warning = tokens.hasWarned
+          ? Effect.void
+          : Effect.logWarning(`${client.name}: no scopes are configured, so system/*.rs is requested`)
+        tokens.hasWarned = true
+        return Effect.as(warning, DEFAULT_SCOPES)
       })
 
-    const flightKey = (smart: SmartClient.Service, key: string): string => `${of(ids, smart, () => ++clients)} ${key}`
-
-    const obtain = (smart: SmartClient.Service, key: string, scopes: ReadonlyArray<SmartClient.ScopeInput>) => {
-      const entries = of(held, smart, () => new Map<string, CachedToken>())
-      return smart.clientCredentials({ scopes }).pipe(
-        Effect.tap((tokens) => Effect.sync(() => entries.set(key, { tokens }))),
-        Effect.tapError((error) =>
-          Effect.map(Clock.currentTimeMillis, (now) => {
-            const isFinal = isRefused(error)
-            const until = now + (isFinal ? credentialsCooldown : failureCooldown)
-            entries.set(key, { tokens: entries.get(key)?.tokens, failure: { error, until, isFinal } })
-          })
-        )
-      )
-    }
-
-    const tokensFor = (smart: SmartClient.Service, request: Request, refused?: Redacted.Redacted) =>
+    const current = (client: SmartClient.Service, request: Request, refused?: Redacted.Redacted) =>
       Effect.gen(function*() {
-        const scopes = yield* scopesOf(smart, request)
-        const key = Scopes.print(
-          Scopes.normalize(scopes.flatMap((scope) => typeof scope === "string" ? Scopes.parse(scope) : [scope]))
-        )
-        const now = yield* DateTime.now
-        const nowMillis = DateTime.toEpochMillis(now)
-        const { failure, tokens } = held.get(smart)?.get(key) ?? {}
-        const isCoolingDown = failure !== undefined && nowMillis < failure.until
-        if (tokens !== undefined && !isSame(refused, tokens.accessToken) && !isExpired(tokens, now)) {
-          const isDue = nowMillis >= RenewalTime.dueAt(tokens, options.renewalMargin)
-          if (isDue && !isCoolingDown) yield* flights.start(flightKey(smart, key), () => obtain(smart, key, scopes))
-          return tokens
-        }
-        if (isCoolingDown && failure.isFinal) return yield* failure.error
-        const renewed = yield* flights.run(flightKey(smart, key), () => obtain(smart, key, scopes))
-        yield* failIfExpired(renewed, { operation: "clientCredentials", server: smart.name })
-        return renewed
+        const cache = tokensOf(client)
+        const { byScopes, requests } = cache
+        const scopes = yield* scopesFor(client, request, cache)
+        const key = keyOf(scopes)
+        const state = byScopes.get(key) ?? {}
+        const requestToken = () =>
+          client.clientCredentials({ scopes }).pipe(
+            Effect.tap((tokens) => Effect.sync(() => byScopes.set(key, { tokens }))),
+            Effect.tapError((error) =>
+              Effect.map(DateTime.now, (now) => {
+                const retryAt = SessionState.retryAt(error, now, isFinal(error) ? credentialsCooldown : failureCooldown)
+                byScopes.set(key, { tokens: byScopes.get(key)?.tokens, renewalFailure: { error, retryAt } })
+              })
+            )
+          )
+        const decision = SessionState.decideToken(state, yield* DateTime.now, { refused, renewalMargin })
+        if (decision._tag === "CoolDown" && isFinal(decision.error)) return yield* decision.error
+        if (decision._tag === "UseTokenAndRenew") yield* requests.start(key, requestToken)
+        if (state.tokens !== undefined && decision._tag.startsWith("UseToken")) return state.tokens
+        const tokens = yield* requests.run(key, requestToken)
+        return yield* SessionState.checkNotExpired(tokens, yield* DateTime.now, {
+          operation: "clientCredentials",
+          server: client.name
+        })
       })
 
-    const clientFor = (request: Request) => request.server === undefined ? servers.only : servers.client(request.server)
+    const clientFor = ({ server }: Request) => server === undefined ? servers.only : servers.client(server)
 
     const tokens = (request: Request = {}, refused?: Redacted.Redacted) =>
-      Effect.flatMap(clientFor(request), (smart) => tokensFor(smart, request, refused))
+      Effect.flatMap(clientFor(request), (client) => current(client, request, refused))
+
+    const accessToken = (request?: Request, refused?: Redacted.Redacted) =>
+      Effect.map(tokens(request, refused), ({ accessToken }) => accessToken)
 
     return {
-      accessToken: (request) => Effect.map(tokens(request), ({ accessToken }) => accessToken),
+      accessToken: (request) => accessToken(request),
       tokens: (request) => tokens(request),
-      accessTokenAfter: (refused, request) => Effect.map(tokens(request, refused), ({ accessToken }) => accessToken),
+      accessTokenAfter: (refused, request) => accessToken(request, refused),
       client: (request = {}) => clientFor(request),
       httpClient: (request = {}) =>
-        BearerClient.make<BackendError>(client, {
+        BearerClient.make<BackendError>(httpClient, {
           authorization: Effect.map(clientFor(request), ({ config }) => ({
             audience: { ...TokenAudience.make([config.fhirBaseUrl], config), discovered: config.discovered },
-            token: Effect.map(tokens(request), ({ accessToken }) => accessToken)
+            token: accessToken(request)
           })),
-          tokenAfter: (refused) => Effect.map(tokens(request, refused), ({ accessToken }) => accessToken)
+          tokenAfter: (refused) => accessToken(request, refused)
         })
     }
   })
 
 /**
- * With other than the default options; bind it to a `const`. Each call makes another layer, with tokens and an `HttpClient` of its own: call it twice
- * for two registries or two transports in one build.
+ * Backend tokens with options. Each call returns another layer with its own tokens and `HttpClient`: bind the layer to a
+ * `const`, and call `layerWith` twice for two registries or two transports in one build.
  *
  * @since 0.1.0
  * @category layers
@@ -222,8 +209,8 @@ export const layerWith = (
   Layer.scoped(BackendServices, make(options))
 
 /**
- * For the servers of a registry. One value, which Effect builds once, with the registry and the `HttpClient` of its first use: all its users share the
- * tokens. Another one in the same build is `layerWith({})`.
+ * Backend tokens for the servers of a registry. Effect builds this constant once, with the registry and the `HttpClient`
+ * of its first use, so that all users share the tokens. For a second one in the same build use `layerWith({})`.
  *
  * @since 0.1.0
  * @category layers
@@ -233,7 +220,7 @@ export const layer: Layer.Layer<BackendServices, never, SmartServers.SmartServer
 )
 
 /**
- * For one server. As `layer`, it is built once.
+ * Backend tokens for one server. As `layer`, it is built once.
  *
  * @since 0.1.0
  * @category layers

@@ -1,28 +1,28 @@
 /**
- * What a place must be able to do to hold sessions: keep strings under keys, replace one only if it is what was read, and lend a lock for a time.
- * Everything else a session store promises is built once on top, in `SessionStore.make`.
+ * What a database must offer to hold sessions: strings under keys, a compare-and-set, and a lock with a lease.
+ * `SessionStore.make` builds a session store on top of it, the same for each database.
  *
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type * as Option from "effect/Option"
+import * as Option from "effect/Option"
 import { SessionError } from "./SessionError.js"
 
 /**
- * A string to be stored. No two that are ever written are equal, so that equality of strings is equality of versions.
+ * A string to be stored. Each write has another string, so that equal strings are the same version.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Value {
   readonly text: string
-  /** Epoch milliseconds after which nobody wants it. A place that can forget by itself may do so then. */
+  /** Epoch milliseconds after which the entry is not needed. A database that can expire entries may remove it then. */
   readonly expiresAt: number
 }
 
 /**
- * Keys are hashes in base64url (43 characters) and owners are random, so that either is fit for a file name.
+ * Keys are SHA-256 hashes in base64url (43 characters). Keys and owners can be used as file names.
  *
  * @since 0.1.0
  * @category models
@@ -30,30 +30,30 @@ export interface Value {
 export interface BackingSessionStore {
   /** For error messages: `redis`, `postgresql` … */
   readonly name: string
-  /** Its operations are steps of this process, which cannot hang: they need no time limit. */
+  /** Whether operations are steps of this process, which need no time limit. Default false. */
   readonly immediate?: boolean | undefined
   readonly read: (key: string) => Effect.Effect<Option.Option<string>, SessionError>
-  /** Atomically: if what is there is `expected`, then `next` is there and the answer is `true`. */
+  /** Atomically: stores `next` if the current text is `expected`, and returns whether it did. */
   readonly replace: (
     key: string,
     expected: Option.Option<string>,
     next: Option.Option<Value>
   ) => Effect.Effect<boolean, SessionError>
   /**
-   * Atomically: if nobody holds the lock, or its lease is over, then `owner` holds it and the answer is `true`. Does not wait. Nothing else is refused
-   * because of the lock: who is late is found out by `replace`.
+   * Atomically: gives the lock to `owner` if it is free or its lease is over, and returns whether it did. Does not wait.
+   * The lock protects no other operation: `replace` detects an owner whose lease is over.
    */
   readonly tryLock: (key: string, owner: string, leaseMillis: number) => Effect.Effect<boolean, SessionError>
-  /** Gives the lock back if `owner` still holds it. */
+  /** Releases the lock if `owner` still has it. */
   readonly unlock: (key: string, owner: string) => Effect.Effect<void, SessionError>
 }
 
 /**
- * The word by which a driver calls a failure (`ECONNREFUSED`, `SQLITE_BUSY`, `57P01`), searched along its causes. Never its message, which may quote
- * what was to be stored.
+ * The code of a driver's failure (`ECONNREFUSED`, `SQLITE_BUSY`, `57P01`), searched along its causes. Its message is not
+ * used, because it may quote the stored text.
  */
-const wordFor = (failure: unknown): string => {
-  let word = "unknown cause"
+const codeOf = (failure: unknown): string => {
+  let code = "unknown cause"
   let current = failure
   for (let depth = 0; depth < 8 && typeof current === "object" && current !== null; depth++) {
     if ("code" in current && typeof current.code === "string" && /^[A-Z0-9_]{3,40}$/.test(current.code)) {
@@ -62,21 +62,24 @@ const wordFor = (failure: unknown): string => {
     if ("reason" in current && typeof current.reason === "string" && /^[A-Za-z]{3,40}$/.test(current.reason)) {
       return current.reason
     }
-    if (current instanceof Error) word = current.name
+    if (current instanceof Error) code = current.name
     current = "cause" in current ? current.cause : undefined
   }
-  return word
+  return code
 }
 
 /**
+ * Maps a driver's failure to a `SessionError` with the reason `StoreUnavailable`: `unavailable("mongodb", "read")`. The
+ * error has the failure's code and never its message.
+ *
  * @since 0.1.0
  * @category constructors
  */
 export const unavailable = (store: string, operation: string) => (failure: unknown): SessionError =>
-  new SessionError({ reason: "StoreUnavailable", store, detail: `${operation} failed: ${wordFor(failure)}` })
+  new SessionError({ reason: "StoreUnavailable", store, detail: `${operation} failed: ${codeOf(failure)}` })
 
 /**
- * A lock as it is written down.
+ * A stored lock.
  *
  * @internal
  */
@@ -88,7 +91,7 @@ export interface Lease {
 }
 
 /**
- * One that seems to have more than twice its length to go was written by a clock that has since jumped back: it would hold for ever.
+ * A lease with more than twice its length to go was written before the clock jumped back, and counts as over.
  *
  * @internal
  */
@@ -96,7 +99,7 @@ export const isLeaseOver = (lease: Omit<Lease, "owner">, now: number): boolean =
   lease.until <= now || lease.until > now + 2 * lease.leaseMillis
 
 /**
- * The locks of a place that only this process uses.
+ * Locks of this process, for a database that no other process uses.
  *
  * @internal
  */
@@ -116,3 +119,34 @@ export const localLocks = (): Pick<BackingSessionStore, "tryLock" | "unlock"> =>
       })
   }
 }
+
+/** Expired entries are removed after this number of writes. */
+const WRITES_PER_SWEEP = 512
+
+/**
+ * Entries in the memory of this process. Stores over the same value share them.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const backingMemory: Effect.Effect<BackingSessionStore> = Effect.sync(() => {
+  const values = new Map<string, Value>()
+  let writes = 0
+  return {
+    name: "memory",
+    immediate: true,
+    read: (key) => Effect.sync(() => Option.map(Option.fromNullable(values.get(key)), (value) => value.text)),
+    replace: (key, expected, next) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        if (values.get(key)?.text !== Option.getOrUndefined(expected)) return false
+        if (Option.isNone(next)) values.delete(key)
+        else values.set(key, next.value)
+        writes += 1
+        if (writes % WRITES_PER_SWEEP === 0) {
+          for (const [key, value] of values) if (value.expiresAt <= now) values.delete(key)
+        }
+        return true
+      }),
+    ...localLocks()
+  }
+})

@@ -1,14 +1,12 @@
 /**
- * Where pending launches and sessions are kept, and the one exclusive primitive on which renewal rests: `modify`. What a token must survive
- * (concurrency, restarts, several processes, rotating refresh tokens: RFC 6749, section 6; RFC 9700, section 4.14) is decided here, once for all
- * places that can hold a string.
+ * Where launches and sessions are stored. `modify` is the one exclusive operation: renewal of tokens that rotate (RFC
+ * 6749, section 6; RFC 9700, section 4.14) rests on it, in one process and over many.
  *
  * @since 0.1.0
  */
 import type * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
@@ -16,48 +14,42 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
-import * as Schema from "effect/Schema"
-import * as Recent from "../base/BoundedMap.js"
 import * as SecureRandom from "../base/SecureRandom.js"
 import type { BackingSessionStore, Value } from "./BackingSessionStore.js"
+import { backingMemory } from "./BackingSessionStore.js"
 import * as Encryption from "./internal/encryption.js"
+import type { Codec } from "./internal/entryCodec.js"
+import * as EntryCodec from "./internal/entryCodec.js"
 import * as Exclusive from "./internal/exclusive.js"
 import * as KeyValue from "./internal/keyValue.js"
-import * as Memory from "./internal/memory.js"
-import { Entry } from "./internal/sessionEntry.js"
+import type { Entry } from "./internal/sessionEntry.js"
 import { timeLimited } from "./internal/timeLimited.js"
 import { SessionError } from "./SessionError.js"
 
-export type {
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  BackingSessionStore,
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  Value
-} from "./BackingSessionStore.js"
-
 export {
   /**
-   * The error of a place that cannot be used, to map a driver's failure with: `unavailable("mongodb", "read")`. Of the failure it keeps the code, never
-   * the message.
-   *
    * @since 0.1.0
    * @category constructors
    */
-  unavailable
-} from "./BackingSessionStore.js"
-
-export type {
+  backingMemory,
   /**
    * @since 0.1.0
    * @category models
    */
-  Codec,
+  type BackingSessionStore,
+  /**
+   * @since 0.1.0
+   * @category constructors
+   */
+  unavailable,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  type Value
+} from "./BackingSessionStore.js"
+
+export type {
   /**
    * @since 0.1.0
    * @category models
@@ -65,49 +57,68 @@ export type {
   EncryptionKey
 } from "./internal/encryption.js"
 
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Codec
+} from "./internal/entryCodec.js"
+
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Entry
+} from "./internal/sessionEntry.js"
+
 /**
  * @since 0.1.0
  * @category models
  */
 export interface Options {
-  /** For how long a lock is lent. It must outlive the longest token request; the default is 90 seconds. */
+  /** How long a lock lasts. Must be longer than the longest token request. Default 90 seconds. */
   readonly lease?: Duration.DurationInput | undefined
-  /** For how long `modify` waits for the lock before it fails with `LockTimeout`; by default the lease and five seconds. */
+  /** How long `modify` waits for the lock before it fails with `LockTimeout`. Default: the lease and 5 seconds. */
   readonly lockWait?: Duration.DurationInput | undefined
-  /** How long one operation of the place may take before it is `StoreUnavailable`; the default is five seconds. */
+  /** The time limit of one operation, after which it fails with `StoreUnavailable`. Default 5 seconds. */
   readonly operationTimeout?: Duration.DurationInput | undefined
-  /** For how long the result of a `modify` is offered to a place that is unavailable; the default is 20 seconds. */
+  /** For how long `modify` repeats its write while the store is unavailable. Default 20 seconds. */
   readonly saveTimeout?: Duration.DurationInput | undefined
 }
 
 /**
- * Ids are credentials and stay redacted; a place stores under their SHA-256 (random ids of 128 bits or more cannot be guessed from it). An entry past its
- * `expiresAt` counts as absent. One that cannot be decoded or decrypted is an error and stays where it is, until somebody sets or removes it.
+ * Ids are credentials: they are `Redacted`, and an entry is stored under the SHA-256 of its id. An entry whose
+ * `expiresAt` has passed counts as absent. An entry that cannot be decoded or decrypted is an error and stays stored
+ * until it is set or removed.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Service {
   readonly get: (id: Redacted.Redacted) => Effect.Effect<Option.Option<Entry>, SessionError>
-  /** Like `remove` and `take` it does not wait for a `modify` in progress, which then ends in `LockLost` instead of undoing it. */
+  /** As `remove` and `take`, it does not wait for a `modify` in progress, which then fails with `LockLost`. */
   readonly set: (id: Redacted.Redacted, entry: Entry) => Effect.Effect<void, SessionError>
   readonly remove: (id: Redacted.Redacted) => Effect.Effect<void, SessionError>
-  /** Gets and removes: of many that take at once exactly one gets it. */
+  /** Gets and removes an entry. Of several concurrent callers one gets it. */
   readonly take: (id: Redacted.Redacted) => Effect.Effect<Option.Option<Entry>, SessionError>
   /**
-   * Computes what is to be stored from what is stored, exclusively over everything that shares the store. `f` runs at most once. Nothing is written when it
-   * fails or is interrupted; once it has succeeded the write can no longer be interrupted, and is repeated while the store is unavailable. Returning
-   * the very entry that was given writes nothing; returning none removes it.
+   * Computes the next entry from the current one, exclusively over all processes that share the store. `f` runs at most
+   * once. If `f` fails or is interrupted, nothing is written. After `f` has succeeded the write cannot be interrupted,
+   * and is repeated while the store is unavailable. If `f` returns the same object, nothing is written; if it returns
+   * none, the entry is removed.
    *
-   * Exclusive means a lease, not a transaction: nothing of the store is held while `f` runs. Whose `f` outlives the lease still writes, unless the entry has
-   * changed meanwhile (`LockLost`). Not re-entrant: `modify` for the same id inside `f` is refused (`Reentrant`).
+   * The lock is a lease, and no database transaction is open while `f` runs. If `f` takes longer than the lease, its
+   * result is written unless the entry has changed (`LockLost`). `modify` inside `f` for the same id fails with
+   * `Reentrant`.
    */
   readonly modify: <A, E, R>(
     id: Redacted.Redacted,
     f: (current: Option.Option<Entry>) => Effect.Effect<readonly [A, Option.Option<Entry>], E, R>
   ) => Effect.Effect<A, E | SessionError, R>
-  /** The same store, with its locks, whose entries go through `codec` on their way in and out. */
-  readonly withCodec: (codec: Encryption.Codec) => Service
+  /** The same store with the same locks, whose entries pass through `codec`. */
+  readonly withCodec: (codec: Codec) => Service
 }
 
 /**
@@ -116,26 +127,26 @@ export interface Service {
  */
 export class SessionStore extends Context.Tag("effect-safire/SessionStore")<SessionStore, Service>() {}
 
-/** The nonce makes every text that is ever written unlike all others: equality of texts is equality of versions. */
-const Envelope = Schema.parseJson(Schema.Struct({ nonce: Schema.String, entry: Entry }))
-const encodeEnvelope = Schema.encode(Envelope)
-const decodeEnvelope = Schema.decode(Envelope)
-const versionOf = Schema.decodeOption(
-  Schema.parseJson(Schema.Struct({ entry: Schema.Struct({ version: Schema.Number }) }))
-)
+const LAUNCH_PREFIX = "launch."
 
-const clear: Encryption.Codec = { seal: (_, entry) => Effect.succeed(entry), open: (_, entry) => Effect.succeed(entry) }
+/**
+ * The id under which `Sessions` stores the launch with this `state`.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const launchKey = (state: Redacted.Redacted): Redacted.Redacted =>
+  Redacted.make(LAUNCH_PREFIX + Redacted.value(state))
 
-const after = (outer: Encryption.Codec, inner: Encryption.Codec): Encryption.Codec => ({
-  seal: (key, entry) => Effect.flatMap(outer.seal(key, entry), (sealed) => inner.seal(key, sealed)),
-  open: (key, entry) => Effect.flatMap(inner.open(key, entry), (opened) => outer.open(key, opened))
-})
+/**
+ * Whether an id is that of a launch, and not of a session.
+ *
+ * @since 0.1.0
+ * @category refinements
+ */
+export const isLaunchKey = (id: Redacted.Redacted): boolean => Redacted.value(id).startsWith(LAUNCH_PREFIX)
 
-/** Decoded entries are kept for the next request of the same session: so many, and for so long after they were decoded. */
-const DECODED_ENTRIES = 4096
-const DECODED_MILLIS = 300_000
-
-/** By the id's own object: a digest is gone with the last reference to its id, and no list of ids is kept. */
+/** By the id object: a digest stays in memory as long as its id. */
 const digests = new WeakMap<Redacted.Redacted, string>()
 
 const keyOf = (id: Redacted.Redacted): Effect.Effect<string> =>
@@ -153,8 +164,8 @@ const keyOf = (id: Redacted.Redacted): Effect.Effect<string> =>
     )
   })
 
-/** How often `set`, `remove` and `take` start again because somebody else was faster. */
-const MOST_RACES = 1000
+/** How often `set`, `remove` and `take` start again because another writer was faster. */
+const MAX_RACES = 1000
 
 /**
  * @since 0.1.0
@@ -163,153 +174,97 @@ const MOST_RACES = 1000
 export const make = (backing: BackingSessionStore, options: Options = {}): Effect.Effect<Service> =>
   Effect.map(SecureRandom.SecureRandom, (random) => {
     const leaseMillis = Duration.toMillis(options.lease ?? "90 seconds")
-    const bounded = timeLimited(backing, options.operationTimeout ?? "5 seconds")
-    const exclusive = Exclusive.make(bounded, random, {
-      leaseMillis,
-      waitMillis: options.lockWait === undefined ? leaseMillis + 5000 : Duration.toMillis(options.lockWait)
-    })
+    const waitMillis = options.lockWait === undefined ? leaseMillis + 5000 : Duration.toMillis(options.lockWait)
+    const limited = timeLimited(backing, options.operationTimeout ?? "5 seconds")
+    const exclusive = Exclusive.make(limited, random, { leaseMillis, waitMillis })
     const saving = Schedule.exponential("100 millis").pipe(
       Schedule.either(Schedule.spaced("2 seconds")),
       Schedule.jittered,
       Schedule.upTo(options.saveTimeout ?? "20 seconds")
     )
-    return build({ backing: bounded, exclusive, random, saving, codec: clear })
+    const build = (codec: Codec): Service => ({
+      ...operations(limited, exclusive, saving, EntryCodec.make(codec, random, backing.name)),
+      withCodec: (outer) => build(EntryCodec.compose(outer, codec))
+    })
+    return build(EntryCodec.identity)
   })
 
-interface Parts {
-  readonly backing: BackingSessionStore
-  readonly exclusive: Exclusive.Exclusive
-  readonly random: SecureRandom.Service
-  readonly saving: Schedule.Schedule<unknown>
-  readonly codec: Encryption.Codec
-}
-
-const build = ({ backing, codec, exclusive, random, saving }: Parts): Service => {
-  const fail = (reason: "StoreUnavailable" | "LockLost" | "Undecodable", detail: string) =>
+const operations = (
+  backing: BackingSessionStore,
+  exclusive: Exclusive.Exclusive,
+  saving: Schedule.Schedule<unknown>,
+  codec: EntryCodec.EntryCodec
+): Omit<Service, "withCodec"> => {
+  const fail = (reason: "StoreUnavailable" | "LockLost", detail: string) =>
     new SessionError({ reason, store: backing.name, detail })
 
-  const opened = Recent.make<{ readonly text: string; readonly entry: Entry; readonly at: number }>(DECODED_ENTRIES)
+  const decode = (key: string, text: Option.Option<string>) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) => codec.decode(key, text, now))
 
-  const open = (key: string, text: string, now: number): Effect.Effect<Entry, SessionError> =>
-    Effect.suspend(() => {
-      opened.prune(({ at }) => now - at > DECODED_MILLIS || at > now)
-      const known = opened.get(key)
-      // No two texts that are ever written are equal: see `Envelope`.
-      if (known?.text === text) return Effect.succeed(known.entry)
-      return decodeEnvelope(text).pipe(
-        Effect.mapError(() => {
-          const version = Option.map(versionOf(text), (envelope) => ` of version ${envelope.entry.version}`)
-          return fail("Undecodable", `an entry${Option.getOrElse(version, () => "")} cannot be decoded`)
-        }),
-        Effect.flatMap(({ entry }) => codec.open(key, entry)),
-        Effect.tap((entry) => Effect.sync(() => opened.set(key, { text, entry, at: now })))
-      )
-    })
-
-  /** What is not stored any more is not kept in memory either. */
-  const absent = (key: string): Option.Option<never> => {
-    opened.delete(key)
-    return Option.none()
-  }
-
-  const decoded = (key: string, text: Option.Option<string>): Effect.Effect<Option.Option<Entry>, SessionError> =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) =>
-      Option.isNone(text)
-        ? Effect.sync(() => absent(key))
-        : Effect.map(
-          open(key, text.value, now),
-          (entry) => DateTime.toEpochMillis(entry.expiresAt) <= now ? absent(key) : Option.some(entry)
-        ))
-
-  const encoded = (key: string, entry: Entry): Effect.Effect<Value, SessionError> =>
-    Effect.gen(function*() {
-      const nonce = yield* SecureRandom.base64Url(random, 12)
-      const sealed = yield* codec.seal(key, entry)
-      const text = yield* Effect.mapError(
-        encodeEnvelope({ nonce, entry: sealed }),
-        () => fail("Undecodable", "an entry cannot be encoded")
-      )
-      return { text, expiresAt: DateTime.toEpochMillis(sealed.expiresAt) }
-    })
-
-  /** Starts again when the entry has changed between reading and writing: each time somebody else got on. */
-  const replaced = (
+  /** Replaces the entry without a lock. Returns what `prepare` made of the replaced text; none leaves it as it is. */
+  const replace = <A>(
     key: string,
-    next: Option.Option<Value>
-  ): Effect.Effect<void, SessionError> =>
+    next: Option.Option<Value>,
+    prepare: (current: Option.Option<string>) => Effect.Effect<Option.Option<A>, SessionError>
+  ): Effect.Effect<Option.Option<A>, SessionError> =>
     Effect.gen(function*() {
-      for (let races = 0; races < MOST_RACES; races++) {
+      for (let races = 0; races < MAX_RACES; races++) {
         const current = yield* backing.read(key)
+        const prepared = yield* prepare(current)
+        if (Option.isNone(prepared)) return prepared
         if (!(yield* backing.replace(key, current, next))) continue
-        return opened.delete(key)
+        codec.forget(key)
+        return prepared
       }
-      return yield* fail("StoreUnavailable", "an entry changes faster than it can be written")
+      return yield* fail("StoreUnavailable", "an entry changes faster than it can be replaced")
     })
 
-  const get: Service["get"] = (id) =>
-    Effect.flatMap(keyOf(id), (key) => Effect.flatMap(backing.read(key), (text) => decoded(key, text)))
+  const always = () => Effect.succeedSome(undefined)
 
-  const take: Service["take"] = (id) =>
-    Effect.gen(function*() {
-      const key = yield* keyOf(id)
-      for (let races = 0; races < MOST_RACES; races++) {
-        const text = yield* backing.read(key)
-        const entry = yield* decoded(key, text)
-        if (Option.isNone(entry)) return entry
-        if (!(yield* backing.replace(key, text, Option.none()))) continue
-        opened.delete(key)
-        return entry
-      }
-      return yield* fail("StoreUnavailable", "an entry changes faster than it can be taken")
-    })
-
-  /** A write whose answer was lost may have been done: then what is there is what was to be written. */
+  /** If a write seems to have failed, it may have been done: then the stored text is the written one. */
   const save = (key: string, expected: Option.Option<string>, next: Option.Option<Value>) =>
     backing.replace(key, expected, next).pipe(
       Effect.retry({ schedule: saving, while: (error) => error.isRetryable }),
-      Effect.flatMap((done) => {
-        if (done) return Effect.void
-        const isOurs = (now: Option.Option<string>) =>
-          Option.getOrUndefined(now) === Option.getOrUndefined(Option.map(next, (value) => value.text))
+      Effect.flatMap((isDone) => {
+        if (isDone) return Effect.void
+        const isSaved = (current: Option.Option<string>) =>
+          Option.getOrUndefined(current) === Option.getOrUndefined(Option.map(next, ({ text }) => text))
         return Effect.filterOrFail(
           backing.read(key),
-          isOurs,
-          () => fail("LockLost", "the entry was changed by somebody else after the lease was over")
+          isSaved,
+          () => fail("LockLost", "another writer changed the entry after the lease was over")
         )
       })
     )
 
-  const modify: Service["modify"] = (id, f) =>
-    Effect.flatMap(keyOf(id), (key) =>
-      exclusive.run(key, (restore) =>
-        Effect.gen(function*() {
-          const text = yield* restore(backing.read(key))
-          const current = yield* restore(decoded(key, text))
-          const [result, next] = yield* restore(f(current))
-          const isSame = Option.getOrUndefined(next) === Option.getOrUndefined(current)
-          if (!isSame) {
-            yield* save(key, text, Option.isNone(next) ? Option.none() : Option.some(yield* encoded(key, next.value)))
-            opened.delete(key)
-          }
-          return result
-        })))
-
   return {
-    get,
+    get: (id) => Effect.flatMap(keyOf(id), (key) => Effect.flatMap(backing.read(key), (text) => decode(key, text))),
     set: (id, entry) =>
       Effect.flatMap(
         keyOf(id),
-        (key) => Effect.flatMap(encoded(key, entry), (value) => replaced(key, Option.some(value)))
+        (key) => Effect.flatMap(codec.encode(key, entry), (value) => replace(key, Option.some(value), always))
       ),
-    remove: (id) => Effect.flatMap(keyOf(id), (key) => replaced(key, Option.none())),
-    take,
-    modify,
-    withCodec: (outer) => build({ backing, exclusive, random, saving, codec: after(outer, codec) })
+    remove: (id) => Effect.flatMap(keyOf(id), (key) => replace(key, Option.none(), always)),
+    take: (id) => Effect.flatMap(keyOf(id), (key) => replace(key, Option.none(), (current) => decode(key, current))),
+    modify: (id, f) =>
+      Effect.flatMap(keyOf(id), (key) =>
+        exclusive.run(key, (restore) =>
+          Effect.gen(function*() {
+            const text = yield* restore(backing.read(key))
+            const current = yield* restore(decode(key, text))
+            const [result, next] = yield* restore(f(current))
+            if (Option.getOrUndefined(next) !== Option.getOrUndefined(current)) {
+              const value = Option.isNone(next) ? Option.none() : Option.some(yield* codec.encode(key, next.value))
+              yield* save(key, text, value)
+              codec.forget(key)
+            }
+            return result
+          })))
   }
 }
 
 /**
- * A store in any place that fulfils `Backing`.
+ * A store over a database.
  *
  * @since 0.1.0
  * @category layers
@@ -318,19 +273,19 @@ export const layerBacking = <E, R>(
   backing: Effect.Effect<BackingSessionStore, E, R>,
   options?: Options | undefined
 ): Layer.Layer<SessionStore, E, R> =>
-  Layer.effect(SessionStore, Effect.flatMap(backing, (place) => make(place, options)))
+  Layer.effect(SessionStore, Effect.flatMap(backing, (database) => make(database, options)))
 
 /**
- * Exclusive over those that share the layer; gone with the process.
+ * A store in the memory of this process. Exclusive over the users of the layer.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layerMemory: Layer.Layer<SessionStore> = layerBacking(Memory.make)
+export const layerMemory: Layer.Layer<SessionStore> = layerBacking(backingMemory)
 
 /**
- * Exclusive over one process, whatever stands behind the key-value store, and as durable and atomic as its writes are. Nothing is removed when its time is
- * over. For several processes use files, SQL or Redis.
+ * A store in a `KeyValueStore`. Exclusive over this process; as durable and atomic as the key-value store's writes.
+ * Expired entries are not removed. For several processes use files, SQL or Redis.
  *
  * @since 0.1.0
  * @category layers
@@ -340,9 +295,9 @@ export const layerKeyValueStore: Layer.Layer<SessionStore, never, KeyValueStore.
 )
 
 /**
- * Seals every entry of another store before it is stored (JWE, AES-256-GCM) and opens it after it is read. The first key seals, all of them open: to change
- * keys put the new one first and keep the old ones for as long as what they sealed is kept. `acceptUnsealed` reads entries that were stored before
- * there was a key.
+ * Encrypts the entries of another store (JWE, RFC 7516, with AES-256-GCM). The first key encrypts, all keys decrypt: to
+ * change keys, put the new key first and keep the old keys as long as entries that they encrypted. `acceptUnsealed`
+ * (default false) also reads entries that were stored without encryption.
  *
  * @since 0.1.0
  * @category layers

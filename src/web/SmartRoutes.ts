@@ -26,8 +26,7 @@ import * as AuthorizationPost from "../launch/AuthorizationPost.js"
 import { LaunchError } from "../launch/LaunchError.js"
 import * as LaunchRequest from "../launch/LaunchRequest.js"
 import type { TrustedIssuers } from "../launch/TrustedIssuers.js"
-import * as Launches from "../session/Launches.js"
-import type { CompleteLaunchError, StartLaunchOptions } from "../session/Sessions.js"
+import type { StartLaunchOptions } from "../session/Sessions.js"
 import * as Sessions from "../session/Sessions.js"
 import type * as SmartClient from "../smart/SmartClient.js"
 import * as SmartServers from "../smart/SmartServers.js"
@@ -169,10 +168,6 @@ const launchRoute = (owners: CallbackPaths.Owners) =>
 /** A form is small; whoever sends more is no authorization server. */
 const MAX_FORM_BYTES = 64 * 1024
 
-/** The launch goes on where the person can repeat the delivery: the store was busy, the server was down. */
-const mayBeRepeated = (error: CompleteLaunchError): boolean =>
-  error._tag === "SessionError" ? error.isRetryable : Launches.staysPending(error)
-
 const callbackRoutes = (owners: CallbackPaths.Owners) =>
   Effect.gen(function*() {
     const app = yield* WebApp.WebApp
@@ -210,7 +205,7 @@ const callbackRoutes = (owners: CallbackPaths.Owners) =>
         const outcome = yield* Effect.either(sessions.completeLaunch(callback, { browserBinding: launch.secret }))
         if (Either.isLeft(outcome)) {
           const page = yield* errors.failed(request, outcome.left, again(launch.standalone))
-          return mayBeRepeated(outcome.left) ? page : yield* Cookies.clearLaunch(app, state.right)(page)
+          return Sessions.isCallbackRetryable(outcome.left) ? page : yield* Cookies.clearLaunch(app, state.right)(page)
         }
         const id = outcome.right
         const handle = yield* Cookies.handleOf(id)

@@ -28,8 +28,8 @@ import * as Secret from "../../examples/from-safire/secret.js"
 import * as Tokens from "../../examples/from-safire/tokens.js"
 import * as Web from "../../examples/from-safire/web.js"
 import { ec, pem } from "../client/keys.js"
-import { assertLinksExist, assertShowsExamples, file } from "../support/shownExamples.js"
 import { eventually } from "../support/eventually.js"
+import { assertLinksExist, assertShowsExamples, file } from "../support/shownExamples.js"
 
 const fhirBaseUrl = "https://ehr.example.org/fhir"
 

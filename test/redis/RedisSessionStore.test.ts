@@ -10,7 +10,6 @@ import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import { Redis } from "ioredis"
 import * as RedisSessionStore from "../../src/redis/RedisSessionStore.js"
-import type { Entry } from "../../src/session/internal/sessionEntry.js"
 import * as SessionStore from "../../src/session/SessionStore.js"
 import { isFound, redis, redisProgram, startRedis } from "../support/databases.js"
 import { freePort } from "../support/freePort.js"
@@ -90,7 +89,7 @@ describe("RedisSessionStore", () => {
           Deferred.succeed(inside, undefined).pipe(
             Effect.zipRight(Deferred.await(stopped)),
             Effect.zipRight(numbered(3)),
-            Effect.map((entry) => [3, Option.some<Entry>(entry)] as const)
+            Effect.map((entry) => [3, Option.some<SessionStore.Entry>(entry)] as const)
           )))
         yield* Deferred.await(inside)
         yield* Scope.close(first, Exit.void)

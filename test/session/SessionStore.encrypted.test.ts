@@ -5,7 +5,6 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
-import * as Memory from "../../src/session/internal/memory.js"
 import { CompletedLaunch, Sealed } from "../../src/session/internal/sessionEntry.js"
 import * as SessionStore from "../../src/session/SessionStore.js"
 import { increment, numbered, numberIn } from "../support/increment.js"
@@ -21,7 +20,7 @@ const second = key("2026-02", 2)
 type Keys = Parameters<typeof SessionStore.layerEncrypted>[0]
 
 const setUp = Effect.gen(function*() {
-  const backing = yield* Memory.make
+  const backing = yield* SessionStore.backingMemory
   const plain = yield* SessionStore.make(backing)
   const open = (keys: Keys, options?: { readonly acceptUnsealed?: boolean }) =>
     Effect.provide(
@@ -134,7 +133,7 @@ describe("SessionStore.layerEncrypted", () => {
 
   it.effect("refuses what is stored in clear, unless it is told to read it; what it writes is sealed", () =>
     Effect.gen(function*() {
-      const backing = yield* Memory.make
+      const backing = yield* SessionStore.backingMemory
       const plain = yield* SessionStore.make(backing)
       const layer = (acceptUnsealed: boolean) =>
         SessionStore.layerEncrypted([first], { acceptUnsealed }).pipe(

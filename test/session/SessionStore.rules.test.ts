@@ -15,9 +15,6 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
-import type { BackingSessionStore } from "../../src/session/BackingSessionStore.js"
-import * as Memory from "../../src/session/internal/memory.js"
-import type { Entry } from "../../src/session/internal/sessionEntry.js"
 import { StoredSession } from "../../src/session/internal/sessionEntry.js"
 import { SessionError } from "../../src/session/SessionError.js"
 import * as SessionStore from "../../src/session/SessionStore.js"
@@ -31,9 +28,9 @@ const down = new SessionError({ reason: "StoreUnavailable", store: "test", detai
 
 /** A place reached over a wire: `change` says what happens to its operations. */
 const remote = (
-  change: (memory: BackingSessionStore) => Partial<BackingSessionStore>
-): Effect.Effect<BackingSessionStore> =>
-  Effect.map(Memory.make, (memory) => ({ ...memory, name: "test", immediate: false, ...change(memory) }))
+  change: (memory: SessionStore.BackingSessionStore) => Partial<SessionStore.BackingSessionStore>
+): Effect.Effect<SessionStore.BackingSessionStore> =>
+  Effect.map(SessionStore.backingMemory, (memory) => ({ ...memory, name: "test", immediate: false, ...change(memory) }))
 
 /** Lets the test's clock run until the fiber is done: what it waits for may start late, because hashing is a matter of the real world. */
 const running = <A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<A, E> =>
@@ -42,7 +39,7 @@ const running = <A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<A, E> =>
     return yield* Fiber.join(fiber)
   })
 
-const toThree = () => Effect.map(numbered(3), (entry) => [3, Option.some<Entry>(entry)] as const)
+const toThree = () => Effect.map(numbered(3), (entry) => [3, Option.some<SessionStore.Entry>(entry)] as const)
 
 describe("SessionStore.modify", () => {
   it.live("cannot be interrupted between the success of f and the end of the write", () =>
@@ -67,7 +64,7 @@ describe("SessionStore.modify", () => {
   it.live("cannot be interrupted while a codec seals what f returned", () =>
     Effect.gen(function*() {
       const sealing = yield* Deferred.make<void>()
-      const store = (yield* SessionStore.make(yield* Memory.make)).withCodec({
+      const store = (yield* SessionStore.make(yield* SessionStore.backingMemory)).withCodec({
         seal: (_, entry) =>
           Deferred.succeed(sealing, undefined).pipe(Effect.zipRight(Effect.sleep("50 millis")), Effect.as(entry)),
         open: (_, entry) => Effect.succeed(entry)
@@ -137,7 +134,7 @@ describe("SessionStore.modify", () => {
 
   it.effect("waits as long as the lease and a little by default", () =>
     Effect.gen(function*() {
-      const backing = yield* Memory.make
+      const backing = yield* SessionStore.backingMemory
       const holder = yield* SessionStore.make(backing, { lease: "1 hour" })
       const other = yield* SessionStore.make(backing)
       const id = newId()
@@ -213,7 +210,7 @@ describe("SessionStore.layerMemory", () => {
 
   it.effect("forgets what is over", () =>
     Effect.gen(function*() {
-      const backing = yield* Memory.make
+      const backing = yield* SessionStore.backingMemory
       const store = yield* SessionStore.make(backing)
       const id = newId()
       yield* store.set(id, yield* numbered(1, 1000))
@@ -259,7 +256,7 @@ describe("SessionStore.layerKeyValueStore", () => {
 describe("what a SessionStore keeps in memory", () => {
   /** Says how often an entry was opened, rather than taken from memory. */
   const counting = Effect.gen(function*() {
-    const backing = yield* Memory.make
+    const backing = yield* SessionStore.backingMemory
     let opened = 0
     const store = (yield* SessionStore.make(backing)).withCodec({
       seal: (_, entry) => Effect.succeed(entry),
@@ -286,7 +283,7 @@ describe("what a SessionStore keeps in memory", () => {
   > = {
     remove: (store, id) => store.remove(id),
     take: (store, id) => store.take(id),
-    modify: (store, id) => store.modify(id, () => Effect.succeed([0, Option.none<Entry>()])),
+    modify: (store, id) => store.modify(id, () => Effect.succeed([0, Option.none<SessionStore.Entry>()])),
     "another process": (store, id) => store.get(id)
   }
   it.effect.each(Object.entries(endings))(
@@ -320,7 +317,7 @@ describe("a stored session with a part that cannot be read", () => {
     ["another kind of error", { _tag: "NewError" }]
   ])("%s in its last failure does not cost the valid token", ([_, change]) =>
     Effect.gen(function*() {
-      const backing = yield* Memory.make
+      const backing = yield* SessionStore.backingMemory
       const store = yield* SessionStore.make(backing)
       const id = newId()
       const tokens = new TokenSet({

@@ -4,10 +4,13 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Encryption from "../../src/session/internal/encryption.js"
 import * as KeyValue from "../../src/session/internal/keyValue.js"
-import * as Memory from "../../src/session/internal/memory.js"
+import * as SessionStore from "../../src/session/SessionStore.js"
 import { Place, sessionStoreContract } from "../support/sessionStoreContract.js"
 
-const memory = Layer.effect(Place, Effect.map(Memory.make, (backing) => ({ connect: Effect.succeed(backing) })))
+const memory = Layer.effect(
+  Place,
+  Effect.map(SessionStore.backingMemory, (backing) => ({ connect: Effect.succeed(backing) }))
+)
 
 sessionStoreContract("SessionStore.layerMemory", memory)
 

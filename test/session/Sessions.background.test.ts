@@ -23,8 +23,6 @@ import {
   SmartServers
 } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
-import type { BackingSessionStore } from "../../src/session/BackingSessionStore.js"
-import * as Memory from "../../src/session/internal/memory.js"
 import { eventually } from "../support/eventually.js"
 
 const { value } = Redacted
@@ -38,10 +36,10 @@ const config: SmartClient.Config = {
 }
 
 /** A memory that counts, and that can be told to fail. */
-const makePlace = Effect.map(Memory.make, (memory) => {
+const makePlace = Effect.map(SessionStore.backingMemory, (memory) => {
   const place = { reads: 0, writes: 0, locks: 0, writable: true, writeDelay: Duration.zero as Duration.DurationInput }
   const readOnly = new SessionError({ reason: "StoreUnavailable", store: "test", detail: "writing failed: EROFS" })
-  const backing: BackingSessionStore = {
+  const backing: SessionStore.BackingSessionStore = {
     ...memory,
     name: "test",
     read: (key) => Effect.suspend(() => (place.reads++, memory.read(key))),
@@ -299,7 +297,7 @@ describe("Sessions that stop", () => {
       // The stream of changes ends with the service.
       yield* Fiber.join(changes)
       assert.lengthOf(lines.filter((line) => line.includes("Sessions stopped")), 1)
-      assert.include(lines.at(-1), "Sessions stopped after 10s (shutdownTimeout) with 2 ")
+      assert.include(lines.at(-1), "Sessions stopped after 10s (shutdownTimeout) and interrupted 2 ")
       for (const caller of callers) yield* Fiber.await(caller)
     }).pipe(Effect.provide(servers), Effect.provide(Logger.add(logger)))
   })

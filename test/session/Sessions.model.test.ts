@@ -11,7 +11,6 @@ import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
 import * as ClientAuthentication from "../../src/client/ClientAuthentication.js"
 import * as RetryPolicy from "../../src/http/RetryPolicy.js"
-import * as Memory from "../../src/session/internal/memory.js"
 import * as Sessions from "../../src/session/Sessions.js"
 import * as SessionStore from "../../src/session/SessionStore.js"
 import * as SmartClient from "../../src/smart/SmartClient.js"
@@ -121,7 +120,7 @@ const play = (commands: ReadonlyArray<Command>) =>
     )
     const ehr = yield* Effect.provide(SandboxEhr.SandboxEhr, world)
     // As many processes: each has a store of its own in the same place.
-    const place = yield* Memory.make
+    const place = yield* SessionStore.backingMemory
     const instances = yield* Effect.forEach(
       Array.from({ length: INSTANCES }),
       () =>

@@ -11,8 +11,6 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as FileSessionStore from "../../src/node/FileSessionStore.js"
 import * as RedisSessionStore from "../../src/redis/RedisSessionStore.js"
-import type { BackingSessionStore } from "../../src/session/BackingSessionStore.js"
-import * as Memory from "../../src/session/internal/memory.js"
 import { SessionError } from "../../src/session/SessionError.js"
 import * as Sessions from "../../src/session/Sessions.js"
 import * as SessionStore from "../../src/session/SessionStore.js"
@@ -124,7 +122,7 @@ describe("Sessions and a store that cannot be reached", () => {
   const down = new SessionError({ reason: "StoreUnavailable", store: "test", detail: "writing failed: ECONNREFUSED" })
 
   /** A place whose operations fail while it is down. */
-  const place = Effect.map(Memory.make, (memory) => {
+  const place = Effect.map(SessionStore.backingMemory, (memory) => {
     const state = { isDown: false, failing: 0 }
     const unless = <A>(self: Effect.Effect<A, SessionError>) =>
       Effect.suspend(() => {
@@ -132,7 +130,7 @@ describe("Sessions and a store that cannot be reached", () => {
         state.failing += 1
         return down
       })
-    const backing: BackingSessionStore = {
+    const backing: SessionStore.BackingSessionStore = {
       name: "test",
       read: (key) => unless(memory.read(key)),
       replace: (key, expected, next) => unless(memory.replace(key, expected, next)),
@@ -207,7 +205,7 @@ describe("Sessions and a clock that jumps", () => {
   })
 
   const scene = Effect.gen(function*() {
-    const store = yield* Effect.flatMap(Memory.make, (backing) => SessionStore.make(backing))
+    const store = yield* Effect.flatMap(SessionStore.backingMemory, (backing) => SessionStore.make(backing))
     const open = over(Layer.succeed(SessionStore.SessionStore, store))
     const [sessions, other] = yield* Effect.all([open, open])
     return { sessions, other, id: yield* expiredSession(sessions), ...(yield* wayward) }
@@ -274,7 +272,7 @@ describe("Sessions and a clock that jumps", () => {
         jump("1 hour", back)
         const backing = FileSessionStore.backing({ directory: address })
         let key = ""
-        const watched: BackingSessionStore = {
+        const watched: SessionStore.BackingSessionStore = {
           ...backing,
           read: (asked) => {
             key = asked

@@ -10,7 +10,6 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
-import type { Entry } from "../../src/session/internal/sessionEntry.js"
 import * as SessionStore from "../../src/session/SessionStore.js"
 import * as SqlSessionStore from "../../src/sql/SqlSessionStore.js"
 import { fromEnvironment, isFound, postgres } from "../support/databases.js"
@@ -107,9 +106,10 @@ if (isFound(found)) {
             const store = yield* SessionStore.make(yield* SqlSessionStore.backing())
             const id = newId()
             const undone = sql.withTransaction(
-              store.modify(id, () => Effect.map(numbered(4), (entry) => [4, Option.some<Entry>(entry)] as const)).pipe(
-                Effect.zipRight(Effect.fail("rolled back" as const))
-              )
+              store.modify(id, () =>
+                Effect.map(numbered(4), (entry) => [4, Option.some<SessionStore.Entry>(entry)] as const)).pipe(
+                  Effect.zipRight(Effect.fail("rolled back" as const))
+                )
             )
             assert.strictEqual(yield* Effect.flip(undone), "rolled back")
             assert.strictEqual(numberIn(yield* store.get(id)), 4)

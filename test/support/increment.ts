@@ -2,7 +2,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
-import { type Entry, Sealed } from "../../src/session/internal/sessionEntry.js"
+import { Sealed } from "../../src/session/internal/sessionEntry.js"
 import type * as SessionStore from "../../src/session/SessionStore.js"
 
 /** The plainest entry there is: a number, in the member of a sealed entry that no store looks at. */
@@ -15,7 +15,7 @@ export const numbered = (count: number, millis = 600_000): Effect.Effect<Sealed>
       jwe: String(count)
     }))
 
-export const numberIn = (entry: Option.Option<Entry>): number =>
+export const numberIn = (entry: Option.Option<SessionStore.Entry>): number =>
   Option.match(entry, {
     onNone: () => 0,
     onSome: (some) => some._tag === "Sealed" ? Number(some.jwe) : Number.NaN
@@ -27,5 +27,5 @@ export const increment = (store: SessionStore.Service, id: Redacted.Redacted) =>
     Effect.gen(function*() {
       yield* Effect.yieldNow()
       const next = numberIn(current) + 1
-      return [next, Option.some<Entry>(yield* numbered(next))] as const
+      return [next, Option.some<SessionStore.Entry>(yield* numbered(next))] as const
     }))

@@ -13,7 +13,7 @@ import type * as Scope from "effect/Scope"
 import { Redis } from "ioredis"
 import * as FileSessionStore from "../../src/node/FileSessionStore.js"
 import * as RedisSessionStore from "../../src/redis/RedisSessionStore.js"
-import type { BackingSessionStore } from "../../src/session/BackingSessionStore.js"
+import type * as SessionStore from "../../src/session/SessionStore.js"
 import * as SqlSessionStore from "../../src/sql/SqlSessionStore.js"
 
 export type Kind = "files" | "redis" | "sqlite" | "postgresql"
@@ -26,7 +26,10 @@ export const sqlClient = (
     ? SqliteClient.layer({ filename: address })
     : PgClient.layer({ url: Redacted.make(address), maxConnections: 4 })
 
-export const connectTo = (kind: Kind, address: string): Effect.Effect<BackingSessionStore, never, Scope.Scope> => {
+export const connectTo = (
+  kind: Kind,
+  address: string
+): Effect.Effect<SessionStore.BackingSessionStore, never, Scope.Scope> => {
   switch (kind) {
     case "files":
       return Effect.sync(() => FileSessionStore.backing({ directory: address }))

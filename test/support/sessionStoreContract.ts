@@ -16,8 +16,6 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import type { BackingSessionStore } from "../../src/session/BackingSessionStore.js"
-import type { Entry } from "../../src/session/internal/sessionEntry.js"
 import * as SessionStore from "../../src/session/SessionStore.js"
 import { TokenSet } from "../../src/token/TokenSet.js"
 import { anyEntry, oddSession, oddTexts, plain } from "./anyEntry.js"
@@ -25,7 +23,7 @@ import { increment, numbered, numberIn } from "./increment.js"
 
 /** A place that holds sessions, to which one connects as another process would. */
 export class Place extends Context.Tag("test/Place")<Place, {
-  readonly connect: Effect.Effect<BackingSessionStore, never, Scope.Scope>
+  readonly connect: Effect.Effect<SessionStore.BackingSessionStore, never, Scope.Scope>
 }>() {}
 
 export const newId = (): Redacted.Redacted => Redacted.make(`canary-${randomUUID()}`)
@@ -34,7 +32,7 @@ export const keyOf = (id: Redacted.Redacted): string =>
   Encoding.encodeBase64Url(createHash("sha256").update(Redacted.value(id)).digest())
 
 const setTo = (count: number) => () =>
-  Effect.map(numbered(count), (entry) => [count, Option.some<Entry>(entry)] as const)
+  Effect.map(numbered(count), (entry) => [count, Option.some<SessionStore.Entry>(entry)] as const)
 
 export const sessionStoreContract = <E>(
   name: string,
@@ -127,10 +125,11 @@ export const sessionStoreContract = <E>(
         const { store } = yield* open()
         const inside = yield* Deferred.make<void>()
         const first = yield* Effect.fork(
-          store.modify(newId(), () => Effect.as(Deferred.await(inside), ["waited", Option.none<Entry>()] as const))
+          store.modify(newId(), () =>
+            Effect.as(Deferred.await(inside), ["waited", Option.none<SessionStore.Entry>()] as const))
         )
         yield* store.modify(newId(), () =>
-          Effect.as(Deferred.succeed(inside, undefined), [1, Option.none<Entry>()] as const))
+          Effect.as(Deferred.succeed(inside, undefined), [1, Option.none<SessionStore.Entry>()] as const))
         assert.strictEqual(yield* Fiber.join(first), "waited")
       }))
 
@@ -139,7 +138,10 @@ export const sessionStoreContract = <E>(
         const { store } = yield* open()
         const id = newId()
         yield* store.set(id, yield* numbered(4))
-        assert.strictEqual(yield* store.modify(id, (now) => Effect.succeed([numberIn(now), Option.none<Entry>()])), 4)
+        assert.strictEqual(
+          yield* store.modify(id, (now) => Effect.succeed([numberIn(now), Option.none<SessionStore.Entry>()])),
+          4
+        )
         assert.isTrue(Option.isNone(yield* store.get(id)))
         yield* increment(store, id)
         assert.strictEqual(numberIn(yield* store.get(id)), 1)

@@ -9,7 +9,6 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
-import type { BackingSessionStore } from "../../src/session/BackingSessionStore.js"
 import * as Sessions from "../../src/session/Sessions.js"
 import * as SessionStore from "../../src/session/SessionStore.js"
 import { connectTo } from "./places.js"
@@ -30,9 +29,9 @@ const holding = (holdAt: Hold | undefined, go: Effect.Effect<void>) => {
 }
 
 const holdingBacking = (
-  backing: BackingSessionStore,
+  backing: SessionStore.BackingSessionStore,
   hold: (place: Hold) => Effect.Effect<void>
-): BackingSessionStore => ({
+): SessionStore.BackingSessionStore => ({
   ...backing,
   tryLock: (key, owner, leaseMillis) =>
     Effect.tap(backing.tryLock(key, owner, leaseMillis), (isOurs) => isOurs ? hold("locked") : Effect.void),

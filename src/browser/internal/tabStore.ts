@@ -12,8 +12,6 @@ import type { ConfigurationError } from "../../base/ConfigurationError.js"
 import * as SecureRandom from "../../base/SecureRandom.js"
 import type { BackingSessionStore } from "../../session/BackingSessionStore.js"
 import { unavailable } from "../../session/BackingSessionStore.js"
-import * as Memory from "../../session/internal/memory.js"
-import * as Launches from "../../session/Launches.js"
 import type { SessionError } from "../../session/SessionError.js"
 import type { SessionId } from "../../session/Sessions.js"
 import * as SessionStore from "../../session/SessionStore.js"
@@ -132,7 +130,7 @@ const split = (
   const of = <A, E, R>(
     id: Redacted.Redacted,
     use: (store: SessionStore.Service) => Effect.Effect<A, E | SessionError, R>
-  ) => Launches.isKey(id) ? use(launches) : Effect.zipRight(ready, use(sessions))
+  ) => SessionStore.isLaunchKey(id) ? use(launches) : Effect.zipRight(ready, use(sessions))
   return {
     get: (id) => of(id, (store) => store.get(id)),
     set: (id, entry) => of(id, (store) => store.set(id, entry)),
@@ -155,7 +153,7 @@ const places = (page: Page.Service, place: Place): Effect.Effect<Places, Configu
         const launches = inWebStorage(tab, `${PREFIX}launch:`)
         switch (place) {
           case "memory":
-            return Effect.map(Memory.make, (sessions) => ({ launches, sessions, pointer: inMemory() }))
+            return Effect.map(SessionStore.backingMemory, (sessions) => ({ launches, sessions, pointer: inMemory() }))
           case "sessionStorage":
             return Effect.succeed({
               launches,
@@ -174,8 +172,8 @@ const places = (page: Page.Service, place: Place): Effect.Effect<Places, Configu
       onFailure: (missing) =>
         place === "memory"
           ? Effect.zipWith(
-            Memory.make,
-            Memory.make,
+            SessionStore.backingMemory,
+            SessionStore.backingMemory,
             (launches, sessions) => ({ launches, sessions, pointer: inMemory(), missing })
           )
           : missing
@@ -212,7 +210,7 @@ export const make = (
     return {
       store: split(launches, sessions, ready),
       persistent: missing ?? Effect.void,
-      hasLaunch: (state) => Effect.map(launches.get(Launches.keyOf(state)), Option.isSome),
+      hasLaunch: (state) => Effect.map(launches.get(SessionStore.launchKey(state)), Option.isSome),
       current,
       setCurrent: (id) =>
         Effect.zipLeft(

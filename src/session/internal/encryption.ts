@@ -5,6 +5,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as jose from "jose"
 import { SessionError } from "../SessionError.js"
+import type { Codec } from "./entryCodec.js"
 import { Entry, Sealed } from "./sessionEntry.js"
 
 /**
@@ -12,21 +13,10 @@ import { Entry, Sealed } from "./sessionEntry.js"
  * @category models
  */
 export interface EncryptionKey {
-  /** Stored beside what is sealed, so that years later it is known which key opens it: a date, a counter, a key store's name. */
+  /** Stored with each entry, to find its key again: a date, a counter, or a name in your key store. */
   readonly id: string
   /** 32 random bytes in base64url. */
   readonly secret: Redacted.Redacted
-}
-
-/**
- * What happens to entries on their way in and out of a store. `key` is the hash they are stored under.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Codec {
-  readonly seal: (key: string, entry: Entry) => Effect.Effect<Entry, SessionError>
-  readonly open: (key: string, entry: Entry) => Effect.Effect<Entry, SessionError>
 }
 
 const STORE = "encryption"
@@ -34,7 +24,7 @@ const STORE = "encryption"
 const fail = (reason: "Undecodable" | "KeyUnknown" | "KeyUnusable", detail: string, keyId?: string) =>
   new SessionError({ reason, store: STORE, detail, ...(keyId === undefined ? {} : { keyId }) })
 
-const imported = ({ id, secret }: EncryptionKey): Effect.Effect<jose.CryptoKey, SessionError> =>
+const importKey = ({ id, secret }: EncryptionKey): Effect.Effect<jose.CryptoKey, SessionError> =>
   Effect.gen(function*() {
     const bytes = Either.getOrUndefined(Encoding.decodeBase64Url(Redacted.value(secret).replace(/=+$/, "")))
     if (bytes?.length !== 32) {
@@ -47,13 +37,13 @@ const imported = ({ id, secret }: EncryptionKey): Effect.Effect<jose.CryptoKey, 
     })
   })
 
-/** What is sealed names the place it belongs to, so that one who can write to the store cannot put one person's session in another's place. */
+/** With the key of the entry: a writer of the database cannot move one user's session to another id. */
 const Plain = Schema.parseJson(Schema.Struct({ key: Schema.String, entry: Entry }))
 const encodePlain = Schema.encode(Plain)
 const decodePlain = Schema.decode(Plain)
 
 /**
- * JWE (RFC 7516) in compact form, `dir` with `A256GCM` (RFC 7518). The first key seals, all of them open.
+ * Seals entries as JWE (RFC 7516) in compact form, `dir` with `A256GCM` (RFC 7518). The first key seals, all keys open.
  *
  * @internal
  */
@@ -65,10 +55,10 @@ export const make = (
     const byId = new Map<string, jose.CryptoKey>()
     for (const key of keys) {
       if (byId.has(key.id)) return yield* fail("KeyUnusable", `two keys have the id ${key.id}`, key.id)
-      byId.set(key.id, yield* imported(key))
+      byId.set(key.id, yield* importKey(key))
     }
     const keyId = keys[0].id
-    const sealing = yield* imported(keys[0])
+    const sealing = yield* importKey(keys[0])
 
     const opened = (key: string, sealed: Sealed, secret: jose.CryptoKey) =>
       Effect.gen(function*() {
@@ -79,13 +69,15 @@ export const make = (
           })
         )
         const plain = yield* decodePlain(new TextDecoder().decode(plaintext))
-        return protectedHeader.kid === sealed.keyId && plain.key === key ? plain.entry : yield* Effect.fail("misplaced")
+        return protectedHeader.kid === sealed.keyId && plain.key === key
+          ? plain.entry
+          : yield* Effect.fail("another key")
       }).pipe(
-        // Neither a decoding error nor one of jose is kept: both may quote the plaintext.
+        // The cause is dropped: errors of jose and of the decoder may quote the plaintext.
         Effect.mapError(() =>
           fail(
             "Undecodable",
-            `what was sealed with key ${sealed.keyId} does not open with it, or not here`,
+            `an entry sealed with key ${sealed.keyId} cannot be opened with it under this id`,
             sealed.keyId
           )
         )
@@ -107,11 +99,11 @@ export const make = (
           if (entry._tag !== "Sealed") {
             return acceptUnsealed
               ? Effect.succeed(entry)
-              : fail("Undecodable", "an entry is stored in clear where only sealed ones are accepted")
+              : fail("Undecodable", "an entry is stored without encryption, and acceptUnsealed is false")
           }
           const secret = byId.get(entry.keyId)
           return secret === undefined
-            ? fail("KeyUnknown", `an entry is sealed with key ${entry.keyId}, which was not given`, entry.keyId)
+            ? fail("KeyUnknown", `an entry is sealed with key ${entry.keyId}, which is not configured`, entry.keyId)
             : opened(key, entry, secret)
         })
     }

@@ -1,7 +1,7 @@
 /**
- * What a session store holds: launches that wait for their callback, sessions, and either of them sealed.
+ * The entries of a session store: launches, sessions, and encrypted entries.
  *
- * @since 0.1.0
+ * @internal
  */
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
@@ -11,14 +11,14 @@ import { DiscoveryError } from "../../server/DiscoveryError.js"
 import { TokenError } from "../../token/TokenError.js"
 import { TokenSet } from "../../token/TokenSet.js"
 
-/** What every entry says, so that a store need not understand it: its shape's version, and until when it is worth keeping. */
+/** The version of the entry's schema, and the time after which it counts as absent. */
 const common = {
   version: Schema.Literal(1),
   expiresAt: Schema.DateTimeUtc
 }
 
 /**
- * A launch that was started and whose callback has not been seen.
+ * A launch that waits for its callback.
  *
  * @since 0.1.0
  * @category models
@@ -26,13 +26,13 @@ const common = {
 export class PendingLaunch extends Schema.TaggedClass<PendingLaunch>("effect-safire/PendingLaunch")("PendingLaunch", {
   ...common,
   pending: PendingAuthorization,
-  /** What the callback's browser must present, where the launch was bound to one. */
+  /** What the callback's browser must present, if the launch is bound to a browser. */
   browserBinding: Schema.optional(Schema.Redacted(Schema.String)),
   appState: Schema.optional(Schema.Unknown)
 }) {}
 
 /**
- * A launch whose callback was used: a second delivery of the same callback finds its session here.
+ * A completed launch: a second delivery of its callback finds the session here.
  *
  * @since 0.1.0
  * @category models
@@ -46,16 +46,14 @@ export class CompletedLaunch extends Schema.TaggedClass<CompletedLaunch>("effect
   }
 ) {}
 
-/**
- * Why a renewal failed, for everyone who shares the session: until `retryAt` nobody tries again.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const RenewalFailure = Schema.Struct({
+/** Why the last renewal failed. No process tries again until `retryAt`. */
+const RenewalFailure = Schema.Struct({
   error: Schema.Union(TokenError, DiscoveryError, ConfigurationError),
   retryAt: Schema.DateTimeUtc
 })
+
+/** Why a renewal failed, if the session continues. */
+export type RefreshFailure = (typeof RenewalFailure.Type)["error"]
 
 /**
  * @since 0.1.0
@@ -63,36 +61,32 @@ export const RenewalFailure = Schema.Struct({
  */
 export class StoredSession extends Schema.TaggedClass<StoredSession>("effect-safire/StoredSession")("StoredSession", {
   ...common,
-  /** The name of the server the tokens belong to. */
+  /** The name of the tokens' server. */
   server: Schema.String,
   tokens: TokenSet,
   createdAt: Schema.DateTimeUtc,
   appState: Schema.optional(Schema.Unknown),
-  /** Counts as absent where it cannot be read, such as an error that a later version wrote: it must not cost a valid token. */
+  /** Counts as absent if it cannot be decoded (a later version wrote it): the tokens are still valid. */
   renewalFailure: Schema.optional(
     Schema.UndefinedOr(RenewalFailure).annotations({ decodingFallback: () => Either.right(undefined) })
   ),
-  /** Set when the server refused the refresh token for good: only a new launch helps once the access token has expired. */
+  /** Set when the server refused the refresh token: a new launch is needed when the access token expires. */
   relaunchReason: Schema.optional(Schema.String)
 }) {}
 
 /**
- * An entry only a holder of the key can read: a JWE (RFC 7516) whose plaintext is the encoded entry.
+ * An encrypted entry: a JWE (RFC 7516) whose plaintext is the encoded entry.
  *
  * @since 0.1.0
  * @category models
  */
 export class Sealed extends Schema.TaggedClass<Sealed>("effect-safire/Sealed")("Sealed", {
   ...common,
-  /** The id of the key it was sealed with. */
+  /** The id of the encryption key. */
   keyId: Schema.String,
   jwe: Schema.String
 }) {}
 
-/**
- * @since 0.1.0
- * @category schemas
- */
 export const Entry = Schema.Union(PendingLaunch, CompletedLaunch, StoredSession, Sealed)
 
 /**

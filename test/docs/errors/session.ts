@@ -1,4 +1,4 @@
-/** What can go wrong where sessions are kept. */
+/** The section of `docs/errors.md` about `SessionError`. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -8,8 +8,6 @@ import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
 import { SessionError, Sessions, SessionStore } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
-import { type BackingSessionStore, unavailable } from "../../../src/session/BackingSessionStore.js"
-import * as Memory from "../../../src/session/internal/memory.js"
 import { StoredSession } from "../../../src/session/internal/sessionEntry.js"
 import { nothingSent, section } from "../entry.js"
 import { atSandbox, fault, met, patiently, tokens } from "../world.js"
@@ -26,11 +24,11 @@ const entry = new StoredSession({
 
 const inStore = <A, E>(
   use: (store: SessionStore.Service) => Effect.Effect<A, E>,
-  change: Partial<BackingSessionStore> = {},
+  change: Partial<SessionStore.BackingSessionStore> = {},
   options: SessionStore.Options = {}
 ) =>
   Effect.flatMap(
-    Memory.make,
+    SessionStore.backingMemory,
     (memory) =>
       Effect.flatMap(SessionStore.make({ ...memory, name: "redis", ...change }, options), (store) => met(use(store)))
   )
@@ -64,17 +62,17 @@ export const sessionError = section<SessionError["reason"]>({
   name: "SessionError",
   literals: SessionError.fields.reason.literals,
   about:
-    "A session cannot go on, or the place where sessions are kept is in trouble. After the first four the person starts a new launch; `StoreUnavailable`, " +
-    "`LockTimeout` and `LockLost` pass; the rest is for whoever runs the app. `store` names the backend, `keyId` the encryption key. No session id and " +
-    "no part of an entry stands in the error; the server's name is in the span `Sessions.*` around it. What expired or " +
-    "was ended is `NotFound`: what is gone cannot say why.",
+    "A session cannot continue, or the session store failed. After the first four reasons the user starts a new launch. `StoreUnavailable`, " +
+    "`LockTimeout` and `LockLost` are temporary. The other reasons are for the operator of the app. `store` names the backend, `keyId` the encryption key. " +
+    "The error contains neither the session id nor a part of an entry; the server's name is in the span `Sessions.*` around it. " +
+    "A session that expired or was ended is `NotFound`.",
   names: /[Ss]ession/,
   entries: {
     NotFound: {
       example: atApp((sessions) => sessions.accessToken(id)),
       cause:
-        "The id is that of no session: it ended, was not used for `idleTimeout` (30 days), is made up, or is in another store.",
-      cure: "Send the person to a new launch. If it happens to all after a restart, the store is `layerMemory`.",
+        "The session ended, was not used for `idleTimeout` (30 days), never existed, or is in another store.",
+      cure: "Send the user to a new launch. If all sessions are lost after a restart, the store is `layerMemory`.",
       again: nothingSent
     },
     NeedsRelaunch: {
@@ -87,19 +85,19 @@ export const sessionError = section<SessionError["reason"]>({
         })
       ),
       cause:
-        "The access token has expired, and no new one is to be had: the server refused the refresh token for good, or gave none.",
+        "The access token has expired and cannot be renewed: the server refused the refresh token, or issued none.",
       cure:
-        "Send the person to a new launch; ask for `offline_access` where sessions should last. `sessions.relaunchReason` tells it beforehand.",
-      again: "Not repeated, in no process that shares the store: a refused refresh token is never sent again."
+        "Send the user to a new launch. Request `offline_access` if sessions should last. `sessions.relaunchReason` returns the reason beforehand.",
+      again: "Not repeated: no process that shares the store sends a refused refresh token again."
     },
     LaunchNotFound: {
       example: atApp((sessions) =>
         sessions.completeLaunch("https://app.example.org/callback?code=the-c0de&state=unheard-of")
       ),
       cause:
-        "No launch waits for this callback: it was started in another store, took too long, failed before, or is made up.",
+        "No launch waits for this callback: it was started in another store, took too long, failed before, or never existed.",
       cure:
-        "Send the person to a new launch. If it is so with every launch, the process that answers the callback has another store than the one that began.",
+        "Send the user to a new launch. If every launch fails, the process that receives the callback uses another store than the process that started the launch.",
       again: nothingSent
     },
     BindingMismatch: {
@@ -110,19 +108,19 @@ export const sessionError = section<SessionError["reason"]>({
         )
       ),
       cause:
-        "The callback came to another browser than the launch was started in, or the cookie was lost: somebody may want to log another person into their own session.",
+        "The callback came from another browser than the one that started the launch, or the cookie was lost. An attacker may try to log another user into the attacker's session.",
       cure:
-        "Start again. If it is frequent: the cookie needs `SameSite=Lax` (or `None; Secure` in a frame), and the same host at start and callback.",
-      again: "Not repeated. The launch stays open: the right browser can still complete it."
+        "Start again. If it happens often: the cookie needs `SameSite=Lax` (or `None; Secure` in a frame), and the same host at start and callback.",
+      again: "Not repeated. The launch still waits: the right browser can complete it."
     },
     StoreUnavailable: {
       example: inStore((store) => store.get(id), {
-        read: () => unavailable("redis", "reading")({ code: "ECONNREFUSED" })
+        read: () => SessionStore.unavailable("redis", "reading")({ code: "ECONNREFUSED" })
       }),
-      cause: "The place where sessions are kept does not answer, or failed. The word at the end is its driver's.",
-      cure: "Look whether it is up, reachable, writable and not full.",
+      cause: "The store did not respond, or failed. The code at the end is from its driver.",
+      cure: "Check that the store is up, reachable, writable and not full.",
       again:
-        "A renewal that has succeeded is offered to the store for 20 seconds, so that its tokens are not lost; nothing else is repeated. Safe to call again."
+        "The write after a renewal is repeated for 20 seconds, so that its tokens are not lost. Other operations are not repeated. Safe to call again."
     },
     LockTimeout: {
       example: patiently(inStore(
@@ -138,25 +136,25 @@ export const sessionError = section<SessionError["reason"]>({
         { lease: "5 minutes", lockWait: "10 seconds" }
       )),
       cause:
-        "Somebody held the session's lock for longer than `lockWait` (by default the lease and five seconds): a slow token endpoint, or a process that died.",
+        "Another caller held the session's lock for longer than `lockWait` (default: the lease and five seconds), because the token endpoint was slow or a process died.",
       cure:
-        "See that the lease outlives `HttpLimits.tokenTimeout` and all repeats. A dead holder's lock is free when its lease is over.",
-      again: "Nothing was done. Safe to call again."
+        "Set a lease longer than `HttpLimits.tokenTimeout` with all retries. The lock of a process that died is free when its lease is over.",
+      again: "Nothing was changed. Safe to call again."
     },
     LockLost: {
       example: inStore((store) =>
         store.modify(id, () => Effect.as(store.set(id, entry), [undefined, Option.some(entry)] as const))
       ),
-      cause: "While `modify` worked, the entry was set or removed, or its lease ran out and somebody else changed it.",
-      cure: "Read it again. `Sessions` does so by itself; you meet it only when you use the store directly.",
-      again: "Not repeated: what the other one wrote was kept. Safe to call again on what is there now."
+      cause: "The entry was set or removed during `modify`, or the lease ended and another process changed the entry.",
+      cure: "Read the entry again. `Sessions` does so by itself; the error occurs only when you use the store directly.",
+      again: "Not repeated: the other change is stored. Safe to call again."
     },
     Reentrant: {
       example: inStore((store) =>
         store.modify(id, () => store.modify(id, () => untouched).pipe(Effect.zipRight(untouched)))
       ),
-      cause: "`modify` for a session was called inside `modify` for the same session: it would wait for itself.",
-      cure: "A mistake of the program: compute what is to be stored in one `modify`.",
+      cause: "`modify` was called inside `modify` for the same session, and would wait for itself.",
+      cure: "Correct the program: compute the next entry in one `modify`.",
       again: nothingSent
     },
     Undecodable: {
@@ -164,29 +162,29 @@ export const sessionError = section<SessionError["reason"]>({
         read: () => Effect.succeedSome("{\"nonce\":\"n\",\"entry\":{\"version\":2}}")
       }),
       cause:
-        "What is stored is no entry of this version: written by a newer version, by another program, or cut short.",
+        "The stored text is not an entry of this version: a newer version or another program wrote it, or it is incomplete.",
       cure:
-        "Do not run two versions on one store unless the newer one says that it can be. Entries are left as they are; `remove` deletes one.",
+        "Do not run two versions over one store, unless the newer version allows it. The entry stays stored; `remove` deletes it.",
       again: "Not repeated. The same call fails the same way until the entry is replaced or removed."
     },
     KeyUnknown: {
       example: met(Effect.gen(function*() {
-        const store = yield* Effect.flatMap(Memory.make, (memory) => SessionStore.make(memory))
+        const store = yield* Effect.flatMap(SessionStore.backingMemory, (memory) => SessionStore.make(memory))
         yield* (yield* sealedWith([key("2025", 1)], store)).set(id, entry)
         return yield* (yield* sealedWith([key("2026", 2)], store)).get(id)
       })),
-      cause: "An entry was sealed with a key that `layerEncrypted` was not given: the old key was removed too early.",
-      cure: "Give the old key again, after the new one, for as long as entries last (30 days by default).",
-      again: "Not repeated. It succeeds when the key is there: nothing is lost."
+      cause: "The entry was sealed with a key that `layerEncrypted` does not have: the old key was removed too early.",
+      cure: "Configure the old key again, after the new one, until its entries have expired (30 days by default).",
+      again: "Not repeated. It succeeds when the key is configured again; the entry is not lost."
     },
     KeyUnusable: {
       example: met(Effect.flatMap(
-        Effect.flatMap(Memory.make, (memory) => SessionStore.make(memory)),
+        Effect.flatMap(SessionStore.backingMemory, (memory) => SessionStore.make(memory)),
         (store) => sealedWith([{ id: "2026", secret: Redacted.make("the-client-s3cret") }], store)
       )),
       cause:
-        "A key given to `layerEncrypted` is not 32 bytes in base64url, or two have one id. It comes when the layer is built.",
-      cure: "`openssl rand -base64 32 | tr '+/' '-_' | tr -d '='` makes one.",
+        "A key of `layerEncrypted` is not 32 bytes in base64url, or two keys have the same id. The error occurs when the layer is built.",
+      cure: "`openssl rand -base64 32 | tr '+/' '-_' | tr -d '='` generates a key.",
       again: nothingSent
     }
   }

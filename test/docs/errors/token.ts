@@ -18,7 +18,6 @@ import {
 } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import type * as jose from "jose"
-import * as Memory from "../../../src/session/internal/memory.js"
 import { Broken, hang } from "../../support/http.js"
 import * as Identity from "../../support/identityServer.js"
 import { section } from "../entry.js"
@@ -34,7 +33,7 @@ const refresh = (changes: Parameters<typeof tokens>[0] = {}, scopes?: ReadonlyAr
 
 /** A store that takes three seconds to write, and a server whose tokens live for two. */
 const expiredWhileSaved = Effect.gen(function*() {
-  const memory = yield* Memory.make
+  const memory = yield* SessionStore.backingMemory
   let isSlow = false
   const writing = yield* Deferred.make<void>()
   const store = SessionStore.layerBacking(Effect.succeed({

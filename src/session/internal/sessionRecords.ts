@@ -1,0 +1,126 @@
+/**
+ * Sessions in a `SessionStore`: ids, entries, and the stream of changes.
+ *
+ * @internal
+ */
+import * as DateTime from "effect/DateTime"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as PubSub from "effect/PubSub"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as SecureRandom from "../../base/SecureRandom.js"
+import { skipValidation } from "../../base/SkipValidation.js"
+import { later } from "../../base/StorableDate.js"
+import type { TokenSet } from "../../token/TokenSet.js"
+import { SessionError } from "../SessionError.js"
+import * as SessionStore from "../SessionStore.js"
+import type { Entry } from "./sessionEntry.js"
+import { StoredSession } from "./sessionEntry.js"
+
+/**
+ * The id of a session. It is a credential: put it into a cookie, never into a URL or a log.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type SessionId = Redacted.Redacted
+
+/**
+ * A change of a session by this process.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SessionChange {
+  readonly kind: "Started" | "Renewed" | "RelaunchNeeded" | "Ended"
+  readonly sessionId: SessionId
+  readonly server: string
+}
+
+export interface SessionRecords {
+  readonly load: (id: SessionId) => Effect.Effect<StoredSession, SessionError>
+  /** Stores tokens as a new session. */
+  readonly create: (server: string, tokens: TokenSet, appState: unknown) => Effect.Effect<SessionId, SessionError>
+  /** `SessionStore.modify` for a session; fails with `NotFound` if there is none. `f` returns the next entry, if any. */
+  readonly modify: <A, E>(
+    id: SessionId,
+    f: (session: StoredSession) => Effect.Effect<readonly [A, StoredSession | undefined], E>
+  ) => Effect.Effect<A, E | SessionError>
+  /** Removes a session and returns it. */
+  readonly remove: (id: SessionId) => Effect.Effect<StoredSession | undefined, SessionError>
+  readonly publish: (kind: SessionChange["kind"], sessionId: SessionId, server: string) => Effect.Effect<void>
+  readonly changes: Stream.Stream<SessionChange>
+}
+
+/** By the id object, because a new `Redacted` for each request is expensive for the garbage collector. */
+const keys = new WeakMap<SessionId, Redacted.Redacted>()
+const keyOf = (id: SessionId): Redacted.Redacted => {
+  const known = keys.get(id)
+  if (known !== undefined) return known
+  const key = Redacted.make(`session.${Redacted.value(id)}`)
+  keys.set(id, key)
+  return key
+}
+
+const asSession = (entry: Option.Option<Entry>): Effect.Effect<StoredSession, SessionError> =>
+  Option.isSome(entry) && entry.value._tag === "StoredSession"
+    ? Effect.succeed(entry.value)
+    : new SessionError({ reason: "NotFound", detail: "the session has ended, has expired, or never existed" })
+
+export const make = (
+  idleTimeout: Duration.Duration
+): Effect.Effect<SessionRecords, never, SessionStore.SessionStore | Scope.Scope> =>
+  Effect.gen(function*() {
+    const store = yield* SessionStore.SessionStore
+    const random = yield* SecureRandom.SecureRandom
+    const changes = yield* Effect.acquireRelease(PubSub.sliding<SessionChange>(1024), PubSub.shutdown)
+
+    // Publishing to a hub that is shut down would interrupt a logout that ends after the scope.
+    const publish: SessionRecords["publish"] = (kind, sessionId, server) =>
+      Effect.asVoid(
+        Effect.unlessEffect(PubSub.publish(changes, { kind, sessionId, server }), PubSub.isShutdown(changes))
+      )
+
+    return {
+      load: (id) => Effect.flatMap(store.get(keyOf(id)), asSession),
+      create: (server, tokens, appState) =>
+        Effect.gen(function*() {
+          const id = Redacted.make(yield* SecureRandom.base64Url(random, 32))
+          const now = yield* DateTime.now
+          const fields = {
+            version: 1,
+            expiresAt: later(now, idleTimeout),
+            server,
+            tokens,
+            createdAt: now,
+            appState
+          } as const
+          yield* store.set(keyOf(id), new StoredSession(fields, skipValidation))
+          yield* publish("Started", id, server)
+          return id
+        }),
+      modify: (id, f) =>
+        store.modify(keyOf(id), (current) =>
+          Effect.map(
+            Effect.flatMap(asSession(current), f),
+            ([result, next]) => [result, Option.fromNullable(next)]
+          )),
+      remove: (id) =>
+        // Waits for a renewal in progress, so that its tokens can be revoked. A lock that stays busy must not prevent a logout.
+        store.modify(keyOf(id), (current) => Effect.succeed([current, Option.none()] as const)).pipe(
+          Effect.catchIf(
+            ({ reason }) => reason === "LockTimeout" || reason === "LockLost",
+            () => store.take(keyOf(id))
+          ),
+          Effect.map((removed) =>
+            removed._tag === "Some" && removed.value._tag === "StoredSession" ? removed.value : undefined
+          ),
+          Effect.tap((removed) => removed === undefined ? Effect.void : publish("Ended", id, removed.server))
+        ),
+      publish,
+      changes: Stream.fromPubSub(changes)
+    }
+  })
