@@ -12,8 +12,7 @@ const never = "Not repeated. The user starts again."
 export const browserLaunchError = section<Reason>({
   name: "BrowserLaunchError",
   literals: BrowserLaunchError.fields.reason.literals,
-  about:
-    "From `effect-safire/browser`: the browser or the user ended the launch. See [browser.md](browser.md).",
+  about: "From `effect-safire/browser`: the browser or the user ended the launch. See [browser.md](browser.md).",
   names: /^Launch in this browser/,
   entries: {
     PopupBlocked: {

@@ -70,8 +70,7 @@ export const sessionError = section<SessionError["reason"]>({
   entries: {
     NotFound: {
       example: atApp((sessions) => sessions.accessToken(id)),
-      cause:
-        "The session ended, was not used for `idleTimeout` (30 days), never existed, or is in another store.",
+      cause: "The session ended, was not used for `idleTimeout` (30 days), never existed, or is in another store.",
       cure: "Send the user to a new launch. If all sessions are lost after a restart, the store is `layerMemory`.",
       again: nothingSent
     },
@@ -146,7 +145,8 @@ export const sessionError = section<SessionError["reason"]>({
         store.modify(id, () => Effect.as(store.set(id, entry), [undefined, Option.some(entry)] as const))
       ),
       cause: "The entry was set or removed during `modify`, or the lease ended and another process changed the entry.",
-      cure: "Read the entry again. `Sessions` does so by itself; the error occurs only when you use the store directly.",
+      cure:
+        "Read the entry again. `Sessions` does so by itself; the error occurs only when you use the store directly.",
       again: "Not repeated: the other change is stored. Safe to call again."
     },
     Reentrant: {
