@@ -1,6 +1,6 @@
 /**
- * Small things an app wants to find again, kept by the EHR: preferences, not clinical data (SMART App Launch 2.2, "App State", experimental; rules
- * X-AS-1 to X-AS-11). Not for what FHIR has a resource for; nobody but the app reads it.
+ * Preferences and other small state of an app, stored by the EHR (SMART App Launch 2.2, "App State", experimental; rules
+ * X-AS-1 to X-AS-11). It is not for clinical data: other apps do not read it.
  *
  * @since 0.1.0
  */
@@ -10,18 +10,18 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { DiscoveryError } from "../server/DiscoveryError.js"
 import type { Authorized } from "./FhirClient.js"
-import type { Fields } from "./FhirError.js"
-import { FhirError } from "./FhirError.js"
+import type { FhirError, Fields } from "./FhirError.js"
+import { errorsAt } from "./FhirError.js"
 import type { Code, Parts, Values } from "./internal/appStateResource.js"
 import { DEFAULT_MAX_BYTES, endpointOf, fromResource, subjectOf, toResource } from "./internal/appStateResource.js"
-import type { Answer, Request } from "./internal/fhirRequest.js"
+import type { FhirRequest, FhirResponse } from "./internal/fhirRequest.js"
 import { storedOf } from "./internal/interaction.js"
 import { isId, isResource } from "./internal/resource.js"
 
 export type { Code, Values } from "./internal/appStateResource.js"
 
 /**
- * Stored state. Its texts may have been written by anybody who can write there: they come out through a schema only (X-AS-8).
+ * Stored state. Other writers may have changed its texts, so they are only available through a schema (X-AS-8).
  *
  * @since 0.1.0
  * @category models
@@ -30,11 +30,11 @@ export interface State {
   readonly id: string
   readonly etag: string | undefined
   readonly code: Code
-  /** Absolute; absent for state that is about nobody. */
+  /** An absolute reference; absent if the state has no subject. */
   readonly subject: string | undefined
-  /** The extensions there are. */
+  /** The URLs of the values. */
   readonly urls: ReadonlyArray<string>
-  /** One text, as the schema wants it: `Schema.parseJson(Preferences)`, or at least a `Schema.maxLength` and a `Schema.pattern`. */
+  /** Decodes a value by a schema, such as `Schema.parseJson(Preferences)`; for text, limit its length and characters. */
   readonly value: <A>(url: string, schema: Schema.Schema<A, string>) => Effect.Effect<A, FhirError>
 }
 
@@ -44,7 +44,7 @@ export interface State {
  */
 export interface NewState {
   readonly code: Code
-  /** At most one: a Patient, Practitioner, PractitionerRole, RelatedPerson or Person of this server, and whatever else it takes. */
+  /** A Patient, Practitioner, PractitionerRole, RelatedPerson, Person or other resource of this server. */
   readonly subject?: string | undefined
   readonly values: Values
 }
@@ -55,7 +55,7 @@ export interface NewState {
  */
 export interface Query {
   readonly code: Code
-  /** State about somebody, or with `none` only what is about nobody. Without it, all. */
+  /** Only the state of this subject, or with `none` only state without one. Default: all. */
   readonly subject?: string | undefined
 }
 
@@ -64,10 +64,13 @@ export interface Query {
  * @category models
  */
 export interface AppState<E, R> {
+  /** Creates a state. */
   readonly create: (state: NewState) => Effect.Effect<State, FhirError | DiscoveryError | E, R>
-  /** New values for old; code and subject stay. `Conflict` where somebody changed the state meanwhile. */
+  /** Replaces the values; code and subject stay. Fails with `Conflict` if another writer changed the state. */
   readonly update: (state: State, values: Values) => Effect.Effect<State, FhirError | DiscoveryError | E, R>
+  /** Deletes the state. Its id cannot be used again (X-AS-5). */
   readonly remove: (state: State) => Effect.Effect<void, FhirError | DiscoveryError | E, R>
+  /** The states with a code. */
   readonly find: (query: Query) => Stream.Stream<State, FhirError | DiscoveryError | E, R>
 }
 
@@ -76,158 +79,142 @@ export interface AppState<E, R> {
  * @category models
  */
 export interface Options {
-  /** The size of one state, where the server takes more than the 256 KB that every server has to. */
+  /** The maximum size of a state. Default 256 KB, which every server must accept. */
   readonly maxBytes?: number | undefined
 }
 
+type Fail = (fields: Fields) => FhirError
+
+/** The value, or an error for the problem. */
+const orFail = <A>(
+  result: Either.Either<A, string>,
+  fail: Fail,
+  fields: Pick<Fields, "reason" | "processed" | "status">
+): Effect.Effect<A, FhirError> =>
+  Either.isRight(result) ? Effect.succeed(result.right) : fail({ ...fields, detail: result.left })
+
+const INVALID = { reason: "InvalidRequest", processed: "no" } as const
+
+const stateOf = ({ code, id, subject, values }: Parts, etag: string | undefined, fail: Fail): State => ({
+  id,
+  etag,
+  code,
+  subject,
+  urls: Object.keys(values),
+  value: (url, schema) =>
+    Effect.suspend(() => Schema.decodeUnknown(schema)(Object.hasOwn(values, url) ? values[url] : undefined)).pipe(
+      // The message of a ParseError contains the value.
+      Effect.mapError(() =>
+        fail({
+          reason: "Undecodable",
+          detail: Object.hasOwn(values, url)
+            ? "the stored text does not match the schema"
+            : "the state has no value with this URL"
+        })
+      )
+    )
+})
+
+/** The state in a response, or else the state that was sent. */
+const stateIn = (response: FhirResponse, sent: Parts, fail: Fail): Effect.Effect<State, FhirError> => {
+  const { json, status } = response
+  const { etag } = storedOf(response, undefined)
+  return isResource(json) && json.resourceType !== "OperationOutcome"
+    ? Effect.map(
+      orFail(fromResource(json), fail, { reason: "NotFhir", status }),
+      (parts) => stateOf(parts, etag, fail)
+    )
+    : isId(sent.id)
+    ? Effect.succeed(stateOf(sent, etag, fail))
+    : fail({ reason: "NotFhir", detail: "the response has neither a resource nor a Location", status })
+}
+
 /**
- * The app state behind a session or a backend service: `AppState.make(fhir.forSession(id))`.
+ * The app state of a session or a backend service: `AppState.make(fhir.forSession(id))`.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make = <E, R>(fhir: Authorized<E, R>, options: Options = {}): AppState<E, R> => {
   const maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES
-  // A deleted id must never be written again (X-AS-5): the server would refuse it, and we know before.
+  // A deleted id must not be written again (X-AS-5).
   const removed = new WeakSet<State>()
 
-  const failing = (interaction: string): Effect.Effect<(fields: Fields) => FhirError, E, R> =>
-    Effect.map(
-      fhir.fhirBaseUrl,
-      (fhirBaseUrl) => (fields) => new FhirError({ issues: [], ...fields, fhirBaseUrl, interaction })
-    )
-
-  const endpoint = (fail: (fields: Fields) => FhirError) =>
-    Effect.flatMap(fhir.configuration, (configuration) => {
-      const url = endpointOf(configuration)
-      return url === undefined
-        ? fail({ reason: "NotSupported", detail: "no endpoint with smart-app-state", processed: "no" })
-        : Effect.succeed(url)
-    })
-
-  const stateOf = (
-    { code, id, subject, values }: Parts,
-    etag: string | undefined,
-    fail: (fields: Fields) => FhirError
-  ): State => ({
-    id,
-    etag,
-    code,
-    subject,
-    urls: Object.keys(values),
-    value: (url, schema) =>
-      Effect.gen(function*() {
-        const text = Object.hasOwn(values, url) ? values[url] : undefined
-        return yield* Schema.decodeUnknown(schema)(text)
-      }).pipe(
-        // The message of a ParseError holds the value.
-        Effect.mapError(() =>
-          fail({
-            reason: "Undecodable",
-            detail: Object.hasOwn(values, url) ? "the stored text does not fit the schema" : "there is no such value"
-          })
-        )
-      )
-  })
-
-  const valid = <A>(outcome: Either.Either<A, string>, fail: (fields: Fields) => FhirError) =>
-    Either.match(outcome, {
-      onRight: (value) => Effect.succeed(value),
-      onLeft: (detail) => fail({ reason: "InvalidRequest", detail, processed: "no" })
-    })
-
-  const received = (answer: Omit<Answer, "url" | "body">, sent: Parts, fail: (fields: Fields) => FhirError) => {
-    const { etag } = storedOf(answer, undefined)
-    return isResource(answer.json) && answer.json.resourceType !== "OperationOutcome"
-      ? Either.match(fromResource(answer.json), {
-        onRight: (parts) => Effect.succeed(stateOf(parts, etag, fail)),
-        onLeft: (detail) => fail({ reason: "NotFhir", detail, status: answer.status })
-      })
-      : isId(sent.id)
-      ? Effect.succeed(stateOf(sent, etag, fail))
-      : fail({ reason: "NotFhir", detail: "neither a resource nor a Location came back", status: answer.status })
-  }
-
-  /** What only a state with an ETag may be used for. */
-  const existing = (state: State, interaction: string) =>
+  /** What all interactions need: errors, the FHIR base URL, and the endpoint. */
+  const prepare = (interaction: string) =>
     Effect.gen(function*() {
-      const fail = yield* failing(interaction)
+      const fhirBaseUrl = yield* fhir.fhirBaseUrl
+      const fail = errorsAt(fhirBaseUrl, interaction)
+      const endpoint = Effect.flatMap(fhir.configuration, (configuration) => {
+        const url = endpointOf(configuration)
+        return url === undefined
+          ? fail({ reason: "NotSupported", detail: "the server has no endpoint for app state", processed: "no" })
+          : Effect.succeed(url)
+      })
+      return { endpoint, fail, fhirBaseUrl, interaction }
+    })
+
+  /** Checks that a state can be changed: it was not removed, and it has an ETag. */
+  const prepareChange = (state: State, interaction: string) =>
+    Effect.gen(function*() {
+      const prepared = yield* prepare(interaction)
       if (removed.has(state)) {
-        return yield* fail({ reason: "Gone", detail: "it was removed, and its id is used up", processed: "no" })
+        return yield* prepared.fail({ reason: "Gone", detail: "the state was removed", processed: "no" })
       }
       if (state.etag === undefined) {
-        return yield* fail({
-          reason: "InvalidRequest",
-          detail: "the server gave no ETag, and nothing is changed without",
-          processed: "no"
-        })
+        return yield* prepared.fail({ ...INVALID, detail: "the server returned no ETag for the state" })
       }
-      return { fail, base: yield* endpoint(fail), headers: { "if-match": state.etag } }
+      return { ...prepared, headers: { "if-match": state.etag } }
     })
 
-  const bodyOf = (text: string): Request["body"] => ({ text, contentType: "application/fhir+json" })
-  const representation = { prefer: "return=representation" }
+  const write = (request: FhirRequest, text: string) =>
+    fhir.request({
+      ...request,
+      body: { text, contentType: "application/fhir+json" },
+      headers: { prefer: "return=representation", ...request.headers }
+    })
 
   return {
     create: ({ code, subject, values }) =>
       Effect.gen(function*() {
-        const interaction = "create app state"
-        const fail = yield* failing(interaction)
-        const fhirBaseUrl = yield* fhir.fhirBaseUrl
-        const text = yield* valid(toResource({ code, subject, values }, fhirBaseUrl, maxBytes), fail)
-        const base = yield* endpoint(fail)
-        const answer = yield* fhir.request({
-          interaction,
-          method: "POST",
-          base,
-          url: "Basic",
-          body: bodyOf(text),
-          headers: representation
-        })
-        const id = /\/Basic\/([A-Za-z0-9\-.]{1,64})(?:\/_history\/[^/]+)?$/.exec(answer.headers["location"] ?? "")?.[1]
+        const { endpoint, fail, fhirBaseUrl, interaction } = yield* prepare("create app state")
+        const text = yield* orFail(toResource({ code, subject, values }, fhirBaseUrl, maxBytes), fail, INVALID)
+        const response = yield* write({ interaction, method: "POST", base: yield* endpoint, url: "Basic" }, text)
+        const location = response.headers["location"] ?? ""
+        const id = /\/Basic\/([A-Za-z0-9\-.]{1,64})(?:\/_history\/[^/]+)?$/.exec(location)?.[1]
         const absolute = subject === undefined ? undefined : Either.getOrUndefined(subjectOf(subject, fhirBaseUrl))
-        return yield* received(answer, { id: id ?? "", code, subject: absolute, values }, fail)
+        return yield* stateIn(response, { id: id ?? "", code, subject: absolute, values }, fail)
       }),
     update: (state, values) =>
       Effect.gen(function*() {
-        const interaction = "update app state"
-        const { base, fail, headers } = yield* existing(state, interaction)
+        const { endpoint, fail, fhirBaseUrl, headers, interaction } = yield* prepareChange(state, "update app state")
         const parts = { ...state, values }
-        const text = yield* valid(toResource(parts, yield* fhir.fhirBaseUrl, maxBytes), fail)
-        const answer = yield* fhir.request({
-          interaction,
-          method: "PUT",
-          base,
-          url: `Basic/${state.id}`,
-          body: bodyOf(text),
-          headers: { ...representation, ...headers }
-        })
-        return yield* received(answer, parts, fail)
+        const text = yield* orFail(toResource(parts, fhirBaseUrl, maxBytes), fail, INVALID)
+        const url = `Basic/${state.id}`
+        const response = yield* write({ interaction, method: "PUT", base: yield* endpoint, url, headers }, text)
+        return yield* stateIn(response, parts, fail)
       }),
     remove: (state) =>
       Effect.gen(function*() {
-        const interaction = "delete app state"
-        const { base, headers } = yield* existing(state, interaction)
-        yield* fhir.request({ interaction, method: "DELETE", base, url: `Basic/${state.id}`, headers })
+        const { endpoint, headers, interaction } = yield* prepareChange(state, "delete app state")
+        const url = `Basic/${state.id}`
+        yield* fhir.request({ interaction, method: "DELETE", base: yield* endpoint, url, headers })
         removed.add(state)
       }),
     find: ({ code, subject }) =>
       Stream.unwrap(Effect.gen(function*() {
-        const fail = yield* failing("search app state")
-        const about = subject === undefined
+        const { endpoint, fail, fhirBaseUrl } = yield* prepare("search app state")
+        const subjectParams = subject === undefined
           ? {}
           : subject === "none"
           ? { "subject:missing": true }
-          : { subject: yield* valid(subjectOf(subject, yield* fhir.fhirBaseUrl), fail) }
-        const base = yield* endpoint(fail)
-        return fhir.search("Basic", { code: `${code.system}|${code.code}`, ...about }, { base }).pipe(
+          : { subject: yield* orFail(subjectOf(subject, fhirBaseUrl), fail, INVALID) }
+        const params = { code: `${code.system}|${code.code}`, ...subjectParams }
+        return fhir.search("Basic", params, { base: yield* endpoint }).pipe(
           Stream.mapEffect((resource) =>
-            Either.match(fromResource(resource), {
-              onRight: (parts) =>
-                Effect.succeed(
-                  stateOf(parts, storedOf({ headers: {}, json: resource, status: 200 }, undefined).etag, fail)
-                ),
-              onLeft: (detail) => fail({ reason: "NotFhir", detail })
+            Effect.map(orFail(fromResource(resource), fail, { reason: "NotFhir" }), (parts) => {
+              const { etag } = storedOf({ headers: {}, json: resource, status: 200 }, undefined)
+              return stateOf(parts, etag, fail)
             })
           )
         )

@@ -1,8 +1,9 @@
 /**
- * FHIR requests that carry the access token to where it may go and nowhere else (SMART App Launch 2.2, "Access FHIR API"; requirements 93, 97, 98).
+ * FHIR requests with an access token, which goes only to the server it is for (SMART App Launch 2.2, "Access FHIR API";
+ * requirements 93, 97, 98).
  *
- * Whose token it is, is said by `forTokens`, `forSession` and `forBackend`. The last two need `Sessions` and `BackendServices` where their requests run,
- * not where the client is made: one layer serves every program, and one that has no sessions is not asked for them.
+ * `forTokens`, `forSession` and `forBackend` choose the token. The last two need `Sessions` and `BackendServices` when
+ * their requests run, not when the client is made, so programs without sessions need not provide them.
  *
  * @since 0.1.0
  */
@@ -24,26 +25,27 @@ import type * as SmartClient from "../smart/SmartClient.js"
 import type { TokenSet } from "../token/TokenSet.js"
 import type { FhirError } from "./FhirError.js"
 import * as Bundle from "./internal/bundle.js"
-import type { LinkOptions } from "./internal/fhirLink.js"
-import type { Answer, Request } from "./internal/fhirRequest.js"
+import type { FhirRequest, FhirResponse } from "./internal/fhirRequest.js"
 import type { TokenSource } from "./internal/fhirRequester.js"
-import * as Exchange from "./internal/fhirRequester.js"
+import * as FhirRequester from "./internal/fhirRequester.js"
 import * as Interaction from "./internal/interaction.js"
 import * as LaunchResources from "./internal/launchResources.js"
+import type { LinkOptions } from "./internal/linkPolicy.js"
 import * as Search from "./internal/search.js"
 import * as Reference from "./Reference.js"
 
 export type { BundleRequest, BundleResult } from "./internal/bundle.js"
-export type { Answer, Request } from "./internal/fhirRequest.js"
-export type { LinkOptions } from "./internal/fhirLink.js"
-export type { ConditionOptions, OperationOptions, PatchStep } from "./internal/interaction.js"
+export type { FhirRequest, FhirResponse } from "./internal/fhirRequest.js"
+export type { ConditionOptions, OperationOptions, PatchOperation } from "./internal/interaction.js"
+export type { LinkOptions } from "./internal/linkPolicy.js"
 export type { Params } from "./internal/params.js"
 export type { ReferenceInput, Resolver } from "./Reference.js"
 export type { AnyResource, Decoding, Resource, Stored } from "./internal/resource.js"
 export type { HistoryEntry, Page, SearchOptions } from "./internal/search.js"
 
 /**
- * Requests with the token of one session, one backend service, or one set of tokens. Beside `FhirError` they fail with `E`: there is no token.
+ * Requests with the tokens of one session, one backend service, or one token response. They fail with `FhirError`, or with
+ * `E` if there is no token.
  *
  * @since 0.1.0
  * @category models
@@ -56,16 +58,16 @@ export interface Authorized<E = never, R = never>
     Reference.References<E, R>,
     LaunchResources.LaunchResources<E, R>
 {
-  /** A request of one's own, by the same rules. */
-  readonly request: (request: Request) => Effect.Effect<Answer, FhirError | E, R>
-  /** A body of any size as it comes, by the same rules. */
-  readonly download: (request: Request) => Stream.Stream<Uint8Array, FhirError | E, R>
-  /** For everything else: an `HttpClient` that fails rather than carry the token elsewhere. It follows no redirects. */
+  /** Sends any request, by the same rules. */
+  readonly request: (request: FhirRequest) => Effect.Effect<FhirResponse, FhirError | E, R>
+  /** The body of a response as a stream, by the same rules. */
+  readonly download: (request: FhirRequest) => Stream.Stream<Uint8Array, FhirError | E, R>
+  /** An `HttpClient` with the token. It fails if the token may not go to a URL, and does not follow redirects. */
   readonly httpClient: HttpClient.HttpClient.With<HttpClientError.HttpClientError | TokenAudienceError | E, R>
-  /** What the server says about itself. */
+  /** The SMART configuration of the server. */
   readonly configuration: Effect.Effect<SmartConfiguration, DiscoveryError | E, R>
   readonly fhirBaseUrl: Effect.Effect<string, E, R>
-  /** The policy of the call, else that of the client's layer: for what repeats requests by itself. */
+  /** The retry policy of the call, else that of the client's layer. */
   readonly retryPolicy: Effect.Effect<RetryPolicy.Policy>
 }
 
@@ -74,14 +76,14 @@ export interface Authorized<E = never, R = never>
  * @category models
  */
 export interface Service {
-  /** With tokens that somebody else keeps fresh. */
+  /** With tokens that the caller renews. */
   readonly forTokens: (client: SmartClient.Service, tokens: TokenSet, options?: LinkOptions) => Authorized
-  /** With the tokens of a session, renewed as they need to be. */
+  /** With the tokens of a session, renewed when necessary. */
   readonly forSession: (
     id: Sessions.SessionId,
     options?: LinkOptions
   ) => Authorized<Sessions.SessionFailure, Sessions.Sessions>
-  /** With the program's own tokens at a server. */
+  /** With the tokens of the backend service at a server. */
   readonly forBackend: (
     request?: BackendServices.Request & LinkOptions
   ) => Authorized<BackendServices.BackendError, BackendServices.BackendServices>
@@ -99,27 +101,27 @@ export class FhirClient extends Context.Tag("effect-safire/FhirClient")<FhirClie
  */
 export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect.gen(function*() {
   const client = yield* HttpClient.HttpClient
-  const prepared = yield* Exchange.prepare
+  const transport = yield* FhirRequester.transport
 
   const authorized = <E, R>(source: TokenSource<E, R>, options: LinkOptions | undefined): Authorized<E, R> => {
-    const exchange = Exchange.make(prepared, source, options)
-    const interactions = Interaction.make(exchange)
-    const references = Reference.make(exchange)
+    const requester = FhirRequester.make(transport, source, options)
+    const interactions = Interaction.make(requester)
+    const references = Reference.make(requester)
     return {
       ...interactions,
       ...references,
-      ...Search.make(exchange),
-      ...Bundle.make(exchange),
-      ...LaunchResources.make(exchange, interactions, references),
+      ...Search.make(requester),
+      ...Bundle.make(requester),
+      ...LaunchResources.make(requester, interactions, references),
       request: (request) =>
-        Effect.map(exchange.send(request), ({ body, headers, json, status, url }) => ({
+        Effect.map(requester.send(request), ({ body, headers, json, status, url }) => ({
           body,
           headers,
           json,
           status,
           url
         })),
-      download: exchange.download,
+      download: requester.download,
       httpClient: BearerClient.make<E, R>(client, {
         authorization: Effect.flatMap(
           source.authorization,
@@ -142,7 +144,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       }),
       configuration: Effect.flatMap(source.server, (smart) => smart.configuration),
       fhirBaseUrl: Effect.map(source.server, ({ config }) => config.fhirBaseUrl),
-      retryPolicy: prepared.settings(RetryPolicy.RetryPolicy)
+      retryPolicy: transport.settings(RetryPolicy.RetryPolicy)
     }
   }
 
@@ -152,7 +154,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
         server: Effect.succeed(smart),
         tokens: Effect.succeed(tokens),
         authorization: Effect.succeed({ client: smart, tokens: Effect.succeed(tokens) }),
-        tokenAfter: (refused) => Effect.succeed(refused)
+        tokenAfter: (rejected) => Effect.succeed(rejected)
       }, options),
     forSession: (id, options) =>
       authorized<Sessions.SessionFailure, Sessions.Sessions>({
@@ -160,9 +162,9 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
         tokens: Effect.flatMap(Sessions.Sessions, (sessions) => sessions.tokens(id)),
         authorization: Effect.flatMap(Sessions.Sessions, (sessions) =>
           Effect.map(sessions.authorization(id), ({ client, tokens }) => ({ client, tokens: Effect.succeed(tokens) }))),
-        tokenAfter: (refused) =>
+        tokenAfter: (rejected) =>
           Effect.flatMap(Sessions.Sessions, (sessions) =>
-            sessions.accessTokenAfter(id, refused))
+            sessions.accessTokenAfter(id, rejected))
       }, options),
     forBackend: ({ foreignOrigins, rebaseLinks, ...request } = {}) =>
       authorized<BackendServices.BackendError, BackendServices.BackendServices>({
@@ -172,14 +174,14 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
           BackendServices.BackendServices,
           (backend) => Effect.map(backend.client(request), (client) => ({ client, tokens: backend.tokens(request) }))
         ),
-        tokenAfter: (refused) =>
-          Effect.flatMap(BackendServices.BackendServices, (backend) => backend.accessTokenAfter(refused, request))
+        tokenAfter: (rejected) =>
+          Effect.flatMap(BackendServices.BackendServices, (backend) => backend.accessTokenAfter(rejected, request))
       }, { foreignOrigins, rebaseLinks })
   }
 })
 
 /**
- * Made anew for each use: it keeps nothing that could be shared, and uses the `HttpClient` it is provided with.
+ * A new instance for each use: it keeps no state, and uses the `HttpClient` that it is provided with.
  *
  * @since 0.1.0
  * @category layers

@@ -230,6 +230,14 @@ export type Fields =
   & Omit<ConstructorParameters<typeof FhirError>[0], "fhirBaseUrl" | "interaction" | "issues">
   & { readonly issues?: ReadonlyArray<Issue> }
 
+/**
+ * Makes errors about one interaction.
+ *
+ * @internal
+ */
+export const errorsAt = (fhirBaseUrl: string, interaction: string) => (fields: Fields): FhirError =>
+  new FhirError({ issues: [], ...fields, fhirBaseUrl, interaction })
+
 /** @internal */
 export const reasonOf = (status: number): Reason => {
   switch (status) {

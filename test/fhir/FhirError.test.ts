@@ -186,7 +186,7 @@ describe("FhirError", () => {
         const error = yield* Effect.flip(fhir.read("Patient", "patient-alpha"))
         assert.instanceOf(error, FhirError)
         assert.deepInclude(error, { reason: "Unauthorized", tokenRenewed: true, attempts: 2, status: 401 })
-        assert.include(error.message, "also to a newer token")
+        assert.include(error.message, "also for a renewed token")
         assert.include(error.message, "another refresh will not help")
         const fixed = yield* readAt(Http.script(() => Http.text("", { status: 401 })))
         assert.isUndefined(fixed.tokenRenewed)

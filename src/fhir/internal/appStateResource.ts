@@ -1,6 +1,6 @@
 /**
- * What app state looks like on the wire: a `Basic` resource of which only a few members are allowed (SMART App Launch 2.2, "App State"; rules
- * X-AS-3 and X-AS-8). Pure.
+ * App state as a FHIR resource: a `Basic` with few allowed members (SMART App Launch 2.2, "App State"; rules X-AS-3 and
+ * X-AS-8). Pure functions.
  *
  * @since 0.1.0
  */
@@ -13,7 +13,7 @@ import type { Resource } from "./resource.js"
 import { isId, isType } from "./resource.js"
 
 /**
- * What kind of state it is: an app's own system, and its own code.
+ * The kind of a state: a system and a code of the app.
  *
  * @since 0.1.0
  * @category models
@@ -24,14 +24,14 @@ export interface Code {
 }
 
 /**
- * Texts by the URL of the extension that holds each.
+ * Texts by the URL of their extension.
  *
  * @since 0.1.0
  * @category models
  */
 export type Values = Readonly<Record<string, string>>
 
-/** @internal */
+/** The content of a state. */
 export interface Parts {
   readonly id: string
   readonly code: Code
@@ -39,13 +39,12 @@ export interface Parts {
   readonly values: Values
 }
 
-/** The size a server has to take. */
+/** The size that every server must accept. */
 export const DEFAULT_MAX_BYTES = 256 * 1024
 
 /**
- * Where app state is kept (X-AS-2): an associated endpoint that offers it, else the FHIR base that does, else the deprecated member.
- *
- * @internal
+ * The endpoint for app state (X-AS-2): an associated endpoint with the capability, else a FHIR base with it, else the
+ * deprecated member.
  */
 export const endpointOf = (configuration: SmartConfiguration): string | undefined => {
   const associated = configuration.associatedEndpoints?.find(({ capabilities }) =>
@@ -55,11 +54,7 @@ export const endpointOf = (configuration: SmartConfiguration): string | undefine
     (configuration.hasCapability("smart-app-state") ? configuration.fhirBaseUrl : configuration.smartAppStateEndpoint)
 }
 
-/**
- * The absolute reference to a resource of the server itself (X-AS-3); relative ones are made absolute.
- *
- * @internal
- */
+/** The absolute reference to a resource of this server (X-AS-3), or the problem. */
 export const subjectOf = (subject: string, fhirBaseUrl: string): Either.Either<string, string> => {
   const base = FhirBaseUrl.append(fhirBaseUrl as FhirBaseUrl.FhirBaseUrl, "")
   const relative = Url.parse(subject) === undefined
@@ -73,11 +68,7 @@ export const subjectOf = (subject: string, fhirBaseUrl: string): Either.Either<s
     : Either.left("the subject must be a resource of this FHIR server, without a version")
 }
 
-/**
- * The resource to send, or what is wrong with it.
- *
- * @internal
- */
+/** The resource as JSON, or the problem. */
 export const toResource = (
   { code, id, subject, values }: Omit<Parts, "id"> & { readonly id?: string | undefined },
   fhirBaseUrl: string,
@@ -85,7 +76,7 @@ export const toResource = (
 ): Either.Either<string, string> => {
   if (code.system === "" || code.code === "") return Either.left("the code needs a system and a code")
   const urls = Object.keys(values)
-  if (urls.some((url) => Url.parse(url) === undefined)) return Either.left("a value needs the URL of its extension")
+  if (urls.some((url) => Url.parse(url) === undefined)) return Either.left("the key of each value must be a URL")
   const reference = subject === undefined ? Either.right(undefined) : subjectOf(subject, fhirBaseUrl)
   return Either.flatMap(reference, (absolute) => {
     const text = JSON.stringify({
@@ -98,17 +89,13 @@ export const toResource = (
     const size = new TextEncoder().encode(text).byteLength
     return size <= maxBytes
       ? Either.right(text)
-      : Either.left(`${size} bytes are more than the ${maxBytes} a server has to take`)
+      : Either.left(`the state has ${size} bytes; the limit is ${maxBytes}`)
   })
 }
 
 const ignore = () => undefined
 
-/**
- * What a server gave, if it is app state.
- *
- * @internal
- */
+/** Parses a resource as app state, or describes the problem. */
 export const fromResource = (resource: Resource): Either.Either<Parts, string> => {
   const { object, objects, string } = reader(resource, ignore)
   const id = string("id")
@@ -117,16 +104,18 @@ export const fromResource = (resource: Resource): Either.Either<Parts, string> =
   const system = codingString("system")
   const code = codingString("code")
   if (resource.resourceType !== "Basic" || id === undefined || !isId(id)) {
-    return Either.left("it is no Basic with an id")
+    return Either.left("the resource is not a Basic with an id")
   }
-  if (system === undefined || code === undefined || others.length > 0) return Either.left("it needs exactly one coding")
+  if (system === undefined || code === undefined || others.length > 0) {
+    return Either.left("the code of the resource does not have exactly one coding")
+  }
   const values: Record<string, string> = Object.create(null) as Record<string, string>
   for (const extension of objects("extension") ?? []) {
     const { string: member } = reader(extension, ignore)
     const url = member("url")
     const value = extension["valueString"]
     if (url === undefined || typeof value !== "string" || extension["extension"] !== undefined) {
-      return Either.left("an extension holds something else than a valueString")
+      return Either.left("an extension has no valueString")
     }
     values[url] = value
   }

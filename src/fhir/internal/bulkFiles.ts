@@ -1,7 +1,8 @@
 /**
- * The files of an export as one stream: several at once, each gone on with where it broke off (Bulk Data Access 2.0, "File Request").
+ * Reads the files of an export as one stream, several at the same time (Bulk Data Access 3.0, "File Request"). After a
+ * broken connection, a file continues at the next line.
  *
- * @internal
+ * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
@@ -10,13 +11,46 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as Url from "../../base/Url.js"
-import type { Item, Options, Progress } from "../BulkExport.js"
 import type { Authorized } from "../FhirClient.js"
 import type { FhirError, Fields } from "../FhirError.js"
 import { isFhirError } from "../FhirError.js"
-import type { Manifest, ManifestFile } from "./bulkManifest.js"
+import type { Manifest, ManifestFile, Progress } from "./bulkManifest.js"
 import { Checkpoint } from "./bulkManifest.js"
 import * as Ndjson from "./ndjson.js"
+import type { Resource } from "./resource.js"
+
+/**
+ * One line of one file.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Item {
+  readonly kind: ManifestFile["kind"]
+  /** The type of the file in the manifest. */
+  readonly type: string
+  readonly resource: Resource
+  /** The index of the file in the manifest. */
+  readonly file: number
+  readonly line: number
+  /** Save it once this item and all items before it are processed, best in the same transaction as the results. */
+  readonly checkpoint: Checkpoint
+}
+
+/**
+ * How the files are read.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ReadOptions {
+  /** Called when the progress changes, at most once per thousand resources. */
+  readonly onProgress?: ((progress: Progress) => Effect.Effect<void>) | undefined
+  /** How many files are read at the same time. Default 3. */
+  readonly concurrency?: number | undefined
+  /** The maximum size of a line. Default 8 MiB. */
+  readonly maxLineBytes?: number | undefined
+}
 
 type Fail = (fields: Fields) => FhirError
 
@@ -24,10 +58,10 @@ type Event =
   | { readonly _tag: "Line"; readonly file: number; readonly line: Ndjson.Line }
   | { readonly _tag: "End"; readonly file: number }
 
-/** How many lines of each file came out of the stream, and which files are at their end. */
+/** The number of emitted lines of each file, and the completely emitted files. */
 interface Positions {
   readonly lines: HashMap.HashMap<number, number>
-  /** Persistent, because each item has its own view of it. */
+  /** Persistent, because each item keeps its own version. */
   readonly done: HashSet.HashSet<number>
   readonly resources: number
 }
@@ -36,12 +70,12 @@ const DEFAULT_MAX_LINE_BYTES = 8 * 1024 * 1024
 const PROGRESS_EVERY = 1_000
 
 const DETAILS: Record<Ndjson.NdjsonError["reason"], string> = {
-  MalformedLine: "a line is no resource in JSON",
+  MalformedLine: "a line is not a JSON resource",
   LineTooLong: "a line is longer than allowed",
   Truncated: "the file ends within a line"
 }
 
-/** One file from a line on. A connection that breaks is opened anew, as long as it had brought something and the retry policy allows it. */
+/** Reads a file from a line on. After a broken connection it reads on if there was progress and the retry policy allows it. */
 const readFile = <E, R>(
   fhir: Authorized<E, R>,
   { requiresAccessToken }: Manifest,
@@ -55,7 +89,7 @@ const readFile = <E, R>(
     const about = { index, type: file.type, url: Url.forDisplay(file.url) }
     const driver = yield* Schedule.driver(yield* fhir.retryPolicy)
     let delivered = skip
-    const opened = (): Stream.Stream<Event, FhirError | E, R> =>
+    const readOn = (): Stream.Stream<Event, FhirError | E, R> =>
       Stream.suspend(() => {
         const before = delivered
         return Ndjson.parse(
@@ -80,7 +114,7 @@ const readFile = <E, R>(
             return isFhirError(error) && error.isRetryable && delivered > before
               ? Stream.unwrap(Effect.match(Effect.zipRight(driver.reset, driver.next(error)), {
                 onFailure: () => Stream.fail(error),
-                onSuccess: opened
+                onSuccess: readOn
               }))
               : Stream.fail(error)
           })
@@ -90,17 +124,17 @@ const readFile = <E, R>(
       file.count !== undefined && delivered < file.count
         ? Stream.fail(fail({
           reason: "Truncated",
-          detail: `it has ${delivered} lines of ${file.count}`,
+          detail: `the file has ${delivered} of ${file.count} lines`,
           file: about,
           line: delivered + 1
         }))
         : Stream.make<[Event]>({ _tag: "End", file: index })
     )
-    return Stream.concat(opened(), end)
+    return Stream.concat(readOn(), end)
   }))
 
-/** A class, because its checkpoint is made only if somebody asks. */
-class Delivered implements Item {
+/** A class, because its checkpoint is made only on access. */
+class FileItem implements Item {
   readonly kind: ManifestFile["kind"]
   readonly type: string
   readonly line: number
@@ -132,12 +166,12 @@ class Delivered implements Item {
 const expectedOf = ({ files }: Manifest): number | undefined =>
   files.every(({ count }) => count !== undefined) ? files.reduce((sum, { count = 0 }) => sum + count, 0) : undefined
 
-/** What is left of an export, from a checkpoint on. */
+/** The items of an export after a checkpoint. */
 export const read = <E, R>(
   fhir: Authorized<E, R>,
   start: Checkpoint,
   manifest: Manifest,
-  { concurrency = 3, maxLineBytes = DEFAULT_MAX_LINE_BYTES, onProgress }: Options,
+  { concurrency = 3, maxLineBytes = DEFAULT_MAX_LINE_BYTES, onProgress }: ReadOptions,
   fail: Fail
 ): Stream.Stream<Item, FhirError | E, R> => {
   const files = manifest.files.map((file, index) => ({ file, index }))
@@ -186,6 +220,6 @@ export const read = <E, R>(
     const file = manifest.files[event.file]
     return event._tag === "End" || file === undefined
       ? Option.none()
-      : Option.some(new Delivered(file, event.file, event.line, start, positions))
+      : Option.some(new FileItem(file, event.file, event.line, start, positions))
   })
 }

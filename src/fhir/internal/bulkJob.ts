@@ -1,7 +1,7 @@
 /**
- * The life of an export at the server: kick-off, status, manifests, cancellation (Bulk Data Access 3.0).
+ * An export job at the server: kick-off, status, manifests, cancellation (Bulk Data Access 3.0).
  *
- * @internal
+ * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -13,19 +13,50 @@ import * as Url from "../../base/Url.js"
 import { safeText } from "../../http/Redaction.js"
 import * as RetryAfter from "../../http/RetryAfter.js"
 import * as RetryPolicy from "../../http/RetryPolicy.js"
-import type { Options } from "../BulkExport.js"
 import type { Authorized } from "../FhirClient.js"
 import type { Fields } from "../FhirError.js"
 import { FhirError, isFhirError } from "../FhirError.js"
-import type { Manifest, ManifestPage } from "./bulkManifest.js"
-import { Checkpoint, fromJson, joined } from "./bulkManifest.js"
-import type { Request } from "./fhirRequest.js"
+import type { Manifest, ManifestPage, Progress } from "./bulkManifest.js"
+import { Checkpoint, fromJson, join } from "./bulkManifest.js"
+import type { FhirRequest } from "./fhirRequest.js"
 import * as Params from "./params.js"
 import { isId } from "./resource.js"
 
+/**
+ * Which data the server exports, and how long to wait for them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface JobOptions {
+  /** Everything (the default), all patients, or a group. */
+  readonly of?: "system" | "patients" | { readonly group: string } | undefined
+  readonly types?: ReadonlyArray<string> | undefined
+  /** An instant, such as the `transactionTime` of the previous export. */
+  readonly since?: string | undefined
+  /** Searches, such as `Observation?category=vital-signs`. */
+  readonly typeFilters?: ReadonlyArray<string> | undefined
+  /** Asks the server to split the result into several manifests. All are read, with or without this option. */
+  readonly allowPartialManifests?: boolean | undefined
+  /** Other parameters of the kick-off request. */
+  readonly params?: Params.Params | undefined
+  /** Called while waiting, after each status request. */
+  readonly onProgress?: ((progress: Progress) => Effect.Effect<void>) | undefined
+  /** Whether the export is cancelled at the server if the stream is interrupted or left before its end. Default `cancel`. */
+  readonly onInterrupt?: "cancel" | "keep" | undefined
+  /** The first delay between status requests without a `Retry-After`; it grows to a minute. Default 2 seconds. */
+  readonly pollInterval?: Duration.DurationInput | undefined
+  /** How long the server may take for all manifests. Default 1 day. */
+  readonly timeout?: Duration.DurationInput | undefined
+  /** The maximum number of manifests; more are an error, not a short result. Default 10,000. */
+  readonly maxManifests?: number | undefined
+  /** The maximum number of files in all manifests; more are an error. Default 100,000. */
+  readonly maxFiles?: number | undefined
+}
+
 type Fail = (fields: Fields) => FhirError
 
-/** Whether all that the export holds has been read. */
+/** Whether all files were read. */
 export interface Job {
   isFinished: boolean
 }
@@ -34,10 +65,10 @@ const MAX_POLL_MILLIS = 60_000
 const DEFAULT_MAX_MANIFESTS = 10_000
 const DEFAULT_MAX_FILES = 100_000
 
-/** How long a caller that was interrupted waits for the server to forget the export. */
+/** How long an interrupted caller waits for the cancellation. */
 const SHUTDOWN_LIMIT = Duration.seconds(10)
 
-/** Runs in its own fiber, within the limits of its requests; the caller, who may be shutting down, waits only so long. */
+/** Runs in its own fiber. The caller, which may be shutting down, waits for a limited time. */
 const atShutdown = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<void, never, R> =>
   Effect.flatMap(
     Effect.forkDaemon(Effect.interruptible(self)),
@@ -47,24 +78,22 @@ const atShutdown = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<void, 
 const cancel = <E, R>(fhir: Authorized<E, R>, statusUrl: string) =>
   fhir.request({ interaction: "export cancel", method: "DELETE", url: statusUrl })
 
-/**
- * Tells the server to forget the export when it is interrupted or left early. Not after a failure, which may be gone on from.
- */
+/** Cancels an export that is interrupted or left early. After a failure it is kept, so that the app can resume it. */
 export const cancelUnlessFinished = <E, R>(
   fhir: Authorized<E, R>,
   statusUrl: string,
   job: Job,
-  { onInterrupt = "cancel" }: Options
+  { onInterrupt = "cancel" }: JobOptions
 ): Effect.Effect<void, never, R | Scope.Scope> =>
   Effect.addFinalizer((exit) => {
-    const isLeft = Exit.isSuccess(exit) || Exit.isInterrupted(exit)
-    return job.isFinished || !isLeft || onInterrupt === "keep" ? Effect.void : atShutdown(cancel(fhir, statusUrl))
+    const isFailure = Exit.isFailure(exit) && !Exit.isInterrupted(exit)
+    return job.isFinished || isFailure || onInterrupt === "keep" ? Effect.void : atShutdown(cancel(fhir, statusUrl))
   })
 
-const kickOffRequest = (options: Options): Request => {
+const kickOffRequest = (options: JobOptions): FhirRequest => {
   const { allowPartialManifests, of = "system", params = {}, since, typeFilters, types } = options
-  const place = of === "system" ? "" : of === "patients" ? "Patient/" : `Group/${of.group}/`
-  const given = {
+  const level = of === "system" ? "" : of === "patients" ? "Patient/" : `Group/${of.group}/`
+  const standard = {
     _type: types?.join(","),
     _since: since,
     _typeFilter: typeFilters?.join(","),
@@ -72,34 +101,38 @@ const kickOffRequest = (options: Options): Request => {
   }
   return {
     interaction: "export",
-    url: `${place}$export`,
-    params: [...Params.pairs(given), ...Params.pairs(params)],
+    url: `${level}$export`,
+    params: [...Params.pairs(standard), ...Params.pairs(params)],
     headers: { accept: "application/fhir+json", prefer: "respond-async" },
-    repeat: "never"
+    retry: "never"
   }
 }
 
 /**
- * Asks for an export and registers its cancellation with the scope. An interruption does not cut a request that is under way: its answer is needed
- * to cancel the export.
+ * Starts an export and registers its cancellation with the scope. An interruption does not abort the request, because
+ * its response is needed to cancel the export.
  */
 export const kickOff = <E, R>(
   fhir: Authorized<E, R>,
-  options: Options,
+  options: JobOptions,
   job: Job,
   fail: Fail
 ): Effect.Effect<Checkpoint, FhirError | E, R | Scope.Scope> => {
   const { of } = options
   if (typeof of === "object" && !isId(of.group)) {
-    return fail({ reason: "InvalidReference", detail: "the group has no usable id", processed: "no" })
+    return fail({
+      reason: "InvalidReference",
+      detail: "the id of the group has characters that FHIR does not allow",
+      processed: "no"
+    })
   }
-  const ask = Effect.flatMap(fhir.request(kickOffRequest(options)), ({ headers, status }) => {
+  const start = Effect.flatMap(fhir.request(kickOffRequest(options)), ({ headers, status }) => {
     const statusUrl = headers["content-location"]
     return status === 202 && statusUrl !== undefined
       ? Effect.succeed(new Checkpoint({ version: 1, statusUrl, lines: {}, done: [] }))
       : fail({
         reason: "NotFhir",
-        detail: `it answered ${status} where 202 with a Content-Location was due`,
+        detail: `HTTP status ${status} instead of 202 with a Content-Location`,
         status,
         processed: "unknown"
       })
@@ -108,9 +141,9 @@ export const kickOff = <E, R>(
   const attempt = Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       attempts += 1
-      const fiber = yield* Effect.forkDaemon(Effect.interruptible(ask))
+      const fiber = yield* Effect.forkDaemon(Effect.interruptible(start))
       const started = yield* restore(Fiber.join(fiber)).pipe(
-        // The caller never learned its URL: even with `keep` the export could not be resumed.
+        // The caller does not know the status URL: even with `keep` it could not resume the export.
         Effect.onInterrupt(() => atShutdown(Effect.flatMap(Fiber.join(fiber), (late) => cancel(fhir, late.statusUrl))))
       )
       yield* cancelUnlessFinished(fhir, started.statusUrl, job, options)
@@ -118,73 +151,75 @@ export const kickOff = <E, R>(
     })
   )
   return Effect.flatMap(fhir.retryPolicy, (policy) =>
-    // A repeat after a lost answer would start a second export.
+    // A retry after a lost response would start a second export.
     RetryPolicy.retryOurs("never", isFhirError<E>)(attempt).pipe(
       RetryPolicy.withPolicy(policy),
       Effect.mapError((error) => isFhirError(error) ? new FhirError({ ...error, attempts }) : error)
     ))
 }
 
-/** Too many questions, or a server that is busy for a while: both say when to come back. */
-const isComeBackLater = <E>(error: FhirError | E): error is FhirError =>
+/** A busy server that states when to try again. */
+const isRetryLater = <E>(error: FhirError | E): error is FhirError =>
   isFhirError(error) && error.reason === "Unavailable" && error.retryAfter !== undefined
 
 interface Polled {
   readonly page: ManifestPage
-  /** Where it came from: what its links are relative to. */
+  /** The URL that its links are relative to. */
   readonly url: string
 }
 
-/** Asks until there is a manifest that stays as it is: one of a server that has finished (200), or one that links to the next. */
+/** Polls until a manifest is final: the export is complete (200), or the manifest links to the next one. */
 const poll = <E, R>(
   fhir: Authorized<E, R>,
   url: string,
-  { onProgress = () => Effect.void, pollInterval = "2 seconds" }: Options,
+  { onProgress = () => Effect.void, pollInterval = "2 seconds" }: JobOptions,
   files: number,
   fail: Fail
 ): Effect.Effect<Polled, FhirError | E, R> =>
   Effect.gen(function*() {
     let interval = Duration.toMillis(pollInterval)
     while (true) {
-      const answer = yield* fhir.request({
+      const response = yield* fhir.request({
         interaction: "export status",
         url,
         headers: { accept: "application/json" }
       }).pipe(
-        Effect.catchIf(isComeBackLater, (error) => Effect.succeed(error))
+        Effect.catchIf(isRetryLater, (error) => Effect.succeed(error))
       )
-      if (!isFhirError(answer)) {
-        const page = fromJson(answer.json)
-        const isComplete = answer.status !== 202
+      if (!isFhirError(response)) {
+        const page = fromJson(response.json)
+        const isComplete = response.status !== 202
         if (isComplete && typeof page === "string") {
-          return yield* fail({ reason: "NotFhir", detail: page, status: answer.status })
+          return yield* fail({ reason: "NotFhir", detail: page, status: response.status })
         }
-        if (typeof page !== "string" && (isComplete || page.next !== undefined)) return { page, url: answer.url }
+        if (typeof page !== "string" && (isComplete || page.next !== undefined)) return { page, url: response.url }
       }
-      const asked = isFhirError(answer)
-        ? answer.retryAfter
-        : RetryAfter.parse(answer.headers["retry-after"], yield* Clock.currentTimeMillis)
-      const message = isFhirError(answer) ? undefined : answer.headers["x-progress"]
+      const retryAfter = isFhirError(response)
+        ? response.retryAfter
+        : RetryAfter.parse(response.headers["retry-after"], yield* Clock.currentTimeMillis)
+      const message = isFhirError(response) ? undefined : response.headers["x-progress"]
       yield* onProgress({
         phase: "Waiting",
-        // Long words may be anything, also the token.
+        // Long words are hidden: one may be the token.
         message: message === undefined ? undefined : safeText(message, [], 100).replace(/\S{16,}/g, "…"),
         files,
         filesDone: 0,
         resources: 0,
         expected: undefined
       })
-      // A server that says "at once" is still not asked without a pause.
-      yield* Effect.sleep(asked === undefined ? Duration.millis(interval) : Duration.max(asked, Duration.millis(100)))
+      // Also `Retry-After: 0` gets a pause.
+      yield* Effect.sleep(
+        retryAfter === undefined ? Duration.millis(interval) : Duration.max(retryAfter, Duration.millis(100))
+      )
       interval = Math.min(interval * 1.5, Math.max(MAX_POLL_MILLIS, interval))
     }
   })
 
-/** All manifests of an export as one. No file is read before: only then is it known that none is missing. */
+/** Waits for all manifests and joins them. No file is read before, because the last manifest may fail. */
 export const wait = <E, R>(
   fhir: Authorized<E, R>,
   statusUrl: string,
-  options: Options,
+  options: JobOptions,
   fail: Fail
 ): Effect.Effect<Manifest, FhirError | E, R> =>
   Effect.gen(function*() {
@@ -192,33 +227,33 @@ export const wait = <E, R>(
     const manifests: Array<Manifest> = []
     const visited = new Set<string>()
     let files = 0
-    let asked: string | undefined = statusUrl
-    while (asked !== undefined) {
-      const { page: { manifest, next }, url }: Polled = yield* poll(fhir, asked, options, files, fail)
+    let next: string | undefined = statusUrl
+    while (next !== undefined) {
+      const { page: { manifest, next: link }, url }: Polled = yield* poll(fhir, next, options, files, fail)
       visited.add(url)
       manifests.push(manifest)
       files += manifest.files.length
       if (files > maxFiles) {
-        return yield* fail({ reason: "TooManyPages", detail: `its manifests list more than ${maxFiles} files` })
+        return yield* fail({ reason: "TooManyPages", detail: `the manifests list more than ${maxFiles} files` })
       }
-      asked = next === undefined ? undefined : Url.parse(next, url)?.href ?? next
-      if (asked !== undefined) {
-        if (visited.has(asked)) {
+      next = link === undefined ? undefined : Url.parse(link, url)?.href ?? link
+      if (next !== undefined) {
+        if (visited.has(next)) {
           return yield* fail({
             reason: "PageLoop",
-            detail: `the manifest after number ${manifests.length} was there before`
+            detail: `manifest ${manifests.length} links to a manifest that was already read`
           })
         }
         if (manifests.length >= maxManifests) {
           return yield* fail({ reason: "TooManyPages", detail: `there are more than ${maxManifests} manifests` })
         }
-        visited.add(asked)
+        visited.add(next)
       }
     }
     const [first = { requiresAccessToken: true, files: [] }, ...rest] = manifests
-    const manifest = joined(first, rest)
+    const manifest = join(first, rest)
     return typeof manifest === "string" ? yield* fail({ reason: "NotFhir", detail: manifest }) : manifest
   }).pipe(Effect.timeoutFail({
     duration: options.timeout ?? "1 day",
-    onTimeout: () => fail({ reason: "TimedOut", detail: "the server has not finished in time" })
+    onTimeout: () => fail({ reason: "TimedOut", detail: "the server did not complete the export in time" })
   }))

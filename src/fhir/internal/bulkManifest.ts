@@ -1,5 +1,6 @@
 /**
- * What a finished bulk export consists of, and how far it has been read (Bulk Data Access 2.0, "Complete Status").
+ * The manifest of a bulk export, its files, and the position of a reader in them (Bulk Data Access 3.0, "Complete
+ * Status").
  *
  * @since 0.1.0
  */
@@ -8,7 +9,8 @@ import { isJsonObject, reader } from "../../base/JsonReader.js"
 import { isType } from "./resource.js"
 
 /**
- * One file. `output` holds the resources, `deleted` Bundles of what is no longer there, `error` OperationOutcomes.
+ * One file. `output` contains resources, `deleted` Bundles with the references of deleted resources, `error`
+ * OperationOutcomes.
  *
  * @since 0.1.0
  * @category schemas
@@ -31,7 +33,7 @@ export type ManifestFile = typeof ManifestFile.Type
  * @category schemas
  */
 export const Manifest = Schema.Struct({
-  /** For `since` of the next export. */
+  /** The instant of the export, for `since` of the next one. */
   transactionTime: Schema.optional(Schema.String),
   requiresAccessToken: Schema.Boolean,
   files: Schema.Array(ManifestFile)
@@ -44,41 +46,33 @@ export const Manifest = Schema.Struct({
 export type Manifest = typeof Manifest.Type
 
 /**
- * Where an export stands: all that is needed to go on in another process. It holds no token, but URLs that may be signed: keep it as private as the
- * data. Encode and decode it with its schema, `Schema.parseJson(BulkExport.Checkpoint)`.
+ * The position in an export: another process can resume from it. It contains no token, but URLs that may be signed:
+ * protect it like the data. Encode and decode it with `Schema.parseJson(BulkExport.Checkpoint)`.
  *
  * @since 0.1.0
  * @category models
  */
 export class Checkpoint extends Schema.Class<Checkpoint>("effect-safire/BulkExport/Checkpoint")({
   version: Schema.Literal(1),
-  /** Where the server tells how the export is doing. */
+  /** The URL for status requests. */
   statusUrl: Schema.String,
-  /** Absent until the server has finished. */
+  /** Absent until the server has completed the export. */
   manifest: Schema.optional(Manifest),
-  /** By the place of the file in the manifest: lines that have been dealt with. */
+  /** The number of processed lines, by the index of the file in the manifest. */
   lines: Schema.Record({ key: Schema.String, value: Schema.Number }),
-  /** Files that have been dealt with to their end. */
+  /** The indexes of the completely processed files. */
   done: Schema.Array(Schema.Number)
 }) {}
 
-/**
- * One manifest of an export, and the link to the one after it (Bulk Data Access 3.0, "Complete Status": `link` with the relation `next`).
- *
- * @internal
- */
+/** One manifest of an export, with its `next` link (Bulk Data Access 3.0, "Complete Status"). */
 export interface ManifestPage {
   readonly manifest: Manifest
   readonly next: string | undefined
 }
 
-/**
- * The manifest in an answer, or what is wrong with it. A link that cannot be read is a problem, not an absent link: files would be missing.
- *
- * @internal
- */
+/** Parses a manifest, or describes the problem. A malformed link does not count as absent: files would be missing. */
 export const fromJson = (json: unknown): ManifestPage | string => {
-  if (!isJsonObject(json)) return "it has no manifest"
+  if (!isJsonObject(json)) return "the response has no manifest"
   const problems = new Set<string>()
   const refuse = (member: string) => {
     problems.add(member)
@@ -93,7 +87,7 @@ export const fromJson = (json: unknown): ManifestPage | string => {
       if (url === undefined) refuse("url")
       return url === undefined ? [] : [{
         kind,
-        // It stands in errors.
+        // The type appears in errors.
         type: type !== undefined && isType(type)
           ? type
           : (kind === "error" ? "OperationOutcome" : kind === "deleted" ? "Bundle" : "Resource"),
@@ -109,32 +103,46 @@ export const fromJson = (json: unknown): ManifestPage | string => {
     .map((link) => reader(link, refuse).string("url"))
   const [next] = nextUrls
   if (nextUrls.some((url) => url === undefined || url !== next)) refuse("link")
-  // Without a word about it a file is asked for with the token, where the token may go.
+  // By default files need the token. The link policy still checks where it goes.
   const requiresAccessToken = boolean("requiresAccessToken") ?? true
   return problems.size > 0
-    ? `its manifest has no usable ${[...problems].slice(0, 5).join(", ")}`
+    ? `the manifest has no valid ${[...problems].slice(0, 5).join(", ")}`
     : {
       manifest: { requiresAccessToken, files, ...(transactionTime === undefined ? {} : { transactionTime }) },
       next
     }
 }
 
+/**
+ * How far an export is.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Progress {
+  readonly phase: "Waiting" | "Reading" | "Done"
+  /** The `X-Progress` of the server, during `Waiting`. */
+  readonly message: string | undefined
+  readonly files: number
+  readonly filesDone: number
+  /** The number of resources in this run. */
+  readonly resources: number
+  /** The total number of resources, if the manifest has a count for every file. */
+  readonly expected: number | undefined
+}
+
 const areSameInstant = (a: string | undefined, b: string | undefined): boolean =>
   a === undefined || b === undefined || a === b || Date.parse(a) === Date.parse(b)
 
-/**
- * The manifests of one export as one, or what is wrong with them: another `transactionTime` is another export.
- *
- * @internal
- */
-export const joined = (first: Manifest, rest: ReadonlyArray<Manifest>): Manifest | string => {
+/** Joins the manifests of one export, or describes the problem: another `transactionTime` is another export. */
+export const join = (first: Manifest, rest: ReadonlyArray<Manifest>): Manifest | string => {
   const all = [first, ...rest]
   const other = all.findIndex(({ transactionTime }) => !areSameInstant(first.transactionTime, transactionTime))
   const transactionTime = all.find((one) => one.transactionTime !== undefined)?.transactionTime
   return other > 0
     ? `manifest ${other + 1} has another transactionTime than the first`
     : {
-      // The token goes only where it may in any case: a manifest that asks for it must not be read without.
+      // If one manifest needs the token, all files are read with it. The link policy checks where it goes.
       requiresAccessToken: all.some(({ requiresAccessToken }) => requiresAccessToken),
       files: all.flatMap(({ files }) => files),
       ...(transactionTime === undefined ? {} : { transactionTime })

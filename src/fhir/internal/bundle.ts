@@ -1,5 +1,5 @@
 /**
- * Bundles: the pages of a search or a history, and requests that travel together as a batch or a transaction (FHIR R4, sections 3.1.0.11 and 3.3).
+ * Bundles (FHIR R4, sections 3.1.0.11 and 3.3): their entries and links, and batches and transactions.
  *
  * @since 0.1.0
  */
@@ -7,12 +7,13 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Redacted from "effect/Redacted"
 import type { JsonObject } from "../../base/JsonReader.js"
-import { isJsonObject, reader } from "../../base/JsonReader.js"
+import { reader } from "../../base/JsonReader.js"
 import { processedAtStatus } from "../../http/ReceivedResponse.js"
 import type { EntryResult, FhirError, Fields } from "../FhirError.js"
 import { reasonOf } from "../FhirError.js"
 import type { FhirRequester } from "./fhirRequester.js"
-import { bodyOf, storedOf } from "./interaction.js"
+import type { ReadResponse } from "./fhirResponse.js"
+import { storedOf } from "./interaction.js"
 import type { AnyResource, Resource, Stored } from "./resource.js"
 import { isResource, issuesOf } from "./resource.js"
 
@@ -27,16 +28,16 @@ export interface BundleRequest {
   /** Relative to the FHIR base: `Patient`, `Patient/123`, `Patient?name=x`. */
   readonly url: string
   readonly resource?: AnyResource | undefined
-  /** What other entries call the resource by before it has an id: `urn:uuid:…`. */
+  /** The `urn:uuid:…` by which other entries reference the resource before it has an id. */
   readonly fullUrl?: string | undefined
   readonly ifMatch?: string | undefined
   readonly ifNoneExist?: string | undefined
-  /** The ETag of the version at hand: a GET is then answered with 304 and without a resource if nothing has changed. */
+  /** An ETag: a GET then returns 304 without a resource if the version has not changed. */
   readonly ifNoneMatch?: string | undefined
 }
 
 /**
- * What became of one request. The error names it by its `index`. A 304 is a result without a resource.
+ * The result of one request. An error has its `index`. A 304 is a result without a resource.
  *
  * @since 0.1.0
  * @category models
@@ -48,13 +49,13 @@ export type BundleResult = Either.Either<Stored<Resource | undefined>, FhirError
  * @category models
  */
 export interface Bundles<E, R> {
-  /** Requests that stand for themselves: each has its own result, in the order they were given. */
+  /** Independent requests. The results are in the order of the requests. */
   readonly batch: (
     requests: ReadonlyArray<BundleRequest>
   ) => Effect.Effect<ReadonlyArray<BundleResult>, FhirError | E, R>
   /**
-   * All or nothing, by the rules of FHIR. A server that breaks them, and processes some of the requests, gives an error with `processed: "partly"` and
-   * `entries`: sending them all again would do twice what was done.
+   * Requests that the server processes all or not at all. If it processes only some, the error has `processed: "partly"`
+   * and `entries`: sending all requests again would repeat the processed ones.
    */
   readonly transaction: (
     requests: ReadonlyArray<BundleRequest>
@@ -63,9 +64,6 @@ export interface Bundles<E, R> {
 
 const ignore = () => undefined
 
-/**
- * @internal
- */
 export interface Entry {
   readonly resource: Resource | undefined
   readonly search: JsonObject | undefined
@@ -73,9 +71,6 @@ export interface Entry {
   readonly response: JsonObject | undefined
 }
 
-/**
- * @internal
- */
 export const entriesOf = (bundle: Resource): ReadonlyArray<Entry> =>
   (reader(bundle, ignore).objects("entry") ?? []).map((entry) => {
     const { object } = reader(entry, ignore)
@@ -89,67 +84,66 @@ export const entriesOf = (bundle: Resource): ReadonlyArray<Entry> =>
   })
 
 /**
- * The `next` link, and which member cannot be read: a link or an entry of the wrong shape does not count as absent, because the result would be short.
- *
- * @internal
+ * The `next` link, and the member that is malformed, if any. A malformed link or entry is not ignored, because the
+ * result would be incomplete.
  */
 export const linksOf = (
   bundle: Resource
-): { readonly next: string | undefined; readonly unusable: string | undefined } => {
-  let unusable: string | undefined
+): { readonly next: string | undefined; readonly malformed: string | undefined } => {
+  let malformed: string | undefined
   const refuse = (member: string) => {
-    unusable ??= member
+    malformed ??= member
   }
   const { objects } = reader(bundle, refuse)
   objects("entry")
   const link = (objects("link") ?? []).find(({ relation }) => relation === "next")
   const next = link === undefined ? undefined : reader(link, refuse).string("url")
   if (link !== undefined && next === undefined) refuse("url")
-  return { next, unusable: unusable === "url" ? "next link" : unusable }
+  return { next, malformed: malformed === "url" ? "next link" : malformed }
 }
 
-/** @internal */
-export const isBundle = (value: unknown): value is Resource => isResource(value) && value.resourceType === "Bundle"
+/** The Bundle of a response, or an error. */
+export const bundleIn = (
+  { fail, json, status }: Pick<ReadResponse, "fail" | "json" | "status">,
+  processed?: Fields["processed"]
+): Effect.Effect<Resource, FhirError> =>
+  isResource(json) && json.resourceType === "Bundle"
+    ? Effect.succeed(json)
+    : fail({ reason: "NotFhir", detail: `HTTP status ${status} without a Bundle`, status, processed })
 
-/** @internal */
-export const text = (object: JsonObject | undefined, member: string): string | undefined =>
-  isJsonObject(object) ? reader(object, ignore).string(member) : undefined
+export const stringIn = (object: JsonObject | undefined, member: string): string | undefined =>
+  object === undefined ? undefined : reader(object, ignore).string(member)
 
-interface Submitted {
-  readonly answers: ReadonlyArray<EntryAnswer>
-  readonly fail: (fields: Fields) => FhirError
-}
-
-/** What one entry of the answer says. */
-interface EntryAnswer {
+/** The response to one entry of a batch or a transaction. */
+interface EntryResponse {
   readonly result: EntryResult
   readonly stored: Stored<Resource | undefined>
 }
 
-const entryAnswer = (
+const entryResponse = (
   { resource, response }: Entry,
   index: number,
   secrets: ReadonlyArray<Redacted.Redacted>
-): EntryAnswer => {
-  const status = Number(/^\d{3}/.exec(text(response, "status") ?? "")?.[0] ?? 0)
-  const isDone = (status >= 200 && status <= 299) || status === 304
-  const location = text(response, "location")
-  const etag = text(response, "etag")
-  const lastModified = text(response, "lastModified")
+): EntryResponse => {
+  const status = Number(/^\d{3}/.exec(stringIn(response, "status") ?? "")?.[0] ?? 0)
+  const isSuccess = (status >= 200 && status <= 299) || status === 304
+  const location = stringIn(response, "location")
+  const etag = stringIn(response, "etag")
+  const headers = { etag, location, "last-modified": stringIn(response, "lastModified") }
   return {
     result: {
       index,
       ...(status === 0 ? {} : { status }),
-      processed: isDone ? "yes" : processedAtStatus(status),
+      processed: isSuccess ? "yes" : processedAtStatus(status),
       location,
       etag,
       issues: issuesOf(response?.["outcome"] ?? resource, secrets)
     },
-    stored: storedOf({ status, json: resource, headers: { etag, location, "last-modified": lastModified } }, resource)
+    stored: storedOf({ status, json: resource, headers }, resource)
   }
 }
 
-/** What became of requests that belong together. */
+/** Whether the server processed a transaction of which some entries failed. */
 const processedTogether = (results: ReadonlyArray<EntryResult>): "no" | "partly" | "unknown" =>
   results.some(({ processed }) => processed === "yes")
     ? "partly"
@@ -157,100 +151,75 @@ const processedTogether = (results: ReadonlyArray<EntryResult>): "no" | "partly"
     ? "unknown"
     : "no"
 
-const whatWentWrong = ({ index, status }: EntryResult): string =>
-  `entry ${index + 1} of the answer ${status === undefined ? "has no status" : `has the status ${status}`}`
+/** The error of one entry. */
+const entryError = (
+  fail: (fields: Fields) => FhirError,
+  { index, issues, processed, status }: EntryResult,
+  transaction?: { readonly results: ReadonlyArray<EntryResult>; readonly done: number }
+): FhirError => {
+  const detail = `entry ${index + 1} of the response has ${status === undefined ? "no status" : `the status ${status}`}`
+  return fail({
+    reason: status === undefined ? "NotFhir" : reasonOf(status),
+    status,
+    issues,
+    index,
+    ...(transaction === undefined
+      ? { detail, processed: processed === "yes" ? "unknown" : processed }
+      : {
+        detail: `the server processed ${transaction.done} of ${transaction.results.length} requests, and ${detail}`,
+        processed: processedTogether(transaction.results),
+        entries: transaction.results
+      })
+  })
+}
 
-/**
- * @internal
- */
-export const make = <E, R>({ failing, send }: FhirRequester<E, R>): Bundles<E, R> => {
-  const submit = (
-    type: "batch" | "transaction",
-    requests: ReadonlyArray<BundleRequest>
-  ): Effect.Effect<Submitted, FhirError | E, R> =>
+export const make = <E, R>({ send }: FhirRequester<E, R>): Bundles<E, R> => {
+  const submit = (type: "batch" | "transaction", requests: ReadonlyArray<BundleRequest>) =>
     Effect.gen(function*() {
-      const bundle = {
-        resourceType: "Bundle",
-        type,
-        entry: requests.map(({ fullUrl, ifMatch, ifNoneExist, ifNoneMatch, method, resource, url }) => ({
-          fullUrl,
-          resource,
-          request: { method, url, ifMatch, ifNoneExist, ifNoneMatch }
-        }))
-      }
-      const body = Either.try(() => bodyOf(bundle))
-      if (Either.isLeft(body)) {
-        const refuse = yield* failing(type)
-        return yield* refuse({
-          reason: "InvalidRequest",
-          detail: "what is to be sent cannot be written as JSON",
-          processed: "no"
-        })
-      }
-      const { fail, json, secrets, status } = yield* send({
+      const response = yield* send({
         interaction: type,
         method: "POST",
         url: "",
-        body: body.right
+        body: {
+          json: {
+            resourceType: "Bundle",
+            type,
+            entry: requests.map(({ fullUrl, resource, ...request }) => ({ fullUrl, resource, request }))
+          }
+        }
       })
-      if (!isBundle(json)) {
+      const { fail, secrets, status } = response
+      const bundle = yield* bundleIn(response, "unknown")
+      const entries = entriesOf(bundle).map((entry, index) => entryResponse(entry, index, secrets))
+      if (entries.length !== requests.length) {
         return yield* fail({
           reason: "NotFhir",
-          detail: `it answered ${status} without a Bundle`,
-          status,
-          processed: "unknown"
-        })
-      }
-      const answers = entriesOf(json).map((entry, index) => entryAnswer(entry, index, secrets))
-      if (answers.length !== requests.length) {
-        return yield* fail({
-          reason: "NotFhir",
-          detail: `${requests.length} requests got ${answers.length} answers`,
+          detail: `the response to ${requests.length} requests has ${entries.length} entries`,
           status,
           processed: "unknown",
-          entries: answers.map(({ result }) => result)
+          entries: entries.map(({ result }) => result)
         })
       }
-      return { answers, fail }
-    })
-
-  /** The error of the first entry that went wrong is that of the whole. */
-  const errorOf = (
-    fail: Submitted["fail"],
-    { index, issues, processed, status }: EntryResult,
-    whole?: Partial<Fields>
-  ) =>
-    fail({
-      reason: status === undefined ? "NotFhir" : reasonOf(status),
-      detail: whatWentWrong({ index, issues, processed, status }),
-      status,
-      issues,
-      processed: processed === "yes" ? "unknown" : processed,
-      index,
-      ...whole
+      return { entries, fail }
     })
 
   return {
     batch: (requests) =>
       Effect.map(
         submit("batch", requests),
-        ({ answers, fail }) =>
-          answers.map(({ result, stored }): BundleResult =>
-            result.processed === "yes" ? Either.right(stored) : Either.left(errorOf(fail, result))
+        ({ entries, fail }) =>
+          entries.map(({ result, stored }): BundleResult =>
+            result.processed === "yes" ? Either.right(stored) : Either.left(entryError(fail, result))
           )
       ),
     transaction: (requests) =>
-      Effect.flatMap(submit("transaction", requests), ({ answers, fail }) => {
-        const results = answers.map(({ result }) => result)
-        const failed = results.find(({ processed }) => processed !== "yes")
-        if (failed === undefined) return Effect.succeed(answers.map(({ stored }) => stored))
-        const done = results.filter(({ processed }) => processed === "yes").length
-        const processed = processedTogether(results)
-        return errorOf(fail, failed, {
-          detail: `the server processed ${done} of ${results.length} requests, and ${whatWentWrong(failed)}`,
-          processed,
-          entries: results
-        })
+      Effect.flatMap(submit("transaction", requests), ({ entries, fail }) => {
+        const results = entries.map(({ result }) => result)
+        const failed = results.filter(({ processed }) => processed !== "yes")
+        const [first] = failed
+        return first === undefined
+          ? Effect.succeed(entries.map(({ stored }) => stored))
+          : entryError(fail, first, { results, done: results.length - failed.length })
       })
   }
 }

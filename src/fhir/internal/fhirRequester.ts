@@ -1,6 +1,6 @@
 /**
- * One FHIR request and its answer, with the token where it may go (SMART App Launch 2.2, "Access FHIR API"; requirements 93, 97, 98): judged anew at
- * every hop, renewed once after a 401, repeated where a repeat changes nothing.
+ * Sends FHIR requests with the access token (SMART App Launch 2.2, "Access FHIR API"; requirements 93, 97, 98). The link
+ * policy checks each hop; a 401 renews the token once; the retry policy repeats what may be repeated.
  *
  * @since 0.1.0
  */
@@ -11,6 +11,7 @@ import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
@@ -27,224 +28,243 @@ import { isTotalTimeout } from "../../http/TransportFailure.js"
 import type * as SmartClient from "../../smart/SmartClient.js"
 import type { TokenSet } from "../../token/TokenSet.js"
 import type { Fields, File } from "../FhirError.js"
-import { FhirError, isFhirError } from "../FhirError.js"
-import * as FhirLink from "./fhirLink.js"
-import type { Request } from "./fhirRequest.js"
-import type { FhirResponse, Opened } from "./fhirResponse.js"
-import { bytesOf, outboundFailed, read, refused } from "./fhirResponse.js"
-import * as Admission from "./linkPolicy.js"
+import { errorsAt, FhirError, isFhirError } from "../FhirError.js"
+import type { FhirRequest } from "./fhirRequest.js"
+import type { OpenResponse, ReadResponse } from "./fhirResponse.js"
+import { read, statusError, stream, transportError } from "./fhirResponse.js"
+import * as LinkPolicy from "./linkPolicy.js"
 import * as Params from "./params.js"
 
-/**
- * Whose token it is.
- *
- * @internal
- */
+/** Where the tokens of a FHIR client come from: a session, a backend service, or one set of tokens. */
 export interface TokenSource<E, R> {
   readonly server: Effect.Effect<SmartClient.Service, E, R>
   readonly tokens: Effect.Effect<TokenSet, E, R>
-  /** Both, from one read of the place that holds them. Tokens that have to be requested are requested only when they are needed. */
+  /** Both, from one read of the store. Tokens that must be requested are requested only when they are needed. */
   readonly authorization: Effect.Effect<
     { readonly client: SmartClient.Service; readonly tokens: Effect.Effect<TokenSet, E, R> },
     E,
     R
   >
-  /** The token after one that was refused; the same again where nothing newer is to be had. */
-  readonly tokenAfter: (refused: Redacted.Redacted) => Effect.Effect<Redacted.Redacted, E, R>
+  /** The token that replaces a rejected one; the same token if there is no newer one. */
+  readonly tokenAfter: (rejected: Redacted.Redacted) => Effect.Effect<Redacted.Redacted, E, R>
 }
 
-/** @internal */
+/** What the interactions are made of. */
 export interface FhirRequester<E, R> {
   readonly source: TokenSource<E, R>
-  readonly send: (request: Request) => Effect.Effect<FhirResponse, FhirError | E, R>
-  /** The body as it comes. Only what a status of 2xx brings. */
-  readonly download: (request: Request) => Stream.Stream<Uint8Array, FhirError | E, R>
-  /** Errors about a request that is not sent. */
-  readonly failing: (interaction: string) => Effect.Effect<(fields: Fields) => FhirError, E, R>
-  /** The URL that a reference means. */
+  readonly send: (request: FhirRequest) => Effect.Effect<ReadResponse, FhirError | E, R>
+  /** The body of a response as a stream; a status other than 2xx is an error. */
+  readonly download: (request: FhirRequest) => Stream.Stream<Uint8Array, FhirError | E, R>
+  /** Makes errors about a request that is not sent. */
+  readonly errors: (interaction: string) => Effect.Effect<(fields: Fields) => FhirError, E, R>
+  /** Fails before a request is sent. */
+  readonly refuse: (
+    interaction: string,
+    reason: "InvalidReference" | "NotInContext",
+    detail: string
+  ) => Effect.Effect<never, FhirError | E, R>
+  /** The absolute URL of a reference. */
   readonly resolve: (reference: string) => Effect.Effect<URL | undefined, E, R>
 }
 
 const MAX_REDIRECTS = 5
 
-/** What is no failure yet: there may be a newer token. */
-class TokenRefused {
+/** A 401, before it is known whether there is a newer token. */
+class TokenRejected {
   constructor(readonly error: FhirError) {}
 }
 
-/** In which one attempt sends and opens, and `send` reads, too. */
+type Attempt<A> = Effect.Effect<A, FhirError | TransportFailure>
+
+/** Runs one attempt, which sends a request and opens or reads its response, within a time limit. */
 type Limited = (
   timeout: Duration.DurationInput,
   onTimeout: () => FhirError
-) => <A>(
-  use: (way: OutgoingRequest.Sender) => Effect.Effect<A, FhirError | TransportFailure>
-) => Effect.Effect<A, FhirError | TransportFailure>
+) => <A>(use: (sender: OutgoingRequest.Sender) => Attempt<A>) => Attempt<A>
 
-/**
- * What is taken from where the service is made.
- *
- * @internal
- */
-export interface Prepared {
+/** What the requesters of one `FhirClient` share. */
+export interface Transport {
   readonly client: HttpClient.HttpClient
-  /** Whether `client` may send to a server that was found in a launch. */
+  /** Whether `client` may send to a server that was discovered in a launch. */
   readonly isGuarded: boolean
-  /** The retry policy and the limits that the service's layer was given. */
+  /** Provides the retry policy and the limits of the service's layer. */
   readonly settings: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
-/** @internal */
-export const prepare: Effect.Effect<Prepared, never, HttpClient.HttpClient> = Effect.gen(function*() {
-  const given = yield* HttpClient.HttpClient
+export const transport: Effect.Effect<Transport, never, HttpClient.HttpClient> = Effect.gen(function*() {
+  const client = yield* HttpClient.HttpClient
   const withPolicy = yield* RetryPolicy.capture
   const withLimits = yield* withBuildTimeDefault(HttpLimits)
   return {
-    client: OutgoingRequest.prepare(given),
-    isGuarded: Option.isSome(AddressGuard.guardOf(given)),
+    client: OutgoingRequest.prepare(client),
+    isGuarded: Option.isSome(AddressGuard.guardOf(client)),
     settings: (self) => withLimits(withPolicy(self))
   }
 })
 
-/** Only then a 304 is an answer. */
-const isConditional = ({ headers = {} }: Request): boolean =>
+/** Whether a 304 is a valid response to the request. */
+const isConditional = ({ headers = {} }: FhirRequest): boolean =>
   Object.keys(headers).some((name) => /^if-(?:none-match|modified-since)$/i.test(name))
 
 const ACCEPT = { accept: "application/fhir+json, application/json;q=0.9" }
 
-/**
- * @internal
- */
+/** Encodes the body once for all attempts; fails if it is circular or nested too deeply for JSON. */
+const encodeBody = (request: FhirRequest): Either.Either<FhirRequest, Fields> => {
+  const { body } = request
+  if (body === undefined || "text" in body) return Either.right(request)
+  const { contentType = "application/fhir+json", json } = body
+  return Either.try({
+    try: () => ({ ...request, body: { text: JSON.stringify(json), contentType } }),
+    catch: () => ({ reason: "InvalidRequest", detail: "the body cannot be encoded as JSON", processed: "no" })
+  })
+}
+
+const toHttpRequest = (
+  { body, headers, method = "GET" }: FhirRequest,
+  url: URL,
+  token: Redacted.Redacted | undefined
+): HttpClientRequest.HttpClientRequest => {
+  // Only the token source decides which token is sent.
+  const accepted = headers === undefined
+    ? ACCEPT
+    : Headers.remove(Headers.fromInput({ ...ACCEPT, ...headers }), "authorization")
+  const authorization = token === undefined ? {} : { authorization: `Bearer ${Redacted.value(token)}` }
+  const made = HttpClientRequest.make(method)(url.href, { headers: { ...accepted, ...authorization } })
+  return body === undefined || !("text" in body)
+    ? made
+    : HttpClientRequest.bodyText(made, body.text, body.contentType)
+}
+
+/** The URL of a request, by the rules of the link policy. */
+const locate = ({ base, page, params, url }: FhirRequest) => (rules: LinkPolicy.LinkRules): URL | undefined => {
+  const resolved = LinkPolicy.resolve(rules, url, { base, page })
+  const query = params === undefined ? "" : Params.print(params)
+  if (resolved === undefined || query === "") return resolved
+  const located = new URL(resolved)
+  located.search = located.search === "" ? query : `${located.search.slice(1)}&${query}`
+  return located
+}
+
+const errorsOf =
+  (smart: SmartClient.Service, interaction: string, file?: File, attempts?: () => number | undefined) =>
+  (fields: Fields): FhirError =>
+    errorsAt(smart.config.fhirBaseUrl, interaction)({ file, attempts: attempts?.(), ...fields })
+
 export const make = <E, R>(
-  { client, isGuarded, settings }: Prepared,
+  { client, isGuarded, settings }: Transport,
   source: TokenSource<E, R>,
-  options: FhirLink.LinkOptions = {}
+  options: LinkPolicy.LinkOptions = {}
 ): FhirRequester<E, R> => {
-  const admit = Admission.make(options)
+  const checkLink = LinkPolicy.make(options)
 
-  const failOf =
-    (smart: SmartClient.Service, interaction: string, file?: File, attempts?: () => number | undefined) =>
-    (fields: Fields): FhirError =>
-      new FhirError({
-        issues: [],
-        file,
-        attempts: attempts?.(),
-        ...fields,
-        fhirBaseUrl: smart.config.fhirBaseUrl,
-        interaction
-      })
+  const resolve = (
+    { config }: SmartClient.Service,
+    link: string,
+    from?: { readonly base: string | undefined; readonly page: string }
+  ) => LinkPolicy.resolve(LinkPolicy.rules(config, [], options), link, from)
 
-  const outgoing = (request: Request, url: URL, token: Redacted.Redacted | undefined) => {
-    const { body, headers, method = "GET" } = request
-    // The token's source decides which token is sent.
-    const given = headers === undefined
-      ? ACCEPT
-      : Headers.remove(Headers.fromInput({ ...ACCEPT, ...headers }), "authorization")
-    const authorization = token === undefined ? {} : { authorization: `Bearer ${Redacted.value(token)}` }
-    const made = HttpClientRequest.make(method)(url.href, { headers: { ...given, ...authorization } })
-    return body === undefined ? made : HttpClientRequest.bodyText(made, body.text, body.contentType)
-  }
-
-  /** Sends, and follows redirects as far as they may be followed, each judged as if it were the first request; then `use`s the answer. */
+  /** Sends the request and follows redirects; the link policy checks each of them like a first request. */
   const follow = <A>(
-    way: OutgoingRequest.Sender,
+    sender: OutgoingRequest.Sender,
     smart: SmartClient.Service,
     tokens: TokenSet,
-    request: Request,
+    request: FhirRequest,
     token: Redacted.Redacted,
-    fail: Opened["fail"],
-    use: (opened: Opened) => Effect.Effect<A, FhirError | TransportFailure>
+    fail: OpenResponse["fail"],
+    use: (response: OpenResponse) => Attempt<A>
   ) => {
-    const isFollowing = request.method === undefined || request.method === "GET" || request.method === "HEAD"
-    const insecure = smart.config.allowInsecureLocalhost ?? false
-    const hop = (
-      { url, withToken }: FhirLink.Destination,
-      left: number
-    ): Effect.Effect<A, FhirError | TransportFailure> =>
+    const { base, method = "GET" } = request
+    const hop = ({ url, withToken }: LinkPolicy.Destination, redirectsLeft: number): Attempt<A> =>
       Effect.flatMap(
-        OutgoingRequest.open(way, outgoing(request, url, withToken ? token : undefined), url, insecure),
-        (response) => {
-          if (OutgoingRequest.isRedirect(response)) {
-            return Effect.zipRight(way.discard(response), Effect.suspend(() => onward(url, response, left)))
-          }
-          const resolve = (link: string) =>
-            FhirLink.resolve(FhirLink.rules(smart.config, [], options), link, { base: request.base, page: url.href })
-          return use({ url, response, fail, secrets: withToken ? [token] : [], resolve })
-        }
+        OutgoingRequest.open(
+          sender,
+          toHttpRequest(request, url, withToken ? token : undefined),
+          url,
+          smart.config.allowInsecureLocalhost ?? false
+        ),
+        (response) =>
+          OutgoingRequest.isRedirect(response)
+            ? Effect.zipRight(sender.discard(response), Effect.suspend(() => redirect(url, response, redirectsLeft)))
+            : use({
+              url,
+              response,
+              fail,
+              secrets: withToken ? [token] : [],
+              resolve: (link) => resolve(smart, link, { base, page: url.href })
+            })
       )
-    const onward = (from: URL, { headers, status }: HttpClientResponse.HttpClientResponse, left: number) => {
+    const redirect = (
+      from: URL,
+      { headers, status }: HttpClientResponse.HttpClientResponse,
+      redirectsLeft: number
+    ): Attempt<A> => {
       const refuse = (detail: string) => fail({ reason: "RedirectRefused", detail, status, processed: "unknown" })
       const location = headers["location"]
-      if (location === undefined) return refuse("a redirect that the browser does not show")
-      if (!isFollowing) return refuse("what changes something follows no redirect")
-      if (left === 0) return refuse(`more than ${MAX_REDIRECTS} redirects`)
-      const locate = (rules: FhirLink.LinkRules) => {
+      if (location === undefined) return refuse("the browser hides the location of a redirect")
+      if (method !== "GET" && method !== "HEAD") return refuse(`a ${method} does not follow redirects`)
+      if (redirectsLeft === 0) return refuse(`more than ${MAX_REDIRECTS} redirects`)
+      const target = (rules: LinkPolicy.LinkRules) => {
         const next = Url.parse(location, from.href)
-        return next === undefined ? undefined : FhirLink.resolve(rules, next.href)
+        return next === undefined ? undefined : LinkPolicy.resolve(rules, next.href)
       }
-      return Effect.flatMap(admit(smart, tokens, request, locate, fail), (next) => hop(next, left - 1))
+      return Effect.flatMap(
+        checkLink(smart, tokens, request, target, fail),
+        (destination) => hop(destination, redirectsLeft - 1)
+      )
     }
-    return (first: FhirLink.Destination) => hop(first, MAX_REDIRECTS)
+    return (destination: LinkPolicy.Destination) => hop(destination, MAX_REDIRECTS)
   }
 
-  const locate = ({ base, page, params, url }: Request) => (rules: FhirLink.LinkRules): URL | undefined => {
-    const found = FhirLink.resolve(rules, url, { base, page })
-    const query = params === undefined ? "" : Params.print(params)
-    if (found === undefined || query === "") return found
-    const whole = new URL(found)
-    whole.search = whole.search === "" ? query : `${whole.search.slice(1)}&${query}`
-    return whole
-  }
-
-  /** One attempt each time it runs: the first with `first`, later ones with the tokens of their time. */
+  /** One attempt. The first run uses the tokens of `first`, later runs those that the source then has. */
   const attempt = <A>(
     smart: SmartClient.Service,
     first: Effect.Effect<TokenSet, E, R>,
-    request: Request,
+    request: FhirRequest,
     limited: Limited,
-    use: (opened: Opened, limits: Limits) => Effect.Effect<A, FhirError | TransportFailure>
+    use: (response: OpenResponse, limits: Limits) => Attempt<A>
   ): Effect.Effect<A, FhirError | E, R> => {
     let sent = 0
     let isFirst = true
     const tokensNow = Effect.suspend(() => {
-      const given = isFirst ? first : source.tokens
+      const current = isFirst ? first : source.tokens
       isFirst = false
-      return given
+      return current
     })
-    const fail = failOf(smart, request.interaction, request.file, () => sent === 0 ? undefined : sent)
+    const fail = errorsOf(smart, request.interaction, request.file, () => sent === 0 ? undefined : sent)
     return Effect.flatMap(tokensNow, (tokens) =>
       Effect.withFiberRuntime((fiber) => {
         const limits = Context.get(fiber.currentContext, HttpLimits)
         const { fhirTimeout, maxFhirResponseBytes } = limits
-        const tooSlow = () =>
+        const timedOut = () =>
           fail({
             reason: "TimedOut",
-            detail: `no complete answer within ${Duration.format(fhirTimeout)}`,
+            detail: `no complete response within ${Duration.format(fhirTimeout)}`,
             processed: "unknown"
           })
-        const inTime = limited(fhirTimeout, tooSlow)
-        const judged = (opened: Opened): Effect.Effect<A | TokenRefused, FhirError | TransportFailure> => {
-          const { status } = opened.response
-          if ((status >= 200 && status <= 299) || (status === 304 && isConditional(request))) return use(opened, limits)
+        const inTime = limited(fhirTimeout, timedOut)
+        const checkStatus = (open: OpenResponse): Attempt<A | TokenRejected> => {
+          const { status } = open.response
+          if ((status >= 200 && status <= 299) || (status === 304 && isConditional(request))) return use(open, limits)
           return Effect.flatMap(
-            refused(opened, maxFhirResponseBytes),
-            (error) => status === 401 && opened.secrets.length > 0 ? Effect.succeed(new TokenRefused(error)) : error
+            statusError(open, maxFhirResponseBytes),
+            (error) => status === 401 && open.secrets.length > 0 ? Effect.succeed(new TokenRejected(error)) : error
           )
         }
-        const run = (destination: FhirLink.Destination, token: Redacted.Redacted) => {
+        const run = (destination: LinkPolicy.Destination, token: Redacted.Redacted) => {
           sent += 1
           return Effect.mapError(
-            inTime((way) => follow(way, smart, tokens, request, token, fail, judged)(destination)),
+            inTime((sender) => follow(sender, smart, tokens, request, token, fail, checkStatus)(destination)),
             (error) =>
               error._tag !== "TransportFailure"
                 ? error
                 : isTotalTimeout(error)
-                ? tooSlow()
-                : outboundFailed(fail)(error)
+                ? timedOut()
+                : transportError(fail)(error)
           )
         }
         const renewed = (
-          destination: FhirLink.Destination,
-          { error }: TokenRefused
+          destination: LinkPolicy.Destination,
+          { error }: TokenRejected
         ): Effect.Effect<A, FhirError | E, R> =>
           Effect.flatMap(source.tokenAfter(tokens.accessToken), (next) =>
             Redacted.value(next) === Redacted.value(tokens.accessToken)
@@ -252,82 +272,87 @@ export const make = <E, R>(
               : Effect.flatMap(
                 run(destination, next),
                 (second) =>
-                  second instanceof TokenRefused
+                  second instanceof TokenRejected
                     ? new FhirError({
                       ...second.error,
-                      detail: `${second.error.detail}, also to a newer token`,
+                      detail: `${second.error.detail}, also for a renewed token`,
                       tokenRenewed: true
                     })
                     : Effect.succeed(second)
               ))
-        return Effect.flatMap(admit(smart, tokens, request, locate(request), fail), (destination) =>
+        return Effect.flatMap(checkLink(smart, tokens, request, locate(request), fail), (destination) =>
           Effect.flatMap(
             run(destination, tokens.accessToken),
             (first): Effect.Effect<A, FhirError | E, R> =>
-              first instanceof TokenRefused ? renewed(destination, first) : Effect.succeed(first)
+              first instanceof TokenRejected ? renewed(destination, first) : Effect.succeed(first)
           ))
       }))
   }
 
-  /** What the source could not give has had its own retries, and passes through ours untouched. */
-  const repeated =
-    (request: Request) => <A, R1>(self: Effect.Effect<A, FhirError | E, R1>): Effect.Effect<A, FhirError | E, R1> => {
-      const { method = "GET", repeat = method === "GET" || method === "HEAD" ? "always" : "never" } = request
-      return repeat === "never"
-        ? self
-        : RetryPolicy.retryOurs(repeat === "always" ? "always" : "never", isFhirError<E>)(self)
-    }
+  /** The errors of the token source were retried where they arose, and are not retried here. */
+  const retried = (
+    { method = "GET", retry = method === "GET" || method === "HEAD" ? "always" : "never" }: FhirRequest
+  ) =>
+  <A, R1>(self: Effect.Effect<A, FhirError | E, R1>): Effect.Effect<A, FhirError | E, R1> =>
+    retry === "never"
+      ? self
+      : RetryPolicy.retryOurs(retry === "always" ? "always" : "never", isFhirError<E>)(self)
 
-  const unguarded = (smart: SmartClient.Service, { file, interaction }: Request): Effect.Effect<never, FhirError> =>
-    failOf(smart, interaction, file)({
-      reason: "UnguardedTransport",
-      detail: "an open registry found this server in a launch",
-      processed: "no"
+  /** Runs the attempts of a request in one span. */
+  const perform = <A, R1>(
+    request: FhirRequest,
+    run: (
+      smart: SmartClient.Service,
+      tokens: Effect.Effect<TokenSet, E, R>,
+      request: FhirRequest
+    ) => Effect.Effect<A, FhirError | E, R1>
+  ): Effect.Effect<A, FhirError | E, R | R1> =>
+    Effect.flatMap(source.authorization, ({ client: smart, tokens }) => {
+      const encoded = smart.config.discovered === true && !isGuarded
+        ? Either.left<Fields>({
+          reason: "UnguardedTransport",
+          detail: "an open registry found this server in a launch",
+          processed: "no"
+        })
+        : encodeBody(request)
+      const attempts: Effect.Effect<A, FhirError | E, R1> = Either.isLeft(encoded)
+        ? errorsOf(smart, request.interaction, request.file)(encoded.left)
+        : run(smart, tokens, encoded.right)
+      return attempts.pipe(
+        retried(request),
+        settings,
+        span(`FhirClient.${request.interaction}`, { kind: "client", attributes: { "smart.server": smart.name } })
+      )
     })
 
-  /** What is done with a request at its server: each step of its own retries, all in one span. */
-  const asked = <A, R1>(
-    request: Request,
-    step: (smart: SmartClient.Service, tokens: Effect.Effect<TokenSet, E, R>) => Effect.Effect<A, FhirError | E, R1>
-  ): Effect.Effect<A, FhirError | E, R | R1> =>
-    Effect.flatMap(
-      source.authorization,
-      ({ client: smart, tokens }) =>
-        (smart.config.discovered === true && !isGuarded ? unguarded(smart, request) : step(smart, tokens)).pipe(
-          repeated(request),
-          settings,
-          span(`FhirClient.${request.interaction}`, { kind: "client", attributes: { "smart.server": smart.name } })
-        )
-    )
+  const errors = (interaction: string) => Effect.map(source.server, (smart) => errorsOf(smart, interaction))
 
   return {
     source,
     send: (request) =>
-      asked(
-        request,
-        (smart, tokens) =>
-          attempt(
-            smart,
-            tokens,
-            request,
-            (timeout, onTimeout) => (use) => OutgoingRequest.within(client, timeout, onTimeout, use),
-            read
-          )
-      ),
+      perform(request, (smart, tokens, encoded) =>
+        attempt(
+          smart,
+          tokens,
+          encoded,
+          (timeout, onTimeout) => (use) => OutgoingRequest.within(client, timeout, onTimeout, use),
+          read
+        )),
     download: (request) =>
       Stream.unwrapScoped(
-        asked(request, (smart, tokens) =>
+        perform(request, (smart, tokens, encoded) =>
           Effect.flatMap(Effect.scope, (scope) =>
             attempt(
               smart,
               tokens,
-              request,
+              encoded,
               (timeout, onTimeout) => (use) => OutgoingRequest.opening(client, scope, timeout, onTimeout, use),
-              bytesOf
+              stream
             )))
       ),
-    failing: (interaction) => Effect.map(source.server, (smart) => failOf(smart, interaction)),
-    resolve: (reference) =>
-      Effect.map(source.server, (smart) => FhirLink.resolve(FhirLink.rules(smart.config, [], options), reference))
+    refuse: (interaction, reason, detail) =>
+      Effect.flatMap(errors(interaction), (fail) => fail({ reason, detail, processed: "no" })),
+    errors,
+    resolve: (reference) => Effect.map(source.server, (smart) => resolve(smart, reference))
   }
 }

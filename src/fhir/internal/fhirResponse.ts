@@ -1,5 +1,5 @@
 /**
- * What is made of an answer: its whole body, its body as it comes, or the error of one that was no success.
+ * Reads a FHIR response: its whole body, its body as a stream, or the error that its status stands for.
  *
  * @internal
  */
@@ -18,38 +18,37 @@ import type { TransportFailure } from "../../http/TransportFailure.js"
 import { bodyError } from "../../http/TransportFailure.js"
 import type { FhirError, Fields } from "../FhirError.js"
 import { reasonOf } from "../FhirError.js"
-import type { Answer } from "./fhirRequest.js"
+import type { FhirResponse } from "./fhirRequest.js"
 import { excerptOf, issuesOf } from "./resource.js"
 
-/**
- * An answer with what its reader needs: errors about it, and its links.
- *
- * @internal
- */
-export interface FhirResponse extends Answer {
+interface ResponseContext {
+  /** Makes an error about the response. */
   readonly fail: (fields: Fields) => FhirError
-  /** The token, where it was sent: it must not be shown. */
+  /** The token, if it was sent: it must not appear in an error. */
   readonly secrets: ReadonlyArray<Redacted.Redacted>
-  /** The URL that a link of the answer means. */
+  /** The absolute URL of a link in the response. */
   readonly resolve: (link: string) => URL | undefined
 }
 
-/** An answer before its body is read. */
-export interface Opened extends Pick<FhirResponse, "fail" | "secrets" | "resolve"> {
+/** A response whose body was not read yet. */
+export interface OpenResponse extends ResponseContext {
   readonly url: URL
   readonly response: HttpClientResponse.HttpClientResponse
 }
 
-/** A class, because its headers are seldom looked at, and a getter in an object literal costs more than all the rest of one. */
-class Read implements FhirResponse {
-  readonly fail: FhirResponse["fail"]
-  readonly secrets: FhirResponse["secrets"]
-  readonly resolve: FhirResponse["resolve"]
+/** A response whose body was read. */
+export interface ReadResponse extends FhirResponse, ResponseContext {}
+
+/** A class, because the headers are seldom used, and a getter in an object literal costs more than all its other members. */
+class BufferedResponse implements ReadResponse {
+  readonly fail: ReadResponse["fail"]
+  readonly secrets: ReadResponse["secrets"]
+  readonly resolve: ReadResponse["resolve"]
   readonly url: string
   readonly json: unknown
   private readonly response: HttpClientResponse.HttpClientResponse
 
-  constructor({ fail, resolve, response, secrets, url }: Opened, readonly body: string) {
+  constructor({ fail, resolve, response, secrets, url }: OpenResponse, readonly body: string) {
     this.fail = fail
     this.secrets = secrets
     this.resolve = resolve
@@ -62,17 +61,21 @@ class Read implements FhirResponse {
     return this.response.status
   }
 
-  get headers(): FhirResponse["headers"] {
+  get headers(): ReadResponse["headers"] {
     return this.response.headers
   }
 }
 
-/** A request that brought no answer, or not all of one. */
-export const outboundFailed = (fail: Opened["fail"]) => ({ detail, processed, reason, status }: TransportFailure) =>
-  fail({ reason, detail, status, processed })
+/** The error of a request that got no response, or only a part of one. */
+export const transportError =
+  (fail: ResponseContext["fail"]) => ({ detail, processed, reason, status }: TransportFailure): FhirError =>
+    fail({ reason, detail, status, processed })
 
-/** The error of a status that is no success. */
-export const refused = ({ fail, response, secrets, url }: Opened, maxBytes: number): Effect.Effect<FhirError> =>
+/** The error of a response whose status is not a success. */
+export const statusError = (
+  { fail, response, secrets, url }: OpenResponse,
+  maxBytes: number
+): Effect.Effect<FhirError> =>
   Effect.gen(function*() {
     const { headers, status } = response
     const body = yield* OutgoingRequest.readBody(url, response, maxBytes).pipe(Effect.orElseSucceed(() => ""))
@@ -80,7 +83,7 @@ export const refused = ({ fail, response, secrets, url }: Opened, maxBytes: numb
     const challenge = Challenge.bearer(headers["www-authenticate"], secrets.map(Redacted.value))
     return fail({
       reason: reasonOf(status),
-      detail: status === 304 ? "it answered 304 to a request without a condition" : `HTTP status ${status}`,
+      detail: `HTTP status ${status}${status === 304 ? " to a request without a condition" : ""}`,
       issues,
       status,
       retryAfter: RetryAfter.parse(headers["retry-after"], yield* Clock.currentTimeMillis),
@@ -94,33 +97,33 @@ export const refused = ({ fail, response, secrets, url }: Opened, maxBytes: numb
 
 /** Reads the whole body. */
 export const read = (
-  opened: Opened,
+  open: OpenResponse,
   { maxFhirResponseBytes }: Limits
-): Effect.Effect<FhirResponse, TransportFailure> => {
-  const arrived = OutgoingRequest.bufferedBody(opened.response, maxFhirResponseBytes)
-  return arrived !== undefined
-    ? Effect.succeed(new Read(opened, arrived))
+): Effect.Effect<ReadResponse, TransportFailure> => {
+  const buffered = OutgoingRequest.bufferedBody(open.response, maxFhirResponseBytes)
+  return buffered !== undefined
+    ? Effect.succeed(new BufferedResponse(open, buffered))
     : Effect.map(
-      OutgoingRequest.readBody(opened.url, opened.response, maxFhirResponseBytes),
-      (body) => new Read(opened, body)
+      OutgoingRequest.readBody(open.url, open.response, maxFhirResponseBytes),
+      (body) => new BufferedResponse(open, body)
     )
 }
 
-/** The body as it comes. The time limit holds for every piece, and only while it is waited for. */
-export const bytesOf = (
-  { fail, response, url }: Opened,
+/** The body as a stream. The time limit applies to each chunk, while the stream waits for it. */
+export const stream = (
+  { fail, response, url }: OpenResponse,
   { fhirTimeout }: Limits
 ): Effect.Effect<Stream.Stream<Uint8Array, FhirError>, FhirError> =>
   response.status === 304
-    ? fail({ reason: "NotModified", detail: "it answered 304", status: 304, processed: "no" })
+    ? fail({ reason: "NotModified", detail: "HTTP status 304", status: 304, processed: "no" })
     : Effect.succeed(response.stream.pipe(
       Stream.catchAll((error) =>
         error.reason === "EmptyBody"
           ? Stream.empty
-          : Stream.fail(outboundFailed(fail)(bodyError(url, response, error)))
+          : Stream.fail(transportError(fail)(bodyError(url, response, error)))
       ),
       Stream.timeoutFail(
-        () => fail({ reason: "TimedOut", detail: "the file stopped coming", processed: "unknown" }),
+        () => fail({ reason: "TimedOut", detail: "no further part of the file came in time", processed: "unknown" }),
         fhirTimeout
       )
     ))

@@ -1,8 +1,8 @@
 /**
- * Newline-delimited JSON as it comes over the wire: bytes in, resources out, never more than one line and one piece of the body in memory
- * (Bulk Data Access 2.0, "File Request").
+ * Parses a stream of newline-delimited JSON (Bulk Data Access 3.0, "File Request"). At most one line and one chunk are in
+ * memory.
  *
- * @since 0.1.0
+ * @internal
  */
 import * as Data from "effect/Data"
 import * as Either from "effect/Either"
@@ -14,25 +14,25 @@ import { isResource } from "./resource.js"
 
 /** One line that is a resource. */
 export interface Line {
-  /** From 1 on; blank lines count. */
+  /** Starts at 1; blank lines count. */
   readonly number: number
   readonly resource: Resource
 }
 
-/** What is wrong with a file; the lines before `line` are good. */
+/** A malformed file. The lines before `line` were valid. */
 export class NdjsonError extends Data.TaggedError("NdjsonError")<{
   readonly reason: "MalformedLine" | "LineTooLong" | "Truncated"
   readonly line: number
 }> {}
 
-interface Step {
+interface Parsed {
   readonly lines: ReadonlyArray<Line>
   readonly error: NdjsonError | undefined
 }
 
 const NEWLINE = 10
 
-/** Bytes that do not end a line yet, and which line they belong to. */
+/** Splits chunks into lines; keeps the bytes of an incomplete line. */
 class Reader {
   private readonly pending = new ByteBuffer()
   private readonly decoder = new TextDecoder("utf-8", { fatal: true })
@@ -41,7 +41,7 @@ class Reader {
 
   constructor(private readonly skip: number, private readonly maxLineBytes: number) {}
 
-  push(bytes: Uint8Array): Step {
+  push(bytes: Uint8Array): Parsed {
     const lines: Array<Line> = []
     let from = 0
     for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, from)) {
@@ -52,8 +52,8 @@ class Reader {
     return { lines, error: this.keep(bytes.subarray(from)) }
   }
 
-  /** The last line may lack its newline; if it is no resource, the file was cut off in it. */
-  end(): Step {
+  /** The last line may lack its newline. If it is not a resource, the file is truncated. */
+  end(): Parsed {
     const lines: Array<Line> = []
     return { lines, error: this.size === 0 ? undefined : this.endLine(new Uint8Array(), lines, "Truncated") }
   }
@@ -65,7 +65,7 @@ class Reader {
 
   private keep(bytes: Uint8Array): NdjsonError | undefined {
     const error = this.count(bytes)
-    // A line that was delivered before is counted, not kept. The buffer keeps a first chunk itself, and a transport may use its chunk again.
+    // A skipped line is counted, not kept. The first chunk is copied, because a transport may reuse its memory.
     if (error === undefined && this.number > this.skip && bytes.byteLength > 0) {
       this.pending.push(this.pending.size === 0 ? bytes.slice() : bytes)
     }
@@ -90,10 +90,10 @@ class Reader {
   }
 }
 
-const emit = ({ error, lines }: Step): Stream.Stream<Line, NdjsonError> =>
+const emit = ({ error, lines }: Parsed): Stream.Stream<Line, NdjsonError> =>
   error === undefined ? Stream.fromIterable(lines) : Stream.concat(Stream.fromIterable(lines), Stream.fail(error))
 
-/** The resources of a file, without those of its first `skip` lines. */
+/** The resources of a file after its first `skip` lines. */
 export const parse = <E, R>(
   bytes: Stream.Stream<Uint8Array, E, R>,
   options: { readonly skip: number; readonly maxLineBytes: number }
@@ -103,7 +103,7 @@ export const parse = <E, R>(
     return Stream.concat(
       bytes.pipe(
         Stream.map((chunk) => reader.push(chunk)),
-        // Most chunks end no line: only for the others is it worth to build a stream.
+        // Most chunks end no line: they need no stream.
         Stream.filter(({ error, lines }) => lines.length > 0 || error !== undefined),
         Stream.flatMap(emit)
       ),

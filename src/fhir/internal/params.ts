@@ -1,5 +1,5 @@
 /**
- * Search parameters, as FHIR R4 writes them into a query (section 3.1.1): repeated for "and", with commas for "or".
+ * Search parameters as FHIR R4 writes them into a query (section 3.1.1): repeated for "and", with commas for "or".
  *
  * @since 0.1.0
  */
@@ -11,8 +11,8 @@
 export type Value = string | number | boolean
 
 /**
- * By name, an array for a parameter that is repeated and `undefined` for one that is left out; or pairs in order. Values are encoded; commas,
- * bars and modifiers (`subject:missing`) are the caller's.
+ * By name, with an array for a repeated parameter and `undefined` for an absent one; or pairs in order. Values are
+ * URL-encoded. The caller writes commas, bars and modifiers (`subject:missing`).
  *
  * @since 0.1.0
  * @category models
@@ -24,12 +24,7 @@ export type Params =
 const isPairs = (params: Params): params is ReadonlyArray<readonly [name: string, value: Value]> =>
   Array.isArray(params)
 
-/**
- * The parameters one by one, without those that are left out.
- *
- * @since 0.1.0
- * @category accessors
- */
+/** Names and values, without absent parameters. */
 export const pairs = (params: Params): ReadonlyArray<readonly [name: string, value: Value]> =>
   isPairs(params)
     ? params
@@ -41,9 +36,6 @@ export const pairs = (params: Params): ReadonlyArray<readonly [name: string, val
         : [[name, value]]
     )
 
-/**
- * @since 0.1.0
- * @category combinators
- */
+/** The query, without a question mark. */
 export const print = (params: Params): string =>
   new URLSearchParams(pairs(params).map(([name, value]) => [name, String(value)])).toString()

@@ -1,5 +1,5 @@
 /**
- * FHIR resources as JSON, and how a caller's schema reads them. Plain types fit, too: those of `@types/fhir`, or one's own.
+ * FHIR resources as JSON, decoded by a schema or typed by the caller, for example with `@types/fhir`.
  *
  * @since 0.1.0
  */
@@ -14,7 +14,7 @@ import { safeText } from "../../http/Redaction.js"
 import type { Fields, Issue } from "../FhirError.js"
 
 /**
- * A FHIR resource as JSON: what `@types/fhir` describes, or a caller's own schema decodes.
+ * A FHIR resource as JSON (FHIR R4, section 2.26).
  *
  * @since 0.1.0
  * @category models
@@ -22,7 +22,7 @@ import type { Fields, Issue } from "../FhirError.js"
 export type Resource = JsonObject & { readonly resourceType: string }
 
 /**
- * What can be sent as a resource: an object literal with any members, and the interfaces of `@types/fhir`, which have no index signature.
+ * A resource to send: an object literal, or an interface of `@types/fhir`, which has no index signature.
  *
  * @since 0.1.0
  * @category models
@@ -30,7 +30,8 @@ export type Resource = JsonObject & { readonly resourceType: string }
 export type AnyResource = Resource | { readonly resourceType: string }
 
 /**
- * How an answer is read: by a schema, or as JSON of the type the caller names. Without a schema only the resource type is checked.
+ * How a resource is decoded: by a schema, or as JSON of the type that the caller names. Without a schema, only the
+ * resource type is checked.
  *
  * @since 0.1.0
  * @category models
@@ -40,7 +41,7 @@ export interface Decoding<A, I> {
 }
 
 /**
- * A resource with what the answer's headers said of it.
+ * A resource with the metadata in the headers of its response.
  *
  * @since 0.1.0
  * @category models
@@ -48,11 +49,11 @@ export interface Decoding<A, I> {
 export interface Stored<A> {
   readonly resource: A
   readonly status: number
-  /** For `ifMatch` of a later update. Where the header is missing, made of `meta.versionId`. */
+  /** For `ifMatch` of a later update. Without the header it is made of `meta.versionId`. */
   readonly etag: string | undefined
   readonly versionId: string | undefined
   readonly lastModified: string | undefined
-  /** As received, and not followed: where the server says the resource is. */
+  /** The `Location` or `Content-Location` as received. It is not checked. */
   readonly location: string | undefined
 }
 
@@ -63,21 +64,14 @@ export interface Stored<A> {
 export const isResource = (value: unknown): value is Resource =>
   isJsonObject(value) && typeof value["resourceType"] === "string" && value["resourceType"] !== ""
 
-/**
- * FHIR R4, section 2.24.0.1: what a type and an id may look like; anything else could leave the path.
- *
- * @internal
- */
+/** The characters of a type and an id (FHIR R4, section 2.24.0.1); others could change the path of the URL. */
 export const isType = (type: string): boolean => /^[A-Za-z]{1,64}$/.test(type)
 
-/** @internal */
 export const isId = (id: string): boolean => /^[A-Za-z0-9\-.]{1,64}$/.test(id) && !/^\.{1,2}$/.test(id)
 
-/**
- * The issues of an OperationOutcome, without any of `secrets`: servers do echo a token in what they complain about.
- *
- * @internal
- */
+export const INVALID_REFERENCE = "the resource type or the id has characters that FHIR does not allow"
+
+/** The issues of an OperationOutcome without the secrets, because some servers repeat a token in their diagnostics. */
 export const issuesOf = (value: unknown, redacted: ReadonlyArray<Redacted.Redacted>): ReadonlyArray<Issue> => {
   if (!isResource(value) || value.resourceType !== "OperationOutcome") return []
   const ignore = () => undefined
@@ -100,51 +94,43 @@ export const issuesOf = (value: unknown, redacted: ReadonlyArray<Redacted.Redact
 const MAX_READ = 16_384
 const MAX_EXCERPT = 500
 
-/** A resource in JSON or in XML, also one that is quoted in something else. */
-const holdsFhir = (body: string): boolean => body.includes("resourceType") || /hl7\.org\/fhir["']/.test(body)
+/** Whether the text contains a resource in JSON or XML, also an escaped one. */
+const containsResource = (body: string): boolean => body.includes("resourceType") || /hl7\.org\/fhir["']/.test(body)
 
-/**
- * How a body begins, without any of `secrets`, unless it holds a FHIR resource: that could be a patient's.
- *
- * @internal
- */
+/** The beginning of a body without the secrets; `undefined` if it contains a FHIR resource, which may be a patient's. */
 export const excerptOf = (body: string, redacted: ReadonlyArray<Redacted.Redacted>): string | undefined => {
-  if (holdsFhir(body)) return undefined
+  if (containsResource(body)) return undefined
   const text = safeText(body.slice(0, MAX_READ), redacted.map(Redacted.value), MAX_READ).replace(/ {2,}/g, " ")
-  // Where the body was cut, half of a secret may stand, which is not recognised.
+  // A secret that was cut in half at the end is not recognised.
   if (body.length > MAX_READ && text.length <= MAX_EXCERPT) return undefined
   return text === "" ? undefined : safeText(text, [], MAX_EXCERPT)
 }
 
-/** A name that a schema knows, or the place in a list: a key that the server made up may be a value. */
+/** An element name or an index. Any other key comes from the server and may be a value. */
 const segmentOf = (segment: PropertyKey): string =>
   /^(\d{1,9}|_?[A-Za-z]{1,50}\d{0,2})$/.test(String(segment)) ? String(segment) : "(a key)"
 
-/** Where a schema found fault: the path alone, because the message holds the value. */
+/** Only the paths of the errors, because the message of a `ParseError` contains the value. */
 const pathOf = (error: ParseResult.ParseError): string =>
   ParseResult.ArrayFormatter.formatErrorSync(error).slice(0, 3).map(({ path }) =>
     path.length === 0 ? "the resource itself" : path.slice(0, 20).map(segmentOf).join(".")
   ).join(", ")
 
-/**
- * A resource as the caller wants it.
- *
- * @internal
- */
+/** Decodes a resource by the schema, if there is one. */
 export const decode = <A, I, E>(
   value: unknown,
   { schema }: Decoding<A, I>,
   fail: (fields: Fields) => E
 ): Effect.Effect<A, E> =>
   schema === undefined
-    // Without a schema the type is the caller's own word: there is nothing at run time to check it by.
+    // The caller chose the type.
     ? Effect.succeed(value as A)
     : Effect.suspend(() => Schema.decodeUnknown(schema)(value)).pipe(
       Effect.mapError((error) =>
-        fail({ reason: "Undecodable", detail: `it does not fit the schema at ${pathOf(error)}` })
+        fail({ reason: "Undecodable", detail: `the resource does not match the schema at ${pathOf(error)}` })
       ),
-      // A schema that recurses overflows the stack where the resource nests deep.
+      // A recursive schema overflows the stack if the resource is nested deeply.
       failOnDefect((exception) =>
-        fail({ reason: "Undecodable", detail: `the schema could not be applied to it (${exception})` })
+        fail({ reason: "Undecodable", detail: `the schema could not be applied to the resource (${exception})` })
       )
     )

@@ -1,16 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Either from "effect/Either"
-import * as FhirLink from "../../src/fhir/internal/fhirLink.js"
+import * as LinkPolicy from "../../src/fhir/internal/linkPolicy.js"
 
 const base = "https://ehr.example/fhir"
-const rules = FhirLink.rules({ fhirBaseUrl: base }, [])
+const rules = LinkPolicy.rules({ fhirBaseUrl: base }, [])
 const outcome = (link: string, of = rules, options?: { readonly omitToken?: boolean }) =>
-  Either.match(FhirLink.judge(of, FhirLink.resolve(of, link), options), {
+  Either.match(LinkPolicy.check(of, LinkPolicy.resolve(of, link), options), {
     onLeft: ({ problem }) => problem,
     onRight: ({ url, withToken }) => `${withToken ? "token" : "anonymous"} ${url.href}`
   })
 
-describe("FhirLink", () => {
+describe("LinkPolicy", () => {
   it.each([
     ["", `token ${base}`],
     ["Patient/1", `token ${base}/Patient/1`],
@@ -51,7 +51,7 @@ describe("FhirLink", () => {
   ])("[SMART-98] %s is not: %s", (link, problem) => assert.strictEqual(outcome(link), problem))
 
   it("an origin is allowed by name, with the token or without, and no other with it", () => {
-    const allowing = FhirLink.rules({ fhirBaseUrl: base }, [], {
+    const allowing = LinkPolicy.rules({ fhirBaseUrl: base }, [], {
       foreignOrigins: {
         "https://files.example/ignored": "anonymous",
         "https://twin.example": "token",
@@ -75,7 +75,7 @@ describe("FhirLink", () => {
   })
 
   it("links of a server behind a proxy are moved to the FHIR base, on a segment boundary, and judged there", () => {
-    const moving = FhirLink.rules({ fhirBaseUrl: base }, [], { rebaseLinks: ["http://internal:8080/r4/"] })
+    const moving = LinkPolicy.rules({ fhirBaseUrl: base }, [], { rebaseLinks: ["http://internal:8080/r4/"] })
     assert.strictEqual(outcome("http://internal:8080/r4/Patient?page=2", moving), `token ${base}/Patient?page=2`)
     assert.strictEqual(outcome("http://internal:8080/r4?page=2", moving), `token ${base}?page=2`)
     assert.strictEqual(outcome("http://internal:8080/r4/..%2fadmin", moving), "AmbiguousPath")
@@ -87,7 +87,7 @@ describe("FhirLink", () => {
 
   it("a bare query is relative to its page", () => {
     assert.strictEqual(
-      FhirLink.resolve(rules, "?page=2", { page: `${base}/Patient?name=x` })?.href,
+      LinkPolicy.resolve(rules, "?page=2", { page: `${base}/Patient?name=x` })?.href,
       `${base}/Patient?page=2`
     )
   })
