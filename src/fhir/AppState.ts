@@ -1,6 +1,6 @@
 /**
- * Preferences and other small state of an app, stored by the EHR (SMART App Launch 2.2, "App State", experimental; rules
- * X-AS-1 to X-AS-11). It is not for clinical data: other apps do not read it.
+ * Small state of an app, such as preferences, stored by the EHR (SMART App Launch 2.2, "App State", experimental;
+ * rules X-AS-1 to X-AS-11). It is not for clinical data: other apps do not read it.
  *
  * @since 0.1.0
  */
@@ -34,7 +34,7 @@ export interface State {
   readonly subject: string | undefined
   /** The URLs of the values. */
   readonly urls: ReadonlyArray<string>
-  /** Decodes a value by a schema, such as `Schema.parseJson(Preferences)`; for text, limit its length and characters. */
+  /** Decodes a value by a schema, such as `Schema.parseJson(Preferences)`; limit the length of a plain text. */
   readonly value: <A>(url: string, schema: Schema.Schema<A, string>) => Effect.Effect<A, FhirError>
 }
 

@@ -1,6 +1,6 @@
 /**
- * Bulk Data export as a stream of resources (Bulk Data Access 3.0; FHIR R4, "Asynchronous Request Pattern"). It starts the
- * export, waits for the manifests and reads their files. Another process can resume it without loss or repetition.
+ * Bulk Data export as a stream of resources (Bulk Data Access 3.0; FHIR R4, "Asynchronous Request Pattern"). It starts
+ * the export, waits for the manifests and reads their files. Another process can resume it without loss or repetition.
  *
  * @since 0.1.0
  */

@@ -44,8 +44,8 @@ export type { AnyResource, Decoding, Resource, Stored } from "./internal/resourc
 export type { HistoryEntry, Page, SearchOptions } from "./internal/search.js"
 
 /**
- * Requests with the tokens of one session, one backend service, or one token response. They fail with `FhirError`, or with
- * `E` if there is no token.
+ * Requests with the tokens of one session, one backend service, or one token response. They fail with `FhirError`, or
+ * with `E` if the token source fails.
  *
  * @since 0.1.0
  * @category models

@@ -1,5 +1,5 @@
 /**
- * Why a FHIR request did not give what was asked for.
+ * The errors of FHIR requests (FHIR R4, section 3.1.0.1.7; OperationOutcome).
  *
  * @since 0.1.0
  */
@@ -46,7 +46,7 @@ export const Reason = Schema.Literal(
 export type Reason = typeof Reason.Type
 
 /**
- * One issue of an OperationOutcome. `diagnostics` and `text` are the server's words and may name a patient: the error's message leaves them out.
+ * One issue of an OperationOutcome. `diagnostics` and `text` may name a patient, so the error message leaves them out.
  *
  * @since 0.1.0
  * @category schemas
@@ -66,7 +66,8 @@ export const Issue = Schema.Struct({
 export type Issue = typeof Issue.Type
 
 /**
- * Which file of a bulk export it is about: its place in the manifest, its resource type and its URL without the query, which may be a signature.
+ * A file of a bulk export: its index in the manifest, its resource type and its URL without the query, which may be a
+ * signature.
  *
  * @since 0.1.0
  * @category schemas
@@ -80,15 +81,15 @@ export const File = Schema.Struct({ index: Schema.Number, type: Schema.String, u
 export type File = typeof File.Type
 
 /**
- * What the server answered to one entry of a batch or a transaction. `location` may hold an id, and `issues` may name a patient.
+ * The response to one entry of a batch or a transaction. `location` may contain an id, and `issues` may name a patient.
  *
  * @since 0.1.0
  * @category schemas
  */
 export const EntryResult = Schema.Struct({
-  /** The place of its request among those that were given, from 0 on. */
+  /** The index of its request, from 0 on. */
   index: Schema.Number,
-  /** Absent where the answer has no usable status. */
+  /** Absent if the entry has no valid status. */
   status: Schema.optional(Schema.Number),
   processed: Schema.Literal("yes", "no", "unknown"),
   location: Schema.optional(Schema.String),
@@ -105,52 +106,52 @@ export type EntryResult = typeof EntryResult.Type
 const ADVICE: Record<Reason, string> = {
   ...TransportFailure.advice("fhirTimeout", "maxFhirResponseBytes"),
   Unauthorized:
-    "the token has expired or was revoked, and no newer one was to be had; a refresh or a new launch brings one",
+    "the token has expired or was revoked; refresh it or start a new launch",
   Forbidden:
-    "the token is good but its scopes, or the server's policy, do not cover this; compare with the granted scopes",
-  NotFound: "there is no such resource here, or this token may not know of it",
-  Gone: "it was there and was deleted",
-  NotModified: "nothing has changed since the version that the condition names; `request` gives a 304 as an answer",
+    "the granted scopes or the server's policy do not cover this request; check the granted scopes",
+  NotFound: "the resource does not exist, or the token does not give access to it",
+  Gone: "the resource was deleted",
+  NotModified: "the resource has not changed; use `request`, which returns a 304 as a response",
   Conflict:
-    "another writer changed it meanwhile, or the condition does not hold; read it again before the next attempt",
-  Refused: "the issues say what the server did not accept",
-  Unavailable: "the server, or a proxy before it, is busy or down: wait, then try again",
-  NotFhir: "the answer is not what FHIR says; is a proxy or a login page in between?",
-  Undecodable: "the resource is not as the given schema wants it",
+    "another writer changed the resource, or the condition does not hold; read it again, then retry",
+  Refused: "correct what the issues name",
+  Unavailable: "the server or its proxy is busy or down; retry later",
+  NotFhir: "the response is not valid FHIR; check whether a proxy or a login page responded",
+  Undecodable: "adapt the schema to the resources of this server",
   RedirectRefused: "if the server has moved, configure its new base URL",
   UnguardedTransport: `nothing was sent; ${AddressGuard.advice}`,
   ForeignLink:
-    "nothing was sent there; rebaseLinks is for a server behind a proxy that writes another base into its links",
-  ForeignFile: "nothing was sent there",
-  InvalidReference: "nothing was sent; look where the type and the id come from",
-  InvalidRequest: "nothing was sent",
-  NotInContext: "the launch did not bring it; ask for the scope that does",
-  NotSupported: "the server does not say that it offers this",
-  PageLoop: "the server's next links go round in a circle",
-  TooManyPages: "ask for less, or raise the limit: maxPages of a search, maxManifests and maxFiles of an export",
-  Truncated: "the file ends too early; the lines before are good",
-  MalformedLine: "the lines before are good; the file is the server's: tell who runs it",
-  LineTooLong: "maxLineBytes says how much of a line is read; the lines before are good"
+    "the link was not followed; if a proxy makes the server write another base URL, set rebaseLinks",
+  ForeignFile: "the file was not requested",
+  InvalidReference: "nothing was sent; check where the type and the id come from",
+  InvalidRequest: "nothing was sent; correct the request",
+  NotInContext: "request the scope that adds it to the launch context",
+  NotSupported: "nothing was sent; the metadata of the server do not list the capability",
+  PageLoop: "the `next` links of the server form a loop; report it to the operator of the server",
+  TooManyPages: "narrow the request, or raise the limit: maxPages of a search, maxManifests and maxFiles of an export",
+  Truncated: "the file is incomplete; the lines before are valid",
+  MalformedLine: "the lines before are valid; report it to the operator of the server",
+  LineTooLong: "the lines before are valid; raise maxLineBytes if lines of this size are expected"
 }
 
-/** What to do, where the reason alone does not say it. */
+/** The advice of the reason, or one that depends on more than the reason. */
 const adviceOf = ({ bodyExcerpt, isRetryable, issues, processed, reason, tokenRenewed }: FhirError): string => {
-  if (processed === "partly") return "a repeat would do again what was done: `entries` says which"
+  if (processed === "partly") return "do not retry the whole transaction: `entries` lists the processed requests"
   if (reason === "Unauthorized" && tokenRenewed === true) {
-    return "another refresh will not help: compare the granted scopes with what was asked for, and the token's audience with this FHIR base"
+    return "another refresh will not help: check the granted scopes, and that the token is for this FHIR base URL"
   }
   if (reason === "Unavailable" && !isRetryable) {
-    return "the server failed on this request, and a repeat is likely to fail too: report it to the server's operator"
+    return "the server failed on this request, and a retry is likely to fail too: report it to the operator of the server"
   }
   if (reason === "Refused" && issues.length === 0) {
     return bodyExcerpt === undefined
-      ? "the server did not say what it does not accept"
-      : "the server's words are in `bodyExcerpt`"
+      ? "the server gave no reason"
+      : "`bodyExcerpt` has the beginning of the response"
   }
   return ADVICE[reason]
 }
 
-/** Only what looks like a code or an element path: anything else may be a value, or an echo. */
+/** Texts of another form may be values of a patient or copies of the request. */
 const isCode = (text: string): boolean => /^[A-Za-z][A-Za-z0-9_-]{0,39}$/.test(text)
 const isElementPath = (text: string): boolean => /^[A-Za-z][A-Za-z0-9_.[\]]{0,99}$/.test(text)
 
@@ -174,29 +175,30 @@ const issuesText = (issues: ReadonlyArray<Issue>): string => {
 export class FhirError extends Schema.TaggedError<FhirError>("effect-safire/FhirError")("FhirError", {
   reason: Reason,
   fhirBaseUrl: Schema.String,
-  /** What was tried: the interaction and the resource type, never an id or a search value. */
+  /** The interaction and the resource type, without ids and search values. */
   interaction: Schema.String,
   detail: Schema.String,
   issues: Schema.Array(Issue),
   status: Schema.optional(Schema.Number),
   retryAfter: Schema.optional(RetryAfter.FromMillis),
   /**
-   * `no`: the server did not act, or nothing was sent. `partly`: it processed some entries of a transaction, see `entries`. `unknown`: it may have acted.
+   * `no`: the server did not act, or nothing was sent. `partly`: it processed some entries of a transaction, see
+   * `entries`. `unknown`: it may have acted.
    */
   processed: Schema.optional(Schema.Literal("no", "partly", "unknown")),
-  /** How often the request was sent, repeats and the one with a renewed token included. */
+  /** How often the request was sent, including retries and the request with a renewed token. */
   attempts: Schema.optional(Schema.Number),
-  /** After a 401 the token was renewed, and the new one was refused, too. */
+  /** After a 401 the token was renewed, and the server rejected the new one, too. */
   tokenRenewed: Schema.optional(Schema.Boolean),
-  /** The error code, the description and the scope needed, of the bearer challenge in `WWW-Authenticate` (RFC 6750, section 3). */
+  /** The error code, description and scope of the challenge in `WWW-Authenticate` (RFC 6750, section 3). */
   error: Schema.optional(Schema.String),
   errorDescription: Schema.optional(Schema.String),
   requiredScope: Schema.optional(Schema.String),
-  /** How an answer without an OperationOutcome begins, unless it is a FHIR resource. It may speak of a patient: the message leaves it out. */
+  /** The beginning of a response without an OperationOutcome or another resource. The message leaves it out. */
   bodyExcerpt: Schema.optional(Schema.String),
-  /** Which request of a batch or a transaction it is about, from 0 on. */
+  /** The index of the request in a batch or a transaction, from 0 on. */
   index: Schema.optional(Schema.Number),
-  /** What became of each request of a transaction that failed, or of a batch whose answer is incomplete. */
+  /** The results of a failed transaction, or of a batch with an incomplete response. */
   entries: Schema.optional(Schema.Array(EntryResult)),
   file: Schema.optional(File),
   /** The line of the file, from 1 on. */
@@ -205,8 +207,8 @@ export class FhirError extends Schema.TaggedError<FhirError>("effect-safire/Fhir
   override get message(): string {
     const line = this.line === undefined ? "" : ` line ${this.line}`
     const file = this.file === undefined ? "" : `, file ${this.file.index + 1} (${this.file.type})${line}`
-    const isPassing = this.reason === "Unavailable" || this.reason === "Unreachable" || this.reason === "TimedOut"
-    const tried = !isPassing || this.attempts === undefined
+    const isTransient = this.reason === "Unavailable" || this.reason === "Unreachable" || this.reason === "TimedOut"
+    const tried = !isTransient || this.attempts === undefined
       ? ""
       : `, ${this.attempts === 1 ? "tried once" : `tried ${this.attempts} times`}`
     const error = this.error !== undefined && isCode(this.error) ? `, error: ${this.error}` : ""
@@ -222,7 +224,7 @@ export class FhirError extends Schema.TaggedError<FhirError>("effect-safire/Fhir
 }
 
 /**
- * What an error says beside where and at what it happened.
+ * The fields of an error without its server and interaction.
  *
  * @internal
  */
@@ -253,7 +255,7 @@ export const reasonOf = (status: number): Reason => {
     case 410:
       return "Gone"
     default:
-      // A 3xx that is no redirect: a 304 to a request without a condition, a redirect without its Location.
+      // A 304 to a request without a condition, or a redirect without a Location.
       if (status < 400) return "NotFhir"
       return isTransientStatus(status) || status >= 500 ? "Unavailable" : "Refused"
   }

@@ -75,7 +75,7 @@ const DETAILS: Record<Ndjson.NdjsonError["reason"], string> = {
   Truncated: "the file ends within a line"
 }
 
-/** Reads a file from a line on. After a broken connection it reads on if there was progress and the retry policy allows it. */
+/** Reads a file from a line on. After a broken connection it continues, if there was progress and the policy allows it. */
 const readFile = <E, R>(
   fhir: Authorized<E, R>,
   { requiresAccessToken }: Manifest,

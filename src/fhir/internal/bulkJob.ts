@@ -42,7 +42,7 @@ export interface JobOptions {
   readonly params?: Params.Params | undefined
   /** Called while waiting, after each status request. */
   readonly onProgress?: ((progress: Progress) => Effect.Effect<void>) | undefined
-  /** Whether the export is cancelled at the server if the stream is interrupted or left before its end. Default `cancel`. */
+  /** Whether the export is cancelled if the stream is interrupted or left before its end. Default `cancel`. */
   readonly onInterrupt?: "cancel" | "keep" | undefined
   /** The first delay between status requests without a `Retry-After`; it grows to a minute. Default 2 seconds. */
   readonly pollInterval?: Duration.DurationInput | undefined

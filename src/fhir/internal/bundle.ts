@@ -54,8 +54,8 @@ export interface Bundles<E, R> {
     requests: ReadonlyArray<BundleRequest>
   ) => Effect.Effect<ReadonlyArray<BundleResult>, FhirError | E, R>
   /**
-   * Requests that the server processes all or not at all. If it processes only some, the error has `processed: "partly"`
-   * and `entries`: sending all requests again would repeat the processed ones.
+   * Requests of which the server processes all or none. If it processes some, the error has `processed: "partly"` and
+   * `entries`: sending all requests again would repeat the processed ones.
    */
   readonly transaction: (
     requests: ReadonlyArray<BundleRequest>

@@ -1,6 +1,6 @@
 /**
- * Sends FHIR requests with the access token (SMART App Launch 2.2, "Access FHIR API"; requirements 93, 97, 98). The link
- * policy checks each hop; a 401 renews the token once; the retry policy repeats what may be repeated.
+ * Sends FHIR requests with the access token (SMART App Launch 2.2, "Access FHIR API"; requirements 93, 97, 98). The
+ * link policy checks each hop; a 401 renews the token once; the retry policy repeats what may be repeated.
  *
  * @since 0.1.0
  */
@@ -45,7 +45,7 @@ export interface TokenSource<E, R> {
     E,
     R
   >
-  /** The token that replaces a rejected one; the same token if there is no newer one. */
+  /** The token that replaces a rejected one; the same token if none is newer. */
   readonly tokenAfter: (rejected: Redacted.Redacted) => Effect.Effect<Redacted.Redacted, E, R>
 }
 

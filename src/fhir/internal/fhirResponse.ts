@@ -39,7 +39,7 @@ export interface OpenResponse extends ResponseContext {
 /** A response whose body was read. */
 export interface ReadResponse extends FhirResponse, ResponseContext {}
 
-/** A class, because the headers are seldom used, and a getter in an object literal costs more than all its other members. */
+/** A class, because the headers are seldom used, and a getter in an object literal is expensive. */
 class BufferedResponse implements ReadResponse {
   readonly fail: ReadResponse["fail"]
   readonly secrets: ReadResponse["secrets"]

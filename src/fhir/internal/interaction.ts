@@ -51,8 +51,8 @@ export interface OperationOptions<A, I> extends Decoding<A, I> {
 }
 
 /**
- * The RESTful interactions. Each fails with a `FhirError`, or with `E` if there is no token. Without a schema, the result
- * is JSON of the type that the caller names, such as `fhir.read<fhir4.Patient>("Patient", id)`.
+ * The RESTful interactions. Each fails with `FhirError`, or with `E` if the token source fails. Without a schema, the
+ * result is JSON of the type that the caller names, such as `fhir.read<fhir4.Patient>("Patient", id)`.
  *
  * @since 0.1.0
  * @category models

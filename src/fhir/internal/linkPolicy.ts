@@ -99,7 +99,7 @@ const rebase = ({ fhirBaseUrl, rebaseLinks }: LinkRules, url: URL): URL => {
   return url
 }
 
-/** The absolute URL of a link. It is relative to `base` (default: the FHIR base URL); a bare query is relative to `page`. */
+/** The absolute URL of a link: relative to `base` (default: the FHIR base URL); a bare query is relative to `page`. */
 export const resolve = (
   self: LinkRules,
   link: string,

@@ -1,6 +1,6 @@
 /**
- * Parses a stream of newline-delimited JSON (Bulk Data Access 3.0, "File Request"). At most one line and one chunk are in
- * memory.
+ * Parses a stream of newline-delimited JSON (Bulk Data Access 3.0, "File Request"). At most one line and one chunk are
+ * in memory.
  *
  * @internal
  */

@@ -97,7 +97,7 @@ const MAX_EXCERPT = 500
 /** Whether the text contains a resource in JSON or XML, also an escaped one. */
 const containsResource = (body: string): boolean => body.includes("resourceType") || /hl7\.org\/fhir["']/.test(body)
 
-/** The beginning of a body without the secrets; `undefined` if it contains a FHIR resource, which may be a patient's. */
+/** The beginning of a body without the secrets; `undefined` if it contains a FHIR resource. */
 export const excerptOf = (body: string, redacted: ReadonlyArray<Redacted.Redacted>): string | undefined => {
   if (containsResource(body)) return undefined
   const text = safeText(body.slice(0, MAX_READ), redacted.map(Redacted.value), MAX_READ).replace(/ {2,}/g, " ")

@@ -1,4 +1,4 @@
-/** What can go wrong in using a token. */
+/** The errors of requests with an access token. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -30,7 +30,7 @@ const using = <A, E extends Met>(
       use(fhir.forTokens(client, tokens())))
   ).pipe(Effect.provide(atServer(answer, {}, limits)))
 
-/** A FHIR client over a plain transport, at a server that an open registry found in a launch. */
+/** A FHIR client over a plain transport, at a server that an open registry discovered in a launch. */
 const atDiscovered = <A, E extends Met>(use: (fhir: Fhir) => Effect.Effect<A, E>) =>
   met(
     Effect.flatMap(Effect.all([FhirClient.FhirClient, SmartServers.SmartServers]), ([fhir, servers]) =>
@@ -89,50 +89,50 @@ const exported = (
 const patientLine = "{\"resourceType\":\"Patient\",\"id\":\"1\"}\n"
 
 const goOn =
-  "Not repeated. The lines before are good: go on from the last item's `checkpoint` when the file has been put right."
+  "Not retried. The lines before are valid: resume from the `checkpoint` of the last item once the file is corrected."
 
 const changed =
-  "Reads are repeated as the `RetryPolicy` says; what changes something is not. Where `processed` is `no` nothing was done and the call is safe to make again; where it is `unknown`, read before you write again."
+  "Reads are retried by the `RetryPolicy`, writes are not. If `processed` is `no`, you can safely retry a write; if it is `unknown`, read the resource first."
 
 export const fhirError = section<FhirError["reason"]>({
   name: "FhirError",
   literals: FhirError.fields.reason.literals,
   about:
-    "A FHIR request did not give what was asked for. `interaction` says what was tried and on which type, never on whose resource; `issues` has what the " +
-    "server's OperationOutcome says, which may speak of a patient: the `message` repeats only its codes and element paths. An answer without an OperationOutcome " +
-    "leaves its first 500 characters in `bodyExcerpt`, unless it is a FHIR resource. `error`, `errorDescription` and `requiredScope` are those of the bearer " +
-    "challenge in `WWW-Authenticate`. In a bulk export `file` and `line` say where; in a batch or a transaction `index` says which request, and `entries` what " +
-    "became of each. `attempts` says how often the request was sent: the library repeats reads after 408, 429, 502, 503, 504, a time-out or a broken " +
-    "connection; what changes something it sends once. `processed` says whether the server acted: `no`, `partly` (some requests of a transaction) or `unknown`.",
+    "A FHIR request failed. `interaction` is the interaction and the resource type, without ids. `issues` has the issues of the server's OperationOutcome, which " +
+    "may name a patient: the `message` contains only their codes and element paths. Without an OperationOutcome, `bodyExcerpt` has the first 500 characters of the " +
+    "response, unless it is a FHIR resource. `error`, `errorDescription` and `requiredScope` come from the bearer challenge in `WWW-Authenticate`. `file` and `line` " +
+    "are the position in a bulk export; `index` is the request of a batch or a transaction, and `entries` has the result of each. `attempts` is how often the request " +
+    "was sent: the library retries reads after 408, 429, 502, 503, 504, a time-out or a broken connection, and sends writes once. `processed` is `no`, `partly` (some " +
+    "requests of a transaction) or `unknown`.",
   names: /ehr\.example\.org/,
   entries: {
     Unauthorized: {
       example: read(outcome(401, "login")),
       cause:
-        "401, after the token had been renewed once where it can be (`forSession`, `forBackend`): it is not good here.",
+        "The server returned 401. With `forSession` and `forBackend`, the library renewed the token once before.",
       cure:
-        "With `forTokens`: refresh the tokens. Else the server may have forgotten the grant: end the session, start a new launch. With `tokenRenewed` the new token was " +
-        "refused, too: compare `tokens.scopes` with what was asked for, and the audience of the token with this FHIR base.",
-      again: "Repeated once with a new token, where there is one. The server did not act."
+        "With `forTokens`, refresh the tokens. Otherwise the grant may have ended at the server: revoke the session and start a new launch. If `tokenRenewed` is true, the " +
+        "server rejected the new token, too: check `tokens.scopes`, and that the token is for this FHIR base URL.",
+      again: "Retried once with a renewed token. The server did not act."
     },
     Forbidden: {
       example: read(outcome(403, "forbidden")),
-      cause: "The token is good, but its scopes or the server's policy do not cover this.",
+      cause: "The server returned 403: the scopes of the token or the server's policy do not cover the request.",
       cure:
-        "Compare with the granted scopes (`tokens.scopes`), which may be fewer than were asked for, then with the person's rights at the server.",
+        "Check the granted scopes (`tokens.scopes`), which may be fewer than the requested ones, then the rights of the user at the server.",
       again: final
     },
     NotFound: {
       example: read(outcome(404, "not-found")),
       cause:
-        "No such resource, or none that this token may know of; also a type or an operation that the server does not have.",
-      cure: "Compare the id with where it came from: ids are the server's own.",
+        "The resource does not exist, or the token does not give access to it. Also for a type or an operation that the server does not support.",
+      cure: "Check where the id comes from: the same id at another server is another resource.",
       again: final
     },
     Gone: {
       example: read(outcome(410, "deleted")),
-      cause: "The resource was there, and was deleted.",
-      cure: "Forget the reference.",
+      cause: "The resource was deleted.",
+      cure: "Remove the reference.",
       again: final
     },
     NotModified: {
@@ -143,9 +143,9 @@ export const fhirError = section<FhirError["reason"]>({
             fhir.download({ interaction: "download Binary", url: "Binary/1", headers: { "if-none-match": "W/\"7\"" } })
           )
       ),
-      cause: "304 to a `download` with a condition: there is no body to stream.",
+      cause: "The server returned 304 to a `download` with a condition, so there is no body to stream.",
       cure:
-        "Keep what you have. `request` gives a 304 as an answer, `batch` and `transaction` as a result without a resource.",
+        "Keep your copy. `request` returns a 304 as a response; `batch` and `transaction` return it as a result without a resource.",
       again: final
     },
     Conflict: {
@@ -153,50 +153,50 @@ export const fhirError = section<FhirError["reason"]>({
         outcome(412, "conflict"),
         (fhir) => fhir.update({ resourceType: "Patient", id: "123" }, { ifMatch: "W/\"7\"" })
       ),
-      cause: "409 or 412: another writer changed the resource meanwhile, or a condition does not hold.",
-      cure: "Read it again, apply the change to what is there now, and write with its ETag.",
-      again: "Not repeated: nothing was done. The same call fails again; one made after a new read may not."
+      cause: "409 or 412: another writer changed the resource, or a condition does not hold.",
+      cure: "Read the resource again, apply the change to it, and update it with its new ETag.",
+      again: "Not retried. The server did not act. The same call fails again until you read the resource again."
     },
     Refused: {
       example: using(outcome(422, "invalid"), (fhir) => fhir.create({ resourceType: "Observation" })),
       cause: "400, 422 or another 4xx: the server does not accept the request.",
-      cure: "The `issues` say what it did not like, with text and path.",
-      again: "Not repeated. The server did not act."
+      cure: "Correct the request: `issues` has texts and element paths.",
+      again: "Not retried. The server did not act."
     },
     Unavailable: {
       example: read(() => text("", { status: 503, headers: { "retry-after": "120" } })),
       cause:
-        "The server, or a proxy before it, is busy or broken: 408, 429 or 5xx. `isRetryable` is true for 408, 429, 502, 503 and 504 alone: any other 5xx, 500 above all, " +
-        "mostly comes again, and is not repeated.",
+        "The server or its proxy is busy or broken: 408, 429 or 5xx. `isRetryable` is true for 408, 429, 502, 503 and 504. Other statuses, such as 500, " +
+        "are likely to occur again, and are not retried.",
       cure:
-        "Wait as long as `retryAfter` says; ask for less at once. After a 500 report the request to the server's operator.",
+        "Wait for `retryAfter`; send smaller requests. Report a 500 to the operator of the server.",
       again: changed
     },
     Unreachable: {
       example: read(() => new Broken("ECONNREFUSED", "connect")),
-      cause: "No connection, or one that broke off. The code is the operating system's.",
+      cause: "The connection failed or was interrupted. The code is that of the operating system.",
       cure: "Check address, firewall, certificate and server.",
       again: changed
     },
     TimedOut: {
       example: patiently(read(() => hang)),
       cause:
-        "No complete answer within `HttpLimits.fhirTimeout` (30 seconds); in a bulk export, no piece of a file within it, or no end of the job within `timeout`.",
+        "No complete response within `HttpLimits.fhirTimeout` (30 seconds). In a bulk export: no chunk of a file within this time, or an export that is not complete within `timeout`.",
       cure: "Ask for smaller pages (`_count`), or raise the limit.",
       again: changed
     },
     TooLarge: {
       example: read(() => json({ resourceType: "Patient", text: "x".repeat(2_000) }), smallLimits),
-      cause: "The answer is longer than `HttpLimits.maxFhirResponseBytes` (64 MiB; a small one here).",
+      cause: "The response is longer than `HttpLimits.maxFhirResponseBytes` (64 MiB; a small one here).",
       cure: "Ask for smaller pages or fewer elements; take large binaries with `download`.",
       again: final
     },
     NotFhir: {
       example: read(() => text("<!doctype html>", { headers: { "content-type": "text/html" } })),
       cause:
-        "A success that is not what FHIR says: no resource, one of another type, a Bundle without the entries that were due.",
-      cure: "A web page: a proxy or login wall is in between. Else tell the operator.",
-      again: `Not repeated. A read is safe to make again; what was to change something may have been done.`
+        "The server returned a success without valid FHIR: without a resource, with one of another type, or with a Bundle that lacks entries.",
+      cure: "If the response is a web page, a proxy or a login page responded. Otherwise report it to the operator of the server.",
+      again: "Not retried. The server may have processed a write."
     },
     Undecodable: {
       example: using(() => json({ resourceType: "Patient", id: "123" }), (fhir) =>
@@ -204,8 +204,8 @@ export const fhirError = section<FhirError["reason"]>({
           schema: Schema.Struct({ resourceType: Schema.Literal("Patient"), birthDate: Schema.String })
         })),
       cause:
-        "The resource does not fit the schema that the call was given. The message says where, never what stands there.",
-      cure: "Nearly everything in FHIR is optional: loosen the schema.",
+        "The resource does not match the schema of the call. The message has the path of the element, not its value.",
+      cure: "Make elements optional in the schema: most elements of FHIR are.",
       again: final
     },
     RedirectRefused: {
@@ -213,9 +213,9 @@ export const fhirError = section<FhirError["reason"]>({
         () => text("", { status: 307, headers: { location: "https://ehr.example.org/fhir/r4/Observation" } }),
         (fhir) => fhir.create({ resourceType: "Observation" })
       ),
-      cause: "A redirect of a request that changes something, or the sixth in a row.",
-      cure: "Configure the FHIR base that it leads to.",
-      again: "Not repeated: the same call gets the same answer."
+      cause: "A write was redirected, or a read was redirected more than five times.",
+      cure: "Configure the FHIR base URL that the server redirects to.",
+      again: "Not retried: the same call fails again."
     },
     InsecureEndpoint: {
       example: Effect.succeed(
@@ -229,37 +229,37 @@ export const fhirError = section<FhirError["reason"]>({
         })
       ),
       cause:
-        "The last look before a request leaves found that it is not https. The checks before it (`ConfigurationError`, `ForeignLink`) should have: you are not expected to meet this one.",
-      cure: "Report it to this library.",
+        "The last check before sending found a URL that is not https. Earlier checks (`ConfigurationError`, `ForeignLink`) should have found it first.",
+      cure: "Report it to the maintainers of this library.",
       again: nothingSent
     },
     UnguardedTransport: {
       example: atDiscovered((fhir) => fhir.read("Patient", "123")),
       cause:
-        "An open registry (`SmartServers.layerOpen`) found this server in a launch, and the `FhirClient` was provided with another, unguarded `HttpClient`.",
+        "An open registry (`SmartServers.layerOpen`) discovered this server in a launch, and the `FhirClient` was provided with another, unguarded `HttpClient`.",
       cure:
         "Provide `FhirClient.layer` with the registry's own transport, `NodeTransport.layerGuarded()`. Mark a client that you derive from it with `AddressGuard.mark`.",
       again: nothingSent
     },
     ForeignLink: {
       example: search(() => page("https://internal.example.org:8080/fhir?page=2")),
-      cause: "A `next` link, a reference or a redirect leads to where the token may not go.",
+      cause: "A `next` link, a reference or a redirect leads to a URL that the token may not go to.",
       cure:
-        "A server behind a proxy that writes its inner address: `rebaseLinks`. Another host of the same operator, or another path of this one (\"outside of the FHIR base\"): " +
-        "`foreignOrigins` with the origin that the message names. Anything else: that is what the check is for.",
+        "If the server is behind a proxy and writes its internal base URL, set `rebaseLinks`. If the origin belongs to the same server, set " +
+        "`foreignOrigins` as the message shows. Otherwise do not follow the link.",
       again: nothingSent
     },
     ForeignFile: {
       example: exported("", {}, "https://files.example.org/patients.ndjson"),
-      cause: "A file of a bulk export is where the token may not go.",
+      cause: "A file of a bulk export is at a URL that the token may not go to.",
       cure:
         "Allow its origin with `foreignOrigins`: `anonymous` if its URL is signed, `token` only if it belongs to the same server.",
-      again: "Not repeated: nothing was sent there. Go on from the last checkpoint when the origin is allowed."
+      again: "Not retried. Nothing was sent to the origin. Allow it, then resume from the last checkpoint."
     },
     InvalidReference: {
       example: using(() => json({}), (fhir) => fhir.read("Patient", "12/3")),
-      cause: "A resource type, an id or a reference that FHIR does not allow.",
-      cure: "Give type and id apart, as they stand in the resource; read references with `readReference`.",
+      cause: "A resource type, an id or a reference has a form that FHIR does not allow.",
+      cure: "Pass the type and the id separately; use `readReference` for references.",
       again: nothingSent
     },
     InvalidRequest: {
@@ -267,15 +267,15 @@ export const fhirError = section<FhirError["reason"]>({
         () => json({}),
         (fhir) => AppState.make(fhir).create({ code: { system: "", code: "" }, values: {} })
       ),
-      cause: "A request that is not valid by the rules of its interaction. The message says which.",
+      cause: "The request is invalid. The message has the rule.",
       cure: "Correct the call.",
       again: nothingSent
     },
     NotInContext: {
       example: using(() => json({}), (fhir) => fhir.patient()),
-      cause: "The token came without the patient, encounter or user that was asked for.",
+      cause: "The token response has no such patient, encounter or user.",
       cure:
-        "Standalone: ask for `launch/patient` or `launch/encounter`. EHR launch: it was not started with one. `fhirUser`: ask for `openid` and `fhirUser`.",
+        "In a standalone launch, request `launch/patient` or `launch/encounter`. In an EHR launch, the EHR decides. For `fhirUser`, request `openid` and `fhirUser`.",
       again: nothingSent
     },
     NotSupported: {
@@ -283,40 +283,40 @@ export const fhirError = section<FhirError["reason"]>({
         () => json({}),
         (fhir) => AppState.make(fhir).create({ code: { system: "https://app.example.org", code: "prefs" }, values: {} })
       ),
-      cause: "The server's metadata does not say that it offers this.",
-      cure: "Do without at this server; look at the capabilities first.",
+      cause: "The metadata of the server do not list the capability.",
+      cure: "Check the capabilities before you use the feature.",
       again: nothingSent
     },
     PageLoop: {
       example: search(() => page(`${fhirBaseUrl}?page=2`)),
-      cause: "A `next` link leads to a page, or a manifest of a bulk export, that was there before.",
-      cure: "Tell the operator. What was read so far has been given out.",
-      again: "Not repeated. The same search goes round again."
+      cause: "A `next` link leads to a page, or a manifest of a bulk export, that was already read.",
+      cure: "Report it to the operator of the server. The stream has emitted the pages before.",
+      again: "Not retried. The same search fails again."
     },
     TooManyPages: {
       example: search((_, index) => page(`${fhirBaseUrl}?page=${index + 2}`), { maxPages: 2 }),
       cause:
         "There are more pages than `maxPages` (10,000; two here), or a bulk export has more manifests than `maxManifests` (10,000) or more files than `maxFiles` (100,000).",
-      cure: "Narrow the search, ask for larger pages (`_count`), or use a bulk export; raise the limit.",
+      cure: "Narrow the search, request larger pages (`_count`), use a bulk export, or raise the limit.",
       again: final
     },
     Truncated: {
       example: exported(patientLine, {}, undefined, 2),
-      cause: "A file of a bulk export has fewer lines than the manifest says, or ends within a line.",
-      cure: "Go on from the last checkpoint. If it stays so, the server wrote less than it promised.",
+      cause: "A file of a bulk export has fewer lines than its `count` in the manifest, or ends within a line.",
+      cure: "Resume from the last checkpoint. If it fails again, report it to the operator of the server.",
       again: goOn
     },
     MalformedLine: {
       example: exported(`${patientLine}{"resourceType":\n`),
-      cause: "A line of a file is no resource in JSON.",
-      cure: "Tell the operator the file and the line.",
+      cause: "A line of a file is not a JSON resource.",
+      cure: "Report the file and the line to the operator of the server.",
       again: goOn
     },
     LineTooLong: {
       example: exported(`{"resourceType":"Patient","text":"${"x".repeat(2_000)}"}\n`, { maxLineBytes: 1_000 }),
       cause:
         "A line is longer than `maxLineBytes` (8 MiB; a small one here): usually a Binary or a DocumentReference with its data inside.",
-      cure: "Raise it, or leave the type out of the export.",
+      cure: "Raise the limit, or leave the type out of the export.",
       again: goOn
     }
   }
@@ -329,20 +329,20 @@ export const tokenAudienceError = section<TokenAudienceError["reason"]>({
   name: "TokenAudienceError",
   literals: TokenAudienceError.fields.reason.literals,
   about:
-    "A request of the `httpClient` of `BackendServices` or `FhirClient` would have carried the access token to where it may not go. Only the origin stands in it, " +
-    "because a path may name a patient.",
+    "The `httpClient` of `BackendServices` or `FhirClient` did not send a request, because the access token may not go to its URL. The error has only the origin, " +
+    "because a path may contain an id.",
   names: /example\.org|\(not a URL\)/,
   entries: {
     NotAUrl: {
       example: get("Patient/123"),
-      cause: "The URL is not absolute: this client does not know what it is relative to.",
-      cure: "Put the FHIR base before it, or use `FhirClient.request`, which does.",
+      cause: "The URL is not absolute.",
+      cure: "Prepend the FHIR base URL, or use `FhirClient.request`, which resolves relative URLs.",
       again: nothingSent
     },
     HasCredentials: {
       example: get("https://reader:pass@ehr.example.org/fhir/Patient/123"),
-      cause: "There are a name and a password in the URL.",
-      cure: "Leave them out.",
+      cause: "The URL contains a name and a password.",
+      cure: "Remove them.",
       again: nothingSent
     },
     Insecure: {
@@ -365,26 +365,26 @@ export const tokenAudienceError = section<TokenAudienceError["reason"]>({
         )
       ).pipe(Effect.provide(atServer(() => json({})))),
       cause:
-        "The place is one that the token may go to, but not https: here a location that the token answer itself named.",
-      cure: "Tell the operator.",
+        "The token may go to this URL, but it is not https. In the example it is a location in the token response.",
+      cure: "Report it to the operator of the server.",
       again: nothingSent
     },
     ForeignOrigin: {
       example: get("https://elsewhere.example.org/fhir/Patient/123"),
-      cause: "Another host, port or scheme than the server's.",
-      cure: "Fetch it without the token, with an `HttpClient` of your own.",
+      cause: "The URL has another host, port or scheme than the FHIR base URL.",
+      cure: "Use another `HttpClient`, without the token.",
       again: nothingSent
     },
     OutsideBasePath: {
       example: get("https://ehr.example.org/other-tenant/fhir/Patient/123"),
-      cause: "The server's host, but not under the FHIR base: often another tenant.",
-      cure: "Compare with the configured `fhirBaseUrl`.",
+      cause: "The URL is at the server's host, but not under the FHIR base URL. It may belong to another tenant.",
+      cure: "Check the configured `fhirBaseUrl`.",
       again: nothingSent
     },
     AmbiguousPath: {
       example: get("https://ehr.example.org/fhir/%2e%2e%2fadmin"),
-      cause: "Dots hide in the path, which a server or proxy might resolve to somewhere outside of the FHIR base.",
-      cure: "Do not build paths from what others wrote; encode ids, and check them.",
+      cause: "The path contains hidden dot segments, which a server or a proxy could resolve to a path outside of the FHIR base URL.",
+      cure: "Do not build paths from untrusted text. Validate and encode ids.",
       again: nothingSent
     },
     UnguardedTransport: {
@@ -392,7 +392,7 @@ export const tokenAudienceError = section<TokenAudienceError["reason"]>({
         Effect.catchTag(fhir.httpClient.get("https://ehr.example.org/fhir/Patient/123"), "RequestError", Effect.die)
       ),
       cause:
-        "An open registry (`SmartServers.layerOpen`) found this server in a launch, and `FhirClient` or `BackendServices` was provided with another, unguarded `HttpClient`.",
+        "An open registry (`SmartServers.layerOpen`) discovered this server in a launch, and `FhirClient` or `BackendServices` was provided with another, unguarded `HttpClient`.",
       cure:
         "Provide both with the registry's own transport, `NodeTransport.layerGuarded()`. Mark a client that you derive from it with `AddressGuard.mark`.",
       again: nothingSent
