@@ -105,23 +105,19 @@ export type EntryResult = typeof EntryResult.Type
 
 const ADVICE: Record<Reason, string> = {
   ...TransportFailure.advice("fhirTimeout", "maxFhirResponseBytes"),
-  Unauthorized:
-    "the token has expired or was revoked; refresh it or start a new launch",
-  Forbidden:
-    "the granted scopes or the server's policy do not cover this request; check the granted scopes",
+  Unauthorized: "the token has expired or was revoked; refresh it or start a new launch",
+  Forbidden: "the granted scopes or the server's policy do not cover this request; check the granted scopes",
   NotFound: "the resource does not exist, or the token does not give access to it",
   Gone: "the resource was deleted",
   NotModified: "the resource has not changed; use `request`, which returns a 304 as a response",
-  Conflict:
-    "another writer changed the resource, or the condition does not hold; read it again, then retry",
+  Conflict: "another writer changed the resource, or the condition does not hold; read it again, then retry",
   Refused: "correct what the issues name",
   Unavailable: "the server or its proxy is busy or down; retry later",
   NotFhir: "the response is not valid FHIR; check whether a proxy or a login page responded",
   Undecodable: "adapt the schema to the resources of this server",
   RedirectRefused: "if the server has moved, configure its new base URL",
   UnguardedTransport: `nothing was sent; ${AddressGuard.advice}`,
-  ForeignLink:
-    "the link was not followed; if a proxy makes the server write another base URL, set rebaseLinks",
+  ForeignLink: "the link was not followed; if a proxy makes the server write another base URL, set rebaseLinks",
   ForeignFile: "the file was not requested",
   InvalidReference: "nothing was sent; check where the type and the id come from",
   InvalidRequest: "nothing was sent; correct the request",

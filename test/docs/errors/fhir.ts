@@ -108,8 +108,7 @@ export const fhirError = section<FhirError["reason"]>({
   entries: {
     Unauthorized: {
       example: read(outcome(401, "login")),
-      cause:
-        "The server returned 401. With `forSession` and `forBackend`, the library renewed the token once before.",
+      cause: "The server returned 401. With `forSession` and `forBackend`, the library renewed the token once before.",
       cure:
         "With `forTokens`, refresh the tokens. Otherwise the grant may have ended at the server: revoke the session and start a new launch. If `tokenRenewed` is true, the " +
         "server rejected the new token, too: check `tokens.scopes`, and that the token is for this FHIR base URL.",
@@ -168,8 +167,7 @@ export const fhirError = section<FhirError["reason"]>({
       cause:
         "The server or its proxy is busy or broken: 408, 429 or 5xx. `isRetryable` is true for 408, 429, 502, 503 and 504. Other statuses, such as 500, " +
         "are likely to occur again, and are not retried.",
-      cure:
-        "Wait for `retryAfter`; send smaller requests. Report a 500 to the operator of the server.",
+      cure: "Wait for `retryAfter`; send smaller requests. Report a 500 to the operator of the server.",
       again: changed
     },
     Unreachable: {
@@ -195,7 +193,8 @@ export const fhirError = section<FhirError["reason"]>({
       example: read(() => text("<!doctype html>", { headers: { "content-type": "text/html" } })),
       cause:
         "The server returned a success without valid FHIR: without a resource, with one of another type, or with a Bundle that lacks entries.",
-      cure: "If the response is a web page, a proxy or a login page responded. Otherwise report it to the operator of the server.",
+      cure:
+        "If the response is a web page, a proxy or a login page responded. Otherwise report it to the operator of the server.",
       again: "Not retried. The server may have processed a write."
     },
     Undecodable: {
@@ -383,7 +382,8 @@ export const tokenAudienceError = section<TokenAudienceError["reason"]>({
     },
     AmbiguousPath: {
       example: get("https://ehr.example.org/fhir/%2e%2e%2fadmin"),
-      cause: "The path contains hidden dot segments, which a server or a proxy could resolve to a path outside of the FHIR base URL.",
+      cause:
+        "The path contains hidden dot segments, which a server or a proxy could resolve to a path outside of the FHIR base URL.",
       cure: "Do not build paths from untrusted text. Validate and encode ids.",
       again: nothingSent
     },
