@@ -43,7 +43,7 @@ describe("FhirError", () => {
           assert.deepStrictEqual([error.reason, error.isRetryable], ["Unavailable", isRepeated])
           assert.deepStrictEqual([error.attempts, http.seen.length], isRepeated ? [3, 3] : [1, 1])
           assert.include(error.message, isRepeated ? "tried 3 times" : "tried once")
-          assert.strictEqual(error.message.includes("a repeat is likely to fail too"), !isRepeated)
+          assert.strictEqual(error.message.includes("a retry is likely to fail too"), !isRepeated)
         })
     )
 
@@ -171,7 +171,7 @@ describe("FhirError", () => {
     it.effect("the message refers to issues only where there are some", () =>
       Effect.gen(function*() {
         const silent = yield* readAt(Http.script(() => Http.text("", { status: 400 })))
-        assert.include(silent.message, "the server did not say what it does not accept")
+        assert.include(silent.message, "the server gave no reason")
         const spoken = yield* readAt(Http.script(() => Http.text("no such parameter", { status: 400 })))
         assert.include(spoken.message, "bodyExcerpt")
       }))
@@ -190,7 +190,7 @@ describe("FhirError", () => {
         assert.include(error.message, "another refresh will not help")
         const fixed = yield* readAt(Http.script(() => Http.text("", { status: 401 })))
         assert.isUndefined(fixed.tokenRenewed)
-        assert.include(fixed.message, "a refresh or a new launch")
+        assert.include(fixed.message, "start a new launch")
       }).pipe(Effect.provide(backend())))
 
     it.effect("[SMART-97] a link that foreignOrigins would allow names the option and what to put into it", () =>
@@ -346,7 +346,7 @@ describe("FhirError", () => {
           assert.strictEqual(http.seen.length, 1)
           if (processed === "partly") {
             assert.isFalse(error.isRetryable)
-            assert.include(error.message, "a repeat would do again what was done")
+            assert.include(error.message, "do not retry the whole transaction")
           }
           assert.notInclude(error.message, "Doe")
           assert.notInclude(error.message, "_history")
