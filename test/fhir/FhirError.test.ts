@@ -163,7 +163,7 @@ describe("FhirError", () => {
         ))
         assert.include(
           error.message,
-          "issues: required at Patient.birthDate, invalid at Patient.name[0].family, value; the issues say"
+          "issues: required at Patient.birthDate, invalid at Patient.name[0].family, value; correct what the issues name"
         )
         assert.notInclude(error.message, "Doe")
       }))
