@@ -1,9 +1,9 @@
 /**
- * A strict SMART App Launch 2.2 authorization server with a small synthetic FHIR R4 store, for tests and demonstrations: in memory as the
- * `HttpClient` a program is given, or on a port.
+ * A strict SMART App Launch 2.2 authorization server with a small synthetic FHIR R4 store, for tests and
+ * demonstrations: in memory as an `HttpClient`, or on a port.
  *
- * It does what the specification asks of a server and refuses what a client must not do; `fault` makes it go wrong. It is no place for real
- * data: it records what it receives, secrets included, and anybody may approve anything.
+ * It implements a server's side of the specification and rejects invalid requests; `fault` makes it misbehave. Do not
+ * use it with real data: it records all requests with their secrets, and any user can approve any request.
  *
  * @since 0.1.0
  */
@@ -15,24 +15,22 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Client } from "./internal/client.js"
-import type { ConsentRequest } from "./internal/consent.js"
+import type { AuthorizationRequest, ConsentRequest } from "./internal/consent.js"
 import * as Consent from "./internal/consent.js"
 import type { Fault, Step } from "./internal/fault.js"
-import type { WaitingFault } from "./internal/faults.js"
+import type { PendingFault } from "./internal/faults.js"
 import * as Faults from "./internal/faults.js"
 import * as IdToken from "./internal/idToken.js"
 import * as InMemory from "./internal/inMemory.js"
-import type { RecordedRequest } from "./internal/journal.js"
-import * as Journal from "./internal/journal.js"
 import type { LaunchContext } from "./internal/launchContext.js"
 import { SandboxError } from "./internal/oAuthError.js"
 import * as OverPort from "./internal/overPort.js"
-import type { AuthorizationRequest } from "./internal/person.js"
-import * as Person from "./internal/person.js"
+import type { RecordedRequest } from "./internal/requestLog.js"
+import * as RequestLog from "./internal/requestLog.js"
 import * as Routes from "./internal/routes.js"
+import type { Decision, Endpoints, Options } from "./internal/sandbox.js"
+import * as Sandbox from "./internal/sandbox.js"
 import type { Access } from "./internal/state.js"
-import type { Decision, Endpoints, Options } from "./internal/world.js"
-import * as World from "./internal/world.js"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Models
@@ -65,7 +63,7 @@ export type {
 } from "./internal/client.js"
 
 /**
- * Ways to go wrong.
+ * Faults to inject into a step of the protocol.
  *
  * @since 0.1.0
  * @category models
@@ -141,70 +139,70 @@ export type {
    * @since 0.1.0
    * @category models
    */
-  RecordedRequest,
+  PendingFault,
   /**
    * @since 0.1.0
    * @category models
    */
-  WaitingFault
+  RecordedRequest
 }
 
 /**
- * What a test does with the sandbox beside sending it requests.
+ * The control of a sandbox by a test.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Service {
-  /** The FHIR base URL: what discovery starts from and what `aud` must be. */
+  /** The FHIR base URL: the start of discovery, and the required `aud`. */
   readonly fhirBaseUrl: string
-  /** The issuer of the id_tokens; not the FHIR base. */
+  /** The issuer of the id_tokens; it differs from the FHIR base URL. */
   readonly issuer: string
   readonly endpoints: Endpoints
   /**
-   * Acts as the person at the consent page who says yes: the result is where the browser is sent. A request that the server must refuse succeeds
-   * too, with the redirect that carries the `error`, unless the app or its redirect URI is not known: then there is nowhere to redirect to.
-   * No HTTP is involved and nothing is recorded, but faults of the step `authorize` apply.
+   * Approves an authorization request as a user; the result is the callback URL. If the server must reject the request,
+   * the callback URL has an `error`; an unknown client or redirect URI fails, because it must not be redirected. The
+   * sandbox sends and records no HTTP request, but faults of the step `authorize` apply.
    */
   readonly approve: (request: AuthorizationRequest, decision?: Decision) => Effect.Effect<URL, SandboxError>
-  /** Acts as the person who says no. */
+  /** Denies an authorization request as a user (default error: `access_denied`); the result is the callback URL. */
   readonly deny: (request: AuthorizationRequest, error?: string) => Effect.Effect<URL, SandboxError>
-  /** Mints an EHR launch: the parameters a launch URL is called with. */
+  /** Starts an EHR launch; the result has the parameters of the launch URL. */
   readonly launch: (
     context?: LaunchContext
   ) => Effect.Effect<{ readonly iss: string; readonly launch: string }, SandboxError>
-  /** The registered clients, their secrets among them. */
+  /** The registered clients with their secrets. */
   readonly clients: Effect.Effect<ReadonlyArray<Client>>
-  /** Registers a client while the sandbox runs, or replaces the one that has this id. */
+  /** Registers a client, or replaces the client with the same id. */
   readonly register: (client: Client) => Effect.Effect<void>
-  /** Takes a client away with all that was granted to it; false if none has this id. */
+  /** Removes a client and revokes its access; false if the id is unknown. */
   readonly unregister: (clientId: string) => Effect.Effect<boolean>
-  /** With the option `consentPage`: what the person is to be asked under a ticket. */
+  /** With the option `consentPage`: the authorization request of a ticket. */
   readonly consent: (ticket: string) => Effect.Effect<ConsentRequest, SandboxError>
   /**
-   * With the option `consentPage`: the person's answer; the result is where the browser is sent. Only the first answer counts, another one leads
-   * where that did: two clicks on a button are one.
+   * With the option `consentPage`: the user's decision; the result is the callback URL. Only the first decision counts:
+   * another one, after a double click, gets the same callback URL.
    */
   readonly decide: (ticket: string, decision: Decision | "deny") => Effect.Effect<URL, SandboxError>
-  /** Which app may do what and for whom, without any token. */
+  /** The access of all apps, without tokens. */
   readonly access: Effect.Effect<ReadonlyArray<Access>>
-  /** Ends an access with all that was issued for it; false if there is none with this id. */
+  /** Revokes an access with all tokens issued for it; false if the id is unknown. */
   readonly revokeAccess: (id: string) => Effect.Effect<boolean>
-  /** Every HTTP request received so far, secrets in clear. */
+  /** All HTTP requests so far, with secrets in clear. */
   readonly requests: Effect.Effect<ReadonlyArray<RecordedRequest>>
   readonly clearRequests: Effect.Effect<void>
-  /** Makes the next `times` (default 1) requests of a step go wrong, after those that other faults wait for. */
+  /** Adds a fault for `times` (default 1) requests of a step, after the step's pending faults. */
   readonly fault: (step: Step, fault: Fault, times?: number) => Effect.Effect<void>
   readonly clearFaults: Effect.Effect<void>
-  /** The faults that wait for their request, by step, the next one first. */
-  readonly waitingFaults: Effect.Effect<ReadonlyArray<WaitingFault>>
-  /** Takes a fault away that waits; false if none has this id, or no longer. */
+  /** The pending faults by step, the next one first. */
+  readonly pendingFaults: Effect.Effect<ReadonlyArray<PendingFault>>
+  /** Removes a pending fault; false if the id is unknown. */
   readonly removeFault: (id: string) => Effect.Effect<boolean>
-  /** Ends a token as if the server had thought of it: an access token alone, a refresh token or a code with all that came of the same approval. */
+  /** Revokes an access token, or the grant of a refresh token or a code with everything issued for it. */
   readonly revoke: (token: string) => Effect.Effect<void, SandboxError>
-  /** Every code and token ever issued. */
+  /** All codes and tokens issued so far. */
   readonly issued: Effect.Effect<ReadonlyArray<string>>
-  /** All that the sandbox answers, to be mounted in a server of one's own (at `fhirBaseUrl`'s origin). */
+  /** The sandbox as an `HttpApp`, for a server of your own at `fhirBaseUrl`'s origin. */
   readonly httpApp: HttpApp.Default
 }
 
@@ -220,65 +218,55 @@ export class SandboxEhr extends Context.Tag("effect-safire/testing/SandboxEhr")<
 // Constructors
 // ---------------------------------------------------------------------------------------------------------------------
 
-interface Sandbox {
-  readonly service: Service
-  readonly handle: ReturnType<typeof Routes.make>
-}
+const unknownToken = new SandboxError({
+  reason: "UnknownToken",
+  description: "the sandbox never issued this token"
+})
 
-const fromWorld = (world: World.World): Sandbox => {
-  const faults = Faults.make()
-  const journal = Journal.make()
-  const handle = Routes.make({ world, faults, journal })
-  const person = Person.make(world, faults)
-  const consent = Consent.make(world, faults)
-
-  const service: Service = {
-    fhirBaseUrl: world.fhirBaseUrl,
-    issuer: world.issuer,
-    endpoints: world.endpoints,
-    approve: person.approve,
-    deny: person.deny,
-    launch: person.launch,
-    clients: Effect.sync(() => Array.from(world.clients.values())),
-    register: (client) => Effect.sync(() => void world.clients.set(client.clientId, client)),
-    unregister: (clientId) =>
-      Effect.gen(function*() {
-        const own = (yield* world.state.access).filter((access) => access.clientId === clientId)
-        yield* Effect.forEach(own, ({ id }) => world.state.revokeAccess(id), { discard: true })
-        return world.clients.delete(clientId)
-      }),
-    consent: consent.request,
-    decide: consent.decide,
-    access: world.state.access,
-    revokeAccess: world.state.revokeAccess,
-    requests: journal.entries,
-    clearRequests: journal.clear,
-    fault: (step, fault, times = 1) => faults.add(step, fault, times),
-    clearFaults: faults.clear,
-    waitingFaults: faults.waiting,
-    removeFault: faults.remove,
-    revoke: (token) =>
-      Effect.flatMap(world.state.revoke(token), (found) =>
-        found
-          ? Effect.void
-          : new SandboxError({ reason: "UnknownToken", description: "the sandbox never issued this token" })),
-    issued: world.state.issued,
-    httpApp: OverPort.make(handle)
-  }
-  return { service, handle }
-}
-
-const makeSandbox = (
-  fhirBaseUrl: string,
-  options: Options,
-  defaults: { readonly autoApprove: boolean }
-): Effect.Effect<Sandbox> =>
-  Effect.map(IdToken.make, (idTokens) => fromWorld(World.make(fhirBaseUrl, options, defaults, idTokens)))
+const makeSandbox = (fhirBaseUrl: string, options: Options, defaults: { readonly autoApprove: boolean }) =>
+  Effect.map(IdToken.make, (idTokens) => {
+    const sandbox = Sandbox.make(fhirBaseUrl, options, defaults, idTokens)
+    const { clients, endpoints, issuer, state } = sandbox
+    const faults = Faults.make()
+    const requestLog = RequestLog.make()
+    const consent = Consent.make(sandbox, faults)
+    const handle = Routes.make(sandbox, consent, faults, requestLog)
+    const service: Service = {
+      fhirBaseUrl,
+      issuer,
+      endpoints,
+      approve: consent.approve,
+      deny: consent.deny,
+      launch: consent.launch,
+      clients: Effect.sync(() => Array.from(clients.values())),
+      register: (client) => Effect.sync(() => void clients.set(client.clientId, client)),
+      unregister: (clientId) =>
+        Effect.gen(function*() {
+          const ofClient = (yield* state.access).filter((access) => access.clientId === clientId)
+          yield* Effect.forEach(ofClient, ({ id }) => state.revokeAccess(id), { discard: true })
+          return clients.delete(clientId)
+        }),
+      consent: consent.request,
+      decide: consent.decide,
+      access: state.access,
+      revokeAccess: state.revokeAccess,
+      requests: requestLog.entries,
+      clearRequests: requestLog.clear,
+      fault: (step, fault, times = 1) => faults.add(step, fault, times),
+      clearFaults: faults.clear,
+      pendingFaults: faults.pending,
+      removeFault: faults.remove,
+      revoke: (token) => Effect.flatMap(state.revoke(token), (found) => found ? Effect.void : unknownToken),
+      issued: state.issued,
+      httpApp: OverPort.make(handle)
+    }
+    return { service, handle }
+  })
 
 const defaultFhirBaseUrl = "https://ehr.sandbox.test/fhir"
 
 /**
- * A sandbox that nothing leads to yet: mount its `httpApp`.
+ * A sandbox without a server; mount its `httpApp`.
  *
  * @since 0.1.0
  * @category constructors
@@ -294,8 +282,9 @@ export const make = (options: Options = {}): Effect.Effect<Service> =>
 // ---------------------------------------------------------------------------------------------------------------------
 
 /**
- * The sandbox, and an `HttpClient` that is the sandbox: no port is opened, and every other origin is one that cannot be resolved. Runs in the
- * caller's fiber, so that `TestClock` decides about lifetimes and delays. Every call makes another sandbox: bind it to a const to share one.
+ * The sandbox, and an `HttpClient` that sends its requests to the sandbox without a port; requests to other origins
+ * fail. The sandbox runs in the caller's fiber, so that `TestClock` controls lifetimes and delays. Each call makes a
+ * new sandbox: bind the layer to a const to share it.
  *
  * @example
  * ```ts
@@ -328,7 +317,7 @@ export const layerHttpClient = (options: Options = {}): Layer.Layer<SandboxEhr |
   )
 
 /**
- * The sandbox on the `HttpServer` that is provided. Its FHIR base follows from the server's address: `http://127.0.0.1:PORT/fhir`.
+ * The sandbox on an `HttpServer`. Its FHIR base URL has the server's address: `http://127.0.0.1:PORT/fhir`.
  *
  * @example
  * ```ts
@@ -353,7 +342,7 @@ export const layerServer = (options: Options = {}): Layer.Layer<SandboxEhr, neve
       const fhirBaseUrl = options.fhirBaseUrl ?? `${OverPort.originOf(server.address)}/fhir`
       const { service } = yield* makeSandbox(fhirBaseUrl, options, { autoApprove: true })
       yield* server.serve(service.httpApp).pipe(
-        // Spans of the server's own would carry codes and states in their URLs, into the traces of the program under test.
+        // The server's spans would put codes and states into the traces of the program under test.
         HttpMiddleware.withTracerDisabledWhenEffect(() => true)
       )
       return service

@@ -174,7 +174,7 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
         yield* drive(() => page.getByLabel("Seconds").fill("3"))
         yield* drive(() => button(page, "Switch on").dblclick({ noWaitAfter: true }))
         yield* drive(() => button(page, /^Switch off 3 s late/).waitFor())
-        assert.deepStrictEqual((yield* ehr.waitingFaults).map(({ left, step }) => [step, left]), [["token", 1], [
+        assert.deepStrictEqual((yield* ehr.pendingFaults).map(({ remaining: left, step }) => [step, left]), [["token", 1], [
           "token",
           1
         ]])
@@ -183,7 +183,7 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
         yield* drive(() => button(page, "Take the EHR down").dblclick({ noWaitAfter: true }))
         yield* drive(() => button(page, "Bring the EHR up").dblclick({ noWaitAfter: true }))
         yield* drive(() => button(page, "Take the EHR down").waitFor())
-        assert.deepStrictEqual(yield* ehr.waitingFaults, [])
+        assert.deepStrictEqual(yield* ehr.pendingFaults, [])
         yield* drive(() => button(page, "Sign out").dblclick({ noWaitAfter: true }))
         yield* heading(page, "Sign in")
         yield* Chromium.assertClean(context, { origins: [app, site] })

@@ -247,7 +247,7 @@ describe("the sandbox EHR's site", () => {
         for (const [path, fields] of forms) assert.strictEqual((yield* post(path, fields, headers)).status, 403, path)
       }
       assert.deepStrictEqual(yield* ehr.access, [])
-      assert.deepStrictEqual(yield* ehr.waitingFaults, [])
+      assert.deepStrictEqual(yield* ehr.pendingFaults, [])
       assert.isNotEmpty(yield* ehr.requests)
       // An old browser says where it comes from with `Origin` alone.
       assert.strictEqual((yield* post("/log/clear", {}, { origin })).status, 303)
@@ -532,8 +532,8 @@ describe("the sandbox EHR's site", () => {
       const once = hidden(page.body, "once")
       const trouble = { once, trouble: "discovery-503", times: "2" }
       yield* Effect.all([post("/faults/trouble", trouble), post("/faults/trouble", trouble)], { concurrency: 2 })
-      const [waiting, ...others] = yield* ehr.waitingFaults
-      assert.deepInclude(waiting, { step: "discovery", left: 2 })
+      const [waiting, ...others] = yield* ehr.pendingFaults
+      assert.deepInclude(waiting, { step: "discovery", remaining: 2 })
       assert.isEmpty(others)
       const discover = Effect.map(get(ehr.endpoints.smartConfiguration), ({ status }) => status)
       assert.strictEqual(yield* discover, 503)
@@ -553,9 +553,9 @@ describe("the sandbox EHR's site", () => {
       assert.strictEqual((yield* post("/faults/trouble", { once: "new", trouble: "nothing" })).status, 400)
 
       yield* post("/faults/add", { once: "always", step: "discovery", kind: "html", times: "always" })
-      assert.deepInclude((yield* ehr.waitingFaults)[0], { left: Infinity })
+      assert.deepInclude((yield* ehr.pendingFaults)[0], { remaining: Infinity })
       yield* post("/faults/clear", {})
-      assert.deepStrictEqual(yield* ehr.waitingFaults, [])
+      assert.deepStrictEqual(yield* ehr.pendingFaults, [])
     })
   )
 
@@ -613,7 +613,7 @@ describe("the sandbox EHR's site", () => {
         assert.include(refused.body, "Nothing was switched on.")
         assertSound(refused)
       }
-      assert.deepStrictEqual(yield* ehr.waitingFaults, [])
+      assert.deepStrictEqual(yield* ehr.pendingFaults, [])
     })
   )
 
@@ -637,13 +637,13 @@ describe("the sandbox EHR's site", () => {
       yield* post("/faults/power", { power: "up" })
       assert.strictEqual((yield* get(ehr.endpoints.smartConfiguration)).status, 200)
       // What was to go wrong then goes wrong now.
-      assert.deepStrictEqual((yield* ehr.waitingFaults).map(({ left, step }) => [step, left]), [["fhir", 5]])
+      assert.deepStrictEqual((yield* ehr.pendingFaults).map(({ remaining: left, step }) => [step, left]), [["fhir", 5]])
       yield* post("/faults/power", { power: "down" })
       yield* post("/faults/add", { once: "b", step: "token", kind: "empty" })
       assert.include((yield* get("/faults")).body, "An empty answer")
       yield* post("/faults/clear", {})
       assert.strictEqual((yield* get(ehr.endpoints.smartConfiguration)).status, 200)
-      assert.deepStrictEqual(yield* ehr.waitingFaults, [])
+      assert.deepStrictEqual(yield* ehr.pendingFaults, [])
     })
   )
 

@@ -132,13 +132,13 @@ const wrongs: Readonly<Record<string, Wrong>> = {
       })
     }),
   "a web page that quotes": (echo) => Fault.html({ body: `<html>${echo}` }),
-  "no JSON that quotes": (echo) => Fault.notJson({ body: `{${echo}`, acted: true }),
+  "no JSON that quotes": (echo) => Fault.notJson({ body: `{${echo}`, processed: true }),
   "a redirect that quotes": (_, secrets) =>
     Fault.redirect(`https://evil.test/${secrets.map(encodeURIComponent).join("/")}?${secrets.join("&")}`),
   "429 asking for an hour": () => Fault.status(429, { headers: { "retry-after": "3600" } }),
   "a dropped connection": () => Fault.drop,
   "a lost response": () => Fault.lostResponse,
-  "nothing": () => Fault.emptyBody({ acted: true }),
+  "nothing": () => Fault.emptyBody({ processed: true }),
   "too much": () => Fault.oversize(2 * 1024 * 1024),
   "tokens under other names": () =>
     Fault.mutate((members) => ({
@@ -269,7 +269,7 @@ const walk = (
 
 describe("canary", () => {
   for (const kind of ["public", "basic", "post"] as const) {
-    it.live(`a walk in which nothing goes wrong: a ${kind} client`, () =>
+    it.live(`no secret leaks in a successful launch: a ${kind} client`, () =>
       Effect.gen(function*() {
         const { exit, leaked, length } = yield* walk({ kind })
         assert.isTrue(Exit.isSuccess(exit), JSON.stringify(exit))
@@ -289,7 +289,7 @@ describe("canary", () => {
   }
   for (const [stage, kinds] of Record.toEntries(kindsAt)) {
     for (const kind of kinds) {
-      it.live(`everything that can go wrong at ${stage}: a ${kind} client`, () =>
+      it.live(`no secret leaks after any fault at ${stage}: a ${kind} client`, () =>
         Effect.gen(function*() {
           for (const [name, wrong] of Object.entries(wrongs)) {
             const { exit, leaked } = yield* walk({ stage, wrong, kind })
@@ -303,7 +303,7 @@ describe("canary", () => {
     }
   }
 
-  it.live("a server that hangs at any step", () =>
+  it.live("no secret leaks when a server does not respond at any step", () =>
     Effect.gen(function*() {
       for (const stage of ["authorize", "exchange", "read", "refresh", "introspect", "revoke"] as const) {
         const { exit, leaked } = yield* walk({ stage, wrong: () => Fault.delay("1 hour"), kind: "public" }).pipe(
@@ -315,7 +315,7 @@ describe("canary", () => {
       }
     }).pipe(Effect.provide(world("public"))))
 
-  it.live("hostile callbacks", () =>
+  it.live("no secret leaks from a hostile callback", () =>
     Effect.gen(function*() {
       for (const [name, callback] of Object.entries(hostileCallbacks)) {
         const { exit, leaked } = yield* walk({ callback, kind: "public" })
@@ -324,7 +324,7 @@ describe("canary", () => {
       }
     }).pipe(Effect.provide(world("public"))))
 
-  it.effect("configurations that cannot be used", () =>
+  it.effect("no secret leaks from an invalid configuration", () =>
     Effect.gen(function*() {
       const url = "https://user:canary-passw0rd@ehr.sandbox.test/fhir"
       for (
@@ -346,7 +346,7 @@ describe("canary", () => {
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 })
 
-describe("the canary itself", () => {
+describe("the canary detector", () => {
   class Leaky extends Data.TaggedError("Leaky")<{ readonly detail: string }> {}
   const bird = "canary-t0ken"
   it.effect.each([
@@ -361,7 +361,7 @@ describe("the canary itself", () => {
     ["a success", Effect.succeed({ a: new Map([["x", bird]]) })],
     ["an encoded spelling", Effect.log(Buffer.from(bird).toString("base64"))]
   ] as ReadonlyArray<readonly [string, Effect.Effect<unknown, unknown>]>)(
-    "sees %s",
+    "detects %s",
     ([, program]) =>
       Effect.gen(function*() {
         const { shown } = yield* observe(program)

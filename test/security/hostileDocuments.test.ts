@@ -63,7 +63,7 @@ describe("hostile key sets", () => {
       )
     })
 
-  it.effect("a key with a member that nests 10,000 levels is used all the same, and beside it any other", () =>
+  it.effect("uses a key with a member nested 10,000 levels, and the keys beside it", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* find(({ jwk }) => withNested(jwk, "x5c")), "public")
       assert.strictEqual(
@@ -72,7 +72,7 @@ describe("hostile key sets", () => {
       )
     }))
 
-  it.effect("a key whose own members have the wrong type is not used", () =>
+  it.effect("ignores a key whose members have the wrong type", () =>
     Effect.gen(function*() {
       for (
         const wrong of [{ use: { toString: 1 } }, { alg: ["ES256"] }, { x: 7 }, { key_ops: "verify" }, { kid: {} }]
@@ -82,7 +82,7 @@ describe("hostile key sets", () => {
       assert.strictEqual(yield* find(({ jwk }) => withNested({ kty: jwk.kty, kid: "a" }, "key_ops")), "NoSuchKey")
     }))
 
-  it.effect("a list of 100,000 operations is not compared with itself", () =>
+  it.effect("checks a list of 100,000 key operations in linear time", () =>
     Effect.gen(function*() {
       const key_ops = Array.from({ length: 100_000 }, (_, index) => `v${index}`)
       assert.strictEqual(yield* find(({ jwk }) => JSON.stringify({ ...jwk, key_ops })), "NoSuchKey")
@@ -103,7 +103,7 @@ describe("hostile id_tokens", () => {
       )
     })
 
-  it.effect("[X-OIDC-1] claims that are objects with their own toString are refused with a typed error", () =>
+  it.effect("[X-OIDC-1] rejects claims that are objects with a `toString` member, with a typed error", () =>
     Effect.gen(function*() {
       const bad = { toString: 1, valueOf: 2 }
       for (const claim of ["iss", "sub", "aud", "exp", "iat", "nbf", "azp", "nonce"]) {
@@ -114,7 +114,7 @@ describe("hostile id_tokens", () => {
       assert.isTrue(Exit.isSuccess(exit))
     }))
 
-  it.effect("an id_token that is refused leaves the tokens in the error, redacted, and out of its encoding", () =>
+  it.effect("the error of a rejected id_token has the tokens, redacted and absent from its encoding", () =>
     Effect.gen(function*() {
       const exit = yield* claims((good) => ({ ...good, aud: "another-app" }))
       const error = Option.getOrThrow(
@@ -181,7 +181,7 @@ const sessionsAt = (refreshed: () => Response, more: Layer.Layer<never> = Layer.
     return { sessions, server, key, login, answerRefresh, forms, revoked, turns: () => turns }
   })
 
-describe("hostile token answers", () => {
+describe("hostile token responses", () => {
   const renewed = {
     access_token: "access-2",
     refresh_token: "refresh-2",
@@ -190,7 +190,7 @@ describe("hostile token answers", () => {
     scope: "openid fhirUser patient/*.rs offline_access"
   }
 
-  it.scoped("[SMART-117] a refresh whose extensions no store can encode: the rotated tokens are saved, the member is named", () =>
+  it.scoped("[SMART-117] a refresh with extensions that cannot be encoded saves the rotated tokens and names the member", () =>
     Effect.gen(function*() {
       const { answerRefresh, key, login, server, sessions } = yield* sessionsAt(raw(withNested(renewed, "copy")))
       const id = yield* login((good) => Identity.sign(key, good))
@@ -203,7 +203,7 @@ describe("hostile token answers", () => {
     }))
 
   it.scoped(
-    "every member of a token answer may nest 10,000 levels, or be an endless list",
+    "any member of a token response can nest 10,000 levels or be a very long list",
     () =>
       Effect.gen(function*() {
         const members = [
@@ -245,7 +245,7 @@ describe("hostile token answers", () => {
     60_000
   )
 
-  it.scoped("[SMART-117] a check of a refreshed id_token that fails unforeseen is a warning: the rotated tokens are saved", () =>
+  it.scoped("[SMART-117] a defect in the check of a refreshed id_token is a warning; the rotated tokens are saved", () =>
     Effect.gen(function*() {
       yield* TestClock.setTime(start)
       const key = yield* Identity.makeKey("a")
@@ -295,7 +295,7 @@ describe("hostile token answers", () => {
       yield* run.pipe(Effect.provide(client), Effect.provide(server.layer), Effect.provide(server.layerWarnings))
     }))
 
-  it.scoped("[SMART-117] keys that never come delay a refresh by ten seconds, and cost no tokens", () =>
+  it.scoped("[SMART-117] a key set that never arrives delays a refresh by ten seconds and loses no tokens", () =>
     Effect.gen(function*() {
       const other = yield* Identity.makeKey("unknown")
       const signed = yield* Effect.flatMap(Identity.goodClaims(undefined), (good) => Identity.sign(other, good))
@@ -315,7 +315,7 @@ describe("hostile token answers", () => {
       assert.isTrue(server.warnings.some(({ detail }) => detail.includes("KeysUnavailable")))
     }))
 
-  it.scoped("[SMART-117] a service for warnings that dies loses no tokens", () =>
+  it.scoped("[SMART-117] a defect in a warning service loses no tokens", () =>
     Effect.gen(function*() {
       const dying = Layer.succeed(ConformanceWarning.ConformanceWarnings, {
         report: () => Effect.die(new Error("the caller's")),
@@ -333,7 +333,7 @@ describe("hostile token answers", () => {
       assert.strictEqual(value(tokens.accessToken), "access-2")
     }))
 
-  it.scoped("[SMART-117] a refresh whose access token cannot be used: the rotated refresh token is the one sent next", () =>
+  it.scoped("[SMART-117] a refresh with an unusable access token keeps the rotated refresh token for the next refresh", () =>
     Effect.gen(function*() {
       for (const wrong of [{ token_type: "DPoP" }, { access_token: ["access-2"] }]) {
         const { answerRefresh, key, login, server, sessions } = yield* sessionsAt(() =>
@@ -356,7 +356,7 @@ describe("hostile token answers", () => {
       }
     }))
 
-  it.scoped("a login that fails after the tokens came revokes them", () =>
+  it.scoped("a login that fails after the token response revokes the tokens", () =>
     Effect.gen(function*() {
       const { key, login, revoked } = yield* sessionsAt(() => Http.json({}))
       const error = yield* Effect.flip(login((good) => Identity.sign(key, { ...good, aud: "another-app" })))
@@ -364,7 +364,7 @@ describe("hostile token answers", () => {
       assert.deepStrictEqual(revoked, ["refresh-1"])
     }))
 
-  it.effect("the client id is not a secret: it stays in what the server says, and so do URLs that begin like it", () =>
+  it.effect("the client id and URLs that begin with it stay visible in a server's error description", () =>
     Effect.gen(function*() {
       const clientId = "https://login.ehr.test/apps/growth-chart"
       const clientSecret = "the-canary-client-secret"
@@ -393,7 +393,7 @@ describe("hostile token answers", () => {
       }
     }))
 
-  it.effect("[SMART-74] an answer whose judgement fails unforeseen is a typed error that holds the tokens", () =>
+  it.effect("[SMART-74] a defect in the validation of a token response is a typed error with the tokens", () =>
     Effect.gen(function*() {
       const http = Http.fake(() => Http.json(renewed))
       const endpoint = yield* Effect.provide(
@@ -441,7 +441,7 @@ describe("hostile registrations", () => {
     )
   const quoted = (depth: number) => `${"[".repeat(depth)}"a\\"b"${"]".repeat(depth)}`
 
-  it.effect("[SMART-292] members that nest without end are named, and the credentials are returned", () =>
+  it.effect("[SMART-292] names members that nest too deeply and returns the credentials", () =>
     Effect.gen(function*() {
       for (
         const member of ["redirect_uris", "launch_uris", "jwks", "scope", "client_secret_expires_at", "x", "__proto__"]
@@ -457,13 +457,13 @@ describe("hostile registrations", () => {
       }
     }))
 
-  it.effect("times beyond every date are kept within what can be encoded", () =>
+  it.effect("limits times beyond the largest date to encodable values", () =>
     Effect.gen(function*() {
       const registered = yield* register(JSON.stringify({ ...given, client_secret_expires_at: 1.7e308 }))
       assert.strictEqual(registered.clientSecretExpiresAt, 8.64e15)
     }))
 
-  it.effect("an answer that names no client leaves its credentials in the error, redacted, and out of its encoding", () =>
+  it.effect("the error of a response without client_id has the credentials, redacted and absent from its encoding", () =>
     Effect.gen(function*() {
       for (
         const body of [
@@ -486,7 +486,7 @@ describe("hostile registrations", () => {
       }
     }))
 
-  it.effect("a check that fails unforeseen is a typed error that holds the credentials", () =>
+  it.effect("a defect in a check is a typed error with the credentials", () =>
     Effect.gen(function*() {
       // What is asked for is read once when it is sent, and again when it is compared with the answer.
       let reads = 0
@@ -506,7 +506,7 @@ describe("hostile registrations", () => {
 })
 
 describe("hostile metadata and brands", () => {
-  it.effect("[SMART-227] a SMART configuration that nests without end: its other members are used, and it can be encoded", () =>
+  it.effect("[SMART-227] uses and encodes the other members of a SMART configuration with a deeply nested member", () =>
     Effect.gen(function*() {
       const server = Identity.makeServer([])
       const url = `${Identity.fhirBaseUrl}/.well-known/smart-configuration`
@@ -531,7 +531,7 @@ describe("hostile metadata and brands", () => {
       assert.isBelow(server.warnings.length, 5)
     }))
 
-  it.effect("a brand whose id is an object with a `toString` of its own does not cost the other brands", () =>
+  it.effect("skips a brand whose id is an object with a `toString` member, and keeps the other brands", () =>
     Effect.sync(() => {
       const organization = (id: unknown, name: string) => ({ resource: { resourceType: "Organization", id, name } })
       const bad = { toString: 1, valueOf: 2 }
@@ -554,7 +554,7 @@ describe("hostile metadata and brands", () => {
       }
     }))
 
-  it.effect("every member of an Organization and an Endpoint may be an object with a `toString` of its own, or nest without end", () =>
+  it.effect("any member of an Organization or Endpoint can be an object with a `toString` member or nest deeply", () =>
     Effect.sync(() => {
       const members = [
         "name",
@@ -588,7 +588,7 @@ describe("hostile metadata and brands", () => {
 })
 
 describe("hostile resources", () => {
-  it("a list of 150,000 elements, and 10,000 levels, hold their references", () => {
+  it("finds references in a list of 150,000 elements and at 10,000 levels", () => {
     const list = Array.from({ length: 150_000 }, (_, index) => ({ reference: `Patient/${index % 1000}` }))
     const found = Reference.collect({ resourceType: "Group", member: list } as never)
     assert.strictEqual(found.length, 1000)
@@ -600,7 +600,7 @@ describe("hostile resources", () => {
     ])
   })
 
-  it("a contained resource whose id is an object with a `toString` of its own is passed over", () => {
+  it("skips a contained resource whose id is an object with a `toString` member", () => {
     const good = { resourceType: "Patient", id: "p" }
     const bad = { resourceType: "Patient", id: { toString: 1, valueOf: 2 } }
     const within = { resourceType: "Observation", contained: [bad, good, { resourceType: "Patient", id: 7 }] } as never
@@ -609,7 +609,7 @@ describe("hostile resources", () => {
     assert.isUndefined(Reference.contained(within, "#7"))
   })
 
-  it.scoped("a schema that recurses meets a resource of 10,000 levels: a typed error", () =>
+  it.scoped("a recursive schema fails on a resource of 10,000 levels with a typed error", () =>
     Effect.gen(function*() {
       interface Tree {
         readonly x?: Tree | undefined
@@ -623,7 +623,7 @@ describe("hostile resources", () => {
       assert.strictEqual((yield* fhir.read("Patient", "1"))["id"], "1")
     }))
 
-  it.scoped("a resource that cannot be written as JSON, because it nests without end or holds itself, is refused and not sent", () =>
+  it.scoped("rejects a resource that JSON cannot represent, without sending it", () =>
     Effect.gen(function*() {
       const http = Http.fake(() => Http.json({ resourceType: "Patient", id: "1" }))
       const fhir = yield* written(http)
@@ -648,7 +648,7 @@ describe("hostile resources", () => {
       assert.strictEqual(http.seen.length, 0)
     }))
 
-  it.scoped("where a schema found fault is said without keys that the server made up", () =>
+  it.scoped("the path of a schema error omits keys from the server", () =>
     Effect.gen(function*() {
       const schema = Schema.Struct({
         map: Schema.Record({ key: Schema.String, value: Schema.Struct({ family: Schema.Number }) })

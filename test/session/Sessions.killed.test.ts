@@ -169,7 +169,7 @@ layer(setting, { excludeTestServices: true, timeout: "60 seconds" })("Sessions, 
     const killedWhileWaiting = (place: Place, acted: boolean) =>
       Effect.gen(function*() {
         const it = yield* scene(place)
-        yield* it.sandbox.fault("token", SandboxEhr.Fault.delay("1 minute", { acted }))
+        yield* it.sandbox.fault("token", SandboxEhr.Fault.delay("1 minute", { processed: acted }))
         yield* it.renewing
         yield* arrived(it)
         yield* it.worker.kill

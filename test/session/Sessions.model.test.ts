@@ -41,7 +41,7 @@ const faults: Record<Exclude<FaultName, "none">, SandboxEhr.Fault.Fault> = {
   lost: SandboxEhr.Fault.lostResponse,
   refused: SandboxEhr.Fault.oauthError("invalid_grant"),
   badClient: SandboxEhr.Fault.oauthError("invalid_client", { status: 401 }),
-  slow: SandboxEhr.Fault.delay("2 seconds", { acted: true })
+  slow: SandboxEhr.Fault.delay("2 seconds", { processed: true })
 }
 
 const instance = FastCheck.nat({ max: INSTANCES - 1 })

@@ -69,7 +69,7 @@ describe(
         Effect.gen(function*() {
           const sandbox = yield* SandboxEhr.SandboxEhr
           const { id, server, sessions } = yield* redis(true)
-          yield* sandbox.fault("token", SandboxEhr.Fault.delay("700 millis", { acted: true }))
+          yield* sandbox.fault("token", SandboxEhr.Fault.delay("700 millis", { processed: true }))
           const asking = yield* Effect.fork(ask(sessions, id))
           yield* arrived
           yield* server.stop
@@ -102,7 +102,7 @@ describe(
         Effect.gen(function*() {
           const sandbox = yield* SandboxEhr.SandboxEhr
           const { id, server, sessions } = yield* redis(false)
-          yield* sandbox.fault("token", SandboxEhr.Fault.delay("700 millis", { acted: true }))
+          yield* sandbox.fault("token", SandboxEhr.Fault.delay("700 millis", { processed: true }))
           const asking = yield* Effect.fork(ask(sessions, id))
           yield* arrived
           yield* server.stop
@@ -165,7 +165,7 @@ describe("Sessions and a store that cannot be reached", () => {
       for (const saveTimeout of ["20 seconds", "200 millis"] as const) {
         yield* sandbox.clearRequests
         const { id, open, sessions, state } = yield* scene({ saveTimeout: saveTimeout, lease: "1 second" })
-        yield* sandbox.fault("token", SandboxEhr.Fault.delay("300 millis", { acted: true }))
+        yield* sandbox.fault("token", SandboxEhr.Fault.delay("300 millis", { processed: true }))
         const asking = yield* Effect.fork(ask(sessions, id))
         yield* arrived
         state.isDown = true

@@ -63,7 +63,7 @@ const thousandCallers = ({ address, kind }: SharedPlace) =>
     // Every process is open; slow answers let them all be there before the first has what it asks for.
     const answers: Array<string> = []
     for (const refused of [undefined, () => answers[0]]) {
-      yield* sandbox.fault("token", SandboxEhr.Fault.delay("300 millis", { acted: true }))
+      yield* sandbox.fault("token", SandboxEhr.Fault.delay("300 millis", { processed: true }))
       const fared = yield* Effect.forEach(
         processes,
         (process) => process.use(Redacted.value(id), CALLERS, refused?.()),

@@ -180,7 +180,7 @@ describe("Sessions", () => {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
         const callback = yield* ehr.approve((yield* sessions.startLaunch()).url)
-        yield* ehr.fault("token", SandboxEhr.Fault.delay("5 seconds", { acted: true }))
+        yield* ehr.fault("token", SandboxEhr.Fault.delay("5 seconds", { processed: true }))
         const closedTab = yield* Effect.fork(sessions.completeLaunch(callback))
         yield* TestClock.adjust("1 second")
         yield* Fiber.interrupt(closedTab)
@@ -442,7 +442,7 @@ describe("Sessions", () => {
         const sessions = yield* Sessions.Sessions
         const id = yield* login()
         yield* TestClock.adjust("6 minutes")
-        yield* ehr.fault("token", SandboxEhr.Fault.delay("5 seconds", { acted: true }))
+        yield* ehr.fault("token", SandboxEhr.Fault.delay("5 seconds", { processed: true }))
         const callers = yield* Effect.all(Array.from({ length: 10 }, () => Effect.fork(sessions.accessToken(id))))
         yield* TestClock.adjust("1 second")
         yield* Fiber.interruptAll(callers)
@@ -531,7 +531,7 @@ describe("Sessions", () => {
           const sessions = yield* Sessions.make()
           const id = yield* sessions.completeLaunch(yield* ehr.approve((yield* sessions.startLaunch()).url))
           yield* TestClock.adjust("6 minutes")
-          yield* ehr.fault("token", SandboxEhr.Fault.delay("5 seconds", { acted: true }))
+          yield* ehr.fault("token", SandboxEhr.Fault.delay("5 seconds", { processed: true }))
           const caller = yield* Effect.fork(sessions.accessToken(id))
           // The request has been acted on; its answer is under way.
           yield* Effect.repeat(
@@ -610,7 +610,7 @@ describe("Sessions", () => {
         const sessions = yield* Sessions.Sessions
         const id = yield* login()
         yield* TestClock.adjust("6 minutes")
-        yield* ehr.fault("token", SandboxEhr.Fault.delay("5 seconds", { acted: true }))
+        yield* ehr.fault("token", SandboxEhr.Fault.delay("5 seconds", { processed: true }))
         const renewing = yield* Effect.fork(Effect.either(sessions.accessToken(id)))
         yield* TestClock.adjust("1 second")
         const ending = yield* Effect.fork(sessions.revoke(id))

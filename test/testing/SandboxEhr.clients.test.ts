@@ -41,7 +41,7 @@ describe("SandboxEhr client authentication", () => {
       (ehr) => post(ehr.endpoints.token, { grant_type: "client_credentials", scope: "system/*.rs", ...fields }, headers)
     )
 
-  it.effect("[SMART-345] takes Basic raw, and form-encoded as RFC 6749 has it", () =>
+  it.effect("[SMART-345] accepts Basic credentials verbatim and form-encoded as in RFC 6749", () =>
     Effect.gen(function*() {
       const raw = yield* credentials(basic("https://special.sandbox.test/app", secret))
       assert.strictEqual(raw.status, 200)
@@ -50,7 +50,7 @@ describe("SandboxEhr client authentication", () => {
       assert.strictEqual(encoded.status, 200)
     }).pipe(Effect.provide(layer)))
 
-  it.effect("challenges who used the Authorization header, and nobody else", () =>
+  it.effect("sends a challenge only to a client that used the Authorization header", () =>
     Effect.gen(function*() {
       const wrong = yield* credentials(basic("sandbox-symmetric-app", "wrong"))
       assert.deepStrictEqual([wrong.status, wrong.headers["www-authenticate"]], [401, "Basic realm=\"sandbox\""])
@@ -60,7 +60,7 @@ describe("SandboxEhr client authentication", () => {
       assert.deepStrictEqual([form.status, form.headers["www-authenticate"]], [401, undefined])
     }).pipe(Effect.provide(layer)))
 
-  it.effect("takes client_secret_post from who is registered for it", () =>
+  it.effect("accepts client_secret_post only from a client registered for it", () =>
     Effect.gen(function*() {
       const good = yield* credentials({}, {
         client_id: "post-app",
@@ -72,7 +72,7 @@ describe("SandboxEhr client authentication", () => {
       assert.strictEqual(byHeader.status, 401)
     }).pipe(Effect.provide(layer)))
 
-  it.effect("[SMART-256] gives a backend service a short token, no refresh token, and FHIR by its system scopes", () =>
+  it.effect("[SMART-256] issues a backend service a short-lived token without a refresh token, limited to its system scopes", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const { body } = yield* credentials(basic("sandbox-backend", Redacted.value(SandboxEhr.defaultClientSecret)), {
@@ -86,7 +86,7 @@ describe("SandboxEhr client authentication", () => {
       assert.strictEqual(conditions.status, 403)
     }).pipe(Effect.provide(layer)))
 
-  it.effect("refuses a grant type that the client is not registered for", () =>
+  it.effect("rejects a grant type that the client is not registered for", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const headers = basic("sandbox-backend", Redacted.value(SandboxEhr.defaultClientSecret))
@@ -208,7 +208,7 @@ describe("SandboxEhr private_key_jwt", () => {
       )
     })
 
-  it.effect("[SMART-308] [SMART-309] takes RS384 and ES384", () =>
+  it.effect("[SMART-308] [SMART-309] accepts RS384 and ES384", () =>
     withKeys((keys, endpoint) =>
       Effect.gen(function*() {
         const es384 = yield* send(yield* assertion(keys, endpoint))
@@ -218,7 +218,7 @@ describe("SandboxEhr private_key_jwt", () => {
       })
     ))
 
-  it.effect("[SMART-319] takes an assertion once", () =>
+  it.effect("[SMART-319] accepts an assertion once", () =>
     withKeys((keys, endpoint) =>
       Effect.gen(function*() {
         const jwt = yield* assertion(keys, endpoint)
@@ -231,7 +231,7 @@ describe("SandboxEhr private_key_jwt", () => {
       })
     ))
 
-  it.effect("refuses each wrong assertion, for that fault only", () =>
+  it.effect("rejects each invalid assertion with the error that names its fault", () =>
     withKeys((keys, endpoint) =>
       Effect.forEach(wrongAssertions, ([name, parts]) =>
         Effect.gen(function*() {
@@ -241,7 +241,7 @@ describe("SandboxEhr private_key_jwt", () => {
         }), { discard: true })
     ))
 
-  it.effect("refuses another client_assertion_type, text that is no JWT, and client_id beside an assertion", () =>
+  it.effect("rejects another client_assertion_type, text that is not a JWT, and client_id beside an assertion", () =>
     withKeys((keys, endpoint) =>
       Effect.gen(function*() {
         const type = yield* send(yield* assertion(keys, endpoint), { client_assertion_type: "jwt" })
@@ -252,7 +252,7 @@ describe("SandboxEhr private_key_jwt", () => {
       })
     ))
 
-  it.effect("fetches a JWKS by URL, and keeps it as long as its Cache-Control allows", () =>
+  it.effect("fetches a JWKS by URL and caches it as its Cache-Control allows", () =>
     Effect.gen(function*() {
       yield* TestClock.setTime(now * 1000)
       const keys = yield* makeKeys
@@ -284,7 +284,7 @@ describe("SandboxEhr private_key_jwt", () => {
       ))
     }))
 
-  it.effect("[SMART-295] refuses a client that registered its private key", () =>
+  it.effect("[SMART-295] rejects a client that registered its private key", () =>
     Effect.gen(function*() {
       yield* TestClock.setTime(now * 1000)
       const extractable = yield* Effect.promise(() => jose.generateKeyPair("ES384", { extractable: true }))
@@ -295,14 +295,14 @@ describe("SandboxEhr private_key_jwt", () => {
         const answer = yield* send(yield* assertion({ ...keys, ec: extractable.privateKey }, endpoints.token))
         assert.deepStrictEqual([answer.status, answer.body["error_description"]], [
           401,
-          "the registered key is a private one"
+          "the registered key is a private key"
         ])
       }).pipe(Effect.provide(
         SandboxEhr.layerHttpClient({ clients: [jwtClient({ method: "private_key_jwt", jwks: { keys: [jwk] } })] })
       ))
     }))
 
-  it.effect("walks a user's app too", () =>
+  it.effect("completes a user's launch", () =>
     withKeys((keys, endpoint) =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
@@ -323,7 +323,7 @@ describe("SandboxEhr introspection and revocation", () => {
   const layer = SandboxEhr.layerHttpClient()
   const symmetric = basic("sandbox-symmetric-app", Redacted.value(SandboxEhr.defaultClientSecret))
 
-  it.effect("[SMART-272] [SMART-277] introspects for a confidential client, and for the bearer of a token", () =>
+  it.effect("[SMART-272] [SMART-277] introspects for a confidential client and for a request with a bearer token", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const { body } = yield* login("openid fhirUser offline_access launch/patient patient/*.rs")
@@ -349,14 +349,14 @@ describe("SandboxEhr introspection and revocation", () => {
       assert.deepStrictEqual([bearer.status, bearer.body["error"]], [401, "invalid_token"])
     }).pipe(Effect.provide(layer)))
 
-  it.effect("does not introspect for a public client's bare client_id", () =>
+  it.effect("rejects introspection with a public client's client_id alone", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const answer = yield* post(ehr.endpoints.introspection, { token: "x", client_id: "sandbox-public-app" })
       assert.deepStrictEqual([answer.status, answer.body["error"]], [401, "invalid_client"])
     }).pipe(Effect.provide(layer)))
 
-  it.effect("revokes for the client that the token was issued to; an unknown token is no error", () =>
+  it.effect("revokes a token for its own client; an unknown token succeeds", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const { body } = yield* login("offline_access patient/*.rs")

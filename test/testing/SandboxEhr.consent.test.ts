@@ -30,8 +30,8 @@ const ask = (scope: string, changes?: Fields) =>
     return location.slice(page.length)
   })
 
-describe("SandboxEhr with a consent page of one's own", () => {
-  it.effect("says what the person is asked, and sends the browser back with what was decided", () =>
+describe("SandboxEhr with the option consentPage", () => {
+  it.effect("shows the authorization request of a ticket and redirects with the user's decision", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const ticket = yield* ask("openid launch/patient patient/*.rs offline_access")
@@ -39,7 +39,7 @@ describe("SandboxEhr with a consent page of one's own", () => {
       assert.strictEqual(asked.client.clientId, "sandbox-public-app")
       assert.deepStrictEqual(asked.scopes, ["openid", "launch/patient", "patient/*.rs", "offline_access"])
       assert.deepStrictEqual(asked.grantable, ["openid", "patient/*.rs", "offline_access"])
-      assert.isTrue(asked.choosesPatient)
+      assert.isTrue(asked.needsPatient)
       assert.isUndefined(asked.launch)
       const target = yield* ehr.decide(ticket, {
         user: "Patient/patient-beta",
@@ -51,16 +51,16 @@ describe("SandboxEhr with a consent page of one's own", () => {
       assert.strictEqual(body["patient"], "patient-beta")
     }).pipe(Effect.provide(layer)))
 
-  it.effect("of an EHR launch: the patient is there already", () =>
+  it.effect("does not need a patient in an EHR launch", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const { launch } = yield* ehr.launch({ patient: "patient-gamma", user: "Practitioner/practitioner-two" })
       const asked = yield* ehr.consent(yield* ask("launch patient/*.rs", { launch }))
-      assert.isFalse(asked.choosesPatient)
+      assert.isFalse(asked.needsPatient)
       assert.deepInclude(asked.launch, { patient: "patient-gamma", user: "Practitioner/practitioner-two" })
     }).pipe(Effect.provide(layer)))
 
-  it.effect("[SMART-53] a no is a no, and two clicks are one answer, even a different one", () =>
+  it.effect("[SMART-53] redirects a denial as access_denied; a second decision gets the URL of the first", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const denied = yield* ask("patient/*.rs")
@@ -76,7 +76,7 @@ describe("SandboxEhr with a consent page of one's own", () => {
       assert.strictEqual((yield* Effect.flip(ehr.decide("made-up", {}))).reason, "UnknownTicket")
     }).pipe(Effect.provide(layer)))
 
-  it.effect("a choice that cannot be is refused, and the question stays open", () =>
+  it.effect("rejects a decision with an unknown resource; the request keeps waiting", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const ticket = yield* ask("patient/*.rs")
@@ -85,7 +85,7 @@ describe("SandboxEhr with a consent page of one's own", () => {
       assert.isNotNull((yield* ehr.decide(ticket, {})).searchParams.get("code"))
     }).pipe(Effect.provide(layer)))
 
-  it.effect("what comes in place of the authorization step comes in place of the page", () =>
+  it.effect("a fault that replaces the response of the authorization step replaces the consent page", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       yield* ehr.fault("authorize", Fault.status(503), 2)
@@ -95,10 +95,10 @@ describe("SandboxEhr with a consent page of one's own", () => {
       yield* ehr.fault("authorize", Fault.status(503))
       // For whoever comes next, not for this answer.
       assert.isNotNull((yield* ehr.decide(ticket, {})).searchParams.get("code"))
-      assert.lengthOf(yield* ehr.waitingFaults, 1)
+      assert.lengthOf(yield* ehr.pendingFaults, 1)
     }).pipe(Effect.provide(layer)))
 
-  it.effect("what spoils the redirect back to the app waits until the person has answered", () =>
+  it.effect("a fault that changes the redirect applies after the user's decision", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       yield* ehr.fault("authorize", Fault.omit("iss"))
@@ -106,7 +106,7 @@ describe("SandboxEhr with a consent page of one's own", () => {
       const target = yield* ehr.decide(ticket, {})
       assert.isNull(target.searchParams.get("iss"))
       assert.isNotNull(target.searchParams.get("code"))
-      assert.deepStrictEqual(yield* ehr.waitingFaults, [])
+      assert.deepStrictEqual(yield* ehr.pendingFaults, [])
       yield* ehr.fault("authorize", Fault.all(Fault.drop, Fault.omit("iss")))
       const lost = yield* ask("patient/*.rs")
       assert.strictEqual((yield* Effect.flip(ehr.decide(lost, {}))).reason, "NoRedirect")
@@ -115,7 +115,7 @@ describe("SandboxEhr with a consent page of one's own", () => {
       assert.strictEqual((yield* Effect.flip(ehr.decide(other, {}))).reason, "NoRedirect")
     }).pipe(Effect.provide(layer)))
 
-  it.effect("the sandbox's own page does not answer", () =>
+  it.effect("does not serve the sandbox's own decision links", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const ticket = yield* ask("patient/*.rs")
@@ -125,7 +125,7 @@ describe("SandboxEhr with a consent page of one's own", () => {
 })
 
 describe("SandboxEhr: access", () => {
-  it.effect("is what an approval gave, from the code to the last token, and ends when it is revoked", () =>
+  it.effect("lists an approval with its expiry times until it is revoked", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       yield* TestClock.setTime(1_000_000)
@@ -135,9 +135,9 @@ describe("SandboxEhr: access", () => {
         clientId: "sandbox-public-app",
         user: "Practitioner/practitioner-one",
         scopes: ["offline_access", "patient/*.rs"],
-        since: 1_000_000,
-        accessTokenUntil: undefined,
-        refreshTokenUntil: undefined,
+        approvedAt: 1_000_000,
+        accessTokenExpiresAt: undefined,
+        refreshTokenExpiresAt: undefined,
         active: true,
         revoked: false
       })
@@ -145,8 +145,8 @@ describe("SandboxEhr: access", () => {
       const { body } = yield* exchange(code)
       const given = (yield* ehr.access)[0]
       assert.deepInclude(given, {
-        accessTokenUntil: 1_300_000,
-        refreshTokenUntil: 1_000_000 + 30 * 86_400_000,
+        accessTokenExpiresAt: 1_300_000,
+        refreshTokenExpiresAt: 1_000_000 + 30 * 86_400_000,
         active: true
       })
       const shown = JSON.stringify(yield* ehr.access)
@@ -159,7 +159,7 @@ describe("SandboxEhr: access", () => {
       assert.isFalse(yield* ehr.revokeAccess("made-up"))
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
-  it.effect("ends before a code is exchanged, too", () =>
+  it.effect("can be revoked before the code exchange", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const code = yield* authorize("patient/*.rs")
@@ -167,7 +167,7 @@ describe("SandboxEhr: access", () => {
       assert.strictEqual((yield* exchange(code)).body["error"], "invalid_grant")
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
-  it.effect("is over when nothing of it is good any more", () =>
+  it.effect("is inactive when its last token has expired", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       yield* login("patient/*.rs")
@@ -177,7 +177,7 @@ describe("SandboxEhr: access", () => {
       assert.deepInclude((yield* ehr.access)[0], { active: false, revoked: false })
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
-  it.effect("of a backend service has no person", () =>
+  it.effect("of a backend service has no user", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const authorization = `Basic ${btoa("sandbox-backend:sandbox-symmetric-secret")}`
@@ -194,7 +194,7 @@ describe("SandboxEhr: access", () => {
 })
 
 describe("SandboxEhr: clients", () => {
-  it.effect("come while it runs, and go with all that was granted to them", () =>
+  it.effect("can be registered and removed while it runs; removal revokes their access", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const late: SandboxEhr.Client = {
@@ -219,39 +219,39 @@ describe("SandboxEhr: clients", () => {
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 })
 
-describe("SandboxEhr: what a page for faults and a log needs", () => {
-  it.effect("the faults that wait, each to be taken away", () =>
+describe("SandboxEhr: pending faults and recorded requests", () => {
+  it.effect("lists the pending faults; each can be removed", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const late = Fault.delay("1 second")
       yield* ehr.fault("token", Fault.status(503), 2)
       yield* ehr.fault("token", late)
       yield* ehr.fault("fhir", Fault.drop, Infinity)
-      const [first, second, third] = yield* ehr.waitingFaults
-      assert.deepStrictEqual([first?.left, second?.left, third?.left], [2, 1, Infinity])
+      const [first, second, third] = yield* ehr.pendingFaults
+      assert.deepStrictEqual([first?.remaining, second?.remaining, third?.remaining], [2, 1, Infinity])
       assert.strictEqual(second?.fault, late)
       yield* exchange("made-up")
-      assert.deepInclude((yield* ehr.waitingFaults)[0], { id: first?.id ?? "", left: 1 })
+      assert.deepInclude((yield* ehr.pendingFaults)[0], { id: first?.id ?? "", remaining: 1 })
       assert.isTrue(yield* ehr.removeFault(first?.id ?? ""))
       assert.isFalse(yield* ehr.removeFault(first?.id ?? ""))
-      assert.deepStrictEqual((yield* ehr.waitingFaults).map(({ step }) => step), ["token", "fhir"])
+      assert.deepStrictEqual((yield* ehr.pendingFaults).map(({ step }) => step), ["token", "fhir"])
       yield* ehr.clearFaults
-      assert.deepStrictEqual(yield* ehr.waitingFaults, [])
+      assert.deepStrictEqual(yield* ehr.pendingFaults, [])
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
-  it.effect("when a request was answered, or its connection made to fail", () =>
+  it.effect("records when a request was answered or its connection reset", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const client = yield* HttpClient.HttpClient
       yield* ehr.fault("discovery", Fault.delay("3 seconds"))
       const slow = yield* Effect.fork(client.get(ehr.endpoints.smartConfiguration))
       yield* TestClock.adjust("1 second")
-      assert.deepInclude((yield* ehr.requests)[0], { answeredAt: undefined, status: undefined })
+      assert.deepInclude((yield* ehr.requests)[0], { respondedAt: undefined, status: undefined })
       yield* TestClock.adjust("2 seconds")
       yield* slow.await
-      assert.deepInclude((yield* ehr.requests)[0], { receivedAt: 0, answeredAt: 3000, status: 200 })
+      assert.deepInclude((yield* ehr.requests)[0], { receivedAt: 0, respondedAt: 3000, status: 200 })
       yield* ehr.fault("discovery", Fault.drop)
       yield* Effect.flip(client.get(ehr.endpoints.smartConfiguration))
-      assert.deepInclude((yield* ehr.requests)[1], { receivedAt: 3000, answeredAt: 3000, status: undefined })
+      assert.deepInclude((yield* ehr.requests)[1], { receivedAt: 3000, respondedAt: 3000, status: undefined })
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 })

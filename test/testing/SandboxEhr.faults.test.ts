@@ -43,7 +43,7 @@ const statuses = Effect.gen(function*() {
 })
 
 describe("SandboxEhr faults", () => {
-  it.effect("happen once, or as often as told, in order, and then no more", () =>
+  it.effect("apply once, or to the given number of requests, in order", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       yield* ehr.fault("discovery", Fault.status(503), 2)
@@ -52,7 +52,7 @@ describe("SandboxEhr faults", () => {
       assert.deepStrictEqual(seen.map(({ status }) => status), [503, 503, 500, 200])
     }).pipe(Effect.provide(layer)))
 
-  it.effect("concern their step only, and can be cleared", () =>
+  it.effect("apply only to their step, and can be cleared", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       yield* ehr.fault("token", Fault.status(500), Infinity)
@@ -62,7 +62,7 @@ describe("SandboxEhr faults", () => {
       assert.strictEqual((yield* exchange("made-up")).status, 400)
     }).pipe(Effect.provide(layer)))
 
-  it.effect("status: with body, headers and content type", () =>
+  it.effect("status: responds with body, headers and content type", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       yield* ehr.fault(
@@ -76,18 +76,18 @@ describe("SandboxEhr faults", () => {
       assert.deepStrictEqual(answer.body, { a: 1 })
     }).pipe(Effect.provide(layer)))
 
-  it.effect("status: before the request is acted on, or after", () =>
+  it.effect("status: applies before or after the request is processed", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const code = yield* authorize("patient/*.rs")
       yield* ehr.fault("token", Fault.status(503))
       assert.strictEqual((yield* exchange(code)).status, 503)
-      yield* ehr.fault("token", Fault.status(504, { acted: true }))
+      yield* ehr.fault("token", Fault.status(504, { processed: true }))
       assert.strictEqual((yield* exchange(code)).status, 504)
       assert.strictEqual((yield* exchange(code)).body["error"], "invalid_grant")
     }).pipe(Effect.provide(layer)))
 
-  it.effect("oauthError: any error of RFC 6749", () =>
+  it.effect("oauthError: responds with any error of RFC 6749", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       yield* ehr.fault("token", Fault.oauthError("temporarily_unavailable", { status: 503, description: "later" }))
@@ -96,7 +96,7 @@ describe("SandboxEhr faults", () => {
       assert.deepStrictEqual(answer.body, { error: "temporarily_unavailable", error_description: "later" })
     }).pipe(Effect.provide(layer)))
 
-  it.effect("delay: by TestClock, and an interrupted request has not been acted on", () =>
+  it.effect("delay: follows TestClock; an interrupted request is not processed", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       yield* ehr.fault("discovery", Fault.delay("10 seconds"))
@@ -114,18 +114,18 @@ describe("SandboxEhr faults", () => {
       assert.strictEqual((yield* exchange(code)).status, 200)
     }).pipe(Effect.provide(layer)))
 
-  it.effect("delay: after the request was acted on, as a slow answer is", () =>
+  it.effect("delay: delays the response after the request is processed", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const code = yield* authorize("patient/*.rs")
-      yield* ehr.fault("token", Fault.delay("1 hour", { acted: true }))
+      yield* ehr.fault("token", Fault.delay("1 hour", { processed: true }))
       const slow = yield* Effect.fork(exchange(code).pipe(Effect.timeout("5 seconds"), Effect.flip))
       yield* TestClock.adjust("5 seconds")
       assert.strictEqual((yield* Fiber.join(slow))._tag, "TimeoutException")
       assert.strictEqual((yield* exchange(code)).body["error"], "invalid_grant")
     }).pipe(Effect.provide(layer)))
 
-  it.effect("redirect: is shown, not followed", () =>
+  it.effect("redirect: responds with a redirect that the client does not follow", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       yield* ehr.fault("discovery", Fault.redirect("https://elsewhere.sandbox.test/", { status: 307 }))
@@ -134,7 +134,7 @@ describe("SandboxEhr faults", () => {
       assert.strictEqual(answer.headers["location"], "https://elsewhere.sandbox.test/")
     }).pipe(Effect.provide(layer)))
 
-  it.effect("html, notJson and emptyBody: status 200 and no JSON", () =>
+  it.effect("html, notJson and emptyBody: respond with status 200 without JSON", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       yield* ehr.fault("discovery", Fault.html())
@@ -150,7 +150,7 @@ describe("SandboxEhr faults", () => {
       assert.deepStrictEqual([empty.response.status, empty.text], [200, ""])
     }).pipe(Effect.provide(layer)))
 
-  it.effect("oversize: a JSON document of so many bytes", () =>
+  it.effect("oversize: responds with a JSON document of the given size", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       yield* ehr.fault("discovery", Fault.oversize(1_500_000))
@@ -160,7 +160,7 @@ describe("SandboxEhr faults", () => {
       assert.isObject(JSON.parse(text))
     }).pipe(Effect.provide(layer)))
 
-  it.effect("drop: no answer, and nothing done", () =>
+  it.effect("drop: resets the connection before the request is processed", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const code = yield* authorize("patient/*.rs")
@@ -170,7 +170,7 @@ describe("SandboxEhr faults", () => {
       assert.deepStrictEqual(yield* statuses, [["token", undefined], ["token", 200]])
     }).pipe(Effect.provide(layer)))
 
-  it.effect("lostResponse: no answer, and the refresh token has been replaced", () =>
+  it.effect("lostResponse: resets the connection after the refresh token is rotated", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const { body } = yield* login("offline_access patient/*.rs")
@@ -181,7 +181,7 @@ describe("SandboxEhr faults", () => {
       assert.strictEqual((yield* refresh(body["refresh_token"])).body["error"], "invalid_grant")
     }).pipe(Effect.provide(layer)))
 
-  it.scopedLive("drop and lostResponse: over a port the connection is reset, and nobody waits", () =>
+  it.scopedLive("drop and lostResponse: reset the connection over a port", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       yield* ehr.fault("discovery", Fault.drop, 2)
@@ -216,7 +216,7 @@ describe("SandboxEhr faults", () => {
       assert.match((yield* discoverText).text, /sign in/)
     }).pipe(Effect.provide(overPort)))
 
-  it.effect("mutate and omit: the members of a JSON answer", () =>
+  it.effect("mutate and omit: change the members of a JSON response", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       yield* ehr.fault(
@@ -236,7 +236,7 @@ describe("SandboxEhr faults", () => {
       assert.notProperty((yield* login("patient/*.rs")).body, "access_token")
     }).pipe(Effect.provide(layer)))
 
-  it.effect("mutate: into what is no JSON object", () =>
+  it.effect("mutate: can return a value that is not a JSON object", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       for (const [value, expected] of [[null, "null"], [[1], "[1]"], ["text", "\"text\""], [undefined, ""]] as const) {
@@ -245,7 +245,7 @@ describe("SandboxEhr faults", () => {
       }
     }).pipe(Effect.provide(layer)))
 
-  it.effect("mutate: the parameters of the redirect back to the app", () =>
+  it.effect("mutate: changes the parameters of the callback URL", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       yield* ehr.fault("authorize", Fault.mutate((members) => ({ ...members, iss: undefined, state: "another" })))
@@ -258,7 +258,7 @@ describe("SandboxEhr faults", () => {
       assert.strictEqual(error.reason, "NoRedirect")
     }).pipe(Effect.provide(layer)))
 
-  it.effect("headers: set and removed", () =>
+  it.effect("headers: sets and removes headers", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       yield* ehr.fault("token", Fault.headers({ set: { "Content-Type": "text/html" }, remove: ["Cache-Control"] }))
@@ -268,7 +268,7 @@ describe("SandboxEhr faults", () => {
       assert.property(answer.body, "access_token")
     }).pipe(Effect.provide(layer)))
 
-  it.effect("all: several in one answer", () =>
+  it.effect("all: applies several faults to one response", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       yield* ehr.fault("discovery", Fault.all(Fault.delay("2 seconds"), Fault.omit("issuer"), Fault.drop))

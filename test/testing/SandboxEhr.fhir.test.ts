@@ -35,7 +35,7 @@ const search = (path: string, token: unknown) =>
 const idsOf = (bundle: typeof Bundle.Type) => bundle.entry.map(({ resource }) => resource.id)
 
 describe("SandboxEhr FHIR", () => {
-  it.effect("[SMART-93] wants a bearer token in the Authorization header, and a good one", () =>
+  it.effect("[SMART-93] requires a valid bearer token in the Authorization header", () =>
     Effect.gen(function*() {
       const none = yield* fhir("Patient/patient-alpha")
       assert.strictEqual(none.status, 401)
@@ -49,13 +49,13 @@ describe("SandboxEhr FHIR", () => {
       assert.strictEqual(yield* statusOf("Patient/patient-alpha", token), 200)
     }).pipe(Effect.provide(layer)))
 
-  it.effect("shows its CapabilityStatement to everybody", () =>
+  it.effect("serves its CapabilityStatement without a token", () =>
     Effect.gen(function*() {
       const { body, status } = yield* fhir("metadata")
       assert.deepStrictEqual([status, body["resourceType"], body["fhirVersion"]], [200, "CapabilityStatement", "4.0.1"])
     }).pipe(Effect.provide(layer)))
 
-  it.effect("[SMART-170] keeps a patient scope to its patient", () =>
+  it.effect("[SMART-170] limits a patient scope to its patient", () =>
     Effect.gen(function*() {
       const token = yield* tokenFor("patient/*.rs", { patient: "patient-beta" })
       assert.strictEqual(yield* statusOf("Patient/patient-beta", token), 200)
@@ -69,7 +69,7 @@ describe("SandboxEhr FHIR", () => {
       assert.strictEqual(yield* statusOf("Practitioner/practitioner-one", token), 200)
     }).pipe(Effect.provide(layer)))
 
-  it.effect("lets a clinician's scope see all patients, and a patient's own scope one", () =>
+  it.effect("allows a clinician's user scope all patients, and a patient's user scope one", () =>
     Effect.gen(function*() {
       const clinician = yield* tokenFor("user/*.rs")
       assert.strictEqual((yield* search("Patient", clinician)).total, 3)
@@ -78,7 +78,7 @@ describe("SandboxEhr FHIR", () => {
       assert.strictEqual(yield* statusOf("Condition/condition-alpha-1", patient), 403)
     }).pipe(Effect.provide(layer)))
 
-  it.effect("[SMART-121] [SMART-125] tells read from search, and v1 scopes from v2", () =>
+  it.effect("[SMART-121] [SMART-125] distinguishes read from search, and v1 scopes from v2", () =>
     Effect.gen(function*() {
       const readOnly = yield* tokenFor("patient/Observation.r")
       assert.strictEqual(yield* statusOf("Observation/vital-alpha-1", readOnly), 200)
@@ -94,7 +94,7 @@ describe("SandboxEhr FHIR", () => {
       assert.strictEqual(yield* statusOf("Observation", write), 403)
     }).pipe(Effect.provide(layer)))
 
-  it.effect("[SMART-135] narrows a scope by its search parameters", () =>
+  it.effect("[SMART-135] limits a scope by its search parameters", () =>
     Effect.gen(function*() {
       const heartRate = yield* tokenFor("patient/Observation.rs?code=http://loinc.org|8867-4")
       assert.deepStrictEqual(idsOf(yield* search("Observation", heartRate)), ["vital-alpha-2", "vital-alpha-4"])
@@ -135,7 +135,7 @@ describe("SandboxEhr FHIR", () => {
       assert.strictEqual(yield* statusOf("Observation?_count=many", token), 400)
     }).pipe(Effect.provide(layer)))
 
-  it.effect("answers what it does not have with an OperationOutcome", () =>
+  it.effect("responds with an OperationOutcome for unknown types, ids and operations", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const token = yield* tokenFor("user/*.cruds")
@@ -151,7 +151,7 @@ describe("SandboxEhr FHIR", () => {
       assert.deepStrictEqual([created.status, created.headers["allow"]], [405, "GET, HEAD, PUT, PATCH, DELETE"])
     }).pipe(Effect.provide(layer)))
 
-  it.effect("stores the resources it is given", () =>
+  it.effect("stores the resources of the option `resources`", () =>
     Effect.gen(function*() {
       const { body } = yield* login("launch/patient user/*.rs")
       assert.strictEqual(body["patient"], "one")
@@ -161,7 +161,29 @@ describe("SandboxEhr FHIR", () => {
       resources: [{ resourceType: "Patient", id: "one" }, { resourceType: "Practitioner", id: "two" }]
     }))))
 
-  it.effect("has no name in its own data that is not plainly made up", () =>
+  it.effect("rejects a resource nested 20,000 levels, and ignores members of a Bundle that are not strings", () =>
+    Effect.gen(function*() {
+      const { fhirBaseUrl } = yield* SandboxEhr.SandboxEhr
+      const token = yield* tokenFor("user/*.cruds")
+      const post = (path: string, body: string) =>
+        Effect.map(
+          send(
+            HttpClientRequest.post(`${fhirBaseUrl}${path}`).pipe(
+              HttpClientRequest.bearerToken(String(token)),
+              HttpClientRequest.bodyText(body, "application/fhir+json")
+            )
+          ),
+          ({ status }) => status
+        )
+      const nested = `${"[".repeat(20_000)}${"]".repeat(20_000)}`
+      assert.strictEqual(yield* post("/Condition", `{"resourceType":"Condition","note":${nested}}`), 400)
+      assert.strictEqual(yield* post("/Condition", `{"resourceType":"Condition","id":{"toString":1}}`), 201)
+      const entry = `{"request":{"method":"GET","url":{"toString":1,"valueOf":1}}}`
+      assert.strictEqual(yield* post("", `{"resourceType":"Bundle","type":"batch","entry":[${entry}]}`), 200)
+      assert.strictEqual(yield* post("", `{"resourceType":"Bundle","type":"batch","entry":[${nested}]}`), 400)
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("has only synthetic names in its default data", () =>
     Effect.sync(() => {
       const families = SandboxEhr.syntheticResources.flatMap((resource) =>
         Array.isArray(resource["name"]) ? resource["name"] : []
@@ -176,7 +198,7 @@ describe("SandboxEhr CORS", () => {
   const ask = (url: string, headers: Readonly<Record<string, string>>) =>
     send(HttpClientRequest.options(url, { headers: { ...headers, "access-control-request-method": "POST" } }))
 
-  it.effect("[SMART-16] lets every origin read the metadata, without headers of its own", () =>
+  it.effect("[SMART-16] allows every origin to read the metadata, without additional headers", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       for (const url of [ehr.endpoints.smartConfiguration, `${ehr.fhirBaseUrl}/metadata`, ehr.endpoints.jwks]) {
@@ -187,7 +209,7 @@ describe("SandboxEhr CORS", () => {
       assert.notInclude(preflight.headers["access-control-allow-headers"] ?? "", "traceparent")
     }).pipe(Effect.provide(layer)))
 
-  it.effect("[SMART-17] lets registered origins use the token endpoint and FHIR, and no others", () =>
+  it.effect("[SMART-17] allows only registered origins to use the token endpoint and FHIR", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       for (const url of [ehr.endpoints.token, `${ehr.fhirBaseUrl}/Patient`]) {

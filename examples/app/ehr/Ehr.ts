@@ -97,19 +97,23 @@ export interface Power {
 
 /** An EHR that is up. */
 export const makePower = (sandbox: SandboxEhr.Service, steps: ReadonlyArray<SandboxEhr.Fault.Step>): Power => {
-  let setAside: ReadonlyArray<SandboxEhr.WaitingFault> = []
-  const isDown = Effect.map(sandbox.waitingFaults, (waiting) => waiting.some(({ fault }) => fault === down.fault))
+  let setAside: ReadonlyArray<SandboxEhr.PendingFault> = []
+  const isDown = Effect.map(sandbox.pendingFaults, (waiting) => waiting.some(({ fault }) => fault === down.fault))
   const takeDown = Effect.gen(function*() {
-    setAside = yield* sandbox.waitingFaults
+    setAside = yield* sandbox.pendingFaults
     yield* sandbox.clearFaults
     yield* Effect.forEach(steps, (step) => sandbox.fault(step, down.fault, Infinity), { discard: true })
   })
   const putUp = Effect.gen(function*() {
-    const since = (yield* sandbox.waitingFaults).filter(({ fault }) => fault !== down.fault)
+    const since = (yield* sandbox.pendingFaults).filter(({ fault }) => fault !== down.fault)
     yield* sandbox.clearFaults
-    yield* Effect.forEach([...setAside, ...since], ({ fault, left, step }) => sandbox.fault(step, fault, left), {
-      discard: true
-    })
+    yield* Effect.forEach(
+      [...setAside, ...since],
+      ({ fault, remaining: left, step }) => sandbox.fault(step, fault, left),
+      {
+        discard: true
+      }
+    )
   })
   return {
     isDown,

@@ -38,17 +38,13 @@ export const stepLabel = (step: Step | undefined): string =>
 export const describe = (fault: Fault): string => {
   switch (fault._tag) {
     case "Status":
-      return `Status ${fault.status}`
+      return fault.headers["location"] === undefined
+        ? `Status ${fault.status} with ${fault.body === "" ? "an empty body" : fault.contentType}`
+        : `Redirect to ${fault.headers["location"]}`
     case "Delay":
       return `${Duration.toSeconds(fault.duration)} s late`
-    case "Redirect":
-      return `Redirect to ${fault.location}`
-    case "Text":
-      return `Text of type ${fault.contentType}`
     case "Oversize":
       return `${Math.ceil(fault.bytes / 1024 / 1024)} MB of JSON`
-    case "Empty":
-      return "An empty answer"
     case "Drop":
       return "The connection breaks"
     case "Mutate":
@@ -287,7 +283,7 @@ export const kinds: ReadonlyArray<Kind> = [
         const { set } = yield* readHeaders(fields("headers"))
         return {
           label: `Status ${code}${afterwards(fields)}`,
-          fault: Fault.status(code, { body: fields("body"), headers: set, acted: acted(fields) })
+          fault: Fault.status(code, { body: fields("body"), headers: set, processed: acted(fields) })
         }
       })
   },
@@ -300,7 +296,7 @@ export const kinds: ReadonlyArray<Kind> = [
         const error = fields("error").trim() || "invalid_grant"
         return {
           label: `OAuth error “${error}” with status ${status}${afterwards(fields)}`,
-          fault: Fault.oauthError(error, { status, description: "switched on by hand", acted: acted(fields) })
+          fault: Fault.oauthError(error, { status, description: "switched on by hand", processed: acted(fields) })
         }
       })
   },
@@ -311,7 +307,7 @@ export const kinds: ReadonlyArray<Kind> = [
     make: (fields) =>
       Either.map(number(fields, "seconds", 5, [1, 600]), (seconds) => ({
         label: `${seconds} s late${afterwards(fields)}`,
-        fault: Fault.delay(seconds * 1000, { acted: acted(fields) })
+        fault: Fault.delay(seconds * 1000, { processed: acted(fields) })
       }))
   },
   {
@@ -323,7 +319,7 @@ export const kinds: ReadonlyArray<Kind> = [
       return URL.canParse(location) && /^https?:/i.test(location)
         ? Either.right({
           label: `Redirect to ${location}${afterwards(fields)}`,
-          fault: Fault.redirect(new URL(location).href, { acted: acted(fields) })
+          fault: Fault.redirect(new URL(location).href, { processed: acted(fields) })
         })
         : Either.left("location must be an absolute URL")
     }
@@ -333,14 +329,14 @@ export const kinds: ReadonlyArray<Kind> = [
     label: "Web page",
     detail: "Status 200 and HTML, as a login wall answers.",
     make: (fields) =>
-      Either.right({ label: `A web page${afterwards(fields)}`, fault: Fault.html({ acted: acted(fields) }) })
+      Either.right({ label: `A web page${afterwards(fields)}`, fault: Fault.html({ processed: acted(fields) }) })
   },
   {
     id: "not-json",
     label: "Broken JSON",
     detail: "Says it is JSON, and is not.",
     make: (fields) =>
-      Either.right({ label: `Broken JSON${afterwards(fields)}`, fault: Fault.notJson({ acted: acted(fields) }) })
+      Either.right({ label: `Broken JSON${afterwards(fields)}`, fault: Fault.notJson({ processed: acted(fields) }) })
   },
   {
     id: "oversize",
@@ -349,7 +345,7 @@ export const kinds: ReadonlyArray<Kind> = [
     make: (fields) =>
       Either.map(number(fields, "megabytes", 64, [1, 1024]), (megabytes) => ({
         label: `${megabytes} MB of JSON${afterwards(fields)}`,
-        fault: Fault.oversize(megabytes * 1024 * 1024, { acted: acted(fields) })
+        fault: Fault.oversize(megabytes * 1024 * 1024, { processed: acted(fields) })
       }))
   },
   {
@@ -357,7 +353,10 @@ export const kinds: ReadonlyArray<Kind> = [
     label: "Empty",
     detail: "Status 200 and nothing else.",
     make: (fields) =>
-      Either.right({ label: `An empty answer${afterwards(fields)}`, fault: Fault.emptyBody({ acted: acted(fields) }) })
+      Either.right({
+        label: `An empty answer${afterwards(fields)}`,
+        fault: Fault.emptyBody({ processed: acted(fields) })
+      })
   },
   {
     id: "drop",

@@ -1,79 +1,77 @@
 /**
- * The authorization endpoint (SMART App Launch 2.2, "Obtain authorization code"; RFC 6749 §4.1, RFC 7636, RFC 9207): what a request must be,
- * and what a person's decision turns it into.
+ * The authorization endpoint: validation of a request, and the code for an approved one (SMART App Launch 2.2, "Obtain
+ * authorization code"; RFC 6749 §4.1, RFC 7636, RFC 9207).
  *
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { mayUse } from "./client.js"
+import type { Pairs } from "./http.js"
+import { duplicates, toParams } from "./http.js"
 import type { LaunchContext } from "./launchContext.js"
-import type { Pairs } from "./message.js"
-import { duplicates, toParams } from "./message.js"
-import { OAuthError, SandboxError } from "./oAuthError.js"
+import type { SandboxError } from "./oAuthError.js"
+import { invalidRequest, OAuthError, unknownResource } from "./oAuthError.js"
+import type { Decision, Sandbox } from "./sandbox.js"
 import * as Scope from "./scope.js"
-import type { Decision, ValidRequest, World } from "./world.js"
+import type { ValidRequest } from "./state.js"
 
-/** A refusal that is told to the app by redirect. */
+/** An authorization error that the app receives by redirect. */
 export class RedirectedError extends Data.TaggedError("RedirectedError")<{ readonly location: string }> {}
 
-/** `state` of at least 22 characters: fewer cannot hold the 122 bits that SMART asks for. */
-const minimumStateLength = 22
+/** 22 characters of base64url can hold the 122 bits of entropy that SMART requires. */
+const MIN_STATE_LENGTH = 22
 
-const respond = (
-  world: World,
+const callbackUrl = (
+  sandbox: Sandbox,
   redirectUri: string,
   parameters: Readonly<Record<string, string | undefined>>
 ): string => {
   const query = new URLSearchParams()
-  for (const [name, value] of Object.entries({ ...parameters, iss: world.issueIss ? world.issuer : undefined })) {
+  for (const [name, value] of Object.entries({ ...parameters, iss: sandbox.issueIss ? sandbox.issuer : undefined })) {
     if (value !== undefined) query.append(name, value)
   }
-  // The redirect URI's own query is kept to the letter.
+  // The query of the redirect URI stays verbatim.
   return `${redirectUri}${redirectUri.includes("?") ? "&" : "?"}${query.toString()}`
 }
 
-/** Where a refusal sends the browser. */
-export const refusal = (
-  world: World,
+/** The callback URL of an authorization error. */
+export const errorRedirect = (
+  sandbox: Sandbox,
   request: Pick<ValidRequest, "redirectUri"> & { readonly state: string | undefined },
   error: string,
   description?: string
-): string => respond(world, request.redirectUri, { error, error_description: description, state: request.state })
+): string => callbackUrl(sandbox, request.redirectUri, { error, error_description: description, state: request.state })
 
 /**
- * Judges an authorization request. An `OAuthError` must be shown to the person and nothing else (RFC 6749 §4.1.2.1): nobody knows yet that the
- * redirect URI is the app's.
+ * Validates an authorization request. An `OAuthError` must be shown to the user without a redirect (RFC 6749 §4.1.2.1),
+ * because the redirect URI is not known to be the app's.
  */
 export const validate = (
-  world: World,
+  sandbox: Sandbox,
   pairs: Pairs
 ): Effect.Effect<ValidRequest, OAuthError | RedirectedError> =>
   Effect.gen(function*() {
     const params = toParams(pairs)
-    const doubled = duplicates(pairs)
+    const repeated = duplicates(pairs)
+    const single = (name: string) => repeated.includes(name) ? undefined : params.get(name)
 
-    const clientId = doubled.includes("client_id") ? undefined : params.get("client_id")
-    if (clientId === undefined) {
-      return yield* new OAuthError({ error: "invalid_request", description: "exactly one client_id is required" })
-    }
-    const client = world.clients.get(clientId)
+    const clientId = single("client_id")
+    if (clientId === undefined) return yield* invalidRequest("exactly one client_id is required")
+    const client = sandbox.clients.get(clientId)
     if (client === undefined) {
       return yield* new OAuthError({ error: "invalid_client", description: "no such client is registered" })
     }
-    const redirectUri = doubled.includes("redirect_uri") ? undefined : params.get("redirect_uri")
+    const redirectUri = single("redirect_uri")
     if (redirectUri === undefined || !client.redirectUris.includes(redirectUri)) {
-      return yield* new OAuthError({
-        error: "invalid_request",
-        description: "redirect_uri must be, to the letter, one that the client has registered"
-      })
+      return yield* invalidRequest("redirect_uri must equal a redirect URI that the client has registered")
     }
 
-    const state = doubled.includes("state") ? undefined : params.get("state")
+    const state = single("state")
     const refuse = (error: string, description: string) =>
-      new RedirectedError({ location: refusal(world, { redirectUri, state }, error, description) })
+      new RedirectedError({ location: errorRedirect(sandbox, { redirectUri, state }, error, description) })
 
-    if (doubled.length > 0) return yield* refuse("invalid_request", `sent more than once: ${doubled.join(", ")}`)
+    if (repeated.length > 0) return yield* refuse("invalid_request", `sent more than once: ${repeated.join(", ")}`)
     if (params.has("request")) return yield* refuse("request_not_supported", "request objects are not supported")
     if (params.has("request_uri")) return yield* refuse("request_uri_not_supported", "request_uri is not supported")
     const responseType = params.get("response_type")
@@ -85,12 +83,11 @@ export const validate = (
     if (!mayUse(client, "authorization_code")) {
       return yield* refuse("unauthorized_client", "the client is not registered for authorization_code")
     }
-    if (state === undefined || state.length < minimumStateLength) {
-      return yield* refuse("invalid_request", `state is required, ${minimumStateLength} characters or more`)
+    if (state === undefined || state.length < MIN_STATE_LENGTH) {
+      return yield* refuse("invalid_request", `state is required, ${MIN_STATE_LENGTH} characters or more`)
     }
-    const aud = params.get("aud")
-    if (aud !== world.fhirBaseUrl) {
-      return yield* refuse("invalid_request", "aud is required and must be, to the letter, the FHIR base URL")
+    if (params.get("aud") !== sandbox.fhirBaseUrl) {
+      return yield* refuse("invalid_request", "aud is required and must equal the FHIR base URL")
     }
 
     const challenge = params.get("code_challenge")
@@ -102,31 +99,31 @@ export const validate = (
     }
 
     const scopes = Scope.splitScopes(params.get("scope") ?? "")
-    if (scopes.length === 0) return yield* refuse("invalid_scope", "scope is required")
-    const malformed = Scope.findMalformed(scopes)
-    if (malformed !== undefined) return yield* refuse("invalid_scope", malformed)
+    const problem = Scope.findProblem(scopes)
+    if (problem !== undefined) return yield* refuse("invalid_scope", problem)
 
     const launch = params.get("launch")
     if (scopes.includes("launch") !== (launch !== undefined)) {
       return yield* refuse("invalid_request", "the launch parameter and the launch scope go together")
     }
-    const launchContext = launch === undefined ? undefined : yield* world.state.findLaunch(launch)
-    if (launch !== undefined && launchContext === undefined) {
-      return yield* refuse("invalid_request", "unknown launch")
-    }
-    // There is no session to go on with, so nobody can be signed in without being shown a page.
+    const launchContext = launch === undefined ? undefined : yield* sandbox.state.findLaunch(launch)
+    if (launch !== undefined && launchContext === undefined) return yield* refuse("invalid_request", "unknown launch")
+    // The sandbox has no login sessions, so it cannot sign a user in without a page.
     if ((params.get("prompt") ?? "").split(" ").includes("none")) {
-      return yield* refuse("login_required", "the person must be asked")
+      return yield* refuse("login_required", "the user must decide on a page")
     }
     return { client, redirectUri, state, scopes, challenge, nonce: params.get("nonce"), launch: launchContext }
   })
 
-const unknown = (what: string) =>
-  new SandboxError({ reason: "UnknownResource", description: `the store has no ${what}` })
+const hasPatientScope = (scopes: ReadonlyArray<string>): boolean =>
+  scopes.some((scope) =>
+    scope === "launch/patient" || scope === "launch/encounter" ||
+    Scope.parseResourceScope(scope)?.context === "patient"
+  )
 
-/** The context a grant establishes: the launch's in an EHR launch, what the scopes ask for in a standalone one. */
+/** The context of a grant: that of the EHR launch, or in a standalone launch the context that the scopes request. */
 const resolveContext = (
-  world: World,
+  sandbox: Sandbox,
   request: ValidRequest,
   scopes: ReadonlyArray<string>,
   user: string,
@@ -134,71 +131,58 @@ const resolveContext = (
 ): Effect.Effect<LaunchContext, SandboxError> =>
   Effect.gen(function*() {
     const { launch } = request
+    const { store } = sandbox
     const ownId = user.startsWith("Patient/") ? user.slice("Patient/".length) : undefined
-    const asksPatient = scopes.includes("launch/patient") || scopes.includes("launch/encounter") ||
-      scopes.some((scope) => Scope.parseResourceScope(scope)?.context === "patient")
+    const asksPatient = hasPatientScope(scopes)
     const patient = decision.patient ?? launch?.patient ??
-      (asksPatient ? ownId ?? world.store.search("Patient", [])[0]?.id : undefined)
-    if (patient !== undefined && world.store.read("Patient", patient) === undefined) {
-      return yield* unknown(`Patient/${patient}`)
+      (asksPatient ? ownId ?? store.search("Patient", [])[0]?.id : undefined)
+    if (patient !== undefined && store.read("Patient", patient) === undefined) {
+      return yield* unknownResource(`Patient/${patient}`)
     }
+    const asksEncounter = scopes.includes("launch/encounter")
     const encounter = decision.encounter ?? launch?.encounter ??
-      (patient !== undefined && scopes.includes("launch/encounter")
-        ? world.store.search("Encounter", [["patient", patient]])[0]?.id
-        : undefined)
-    if (encounter !== undefined && world.store.read("Encounter", encounter) === undefined) {
-      return yield* unknown(`Encounter/${encounter}`)
+      (patient !== undefined && asksEncounter ? store.search("Encounter", [["patient", patient]])[0]?.id : undefined)
+    if (encounter !== undefined && store.read("Encounter", encounter) === undefined) {
+      return yield* unknownResource(`Encounter/${encounter}`)
     }
     if (launch === undefined) {
-      return {
-        patient: asksPatient ? patient : undefined,
-        encounter: scopes.includes("launch/encounter") ? encounter : undefined
-      }
+      return { patient: asksPatient ? patient : undefined, encounter: asksEncounter ? encounter : undefined }
     }
     return {
       ...launch,
       patient,
       encounter,
       needPatientBanner: launch.needPatientBanner ?? (patient === undefined ? undefined : true),
-      smartStyleUrl: launch.smartStyleUrl ?? world.endpoints.style
+      smartStyleUrl: launch.smartStyleUrl ?? sandbox.endpoints.style
     }
   })
 
-/** The scopes a person grants who takes nothing away. */
+/** The requested scopes that the sandbox can grant to the client. */
 export const grantable = (request: ValidRequest): ReadonlyArray<string> =>
   request.scopes.filter((scope) =>
     Scope.isGrantableToUser(scope) &&
     (request.client.scopes === undefined || Scope.covers(request.client.scopes, scope))
   )
 
-/** Whether a request leaves the choice of a patient to the person. */
-export const choosesPatient = (request: ValidRequest): boolean =>
-  request.launch?.patient === undefined &&
-  request.scopes.some((scope) =>
-    scope === "launch/patient" || scope === "launch/encounter" ||
-    Scope.parseResourceScope(scope)?.context === "patient"
-  )
+/** Whether the user must choose a patient. */
+export const needsPatient = (request: ValidRequest): boolean =>
+  request.launch?.patient === undefined && hasPatientScope(request.scopes)
 
-/** Issues a code for an approved request; the answer is where the browser goes. */
+/** Issues a code for an approved request; the result is the callback URL. */
 export const approve = (
-  world: World,
+  sandbox: Sandbox,
   request: ValidRequest,
   decision: Decision
 ): Effect.Effect<string, SandboxError> =>
   Effect.gen(function*() {
     const scopes = decision.scopes ?? grantable(request)
-    const firstPractitioner = world.store.search("Practitioner", [])[0]?.id ?? "unknown"
+    const firstPractitioner = sandbox.store.search("Practitioner", [])[0]?.id ?? "unknown"
     const user = decision.user ?? request.launch?.user ?? `Practitioner/${firstPractitioner}`
     const [type = "", id = ""] = user.split("/")
-    if (world.store.read(type, id) === undefined) return yield* unknown(user)
-    const context = yield* resolveContext(world, request, scopes, user, decision)
-    const grant = yield* world.state.addGrant({
-      clientId: request.client.clientId,
-      scopes,
-      context,
-      user,
-      nonce: request.nonce
-    })
-    const code = yield* world.state.addCode({ grant, redirectUri: request.redirectUri, challenge: request.challenge })
-    return respond(world, request.redirectUri, { code: code.value, state: request.state })
+    if (sandbox.store.read(type, id) === undefined) return yield* unknownResource(user)
+    const context = yield* resolveContext(sandbox, request, scopes, user, decision)
+    const { challenge, client: { clientId }, nonce, redirectUri, state } = request
+    const grant = yield* sandbox.state.addGrant({ clientId, scopes, context, user, nonce })
+    const code = yield* sandbox.state.addCode({ grant, redirectUri, challenge })
+    return callbackUrl(sandbox, redirectUri, { code: code.value, state })
   })

@@ -1,50 +1,43 @@
 /**
- * Bulk export of the sandbox: kick-off, a status that is not ready at once, a manifest, files of a few resources each (Bulk Data Access 2.0).
+ * Bulk export (Bulk Data Access 2.0): kick-off, a status that completes at the second request, a manifest, and files of
+ * a few resources each.
  *
  * @since 0.1.0
  */
-import { fhirJson, insufficientScope, mayTouch, notFound, outcome } from "./fhirAccess.js"
-import type { Reply, SandboxRequest } from "./message.js"
-import * as Message from "./message.js"
-import type { AccessToken } from "./state.js"
-import type { FhirResource } from "./syntheticData.js"
-import type { World } from "./world.js"
+import type { FhirRequest } from "./fhirAccess.js"
+import { fhirJson, insufficientScope, isPermitted, notFound, outcome } from "./fhirAccess.js"
+import type { ExportJob } from "./fhirStore.js"
+import type { SandboxResponse } from "./http.js"
+import * as Http from "./http.js"
 
-/** An export under way, or finished. */
-export interface Job {
-  readonly request: string
-  readonly files: ReadonlyArray<{ readonly type: string; readonly resources: ReadonlyArray<FhirResource> }>
-  /** How often its status has been asked for. */
-  polls: number
-}
+const RESOURCES_PER_FILE = 5
+const POLLS_UNTIL_COMPLETE = 2
 
-const resourcesPerFile = 5
-const pollsUntilReady = 2
-
-const filesOf = (world: World, token: AccessToken, types: ReadonlyArray<string>): Job["files"] =>
+const filesOf = (request: FhirRequest, types: ReadonlyArray<string>): ExportJob["files"] =>
   types.flatMap((type) => {
-    const found = world.store.search(type, []).filter((resource) => mayTouch(world, token, "s", resource))
-    return Array.from({ length: Math.ceil(found.length / resourcesPerFile) }, (_, index) => ({
+    const found = request.sandbox.store.search(type, []).filter((resource) => isPermitted(request, "s", resource))
+    return Array.from({ length: Math.ceil(found.length / RESOURCES_PER_FILE) }, (_, index) => ({
       type,
-      resources: found.slice(index * resourcesPerFile, (index + 1) * resourcesPerFile)
+      resources: found.slice(index * RESOURCES_PER_FILE, (index + 1) * RESOURCES_PER_FILE)
     }))
   })
 
-const kickOff = (world: World, token: AccessToken, request: SandboxRequest, base: string): Reply => {
+const kickOff = (request: FhirRequest): SandboxResponse => {
+  const { headers, query, sandbox, token } = request
   if (!token.scopes.some((scope) => scope.startsWith("system/"))) return insufficientScope
-  if (request.headers["prefer"] !== "respond-async") return outcome(400, "invalid", "Prefer: respond-async is needed")
-  const asked = Message.toRecord(request.query)["_type"]
-  const types = asked === undefined ? [...world.store.types] : asked.split(",")
-  const id = `job-${world.exports.size + 1}`
-  world.exports.set(id, { request: `${base}/$export`, files: filesOf(world, token, types), polls: 0 })
-  return Message.empty(202, { "content-location": `${base}/bulk/${id}` })
+  if (headers["prefer"] !== "respond-async") return outcome(400, "invalid", "Prefer: respond-async is required")
+  const types = Http.toRecord(query)["_type"]?.split(",") ?? [...sandbox.store.types]
+  const id = `job-${sandbox.exports.size + 1}`
+  const job = { request: `${sandbox.fhirRoot}/$export`, files: filesOf(request, types), polls: 0 }
+  sandbox.exports.set(id, job)
+  return Http.empty(202, { "content-location": `${sandbox.fhirRoot}/bulk/${id}` })
 }
 
-const status = (job: Job, statusUrl: string): Reply => {
+const status = (job: ExportJob, statusUrl: string): SandboxResponse => {
   job.polls += 1
-  return job.polls < pollsUntilReady
-    ? Message.empty(202, { "x-progress": "half done", "retry-after": "1" })
-    : Message.json({
+  return job.polls < POLLS_UNTIL_COMPLETE
+    ? Http.empty(202, { "x-progress": "half done", "retry-after": "1" })
+    : Http.json({
       transactionTime: "2024-05-01T00:00:00Z",
       request: job.request,
       requiresAccessToken: true,
@@ -57,26 +50,24 @@ const status = (job: Job, statusUrl: string): Reply => {
     })
 }
 
-/** The answer, if the request is about an export. */
-export const handle = (world: World, token: AccessToken, request: SandboxRequest, path: string): Reply | undefined => {
-  const base = world.fhirBaseUrl.replace(/\/$/, "")
-  if (request.method === "GET" && (path === "$export" || path === "Patient/$export")) {
-    return kickOff(world, token, request, base)
-  }
+/** The response to a request of a bulk export; undefined for another request. */
+export const handle = (request: FhirRequest): SandboxResponse | undefined => {
+  const { method, path, sandbox } = request
+  if (method === "GET" && (path === "$export" || path === "Patient/$export")) return kickOff(request)
   const [, id = "", file] = /^bulk\/(job-\d+)(?:\/(\d+)\.ndjson)?$/.exec(path) ?? []
   if (id === "") return undefined
-  const job = world.exports.get(id)
+  const job = sandbox.exports.get(id)
   if (job === undefined) return notFound("such export")
-  if (request.method === "DELETE" && file === undefined) {
-    world.exports.delete(id)
-    return Message.empty(202)
+  if (method === "DELETE" && file === undefined) {
+    sandbox.exports.delete(id)
+    return Http.empty(202)
   }
-  if (request.method !== "GET") return Message.methodNotAllowed("GET, DELETE")
-  if (file === undefined) return status(job, `${base}/bulk/${id}`)
+  if (method !== "GET") return Http.methodNotAllowed("GET, DELETE")
+  if (file === undefined) return status(job, `${sandbox.fhirRoot}/bulk/${id}`)
   const found = job.files[Number(file)]
   return found === undefined
     ? notFound("such file")
-    : Message.text(found.resources.map((resource) => `${JSON.stringify(resource)}\n`).join(""), {
+    : Http.text(found.resources.map((resource) => `${Http.stringify(resource)}\n`).join(""), {
       contentType: fhirJson.replace("json", "ndjson")
     })
 }

@@ -1,5 +1,5 @@
 /**
- * The clients registered with the sandbox (SMART App Launch 2.2, "Register App with EHR"; RFC 7591 would be another way into this list).
+ * The clients registered with the sandbox (SMART App Launch 2.2, "Register App with EHR").
  *
  * @since 0.1.0
  */
@@ -7,7 +7,7 @@ import * as Redacted from "effect/Redacted"
 import type * as jose from "jose"
 
 /**
- * How a client proves who it is, as registered; a request that uses another method is refused.
+ * The registered authentication method of a client, with its credentials. A request with another method is refused.
  *
  * @since 0.1.0
  * @category models
@@ -17,14 +17,14 @@ export type ClientAuthentication =
   | { readonly method: "client_secret_basic" | "client_secret_post"; readonly secret: Redacted.Redacted<string> }
   | {
     readonly method: "private_key_jwt"
-    /** The public keys themselves. */
+    /** The public keys. */
     readonly jwks?: { readonly keys: ReadonlyArray<jose.JWK> } | undefined
-    /** Where the public keys are; fetched through `Options.httpClient`, kept for as long as its `Cache-Control` allows. */
+    /** The URL of the public keys; fetched with `Options.httpClient`, cached as its `Cache-Control` allows. */
     readonly jwksUri?: string | undefined
   }
 
 /**
- * A grant type a client may be registered for.
+ * A grant type of a registered client.
  *
  * @since 0.1.0
  * @category models
@@ -39,15 +39,15 @@ export type GrantType = "authorization_code" | "refresh_token" | "client_credent
  */
 export interface Client {
   readonly clientId: string
-  /** What a person is shown; without it, the client id. */
+  /** The name on the consent page (default: the client id). */
   readonly name?: string | undefined
-  /** Compared as strings, to the letter. */
+  /** Compared as strings. */
   readonly redirectUris: ReadonlyArray<string>
   readonly launchUris?: ReadonlyArray<string> | undefined
   readonly authentication: ClientAuthentication
-  /** The scopes it may be granted; without it, all that the sandbox has. */
+  /** The scopes it can be granted (default: all that the sandbox supports). */
   readonly scopes?: ReadonlyArray<string> | undefined
-  /** Without it: `authorization_code` and `refresh_token`, and for a confidential client `client_credentials`. */
+  /** Default: `authorization_code`, `refresh_token`, and for a confidential client `client_credentials`. */
   readonly grantTypes?: ReadonlyArray<GrantType> | undefined
 }
 
@@ -66,7 +66,7 @@ const redirectUris: ReadonlyArray<string> = [
 const launchUris: ReadonlyArray<string> = ["http://127.0.0.1:8000/launch", "https://app.sandbox.test/launch"]
 
 /**
- * The secret of the symmetric client among `defaultClients`: a constant everybody may know.
+ * The secret of the symmetric clients in `defaultClients`. It is public.
  *
  * @since 0.1.0
  * @category models
@@ -74,8 +74,8 @@ const launchUris: ReadonlyArray<string> = ["http://127.0.0.1:8000/launch", "http
 export const defaultClientSecret: Redacted.Redacted<string> = Redacted.make("sandbox-symmetric-secret")
 
 /**
- * The clients of a sandbox that is told of none: `sandbox-public-app`, `sandbox-symmetric-app` (`client_secret_basic` with
- * `defaultClientSecret`) and `sandbox-backend` (the same, `client_credentials` only). Redirect URIs: `http://127.0.0.1:8000/callback`,
+ * The default clients: `sandbox-public-app`, `sandbox-symmetric-app` (`client_secret_basic` with `defaultClientSecret`)
+ * and `sandbox-backend` (the same, `client_credentials` only). Redirect URIs: `http://127.0.0.1:8000/callback`,
  * `http://localhost:8000/callback` and `https://app.sandbox.test/callback`.
  *
  * @since 0.1.0

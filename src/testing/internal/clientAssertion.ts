@@ -1,6 +1,6 @@
 /**
- * `private_key_jwt`, judged as SMART App Launch 2.2 has it ("Client Authentication: Asymmetric"; RFC 7523): RS384 or ES384, five minutes at
- * most, one use.
+ * Verification of `private_key_jwt` assertions (SMART App Launch 2.2, "Client Authentication: Asymmetric"; RFC 7523):
+ * RS384 or ES384, a lifetime of five minutes at most, one use.
  *
  * @since 0.1.0
  */
@@ -12,12 +12,12 @@ import * as jose from "jose"
 import type { Client } from "./client.js"
 import type { OAuthError } from "./oAuthError.js"
 import { invalidClient } from "./oAuthError.js"
-import type { World } from "./world.js"
+import type { Sandbox } from "./sandbox.js"
 
-/** The only value of `client_assertion_type`. */
+/** The value of `client_assertion_type`. */
 export const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-const maximumLifetimeSeconds = 300
+const MAX_LIFETIME_SECONDS = 300
 
 const keyTypes: Readonly<Record<string, string>> = { RS384: "RSA", ES384: "EC" }
 
@@ -28,32 +28,32 @@ const maxAgeSeconds = (cacheControl: string | undefined): number => {
   return Number(/max-age=(\d+)/i.exec(cacheControl)?.[1] ?? 0)
 }
 
-const fetchKeys = (world: World, uri: string): Effect.Effect<ReadonlyArray<jose.JWK>, OAuthError> =>
+const fetchKeys = (sandbox: Sandbox, uri: string): Effect.Effect<ReadonlyArray<jose.JWK>, OAuthError> =>
   Effect.gen(function*() {
     const now = yield* Clock.currentTimeMillis
-    const cached = world.jwksCache.get(uri)
-    if (cached !== undefined && now < cached.until) return cached.keys
-    const { httpClient } = world
+    const cached = sandbox.jwksCache.get(uri)
+    if (cached !== undefined && now < cached.expiresAt) return cached.keys
+    const { httpClient } = sandbox
     if (httpClient === undefined) {
       return yield* invalidClient("the sandbox has no httpClient to fetch the client's jwksUri with")
     }
     const unavailable = () => invalidClient("the client's JWKS cannot be fetched")
     const response = yield* httpClient.execute(HttpClientRequest.get(uri, { acceptJson: true })).pipe(
-      Effect.filterOrFail((answer) => answer.status === 200, unavailable),
+      Effect.filterOrFail(({ status }) => status === 200, unavailable),
       Effect.mapError(unavailable)
     )
     const document = yield* Effect.mapError(response.json, unavailable)
     const keys = Predicate.isRecord(document) && Array.isArray(document["keys"])
       ? document["keys"].filter(isJwk)
       : yield* unavailable()
-    world.jwksCache.set(uri, { keys, until: now + 1000 * maxAgeSeconds(response.headers["cache-control"]) })
+    sandbox.jwksCache.set(uri, { keys, expiresAt: now + 1000 * maxAgeSeconds(response.headers["cache-control"]) })
     return keys
   })
 
 const decode = <A>(f: () => A): Effect.Effect<A, OAuthError> =>
   Effect.try({ try: f, catch: () => invalidClient("the client_assertion is not a JWT") })
 
-/** Who an assertion says it is from, before anything about it has been verified. */
+/** The client id that an assertion claims, before it is verified. */
 export const claimedClientId = (assertion: string): Effect.Effect<string, OAuthError> =>
   Effect.flatMap(
     decode(() => jose.decodeJwt(assertion)),
@@ -65,7 +65,7 @@ export const claimedClientId = (assertion: string): Effect.Effect<string, OAuthE
 
 /** Verifies an assertion of a client registered for `private_key_jwt`. */
 export const verify = (
-  world: World,
+  sandbox: Sandbox,
   client: Client,
   assertion: string,
   audiences: ReadonlyArray<string>
@@ -87,11 +87,11 @@ export const verify = (
 
     const keys = authentication.jwksUri === undefined
       ? authentication.jwks?.keys ?? []
-      : yield* fetchKeys(world, authentication.jwksUri)
+      : yield* fetchKeys(sandbox, authentication.jwksUri)
     const [key, ...others] = keys.filter((candidate) => candidate.kid === kid && candidate.kty === kty)
-    if (key === undefined) return yield* invalidClient("kid names no registered key")
-    if (others.length > 0) return yield* invalidClient("kid names several keys")
-    if (key.d !== undefined) return yield* invalidClient("the registered key is a private one")
+    if (key === undefined) return yield* invalidClient("no registered key has this kid")
+    if (others.length > 0) return yield* invalidClient("several registered keys have this kid")
+    if (key.d !== undefined) return yield* invalidClient("the registered key is a private key")
 
     yield* Effect.tryPromise({
       try: () => jose.importJWK(key, alg).then((imported) => jose.compactVerify(assertion, imported)),
@@ -103,16 +103,13 @@ export const verify = (
       return yield* invalidClient("aud must be, as one string, the URL of the token endpoint")
     }
     const now = Math.floor((yield* Clock.currentTimeMillis) / 1000)
-    if (!Number.isInteger(claims.exp) || claims.exp === undefined) {
-      return yield* invalidClient("exp is required, in whole seconds")
-    }
-    if (claims.exp <= now) return yield* invalidClient("the client_assertion has expired")
-    if (claims.exp > now + maximumLifetimeSeconds) {
-      return yield* invalidClient("exp is more than five minutes ahead")
-    }
-    if (claims.nbf !== undefined && claims.nbf > now) return yield* invalidClient("nbf is in the future")
-    if (typeof claims.jti !== "string" || claims.jti === "") return yield* invalidClient("jti is required")
-    if (!(yield* world.state.acceptJti(client.clientId, claims.jti, claims.exp * 1000))) {
+    const { exp, jti, nbf } = claims
+    if (exp === undefined || !Number.isInteger(exp)) return yield* invalidClient("exp is required, in whole seconds")
+    if (exp <= now) return yield* invalidClient("the client_assertion has expired")
+    if (exp > now + MAX_LIFETIME_SECONDS) return yield* invalidClient("exp is more than five minutes ahead")
+    if (nbf !== undefined && nbf > now) return yield* invalidClient("nbf is in the future")
+    if (typeof jti !== "string" || jti === "") return yield* invalidClient("jti is required")
+    if (!(yield* sandbox.state.acceptJti(client.clientId, jti, exp * 1000))) {
       return yield* invalidClient("this jti has been used")
     }
   })

@@ -1,5 +1,5 @@
 /**
- * Client authentication (RFC 6749 §2.3, SMART App Launch 2.2 "Client Authentication"): exactly the registered method, and nothing beside it.
+ * Client authentication with the registered method (RFC 6749 §2.3, SMART App Launch 2.2 "Client Authentication").
  *
  * @since 0.1.0
  */
@@ -9,21 +9,19 @@ import * as Encoding from "effect/Encoding"
 import * as Redacted from "effect/Redacted"
 import type { Client } from "./client.js"
 import * as ClientAssertion from "./clientAssertion.js"
-import type { SandboxRequest } from "./message.js"
-import { invalidClient, OAuthError } from "./oAuthError.js"
-import type { World } from "./world.js"
+import type { SandboxRequest } from "./http.js"
+import type { OAuthError } from "./oAuthError.js"
+import { invalidClient, invalidRequest } from "./oAuthError.js"
+import type { Sandbox } from "./sandbox.js"
 
 const secretOf = (client: Client): string | undefined =>
   client.authentication.method === "client_secret_basic" || client.authentication.method === "client_secret_post"
     ? Redacted.value(client.authentication.secret)
     : undefined
 
-const formDecode = (value: string): string | undefined => {
-  const decoded = new URLSearchParams(`v=${value.replace(/&/g, "%26")}`).get("v")
-  return decoded ?? undefined
-}
+const formDecode = (value: string): string => new URLSearchParams(`v=${value.replace(/&/g, "%26")}`).get("v") ?? ""
 
-// SMART's examples and its test kit send id and secret raw, RFC 6749 §2.3.1 form-encodes them first: both are taken.
+// RFC 6749 §2.3.1 form-encodes id and secret; SMART's examples and its test kit do not. The sandbox accepts both.
 const matchesBasic = (client: Client, credentials: string): boolean => {
   const expected = `${client.clientId}:${secretOf(client) ?? ""}`
   const colon = credentials.indexOf(":")
@@ -32,13 +30,13 @@ const matchesBasic = (client: Client, credentials: string): boolean => {
       `${formDecode(credentials.slice(0, colon))}:${formDecode(credentials.slice(colon + 1))}` === expected)
 }
 
-const basic = (world: World, authorization: string): Effect.Effect<Client, OAuthError> => {
+const basic = (sandbox: Sandbox, authorization: string): Effect.Effect<Client, OAuthError> => {
   const encoded = /^Basic +([A-Za-z0-9+/]+=*)$/i.exec(authorization)?.[1]
   const decoded = encoded === undefined ? undefined : Either.getOrUndefined(Encoding.decodeBase64String(encoded))
   if (decoded === undefined) {
     return invalidClient("the Authorization header must be Basic, in base64", { basic: true })
   }
-  const client = Array.from(world.clients.values()).find((candidate) =>
+  const client = Array.from(sandbox.clients.values()).find((candidate) =>
     candidate.authentication.method === "client_secret_basic" && matchesBasic(candidate, decoded)
   )
   return client === undefined
@@ -46,14 +44,14 @@ const basic = (world: World, authorization: string): Effect.Effect<Client, OAuth
     : Effect.succeed(client)
 }
 
-const known = (world: World, clientId: string): Effect.Effect<Client, OAuthError> => {
-  const client = world.clients.get(clientId)
+const findClient = (sandbox: Sandbox, clientId: string): Effect.Effect<Client, OAuthError> => {
+  const client = sandbox.clients.get(clientId)
   return client === undefined ? invalidClient("no such client is registered") : Effect.succeed(client)
 }
 
-/** Finds out who sends a request to the token endpoint, or to one that authenticates alike. */
+/** Authenticates the client of a request to the token, introspection or revocation endpoint. */
 export const authenticate = (
-  world: World,
+  sandbox: Sandbox,
   request: SandboxRequest,
   params: ReadonlyMap<string, string>,
   endpoint: string
@@ -65,28 +63,23 @@ export const authenticate = (
     const assertion = params.get("client_assertion")
     const assertionType = params.get("client_assertion_type")
     const methods = [authorization, secret, assertion ?? assertionType].filter((method) => method !== undefined)
-    if (methods.length > 1) {
-      return yield* new OAuthError({ error: "invalid_request", description: "more than one way of authentication" })
-    }
+    if (methods.length > 1) return yield* invalidRequest("more than one authentication method")
     if ((authorization !== undefined || methods.length > 0 && secret === undefined) && clientId !== undefined) {
-      return yield* new OAuthError({
-        error: "invalid_request",
-        description: "client_id must not be in the body of a client that authenticates otherwise"
-      })
+      return yield* invalidRequest("client_id must not be in the body with this authentication method")
     }
-    if (authorization !== undefined) return yield* basic(world, authorization)
+    if (authorization !== undefined) return yield* basic(sandbox, authorization)
 
     if (assertion !== undefined || assertionType !== undefined) {
       if (assertionType !== ClientAssertion.assertionType || assertion === undefined) {
         return yield* invalidClient(`client_assertion_type must be ${ClientAssertion.assertionType}`)
       }
-      const client = yield* known(world, yield* ClientAssertion.claimedClientId(assertion))
-      yield* ClientAssertion.verify(world, client, assertion, [endpoint, world.endpoints.token])
+      const client = yield* findClient(sandbox, yield* ClientAssertion.claimedClientId(assertion))
+      yield* ClientAssertion.verify(sandbox, client, assertion, [endpoint, sandbox.endpoints.token])
       return client
     }
 
-    if (clientId === undefined) return yield* invalidClient("the client does not say who it is")
-    const client = yield* known(world, clientId)
+    if (clientId === undefined) return yield* invalidClient("the request does not identify the client")
+    const client = yield* findClient(sandbox, clientId)
     const expected = secret === undefined ? "none" : "client_secret_post"
     if (client.authentication.method !== expected) {
       return yield* invalidClient(`the client is registered for ${client.authentication.method}`)

@@ -1,5 +1,6 @@
 /**
- * A consent page that is not the sandbox's own: what the person is to be asked, and what becomes of the answer.
+ * The user of the EHR without HTTP: starts an app, and approves or denies an authorization request, at once or on a
+ * consent page of the test's own.
  *
  * @since 0.1.0
  */
@@ -7,13 +8,29 @@ import * as Effect from "effect/Effect"
 import * as Authorize from "./authorize.js"
 import type { Client } from "./client.js"
 import type { Faults } from "./faults.js"
+import type { Pairs } from "./http.js"
+import * as Http from "./http.js"
 import type { LaunchContext } from "./launchContext.js"
-import * as Message from "./message.js"
-import { SandboxError } from "./oAuthError.js"
-import type { Decision, World } from "./world.js"
+import { SandboxError, unknownResource } from "./oAuthError.js"
+import type { Decision, Sandbox } from "./sandbox.js"
+import type { ValidRequest } from "./state.js"
 
 /**
- * An authorization request that waits for a person.
+ * An authorization request: its URL, or for a form POST the URL and the fields.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type AuthorizationRequest =
+  | URL
+  | string
+  | {
+    readonly url: URL | string
+    readonly params: Readonly<Record<string, string>> | Iterable<readonly [name: string, value: string]>
+  }
+
+/**
+ * An authorization request that waits for the user's decision.
  *
  * @since 0.1.0
  * @category models
@@ -21,73 +38,106 @@ import type { Decision, World } from "./world.js"
 export interface ConsentRequest {
   readonly client: Client
   readonly redirectUri: string
-  /** As requested, verbatim. */
+  /** The requested scopes, verbatim. */
   readonly scopes: ReadonlyArray<string>
-  /** Those of them that this client can be granted here. */
+  /** The requested scopes that the sandbox can grant to this client. */
   readonly grantable: ReadonlyArray<string>
   /** The context of an EHR launch. */
   readonly launch: LaunchContext | undefined
-  /** Whether the person is to choose a patient. */
-  readonly choosesPatient: boolean
+  /** Whether the user must choose a patient. */
+  readonly needsPatient: boolean
 }
 
-/** The requests that wait. An answer is given once: who answers again is told where the first answer led. */
-export interface Consent {
-  readonly request: (ticket: string) => Effect.Effect<ConsentRequest, SandboxError>
-  readonly decide: (ticket: string, decision: Decision | "deny") => Effect.Effect<URL, SandboxError>
+const authorizationPairs = (
+  sandbox: Sandbox,
+  request: AuthorizationRequest
+): Effect.Effect<Pairs, SandboxError> => {
+  const { params = [], url: href } = typeof request === "string" || request instanceof URL ? { url: request } : request
+  const url = URL.canParse(href) ? new URL(href) : undefined
+  if (url === undefined || `${url.origin}${url.pathname}` !== sandbox.endpoints.authorization) {
+    return new SandboxError({
+      reason: "NotAuthorizationEndpoint",
+      description: `the authorization endpoint is ${sandbox.endpoints.authorization}`
+    })
+  }
+  const fields: Pairs = Symbol.iterator in params ? Array.from(params) : Object.entries(params)
+  return Effect.succeed([...Http.parsePairs(url.search), ...fields])
 }
 
 const unknownTicket = new SandboxError({
   reason: "UnknownTicket",
-  description: "this question has been answered, or never was asked"
+  description: "no authorization request with this ticket waits for a decision"
 })
 
-/** The requests of a sandbox that wait. */
-export const make = (world: World, faults: Faults): Consent => {
-  // One after the other: the second click of a double click finds the answer to the first.
+/** The decisions of users at one sandbox. */
+export type Consent = ReturnType<typeof make>
+
+/** Decisions about the requests of a sandbox. */
+export const make = (sandbox: Sandbox, faults: Faults) => {
+  const denial = (request: ValidRequest, error = "access_denied") =>
+    Authorize.errorRedirect(sandbox, request, error, "the user denied access")
+
+  const respond = (
+    request: AuthorizationRequest,
+    decide: (valid: ValidRequest) => Effect.Effect<string, SandboxError>
+  ): Effect.Effect<URL, SandboxError> =>
+    authorizationPairs(sandbox, request).pipe(
+      Effect.flatMap((pairs) => Authorize.validate(sandbox, pairs)),
+      Effect.flatMap(decide),
+      Effect.catchTags({
+        OAuthError: ({ description, error }) => new SandboxError({ reason: "Refused", error, description }),
+        RedirectedError: ({ location }) => Effect.succeed(location)
+      }),
+      Effect.flatMap(faults.redirect)
+    )
+
+  // Sequential, so that the second click of a double click gets the URL of the first.
   const semaphore = Effect.unsafeMakeSemaphore(1)
-  const answers = new Map<string, URL>()
+  const decided = new Map<string, URL>()
 
   const find = (ticket: string) =>
-    Effect.filterOrFail(world.state.findPending(ticket), (pending) => pending !== undefined, () => unknownTicket)
+    Effect.filterOrFail(sandbox.state.findPending(ticket), (pending) => pending !== undefined, () => unknownTicket)
 
-  const answer = (ticket: string, decision: Decision | "deny") =>
+  const decidePending = (ticket: string, decision: Decision | "deny") =>
     Effect.gen(function*() {
       const pending = yield* find(ticket)
-      const location = decision === "deny"
-        ? Authorize.refusal(world, pending, "access_denied", "the person said no")
-        : yield* Authorize.approve(world, pending, decision)
-      yield* world.state.takePending(ticket)
-      const spoilt = yield* faults.aroundAnswer("authorize", Effect.succeed(Message.redirect(location))).pipe(
-        Effect.catchTag("Dropped", () =>
-          new SandboxError({ reason: "NoRedirect", description: "the connection was made to fail" }))
-      )
-      const target = spoilt.headers["location"]
-      if (target === undefined) {
-        return yield* new SandboxError({
-          reason: "NoRedirect",
-          description: `the answer was made to be HTTP ${spoilt.status}`
-        })
-      }
-      answers.set(ticket, new URL(target))
+      const location = decision === "deny" ? denial(pending) : yield* Authorize.approve(sandbox, pending, decision)
+      yield* sandbox.state.removePending(ticket)
+      const target = yield* faults.redirectAfterDecision(location)
+      decided.set(ticket, target)
       return new URL(target)
     })
 
   return {
-    request: (ticket) =>
-      Effect.map(find(ticket), (pending) => ({
-        client: pending.client,
-        redirectUri: pending.redirectUri,
-        scopes: pending.scopes,
-        grantable: Authorize.grantable(pending),
-        launch: pending.launch,
-        choosesPatient: Authorize.choosesPatient(pending)
-      })),
-    decide: (ticket, decision) =>
+    approve: (request: AuthorizationRequest, decision: Decision = {}) =>
+      respond(request, (valid) => Authorize.approve(sandbox, valid, decision)),
+    deny: (request: AuthorizationRequest, error?: string) =>
+      respond(request, (valid) => Effect.succeed(denial(valid, error))),
+    launch: (context: LaunchContext = {}) =>
+      Effect.gen(function*() {
+        const { encounter, patient, user } = context
+        const references = [patient && `Patient/${patient}`, encounter && `Encounter/${encounter}`, user]
+        for (const reference of references) {
+          const [type = "", id = ""] = reference?.split("/") ?? []
+          if (reference !== undefined && sandbox.store.read(type, id) === undefined) {
+            return yield* unknownResource(reference)
+          }
+        }
+        return { iss: sandbox.fhirBaseUrl, launch: yield* sandbox.state.addLaunch(context) }
+      }),
+    request: (ticket: string): Effect.Effect<ConsentRequest, SandboxError> =>
+      Effect.map(find(ticket), (pending) => {
+        const { client, launch, redirectUri, scopes } = pending
+        const grantable = Authorize.grantable(pending)
+        return { client, redirectUri, scopes, grantable, launch, needsPatient: Authorize.needsPatient(pending) }
+      }),
+    decide: (ticket: string, decision: Decision | "deny") =>
       semaphore.withPermits(1)(Effect.suspend(() => {
-        const given = answers.get(ticket)
-        // A browser gives the first of two clicks up: what was decided by then is kept for the second.
-        return given === undefined ? Effect.uninterruptible(answer(ticket, decision)) : Effect.succeed(new URL(given))
+        const target = decided.get(ticket)
+        // A browser aborts the request of the first click at the second; its decision must complete.
+        return target === undefined
+          ? Effect.uninterruptible(decidePending(ticket, decision))
+          : Effect.succeed(new URL(target))
       }))
   }
 }

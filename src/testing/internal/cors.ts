@@ -1,59 +1,62 @@
 /**
- * Cross-origin rules (SMART App Launch 2.2, "CORS"): any origin may read what the server says about itself, only origins of registered redirect
- * URIs may use the token endpoint and the FHIR API.
+ * Cross-origin rules (SMART App Launch 2.2, "CORS"): any origin may read the public documents; only origins of
+ * registered redirect URIs may use the token endpoint and the FHIR API.
  *
  * @since 0.1.0
  */
 import type { Step } from "./fault.js"
-import type { Reply, SandboxRequest } from "./message.js"
-import * as Message from "./message.js"
-import type { World } from "./world.js"
+import type { SandboxRequest, SandboxResponse } from "./http.js"
+import * as Http from "./http.js"
+import type { Sandbox } from "./sandbox.js"
 
-const openSteps: ReadonlySet<Step> = new Set<Step>(["discovery", "openid", "jwks"])
-const closedSteps: ReadonlySet<Step> = new Set<Step>(["token", "fhir", "userinfo", "introspect", "revoke", "register"])
+const publicSteps: ReadonlySet<Step> = new Set<Step>(["discovery", "openid", "jwks"])
+const protectedSteps: ReadonlySet<Step> = new Set<Step>([
+  "token",
+  "fhir",
+  "userinfo",
+  "introspect",
+  "revoke",
+  "register"
+])
 
-const isRegistered = (world: World, origin: string): boolean =>
-  Array.from(world.clients.values()).some((client) =>
+const isRegistered = (sandbox: Sandbox, origin: string): boolean =>
+  Array.from(sandbox.clients.values()).some((client) =>
     client.redirectUris.some((uri) => URL.canParse(uri) && new URL(uri).origin === origin)
   )
 
-/** The headers that let a page read the answer; none where it may not. */
+/** The headers that allow a page to read the response. */
 const allowOrigin = (
-  world: World,
+  sandbox: Sandbox,
   step: Step | undefined,
   request: SandboxRequest
 ): Readonly<Record<string, string>> => {
-  const isPublicDocument = step !== undefined && openSteps.has(step) ||
-    request.path.endsWith("/metadata") || request.path.endsWith("/style.json")
-  if (isPublicDocument) return { "access-control-allow-origin": "*" }
+  const isPublic = step !== undefined && publicSteps.has(step) || /\/(?:metadata|style\.json)$/.test(request.path)
+  if (isPublic) return { "access-control-allow-origin": "*" }
   const origin = request.headers["origin"]
-  if (step === undefined || !closedSteps.has(step) || origin === undefined) return {}
-  return isRegistered(world, origin)
-    ? {
-      "access-control-allow-origin": origin,
-      "access-control-expose-headers": "etag, location, www-authenticate, retry-after",
-      vary: "origin"
-    }
-    : { vary: "origin" }
+  if (step === undefined || !protectedSteps.has(step) || origin === undefined) return {}
+  if (!isRegistered(sandbox, origin)) return { vary: "origin" }
+  const exposed = "etag, location, www-authenticate, retry-after"
+  return { "access-control-allow-origin": origin, "access-control-expose-headers": exposed, vary: "origin" }
 }
 
-/** An answer, made readable for the pages that may read it. */
-export const allow = (world: World, step: Step | undefined, request: SandboxRequest, reply: Reply): Reply => ({
-  ...reply,
-  headers: { ...allowOrigin(world, step, request), ...reply.headers }
-})
+/** Adds the cross-origin headers to a response. */
+export const allow = (
+  sandbox: Sandbox,
+  step: Step | undefined,
+  request: SandboxRequest,
+  response: SandboxResponse
+): SandboxResponse => ({ ...response, headers: { ...allowOrigin(sandbox, step, request), ...response.headers } })
 
-/** The answer to a preflight request. */
-export const preflight = (world: World, step: Step | undefined, request: SandboxRequest): Reply => {
-  const origin = allowOrigin(world, step, request)
-  return Message.empty(204, {
-    ...origin,
-    ...("access-control-allow-origin" in origin
-      ? {
-        "access-control-allow-methods": "GET, POST",
-        // Nothing but what SMART needs: a client that adds headers of its own (tracing, for instance) is found out.
-        "access-control-allow-headers": "accept, authorization, content-type"
-      }
-      : {})
-  })
+/** The response to a preflight request. */
+export const preflight = (sandbox: Sandbox, step: Step | undefined, request: SandboxRequest): SandboxResponse => {
+  const headers = allowOrigin(sandbox, step, request)
+  return Http.empty(
+    204,
+    // Only the headers SMART needs, so that tests detect a client that adds others (for tracing, for instance).
+    headers["access-control-allow-origin"] === undefined ? headers : {
+      ...headers,
+      "access-control-allow-methods": "GET, POST",
+      "access-control-allow-headers": "accept, authorization, content-type"
+    }
+  )
 }

@@ -1,14 +1,15 @@
 /**
- * Ways in which a server goes wrong, to be switched on for one step of the sandbox.
+ * Faults of a server, which `SandboxEhr.fault` injects into one step of the protocol.
  *
  * Used as a namespace: `sandbox.fault("token", SandboxEhr.Fault.status(503, { headers: { "retry-after": "7" } }))`.
  *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+
 /**
- * The steps of the protocol, as the sandbox tells its requests apart. `openid` is the OpenID Connect discovery document; `register` has no
- * endpoint behind it, a fault is all that can answer there.
+ * The steps of the protocol that faults and recorded requests distinguish. `openid` is the OpenID Connect discovery
+ * document. The sandbox has no endpoint for `register`: it responds only with a fault.
  *
  * @since 0.1.0
  * @category models
@@ -26,7 +27,7 @@ export type Step =
   | "register"
 
 /**
- * Something that goes wrong. With `acted`, the request has been acted on before the answer went wrong: the code is used up, the refresh token
+ * A fault. With `processed`, the server processes the request before the fault: the code is used up, the refresh token
  * is rotated.
  *
  * @since 0.1.0
@@ -39,14 +40,11 @@ export type Fault =
     readonly body: string
     readonly headers: Readonly<Record<string, string>>
     readonly contentType: string
-    readonly acted: boolean
+    readonly processed: boolean
   }
-  | { readonly _tag: "Delay"; readonly duration: Duration.Duration; readonly acted: boolean }
-  | { readonly _tag: "Redirect"; readonly location: string; readonly status: number; readonly acted: boolean }
-  | { readonly _tag: "Text"; readonly body: string; readonly contentType: string; readonly acted: boolean }
-  | { readonly _tag: "Oversize"; readonly bytes: number; readonly acted: boolean }
-  | { readonly _tag: "Empty"; readonly acted: boolean }
-  | { readonly _tag: "Drop"; readonly acted: boolean }
+  | { readonly _tag: "Delay"; readonly duration: Duration.Duration; readonly processed: boolean }
+  | { readonly _tag: "Oversize"; readonly bytes: number; readonly processed: boolean }
+  | { readonly _tag: "Drop"; readonly processed: boolean }
   | { readonly _tag: "Mutate"; readonly f: (members: Readonly<Record<string, unknown>>) => unknown }
   | {
     readonly _tag: "Headers"
@@ -56,24 +54,24 @@ export type Fault =
   | { readonly _tag: "All"; readonly faults: ReadonlyArray<Fault> }
 
 /**
- * Whether the request is acted on before the answer goes wrong (default: no).
+ * Whether the server processes the request before the fault (default: false).
  *
  * @since 0.1.0
  * @category models
  */
-export interface ActedOption {
-  readonly acted?: boolean | undefined
+export interface ProcessedOption {
+  readonly processed?: boolean | undefined
 }
 
 /**
- * Another status, with any body and headers.
+ * A response with this status, and any body and headers.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const status = (
   code: number,
-  options: ActedOption & {
+  options: ProcessedOption & {
     readonly body?: string | undefined
     readonly headers?: Readonly<Record<string, string>> | undefined
     readonly contentType?: string | undefined
@@ -84,73 +82,73 @@ export const status = (
   body: options.body ?? "",
   headers: options.headers ?? {},
   contentType: options.contentType ?? "text/plain",
-  acted: options.acted ?? false
+  processed: options.processed ?? false
 })
 
 /**
- * An OAuth error of one's choice, as JSON.
+ * An OAuth error response (RFC 6749 §5.2), with status 400 by default.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const oauthError = (
   error: string,
-  options: ActedOption & { readonly description?: string | undefined; readonly status?: number | undefined } = {}
+  options: ProcessedOption & { readonly description?: string | undefined; readonly status?: number | undefined } = {}
 ): Fault =>
   status(options.status ?? 400, {
     body: JSON.stringify({ error, error_description: options.description }),
     contentType: "application/json",
-    acted: options.acted
+    processed: options.processed
   })
 
 /**
- * The answer comes later, by Effect's `Clock`: before the request is acted on, or after it with `acted`.
+ * A delay by Effect's `Clock`: before the server processes the request, or after it with `processed`.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const delay = (duration: Duration.DurationInput, options: ActedOption = {}): Fault => ({
+export const delay = (duration: Duration.DurationInput, options: ProcessedOption = {}): Fault => ({
   _tag: "Delay",
   duration: Duration.decode(duration),
-  acted: options.acted ?? false
+  processed: options.processed ?? false
 })
 
 /**
- * A redirect to somewhere else.
+ * A redirect to another URL, with status 302 by default.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const redirect = (
   location: string,
-  options: ActedOption & { readonly status?: number | undefined } = {}
-): Fault => ({ _tag: "Redirect", location, status: options.status ?? 302, acted: options.acted ?? false })
+  options: ProcessedOption & { readonly status?: number | undefined } = {}
+): Fault => status(options.status ?? 302, { headers: { location }, processed: options.processed })
 
 /**
- * A web page with status 200, as a login wall answers.
+ * A web page with status 200, like the page of a login proxy.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const html = (options: ActedOption & { readonly body?: string | undefined } = {}): Fault => ({
-  _tag: "Text",
-  body: options.body ?? "<!doctype html><html><body><h1>Please sign in</h1></body></html>",
-  contentType: "text/html; charset=utf-8",
-  acted: options.acted ?? false
-})
+export const html = (options: ProcessedOption & { readonly body?: string | undefined } = {}): Fault =>
+  status(200, {
+    body: options.body ?? "<!doctype html><html><body><h1>Please sign in</h1></body></html>",
+    contentType: "text/html; charset=utf-8",
+    processed: options.processed
+  })
 
 /**
- * A body that says it is JSON, and is not.
+ * A body with the content type of JSON that is not JSON.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const notJson = (options: ActedOption & { readonly body?: string | undefined } = {}): Fault => ({
-  _tag: "Text",
-  body: options.body ?? "access_token: {not json",
-  contentType: "application/json",
-  acted: options.acted ?? false
-})
+export const notJson = (options: ProcessedOption & { readonly body?: string | undefined } = {}): Fault =>
+  status(200, {
+    body: options.body ?? "access_token: {not json",
+    contentType: "application/json",
+    processed: options.processed
+  })
 
 /**
  * A well-formed JSON body of this many bytes, without a `content-length`.
@@ -158,39 +156,40 @@ export const notJson = (options: ActedOption & { readonly body?: string | undefi
  * @since 0.1.0
  * @category constructors
  */
-export const oversize = (bytes: number, options: ActedOption = {}): Fault => ({
+export const oversize = (bytes: number, options: ProcessedOption = {}): Fault => ({
   _tag: "Oversize",
   bytes,
-  acted: options.acted ?? false
+  processed: options.processed ?? false
 })
 
 /**
- * Status 200 and nothing else.
+ * Status 200 with an empty body.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const emptyBody = (options: ActedOption = {}): Fault => ({ _tag: "Empty", acted: options.acted ?? false })
+export const emptyBody = (options: ProcessedOption = {}): Fault => status(200, options)
 
 /**
- * The connection fails before the request has been acted on: `ECONNRESET`, in memory and over a socket.
+ * The connection fails with `ECONNRESET` before the server processes the request.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const drop: Fault = { _tag: "Drop", acted: false }
+export const drop: Fault = { _tag: "Drop", processed: false }
 
 /**
- * The request is acted on, the code used up or the refresh token rotated, and then the connection fails.
+ * The connection fails with `ECONNRESET` after the server processed the request (used up the code, rotated the refresh
+ * token).
  *
  * @since 0.1.0
  * @category constructors
  */
-export const lostResponse: Fault = { _tag: "Drop", acted: true }
+export const lostResponse: Fault = { _tag: "Drop", processed: true }
 
 /**
- * Changes the members of a JSON answer, or the parameters of the redirect back to the app: add, remove or change them. Other answers stay
- * as they are.
+ * Adds, removes or changes members of a JSON response, or parameters of the callback URL. Other responses do not
+ * change.
  *
  * @since 0.1.0
  * @category constructors
@@ -198,7 +197,7 @@ export const lostResponse: Fault = { _tag: "Drop", acted: true }
 export const mutate = (f: (members: Readonly<Record<string, unknown>>) => unknown): Fault => ({ _tag: "Mutate", f })
 
 /**
- * Takes members out of a JSON answer, or parameters out of the redirect back to the app.
+ * Removes members of a JSON response, or parameters of the callback URL.
  *
  * @since 0.1.0
  * @category constructors
@@ -207,7 +206,7 @@ export const omit = (...names: ReadonlyArray<string>): Fault =>
   mutate((members) => Object.fromEntries(Object.entries(members).filter(([name]) => !names.includes(name))))
 
 /**
- * Changes the headers of the answer.
+ * Sets and removes headers of the response.
  *
  * @since 0.1.0
  * @category constructors
@@ -218,7 +217,7 @@ export const headers = (change: {
 }): Fault => ({ _tag: "Headers", set: change.set ?? {}, remove: change.remove ?? [] })
 
 /**
- * Several faults in one answer, the first one outermost.
+ * Several faults in one response, the first one outermost.
  *
  * @since 0.1.0
  * @category constructors

@@ -1,6 +1,6 @@
 /**
- * The faults that are switched on, a queue for each step, and what each does to an answer: a request meets the fault at the head of its step's
- * queue.
+ * The queue of faults of each step, and the effect of each fault on a response. A request takes the first fault of its
+ * step's queue.
  *
  * @since 0.1.0
  */
@@ -8,13 +8,20 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import type { Fault, Step } from "./fault.js"
-import type { Reply } from "./message.js"
-import * as Message from "./message.js"
+import type { SandboxResponse } from "./http.js"
+import * as Http from "./http.js"
+import { SandboxError } from "./oAuthError.js"
 
-/** The connection failed; there is no answer. */
-export class Dropped extends Data.TaggedError("Dropped") {}
+/** The connection fails without a response. */
+export class ConnectionReset extends Data.TaggedError("ConnectionReset") {}
+
+/** The processing of a request. */
+export type Respond = Effect.Effect<SandboxResponse, ConnectionReset>
 
 type Members = Readonly<Record<string, unknown>>
+
+const parameterText = (value: unknown): ReadonlyArray<string> =>
+  value === undefined || value === null ? [] : [typeof value === "string" ? value : Http.stringify(value)]
 
 const mutateLocation = (location: string, f: (members: Members) => unknown): string => {
   if (!URL.canParse(location)) return location
@@ -22,64 +29,64 @@ const mutateLocation = (location: string, f: (members: Members) => unknown): str
   const changed = f(Object.fromEntries(url.searchParams))
   if (!Predicate.isRecord(changed)) return location
   const parameters = Object.entries(changed).flatMap(([name, value]) =>
-    value === undefined || value === null ? [] : [[name, String(value)]]
+    parameterText(value).map((text) => [name, text])
   )
   url.search = new URLSearchParams(parameters).toString()
   return url.href
 }
 
-const mutateReply = (reply: Reply, f: (members: Members) => unknown): Reply => {
-  const { body } = reply
+const mutateResponse = (response: SandboxResponse, f: (members: Members) => unknown): SandboxResponse => {
+  const { body } = response
   if (body._tag === "Json" && Predicate.isRecord(body.value)) {
-    return { ...reply, body: { ...body, value: f(body.value) } }
+    return { ...response, body: { ...body, value: f(body.value) } }
   }
-  const location = reply.headers["location"]
-  return location === undefined ? reply : Message.withHeaders(reply, { location: mutateLocation(location, f) })
+  const location = response.headers["location"]
+  return location === undefined
+    ? response
+    : { ...response, headers: { ...response.headers, location: mutateLocation(location, f) } }
 }
 
-const changeHeaders = (reply: Reply, fault: Extract<Fault, { readonly _tag: "Headers" }>): Reply => {
+const changeHeaders = (
+  response: SandboxResponse,
+  fault: Extract<Fault, { readonly _tag: "Headers" }>
+): SandboxResponse => {
   const removed = new Set(fault.remove.map((name) => name.toLowerCase()))
   const set = Object.entries(fault.set).map(([name, value]) => [name.toLowerCase(), value] as const)
   const contentType = set.find(([name]) => name === "content-type")?.[1] ??
     (removed.has("content-type") ? "application/octet-stream" : undefined)
-  const kept = Object.entries(reply.headers).filter(([name]) => !removed.has(name))
+  const unchanged = Object.entries(response.headers).filter(([name]) => !removed.has(name))
   return {
-    ...reply,
-    headers: Object.fromEntries([...kept, ...set]),
-    body: contentType !== undefined && (reply.body._tag === "Json" || reply.body._tag === "Text")
-      ? { ...reply.body, contentType }
-      : reply.body
+    ...response,
+    headers: Object.fromEntries([...unchanged, ...set]),
+    body: contentType !== undefined && (response.body._tag === "Json" || response.body._tag === "Text")
+      ? { ...response.body, contentType }
+      : response.body
   }
 }
 
-const apply = (fault: Fault, act: Effect.Effect<Reply, Dropped>): Effect.Effect<Reply, Dropped> => {
-  const instead = (acted: boolean, reply: Reply) => acted ? Effect.as(act, reply) : Effect.succeed(reply)
+const apply = (fault: Fault, respond: Respond): Respond => {
+  const replace = (processed: boolean, response: SandboxResponse) =>
+    processed ? Effect.as(respond, response) : Effect.succeed(response)
   switch (fault._tag) {
     case "Status":
-      return instead(
-        fault.acted,
-        fault.body === "" ? Message.empty(fault.status, fault.headers) : Message.text(fault.body, fault)
+      return replace(
+        fault.processed,
+        fault.body === "" ? Http.empty(fault.status, fault.headers) : Http.text(fault.body, fault)
       )
     case "Delay":
-      return fault.acted
-        ? Effect.zipLeft(act, Effect.sleep(fault.duration))
-        : Effect.zipRight(Effect.sleep(fault.duration), act)
-    case "Redirect":
-      return instead(fault.acted, Message.empty(fault.status, { location: fault.location }))
-    case "Text":
-      return instead(fault.acted, Message.text(fault.body, { contentType: fault.contentType }))
+      return fault.processed
+        ? Effect.zipLeft(respond, Effect.sleep(fault.duration))
+        : Effect.zipRight(Effect.sleep(fault.duration), respond)
     case "Oversize":
-      return instead(fault.acted, { status: 200, headers: {}, body: { _tag: "Filler", bytes: fault.bytes } })
-    case "Empty":
-      return instead(fault.acted, Message.empty(200))
+      return replace(fault.processed, { status: 200, headers: {}, body: { _tag: "Filler", bytes: fault.bytes } })
     case "Drop":
-      return fault.acted ? Effect.zipRight(act, new Dropped()) : new Dropped()
+      return fault.processed ? Effect.zipRight(respond, new ConnectionReset()) : new ConnectionReset()
     case "Mutate":
-      return Effect.map(act, (reply) => mutateReply(reply, fault.f))
+      return Effect.map(respond, (response) => mutateResponse(response, fault.f))
     case "Headers":
-      return Effect.map(act, (reply) => changeHeaders(reply, fault))
+      return Effect.map(respond, (response) => changeHeaders(response, fault))
     case "All":
-      return fault.faults.reduceRight((inner, outer) => apply(outer, inner), act)
+      return fault.faults.reduceRight((inner, outer) => apply(outer, inner), respond)
   }
 }
 
@@ -89,69 +96,75 @@ const apply = (fault: Fault, act: Effect.Effect<Reply, Dropped>): Effect.Effect<
  * @since 0.1.0
  * @category models
  */
-export interface WaitingFault {
-  /** Names it for `Service.removeFault`. */
+export interface PendingFault {
+  /** For `Service.removeFault`. */
   readonly id: string
   readonly step: Step
   readonly fault: Fault
-  /** How many requests it waits for. */
-  readonly left: number
+  /** The number of requests it will affect. */
+  readonly remaining: number
 }
 
-/** Whether a fault spoils the answer of the step itself, rather than coming in its place. */
-const spoilsAnswer = (fault: Fault): boolean =>
-  fault._tag === "Mutate" || fault._tag === "All" && fault.faults.some(spoilsAnswer)
+const changesResponse = (fault: Fault): boolean =>
+  fault._tag === "Mutate" || fault._tag === "All" && fault.faults.some(changesResponse)
 
-/** The queues. */
-export interface Faults {
-  readonly add: (step: Step, fault: Fault, times: number) => Effect.Effect<void>
-  readonly clear: Effect.Effect<void>
-  /** Takes one away that waits; false if none is called so, or no longer. */
-  readonly remove: (id: string) => Effect.Effect<boolean>
-  /** Those that wait, by step, the next one first. */
-  readonly waiting: Effect.Effect<ReadonlyArray<WaitingFault>>
-  /** Runs a step under the fault that is due, if one is. */
-  readonly around: (step: Step, act: Effect.Effect<Reply, Dropped>) => Effect.Effect<Reply, Dropped>
-  /** The first half of a step whose answer comes later, after a person was asked: what spoils that answer goes on waiting for it. */
-  readonly aroundQuestion: (step: Step, act: Effect.Effect<Reply, Dropped>) => Effect.Effect<Reply, Dropped>
-  /** The second half: only what spoils the answer, all else waits for the next question. */
-  readonly aroundAnswer: (step: Step, act: Effect.Effect<Reply, Dropped>) => Effect.Effect<Reply, Dropped>
-}
+/** The pending faults of one sandbox. */
+export type Faults = ReturnType<typeof make>
 
 /** Empty queues. */
-export const make = (): Faults => {
-  const queues = new Map<Step, ReadonlyArray<WaitingFault>>()
+export const make = () => {
+  const queues = new Map<Step, ReadonlyArray<PendingFault>>()
   let ids = 0
   const take = (step: Step, applies: (fault: Fault) => boolean): Fault | undefined => {
     const [head, ...others] = queues.get(step) ?? []
     if (head === undefined || !applies(head.fault)) return undefined
-    queues.set(step, head.left > 1 ? [{ ...head, left: head.left - 1 }, ...others] : others)
+    queues.set(step, head.remaining > 1 ? [{ ...head, remaining: head.remaining - 1 }, ...others] : others)
     return head.fault
   }
-  const around = (applies: (fault: Fault) => boolean): Faults["around"] => (step, act) =>
+  const applyNext = (applies: (fault: Fault) => boolean) => (step: Step, respond: Respond): Respond =>
     Effect.suspend(() => {
       const fault = take(step, applies)
-      return fault === undefined ? act : apply(fault, act)
+      return fault === undefined ? respond : apply(fault, respond)
     })
+  const noRedirect = (description: string) => new SandboxError({ reason: "NoRedirect", description })
+  /** Applies a fault to the redirect of the authorization endpoint; the result is the URL of the redirect. */
+  const redirect = (applyFault: (step: Step, respond: Respond) => Respond) => (location: string) =>
+    applyFault("authorize", Effect.succeed(Http.redirect(location))).pipe(
+      Effect.catchTag("ConnectionReset", () => noRedirect("a fault reset the connection")),
+      Effect.flatMap(({ headers, status }) =>
+        headers["location"] === undefined
+          ? noRedirect(`a fault replaced the redirect with HTTP ${status}`)
+          : Effect.succeed(new URL(headers["location"]))
+      )
+    )
+  const applyToDecision = applyNext(changesResponse)
+  const applyAny = applyNext(() => true)
   return {
-    add: (step, fault, times) =>
+    add: (step: Step, fault: Fault, times: number) =>
       Effect.sync(() => {
-        if (times > 0) queues.set(step, [...(queues.get(step) ?? []), { id: String(++ids), step, fault, left: times }])
+        const added = { id: String(++ids), step, fault, remaining: times }
+        if (times > 0) queues.set(step, [...(queues.get(step) ?? []), added])
       }),
     clear: Effect.sync(() => queues.clear()),
-    remove: (id) =>
+    /** Removes a pending fault; false if the id is unknown. */
+    remove: (id: string) =>
       Effect.sync(() => {
         let found = false
         for (const [step, queue] of queues) {
-          const others = queue.filter((waiting) => waiting.id !== id)
+          const others = queue.filter((pending) => pending.id !== id)
           found ||= others.length < queue.length
           queues.set(step, others)
         }
         return found
       }),
-    waiting: Effect.sync(() => Array.from(queues.values()).flat()),
-    around: around(() => true),
-    aroundQuestion: around((fault) => !spoilsAnswer(fault)),
-    aroundAnswer: around(spoilsAnswer)
+    /** The pending faults by step, the next one first. */
+    pending: Effect.sync((): ReadonlyArray<PendingFault> => Array.from(queues.values()).flat()),
+    /** Processes a request with the next fault of its step. */
+    apply: applyAny,
+    redirect: redirect(applyAny),
+    /** For a request whose response follows the user's decision: a fault that changes the response stays pending. */
+    applyBeforeDecision: applyNext((fault) => !changesResponse(fault)),
+    /** For the response after the user's decision: only a fault that changes the response applies. */
+    redirectAfterDecision: redirect(applyToDecision)
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The FHIR R4 API in front of the store, each interaction only as far as the token's scopes reach (SMART App Launch 2.2, "Access FHIR API", "Scopes for
- * requesting FHIR Resources"; FHIR R4, "RESTful API").
+ * The FHIR R4 API of the store; the token's scopes limit each interaction (SMART App Launch 2.2, "Access FHIR API",
+ * "Scopes for requesting FHIR Resources"; FHIR R4, "RESTful API").
  *
  * @since 0.1.0
  */
@@ -8,51 +8,50 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as BulkData from "./bulkData.js"
+import type { FhirRequest } from "./fhirAccess.js"
 import {
+  coversResource,
   fhirJson,
   insufficientScope,
-  mayTouch,
+  isPermitted,
   notFound,
   outcome,
-  rulesFor,
-  unauthorized,
-  visible
+  scopesFor,
+  unauthorized
 } from "./fhirAccess.js"
 import { searchParameters } from "./fhirStore.js"
 import * as FhirWrite from "./fhirWrite.js"
-import type { Reply, SandboxRequest } from "./message.js"
-import * as Message from "./message.js"
+import type { SandboxRequest, SandboxResponse } from "./http.js"
+import * as Http from "./http.js"
 import * as Metadata from "./metadata.js"
-import type { AccessToken } from "./state.js"
+import type { Sandbox } from "./sandbox.js"
 import type { FhirResource } from "./syntheticData.js"
-import type { World } from "./world.js"
 
-const decodeSegment = (segment: string): string => {
-  // A malformed escape is a name that nothing has.
-  return /%(?![0-9A-Fa-f]{2})/.test(segment) ? segment : unescapeSegment(segment)
-}
+/** Decodes a path segment; one with a malformed escape stays as it is and names no resource. */
+const decodeSegment = (segment: string): string =>
+  /%(?![0-9A-Fa-f]{2})/.test(segment)
+    ? segment
+    : new URLSearchParams(`v=${segment.replace(/\+/g, "%2B")}`).get("v") ?? segment
 
-const unescapeSegment = (segment: string): string =>
-  new URLSearchParams(`v=${segment.replace(/\+/g, "%2B")}`).get("v") ?? segment
-
-const read = (world: World, token: AccessToken, type: string, id: string, versionId?: string): Reply => {
-  const rules = rulesFor(token, type, "r")
-  if (rules.length === 0) return insufficientScope
-  const versions = world.store.versions(type, id)
+const read = (request: FhirRequest, type: string, id: string, versionId?: string): SandboxResponse => {
+  const scopes = scopesFor(request.token, type, "r")
+  if (scopes.length === 0) return insufficientScope
+  const versions = request.sandbox.store.versions(type, id)
   const version = versionId === undefined ? versions[0] : versions.find((one) => one.versionId === versionId)
   if (version === undefined) return notFound(`${type} with this id`)
-  if (version.resource === undefined) return outcome(410, "deleted", "it was deleted")
-  return rules.some((rule) => visible(world, token, rule, version.resource ?? { resourceType: type, id }))
-    ? FhirWrite.resourceReply(version)
+  const { resource } = version
+  if (resource === undefined) return outcome(410, "deleted", "the resource was deleted")
+  return scopes.some((scope) => coversResource(request, scope, resource))
+    ? FhirWrite.resourceResponse(version)
     : insufficientScope
 }
 
-const history = (world: World, token: AccessToken, type: string, id: string): Reply => {
-  const versions = world.store.versions(type, id)
+const history = (request: FhirRequest, type: string, id: string): SandboxResponse => {
+  const versions = request.sandbox.store.versions(type, id)
   if (versions.length === 0) return notFound(`${type} with this id`)
-  const known = versions.find(({ resource }) => resource !== undefined)?.resource
-  if (known === undefined || !mayTouch(world, token, "r", known)) return insufficientScope
-  return Message.json({
+  const newest = versions.find(({ resource }) => resource !== undefined)?.resource
+  if (newest === undefined || !isPermitted(request, "r", newest)) return insufficientScope
+  return Http.json({
     resourceType: "Bundle",
     type: "history",
     total: versions.length,
@@ -64,130 +63,119 @@ const history = (world: World, token: AccessToken, type: string, id: string): Re
   }, { contentType: fhirJson })
 }
 
-const defaultPageSize = 50
-const maximumPageSize = 100
+const DEFAULT_PAGE_SIZE = 50
+const MAX_PAGE_SIZE = 100
 
 const wholeNumber = (value: string | undefined, fallback: number): number | undefined =>
   value === undefined ? fallback : /^\d{1,6}$/.test(value) ? Number(value) : undefined
 
-/** The patients that the matches are about: the one kind of `_include` there is (`Observation:subject`, `Encounter:patient`). */
+/** The patients of the matches, for `_include=Observation:subject` and the like; other includes are ignored. */
 const included = (
-  world: World,
-  token: AccessToken,
+  request: FhirRequest,
   matches: ReadonlyArray<FhirResource>,
   include: string | undefined
 ): ReadonlyArray<FhirResource> => {
   if (include === undefined || !/:(?:subject|patient)$/.test(include)) return []
-  const ids = new Set(matches.flatMap((resource) => world.store.patientOf(resource) ?? []))
-  return [...ids].flatMap((id) => world.store.read("Patient", id) ?? []).filter((patient) =>
-    mayTouch(world, token, "r", patient)
-  )
+  const { store } = request.sandbox
+  return [...new Set(matches.flatMap((resource) => store.patientOf(resource) ?? []))]
+    .flatMap((id) => store.read("Patient", id) ?? [])
+    .filter((patient) => isPermitted(request, "r", patient))
 }
 
-const search = (
-  world: World,
-  token: AccessToken,
-  type: string,
-  request: Pick<SandboxRequest, "query">
-): Reply => {
-  const rules = rulesFor(token, type, "s")
-  if (rules.length === 0) return insufficientScope
-  const params = Message.toRecord(request.query)
-  const count = wholeNumber(params["_count"], defaultPageSize)
+const search = (request: FhirRequest, type: string): SandboxResponse => {
+  const { query, sandbox, token } = request
+  const scopes = scopesFor(token, type, "s")
+  if (scopes.length === 0) return insufficientScope
+  const params = Http.toRecord(query)
+  const count = wholeNumber(params["_count"], DEFAULT_PAGE_SIZE)
   const offset = wholeNumber(params["_offset"], 0)
   if (count === undefined || offset === undefined) {
     return outcome(400, "invalid", "_count and _offset must be whole numbers")
   }
-  const size = Math.min(count, maximumPageSize)
-  const filters = request.query.filter(([name]) => searchParameters.has(name) || name === "_include")
-  const found = world.store.search(type, filters).filter((resource) =>
-    rules.some((rule) => visible(world, token, rule, resource))
+  const size = Math.min(count, MAX_PAGE_SIZE)
+  const filters = query.filter(([name]) => searchParameters.has(name) || name === "_include")
+  const found = sandbox.store.search(type, filters).filter((resource) =>
+    scopes.some((scope) => coversResource(request, scope, resource))
   )
-  const base = `${world.fhirBaseUrl.replace(/\/$/, "")}/${type}`
   const link = (relation: string, at: number) => {
-    const query = new URLSearchParams(filters.map(([name, value]) => [name, value]))
-    query.set("_count", String(size))
-    if (at > 0) query.set("_offset", String(at))
-    return { relation, url: `${base}?${query.toString()}` }
+    const parameters = new URLSearchParams(filters.map(([name, value]) => [name, value]))
+    parameters.set("_count", String(size))
+    if (at > 0) parameters.set("_offset", String(at))
+    return { relation, url: `${sandbox.fhirRoot}/${type}?${parameters.toString()}` }
   }
-  const entries = found.slice(offset, offset + size)
+  const page = found.slice(offset, offset + size)
+  const entry = (resource: FhirResource, mode: "match" | "include") => ({
+    fullUrl: `${sandbox.fhirRoot}/${resource.resourceType}/${resource.id}`,
+    resource,
+    search: { mode }
+  })
+  const entries = [
+    ...page.map((resource) => entry(resource, "match")),
+    ...included(request, page, params["_include"]).map((resource) => entry(resource, "include"))
+  ]
   const next = size > 0 && offset + size < found.length ? [link("next", offset + size)] : []
-  return Message.json({
+  return Http.json({
     resourceType: "Bundle",
     type: "searchset",
     total: found.length,
     link: [link("self", offset), ...next],
-    ...(entries.length === 0 ? {} : {
-      entry: [
-        ...entries.map((resource) => ({
-          fullUrl: `${base}/${resource.id}`,
-          resource,
-          search: { mode: "match" }
-        })),
-        ...included(world, token, entries, params["_include"]).map((resource) => ({
-          fullUrl: `${world.fhirBaseUrl.replace(/\/$/, "")}/${resource.resourceType}/${resource.id}`,
-          resource,
-          search: { mode: "include" }
-        }))
-      ]
-    })
+    ...(entries.length === 0 ? {} : { entry: entries })
   }, { contentType: fhirJson })
 }
 
-/** What one request does, on its own or as an entry of a Bundle. */
-const act = (world: World, token: AccessToken, request: SandboxRequest, path: string, now: number): Reply => {
-  const [type = "", id = "", ...more] = path.split("/").map(decodeSegment)
-  const reads = request.method === "GET" || request.method === "HEAD"
-  if (!world.store.types.has(type)) return notFound("such resource type or operation")
-  if (request.method === "POST" && id === "_search") {
-    return search(world, token, type, { query: [...request.query, ...Message.parsePairs(request.body)] })
+/** The response to one request, or to one entry of a Bundle. */
+const respond = (request: FhirRequest): SandboxResponse => {
+  const { body, method, query, sandbox } = request
+  const [type = "", id = "", ...more] = request.path.split("/").map(decodeSegment)
+  const reads = method === "GET" || method === "HEAD"
+  if (!sandbox.store.types.has(type)) return notFound("such resource type or operation")
+  if (method === "POST" && id === "_search") {
+    return search({ ...request, query: [...query, ...Http.parsePairs(body)] }, type)
   }
   if (reads && id !== "" && more[0] === "_history" && more.length <= 2) {
-    return more[1] === undefined ? history(world, token, type, id) : read(world, token, type, id, more[1])
+    return more[1] === undefined ? history(request, type, id) : read(request, type, id, more[1])
   }
   if (more.length > 0) return notFound("such resource type or operation")
-  if (reads) return id === "" ? search(world, token, type, request) : read(world, token, type, id)
-  return FhirWrite.write(world, token, type, id, request, now)
+  if (reads) return id === "" ? search(request, type) : read(request, type, id)
+  return FhirWrite.write(request, type, id)
 }
 
-/** A batch, each entry for itself, or a transaction, all or nothing. */
-const bundle = (world: World, token: AccessToken, request: SandboxRequest, now: number): Reply => {
-  const sent = FhirWrite.parse(request.body)
-  const type = sent?.["type"]
-  const entries = sent?.["entry"]
-  if (sent?.["resourceType"] !== "Bundle" || (type !== "batch" && type !== "transaction") || !Array.isArray(entries)) {
-    return outcome(400, "invalid", "a batch or a transaction Bundle is wanted here")
+const textOf = (value: unknown): string => typeof value === "string" ? value : ""
+
+const entryRequest = (bundle: FhirRequest, entry: unknown): FhirRequest => {
+  const { request: sent = {}, resource = "" } = Predicate.isRecord(entry) ? entry : {}
+  const request = Predicate.isRecord(sent) ? sent : {}
+  const url = textOf(request["url"])
+  const [path = "", query = ""] = url.split("?")
+  const header = (name: string, value: unknown) => typeof value === "string" ? { [name]: value } : {}
+  return {
+    ...bundle,
+    method: textOf(request["method"]),
+    url,
+    path,
+    query: Http.parsePairs(query),
+    headers: { ...header("if-match", request["ifMatch"]), ...header("if-none-exist", request["ifNoneExist"]) },
+    body: Http.stringify(resource)
   }
-  const putBack = world.store.snapshot()
-  const replies = entries.map((entry: unknown): Reply => {
-    const asked = Predicate.isRecord(entry) && Predicate.isRecord(entry["request"]) ? entry["request"] : {}
-    const url = String(asked["url"] ?? "")
-    const [path = "", query = ""] = url.split("?")
-    const header = (name: string, value: unknown) => typeof value === "string" ? { [name]: value } : {}
-    return act(
-      world,
-      token,
-      {
-        method: String(asked["method"] ?? ""),
-        url,
-        path,
-        query: Message.parsePairs(query),
-        headers: { ...header("if-match", asked["ifMatch"]), ...header("if-none-exist", asked["ifNoneExist"]) },
-        body: Predicate.isRecord(entry) ? JSON.stringify(entry["resource"] ?? "") : ""
-      },
-      path,
-      now
-    )
-  })
-  const failed = replies.find(({ status }) => status >= 400)
+}
+
+/** A batch (each entry independently) or a transaction (all entries or none). */
+const bundle = (request: FhirRequest): SandboxResponse => {
+  const { entry: entries, resourceType, type } = FhirWrite.parse(request.body) ?? {}
+  if (resourceType !== "Bundle" || (type !== "batch" && type !== "transaction") || !Array.isArray(entries)) {
+    return outcome(400, "invalid", "the body must be a Bundle of type batch or transaction, in JSON")
+  }
+  const restore = request.sandbox.store.snapshot()
+  const responses = entries.map((entry: unknown) => respond(entryRequest(request, entry)))
+  const failed = responses.find(({ status }) => status >= 400)
   if (type === "transaction" && failed !== undefined) {
-    putBack()
+    restore()
     return failed
   }
-  return Message.json({
+  return Http.json({
     resourceType: "Bundle",
     type: `${type}-response`,
-    entry: replies.map(({ body, headers, status }) => ({
+    entry: responses.map(({ body, headers, status }) => ({
       ...(body._tag === "Json" && status < 400 ? { resource: body.value } : {}),
       response: {
         status: String(status),
@@ -200,16 +188,16 @@ const bundle = (world: World, token: AccessToken, request: SandboxRequest, now: 
   }, { contentType: fhirJson })
 }
 
-/** Answers a request below the FHIR base; `path` is what follows the base, without the first slash. */
-export const handle = (world: World, request: SandboxRequest, path: string): Effect.Effect<Reply> =>
+/** Responds to a request below the FHIR base URL; `path` is relative to it. */
+export const handle = (sandbox: Sandbox, request: SandboxRequest, path: string): Effect.Effect<SandboxResponse> =>
   Effect.gen(function*() {
-    if (path === "metadata" && (request.method === "GET" || request.method === "HEAD")) {
-      return Message.json(Metadata.capabilityStatement(world), { contentType: fhirJson })
+    const { headers, method } = request
+    if (path === "metadata" && (method === "GET" || method === "HEAD")) {
+      return Http.json(Metadata.capabilityStatement(sandbox), { contentType: fhirJson })
     }
-    const presented = Message.bearer(request)
-    const token = presented === undefined ? undefined : yield* world.state.activeAccessToken(presented)
-    if (token === undefined) return unauthorized(request.headers["authorization"] !== undefined)
-    const now = yield* Clock.currentTimeMillis
-    if (path === "" && request.method === "POST") return bundle(world, token, request, now)
-    return BulkData.handle(world, token, request, path) ?? act(world, token, request, path, now)
+    const token = yield* sandbox.state.activeAccessToken(Http.bearer(request) ?? "")
+    if (token === undefined) return unauthorized(headers["authorization"] !== undefined)
+    const fhirRequest: FhirRequest = { ...request, path, sandbox, token, now: yield* Clock.currentTimeMillis }
+    if (path === "" && method === "POST") return bundle(fhirRequest)
+    return BulkData.handle(fhirRequest) ?? respond(fhirRequest)
   })

@@ -1,6 +1,6 @@
 /**
- * The FHIR R4 resources of the sandbox and what can be asked about them: one by type and id, many by search parameter, and who a resource is
- * about (the patient compartment).
+ * The FHIR R4 resources of the sandbox: read by type and id, search by parameter, versions, and the patient
+ * compartment.
  *
  * @since 0.1.0
  */
@@ -8,10 +8,10 @@ import * as DateTime from "effect/DateTime"
 import * as Predicate from "effect/Predicate"
 import type { FhirResource } from "./syntheticData.js"
 
-/** Search parameters the store knows. */
+/** Search parameters and their values. */
 export type Filters = ReadonlyArray<readonly [name: string, value: string]>
 
-/** One version of a resource; the one of a deletion has none. */
+/** One version of a resource; the version of a deletion has no resource. */
 export interface Version {
   readonly versionId: string
   readonly lastUpdated: string
@@ -19,55 +19,33 @@ export interface Version {
   readonly resource: FhirResource | undefined
 }
 
-/** The store. */
-export interface FhirStore {
-  readonly types: ReadonlySet<string>
-  /** All versions of a resource, the newest first. */
-  readonly versions: (type: string, id: string) => ReadonlyArray<Version>
-  /** Adds a version; without a resource it is that of a deletion. */
-  readonly write: (
-    type: string,
-    id: string,
-    change: Pick<Version, "method" | "resource">,
-    nowMillis: number
-  ) => Version
-  readonly nextId: (type: string) => string
-  /** Everything as it is now: the result puts it back. */
-  readonly snapshot: () => () => void
-  readonly read: (type: string, id: string) => FhirResource | undefined
-  readonly search: (type: string, filters: Filters) => ReadonlyArray<FhirResource>
-  /** Whether a resource meets one search parameter. */
-  readonly matches: (resource: FhirResource, name: string, value: string) => boolean
-  /** The id of the patient a resource is about. */
-  readonly patientOf: (resource: FhirResource) => string | undefined
+/** A bulk export, running or complete. */
+export interface ExportJob {
+  readonly request: string
+  readonly files: ReadonlyArray<{ readonly type: string; readonly resources: ReadonlyArray<FhirResource> }>
+  /** The number of status requests so far. */
+  polls: number
 }
 
-/** The parameters `search` understands; the others are ignored, as FHIR allows. */
-export const searchParameters: ReadonlySet<string> = new Set([
-  "_id",
-  "patient",
-  "subject",
-  "subject:missing",
-  "category",
-  "code"
-])
+/** The parameters that `search` supports; it ignores others, as FHIR allows. */
+export const searchParameters: ReadonlySet<string> = new Set(
+  ["_id", "patient", "subject", "subject:missing", "category", "code"]
+)
 
-/** The id a reference to a type has, if it is one. */
-export const idOf = (reference: unknown, type: string): string | undefined =>
+const idOf = (reference: unknown, type: string): string | undefined =>
   typeof reference === "string" ? new RegExp(`(?:^|/)${type}/([A-Za-z0-9\\-.]{1,64})$`).exec(reference)?.[1] : undefined
 
+/** The id of the patient in whose compartment a resource is. */
 const patientOf = (resource: FhirResource): string | undefined => {
   if (resource.resourceType === "Patient") return resource.id
   const subject = resource["subject"] ?? resource["patient"]
   return Predicate.isRecord(subject) ? idOf(subject["reference"], "Patient") : undefined
 }
 
-const codings = (concept: unknown): ReadonlyArray<Record<string, unknown>> =>
-  Array.isArray(concept)
-    ? concept.flatMap(codings)
-    : Predicate.isRecord(concept) && Array.isArray(concept["coding"])
-    ? concept["coding"].filter(Predicate.isRecord)
-    : []
+const codings = (concepts: unknown): ReadonlyArray<Record<string, unknown>> =>
+  (Array.isArray(concepts) ? concepts : [concepts]).flatMap((concept: unknown) =>
+    Predicate.isRecord(concept) && Array.isArray(concept["coding"]) ? concept["coding"].filter(Predicate.isRecord) : []
+  )
 
 // A FHIR token: `code`, `system|code`, `system|` or `|code`; commas mean "or".
 const matchesToken = (concept: unknown, value: string): boolean =>
@@ -80,8 +58,11 @@ const matchesToken = (concept: unknown, value: string): boolean =>
     )
   })
 
-/** A store with these resources; `baseUrl` is where absolute references point to. */
-export const make = (baseUrl: string, resources: ReadonlyArray<FhirResource>): FhirStore => {
+/** The store of one sandbox. */
+export type FhirStore = ReturnType<typeof make>
+
+/** A store with these resources; absolute references start with `baseUrl`. */
+export const make = (baseUrl: string, resources: ReadonlyArray<FhirResource>) => {
   const byType = new Map<string, Map<string, ReadonlyArray<Version>>>()
   const ofType = (type: string) => byType.get(type) ?? new Map<string, ReadonlyArray<Version>>()
   const add = (type: string, id: string, version: Version) => {
@@ -91,10 +72,11 @@ export const make = (baseUrl: string, resources: ReadonlyArray<FhirResource>): F
     const meta = { versionId: "1", lastUpdated: "2024-05-01T00:00:00Z" }
     add(resource.resourceType, resource.id, { ...meta, method: "POST", resource: { ...resource, meta } })
   }
-  // Where apps keep their state, in every store.
+  // Every store has the type of app state.
   if (!byType.has("Basic")) byType.set("Basic", new Map())
   let ids = 0
 
+  /** Whether a resource matches one search parameter. */
   const matches = (resource: FhirResource, name: string, value: string): boolean => {
     switch (name) {
       case "_id":
@@ -121,9 +103,12 @@ export const make = (baseUrl: string, resources: ReadonlyArray<FhirResource>): F
 
   return {
     types: new Set(byType.keys()),
-    read: (type, id) => ofType(type).get(id)?.[0]?.resource,
-    versions: (type, id) => ofType(type).get(id) ?? [],
-    write: (type, id, { method, resource }, nowMillis) => {
+    read: (type: string, id: string): FhirResource | undefined => ofType(type).get(id)?.[0]?.resource,
+    /** All versions of a resource, the newest first. */
+    versions: (type: string, id: string): ReadonlyArray<Version> => ofType(type).get(id) ?? [],
+    /** Adds a version; without a resource it is a deletion. */
+    write: (type: string, id: string, change: Pick<Version, "method" | "resource">, nowMillis: number): Version => {
+      const { method, resource } = change
       const meta = {
         versionId: String((ofType(type).get(id)?.length ?? 0) + 1),
         lastUpdated: DateTime.formatIso(DateTime.unsafeMake(nowMillis))
@@ -136,7 +121,8 @@ export const make = (baseUrl: string, resources: ReadonlyArray<FhirResource>): F
       add(type, id, version)
       return version
     },
-    nextId: (type) => `${type.toLowerCase()}-new-${++ids}`,
+    nextId: (type: string) => `${type.toLowerCase()}-new-${++ids}`,
+    /** Saves all resources; the result restores them. */
     snapshot: () => {
       const copy = new Map(Array.from(byType, ([type, versions]) => [type, new Map(versions)] as const))
       return () => {
@@ -144,7 +130,7 @@ export const make = (baseUrl: string, resources: ReadonlyArray<FhirResource>): F
         for (const [type, versions] of copy) byType.set(type, versions)
       }
     },
-    search: (type, filters) =>
+    search: (type: string, filters: Filters): ReadonlyArray<FhirResource> =>
       Array.from(ofType(type).values()).flatMap(([newest]) => newest?.resource ?? []).filter((resource) =>
         filters.every(([name, value]) => matches(resource, name, value))
       ),

@@ -1,172 +1,151 @@
 /**
- * What changes the store: create, update, patch and delete, with the conditions a client may set (FHIR R4, sections 3.1.0.4 to 3.1.0.8) and the rules of
- * app state (SMART App Launch 2.2, "App State").
+ * Create, update, patch and delete, with conditions (FHIR R4, sections 3.1.0.4 to 3.1.0.8) and the rules of app state
+ * (SMART App Launch 2.2, "App State").
  *
  * @since 0.1.0
  */
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
-import { fhirJson, insufficientScope, mayTouch, notFound, outcome, rulesFor } from "./fhirAccess.js"
+import type { FhirRequest } from "./fhirAccess.js"
+import { fhirJson, insufficientScope, isPermitted, notFound, outcome, scopesFor } from "./fhirAccess.js"
 import type { Version } from "./fhirStore.js"
-import type { Reply, SandboxRequest } from "./message.js"
-import * as Message from "./message.js"
-import type { AccessToken } from "./state.js"
+import type { SandboxResponse } from "./http.js"
+import * as Http from "./http.js"
 import type { FhirResource } from "./syntheticData.js"
-import type { World } from "./world.js"
 
 type Members = Readonly<Record<string, unknown>>
 
-/** The JSON object a body holds. */
+/** The JSON object of a body. */
 export const parse = (body: string): Members | undefined => {
-  const value = Either.getOrUndefined(Either.try((): unknown => JSON.parse(body)))
+  const value = Http.parseJson(body)
   return Predicate.isRecord(value) ? value : undefined
 }
 
-const headersOf = ({ lastUpdated, versionId }: Version) => ({
-  etag: `W/"${versionId}"`,
-  "last-modified": lastUpdated
-})
-
-/** A version, as an answer. */
-export const resourceReply = (version: Version, status = 200, headers: Readonly<Record<string, string>> = {}): Reply =>
-  Message.json(version.resource, {
+/** A response with one version of a resource. */
+export const resourceResponse = (
+  { lastUpdated, resource, versionId }: Version,
+  status = 200,
+  headers: Readonly<Record<string, string>> = {}
+): SandboxResponse =>
+  Http.json(resource, {
     status,
     contentType: fhirJson,
-    headers: { ...headersOf(version), ...headers }
+    headers: { etag: `W/"${versionId}"`, "last-modified": lastUpdated, ...headers }
   })
 
-const location = (world: World, type: string, id: string, { versionId }: Version) => ({
-  location: `${world.fhirBaseUrl.replace(/\/$/, "")}/${type}/${id}/_history/${versionId}`
+const location = ({ sandbox }: FhirRequest, type: string, id: string, { versionId }: Version) => ({
+  location: `${sandbox.fhirRoot}/${type}/${id}/_history/${versionId}`
 })
 
 const MAX_STATE_BYTES = 256 * 1024
 
-/** What the specification does not allow in app state. */
-const stateProblem = (world: World, resource: Members, body: string): string | undefined => {
-  if (new TextEncoder().encode(body).byteLength > MAX_STATE_BYTES) return "more than 256 KB"
-  const code = resource["code"]
+const isStringExtension = (extension: unknown): boolean =>
+  Predicate.isRecord(extension) && Object.keys(extension).sort().join() === "url,valueString" &&
+  typeof extension["valueString"] === "string"
+
+/** The rule of app state that a resource violates. */
+const stateProblem = ({ body, sandbox }: FhirRequest, resource: Members): string | undefined => {
+  if (new TextEncoder().encode(body).byteLength > MAX_STATE_BYTES) return "app state is limited to 256 KB"
+  const { code, extension = [], subject } = resource
   if (!Predicate.isRecord(code) || !Array.isArray(code["coding"]) || code["coding"].length !== 1) {
-    return "exactly one coding is needed"
+    return "exactly one coding is required"
   }
-  const subject = resource["subject"]
   const reference = Predicate.isRecord(subject) ? subject["reference"] : undefined
-  if (subject !== undefined && !String(reference).startsWith(`${world.fhirBaseUrl.replace(/\/$/, "")}/`)) {
-    return "the subject must be an absolute reference to this server"
-  }
-  const extensions = resource["extension"] ?? []
-  return Array.isArray(extensions) &&
-      extensions.every((extension: unknown) =>
-        Predicate.isRecord(extension) && Object.keys(extension).sort().join() === "url,valueString" &&
-        typeof extension["valueString"] === "string"
-      )
+  const isAbsolute = typeof reference === "string" && reference.startsWith(`${sandbox.fhirRoot}/`)
+  if (subject !== undefined && !isAbsolute) return "the subject must be an absolute reference to this server"
+  return Array.isArray(extension) && extension.every(isStringExtension)
     ? undefined
-    : "an extension holds a valueString and nothing else"
+    : "an extension must have a valueString and no other value"
 }
 
-const sent = (world: World, type: string, body: string): Either.Either<FhirResource, Reply> => {
-  const resource = parse(body)
+const parseResource = (request: FhirRequest, type: string): Either.Either<FhirResource, SandboxResponse> => {
+  const resource = parse(request.body)
   if (resource === undefined || resource["resourceType"] !== type) {
-    return Either.left(outcome(400, "invalid", `a ${type} is wanted here`))
+    return Either.left(outcome(400, "invalid", `the body must be a ${type} in JSON`))
   }
-  const problem = type === "Basic" ? stateProblem(world, resource, body) : undefined
+  const problem = type === "Basic" ? stateProblem(request, resource) : undefined
+  const { id } = resource
   return problem === undefined
-    ? Either.right({ ...resource, resourceType: type, id: String(resource["id"] ?? "") })
+    ? Either.right({ ...resource, resourceType: type, id: typeof id === "string" ? id : "" })
     : Either.left(outcome(422, "business-rule", problem))
 }
 
-/** Only what a program needs to see its patch arrive: `add`, `replace` and `remove` of a member of the resource itself. */
-const patched = (resource: FhirResource, body: string): FhirResource | undefined => {
-  const steps = Either.getOrUndefined(Either.try((): unknown => JSON.parse(body)))
-  if (!Array.isArray(steps)) return undefined
+/** Applies a JSON Patch whose operations `add`, `replace` or `remove` top-level members; undefined for any other. */
+const patch = (resource: FhirResource, body: string): FhirResource | undefined => {
+  const operations = Http.parseJson(body)
+  if (!Array.isArray(operations)) return undefined
   const members: Record<string, unknown> = { ...resource }
-  for (const step of steps) {
-    const member = Predicate.isRecord(step) ? /^\/([A-Za-z]+)$/.exec(String(step["path"]))?.[1] : undefined
-    if (member === undefined || !Predicate.isRecord(step)) return undefined
-    if (step["op"] === "remove") delete members[member]
-    else if (step["op"] === "add" || step["op"] === "replace") members[member] = step["value"]
+  for (const operation of operations) {
+    if (!Predicate.isRecord(operation) || typeof operation["path"] !== "string") return undefined
+    const member = /^\/([A-Za-z]+)$/.exec(operation["path"])?.[1]
+    if (member === undefined) return undefined
+    if (operation["op"] === "remove") delete members[member]
+    else if (operation["op"] === "add" || operation["op"] === "replace") members[member] = operation["value"]
     else return undefined
   }
   return { ...members, resourceType: resource.resourceType, id: resource.id }
 }
 
-const create = (world: World, token: AccessToken, type: string, request: SandboxRequest, now: number): Reply => {
-  if (rulesFor(token, type, "c").length === 0) return insufficientScope
-  return Either.merge(Either.map(sent(world, type, request.body), (resource) => {
-    const condition = request.headers["if-none-exist"]
-    const same = condition === undefined ? [] : world.store.search(type, Message.parsePairs(condition))
-    if (same.length > 1) return outcome(412, "multiple-matches", "the condition fits more than one")
-    const [existing] = same
-    const [version] = existing === undefined ? [] : world.store.versions(type, existing.id)
+const create = (request: FhirRequest, type: string): SandboxResponse => {
+  const { headers, now, sandbox: { store }, token } = request
+  if (scopesFor(token, type, "c").length === 0) return insufficientScope
+  return Either.merge(Either.map(parseResource(request, type), (resource) => {
+    const condition = headers["if-none-exist"]
+    const [existing, ...others] = condition === undefined ? [] : store.search(type, Http.parsePairs(condition))
+    if (others.length > 0) return outcome(412, "multiple-matches", "several resources match the condition")
+    const [version] = existing === undefined ? [] : store.versions(type, existing.id)
     if (existing !== undefined && version !== undefined) {
-      return resourceReply(version, 200, location(world, type, existing.id, version))
+      return resourceResponse(version, 200, location(request, type, existing.id, version))
     }
-    if (!mayTouch(world, token, "c", resource)) return insufficientScope
-    const id = world.store.nextId(type)
-    const created = world.store.write(type, id, { method: "POST", resource }, now)
-    return resourceReply(created, 201, location(world, type, id, created))
+    if (!isPermitted(request, "c", resource)) return insufficientScope
+    const id = store.nextId(type)
+    const created = store.write(type, id, { method: "POST", resource }, now)
+    return resourceResponse(created, 201, location(request, type, id, created))
   }))
 }
 
-const change = (
-  world: World,
-  token: AccessToken,
-  type: string,
-  id: string,
-  request: SandboxRequest,
-  now: number
-): Reply => {
-  const letter = request.method === "DELETE" ? "d" : "u"
-  if (rulesFor(token, type, letter).length === 0) return insufficientScope
-  const [newest] = world.store.versions(type, id)
-  const condition = request.headers["if-match"]
-  // App state is never changed blindly, and never again once it is deleted.
-  const mustMatch = type === "Basic"
-  if (mustMatch && (condition === undefined || newest?.resource === undefined)) {
-    return outcome(412, "conflict", "app state is changed with If-Match, and not after it was deleted")
+const change = (request: FhirRequest, type: string, id: string): SandboxResponse => {
+  const { body, headers, method, now, sandbox: { store }, token } = request
+  const letter = method === "DELETE" ? "d" : "u"
+  if (scopesFor(token, type, letter).length === 0) return insufficientScope
+  const [newest] = store.versions(type, id)
+  const current = newest?.resource
+  const condition = headers["if-match"]
+  const isAppState = type === "Basic"
+  if (isAppState && (condition === undefined || current === undefined)) {
+    return outcome(412, "conflict", "a change of app state needs If-Match; deleted app state cannot change")
   }
   if (condition !== undefined && condition !== `W/"${newest?.versionId ?? ""}"`) {
-    return outcome(412, "conflict", "it has another version by now")
+    return outcome(412, "conflict", "the resource has another version")
   }
-  const current = newest?.resource
-  if (current !== undefined && !mayTouch(world, token, letter, current)) return insufficientScope
-  if (request.method === "DELETE") {
-    if (current !== undefined) world.store.write(type, id, { method: "DELETE", resource: undefined }, now)
-    return Message.empty(204)
+  if (current !== undefined && !isPermitted(request, letter, current)) return insufficientScope
+  if (method === "DELETE") {
+    if (current !== undefined) store.write(type, id, { method: "DELETE", resource: undefined }, now)
+    return Http.empty(204)
   }
-  if (request.method === "PATCH") {
+  if (method === "PATCH") {
     if (current === undefined) return notFound(`${type} with this id`)
-    const resource = patched(current, request.body)
+    const resource = patch(current, body)
     return resource === undefined
-      ? outcome(422, "processing", "the sandbox patches members of the resource itself, by JSON Patch")
-      : resourceReply(world.store.write(type, id, { method: "PUT", resource }, now))
+      ? outcome(422, "processing", "the sandbox supports JSON Patch of top-level members only")
+      : resourceResponse(store.write(type, id, { method: "PUT", resource }, now))
   }
-  return Either.merge(Either.map(sent(world, type, request.body), (resource) => {
-    if (resource.id !== id) return outcome(400, "invalid", "the id is not that of the URL")
-    if (
-      mustMatch && JSON.stringify([current?.["code"], current?.["subject"]]) !==
-        JSON.stringify([resource["code"], resource["subject"]])
-    ) {
-      return outcome(422, "business-rule", "code and subject of app state stay")
+  return Either.merge(Either.map(parseResource(request, type), (resource) => {
+    if (resource.id !== id) return outcome(400, "invalid", "the id differs from that of the URL")
+    const identity = (state: Members | undefined) => Http.stringify([state?.["code"], state?.["subject"]])
+    if (isAppState && identity(current) !== identity(resource)) {
+      return outcome(422, "business-rule", "code and subject of app state cannot change")
     }
-    const version = world.store.write(type, id, { method: "PUT", resource }, now)
-    return resourceReply(version, current === undefined ? 201 : 200, location(world, type, id, version))
+    const version = store.write(type, id, { method: "PUT", resource }, now)
+    return resourceResponse(version, current === undefined ? 201 : 200, location(request, type, id, version))
   }))
 }
 
-/** A request that changes the store, if it is one. */
-export const write = (
-  world: World,
-  token: AccessToken,
-  type: string,
-  id: string,
-  request: SandboxRequest,
-  now: number
-): Reply => {
+/** The response to a request that changes the store. */
+export const write = (request: FhirRequest, type: string, id: string): SandboxResponse => {
   const { method } = request
-  if (method === "POST" && id === "") return create(world, token, type, request, now)
-  if ((method === "PUT" || method === "PATCH" || method === "DELETE") && id !== "") {
-    return change(world, token, type, id, request, now)
-  }
+  if (method === "POST" && id === "") return create(request, type)
+  if ((method === "PUT" || method === "PATCH" || method === "DELETE") && id !== "") return change(request, type, id)
   const allow = id === "" ? "GET, HEAD, POST" : "GET, HEAD, PUT, PATCH, DELETE"
-  return { ...outcome(405, "not-supported", "there is no such interaction"), headers: { allow } }
+  return outcome(405, "not-supported", "this URL does not support the method", { allow })
 }

@@ -1,5 +1,6 @@
 /**
- * The sandbox's own signing key, its JWKS and its id_tokens (OpenID Connect Core §2, RS256 as SMART App Launch 2.2 asks).
+ * The signing key of the sandbox, its JWKS and its id_tokens (OpenID Connect Core §2; RS256, as SMART App Launch 2.2
+ * requires).
  *
  * @since 0.1.0
  */
@@ -14,7 +15,7 @@ export interface Signer {
 
 const kid = "sandbox-rs256"
 
-/** A signer whose key is made when it is first needed: making one takes a while, and most tests need none. */
+/** A signer that generates its key at first use, because it is slow and most tests need no key. */
 export const make: Effect.Effect<Signer> = Effect.map(
   Effect.cached(Effect.promise(() => jose.generateKeyPair("RS256"))),
   (keyPair): Signer => ({

@@ -1,6 +1,6 @@
 /**
- * The sandbox as an `HttpClient`: no port, no socket, and everything in the caller's fiber, so that `TestClock` drives it and an interruption
- * reaches it.
+ * The sandbox as an `HttpClient` without a port. It runs in the caller's fiber, so that `TestClock` and interruption
+ * work.
  *
  * @since 0.1.0
  */
@@ -12,11 +12,11 @@ import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type { Dropped } from "./faults.js"
-import type { Reply, SandboxRequest } from "./message.js"
-import * as Message from "./message.js"
+import type { ConnectionReset } from "./faults.js"
+import type { SandboxRequest, SandboxResponse } from "./http.js"
+import * as Http from "./http.js"
 
-/** What a socket error looks like to who looks at the cause. */
+/** An error whose cause looks like a Node socket error. */
 const transportError = (request: HttpClientRequest.HttpClientRequest, code: string, message: string) =>
   new HttpClientError.RequestError({
     request,
@@ -59,7 +59,7 @@ const webRequest = (
     Effect.try({
       try: () => {
         const headers = new Headers(request.headers)
-        // Set by the transport; a fragment never leaves.
+        // The transport sets it.
         headers.delete("content-length")
         return new Request(url, {
           method: request.method,
@@ -71,10 +71,10 @@ const webRequest = (
       catch: (cause) => new HttpClientError.RequestError({ request, reason: "Encode", cause })
     }))
 
-/** A client for which the sandbox is the whole internet: any other origin cannot be resolved. */
+/** A client that sends requests for `origin` to the sandbox; a request to another origin fails with `ENOTFOUND`. */
 export const make = (
   origin: string,
-  handle: (request: SandboxRequest) => Effect.Effect<Reply, Dropped>
+  handle: (request: SandboxRequest) => Effect.Effect<SandboxResponse, ConnectionReset>
 ): HttpClient.HttpClient =>
   HttpClient.make((request, url) =>
     Effect.gen(function*() {
@@ -82,15 +82,15 @@ export const make = (
         return yield* transportError(request, "ENOTFOUND", `getaddrinfo ENOTFOUND ${url.hostname}`)
       }
       const serverRequest = HttpServerRequest.fromWeb(yield* webRequest(request, url))
-      const reply = yield* Message.fromServerRequest.pipe(
+      const response = yield* Http.fromServerRequest.pipe(
         Effect.provideService(HttpServerRequest.HttpServerRequest, serverRequest),
         Effect.flatMap(handle),
-        Effect.catchTag("Dropped", () => transportError(request, "ECONNRESET", "read ECONNRESET"))
+        Effect.catchTag("ConnectionReset", () => transportError(request, "ECONNRESET", "read ECONNRESET"))
       )
       const runtime = yield* Effect.runtime<never>()
       return HttpClientResponse.fromWeb(
         request,
-        HttpServerResponse.toWeb(Message.toServerResponse(reply), {
+        HttpServerResponse.toWeb(Http.toServerResponse(response), {
           withoutBody: request.method === "HEAD",
           runtime
         })

@@ -1,11 +1,11 @@
 /**
- * What the sandbox says about itself: the SMART configuration (SMART App Launch 2.2, "Conformance"), the OpenID Connect discovery document and
- * the FHIR CapabilityStatement. Each lists what is there, and nothing else.
+ * The published documents of the sandbox: the SMART configuration (SMART App Launch 2.2, "Conformance"), the OpenID
+ * Connect discovery document, the FHIR CapabilityStatement and the SMART style.
  *
  * @since 0.1.0
  */
+import type { Sandbox } from "./sandbox.js"
 import { resourceTypes } from "./syntheticData.js"
-import type { World } from "./world.js"
 
 const capabilities: ReadonlyArray<string> = [
   "launch-ehr",
@@ -41,34 +41,34 @@ const scopesSupported: ReadonlyArray<string> = [
   ...["patient", "user", "system"].flatMap((context) => resourceTypes.map((type) => `${context}/${type}.rs`))
 ]
 
-const shared = (world: World) => ({
-  issuer: world.issuer,
-  jwks_uri: world.endpoints.jwks,
-  authorization_endpoint: world.endpoints.authorization,
-  token_endpoint: world.endpoints.token,
+const shared = (sandbox: Sandbox) => ({
+  issuer: sandbox.issuer,
+  jwks_uri: sandbox.endpoints.jwks,
+  authorization_endpoint: sandbox.endpoints.authorization,
+  token_endpoint: sandbox.endpoints.token,
   token_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "private_key_jwt"],
   token_endpoint_auth_signing_alg_values_supported: ["RS384", "ES384"],
   scopes_supported: scopesSupported,
   response_types_supported: ["code"],
-  introspection_endpoint: world.endpoints.introspection,
-  revocation_endpoint: world.endpoints.revocation,
+  introspection_endpoint: sandbox.endpoints.introspection,
+  revocation_endpoint: sandbox.endpoints.revocation,
   code_challenge_methods_supported: ["S256"],
-  ...(world.issueIss ? { authorization_response_iss_parameter_supported: true } : {})
+  ...(sandbox.issueIss ? { authorization_response_iss_parameter_supported: true } : {})
 })
 
 /** The document at `{fhir}/.well-known/smart-configuration`. */
-export const smartConfiguration = (world: World): Readonly<Record<string, unknown>> => ({
-  ...shared(world),
+export const smartConfiguration = (sandbox: Sandbox): Readonly<Record<string, unknown>> => ({
+  ...shared(sandbox),
   grant_types_supported: ["authorization_code", "client_credentials"],
-  management_endpoint: world.endpoints.management,
+  management_endpoint: sandbox.endpoints.management,
   capabilities,
-  ...world.metadata
+  ...sandbox.metadata
 })
 
 /** The document at `{issuer}/.well-known/openid-configuration`. */
-export const openidConfiguration = (world: World): Readonly<Record<string, unknown>> => ({
-  ...shared(world),
-  userinfo_endpoint: world.endpoints.userinfo,
+export const openidConfiguration = (sandbox: Sandbox): Readonly<Record<string, unknown>> => ({
+  ...shared(sandbox),
+  userinfo_endpoint: sandbox.endpoints.userinfo,
   grant_types_supported: ["authorization_code", "refresh_token", "client_credentials"],
   response_modes_supported: ["query"],
   subject_types_supported: ["public"],
@@ -81,7 +81,7 @@ export const openidConfiguration = (world: World): Readonly<Record<string, unkno
 const interactions = ["read", "vread", "history-instance", "search-type", "create", "update", "patch", "delete"]
 
 /** The document at `{fhir}/metadata`. */
-export const capabilityStatement = (world: World): Readonly<Record<string, unknown>> => ({
+export const capabilityStatement = (sandbox: Sandbox): Readonly<Record<string, unknown>> => ({
   resourceType: "CapabilityStatement",
   status: "active",
   date: "2024-01-01",
@@ -89,7 +89,7 @@ export const capabilityStatement = (world: World): Readonly<Record<string, unkno
   fhirVersion: "4.0.1",
   format: ["application/fhir+json"],
   software: { name: "effect-safire sandbox EHR" },
-  implementation: { description: "Synthetic data for tests", url: world.fhirBaseUrl },
+  implementation: { description: "Synthetic data for tests", url: sandbox.fhirBaseUrl },
   rest: [{
     mode: "server",
     security: {

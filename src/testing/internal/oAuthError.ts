@@ -1,18 +1,19 @@
 /**
- * The errors the sandbox answers with (RFC 6749 §5.2, RFC 6750 §3.1), and the error its driver meets.
+ * The errors of the sandbox: OAuth error responses (RFC 6749 §5.2, RFC 6750 §3.1) and the failures of `SandboxEhr`
+ * methods.
  *
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
 import * as Schema from "effect/Schema"
 
-/** An OAuth error on its way to becoming an answer; never leaves the sandbox as an Effect failure. */
+/** An OAuth error that becomes an HTTP response; it never leaves the sandbox as an Effect failure. */
 export class OAuthError extends Data.TaggedError("OAuthError")<{
   readonly error: string
   readonly description: string
-  /** 400 unless told otherwise. */
+  /** Default: 400. */
   readonly status?: number | undefined
-  /** The value of `WWW-Authenticate`, for a 401. */
+  /** The value of `WWW-Authenticate`. */
   readonly challenge?: string | undefined
 }> {
   override get message(): string {
@@ -20,7 +21,11 @@ export class OAuthError extends Data.TaggedError("OAuthError")<{
   }
 }
 
-/** The refusal of a client's credentials; with a challenge only where the client tried the Authorization header. */
+/** The error `invalid_request`. */
+export const invalidRequest = (description: string): OAuthError =>
+  new OAuthError({ error: "invalid_request", description })
+
+/** The error `invalid_client`; with a challenge only if the client used the Authorization header. */
 export const invalidClient = (
   description: string,
   options: { readonly basic?: boolean | undefined } = {}
@@ -33,15 +38,15 @@ export const invalidClient = (
   })
 
 /**
- * What a test hears when it asks the sandbox for something that cannot be done.
+ * A method of `SandboxEhr` cannot do what the test asked for.
  *
- * - `Refused`: the authorization request is one that must not be answered with a redirect (unknown client, wrong redirect URI); `error` has
- *   the OAuth error
+ * - `Refused`: the authorization request must not be answered with a redirect (unknown client, unregistered redirect
+ *   URI); `error` has the OAuth error
  * - `NotAuthorizationEndpoint`: the URL is not that of this sandbox's authorization endpoint
- * - `NoRedirect`: a fault answered the authorization request with something that is no redirect
+ * - `NoRedirect`: a fault replaced the redirect with another response
  * - `UnknownResource`: the store has no such patient, encounter or user
  * - `UnknownToken`: the sandbox never issued this token
- * - `UnknownTicket`: no person is asked under this ticket, or no longer
+ * - `UnknownTicket`: no authorization request with this ticket waits for a decision
  *
  * @since 0.1.0
  * @category errors
@@ -67,3 +72,7 @@ export class SandboxError
       : `${this.reason}: ${this.error}: ${this.description}`
   }
 }
+
+/** The error for a reference that the FHIR store cannot resolve. */
+export const unknownResource = (reference: string): SandboxError =>
+  new SandboxError({ reason: "UnknownResource", description: `the store has no ${reference}` })

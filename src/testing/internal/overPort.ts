@@ -10,15 +10,15 @@ import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
-import { Dropped } from "./faults.js"
-import type { Reply, SandboxRequest } from "./message.js"
-import * as Message from "./message.js"
+import { ConnectionReset } from "./faults.js"
+import type { SandboxRequest, SandboxResponse } from "./http.js"
+import * as Http from "./http.js"
 
 /**
- * Breaks the connection. Node's request object shows its socket, which can be destroyed without importing Node; a server that is made of web
- * requests and responses breaks the connection when the body of the response fails.
+ * Resets the connection. Node's request object has a socket, which can be destroyed without importing Node. A server
+ * with web requests and responses closes the connection when the body of the response fails.
  */
-const breakConnection: Effect.Effect<
+const resetConnection: Effect.Effect<
   HttpServerResponse.HttpServerResponse,
   never,
   HttpServerRequest.HttpServerRequest
@@ -30,20 +30,20 @@ const breakConnection: Effect.Effect<
       return HttpServerResponse.empty()
     }
   }
-  return HttpServerResponse.stream(Stream.fail(new Dropped()))
+  return HttpServerResponse.stream(Stream.fail(new ConnectionReset()))
 })
 
-/** The app that answers as the sandbox does. */
+/** The `HttpApp` of a sandbox. */
 export const make = (
-  handle: (request: SandboxRequest) => Effect.Effect<Reply, Dropped>
+  handle: (request: SandboxRequest) => Effect.Effect<SandboxResponse, ConnectionReset>
 ): HttpApp.Default =>
-  Message.fromServerRequest.pipe(
+  Http.fromServerRequest.pipe(
     Effect.flatMap(handle),
-    Effect.map(Message.toServerResponse),
-    Effect.catchTag("Dropped", () => breakConnection)
+    Effect.map(Http.toServerResponse),
+    Effect.catchTag("ConnectionReset", () => resetConnection)
   )
 
-/** The origin under which a server on this machine is reached. */
+/** The origin of a server on this machine. */
 export const originOf = (address: HttpServer.Address): string => {
   if (address._tag === "UnixAddress") return "http://localhost"
   const { hostname, port } = address

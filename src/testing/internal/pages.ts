@@ -1,17 +1,18 @@
 /**
- * The few pages of the sandbox: consent, the list of what was granted, and errors that must not be redirected. No scripts, everything escaped.
+ * The pages of the sandbox: consent, granted access, and authorization errors that must not be redirected. They have no
+ * scripts and escape all values.
  *
  * @since 0.1.0
  */
 import { escape } from "../../base/Html.js"
 import * as Authorize from "./authorize.js"
-import type { Reply } from "./message.js"
-import * as Message from "./message.js"
-import type { Grant } from "./state.js"
-import type { ValidRequest, World } from "./world.js"
+import type { SandboxResponse } from "./http.js"
+import * as Http from "./http.js"
+import type { Sandbox } from "./sandbox.js"
+import type { Grant, ValidRequest } from "./state.js"
 
-const page = (title: string, content: string, status = 200): Reply =>
-  Message.text(
+const page = (title: string, content: string, status = 200): SandboxResponse =>
+  Http.text(
     `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${escape(title)}</title></head>` +
       `<body><h1>${escape(title)}</h1>${content}</body></html>`,
     {
@@ -26,38 +27,38 @@ const page = (title: string, content: string, status = 200): Reply =>
     }
   )
 
-/** An authorization request that must not be answered with a redirect. */
-export const refused = (error: string, description: string, status = 400): Reply =>
+/** The page of an authorization error that must not be redirected. */
+export const refused = (error: string, description: string, status = 400): SandboxResponse =>
   page("Request refused", `<p><code>${escape(error)}</code></p><p>${escape(description)}</p>`, status)
 
-/** Asks the person; each link decides once. */
-export const consent = (world: World, request: ValidRequest, ticket: string): Reply => {
+/** The consent page, with a link for each decision. */
+export const consent = (sandbox: Sandbox, request: ValidRequest, ticket: string): SandboxResponse => {
   const decide = (decision: string, patient?: string): string => {
     const query = new URLSearchParams({ ticket, decision, ...(patient === undefined ? {} : { patient }) })
-    return escape(`${world.endpoints.authorization}/decision?${query.toString()}`)
+    return escape(`${sandbox.endpoints.authorization}/decision?${query.toString()}`)
   }
-  const approvals = Authorize.choosesPatient(request)
-    ? world.store.search("Patient", []).map(({ id }) =>
+  const approvals = Authorize.needsPatient(request)
+    ? sandbox.store.search("Patient", []).map(({ id }) =>
       `<li><a href="${decide("approve", id)}">Approve for Patient/${escape(id)}</a></li>`
     )
     : [`<li><a href="${decide("approve")}">Approve</a></li>`]
   return page(
     "Sandbox EHR: allow access?",
-    `<p><code>${escape(request.client.clientId)}</code> asks for:</p>` +
+    `<p><code>${escape(request.client.clientId)}</code> requests:</p>` +
       `<ul>${request.scopes.map((scope) => `<li><code>${escape(scope)}</code></li>`).join("")}</ul>` +
       `<ul>${approvals.join("")}<li><a href="${decide("deny")}">Deny</a></li></ul>`
   )
 }
 
-/** What was granted, with a button to end each (the `management_endpoint`). */
-export const management = (world: World, grants: ReadonlyArray<Grant>): Reply =>
+/** The granted access, with a button to revoke each (the `management_endpoint`). */
+export const management = (sandbox: Sandbox, grants: ReadonlyArray<Grant>): SandboxResponse =>
   page(
     "Sandbox EHR: access granted",
     `<ul>${
       grants.filter((grant) => !grant.revoked).map((grant) =>
         `<li><code>${escape(grant.clientId)}</code>: <code>${escape(grant.scopes.join(" "))}</code>` +
-        `<form method="post" action="${escape(world.endpoints.management)}">` +
-        `<button name="grant" value="${escape(grant.id)}">End access</button></form></li>`
+        `<form method="post" action="${escape(sandbox.endpoints.management)}">` +
+        `<button name="grant" value="${escape(grant.id)}">Revoke access</button></form></li>`
       ).join("")
     }</ul>`
   )

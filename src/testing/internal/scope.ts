@@ -1,15 +1,15 @@
 /**
- * The scopes of SMART App Launch 2.2 as the sandbox reads, grants and enforces them ("Scopes and Launch Context"); written apart from the
- * library's own, which it judges.
+ * The scopes of SMART App Launch 2.2 ("Scopes and Launch Context"). The sandbox tests the library, so it shares no code
+ * with the library's scopes.
  *
  * @since 0.1.0
  */
 
-/** A resource scope, taken apart. */
+/** The parts of a resource scope. */
 export interface ResourceScope {
   readonly context: "patient" | "user" | "system"
   readonly type: string
-  /** Some of `cruds`. */
+  /** Letters of `cruds`. */
   readonly letters: string
   readonly constraints: ReadonlyArray<readonly [name: string, value: string]>
 }
@@ -40,24 +40,25 @@ export const parseResourceScope = (scope: string): ResourceScope | undefined => 
   }
 }
 
-/** What is wrong with a requested scope string, if anything is. */
-export const findMalformed = (scopes: ReadonlyArray<string>): string | undefined => {
+/** The problem of a requested scope string. */
+export const findProblem = (scopes: ReadonlyArray<string>): string | undefined => {
+  if (scopes.length === 0) return "scope is required"
   for (const scope of scopes) {
-    if (!scopeToken.test(scope)) return "a scope has characters outside of RFC 6749"
+    if (!scopeToken.test(scope)) return "a scope has characters that RFC 6749 does not allow"
     if (/^(?:patient|user|system)\//.test(scope) && parseResourceScope(scope) === undefined) {
       return `not a SMART resource scope: ${scope}`
     }
-    // RFC 6749 allows it, no SMART scope has it outside of a search parameter: scopes listed with commas in place of spaces.
+    // SMART scopes have commas only in search parameters; elsewhere they separate scopes by mistake.
     if (scope.split("?")[0]?.includes(",") === true) return "scopes are separated by spaces"
     if (scope.startsWith("launch/") && !contextScope.test(scope)) return `not a launch context scope: ${scope}`
   }
   return scopes.includes("fhirUser") && !scopes.includes("openid") ? "fhirUser needs openid" : undefined
 }
 
-/** The words of a scope string. */
+/** The scopes of a scope string. */
 export const splitScopes = (scope: string): ReadonlyArray<string> => scope.split(" ").filter((word) => word !== "")
 
-const plain: ReadonlySet<string> = new Set([
+const nonResourceScopes: ReadonlySet<string> = new Set([
   "openid",
   "fhirUser",
   "offline_access",
@@ -67,18 +68,18 @@ const plain: ReadonlySet<string> = new Set([
   "launch/encounter"
 ])
 
-/** The search parameters by which the sandbox can narrow a scope. */
-export const constraintParameters: ReadonlySet<string> = new Set(["_id", "category", "code"])
+/** The search parameters that the sandbox supports in scopes. */
+const constraintParameters: ReadonlySet<string> = new Set(["_id", "category", "code"])
 
-/** Whether the sandbox grants a well-formed scope to an app with a user. */
+/** Whether the sandbox can grant a well-formed scope to an app with a user. */
 export const isGrantableToUser = (scope: string): boolean => {
   const parsed = parseResourceScope(scope)
   return parsed === undefined
-    ? plain.has(scope)
+    ? nonResourceScopes.has(scope)
     : parsed.context !== "system" && parsed.constraints.every(([name]) => constraintParameters.has(name))
 }
 
-/** Whether the sandbox grants a well-formed scope to a backend service. */
+/** Whether the sandbox can grant a well-formed scope to a backend service. */
 export const isGrantableToSystem = (scope: string): boolean => {
   const parsed = parseResourceScope(scope)
   return parsed !== undefined && parsed.context === "system" &&
@@ -88,7 +89,7 @@ export const isGrantableToSystem = (scope: string): boolean => {
 const sameConstraints = (a: ResourceScope, b: ResourceScope): boolean =>
   a.constraints.every(([name, value]) => b.constraints.some(([n, v]) => n === name && v === value))
 
-/** Whether everything `needed` allows is allowed by `granted`. */
+/** Whether the granted scopes include all permissions of `needed`. */
 export const covers = (granted: ReadonlyArray<string>, needed: string): boolean => {
   if (granted.includes(needed)) return true
   const need = parseResourceScope(needed)

@@ -1,5 +1,5 @@
 /**
- * The patients and practitioners of the sandbox's FHIR R4 store, all of them plainly made up.
+ * The synthetic FHIR R4 resources of the sandbox.
  *
  * @since 0.1.0
  */
@@ -16,7 +16,7 @@ export interface FhirResource {
   readonly [member: string]: unknown
 }
 
-/** The types the sandbox stores. */
+/** The types of the default resources. */
 export const resourceTypes: ReadonlyArray<string> = [
   "Patient",
   "Practitioner",
@@ -80,11 +80,20 @@ const medication = (id: string, patientId: string, text: string): FhirResource =
 
 const loinc = (code: string, display: string) => ({ coding: [{ system: "http://loinc.org", code, display }] })
 
-const quantity = (value: number, unit: string, code: string) => ({
-  value,
-  unit,
-  system: "http://unitsofmeasure.org",
-  code
+const measurement = (code: string, display: string, unit: string, ucumCode: string) => (value: number) => ({
+  code: loinc(code, display),
+  valueQuantity: { value, unit, system: "http://unitsofmeasure.org", code: ucumCode }
+})
+
+const heartRate = measurement("8867-4", "Heart rate", "beats/minute", "/min")
+const temperature = measurement("8310-5", "Body temperature", "Cel", "Cel")
+const weight = measurement("29463-7", "Body weight", "kg", "kg")
+const systolicPressure = measurement("8480-6", "Systolic blood pressure", "mmHg", "mm[Hg]")
+const diastolicPressure = measurement("8462-4", "Diastolic blood pressure", "mmHg", "mm[Hg]")
+
+const bloodPressure = (systolic: number, diastolic: number) => ({
+  code: loinc("85354-9", "Blood pressure panel with all children optional"),
+  component: [systolicPressure(systolic), diastolicPressure(diastolic)]
 })
 
 const vital = (
@@ -104,32 +113,9 @@ const vital = (
   ...measured
 })
 
-const heartRate = (value: number) => ({
-  code: loinc("8867-4", "Heart rate"),
-  valueQuantity: quantity(value, "beats/minute", "/min")
-})
-
-const temperature = (value: number) => ({
-  code: loinc("8310-5", "Body temperature"),
-  valueQuantity: quantity(value, "Cel", "Cel")
-})
-
-const weight = (value: number) => ({
-  code: loinc("29463-7", "Body weight"),
-  valueQuantity: quantity(value, "kg", "kg")
-})
-
-const bloodPressure = (systolic: number, diastolic: number) => ({
-  code: loinc("85354-9", "Blood pressure panel with all children optional"),
-  component: [
-    { code: loinc("8480-6", "Systolic blood pressure"), valueQuantity: quantity(systolic, "mmHg", "mm[Hg]") },
-    { code: loinc("8462-4", "Diastolic blood pressure"), valueQuantity: quantity(diastolic, "mmHg", "mm[Hg]") }
-  ]
-})
-
 /**
- * The resources a sandbox has that is told of none: `patient-alpha`, `patient-beta` and `patient-gamma` with encounters, conditions, a
- * medication each and a dozen vital signs, `practitioner-one` and `practitioner-two`.
+ * The default resources: `patient-alpha`, `patient-beta` and `patient-gamma`, each with encounters, conditions, a
+ * medication and vital signs; `practitioner-one` and `practitioner-two`.
  *
  * @since 0.1.0
  * @category models

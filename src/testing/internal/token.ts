@@ -1,5 +1,6 @@
 /**
- * The token endpoint (SMART App Launch 2.2, "Obtain access token", "Refresh access token", "Backend Services"; RFC 6749 §4.1.3, §4.4, §6).
+ * The token endpoint (SMART App Launch 2.2, "Obtain access token", "Refresh access token", "Backend Services"; RFC 6749
+ * §4.1.3, §4.4, §6).
  *
  * @since 0.1.0
  */
@@ -10,15 +11,14 @@ import * as Encoding from "effect/Encoding"
 import type { Client } from "./client.js"
 import { mayUse } from "./client.js"
 import * as ClientAuthn from "./clientAuthn.js"
+import type { SandboxRequest, SandboxResponse } from "./http.js"
+import * as Http from "./http.js"
 import { toMembers } from "./launchContext.js"
-import type { Reply, SandboxRequest } from "./message.js"
-import * as Message from "./message.js"
-import { OAuthError } from "./oAuthError.js"
+import { invalidRequest, OAuthError } from "./oAuthError.js"
+import type { Sandbox } from "./sandbox.js"
 import * as Scope from "./scope.js"
-import type { Grant } from "./state.js"
-import type { World } from "./world.js"
+import type { AccessToken, Grant, Redemption } from "./state.js"
 
-const invalidRequest = (description: string) => new OAuthError({ error: "invalid_request", description })
 const invalidGrant = (description: string) => new OAuthError({ error: "invalid_grant", description })
 const invalidScope = (description: string) => new OAuthError({ error: "invalid_scope", description })
 
@@ -33,83 +33,97 @@ const matchesChallenge = (verifier: string, challenge: string): Effect.Effect<bo
     (digest) => Encoding.encodeBase64Url(new Uint8Array(digest)) === challenge
   )
 
-const answer = (members: Readonly<Record<string, unknown>>): Reply =>
-  Message.json(members, { headers: Message.noStore })
+/** The claims about the user of a grant; `sub` is stable and differs from the FHIR id. */
+export const userClaims = (
+  { fhirRoot, issuer }: Sandbox,
+  { user }: Grant,
+  scopes: ReadonlyArray<string>
+): Readonly<Record<string, string>> => ({
+  iss: issuer,
+  sub: `sandbox-user.${user.replace("/", ".").toLowerCase()}`,
+  ...(scopes.includes("fhirUser") ? { fhirUser: `${fhirRoot}/${user}` } : {})
+})
 
-/** The subject of a person: a stable name that is no FHIR id. */
-export const subjectOf = (user: string): string => `sandbox-user.${user.replace("/", ".").toLowerCase()}`
-
-const idToken = (world: World, grant: Grant): Effect.Effect<string> =>
+const idToken = (sandbox: Sandbox, grant: Grant): Effect.Effect<string> =>
   Effect.gen(function*() {
     const now = Math.floor((yield* Clock.currentTimeMillis) / 1000)
-    const signed = yield* world.idTokens.sign({
-      iss: world.issuer,
-      sub: subjectOf(grant.user),
+    const signed = yield* sandbox.idTokens.sign({
+      ...userClaims(sandbox, grant, grant.scopes),
       aud: grant.clientId,
       iat: now,
-      exp: now + Math.floor(Duration.toSeconds(world.accessTokenLifetime)),
-      ...(grant.nonce === undefined ? {} : { nonce: grant.nonce }),
-      ...(grant.scopes.includes("fhirUser")
-        ? { fhirUser: `${world.fhirBaseUrl.replace(/\/$/, "")}/${grant.user}` }
-        : {})
+      exp: now + Math.floor(Duration.toSeconds(sandbox.accessTokenLifetime)),
+      ...(grant.nonce === undefined ? {} : { nonce: grant.nonce })
     })
-    yield* world.state.remember(signed)
+    yield* sandbox.state.recordIssued(signed)
     return signed
   })
 
-const issue = (
-  world: World,
-  client: Client,
+/** An authenticated request to the token endpoint. */
+interface TokenRequest {
+  readonly sandbox: Sandbox
+  readonly client: Client
+  readonly params: ReadonlyMap<string, string>
+}
+
+const respond = (
+  { client: { clientId }, sandbox }: TokenRequest,
+  token: Pick<AccessToken, "scopes" | "grant">,
+  lifetime: Duration.Duration,
+  members: Readonly<Record<string, unknown>>
+): Effect.Effect<SandboxResponse> =>
+  Effect.map(sandbox.state.addAccessToken({ clientId, ...token }, lifetime), ({ value }) =>
+    Http.json({
+      access_token: value,
+      token_type: "Bearer",
+      expires_in: Math.floor(Duration.toSeconds(lifetime)),
+      scope: token.scopes.join(" "),
+      ...members
+    }, { headers: Http.noStore }))
+
+const respondWithGrant = (
+  request: TokenRequest,
   grant: Grant,
   options: { readonly scopes: ReadonlyArray<string>; readonly refreshToken: boolean; readonly idToken: boolean }
-): Effect.Effect<Reply> =>
+): Effect.Effect<SandboxResponse> =>
   Effect.gen(function*() {
-    const access = yield* world.state.addAccessToken(
-      { clientId: client.clientId, scopes: options.scopes, grant },
-      world.accessTokenLifetime
-    )
-    const refresh = options.refreshToken ? yield* world.state.addRefreshToken(grant) : undefined
-    return answer({
-      access_token: access.value,
-      token_type: "Bearer",
-      expires_in: Math.floor(Duration.toSeconds(world.accessTokenLifetime)),
-      scope: options.scopes.join(" "),
-      ...(refresh === undefined ? {} : { refresh_token: refresh.value }),
-      ...(options.idToken ? { id_token: yield* idToken(world, grant) } : {}),
+    const { sandbox } = request
+    return yield* respond(request, { scopes: options.scopes, grant }, sandbox.accessTokenLifetime, {
+      ...(options.refreshToken ? { refresh_token: (yield* sandbox.state.addRefreshToken(grant)).value } : {}),
+      ...(options.idToken ? { id_token: yield* idToken(sandbox, grant) } : {}),
       ...toMembers(grant.context)
     })
   })
 
-const exchangeCode = (
-  world: World,
-  client: Client,
-  params: ReadonlyMap<string, string>
-): Effect.Effect<Reply, OAuthError> =>
+const redeemed = <A>(redemption: Redemption<A>, kind: string): Effect.Effect<A, OAuthError> => {
+  switch (redemption._tag) {
+    case "Redeemed":
+      return Effect.succeed(redemption.value)
+    case "Reused":
+      return invalidGrant(`the ${kind} has been used; all tokens of its grant are revoked`)
+    default:
+      return invalidGrant(`the ${kind} is unknown, revoked or has expired`)
+  }
+}
+
+const exchangeCode = (request: TokenRequest): Effect.Effect<SandboxResponse, OAuthError> =>
   Effect.gen(function*() {
+    const { client, params, sandbox } = request
     const value = yield* required(params, "code")
     const redirectUri = yield* required(params, "redirect_uri")
     const verifier = yield* required(params, "code_verifier")
     if (!/^[A-Za-z0-9\-._~]{43,128}$/.test(verifier)) {
       return yield* invalidRequest("code_verifier must be 43 to 128 unreserved characters")
     }
-    // A wrong verifier or redirect URI uses the code up as well; another client's attempt does not.
-    const redeemed = yield* world.state.redeemCode(value, (code) => code.grant.clientId === client.clientId)
-    if (redeemed._tag !== "Taken") {
-      return yield* invalidGrant(
-        redeemed._tag === "Reused"
-          ? "the code has been used; what was issued for it is revoked"
-          : "no such code, or no longer"
-      )
-    }
-    const code = redeemed.value
+    // A wrong verifier or redirect URI uses the code up; the attempt of another client does not.
+    const code = yield* redeemed(yield* sandbox.state.redeemCode(value, client.clientId), "code")
     if (code.redirectUri !== redirectUri) {
-      return yield* invalidGrant("redirect_uri is not that of the authorization request")
+      return yield* invalidGrant("redirect_uri differs from that of the authorization request")
     }
     if (!(yield* matchesChallenge(verifier, code.challenge))) {
-      return yield* invalidGrant("code_verifier does not belong to the code_challenge")
+      return yield* invalidGrant("code_verifier does not match the code_challenge")
     }
     const { scopes } = code.grant
-    return yield* issue(world, client, code.grant, {
+    return yield* respondWithGrant(request, code.grant, {
       scopes,
       refreshToken: mayUse(client, "refresh_token") &&
         (scopes.includes("offline_access") || scopes.includes("online_access")),
@@ -117,84 +131,66 @@ const exchangeCode = (
     })
   })
 
-const refresh = (
-  world: World,
-  client: Client,
-  params: ReadonlyMap<string, string>
-): Effect.Effect<Reply, OAuthError> =>
+const refresh = (request: TokenRequest): Effect.Effect<SandboxResponse, OAuthError> =>
   Effect.gen(function*() {
+    const { client, params, sandbox } = request
     const value = yield* required(params, "refresh_token")
-    const found = yield* world.state.findToken(value)
-    if (found?._tag !== "RefreshToken" || found.grant.clientId !== client.clientId) {
-      return yield* invalidGrant("no such refresh token")
+    const token = yield* sandbox.state.findToken(value)
+    if (token?._tag !== "RefreshToken" || token.grant.clientId !== client.clientId) {
+      return yield* invalidGrant("the refresh token is unknown")
     }
     const scope = params.get("scope")
-    const scopes = scope === undefined ? found.grant.scopes : Scope.splitScopes(scope)
-    if (scopes.some((wanted) => !Scope.covers(found.grant.scopes, wanted))) {
-      return yield* invalidScope("a refresh cannot ask for more than was granted")
+    const scopes = scope === undefined ? token.grant.scopes : Scope.splitScopes(scope)
+    if (scopes.some((wanted) => !Scope.covers(token.grant.scopes, wanted))) {
+      return yield* invalidScope("a refresh cannot request more scopes than were granted")
     }
-    const used = yield* world.state.useRefreshToken(value, world.rotateRefreshTokens)
-    if (used._tag !== "Taken") {
-      return yield* invalidGrant(
-        used._tag === "Reused"
-          ? "the refresh token has been used; its family is revoked"
-          : "the refresh token is no longer good"
-      )
-    }
-    return yield* issue(world, client, used.value.grant, {
+    const redemption = yield* sandbox.state.redeemRefreshToken(value, sandbox.rotateRefreshTokens)
+    const { grant } = yield* redeemed(redemption, "refresh token")
+    return yield* respondWithGrant(request, grant, {
       scopes,
-      refreshToken: world.rotateRefreshTokens,
+      refreshToken: sandbox.rotateRefreshTokens,
       idToken: false
     })
   })
 
-const fiveMinutes = Duration.minutes(5)
-
-const clientCredentials = (
-  world: World,
-  client: Client,
-  params: ReadonlyMap<string, string>
-): Effect.Effect<Reply, OAuthError> =>
+const clientCredentials = (request: TokenRequest): Effect.Effect<SandboxResponse, OAuthError> =>
   Effect.gen(function*() {
+    const { client, params, sandbox } = request
     const requested = Scope.splitScopes(params.get("scope") ?? "")
-    if (requested.length === 0) return yield* invalidScope("scope is required")
-    const malformed = Scope.findMalformed(requested)
-    if (malformed !== undefined) return yield* invalidScope(malformed)
+    const problem = Scope.findProblem(requested)
+    if (problem !== undefined) return yield* invalidScope(problem)
     const scopes = requested.filter((scope) =>
       Scope.isGrantableToSystem(scope) && (client.scopes === undefined || Scope.covers(client.scopes, scope))
     )
-    if (scopes.length === 0) return yield* invalidScope("none of these scopes is for a backend service of this client")
-    const lifetime = Duration.min(world.accessTokenLifetime, fiveMinutes)
-    const access = yield* world.state.addAccessToken({ clientId: client.clientId, scopes, grant: undefined }, lifetime)
-    return answer({
-      access_token: access.value,
-      token_type: "bearer",
-      expires_in: Math.floor(Duration.toSeconds(lifetime)),
-      scope: scopes.join(" ")
-    })
+    if (scopes.length === 0) {
+      return yield* invalidScope("the client can be granted none of these scopes as a backend service")
+    }
+    const lifetime = Duration.min(sandbox.accessTokenLifetime, "5 minutes")
+    return yield* respond(request, { scopes, grant: undefined }, lifetime, { token_type: "bearer" })
   })
 
-/** Answers a POST to the token endpoint. */
-export const handle = (world: World, request: SandboxRequest): Effect.Effect<Reply, OAuthError> =>
+/** Responds to a POST to the token endpoint. */
+export const handle = (sandbox: Sandbox, request: SandboxRequest): Effect.Effect<SandboxResponse, OAuthError> =>
   Effect.gen(function*() {
-    const params = yield* Message.formParams(request)
-    const client = yield* ClientAuthn.authenticate(world, request, params, world.endpoints.token)
+    const params = yield* Http.formParams(request)
+    const client = yield* ClientAuthn.authenticate(sandbox, request, params, sandbox.endpoints.token)
     const grantType = yield* required(params, "grant_type")
     if (grantType !== "authorization_code" && grantType !== "refresh_token" && grantType !== "client_credentials") {
-      return yield* new OAuthError({ error: "unsupported_grant_type", description: "no such grant type here" })
-    }
-    if (!mayUse(client, grantType) || grantType === "client_credentials" && client.authentication.method === "none") {
       return yield* new OAuthError({
-        error: "unauthorized_client",
-        description: `the client may not use ${grantType}`
+        error: "unsupported_grant_type",
+        description: "the sandbox does not support this grant type"
       })
     }
+    if (!mayUse(client, grantType) || grantType === "client_credentials" && client.authentication.method === "none") {
+      return yield* new OAuthError({ error: "unauthorized_client", description: `the client may not use ${grantType}` })
+    }
+    const tokenRequest: TokenRequest = { sandbox, client, params }
     switch (grantType) {
       case "authorization_code":
-        return yield* exchangeCode(world, client, params)
+        return yield* exchangeCode(tokenRequest)
       case "refresh_token":
-        return yield* refresh(world, client, params)
+        return yield* refresh(tokenRequest)
       case "client_credentials":
-        return yield* clientCredentials(world, client, params)
+        return yield* clientCredentials(tokenRequest)
     }
   })

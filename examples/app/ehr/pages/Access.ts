@@ -19,7 +19,9 @@ const visible = (access: SandboxEhr.Access, person: Person): boolean =>
 const state = ({ active, revoked }: SandboxEhr.Access): Html =>
   revoked ? badge("Taken back", "bad") : active ? badge("Has access", "good") : badge("Over")
 
-const renewal = ({ accessTokenUntil, refreshTokenUntil }: SandboxEhr.Access): Child =>
+const renewal = (
+  { accessTokenExpiresAt: accessTokenUntil, refreshTokenExpiresAt: refreshTokenUntil }: SandboxEhr.Access
+): Child =>
   refreshTokenUntil !== undefined
     ? moment(refreshTokenUntil)
     : accessTokenUntil === undefined
@@ -35,8 +37,8 @@ const one = (ehr: Ehr, name: string, access: SandboxEhr.Access, person: Person):
       keyValues([
         ["Allowed by", access.user === undefined ? "nobody: it is a service of its own" : personName(ehr, access.user)],
         ["About", patient === undefined ? "no single patient" : personName(ehr, `Patient/${patient}`)],
-        ["Since", moment(access.since)],
-        ["Token until", access.accessTokenUntil === undefined ? "none yet" : moment(access.accessTokenUntil)],
+        ["Since", moment(access.approvedAt)],
+        ["Token until", access.accessTokenExpiresAt === undefined ? "none yet" : moment(access.accessTokenExpiresAt)],
         [
           "Renewal until",
           renewal(access)

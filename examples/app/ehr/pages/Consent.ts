@@ -77,7 +77,7 @@ const render = (ehr: Ehr, ticket: string, request: Request, person: Person, fill
   const name = clientName(request.client)
   const unavailable = request.scopes.filter((scope) => !request.grantable.includes(scope))
   const patients = patientsOf(ehr.resources, person)
-  const asksPatient = request.choosesPatient && person.ownRecord === undefined
+  const asksPatient = request.needsPatient && person.ownRecord === undefined
   return {
     title: `${name} asks for access`,
     focused: true,
@@ -107,7 +107,7 @@ ${request.grantable.length === 0 && html`<p class="empty">Nothing that this EHR 
     }
 ${asksPatient && card("Patient", patientChoice(patients, filled.patient))}
 ${
-      request.choosesPatient && person.ownRecord !== undefined &&
+      request.needsPatient && person.ownRecord !== undefined &&
       html`<p>It is about your own record.</p>`
     }
 <p>Your answer leads back to <code>${
@@ -138,7 +138,7 @@ const patientFor = (
       detail: "The app was opened for somebody else. Sign in as a clinician, or start it from your own record."
     })
   }
-  return Effect.succeed(launched ?? (request.choosesPatient ? person.ownRecord ?? chosen : undefined))
+  return Effect.succeed(launched ?? (request.needsPatient ? person.ownRecord ?? chosen : undefined))
 }
 
 const returnTo = (ticket: string): string => `/consent?${new URLSearchParams({ ticket }).toString()}`
@@ -175,7 +175,7 @@ export const routes = (ehr: Ehr) => [
         const scopes = consistent(request.value.grantable.filter((scope) => chosen.includes(scope)))
         const problem = scopes.length === 0
           ? "Nothing is left to allow. Tick something, or deny."
-          : request.value.choosesPatient && patient === undefined
+          : request.value.needsPatient && patient === undefined
           ? "Choose a patient."
           : undefined
         if (problem !== undefined) {

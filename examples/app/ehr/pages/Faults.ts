@@ -46,7 +46,7 @@ const power = (isDown: boolean): Html =>
 
 const labelOf = (ehr: Ehr, fault: SandboxEhr.Fault.Fault): string => ehr.faultLabels.get(fault) ?? describe(fault)
 
-const waitingTable = (ehr: Ehr, waiting: ReadonlyArray<SandboxEhr.WaitingFault>, isDown: boolean): Html =>
+const waitingTable = (ehr: Ehr, waiting: ReadonlyArray<SandboxEhr.PendingFault>, isDown: boolean): Html =>
   card(
     "Waiting",
     html`${
@@ -54,7 +54,7 @@ const waitingTable = (ehr: Ehr, waiting: ReadonlyArray<SandboxEhr.WaitingFault>,
         caption: "Faults that wait for their request, by step, the next one first",
         columns: ["Step", "Fault", "Times", "Switch off"],
         empty: isDown ? "Nothing but that the EHR is down." : "Nothing is switched on. Everything works as it should.",
-        rows: waiting.map(({ fault, id, left, step }) => [
+        rows: waiting.map(({ fault, id, remaining: left, step }) => [
           stepLabel(step),
           labelOf(ehr, fault),
           left > 1_000_000 ? "until switched off" : left,
@@ -145,7 +145,7 @@ ${
 
 const render = (ehr: Ehr, sent: URLSearchParams, problem?: string): Effect.Effect<Page> =>
   Effect.gen(function*() {
-    const waiting = (yield* ehr.sandbox.waitingFaults).filter(({ fault }) => fault !== down.fault)
+    const waiting = (yield* ehr.sandbox.pendingFaults).filter(({ fault }) => fault !== down.fault)
     const isDown = yield* ehr.power.isDown
     const trouble = yield* ehr.once.key
     const add = yield* ehr.once.key

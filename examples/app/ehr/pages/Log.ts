@@ -52,7 +52,7 @@ const parameters = ({ form, query }: Recorded): Child => {
 
 const tone = (status: number): Tone => status < 300 ? "good" : status < 400 ? "info" : status < 500 ? "warning" : "bad"
 
-const answer = ({ answeredAt, status }: Recorded): Html =>
+const answer = ({ respondedAt: answeredAt, status }: Recorded): Html =>
   status !== undefined
     ? badge(String(status), tone(status))
     : answeredAt === undefined
@@ -117,9 +117,9 @@ ${
                   stepLabel(request.step),
                   html`<code>${request.method} ${request.path}</code>`,
                   answer(request),
-                  request.answeredAt === undefined
+                  request.respondedAt === undefined
                     ? ""
-                    : html`<span class="nowrap">${request.answeredAt - request.receivedAt} ms</span>`,
+                    : html`<span class="nowrap">${request.respondedAt - request.receivedAt} ms</span>`,
                   proof(request),
                   parameters(request)
                 ])

@@ -1,20 +1,21 @@
 /**
- * The requests the sandbox reads and the answers it gives, as plain data: everything between the socket (or the in-memory client) and the
- * protocol steps, so that a step can be judged, recorded and spoilt by a fault without any HTTP.
+ * HTTP requests and responses as plain data, so that protocol steps, the request log and faults need no HTTP server.
  *
  * @since 0.1.0
  */
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { OAuthError } from "./oAuthError.js"
+import type { OAuthError } from "./oAuthError.js"
+import { invalidRequest } from "./oAuthError.js"
 
-/** Name and value pairs, in the order they were sent, duplicates included. */
+/** Parameters in the order they were sent, duplicates included. */
 export type Pairs = ReadonlyArray<readonly [name: string, value: string]>
 
-/** One request as the sandbox received it. */
+/** A request as the sandbox received it. */
 export interface SandboxRequest {
   readonly method: string
   /** Path and query as received. */
@@ -25,77 +26,61 @@ export interface SandboxRequest {
   readonly body: string
 }
 
-/** The body of an answer. */
-export type ReplyBody =
+/** The body of a response. */
+export type ResponseBody =
   | { readonly _tag: "Empty" }
   | { readonly _tag: "Json"; readonly value: unknown; readonly contentType: string }
   | { readonly _tag: "Text"; readonly text: string; readonly contentType: string }
   | { readonly _tag: "Filler"; readonly bytes: number }
 
-/** One answer before it is put on the wire. */
-export interface Reply {
+/** A response. */
+export interface SandboxResponse {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
-  readonly body: ReplyBody
+  readonly body: ResponseBody
 }
 
-const emptyBody: ReplyBody = { _tag: "Empty" }
+interface ResponseOptions {
+  readonly status?: number | undefined
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly contentType?: string | undefined
+}
 
-/** An answer without a body. */
-export const empty = (status: number, headers: Readonly<Record<string, string>> = {}): Reply => ({
+/** A response without a body. */
+export const empty = (status: number, headers: Readonly<Record<string, string>> = {}): SandboxResponse => ({
   status,
   headers,
-  body: emptyBody
+  body: { _tag: "Empty" }
 })
 
-/** A JSON answer. */
-export const json = (
-  value: unknown,
-  options: {
-    readonly status?: number | undefined
-    readonly headers?: Readonly<Record<string, string>> | undefined
-    readonly contentType?: string | undefined
-  } = {}
-): Reply => ({
+/** A JSON response. */
+export const json = (value: unknown, options: ResponseOptions = {}): SandboxResponse => ({
   status: options.status ?? 200,
   headers: options.headers ?? {},
   body: { _tag: "Json", value, contentType: options.contentType ?? "application/json" }
 })
 
-/** An answer with a text body. */
-export const text = (
-  body: string,
-  options: {
-    readonly status?: number | undefined
-    readonly headers?: Readonly<Record<string, string>> | undefined
-    readonly contentType?: string | undefined
-  } = {}
-): Reply => ({
+/** A response with a text body. */
+export const text = (body: string, options: ResponseOptions = {}): SandboxResponse => ({
   status: options.status ?? 200,
   headers: options.headers ?? {},
   body: { _tag: "Text", text: body, contentType: options.contentType ?? "text/plain; charset=utf-8" }
 })
 
 /** A redirect. */
-export const redirect = (location: string, status = 302): Reply =>
+export const redirect = (location: string, status = 302): SandboxResponse =>
   empty(status, { location, "cache-control": "no-store" })
 
-/** The headers every answer with a token, or about one, carries (RFC 6749 §5.1). */
+/** The headers of every response with a token, or about one (RFC 6749 §5.1). */
 export const noStore: Readonly<Record<string, string>> = { "cache-control": "no-store", pragma: "no-cache" }
 
-/** The answer to a method that a path does not have. */
-export const methodNotAllowed = (allow: string): Reply => empty(405, { allow })
+/** The response to a method that a path does not support. */
+export const methodNotAllowed = (allow: string): SandboxResponse => empty(405, { allow })
 
-/** Adds or replaces headers of an answer. */
-export const withHeaders = (reply: Reply, headers: Readonly<Record<string, string>>): Reply => ({
-  ...reply,
-  headers: { ...reply.headers, ...headers }
-})
-
-/** The pairs of a query or of a form body. */
+/** The parameters of a query or of a form body. */
 export const parsePairs = (encoded: string): Pairs => Array.from(new URLSearchParams(encoded))
 
-/** The first value of a parameter, as a record: for records of what was sent, not for judging it. */
+/** The parameters by name; the first value of a repeated one. Validation must use `duplicates` as well. */
 export const toRecord = (pairs: Pairs): Readonly<Record<string, string>> => {
   const record: Record<string, string> = {}
   for (const [name, value] of pairs) {
@@ -116,38 +101,42 @@ export const duplicates = (pairs: Pairs): ReadonlyArray<string> => {
 export const toParams = (pairs: Pairs): ReadonlyMap<string, string> =>
   new Map(pairs.filter(([, value]) => value !== ""))
 
-/** Whether the request says that its body is a form. */
+/** Whether the content type of the request is that of a form. */
 export const isForm = (request: SandboxRequest): boolean =>
   (request.headers["content-type"] ?? "").split(";")[0]?.trim().toLowerCase() === "application/x-www-form-urlencoded"
 
-/** The parameters of a form POST, strictly: the content type, no parameter in the URL, none twice. */
+/** The parameters of a form POST; checks the content type and rejects parameters in the URL and repeated ones. */
 export const formParams = (request: SandboxRequest): Effect.Effect<ReadonlyMap<string, string>, OAuthError> => {
-  if (!isForm(request)) {
-    return new OAuthError({
-      error: "invalid_request",
-      description: "the content type must be application/x-www-form-urlencoded"
-    })
-  }
-  if (request.query.length > 0) {
-    return new OAuthError({ error: "invalid_request", description: "parameters belong in the body, not in the URL" })
-  }
+  if (!isForm(request)) return invalidRequest("the content type must be application/x-www-form-urlencoded")
+  if (request.query.length > 0) return invalidRequest("parameters belong in the body, not in the URL")
   const pairs = parsePairs(request.body)
-  const doubled = duplicates(pairs)
-  return doubled.length > 0
-    ? new OAuthError({ error: "invalid_request", description: `sent more than once: ${doubled.join(", ")}` })
+  const repeated = duplicates(pairs)
+  return repeated.length > 0
+    ? invalidRequest(`sent more than once: ${repeated.join(", ")}`)
     : Effect.succeed(toParams(pairs))
 }
 
-/** The bearer token of a request, if it has one in the Authorization header. */
+/** The JSON text of a value; empty for undefined and for a value that is nested too deeply. */
+export const stringify = (value: unknown): string =>
+  Either.getOrUndefined(Either.try((): string | undefined => JSON.stringify(value))) ?? ""
+
+/** The value of a JSON text; undefined for invalid JSON and for a value that is nested too deeply. */
+export const parseJson = (body: string): unknown => {
+  const value = Either.getOrUndefined(Either.try((): unknown => JSON.parse(body)))
+  // `JSON.parse` accepts deeper nesting than `JSON.stringify` can write.
+  return stringify(value) === "" ? undefined : value
+}
+
+/** The bearer token of the Authorization header. */
 export const bearer = (request: SandboxRequest): string | undefined =>
   /^Bearer +([A-Za-z0-9\-._~+/]+=*)$/i.exec(request.headers["authorization"] ?? "")?.[1]
 
-/** Reads a platform request whole. */
+/** Reads a platform request with its body. */
 export const fromServerRequest: Effect.Effect<SandboxRequest, never, HttpServerRequest.HttpServerRequest> = Effect
   .flatMap(HttpServerRequest.HttpServerRequest, (request) => {
-    // The router's parsed parameters are not used: it collapses a double slash, and with it an unencoded `iss=https://…`.
+    // The router's parsed parameters collapse a double slash, and with it an unencoded `iss=https://…`.
     const mark = request.url.indexOf("?")
-    const message = (body: string): SandboxRequest => ({
+    const withBody = (body: string): SandboxRequest => ({
       method: request.method,
       url: request.url,
       path: mark < 0 ? request.url : request.url.slice(0, mark),
@@ -156,14 +145,14 @@ export const fromServerRequest: Effect.Effect<SandboxRequest, never, HttpServerR
       body
     })
     return request.method === "GET" || request.method === "HEAD" || request.method === "OPTIONS"
-      ? Effect.succeed(message(""))
-      : Effect.map(Effect.orElseSucceed(request.text, () => ""), message)
+      ? Effect.succeed(withBody(""))
+      : Effect.map(Effect.orElseSucceed(request.text, () => ""), withBody)
   })
 
 const chunkSize = 64 * 1024
 const encoder = new TextEncoder()
 
-// A valid JSON document of the wanted size, never whole in memory: only its size is wrong with it.
+// A valid JSON document of this size, produced in chunks.
 const filler = (bytes: number): Stream.Stream<Uint8Array> => {
   const opening = encoder.encode("{\"filler\":\"")
   const closing = encoder.encode("\"}")
@@ -176,23 +165,18 @@ const filler = (bytes: number): Stream.Stream<Uint8Array> => {
   return Stream.make(opening).pipe(Stream.concat(middle), Stream.concat(Stream.make(closing)))
 }
 
-// Answers that have no body by definition, where a web Response with one would be refused.
-const withoutBody = (status: number): boolean => status === 204 || status === 205 || status === 304
+// A web `Response` with one of these statuses and a body is an error.
+const statusesWithoutBody: ReadonlySet<number> = new Set([204, 205, 304])
 
-/** The answer as a platform response. */
-export const toServerResponse = (reply: Reply): HttpServerResponse.HttpServerResponse => {
-  const { body, headers, status } = reply
-  if (withoutBody(status)) return HttpServerResponse.empty({ status, headers })
+/** Converts a response to a platform response. */
+export const toServerResponse = (response: SandboxResponse): HttpServerResponse.HttpServerResponse => {
+  const { body, headers, status } = response
+  if (statusesWithoutBody.has(status)) return HttpServerResponse.empty({ status, headers })
   switch (body._tag) {
     case "Empty":
       return HttpServerResponse.empty({ status, headers })
     case "Json":
-      // A fault may have made the value undefined, which is no JSON at all.
-      return HttpServerResponse.text(JSON.stringify(body.value) ?? "", {
-        status,
-        headers,
-        contentType: body.contentType
-      })
+      return HttpServerResponse.text(stringify(body.value), { status, headers, contentType: body.contentType })
     case "Text":
       return HttpServerResponse.text(body.text, { status, headers, contentType: body.contentType })
     case "Filler":
