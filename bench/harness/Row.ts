@@ -24,6 +24,7 @@ const row = (
 
 const OURS = "effect-safire"
 const UNTRACED = "effect-safire, tracing off"
+const UDAP = "effect-safire, UDAP"
 const PEERS: ReadonlyArray<Name> = ["openid-client", "oauth4webapi", "fhirclient"]
 
 const everyTransport: ReadonlyArray<Name> = [
@@ -74,5 +75,9 @@ export const rows: ReadonlyArray<Row> = [
   row("fhir-get", "FHIR read", 32, "openid-client", everyTransport),
   row("fhir-get-1", "FHIR read, one at a time", 1, "openid-client", [...few, UNTRACED, "NodeTransport used bare"], {
     work: "fhir-get"
-  })
+  }),
+  row("udap-chain", "UDAP: a chain with two CRLs, validated anew", 1, "pkijs's engine", [UDAP, "pkijs's engine"]),
+  row("udap-verify", "UDAP: metadata, verified anew", 1, UDAP, [UDAP]),
+  row("udap-cached", "UDAP: metadata, cached and still trusted", 1, UDAP, [UDAP], { millis: 200 }),
+  row("udap-hostile", "UDAP: the worst chain within the limits, refused", 1, UDAP, [UDAP])
 ]

@@ -27,6 +27,7 @@ interface Target {
 
 const OURS = "effect-safire"
 const UNTRACED = "effect-safire, tracing off"
+const UDAP = "effect-safire, UDAP"
 const PEERS: ReadonlyArray<Name> = ["openid-client", "oauth4webapi", "fhirclient"]
 
 const rowOf = ({ rows }: Results, id: string): RowResult | undefined => rows.find(({ row }) => row.id === id)
@@ -43,8 +44,8 @@ const toFastest = (id: string) => (results: Results) => {
   return found.length === 0 ? undefined : Math.min(...found)
 }
 
-const cpuMicros = (id: string) => (results: Results) =>
-  rowOf(results, id)?.standings.find(({ contender }) => contender === OURS)?.cpuMicros.median
+const cpuMicros = (id: string, name: Name = OURS) => (results: Results) =>
+  rowOf(results, id)?.standings.find(({ contender }) => contender === name)?.cpuMicros.median
 
 const heap = (what: string) => ({ heaps }: Results) =>
   heaps?.find((one) => one.contender === OURS && one.what === what)?.bytes
@@ -91,6 +92,20 @@ const targets: ReadonlyArray<Target> = [
   signing("ES384"),
   { title: "A token from a session that has one", value: cpuMicros("fresh-token"), most: 10, unit: " µs" },
   { title: "Discovery, cached", value: cpuMicros("discovery-warm"), most: 5, unit: " µs" },
+  {
+    title: "UDAP, a chain with two CRLs: processor time, to pkijs's engine",
+    value: between("udap-chain", UDAP, "pkijs's engine", cpuOf),
+    most: 2,
+    unit: "x"
+  },
+  { title: "UDAP metadata, cached and still trusted", value: cpuMicros("udap-cached", UDAP), most: 20, unit: " µs" },
+  {
+    title: "UDAP, the worst chain within the limits",
+    value: cpuMicros("udap-hostile", UDAP),
+    most: 50_000,
+    unit: " µs",
+    digits: 0
+  },
   { title: "Heap of a configured server", value: heap("a server, configured"), most: 4096, unit: " bytes", digits: 0 },
   { title: "Heap of a session", value: heap("a session, in memory"), most: 4096, unit: " bytes", digits: 0 },
   { title: "Browser bundle, a public client's launch", value: bundle("exchange"), most: 25, unit: " kB", digits: 1 },
