@@ -1,10 +1,12 @@
 /**
- * The rule that connections go to public addresses only, checked at connect (`NodeTransport.layerGuarded`): a check before the request would judge
- * one answer of the name service and connect to another.
+ * The rule that connections are made to public addresses only, checked when a connection is made
+ * (`NodeTransport.layerGuarded`): a check before the request would resolve the name twice, and the second address may
+ * be another.
  *
- * The guard is a property of one `HttpClient` instance. `SmartServers.layerOpen`, and each request to a server that it discovered, check that instance;
- * the tag in a layer's type only helps you to provide the right transport. A client that you derive from a guarded one (`HttpClient.mapRequest` …)
- * is another instance and has no guard until you `mark` it: only you know that it sends nothing another way.
+ * The guard is a property of one `HttpClient` instance. `SmartServers.layerOpen`, and each request to a server that it
+ * discovered, check that instance; the tag in a layer's type only helps you to provide the right transport. A client
+ * that you derive from a guarded one (`HttpClient.mapRequest` …) is another instance and has no guard until you `mark`
+ * it: only you know that all its requests use the guarded one.
  *
  * @since 0.1.0
  */
@@ -20,11 +22,14 @@ import type * as Scope from "effect/Scope"
  * @category models
  */
 export interface Service {
-  /** Whether a connection to this literal address, in any notation, is allowed. What is no address is not. */
+  /**
+   * Whether a connection to this literal address, in any notation, is allowed; `false` for a string that is not an
+   * address.
+   */
   readonly allows: (address: string) => boolean
   /**
-   * Exempts the origin of a URL that somebody configured by hand, for as long as the scope lives: its own addresses may be private. What it
-   * refers to elsewhere is judged as before.
+   * Exempts the origin of a configured URL until the scope closes: its addresses may be private. Other origins that it
+   * refers to are not exempt.
    */
   readonly trust: (url: string) => Effect.Effect<void, never, Scope.Scope>
 }
@@ -35,12 +40,15 @@ export interface Service {
  */
 export class AddressGuard extends Context.Tag("effect-safire/AddressGuard")<AddressGuard, Service>() {}
 
-/** By identity: a copy or a combinator's result can send by other ways. Global, because a program may load this library twice. */
+/**
+ * By identity, because a derived client may send without the guard. Global, because a program may load this library
+ * twice.
+ */
 const guards = globalValue("effect-safire/AddressGuard/guards", () => new WeakMap<HttpClient.HttpClient, Service>())
 
 /**
- * Marks this instance as guarded, and returns it. For a client that you derived from a guarded one, or a transport of your own: every connection that it
- * makes must be one that `guard` allows.
+ * Marks this instance as guarded, and returns it. For a client that you derived from a guarded one, or a transport of
+ * your own: every connection that it makes must be one that `guard` allows.
  *
  * @example
  * import { HttpClient, HttpClientRequest } from "@effect/platform"
@@ -66,7 +74,7 @@ export const mark = (client: HttpClient.HttpClient, guard: Service): HttpClient.
 }
 
 /**
- * What to do about a client that should be guarded and is not.
+ * The advice for a client that needs a guard and has none.
  *
  * @internal
  */
@@ -75,7 +83,7 @@ export const advice =
   "AddressGuard.mark"
 
 /**
- * The guard of this instance; none for a client that was derived from a guarded one and not marked.
+ * The guard of this instance; `None` for a client that was derived from a guarded one and not marked.
  *
  * @since 0.1.0
  * @category getters

@@ -1,5 +1,5 @@
 /**
- * The `WWW-Authenticate` header of an answer (RFC 9110, section 11.6.1), as far as a bearer token is concerned (RFC 6750, section 3).
+ * The bearer challenge of a `WWW-Authenticate` header (RFC 9110, section 11.6.1; RFC 6750, section 3).
  *
  * @internal
  */
@@ -22,7 +22,10 @@ const EQUALS = /[ \t]*=[ \t]*/y
 const QUOTED = /"((?:[^"\\]|\\.)*)"/sy
 const UP_TO_COMMA = /[^,]*/y
 
-/** The parameters of each challenge with the scheme `Bearer`. What cannot be read ends the list: a header is read once, from left to right. */
+/**
+ * The parameters of each challenge with the scheme `Bearer`, up to the first syntax error. One pass, from left to
+ * right.
+ */
 const bearerParameters = (header: string): ReadonlyArray<Parameters> => {
   const found: Array<Parameters> = []
   let current: Parameters | undefined
@@ -49,7 +52,7 @@ const bearerParameters = (header: string): ReadonlyArray<Parameters> => {
   return found
 }
 
-/** What the server says about the bearer token that it refused, without any of `secrets`. */
+/** The server's error about a bearer token, without any of `secrets`. */
 export const bearer = (header: string | undefined, secrets: ReadonlyArray<string>): BearerChallenge => {
   const challenges = bearerParameters((header ?? "").slice(0, MAX_LENGTH))
   const challenge = challenges.find((parameters) => parameters.has("error")) ?? challenges[0]

@@ -1,7 +1,7 @@
 /**
- * What a transport can offer beside `HttpClient`, so that nothing need be built around it: a time limit for the whole of one request, the body as text up
- * to a limit, and an answer that can be put away unread. To race a request against a clock in a scope of its own and to run its body as a stream
- * costs many times what the request does. A client that was changed by a combinator offers none of this any more, and is used in the general way.
+ * An optional extension of `HttpClient`: a transport that applies a time limit to a whole request, returns the body as
+ * text up to a limit, and discards unread responses. A timeout, a scope and a stream around another client cost many
+ * times as much as the request. A client that a combinator changed does not have the extension.
  *
  * @internal
  */
@@ -16,11 +16,11 @@ export const TypeId: unique symbol = Symbol.for("effect-safire/FastTransport")
 
 export interface FastResponse extends HttpClientResponse.HttpClientResponse {
   readonly [TypeId]: typeof TypeId
-  /** The body, where all of it has come and it is within the limit: most answers are short. */
+  /** The body, if all of it has been received and it is within the limit, as of most responses. */
   readonly bufferedBody: (maxBytes: number) => string | undefined
-  /** The body, given up as soon as it passes the limit. */
+  /** The body; fails as soon as it exceeds the limit. */
   readonly textUpTo: (maxBytes: number) => Effect.Effect<string, HttpClientError.ResponseError>
-  /** Closes the connection, unless the answer has come to its end. */
+  /** Closes the connection, unless the response is complete. */
   readonly discard: Effect.Effect<void>
 }
 

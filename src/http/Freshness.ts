@@ -1,5 +1,5 @@
 /**
- * How long an answer may be kept, by its own word (RFC 9111, section 4.2.1, for a private cache).
+ * The freshness lifetime that a response declares, in milliseconds (RFC 9111, section 4.2.1, for a private cache).
  *
  * @internal
  */
@@ -18,7 +18,7 @@ export const millis = (
   }
   const expires = headers["expires"]
   if (expires === undefined) return undefined
-  // RFC 9111, section 5.3: an invalid date, "0" above all, means already expired. Date.parse takes "0" for a year.
+  // RFC 9111, section 5.3: an invalid date, "0" above all, means already expired. Date.parse reads "0" as a year.
   const at = /^[A-Za-z]{3,9},? /.test(expires) ? Date.parse(expires) : Number.NaN
   return Number.isNaN(at) ? 0 : Math.max(0, at - nowMillis)
 }

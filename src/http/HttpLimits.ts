@@ -1,5 +1,5 @@
 /**
- * How long one attempt may take and how much an answer may hold. A time limit covers the body, not only the headers.
+ * Time and size limits of one attempt. A time limit covers the headers and the body.
  *
  * @since 0.1.0
  */
@@ -18,9 +18,9 @@ export interface Limits {
   readonly tokenTimeout: Duration.DurationInput
   /** One FHIR request. Default 30 seconds. */
   readonly fhirTimeout: Duration.DurationInput
-  /** Bytes of a metadata or token answer, after decompression. Default 1 MiB. */
+  /** Bytes of a metadata or token response, after decompression. Default 1 MiB. */
   readonly maxResponseBytes: number
-  /** Bytes of a FHIR answer. Default 64 MiB. */
+  /** Bytes of a FHIR response. Default 64 MiB. */
   readonly maxFhirResponseBytes: number
 }
 
@@ -37,7 +37,7 @@ export const defaults: Limits = {
 }
 
 /**
- * Given to a service's layer it holds for that service, given to a call it holds for that call.
+ * Provided to a service's layer, it applies to that service; provided to a call, to that call.
  *
  * @since 0.1.0
  * @category tags

@@ -1,5 +1,6 @@
 /**
- * The error response of OAuth (RFC 6749, section 5.2): the fields of every error class that can carry one, and how a server's text is made safe to show.
+ * The error response of OAuth (RFC 6749, section 5.2): the fields of every error class that can carry one, and how a
+ * server's text is made safe to show.
  *
  * @internal
  */

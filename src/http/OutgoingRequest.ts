@@ -1,6 +1,6 @@
 /**
- * The one place through which every request leaves: https only, no redirect followed but where it is harmless, a time limit that covers the
- * body, a size limit while reading, no tracing headers, no ambient credentials.
+ * The rules of every outgoing request: https only; redirects only for a GET without secrets; a time limit that covers
+ * the body; a size limit while reading; no tracing headers; no ambient credentials (RFC 9110).
  *
  * @internal
  */
@@ -27,42 +27,37 @@ import { bodyError, isTotalTimeout, requestError, TransportFailure } from "./Tra
 export interface Rules {
   readonly timeout: Duration.DurationInput
   readonly maxBytes: number
-  /** How many redirects of a GET may be followed. Anything that carries a secret says 0. */
+  /** How many redirects of a GET are followed. 0 for a request with a secret. */
   readonly redirects: number
   readonly allowInsecureLocalhost: boolean
 }
 
 /**
- * An HttpClient that leaves no trace with third parties: tracing headers are theirs to misread, break CORS, and the client's own spans would hold
- * URLs with queries.
+ * The client without tracing headers, which break CORS, and without its own spans, which would hold URLs with queries.
  */
 export const prepare = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
   FastTransport.isFastTransport(client)
     ? client
     : client.pipe(HttpClient.withTracerPropagation(false), HttpClient.withTracerDisabledWhen(() => true))
 
-/**
- * The body, where the transport has all of it already: then nothing need be waited for.
- */
+/** The body, if the transport has received all of it and it is within the limit. */
 export const bufferedBody = (response: HttpClientResponse.HttpClientResponse, maxBytes: number): string | undefined =>
   FastTransport.isFastResponse(response) ? response.bufferedBody(maxBytes) : undefined
 
-/**
- * The body as text, given up as soon as it passes the limit. A declared length is trusted only where no content coding could make it grow.
- */
+/** The body as text. Reading ends as soon as the body exceeds the limit, also if its declared length does not. */
 export const readBody = (
   url: URL,
   response: HttpClientResponse.HttpClientResponse,
   maxBytes: number
 ): Effect.Effect<string, TransportFailure> => {
-  // Made when it is needed: an error takes its stack with it.
+  // Lazy: an error captures a stack.
   const tooLarge = () =>
     new TransportFailure({
       reason: "TooLarge",
       url: Url.forDisplay(url),
       processed: "unknown",
       status: response.status,
-      detail: `the answer has more than ${maxBytes} bytes`
+      detail: `the response has more than ${maxBytes} bytes`
     })
   if (FastTransport.isFastResponse(response)) {
     return Effect.mapError(response.textUpTo(maxBytes), (error) => {
@@ -93,7 +88,7 @@ export const readBody = (
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308])
 
-/** fetch follows redirects by itself unless told; every other client ignores this. */
+/** `fetch` follows redirects unless it is told not to; other clients ignore this setting. */
 export const withManualRedirects = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.flatMap(
     Effect.serviceOption(FetchHttpClient.RequestInit),
@@ -107,63 +102,68 @@ export const withManualRedirects = <A, E, R>(self: Effect.Effect<A, E, R>): Effe
 
 const CREDENTIALS = ["authorization", "proxy-authorization", "cookie", "dpop"]
 
-/** The request to where a redirect points: another origin gets no credentials. */
+/** The request to the target of a redirect: without credentials if the origin is another. */
 const redirectTo = (request: HttpClientRequest.HttpClientRequest, from: URL, to: URL) =>
   HttpClientRequest.get(to.href, {
     headers: from.origin === to.origin ? request.headers : Headers.remove(request.headers, CREDENTIALS)
   })
 
 /**
- * Whether an answer sends the request elsewhere. A browser shows a redirect it was told not to follow as status 0, without headers.
+ * Whether a response is a redirect. A browser shows a redirect that it was told not to follow as status 0, without
+ * headers.
  */
 export const isRedirect = (response: HttpClientResponse.HttpClientResponse): boolean =>
   response.status === 0 || (REDIRECTS.has(response.status) && response.headers["location"] !== undefined)
 
-/** How one request is sent, and an answer put away that nobody reads. */
+/** Sends requests within one time limit. */
 export interface Sender {
   readonly execute: (
     request: HttpClientRequest.HttpClientRequest,
     url: URL
   ) => Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>
+  /** Closes a response whose body is not read. */
   readonly discard: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<void>
 }
 
-/** The transport keeps the time, over all that is sent this way. */
+/** The transport applies the limit, which covers all requests of this sender. */
 const fastSender = (client: FastTransport.FastTransport, clock: Clock.Clock, limit: number): Sender => {
   const start = clock.unsafeCurrentTimeMillis()
   return {
-    // 0 would be no limit at all.
+    // 0 would mean no limit.
     execute: (request, url) =>
       client[FastTransport.TypeId](request, url, Math.max(1, start + limit - clock.unsafeCurrentTimeMillis())),
     discard: (response) => FastTransport.isFastResponse(response) ? response.discard : Effect.void
   }
 }
 
-/** What was not read to its end is closed with the scope, not when it is garbage. */
+/** Responses are closed with the scope, not when they are garbage-collected. */
 const scopedSender = (client: HttpClient.HttpClient, scope: Scope.Scope): Sender => {
   const scoped = HttpClient.withScope(client)
   return { execute: (request) => Scope.extend(scoped.execute(request), scope), discard: () => Effect.void }
 }
 
-/** A time limit for what opens an answer; the answer itself is read later and closed with the scope. */
+/** A time limit for opening a response, whose body is read later and closed with the scope. */
 export const opening = <A, E, R>(
   client: HttpClient.HttpClient,
   scope: Scope.Scope,
   timeout: Duration.DurationInput,
   onTimeout: () => E,
-  use: (way: Sender) => Effect.Effect<A, E, R>
+  use: (sender: Sender) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
   use(scopedSender(client, scope)).pipe(
     withManualRedirects,
     Effect.timeoutFail({ duration: timeout, onTimeout })
   )
 
-/** A time limit for all that is sent and read in `use`: kept by the transport where it can, by a clock around any other. */
+/**
+ * A time limit for all that `use` sends and reads: applied by a `FastTransport` itself, by a timeout around any other
+ * client.
+ */
 export const within = <A, E, R>(
   client: HttpClient.HttpClient,
   timeout: Duration.DurationInput,
   onTimeout: () => E,
-  use: (way: Sender) => Effect.Effect<A, E, R>
+  use: (sender: Sender) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
   FastTransport.isFastTransport(client)
     ? Effect.clockWith((clock) => use(fastSender(client, clock, Duration.toMillis(timeout))))
@@ -174,20 +174,18 @@ const insecure = (url: string | URL): TransportFailure =>
     reason: "InsecureEndpoint",
     url: Url.forDisplay(url),
     processed: "no",
-    detail: "it is no https URL"
+    detail: "the URL is not https"
   })
 
-/**
- * Sends one request and gives its answer unread; a redirect is an answer like any other. `url` is what the request spells.
- */
+/** Sends one request, and returns its response unread, also if it is a redirect. `url` is the URL of the request. */
 export const open = (
-  way: Sender,
+  sender: Sender,
   request: HttpClientRequest.HttpClientRequest,
   url: URL,
   allowInsecureLocalhost: boolean
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, TransportFailure> =>
   Url.isSecure(url, allowInsecureLocalhost)
-    ? Effect.mapError(way.execute(request, url), (error) =>
+    ? Effect.mapError(sender.execute(request, url), (error) =>
       error._tag === "RequestError"
         ? requestError(url, error)
         : new TransportFailure({
@@ -198,21 +196,22 @@ export const open = (
         }))
     : insecure(url)
 
-const hop = (
-  way: Sender,
+/** Sends one request, follows its redirects, and reads the response. */
+const follow = (
+  sender: Sender,
   request: HttpClientRequest.HttpClientRequest,
   url: URL,
   rules: Rules,
   redirectsLeft: number
 ): Effect.Effect<ReceivedResponse, TransportFailure> =>
-  Effect.flatMap(open(way, request, url, rules.allowInsecureLocalhost), (response) => {
+  Effect.flatMap(open(sender, request, url, rules.allowInsecureLocalhost), (response) => {
     if (!isRedirect(response)) {
       const { headers, status } = response
-      const answer = (body: string): ReceivedResponse => ({ url: url.href, status, headers, body })
-      const whole = bufferedBody(response, rules.maxBytes)
-      return whole !== undefined
-        ? Effect.succeed(answer(whole))
-        : Effect.map(readBody(url, response, rules.maxBytes), answer)
+      const received = (body: string): ReceivedResponse => ({ url: url.href, status, headers, body })
+      const buffered = bufferedBody(response, rules.maxBytes)
+      return buffered !== undefined
+        ? Effect.succeed(received(buffered))
+        : Effect.map(readBody(url, response, rules.maxBytes), received)
     }
     const refuse = (detail: string) =>
       new TransportFailure({
@@ -222,42 +221,38 @@ const hop = (
         status: response.status,
         detail
       })
-    const onward = (): Effect.Effect<ReceivedResponse, TransportFailure> => {
+    const redirected = (): Effect.Effect<ReceivedResponse, TransportFailure> => {
       const location = response.headers["location"]
-      if (location === undefined) return refuse("it redirects to where the browser does not show")
+      if (location === undefined) return refuse("it redirects to a URL that the browser does not show")
       const next = Url.parse(location, url.href)
-      const to = next === undefined ? "something that is no URL" : Url.forDisplay(next)
-      if (rules.redirects === 0 || request.method !== "GET") {
-        return refuse(`it redirects to ${to}`)
-      }
+      const to = next === undefined ? "a string that is not a URL" : Url.forDisplay(next)
+      if (rules.redirects === 0 || request.method !== "GET") return refuse(`it redirects to ${to}`)
       if (redirectsLeft === 0) return refuse(`more than ${rules.redirects} redirects, the last to ${to}`)
       if (next === undefined || !Url.isSecure(next, rules.allowInsecureLocalhost)) {
         return refuse(`it redirects to ${to}, which is not https`)
       }
-      return hop(way, redirectTo(request, url, next), next, rules, redirectsLeft - 1)
+      return follow(sender, redirectTo(request, url, next), next, rules, redirectsLeft - 1)
     }
-    return Effect.zipRight(way.discard(response), Effect.suspend(onward))
+    return Effect.zipRight(sender.discard(response), Effect.suspend(redirected))
   })
 
-/**
- * Sends one request and reads its whole answer, whatever its status.
- */
+/** Sends one request and reads its response, of any status. */
 export const send = (
   client: HttpClient.HttpClient,
   request: HttpClientRequest.HttpClientRequest,
   rules: Rules
 ): Effect.Effect<ReceivedResponse, TransportFailure> => {
-  const made = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
-  if (Either.isLeft(made)) return insecure(request.url)
+  const target = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
+  if (Either.isLeft(target)) return insecure(request.url)
   const timedOut = () =>
     new TransportFailure({
       reason: "TimedOut",
       url: Url.forDisplay(request.url),
       processed: "unknown",
-      detail: `no complete answer within ${Duration.format(rules.timeout)}`
+      detail: `no complete response within ${Duration.format(rules.timeout)}`
     })
   return Effect.mapError(
-    within(client, rules.timeout, timedOut, (way) => hop(way, request, made.right, rules, rules.redirects)),
+    within(client, rules.timeout, timedOut, (sender) => follow(sender, request, target.right, rules, rules.redirects)),
     (failure) => isTotalTimeout(failure) ? timedOut() : failure
   )
 }

@@ -1,9 +1,9 @@
 /**
- * Layers of services that keep what they fetched: one service for each `HttpClient` of a build.
+ * Layers of services with a cache: one service for each `HttpClient` of a build.
  *
- * Effect memoises a layer by its reference and ignores its environment, so that a constant layer would use the first transport for all. Each call
- * therefore returns a new layer, and only the registry, which needs nothing, is a constant that a build shares. The registry lives as long as the
- * build: a module-level `WeakMap` would share caches between builds.
+ * Effect memoises a layer by its reference and ignores its environment: a constant layer would use the first
+ * `HttpClient` for all. Each call therefore returns a new layer, and only the registry, which requires nothing, is a
+ * constant. The registry lives as long as the build: a module-level `WeakMap` would share caches between builds.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as Context from "effect/Context"
@@ -17,14 +17,14 @@ import { ConformanceWarnings } from "../base/ConformanceWarning.js"
 import { HttpLimits } from "./HttpLimits.js"
 import { RetryPolicy } from "./RetryPolicy.js"
 
-/** The settings that an environment gives explicitly, and nothing else of it. */
+/** The settings that an environment provides explicitly. */
 const settingsOf: (environment: Context.Context<never>) => Context.Context<never> = Context.pick(
   RetryPolicy,
   HttpLimits,
   ConformanceWarnings
 )
 
-/** Equal for options that are equal member by member, and for settings that are the same objects. */
+/** Equal if the options are equal member by member and the settings are the same objects. */
 const keyOf = (options: object, { unsafeMap }: Context.Context<never>): object =>
   Data.tuple(
     Data.struct(options),
@@ -32,8 +32,8 @@ const keyOf = (options: object, { unsafeMap }: Context.Context<never>): object =
   )
 
 /**
- * Layers share a service where their environments hold the same `HttpClient`, their options are equal, and so are the settings they were given: a
- * limit of one client must not become the failure that another one waits for or is told from memory.
+ * Layers share a service if they have the same `HttpClient`, equal options and equal settings: a failure because of one
+ * client's limit must not reach another client.
  *
  * @internal
  */

@@ -1,6 +1,6 @@
 /**
- * A response whose body was read, and the checks that every document of a server passes: status, JSON, JSON object (RFC 9110, RFC 8259). They are
- * pure, so that every shape of response can be tested without a server.
+ * A response whose body was read, and the checks that every document of a server passes: status, JSON, JSON object (RFC
+ * 9110, RFC 8259). They are pure, so that every shape of response can be tested without a server.
  *
  * @internal
  */
@@ -36,8 +36,8 @@ export const isTransientStatus = (status: number | undefined): boolean =>
   status === 408 || status === 429 || status === 502 || status === 503 || status === 504
 
 /**
- * Whether the server acted on a request that failed with this status: after a client error and while it was too busy it did not. Other errors may come from
- * a proxy, and leave open what the server behind it did.
+ * Whether the server acted on a request that failed with this status: after a client error and while it was too busy it
+ * did not. Other errors may come from a proxy, and leave open what the server behind it did.
  */
 export const processedAtStatus = (status: number): "no" | "unknown" =>
   (status >= 400 && status < 500 && status !== 408) || status === 503 ? "no" : "unknown"

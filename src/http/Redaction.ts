@@ -1,6 +1,6 @@
 /**
- * Removing known secrets from text that a server wrote. Servers echo a code, a token or a client secret in their complaints, and they escape it first: for a
- * URL, for HTML, for JSON, in base64, or in several of these at once.
+ * Removes known secrets from a server's text. Servers repeat a code, a token or a client secret in their errors, and
+ * escape it: for a URL, for HTML, for JSON, in base64, or in several of these at once.
  *
  * @internal
  */
@@ -8,12 +8,12 @@ import * as Encoding from "effect/Encoding"
 
 export const REDACTED = "<redacted>"
 
-/** Text beyond this is never shown, so that the work per text is bounded. */
+/** The rest of a text is never shown, so that the work is bounded. */
 const WINDOW = 4096
 const MAX_SECRET = 16_384
-/** Text that is still escaped after this many passes is dropped whole: a secret may be in it. */
+/** Text that is still escaped after this many passes is dropped: it may contain a secret. */
 const MAX_PASSES = 4
-/** A part of a long secret counts as the secret: the server may have cut or split it. */
+/** A part of a long secret counts as the secret: the server may have shortened or split it. */
 const FRAGMENT = 16
 const SHORTEST_LONG = 12
 const SHORTEST = 4
@@ -37,7 +37,9 @@ const ENTITIES: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">",
 
 const charOf = (code: number): string => code > 0x10ffff ? " " : bytesOf(String.fromCodePoint(code))
 
-/** What one escape stands for. An entity of another name is punctuation, and the control characters of JSON are gaps. */
+/**
+ * What one escape stands for. An entity of another name is punctuation, and the control characters of JSON are gaps.
+ */
 const unescaped = (match: RegExpExecArray): string => {
   const [, percent, hexEntity, entity, named, other, unicode, hex, single] = match
   const code = percent ?? hex
@@ -67,7 +69,7 @@ const traced = (text: string): Traced => {
   return { bytes: bytes.join(""), from, to }
 }
 
-/** One pass over every kind of escape at once, or nothing where there is none. */
+/** One pass over every kind of escape at once, or `undefined` if there is none. */
 const unescapedOnce = (self: Traced): Traced | undefined => {
   const bytes: Array<string> = []
   const from: Array<number> = []
@@ -109,7 +111,10 @@ const skeletonTraced = (self: Traced): Traced => {
   }
 }
 
-/** What base64 makes of a secret wherever it stands in what is encoded, without the characters that its neighbours decide. */
+/**
+ * What base64 makes of a secret wherever it stands in what is encoded, without the characters that its neighbours
+ * decide.
+ */
 const base64Of = (secret: string): ReadonlyArray<string> =>
   [0, 1, 2].map((offset) => {
     const encoded = Encoding.encodeBase64(utf8.encode("\u0000".repeat(offset) + secret)).replace(/=+$/, "")
@@ -135,7 +140,9 @@ const markExact = (text: Traced, spelling: string, mark: Mark): void => {
   }
 }
 
-/** Where every run of so many characters stands: looked up once per run of a secret, so that the work is linear in both. */
+/**
+ * Where every run of so many characters stands: looked up once per run of a secret, so that the work is linear in both.
+ */
 const indexOf = (text: string, length: number): Map<string, Array<number>> => {
   const index = new Map<string, Array<number>>()
   for (let at = 0; at + length <= text.length; at++) {
@@ -162,8 +169,8 @@ const markFragments = (text: Traced, skeletons: ReadonlyArray<string>, mark: Mar
 }
 
 /**
- * The beginning of a text without any of `secrets`, however each of them is encoded there. Linear in the lengths of the secrets; the length of the text that
- * counts is bounded.
+ * The beginning of a text without any of `secrets`, however each of them is encoded there. Linear in the lengths of the
+ * secrets; the length of the text that counts is bounded.
  */
 export const redact = (whole: string, secrets: ReadonlyArray<string>): string => {
   const text = whole.slice(0, WINDOW)
@@ -202,8 +209,8 @@ export const redact = (whole: string, secrets: ReadonlyArray<string>): string =>
 const JWT = /eyJ[\w-]{8,}(?:\.[\w-]*){0,4}/g
 
 /**
- * A server's text as one printable line of limited length, without any of `secrets` in any encoding. Every text of a server passes through here before it
- * becomes part of an error, a warning or a log line.
+ * A server's text as one printable line of limited length, without any of `secrets` in any encoding. Every text of a
+ * server passes through here before it becomes part of an error, a warning or a log line.
  */
 export const safeText = (text: string, secrets: ReadonlyArray<string>, maxLength = 300): string => {
   const line = redact(text, secrets).replace(JWT, REDACTED).replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, " ").trim()

@@ -6,14 +6,14 @@
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 
-/** A week. A server may write any number, also one that neither a timer (24 days) nor a store can hold. */
+/** A week. A server may send a number that neither a timer (24 days) nor a store can hold. */
 const LONGEST_MILLIS = 604_800_000
 
 /** From zero to a week; `NaN` counts as zero. */
 const bounded = (millis: number): number => Math.min(Math.max(0, Number.isNaN(millis) ? 0 : millis), LONGEST_MILLIS)
 
 /**
- * The time to wait from `nowMillis` on, a week at most. A date that has passed means no wait; what is neither seconds nor a date means nothing.
+ * The time to wait from `nowMillis` on, a week at most: zero for a date in the past, `undefined` for an invalid header.
  *
  * @since 0.1.0
  * @category constructors
@@ -22,14 +22,14 @@ export const parse = (header: string | undefined, nowMillis: number): Duration.D
   const value = header?.trim()
   if (value === undefined || value === "") return undefined
   if (/^\d+$/.test(value)) return Duration.millis(bounded(Number(value) * 1000))
-  // Date.parse reads far more than HTTP dates do ("-5", "3.5"); an HTTP date begins with the name of its day.
+  // Date.parse accepts more than HTTP dates ("-5", "3.5"); an HTTP date begins with the name of its day.
   if (!/^[A-Za-z]{3,9},? /.test(value)) return undefined
   const at = Date.parse(value)
   return Number.isNaN(at) ? undefined : Duration.millis(bounded(at - nowMillis))
 }
 
 /**
- * How an error that carries such a time is encoded: as milliseconds within the same limit, so that it can always be read again.
+ * The encoding in errors: milliseconds within the same limit, so that every encoded error can be decoded.
  *
  * @since 0.1.0
  * @category schemas

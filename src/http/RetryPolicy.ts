@@ -1,20 +1,23 @@
 /**
- * What may be repeated is this library's judgement, how often and how slowly is the user's `Schedule`.
+ * How often and after which delays failed requests are repeated. The library decides which requests may be repeated;
+ * your `Schedule` decides the rest.
  *
- * A call's policy (`withPolicy`) beats the one a service's layer was given (`layer`), which beats `transient`.
+ * The policy of a call (`withPolicy`) has precedence over that of a service's layer (`layer`), and that over
+ * `transient`.
  *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
 import { withBuildTimeDefault } from "../base/BuildTimeDefault.js"
 
 /**
- * What every error of this library that a repeat can cure looks like. Structural, because this room knows none of the rooms below it.
+ * The part of an error that decides about a retry. Structural, because this folder does not import the error classes.
  *
  * @since 0.1.0
  * @category models
@@ -35,7 +38,7 @@ export interface RetryableError {
 export type Policy = Schedule.Schedule<unknown, RetryableError>
 
 /**
- * The longest `Retry-After` that is waited for. A longer one ends the retries and travels in the error.
+ * The longest `Retry-After` that a retry waits for: 30 seconds. A longer one ends the retries; the error has it.
  *
  * @since 0.1.0
  * @category constructors
@@ -70,13 +73,13 @@ export class RetryPolicy extends Context.Reference<RetryPolicy>()("effect-safire
 }) {}
 
 /**
- * The policy of everything this layer is provided to.
+ * The policy of all services that this layer is provided to.
  *
  * @example
  * import { RetryPolicy } from "effect-safire"
  * import * as Schedule from "effect/Schedule"
  *
- * export const patient = RetryPolicy.layer(Schedule.intersect(Schedule.spaced("5 seconds"), Schedule.recurs(10)))
+ * export const persistent = RetryPolicy.layer(Schedule.intersect(Schedule.spaced("5 seconds"), Schedule.recurs(10)))
  *
  * @since 0.1.0
  * @category layers
@@ -89,36 +92,37 @@ export const layer = (policy: Policy): Layer.Layer<never> => Layer.succeed(Retry
  * @since 0.1.0
  * @category combinators
  */
-export const withPolicy =
-  (policy: Policy) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, RetryPolicy>> =>
-    Effect.provideService(self, RetryPolicy, policy)
+export const withPolicy: {
+  (policy: Policy): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, Exclude<R, RetryPolicy>>
+  <A, E, R>(self: Effect.Effect<A, E, R>, policy: Policy): Effect.Effect<A, E, Exclude<R, RetryPolicy>>
+} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, policy: Policy) => Effect.provideService(self, RetryPolicy, policy))
 
 /**
- * To be run where a service is made: see `captured`.
+ * `withBuildTimeDefault` of the policy.
  *
  * @internal
  */
 export const capture: Effect.Effect<<A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>> =
-  withBuildTimeDefault(
-    RetryPolicy
-  )
+  withBuildTimeDefault(RetryPolicy)
 
 const retries = Metric.counter("effect_safire_retries_total", {
-  description: "Attempts that were repeated, by the error that was met",
+  description: "Repeated attempts, by the error of the failed attempt",
   incremental: true
 })
 
 /**
- * Repeats `attempt`, which must build its request anew each time it runs. Whatever the schedule says, only `isRetryable` errors are repeated, and
- * `Retry-After` is a floor under its delays. `unknown` says what follows an outcome that nobody knows: repeat as any other (`always`, for
- * requests that change nothing), at most one attempt more (`once`), or none (`never`). What is not `isOurs` ends it, untouched.
+ * Repeats `attempt`, which must build a new request each time it runs. Only `isRetryable` errors are repeated, and
+ * `Retry-After` is the minimum of the schedule's delays. `unknown` applies after an error that leaves open whether the
+ * server acted: repeat as after any other (`always`, for requests that change nothing), at most once more (`once`), or
+ * not at all (`never`). Errors that are not `isOurs` are not repeated.
  *
  * @internal
  */
 export const retryOurs =
   <E, Ours extends E & RetryableError>(unknown: "always" | "once" | "never", isOurs: (error: E) => error is Ours) =>
   <A, R>(attempt: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    // Most attempts succeed: all that a repeat needs is set up by the first failure, which the schedule takes for that of its own first attempt.
+    // Most attempts succeed: the schedule is set up after the first failure, which counts as the failure of its first
+    // attempt.
     Effect.catchAll(attempt, (first) => {
       if (!isOurs(first)) return Effect.fail(first)
       let mayHaveActed = false
@@ -146,7 +150,7 @@ export const retryOurs =
           policy.pipe(
             Schedule.whileInput(mayRepeat),
             Schedule.passthrough,
-            // Runs only where there is a next attempt.
+            // Runs only if another attempt follows.
             Schedule.modifyDelayEffect((error, delay) =>
               Effect.as(
                 Metric.increment(Metric.tagged(retries, "error", error._tag)),
@@ -160,7 +164,7 @@ export const retryOurs =
 const isAny = <E>(_error: E): _error is E => true
 
 /**
- * As `retryOurs`, where all errors are.
+ * `retryOurs` for all errors.
  *
  * @internal
  */

@@ -1,10 +1,12 @@
 /**
- * Where an access token may go: to the FHIR base it was issued for and to what that server declared beside it, over https, and nowhere else
- * (SMART App Launch 2.2, requirements 1, 97, 98, 267 and 268). A pure rule, checked on every request, redirect, link and reference.
+ * The URLs that an access token may be sent to: the FHIR base URL that it was issued for and the endpoints that its
+ * server declares, over https only (SMART App Launch 2.2, requirements 1, 97, 98, 267 and 268). Pure; checked on every
+ * request, redirect, link and reference.
  *
  * @since 0.1.0
  */
 import * as Either from "effect/Either"
+import { dual } from "effect/Function"
 import * as Url from "../base/Url.js"
 
 /**
@@ -17,7 +19,7 @@ export interface TokenAudience {
 }
 
 /**
- * Why a token may not go there.
+ * Why a URL is outside the audience.
  *
  * @since 0.1.0
  * @category models
@@ -31,7 +33,7 @@ export type Problem =
   | "AmbiguousPath"
 
 /**
- * Bases that are no URL are left out: less is admitted, never more.
+ * The audience of these base URLs. A string that is not a URL is left out.
  *
  * @since 0.1.0
  * @category constructors
@@ -45,11 +47,10 @@ export const make = (
 })
 
 /**
- * Dot segments that the URL parser cannot see because they are encoded (once or more) or carry path parameters, or what a lenient server cuts off,
- * but that a server behind a proxy might resolve.
+ * Whether the path has dot segments that the URL parser does not resolve, because they are encoded (once or more) or
+ * have path parameters or a suffix that lenient servers cut off. A server behind a proxy may resolve them.
  */
 const isAmbiguous = (pathname: string): boolean => {
-  // Without a dot, written or encoded, there is nothing to be seen.
   if (!/[.%]/.test(pathname)) return false
   let path = pathname
   for (let round = 0; round < 4; round++) {
@@ -68,22 +69,26 @@ const isUnder = (url: URL, base: URL): boolean => {
 }
 
 /**
- * The URL to send to, parsed once, so that what was judged and what is sent cannot differ; or why not.
+ * The parsed URL of a target within the audience. Send to this URL, so that the URL that was checked and the URL that
+ * is used cannot differ.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const judge = (self: TokenAudience, target: string | URL): Either.Either<URL, Problem> => {
+export const check: {
+  (target: string | URL): (self: TokenAudience) => Either.Either<URL, Problem>
+  (self: TokenAudience, target: string | URL): Either.Either<URL, Problem>
+} = dual(2, (self: TokenAudience, target: string | URL): Either.Either<URL, Problem> => {
   const url = Url.parse(typeof target === "string" ? target : target.href)
-  return url === undefined ? Either.left("NotAUrl") : judgeOwn(self, url)
-}
+  return url === undefined ? Either.left("NotAUrl") : checkUrl(self, url)
+})
 
 /**
- * For a URL that nobody else can change.
+ * `check` without a copy: for a URL that no other code can change.
  *
  * @internal
  */
-export const judgeOwn = (self: TokenAudience, url: URL): Either.Either<URL, Problem> => {
+export const checkUrl = (self: TokenAudience, url: URL): Either.Either<URL, Problem> => {
   if (url.username !== "" || url.password !== "") return Either.left("HasCredentials")
   const { origin } = url
   const sameOrigin = self.bases.filter((base) => base.origin === origin)

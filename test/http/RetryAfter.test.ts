@@ -64,7 +64,7 @@ describe("RetryAfter", () => {
     }
   )
 
-  it("is written within the same limit whoever made it", () => {
+  it("`FromMillis` encodes any duration within the same limit", () => {
     for (const duration of [Duration.infinity, Duration.days(400)]) {
       assert.strictEqual(Schema.encodeSync(RetryAfter.FromMillis)(duration), 604_800_000)
     }

@@ -72,7 +72,7 @@ describe("RetryPolicy", () => {
       assert.deepStrictEqual(exit, Exit.succeed("done"))
     }))
 
-  it.effect("what no repeat can cure is not repeated, whatever the schedule says", () =>
+  it.effect("an error that is not retryable is not repeated under any schedule", () =>
     Effect.gen(function*() {
       const { times } = yield* run("always", [final]).pipe(RetryPolicy.withPolicy(Schedule.forever))
       assert.deepStrictEqual(times, [0])
@@ -81,7 +81,7 @@ describe("RetryPolicy", () => {
       assert.deepStrictEqual(exit, Exit.fail(final))
     }))
 
-  it.effect("Retry-After is a floor under the delays", () =>
+  it.effect("Retry-After is the minimum of the delays", () =>
     Effect.gen(function*() {
       const { times } = yield* run("always", [asking("7 seconds"), asking("500 millis"), refused]).pipe(
         RetryPolicy.withPolicy(plain)
@@ -89,7 +89,7 @@ describe("RetryPolicy", () => {
       assert.deepStrictEqual(times, [0, 7000, 8000, 9000])
     }))
 
-  it.effect("Retry-After of exactly 30 seconds is waited for, of more ends the retries and travels in the error", () =>
+  it.effect("a Retry-After of 30 seconds is waited for; a longer one ends the retries and is in the error", () =>
     Effect.gen(function*() {
       const { times } = yield* run("always", [asking("30 seconds")]).pipe(RetryPolicy.withPolicy(plain))
       assert.deepStrictEqual(times, [0, 30_000])
@@ -99,13 +99,13 @@ describe("RetryPolicy", () => {
       assert.deepStrictEqual(exit, Exit.fail(tooLong))
     }))
 
-  it.effect("Retry-After holds under a schedule without delays, too", () =>
+  it.effect("Retry-After also applies to a schedule without delays", () =>
     Effect.gen(function*() {
       const { times } = yield* run("always", [asking("3 seconds")]).pipe(RetryPolicy.withPolicy(Schedule.recurs(1)))
       assert.deepStrictEqual(times, [0, 3000])
     }))
 
-  it.effect("[X-CB-2] an unknown outcome: repeated like any other, once, or never", () =>
+  it.effect("[X-CB-2] after an unknown outcome the request is repeated as usual, once, or never", () =>
     Effect.gen(function*() {
       const times = (kind: "always" | "once" | "never", errors: ReadonlyArray<Failure>) =>
         Effect.map(run(kind, errors).pipe(RetryPolicy.withPolicy(plain)), (done) => done.times.length)
@@ -114,7 +114,7 @@ describe("RetryPolicy", () => {
       assert.strictEqual(yield* times("never", repeat(unknown, 10)), 1)
     }))
 
-  it.effect("[X-CB-2] what provably did nothing is repeated under every rule", () =>
+  it.effect("[X-CB-2] a request that the server did not process is repeated under every rule", () =>
     Effect.gen(function*() {
       for (const kind of ["always", "once", "never"] as const) {
         const { times } = yield* run(kind, repeat(refused, 10)).pipe(RetryPolicy.withPolicy(plain))
@@ -122,7 +122,7 @@ describe("RetryPolicy", () => {
       }
     }))
 
-  it.effect("[X-CB-2] after one unknown outcome there is one attempt more, however that fails", () =>
+  it.effect("[X-CB-2] after one unknown outcome there is one more attempt, also if that fails otherwise", () =>
     Effect.gen(function*() {
       const length = (kind: "once" | "never", errors: ReadonlyArray<Failure>) =>
         Effect.map(run(kind, errors).pipe(RetryPolicy.withPolicy(plain)), ({ times }) => times.length)
@@ -131,7 +131,7 @@ describe("RetryPolicy", () => {
       assert.strictEqual(yield* length("never", [refused, unknown, refused]), 2)
     }))
 
-  it.effect("[X-CB-2] the memory of an unknown outcome is that of one run, not of the effect", () =>
+  it.effect("[X-CB-2] an unknown outcome counts for one run of the effect", () =>
     Effect.gen(function*() {
       let attempts = 0
       const effect = RetryPolicy.retry("once")(Effect.suspend(() => {
@@ -149,7 +149,7 @@ describe("RetryPolicy", () => {
       assert.deepStrictEqual(times, [0])
     }))
 
-  it.effect("a user's own schedule decides how often and how slowly, and sees the errors", () =>
+  it.effect("the schedule decides the number of attempts and the delays, and receives the errors", () =>
     Effect.gen(function*() {
       const statuses: Array<number | undefined> = []
       const own: RetryPolicy.Policy = Schedule.fibonacci("1 second").pipe(
@@ -162,7 +162,7 @@ describe("RetryPolicy", () => {
       assert.deepStrictEqual(statuses, [429, 503, 502, 504])
     }))
 
-  it.effect("a call's policy beats the layer's, which beats the default", () =>
+  it.effect("the policy of a call has precedence over the layer's, and that over the default", () =>
     Effect.gen(function*() {
       const attempts = (call?: RetryPolicy.Policy, layer?: RetryPolicy.Policy) =>
         Effect.gen(function*() {
@@ -193,7 +193,7 @@ describe("RetryPolicy", () => {
       yield* RetryPolicy.retry("always")(Effect.fail(new Counted({ isRetryable: true }))).pipe(policy, Effect.ignore)
       yield* RetryPolicy.retry("always")(Effect.fail(new Counted({ isRetryable: false }))).pipe(policy, Effect.ignore)
       const counter = Metric.counter("effect_safire_retries_total", {
-        description: "Attempts that were repeated, by the error that was met",
+        description: "Repeated attempts, by the error of the failed attempt",
         incremental: true
       })
       assert.strictEqual((yield* Metric.value(Metric.tagged(counter, "error", "CountedForMetric"))).count, 2)

@@ -6,7 +6,7 @@ import * as TokenAudience from "../../src/http/TokenAudience.js"
 const base = "https://ehr.example/fhir"
 const audience = TokenAudience.make([base, "https://imaging.example:8443/r4/"])
 const outcome = (target: string, of = audience) =>
-  Either.match(TokenAudience.judge(of, target), { onLeft: (problem) => problem, onRight: () => "ok" })
+  Either.match(TokenAudience.check(of, target), { onLeft: (problem) => problem, onRight: () => "ok" })
 
 const ACCEPTED = [
   base,
@@ -89,7 +89,7 @@ const REFUSED: ReadonlyArray<readonly [string, TokenAudience.Problem]> = [
   ["data:text/html,x", "ForeignOrigin"],
   ["file:///fhir", "ForeignOrigin"],
   ["blob:https://ehr.example/fhir", "Insecure"],
-  // somebody in front of the host
+  // user info before the host
   ["https://ehr.example@evil.example/fhir", "HasCredentials"],
   ["https://user:pass@ehr.example/fhir", "HasCredentials"],
   ["https://:pass@ehr.example/fhir", "HasCredentials"],
@@ -114,18 +114,18 @@ describe("TokenAudience", () => {
   )
 
   it.each(REFUSED)("[SMART-98] what was refused as text is refused as a parsed URL: %s", (target) => {
-    if (URL.canParse(target)) assert.isTrue(Either.isLeft(TokenAudience.judge(audience, new URL(target))))
+    if (URL.canParse(target)) assert.isTrue(Either.isLeft(TokenAudience.check(audience, new URL(target))))
     else assert.strictEqual(outcome(target), "NotAUrl")
   })
 
-  it("a host that is spelled in other letters is the host it resolves to", () => {
+  it("hosts are compared as the URL parser normalises them", () => {
     const international = TokenAudience.make(["https://klinik-münchen.example/fhir"])
     assert.strictEqual(outcome("https://xn--klinik-mnchen-3ob.example/fhir/x", international), "ok")
     assert.strictEqual(outcome("https://klinik-munchen.example/fhir/x", international), "ForeignOrigin")
     assert.strictEqual(outcome("https://ｅｈｒ.example/fhir"), "ok")
   })
 
-  it("[SMART-1] http is refused, even where a base says it, unless it is loopback and asked for", () => {
+  it("[SMART-1] http is refused also for an http base, unless the host is loopback and it is allowed", () => {
     const bases = [
       "http://ehr.example/fhir",
       "http://localhost:8080/fhir",
@@ -140,25 +140,25 @@ describe("TokenAudience", () => {
     assert.strictEqual(outcome("http://127.0.0.1.nip.example/fhir", local), "ForeignOrigin")
   })
 
-  it("opaque origins are not alike", () => {
+  it("opaque origins are not equal", () => {
     const odd = TokenAudience.make(["foo:bar", "data:text/plain,x", ""])
     assert.strictEqual(outcome("foo:bar", odd), "Insecure")
     assert.strictEqual(outcome("javascript:alert(1)", odd), "Insecure")
   })
 
-  it("without a base nothing is admitted", () => {
+  it("an audience without bases admits no URL", () => {
     assert.strictEqual(outcome(base, TokenAudience.make([])), "ForeignOrigin")
     assert.strictEqual(outcome(base, TokenAudience.make(["not a url"])), "ForeignOrigin")
   })
 
-  it("a base at the root admits its origin, and no other", () => {
+  it("a base at the root admits all paths of its origin, and no other origin", () => {
     const root = TokenAudience.make(["https://ehr.example"])
     assert.strictEqual(outcome("https://ehr.example/anything", root), "ok")
     assert.strictEqual(outcome("https://evil.example/anything", root), "ForeignOrigin")
   })
 
   it.prop(
-    "[SMART-97] whatever is admitted is, as a browser and as Node reads it, https and under a base",
+    "[SMART-97] an admitted URL is, as browsers and Node parse it, https and under a base",
     [
       FastCheck.oneof(
         FastCheck.webUrl({ withFragments: true, withQueryParameters: true }),
@@ -176,7 +176,7 @@ describe("TokenAudience", () => {
       )
     ],
     ([target]) => {
-      const judged = TokenAudience.judge(audience, target)
+      const judged = TokenAudience.check(audience, target)
       if (Either.isLeft(judged)) return
       const { href } = judged.right
       assert.isTrue(new URL(href).protocol === "https:")

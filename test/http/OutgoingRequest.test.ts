@@ -28,8 +28,8 @@ const send = (
 
 const redirect = (location: string, status = 302) => new Response(null, { status, headers: { location } })
 
-describe("Outbound in memory", () => {
-  it("takes a failure for the transport's total time limit by its code, not by its words", () => {
+describe("OutgoingRequest in memory", () => {
+  it("a total timeout of the transport is recognised by its code, not by its message", () => {
     const failure = { reason: "TimedOut", url: "https://ehr.example/token", processed: "unknown" } as const
     const words = "no complete answer in time"
     assert.isTrue(
@@ -39,7 +39,7 @@ describe("Outbound in memory", () => {
     assert.isFalse(isTotalTimeout(new TransportFailure({ ...failure, detail: words })))
   })
 
-  it.effect("names the transport's total time limit as the caller set it, before an answer and within one", () =>
+  it.effect("the error of a total timeout names the caller's limit, before a response and while its body is read", () =>
     Effect.gen(function*() {
       const code = "ERR_TOTAL_TIMEOUT"
       const within = () =>
@@ -49,11 +49,11 @@ describe("Outbound in memory", () => {
       for (const answer of [() => new Http.Broken(code), within]) {
         const error = yield* Effect.flip(send(Http.script(answer).client, get("https://ehr.example/token")))
         assert.strictEqual(error.reason, "TimedOut")
-        assert.strictEqual(error.detail, "no complete answer within 10s")
+        assert.strictEqual(error.detail, "no complete response within 10s")
       }
     }))
 
-  it.effect("[SMART-1] only https leaves, and http to a loopback host where that is allowed", () =>
+  it.effect("[SMART-1] requests are sent over https only, and over http to a loopback host if that is allowed", () =>
     Effect.gen(function*() {
       const { client, seen } = Http.script(() => Http.json({}))
       for (
@@ -102,7 +102,7 @@ describe("Outbound in memory", () => {
       assert.notInclude(JSON.stringify(insecure), "SECRET")
     }))
 
-  it.effect("every status is an answer", () =>
+  it.effect("a response of any status succeeds", () =>
     Effect.gen(function*() {
       for (const status of [200, 201, 304, 400, 401, 404, 429, 500, 503]) {
         const { client } = Http.script(() => new Response(status === 304 ? null : "body", { status }))
@@ -165,7 +165,7 @@ describe("Outbound in memory", () => {
       assert.strictEqual((yield* send(client, get("https://ehr.example"), options)).url, "http://localhost/x")
     }))
 
-  it.effect("a redirect to nowhere is refused", () =>
+  it.effect("a redirect to an invalid URL is refused", () =>
     Effect.gen(function*() {
       for (const location of ["https://", "http://[", "//"]) {
         const { client } = Http.script(() => redirect(location))
@@ -205,7 +205,7 @@ describe("Outbound in memory", () => {
       )
     }))
 
-  it.effect("a request with a body never follows a redirect, whatever the rules say", () =>
+  it.effect("a request with a body follows no redirect under any rules", () =>
     Effect.gen(function*() {
       for (const status of [301, 302, 303, 307, 308]) {
         const { client, seen } = Http.script(() => redirect("https://ehr.example/next", status), () => Http.json({}))
@@ -219,7 +219,7 @@ describe("Outbound in memory", () => {
       }
     }))
 
-  it.effect("the size limit: exactly the limit passes, one byte more does not, declared or not", () =>
+  it.effect("a body of exactly the size limit is read, and one byte more fails, with and without Content-Length", () =>
     Effect.gen(function*() {
       const size = (bytes: number, headers: Record<string, string> = {}) =>
         send(Http.script(() => Http.text("x".repeat(bytes), { headers })).client, get("https://ehr.example"))
@@ -233,7 +233,7 @@ describe("Outbound in memory", () => {
       assert.strictEqual((yield* size(10, { "content-length": "nonsense" })).body.length, 10)
     }))
 
-  it.effect("an endless body is given up at the limit", () =>
+  it.effect("reading an endless body ends at the limit", () =>
     Effect.gen(function*() {
       let pulled = 0
       let cancelled = false
@@ -255,7 +255,7 @@ describe("Outbound in memory", () => {
       assert.isTrue(cancelled)
     }))
 
-  it.effect("characters that are split between chunks are read whole; an empty body is empty", () =>
+  it.effect("a character that is split between chunks is decoded; an empty body is the empty string", () =>
     Effect.gen(function*() {
       const bytes = new TextEncoder().encode("{\"name\":\"Zoë 医\"}")
       const split = () =>
@@ -332,7 +332,7 @@ describe("Outbound in memory", () => {
     assert.strictEqual(error.detail, code)
   })
 
-  it.effect("a body that breaks off is an unknown processed", () =>
+  it.effect("an incomplete body has `processed` unknown", () =>
     Effect.gen(function*() {
       const broken = () =>
         new Response(
@@ -345,14 +345,14 @@ describe("Outbound in memory", () => {
       assert.strictEqual(error.processed, "unknown")
     }))
 
-  it.effect("no cookies, no tracing headers, inside a span and all", () =>
+  it.effect("a request has no cookies and no tracing headers, also inside a span", () =>
     Effect.gen(function*() {
       const { client, seen } = Http.script(() => Http.json({}, { headers: { "set-cookie": "a=b" } }))
       yield* send(client, get("https://ehr.example")).pipe(Effect.repeatN(1), Effect.withSpan("caller"))
       for (const { headers } of seen) assert.deepStrictEqual(headers, {})
     }))
 
-  it.effect("no span of the HTTP client's own: it would hold whole URLs", () =>
+  it.effect("the HTTP client makes no span, which would hold the whole URL", () =>
     Effect.gen(function*() {
       const { shown } = yield* observe(
         send(Http.script(() => Http.json({})).client, get("https://ehr.example/Patient?name=SECRET-NAME"), {
@@ -375,7 +375,7 @@ const transports = {
 }
 
 for (const [name, layer] of Object.entries(transports)) {
-  describe(`Outbound over ${name}`, () => {
+  describe(`OutgoingRequest over ${name}`, () => {
     const local: Partial<OutgoingRequest.Rules> = { allowInsecureLocalhost: true, timeout: "10 seconds" }
     const over = (url: string, changes: Partial<OutgoingRequest.Rules> = {}) =>
       Effect.flatMap(HttpClient.HttpClient, (client) => send(client, get(url), { ...local, ...changes })).pipe(
@@ -496,7 +496,7 @@ for (const [name, layer] of Object.entries(transports)) {
         }
       }))
 
-    it.scopedLive("[X-CB-2] nobody listens: refused; the connection is reset: unknown", () =>
+    it.scopedLive("[X-CB-2] `processed` is no if the connection is refused, and unknown if it is reset", () =>
       Effect.gen(function*() {
         const origin = yield* Effect.scoped(
           Effect.map(Http.server((_, response) => response.end()), (server) => server.origin)

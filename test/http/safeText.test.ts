@@ -4,20 +4,20 @@ import { isTransientStatus } from "../../src/http/ReceivedResponse.js"
 import { safeText } from "../../src/http/Redaction.js"
 import { encodings, leak } from "../support/canary.js"
 
-describe("wireFields", () => {
-  it("the statuses that pass by themselves", () => {
+describe("safeText", () => {
+  it("transient statuses are 408, 429, 502, 503 and 504", () => {
     const transient = Array.from({ length: 500 }, (_, index) => index + 100).filter(isTransientStatus)
     assert.deepStrictEqual(transient, [408, 429, 502, 503, 504])
     assert.isFalse(isTransientStatus(undefined))
   })
 
-  it("a server's words are one printable line of bounded length", () => {
+  it("a server's text becomes one printable line of bounded length", () => {
     assert.strictEqual(safeText("a\r\nb\u0000\u001b[31mc\u2028d\u0085e", []), "a b [31mc d e")
     assert.strictEqual(safeText("x".repeat(400), []).length, 301)
     assert.strictEqual(safeText("x".repeat(400), [], 10), "xxxxxxxxxx…")
   })
 
-  it("no secret is in them, as it is or encoded for a URL or a form, nor the part of one that a limit leaves", () => {
+  it("a secret is removed, plain or encoded for a URL or a form, also if the length limit would cut it", () => {
     const secret = "c0de+with/special=chars & more~(yes)"
     for (
       const echoed of [
@@ -51,7 +51,7 @@ describe("wireFields", () => {
     }
   })
 
-  it("a part of a long secret is not shown either: a server may cut it, or split it over lines", () => {
+  it("a part of a long secret is removed, also if the server shortens it or splits it over lines", () => {
     const secret = "AbCdEfGhIjKlMnOpQrStUvWxYz0123456789-_AbCde"
     for (
       const echoed of [secret.slice(0, 30), secret.slice(10), secret.replace(/.{10}/g, "$&\r\n "), secret.toLowerCase()]
@@ -61,27 +61,27 @@ describe("wireFields", () => {
     assert.notInclude(safeText(`${"x".repeat(4080)}${secret}`, [secret], 10_000), secret.slice(0, 16))
   })
 
-  it("text that is still encoded after four passes is dropped whole", () => {
+  it("text that is still encoded after four passes is dropped", () => {
     const secret = "A-plain_t0ken/of+43"
     const deep = Array.from({ length: 6 }).reduce<string>((text) => encodeURIComponent(text), secret)
     assert.strictEqual(safeText(`got ${deep}`, [secret]), "<redacted>")
     assert.strictEqual(safeText("50%25 of 100%", [secret]), "50%25 of 100%")
   })
 
-  it("a JSON Web Token is not shown, whether or not this client knows it", () =>
+  it("a JSON Web Token is removed, also if it is not among the secrets", () =>
     assert.strictEqual(safeText("bad token eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.AAAA!", []), "bad token <redacted>!"))
 
-  it("ordinary words next to a secret stay", () => {
+  it("the text around a secret is kept", () => {
     const words = "The authorization code is invalid, expired, or was issued to another client (correlation 0b1c-42)"
     assert.strictEqual(safeText(words, ["AbCdEfGhIjKlMnOpQrStUvWxYz0123456789-_AbCde", "code-1"]), words)
   })
 
-  it("characters that change how a line is shown are cut, and no half of a character is left", () => {
+  it("control characters are removed, and a surrogate pair is not split", () => {
     assert.strictEqual(safeText("a\u202eb\u200bc\ufeffd", []), "a b c d")
     assert.strictEqual(safeText(`${"x".repeat(9)}😀`, [], 10), `${"x".repeat(9)}…`)
   })
 
-  it("the work is linear: a megabyte that repeats itself, and secrets as long", () => {
+  it("the work is linear in a repetitive megabyte with secrets of that length", () => {
     const long = "a".repeat(1_000_000)
     for (
       const text of [
@@ -96,7 +96,7 @@ describe("wireFields", () => {
     }
   })
 
-  it("a secret that holds another goes first", () => {
+  it("a secret that contains another secret is removed completely", () => {
     assert.strictEqual(safeText("aaaa-bbbb", ["aaaa", "aaaa-bbbb"]), "<redacted>")
   })
 
