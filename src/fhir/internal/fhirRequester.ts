@@ -12,13 +12,12 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { withBuildTimeDefault } from "../../base/BuildTimeDefault.js"
 import { span } from "../../base/Span.js"
 import * as Url from "../../base/Url.js"
-import * as AddressGuard from "../../http/AddressGuard.js"
+import * as BearerRequest from "../../http/BearerRequest.js"
 import type { Limits } from "../../http/HttpLimits.js"
 import { HttpLimits } from "../../http/HttpLimits.js"
 import * as OutgoingRequest from "../../http/OutgoingRequest.js"
@@ -83,10 +82,7 @@ type Limited = (
 ) => <A>(use: (sender: OutgoingRequest.Sender) => Attempt<A>) => Attempt<A>
 
 /** What the requesters of one `FhirClient` share. */
-export interface Transport {
-  readonly client: HttpClient.HttpClient
-  /** Whether `client` may send to a server that was discovered in a launch. */
-  readonly isGuarded: boolean
+export interface Transport extends BearerRequest.BearerTransport {
   /** Provides the retry policy and the limits of the service's layer. */
   readonly settings: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
@@ -96,8 +92,7 @@ export const transport: Effect.Effect<Transport, never, HttpClient.HttpClient> =
   const withPolicy = yield* RetryPolicy.capture
   const withLimits = yield* withBuildTimeDefault(HttpLimits)
   return {
-    client: OutgoingRequest.prepare(client),
-    isGuarded: Option.isSome(AddressGuard.guardOf(client)),
+    ...BearerRequest.transport(client),
     settings: (self) => withLimits(withPolicy(self))
   }
 })
@@ -151,10 +146,11 @@ const errorsOf =
     errorsAt(smart.config.fhirBaseUrl, interaction)({ file, attempts: attempts?.(), ...fields })
 
 export const make = <E, R>(
-  { client, isGuarded, settings }: Transport,
+  transport: Transport,
   source: TokenSource<E, R>,
   options: LinkPolicy.LinkOptions = {}
 ): FhirRequester<E, R> => {
+  const { client, settings } = transport
   const checkLink = LinkPolicy.make(options)
 
   const resolve = (
@@ -262,29 +258,25 @@ export const make = <E, R>(
                 : transportError(fail)(error)
           )
         }
-        const renewed = (
-          destination: LinkPolicy.Destination,
-          { error }: TokenRejected
-        ): Effect.Effect<A, FhirError | E, R> =>
-          Effect.flatMap(source.tokenAfter(tokens.accessToken), (next) =>
-            Redacted.value(next) === Redacted.value(tokens.accessToken)
-              ? error
-              : Effect.flatMap(
-                run(destination, next),
-                (second) =>
-                  second instanceof TokenRejected
-                    ? new FhirError({
-                      ...second.error,
-                      detail: `${second.error.detail}, also for a renewed token`,
-                      tokenRenewed: true
-                    })
-                    : Effect.succeed(second)
-              ))
+        let isRenewed = false
         return Effect.flatMap(checkLink(smart, tokens, request, locate(request), fail), (destination) =>
           Effect.flatMap(
-            run(destination, tokens.accessToken),
-            (first): Effect.Effect<A, FhirError | E, R> =>
-              first instanceof TokenRejected ? renewed(destination, first) : Effect.succeed(first)
+            BearerRequest.sendRenewing(
+              tokens.accessToken,
+              source.tokenAfter,
+              (result: A | TokenRejected) => result instanceof TokenRejected,
+              (token, renewed) => {
+                isRenewed = renewed
+                return run(destination, token)
+              }
+            ),
+            (result): Effect.Effect<A, FhirError> => {
+              if (!(result instanceof TokenRejected)) return Effect.succeed(result)
+              const { error } = result
+              return isRenewed
+                ? new FhirError({ ...error, detail: `${error.detail}, also for a renewed token`, tokenRenewed: true })
+                : error
+            }
           ))
       }))
   }
@@ -308,7 +300,7 @@ export const make = <E, R>(
     ) => Effect.Effect<A, FhirError | E, R1>
   ): Effect.Effect<A, FhirError | E, R | R1> =>
     Effect.flatMap(source.authorization, ({ client: smart, tokens }) => {
-      const encoded = smart.config.discovered === true && !isGuarded
+      const encoded = !BearerRequest.isAllowed(transport, smart.config)
         ? Either.left<Fields>({
           reason: "UnguardedTransport",
           detail: "an open registry found this server in a launch",

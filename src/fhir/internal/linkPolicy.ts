@@ -120,7 +120,7 @@ export const check = (
   { omitToken = false }: { readonly omitToken?: boolean | undefined } = {}
 ): Either.Either<Destination, ForeignLink> => {
   if (url === undefined) return Either.left({ problem: "NotAUrl", origin: "(not a URL)" })
-  const checked = TokenAudience.judgeOwn(self.audience, url)
+  const checked = TokenAudience.checkUrl(self.audience, url)
   if (Either.isRight(checked)) return Either.right({ url: checked.right, withToken: !omitToken })
   const problem = checked.left
   const isAllowed = self.anonymous.has(url.origin) ||
