@@ -343,6 +343,24 @@ describe("TrustPolicy.layer", () => {
       assert.include(error.message, "entry 2: it is not one DER-encoded X.509 certificate")
     }))
 
+  it.effect("`clockSkew` lets a validity start later than this machine's clock says, and never end later", () =>
+    Effect.gen(function*() {
+      const { crls, inter, makeLeaf } = yield* base
+      const early = yield* makeLeaf({ from: NOW + 60_000 })
+      const late = yield* makeLeaf({ to: NOW - 1_000 })
+      const reasonOf = (der: Uint8Array, clockSkew?: number) =>
+        Effect.provide(validate([der, inter.der]), policy(network, { crls: [crls.root, crls.inter] }, { clockSkew }))
+          .pipe(
+            Effect.match({
+              onFailure: (error) => error._tag === "TrustError" ? error.reason : error.message,
+              onSuccess: () => "trusted"
+            })
+          )
+      assert.strictEqual(yield* reasonOf(early.der), "trusted")
+      assert.strictEqual(yield* reasonOf(early.der, 59_000), "NotYetValid")
+      assert.strictEqual(yield* reasonOf(late.der), "Expired")
+    }))
+
   it.effect("[UDAP-60] two communities do not share their anchors", () =>
     Effect.gen(function*() {
       const { crls, inter, leaf, otherRoot, root } = yield* base
