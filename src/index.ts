@@ -20,6 +20,8 @@ export * as TokenAudience from "./http/TokenAudience.js"
 // server
 export * as Brands from "./server/Brands.js"
 export { BrandsError } from "./server/BrandsError.js"
+export * as Capabilities from "./server/Capabilities.js"
+export * as Conformance from "./server/Conformance.js"
 export * as Discovery from "./server/Discovery.js"
 export { DiscoveryError } from "./server/DiscoveryError.js"
 export * as Jwks from "./server/Jwks.js"

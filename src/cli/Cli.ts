@@ -1,6 +1,6 @@
 /**
- * `effect-safire doctor <fhirBaseUrl>`: what a server is, for people and for programs. Exit code 0: usable; 1: not usable, or not reachable; 2: the
- * command line or the environment is not right.
+ * `effect-safire doctor <fhirBaseUrl>`: probes a server and prints the result as text or JSON. Exit code 0: usable; 1: not
+ * usable or not reachable; 2: invalid command line or environment.
  *
  * @since 0.1.0
  */
@@ -19,7 +19,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import { flag } from "../base/EnvironmentFlag.js"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
-import * as Examination from "./internal/probe.js"
+import * as Probe from "./internal/probe.js"
 import * as Report from "./internal/report.js"
 import * as Style from "./internal/style.js"
 
@@ -30,11 +30,11 @@ const version = typeof EFFECT_SAFIRE_VERSION === "string" ? EFFECT_SAFIRE_VERSIO
 class NotUsable extends Data.TaggedError("NotUsable") {}
 
 const PROBLEMS: Record<FhirBaseUrl.Problem, string> = {
-  NotAbsolute: "give it whole, such as https://ehr.example.org/fhir",
-  NotHttp: "it starts with https://",
-  HasCredentials: "leave out name and password",
-  HasQuery: "leave out what follows the ?",
-  HasFragment: "leave out what follows the #"
+  NotAbsolute: "use an absolute URL such as https://ehr.example.org/fhir",
+  NotHttp: "use https://",
+  HasCredentials: "remove user name and password",
+  HasQuery: "remove the query (after the ?)",
+  HasFragment: "remove the fragment (after the #)"
 }
 
 const WELL_KNOWN = "/.well-known/smart-configuration"
@@ -44,14 +44,14 @@ const fhirBaseUrl = Args.text({ name: "fhirBaseUrl" }).pipe(
   Args.mapEffect((input) =>
     FhirBaseUrl.parse(input).pipe(
       Either.mapLeft((problem) => PROBLEMS[problem]),
-      Either.filterOrLeft((url) => !url.replace(/\/$/, "").endsWith(WELL_KNOWN), () => `leave out ${WELL_KNOWN}`),
-      Either.mapLeft((advice) => HelpDoc.p(`This is no FHIR base URL: ${advice}`))
+      Either.filterOrLeft((url) => !url.replace(/\/$/, "").endsWith(WELL_KNOWN), () => `remove ${WELL_KNOWN}`),
+      Either.mapLeft((advice) => HelpDoc.p(`This is not a FHIR base URL: ${advice}`))
     )
   )
 )
 
 const options = {
-  json: Options.boolean("json").pipe(Options.withDescription("One JSON document instead of text")),
+  json: Options.boolean("json").pipe(Options.withDescription("Print one JSON document instead of text")),
   allowInsecureLocalhost: Options.boolean("allow-insecure-localhost").pipe(
     Options.withDescription(
       "Accept http for localhost, 127.0.0.1 and [::1], as SMART_ALLOW_INSECURE_LOCALHOST=true does"
@@ -61,9 +61,9 @@ const options = {
     Options.withDefault(10),
     Options.filterMap(
       (seconds) => seconds >= 1 && seconds <= 3600 ? Option.some(seconds) : Option.none(),
-      "A time limit is a number of seconds from 1 to 3600"
+      "The time limit must be a number of seconds from 1 to 3600"
     ),
-    Options.withDescription("Seconds that one request may take")
+    Options.withDescription("Time limit of one request in seconds")
   )
 }
 
@@ -73,20 +73,20 @@ const doctor = Command.make(
   ({ allowInsecureLocalhost, fhirBaseUrl, json, timeout }) =>
     Effect.gen(function*() {
       const fromEnvironment = yield* flag("SMART_ALLOW_INSECURE_LOCALHOST")
-      const examination = yield* Examination.make(fhirBaseUrl, {
+      const probe = yield* Probe.make(fhirBaseUrl, {
         allowInsecureLocalhost: allowInsecureLocalhost || fromEnvironment,
         timeout: `${timeout} seconds`
       })
       yield* Console.log(
         json
-          ? Report.toJson(examination, timeout)
-          : Report.toText(examination, timeout, yield* Style.detect)
+          ? Report.toJson(probe, timeout)
+          : Report.toText(probe, timeout, yield* Style.detect)
       )
-      if (!Examination.isUsable(examination)) return yield* new NotUsable()
+      if (!Probe.isUsable(probe)) return yield* new NotUsable()
     })
 ).pipe(
   Command.withDescription(
-    "Looks at a FHIR server and says what a SMART app can do there, and what is not as it should be"
+    "Probes a FHIR server: which SMART features it supports, and how it deviates from SMART App Launch"
   )
 )
 
@@ -95,7 +95,7 @@ const command = Command.make("effect-safire").pipe(
   Command.withSubcommands([doctor])
 )
 
-/** Help and usage errors come with colours whatever the place they are printed to. */
+/** `@effect/cli` prints help and usage errors in colour, also to a pipe. */
 const withStyledConsole = <A, E, R>(self: Effect.Effect<A, E, R>, style: Style.Style): Effect.Effect<A, E, R> =>
   style === Style.coloured ? self : Console.consoleWith((console) => {
     const stripped = (args: ReadonlyArray<unknown>) =>
@@ -108,7 +108,7 @@ const withStyledConsole = <A, E, R>(self: Effect.Effect<A, E, R>, style: Style.S
   })
 
 /**
- * Runs a command line as `process.argv` has it, and gives the exit code.
+ * Runs a command line such as `process.argv` and returns the exit code.
  *
  * @since 0.1.0
  * @category constructors

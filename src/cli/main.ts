@@ -1,5 +1,5 @@
 /**
- * The program behind the command `effect-safire`; `scripts/bundle-cli.mjs` makes one file of it.
+ * The entry point of the command `effect-safire`, which `scripts/bundle-cli.mjs` bundles.
  *
  * @since 0.1.0
  */

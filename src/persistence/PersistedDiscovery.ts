@@ -1,13 +1,13 @@
 /**
- * A `Discovery` whose metadata processes share, by way of `@effect/experimental`'s persistence, with memory in front (SMART App Launch 2.2,
- * "Retrieve .well-known/smart-configuration").
+ * A `Discovery` whose SMART configurations processes share through `@effect/experimental`'s persistence, with a cache in
+ * memory before it (SMART App Launch 2.2, "Retrieve .well-known/smart-configuration").
  *
- * What the store holds is discarded unless it is the entry for this server, in this version, and readable; whatever it says, nothing is kept
- * longer than this process would. Who may write to the store may send logins elsewhere: give it credentials of its own. A store that is down is
- * a warning, and the servers are asked. Failures are never shared.
+ * An entry of the store is used only if it is valid, of this version and for this server, and not longer than this
+ * process would cache it. A writer to the store can redirect logins: give the store its own credentials. If the store
+ * fails, the library logs a warning and sends a request to the server. Failures are not shared.
  *
- * One request per server however many ask holds within a process, and for processes as soon as one of them has stored its answer: persistence
- * offers no lock, so processes that start at once on an empty store ask once each.
+ * Concurrent calls in one process make one request. Persistence has no lock, so that processes that start together on an
+ * empty store make one request each.
  *
  * @since 0.1.0
  */
@@ -24,7 +24,7 @@ import type * as Scope from "effect/Scope"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
 import { perHttpClient } from "../http/PerHttpClient.js"
 import * as Discovery from "../server/Discovery.js"
-import type { CachedConfiguration, Shared } from "../server/MetadataCache.js"
+import type { Cached, SharedStore } from "../server/PublishedDocument.js"
 import { SmartConfiguration } from "../server/SmartConfiguration.js"
 
 /**
@@ -32,24 +32,24 @@ import { SmartConfiguration } from "../server/SmartConfiguration.js"
  * @category models
  */
 export interface Options extends Discovery.Options {
-  /** What the store calls these entries. Default `effect-safire/discovery`. */
+  /** The `storeId` of the entries. Default `effect-safire/discovery`. */
   readonly storeId?: string | undefined
   /**
-   * How long this process believes its memory without a look at the store: as late it may see that another one has invalidated or refreshed.
-   * Default 1 minute.
+   * How long a configuration in memory is used before the store is read again: the delay until this process notices that
+   * another one has invalidated or refreshed it. Default 1 minute.
    */
   readonly memoryTimeToLive?: Duration.DurationInput | undefined
-  /** How long an operation of the store may take before the server is asked instead. Default 1 second. */
+  /** Time limit for an operation of the store, after which the server gets a request instead. Default 1 second. */
   readonly operationTimeout?: Duration.DurationInput | undefined
 }
 
-/** Raised when entries change their shape: those of another version are discarded. */
+/** Increased when the shape of entries changes: those of another version are discarded. */
 const VERSION = 1
 
 const Stored = Schema.Struct({
   version: Schema.Literal(VERSION),
-  /** The key again, because a store that mixed up its keys would mix up servers. */
-  slot: Schema.String,
+  /** Repeated, because a store that mixed up its keys would mix up servers. */
+  key: Schema.String,
   fetchedAt: Schema.Finite,
   freshUntil: Schema.Finite,
   staleUntil: Schema.Finite,
@@ -59,22 +59,27 @@ const Stored = Schema.Struct({
 const isStored = Schema.is(Stored)
 
 class Lookup extends Schema.TaggedRequest<Lookup>()("effect-safire/PersistedDiscovery", {
-  payload: { slot: Schema.String },
+  payload: { key: Schema.String },
   success: Stored,
   failure: Schema.Never
 }) {
   [PrimaryKey.symbol](): string {
-    return this.slot
+    return this.key
   }
 }
 
-/** What can go wrong with a store, without a word of what is in it. */
-type Trouble = "NoAnswer" | "Unreadable" | "Failed"
+type StoreProblem = "TimedOut" | "Unreadable" | "Failed"
 
-const troubleOf = (error: Persistence.PersistenceError): Trouble =>
+const problemOf = (error: Persistence.PersistenceError): StoreProblem =>
   error.reason === "ParseError" || error.cause instanceof SyntaxError ? "Unreadable" : "Failed"
 
-const makeStore = (options: Options): Effect.Effect<Shared, never, Persistence.ResultPersistence | Scope.Scope> =>
+/** Whether an entry is for the server of its key: the last part of `PublishedDocument.cacheKey`. */
+const isFor = (key: string, stored: typeof Stored.Type): boolean =>
+  stored.key === key && FhirBaseUrl.key(stored.configuration.fhirBaseUrl) === key.split(" ").at(-1)
+
+const makeStore = (
+  options: Options
+): Effect.Effect<SharedStore<SmartConfiguration>, never, Persistence.ResultPersistence | Scope.Scope> =>
   Effect.gen(function*() {
     const persistence = yield* Persistence.ResultPersistence
     const storeId = options.storeId ?? "effect-safire/discovery"
@@ -87,34 +92,28 @@ const makeStore = (options: Options): Effect.Effect<Shared, never, Persistence.R
     })
     const timeout = options.operationTimeout ?? "1 second"
 
-    // A store that is down would otherwise write a line for every look-up.
+    // Without it, a failing store would cause a warning for every lookup.
     let isDown = false
-    const log = (level: "warning" | "debug", text: string) =>
-      (level === "warning" ? Effect.logWarning(text) : Effect.logDebug(text)).pipe(
-        Effect.annotateLogs("store", storeId)
-      )
-    const troubled = (operation: string, trouble: Trouble) =>
+    const reportProblem = (operation: string, problem: StoreProblem) =>
       Effect.suspend(() => {
-        if (trouble === "Unreadable") {
-          return log("warning", "the shared SMART metadata has an entry that is not one: it is discarded")
+        if (problem === "Unreadable") {
+          return Effect.logWarning("the store of shared SMART configurations has an invalid entry, which is discarded")
         }
-        const level = isDown ? "debug" : "warning"
+        const log = isDown ? Effect.logDebug : Effect.logWarning
         isDown = true
         return log(
-          level,
-          `the store of shared SMART metadata ${
-            trouble === "NoAnswer" ? "does not answer in time" : "fails"
-          } (${operation}): servers are asked instead`
+          `the store of shared SMART configurations ${
+            problem === "TimedOut" ? "does not respond in time" : "fails"
+          } (${operation}): requests go to the servers instead`
         )
-      })
+      }).pipe(Effect.annotateLogs("store", storeId))
 
-    /** Never fails, never takes longer than it may. */
     const run = <A>(operation: string, self: Effect.Effect<A, Persistence.PersistenceError>) =>
       self.pipe(
-        Effect.mapError(troubleOf),
-        Effect.timeoutFail({ duration: timeout, onTimeout: (): Trouble => "NoAnswer" }),
+        Effect.mapError(problemOf),
+        Effect.timeoutFail({ duration: timeout, onTimeout: (): StoreProblem => "TimedOut" }),
         Effect.tapBoth({
-          onFailure: (trouble) => troubled(operation, trouble),
+          onFailure: (problem) => reportProblem(operation, problem),
           onSuccess: () =>
             Effect.sync(() => {
               isDown = false
@@ -124,31 +123,28 @@ const makeStore = (options: Options): Effect.Effect<Shared, never, Persistence.R
     const succeeds = (operation: string, self: Effect.Effect<void, Persistence.PersistenceError>) =>
       Effect.match(run(operation, self), { onFailure: () => false, onSuccess: () => true })
 
-    const remove = (slot: string) => succeeds("remove", store.remove(new Lookup({ slot })))
-    const discard = (slot: string) => Effect.as(remove(slot), "Absent" as const)
+    const remove = (key: string) => succeeds("remove", store.remove(new Lookup({ key })))
+    const discard = (key: string) => Effect.as(remove(key), "Absent" as const)
 
     return {
       memoryTimeToLive: Duration.toMillis(options.memoryTimeToLive ?? "1 minute"),
-      get: (slot) =>
-        run("get", store.get(new Lookup({ slot }))).pipe(
-          Effect.flatMap((found): Effect.Effect<CachedConfiguration | "Absent"> => {
+      get: (key) =>
+        run("get", store.get(new Lookup({ key }))).pipe(
+          Effect.flatMap((found): Effect.Effect<Cached<SmartConfiguration> | "Absent"> => {
             if (Option.isNone(found)) return Effect.succeed("Absent")
             const stored = Exit.isSuccess(found.value) ? found.value.value : undefined
-            if (
-              stored === undefined || stored.slot !== slot ||
-              FhirBaseUrl.key(stored.configuration.fhirBaseUrl) !== slot.split(" ")[0]
-            ) {
-              return Effect.zipRight(troubled("get", "Unreadable"), discard(slot))
+            if (stored === undefined || !isFor(key, stored)) {
+              return Effect.zipRight(reportProblem("get", "Unreadable"), discard(key))
             }
             const { configuration, fetchedAt, freshUntil, staleUntil } = stored
-            return Effect.succeed({ configuration, fetchedAt, freshUntil, staleUntil })
+            return Effect.succeed({ value: configuration, fetchedAt, freshUntil, staleUntil })
           }),
-          Effect.catchAll((trouble) =>
-            trouble === "Unreadable" ? discard(slot) : Effect.succeed("Unavailable" as const)
-          )
+          Effect.catchAll((problem) => problem === "Unreadable" ? discard(key) : Effect.succeed("Unavailable" as const))
         ),
-      set: (slot, good) =>
-        succeeds("set", store.set(new Lookup({ slot }), Exit.succeed({ version: VERSION, slot, ...good }))),
+      set: (key, { fetchedAt, freshUntil, staleUntil, value }) => {
+        const stored = { version: VERSION, key, fetchedAt, freshUntil, staleUntil, configuration: value } as const
+        return succeeds("set", store.set(new Lookup({ key }), Exit.succeed(stored)))
+      },
       remove
     }
   })
@@ -163,7 +159,7 @@ export const make = (
   Discovery.Service,
   never,
   HttpClient.HttpClient | Persistence.ResultPersistence | Scope.Scope
-> => Effect.flatMap(makeStore(options), (store) => Discovery.makeShared(options, store))
+> => Effect.flatMap(makeStore(options), (store) => Discovery.makeWith(options, store))
 
 const shared = perHttpClient(
   Discovery.Discovery,
@@ -172,8 +168,8 @@ const shared = perHttpClient(
 )
 
 /**
- * In the place of `Discovery.layer`. Layers that are built together share one memory where they have the same `HttpClient`, the same persistence, equal
- * options and the same settings.
+ * Replaces `Discovery.layer`. Layers that are built together share one cache in memory where they have the same
+ * `HttpClient`, the same persistence, equal options and the same settings.
  *
  * @example
  * import * as PersistenceRedis from "@effect/experimental/Persistence/Redis"

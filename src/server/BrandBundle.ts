@@ -1,6 +1,6 @@
 /**
- * A brand bundle, read and judged: brands, their portals and endpoints, references resolved (SMART App Launch 2.2, user-access brands: brand bundle
- * profile, metadata in smart-configuration).
+ * A brand bundle: brands, their portals and endpoints, with references resolved (SMART App Launch 2.2, user-access brands:
+ * brand bundle profile, metadata in smart-configuration).
  *
  * @since 0.1.0
  */
@@ -9,8 +9,8 @@ import * as Option from "effect/Option"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
 import { isJsonObject, type JsonObject } from "../base/JsonReader.js"
 import * as Url from "../base/Url.js"
-import { distinct, finding } from "./Finding.js"
-import type { Brand, BrandFinding, Endpoint, Portal } from "./internal/brand.js"
+import { collector, finding } from "./Finding.js"
+import type { Brand, BrandCode, BrandFinding, Endpoint, Portal } from "./internal/brand.js"
 import { brandOf, endpointOf } from "./internal/brandReader.js"
 
 /**
@@ -29,9 +29,9 @@ export interface BrandCollection {
  * @category models
  */
 export interface BrandBundle extends BrandCollection {
-  /** The URL it came from. */
+  /** The URL of the bundle. */
   readonly source: string
-  /** When its contents last changed, by its own word. */
+  /** When the contents last changed, according to the bundle. */
   readonly timestamp?: string | undefined
   readonly findings: ReadonlyArray<BrandFinding>
 }
@@ -43,7 +43,7 @@ interface Entry {
   readonly resource: JsonObject
 }
 
-/** Entries of one type and id, as far as it matters whether there is exactly one. */
+/** Entries with one type and id: the first, and how many. */
 interface SameId {
   readonly first: Entry
   count: number
@@ -51,10 +51,10 @@ interface SameId {
   countWithoutUrl: number
 }
 
-/** Longer than any base there is: each reference would copy it. */
+/** Each reference copies the base of its entry, so that a longer one is ignored. */
 const MAX_BASE = 2048
 
-/** References within one bundle (FHIR R4, bundle: resolving references): by full URL, or by type and id where only one can be meant. */
+/** Resolves references in one bundle (FHIR R4, bundle: resolving references): by full URL, or by a unique type and id. */
 const resolverOf = (entries: ReadonlyArray<Entry>) => {
   const byFullUrl = new Map<string, string>()
   const byId = new Map<string, SameId>()
@@ -81,7 +81,7 @@ const resolverOf = (entries: ReadonlyArray<Entry>) => {
       if (known !== undefined) return known
       const same = byId.get(/(?:^|\/)([A-Za-z]+\/[^/]+)$/.exec(plain)?.[1] ?? "")
       if (same === undefined) return undefined
-      // A full URL names its server: only an entry that does not say where it is from can be meant by it.
+      // An absolute reference names its server, so that it can match only an entry without a full URL.
       if (absolute) return same.countWithoutUrl === 1 ? same.firstWithoutUrl?.key : undefined
       return same.count === 1 ? same.first.key : undefined
     }
@@ -89,59 +89,42 @@ const resolverOf = (entries: ReadonlyArray<Entry>) => {
 }
 
 /**
- * Reads a bundle. None: it is no FHIR Bundle. What is wrong with one that is, is in its `findings`; what the specification's own examples leave
- * out (`meta`, addresses, portals of affiliates) is not.
+ * Reads a bundle; none if the document is not a FHIR Bundle. Deviations are in its `findings`, except those of the
+ * specification's own examples (no `meta`, no addresses, no portals of affiliates).
  *
  * @since 0.1.0
  * @category constructors
  */
 export const fromDocument = (source: string, document: unknown): Option.Option<BrandBundle> => {
   if (!isJsonObject(document) || document["resourceType"] !== "Bundle") return Option.none()
-  const findings: Array<BrandFinding> = []
-  const report = (found: BrandFinding) => {
-    findings.push(found)
-  }
+  const { findings, report } = collector<BrandCode>()
   if (document["type"] !== "collection") {
-    report(
-      finding(
-        "BundleTypeWrong",
-        "error",
-        "type",
-        undefined,
-        "the bundle is no collection",
-        "set its type to collection"
-      )
-    )
+    report.error("BundleTypeWrong", "type", "the bundle is not a collection", "set its type to collection")
   }
   const timestamp = typeof document["timestamp"] === "string" ? document["timestamp"] : undefined
   if (timestamp === undefined) {
-    report(
-      finding("TimestampMissing", "error", "timestamp", "398", "no timestamp", "say when the contents last changed")
-    )
+    report.error("TimestampMissing", ["timestamp", "398"], "no timestamp", "add when the contents last changed")
   }
-  const listed: ReadonlyArray<unknown> = Array.isArray(document["entry"]) ? document["entry"] : []
-  const entries = listed.flatMap((item, index): ReadonlyArray<Entry> => {
+  const items: ReadonlyArray<unknown> = Array.isArray(document["entry"]) ? document["entry"] : []
+  const entries = items.flatMap((item, index): ReadonlyArray<Entry> => {
     const resource = isJsonObject(item) ? item["resource"] : undefined
     if (!isJsonObject(item) || !isJsonObject(resource)) {
-      report(finding("EntryMalformed", "error", "entry", undefined, `entry ${index} has no resource`, "remove it"))
+      report.error("EntryMalformed", "entry", `entry ${index} has no resource`, "remove it")
       return []
     }
     const { id, resourceType } = resource
-    const fullUrl = typeof item["fullUrl"] === "string" && item["fullUrl"] !== "" ? item["fullUrl"] : undefined
-    const type = resourceType === "Organization" || resourceType === "Endpoint" ? resourceType : undefined
-    if (type === undefined) {
-      report(finding(
+    if (resourceType !== "Organization" && resourceType !== "Endpoint") {
+      report.information(
         "ResourceUnexpected",
-        "information",
         "entry",
-        undefined,
         "an entry is neither Organization nor Endpoint",
-        "it is passed over"
-      ))
+        "it is ignored"
+      )
       return []
     }
-    const named = typeof id === "string" && /^[\w.-]{1,64}$/.test(id) ? `${type}/${id}` : `entry ${index}`
-    return [{ key: fullUrl ?? `${source}#${named}`, where: named, fullUrl, resource }]
+    const fullUrl = typeof item["fullUrl"] === "string" && item["fullUrl"] !== "" ? item["fullUrl"] : undefined
+    const where = typeof id === "string" && /^[\w.-]{1,64}$/.test(id) ? `${resourceType}/${id}` : `entry ${index}`
+    return [{ key: fullUrl ?? `${source}#${where}`, where, fullUrl, resource }]
   })
   const ofType = (type: string) => entries.filter(({ resource }) => resource["resourceType"] === type)
   const resolver = resolverOf(entries)
@@ -166,21 +149,19 @@ export const fromDocument = (source: string, document: unknown): Option.Option<B
   const referenced = new Set([...brands.values()].flatMap((brand) => brand.endpoints.map(({ key }) => key)))
   for (const { key, where } of ofType("Endpoint")) {
     if (referenced.has(key)) continue
-    report(finding(
+    report.error(
       "EndpointUnreferenced",
-      "error",
-      "entry",
-      "396",
+      ["entry", "396"],
       `${where}: no brand refers to it`,
       "the primary brand refers to every endpoint: add it there"
-    ))
+    )
   }
-  return Option.some({ source, timestamp, brands, endpoints, findings: distinct(findings) })
+  return Option.some({ source, timestamp, brands, endpoints, findings: findings() })
 }
 
 /**
- * The brand that a server means by its `user_access_brand_identifier`; without one, the only brand there is. A system that the server leaves out
- * is not compared.
+ * The brand with a server's `user_access_brand_identifier`; without an identifier, the only brand of the bundle. A system
+ * that the server omits is not compared.
  *
  * @since 0.1.0
  * @category accessors
@@ -189,7 +170,6 @@ export const primary = (
   self: BrandCollection,
   identifier: { readonly system?: string | undefined; readonly value?: string | undefined } | undefined
 ): Either.Either<Brand, BrandFinding> => {
-  const member = "user_access_brand_identifier"
   const brands = [...self.brands.values()]
   const matches = identifier?.value === undefined ?
     brands :
@@ -200,31 +180,14 @@ export const primary = (
     )
   const [match, ...others] = matches
   if (match !== undefined && others.length === 0) return Either.right(match)
-  const advice = "let it match the identifier of exactly one Organization of the bundle"
-  if (match === undefined) {
-    return Either.left(
-      finding("PrimaryBrandUnmatched", "error", member, "412", "no brand of the bundle is the server's", advice)
-    )
+  const fail = (code: BrandCode, requirement: string, message: string) => {
+    const advice = "let it match the identifier of exactly one Organization of the bundle"
+    return Either.left(finding(code, "error", "user_access_brand_identifier", requirement, message, advice))
   }
-  return Either.left(
-    identifier?.value === undefined
-      ? finding(
-        "PrimaryBrandUnnamed",
-        "error",
-        member,
-        "409",
-        "the bundle has several brands, and none is named",
-        advice
-      )
-      : finding(
-        "PrimaryBrandAmbiguous",
-        "error",
-        member,
-        "412",
-        "several brands of the bundle have this identifier",
-        advice
-      )
-  )
+  if (match === undefined) return fail("PrimaryBrandUnmatched", "412", "no brand of the bundle has this identifier")
+  return identifier?.value === undefined
+    ? fail("PrimaryBrandUnnamed", "409", "the bundle has several brands, and no identifier selects one")
+    : fail("PrimaryBrandAmbiguous", "412", "several brands of the bundle have this identifier")
 }
 
 const ownPortals = ({ endpoints, portals }: Brand): ReadonlyArray<Portal> => {
@@ -233,12 +196,12 @@ const ownPortals = ({ endpoints, portals }: Brand): ReadonlyArray<Portal> => {
   return rest.length === 0 ? portals : [...portals, { logos: [], logoLicenses: [], endpoints: rest }]
 }
 
-/** No organization has more levels; a hostile bundle may have one below each other. */
+/** A limit against hostile bundles, above the levels of any organization. */
 const MAX_LEVELS = 100
 
 /**
- * Where people of a brand connect: its own portals, or those of the nearest brand it is part of, up to 100 levels above. Endpoints that no portal
- * claims are in one without a name.
+ * The portals of a brand, or those of the nearest brand it is part of, up to 100 levels above. Endpoints without a portal
+ * are in a portal without a name.
  *
  * @since 0.1.0
  * @category accessors
@@ -254,7 +217,7 @@ export const portalsOf = (self: BrandCollection, brand: Brand): ReadonlyArray<Po
 }
 
 /**
- * A FHIR server as a registry of servers wants it.
+ * A FHIR server, for a registry of servers.
  *
  * @since 0.1.0
  * @category models
@@ -267,8 +230,8 @@ export interface ListedServer {
 }
 
 /**
- * The FHIR servers of all brands, each once, in the order of the brands: active ones that can be used at all. To be listed grants no access
- * (requirement 435).
+ * The active FHIR servers of all brands with a secure URL, each once, in the order of the brands. A listed server need not
+ * grant access (requirement 435).
  *
  * @since 0.1.0
  * @category accessors

@@ -1,30 +1,25 @@
 /**
- * User-access brands: what people recognise their providers by, and the FHIR servers behind it. Fetches brand bundles and revalidates them by
- * their ETag (SMART App Launch 2.2, user-access brands: caching brand bundles; requirements 413, 414, 425, 426).
+ * User-access brands: the organizations that people know, and their FHIR servers. Fetches brand bundles and revalidates
+ * them by `ETag` (SMART App Launch 2.2, user-access brands: caching brand bundles; requirements 413, 414, 425, 426).
  *
  * @since 0.1.0
  */
 import * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { withBuildTimeDefault } from "../base/BuildTimeDefault.js"
 import { failOnDefect } from "../base/FailOnDefect.js"
-import * as SingleFlight from "../base/SingleFlight.js"
+import type { JsonObject } from "../base/JsonReader.js"
+import { span } from "../base/Span.js"
 import * as Url from "../base/Url.js"
-import { HttpLimits } from "../http/HttpLimits.js"
 import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import { perHttpClient } from "../http/PerHttpClient.js"
-import * as ReceivedResponse from "../http/ReceivedResponse.js"
-import * as RetryPolicy from "../http/RetryPolicy.js"
-import * as TransportFailure from "../http/TransportFailure.js"
 import { type BrandBundle, fromDocument, primary } from "./BrandBundle.js"
-import { BrandsError, type BrandsReason } from "./BrandsError.js"
+import { BrandsError } from "./BrandsError.js"
 import type { Brand, BrandFinding } from "./internal/brand.js"
+import * as PublishedDocument from "./PublishedDocument.js"
 import type { SmartConfiguration } from "./SmartConfiguration.js"
 
 export type { Address, Brand, BrandCode, BrandFinding, Endpoint, Identifier, Portal } from "./internal/brand.js"
@@ -57,9 +52,9 @@ export interface Request {
  */
 export interface Linked {
   readonly bundle: BrandBundle
-  /** The server's own brand, where the configuration says which one it is. */
+  /** The server's own brand, where the configuration identifies it. */
   readonly primary: Option.Option<Brand>
-  /** Those of the bundle, and of how the configuration refers to it. */
+  /** The findings of the bundle and of the reference to it. */
   readonly findings: ReadonlyArray<BrandFinding>
 }
 
@@ -68,9 +63,9 @@ export interface Linked {
  * @category models
  */
 export interface Service {
-  /** The bundle at a URL: each call asks its publisher, who need not send again what has not changed. */
+  /** The bundle at a URL. Each call sends a request, which is conditional where the cached bundle has an `ETag`. */
   readonly bundle: (url: string, request?: Request) => Effect.Effect<BrandBundle, BrandsError>
-  /** The bundle of a server, with the brand that is the server's own. */
+  /** The bundle of a server, with the server's own brand. */
   readonly linked: (configuration: SmartConfiguration, request?: Request) => Effect.Effect<Linked, BrandsError>
 }
 
@@ -85,37 +80,11 @@ export class Brands extends Context.Tag("effect-safire/Brands")<Brands, Service>
  * @category models
  */
 export interface Options {
-  /** How many bundles are kept for revalidation. They can be large. Default 100. */
+  /** How many bundles are cached for revalidation. Bundles can be large. Default 100. */
   readonly capacity?: number | undefined
 }
 
-interface CachedBundle {
-  /** As it was received, weak or not: it is sent back to the letter. */
-  readonly etag: string
-  readonly bundle: BrandBundle
-}
-
 const ACCEPT = "application/fhir+json, application/json;q=0.9"
-
-/** Judges an answer: a pure step. `kept` is what the request's `If-None-Match` spoke of. */
-const judge = (
-  url: string,
-  answer: ReceivedResponse.ReceivedResponse,
-  kept: CachedBundle | undefined,
-  nowMillis: number
-): Either.Either<BrandBundle, BrandsError> => {
-  const fail = (problem: { readonly reason: BrandsReason; readonly detail: string }) =>
-    new BrandsError({ ...problem, ...ReceivedResponse.errorFields(answer, nowMillis) })
-  if (answer.status === 304 && kept !== undefined) return Either.right(kept.bundle)
-  return Either.flatMap(
-    Either.mapLeft(ReceivedResponse.parseJsonValue(answer), fail),
-    (value) =>
-      Either.fromOption(
-        fromDocument(url, value),
-        () => fail({ reason: "NotBundle", detail: `HTTP status ${answer.status}, JSON that is not a FHIR Bundle` })
-      )
-  )
-}
 
 /**
  * @since 0.1.0
@@ -124,75 +93,48 @@ const judge = (
 export const make = (options: Options = {}): Effect.Effect<Service, never, HttpClient.HttpClient> =>
   Effect.gen(function*() {
     const client = OutgoingRequest.prepare(yield* HttpClient.HttpClient)
-    const policy = yield* RetryPolicy.capture
-    const withLimits = yield* withBuildTimeDefault(HttpLimits)
-    const capacity = options.capacity ?? 100
-    // In order of use, the least recent first.
-    const kept = new Map<string, CachedBundle>()
-    const flights = SingleFlight.make<BrandBundle, BrandsError>()
-
-    const keep = (
-      url: string,
-      answer: ReceivedResponse.ReceivedResponse,
-      bundle: BrandBundle,
-      before: CachedBundle | undefined
-    ): void => {
-      const etag = answer.headers["etag"] ?? (answer.status === 304 ? before?.etag : undefined)
-      kept.delete(url)
-      if (etag === undefined || etag === "") return
-      kept.set(url, { etag, bundle })
-      for (const oldest of kept.keys()) {
-        if (kept.size <= capacity) return
-        kept.delete(oldest)
-      }
-    }
-
-    const attempt = Effect.fn("Brands.fetch")(function*(url: string, request: Request | undefined) {
-      const before = kept.get(url)
-      const limits = yield* HttpLimits
-      yield* Effect.annotateCurrentSpan("smart.brand_bundle", Url.forDisplay(url))
-      const answer = yield* OutgoingRequest.send(
-        client,
-        HttpClientRequest.get(url).pipe(
-          HttpClientRequest.setHeader("accept", ACCEPT),
-          // A page sees the ETag only of a publisher that exposes it, who is then prepared for the preflight that this header costs.
-          before === undefined ? (same) => same : HttpClientRequest.setHeader("if-none-match", before.etag)
-        ),
-        {
-          timeout: limits.fhirTimeout,
-          maxBytes: limits.maxFhirResponseBytes,
-          redirects: 3,
-          allowInsecureLocalhost: request?.allowInsecureLocalhost ?? false
-        }
-      ).pipe(Effect.mapError((failure) => new BrandsError(TransportFailure.errorFields(failure))))
-      const now = yield* Clock.currentTimeMillis
-      const bundle = yield* Effect.suspend(() => judge(url, answer, before, now)).pipe(
-        failOnDefect((exception) =>
-          new BrandsError({
-            reason: "NotBundle",
-            url: Url.forDisplay(answer.url),
-            detail: `it answered with a Bundle that cannot be read (${exception})`,
-            status: answer.status
-          })
-        )
-      )
-      keep(url, answer, bundle, before)
-      return bundle
+    // A bundle is revalidated at each call: it is not fresh for any time, and stays in the cache where it has an ETag.
+    const bundles = yield* PublishedDocument.make<BrandBundle, BrandsError>({
+      capacity: options.capacity ?? 100,
+      timeToLive: 0,
+      minTimeToLive: 0,
+      maxTimeToLive: 0
     })
 
+    const decode = (url: string, members: JsonObject, status: number) =>
+      Effect.sync(() => fromDocument(url, members)).pipe(
+        failOnDefect((exception) => `the Bundle cannot be read (${exception})`),
+        Effect.flatMap(Either.fromOption(() => "the JSON object is not a FHIR Bundle")),
+        Effect.mapError((detail) => new BrandsError({ reason: "NotBundle", url: Url.forDisplay(url), detail, status }))
+      )
+
+    const load =
+      (url: string, request: Request | undefined) => (cached: PublishedDocument.Cached<BrandBundle> | undefined) =>
+        Effect.gen(function*() {
+          const { members, response } = yield* PublishedDocument.fetch({
+            client,
+            url,
+            accept: ACCEPT,
+            limits: "fhir",
+            allowInsecureLocalhost: request?.allowInsecureLocalhost,
+            // A page can read the ETag only of a publisher that exposes it, and so expects the preflight of this header.
+            etag: cached?.etag
+          }).pipe(
+            Effect.mapError((problem) =>
+              new BrandsError({ ...problem, reason: problem.reason === "NotObject" ? "NotBundle" : problem.reason })
+            )
+          )
+          const { etag = "" } = response.headers
+          if (members === undefined && cached !== undefined) {
+            return { value: cached.value, etag: etag === "" ? cached.etag : etag }
+          }
+          const value = yield* decode(url, members ?? {}, response.status)
+          return { value, etag: etag === "" ? undefined : etag }
+        }).pipe(span("Brands.fetch", { kind: "client", attributes: { "smart.brand_bundle": Url.forDisplay(url) } }))
+
     const bundle: Service["bundle"] = (input, request) => {
-      const url = Url.parse(input)
-      if (url === undefined || url.username !== "" || url.password !== "") {
-        return new BrandsError({
-          reason: "InvalidUrl",
-          url: Url.forDisplay(input),
-          detail: "it is no absolute URL without credentials"
-        })
-      }
-      const { href } = url
-      // What one caller is allowed must not be had by another that is not.
-      const key = `${request?.allowInsecureLocalhost === true} ${href}`
-      return flights.run(key, () => attempt(href, request).pipe(RetryPolicy.retry("always"), policy, withLimits))
+      const url = Url.parse(input)?.href ?? input
+      return bundles.get(PublishedDocument.cacheKey(url, request), load(url, request))
     }
 
     return {

@@ -1,10 +1,14 @@
 /**
- * What a server's SMART configuration lets a client hope for (SMART App Launch 2.2, conformance: capabilities and capability sets). Claims are
- * advisory: many servers keep back what they can do, so a `false` here is a reason to ask its operator, never a reason to refuse.
+ * What a SMART configuration says that its server supports (SMART App Launch 2.2, conformance: capabilities and capability
+ * sets). Claims are advisory: many servers claim less than they support, so a `false` is a reason to ask the operator.
+ *
+ * Each function requires the claim and the endpoints that the feature needs, over https or to a loopback host.
  *
  * @since 0.1.0
  */
+import { dual } from "effect/Function"
 import * as Url from "../base/Url.js"
+import type { SmartConfiguration } from "./SmartConfiguration.js"
 
 /**
  * The capabilities that SMART App Launch 2.2 defines.
@@ -54,68 +58,123 @@ export type CapabilitySet =
   | "ClinicianAccessForEhrLaunch"
 
 /**
- * The algorithms that SMART clients sign assertions with, in the order in which this library prefers them.
+ * The algorithms with which SMART clients sign assertions.
  *
  * @since 0.1.0
  * @category models
  */
 export type SigningAlgorithm = "ES384" | "RS384"
 
-/** The part of a SMART configuration that the judgements below read. Structural, because the configuration's class builds on them. */
-interface Claims {
-  readonly authorizationEndpoint?: string | undefined
-  readonly tokenEndpoint?: string | undefined
-  readonly capabilities?: ReadonlyArray<string> | undefined
-  readonly scopesSupported?: ReadonlyArray<string> | undefined
-  readonly grantTypesSupported?: ReadonlyArray<string> | undefined
-  readonly tokenEndpointAuthMethodsSupported?: ReadonlyArray<string> | undefined
-  readonly tokenEndpointAuthSigningAlgValuesSupported?: ReadonlyArray<string> | undefined
-  readonly associatedEndpoints?:
-    | ReadonlyArray<{ readonly url: string; readonly capabilities: ReadonlyArray<string> }>
-    | undefined
-  readonly smartAppStateEndpoint?: string | undefined
-}
-
-/**
- * Whether an endpoint is one that this library would use, given the leave for loopback hosts.
- *
- * @internal
- */
-export const isUsable = (endpoint: string | undefined): boolean => {
+const isUsable = (endpoint: string | undefined): boolean => {
   const url = endpoint === undefined ? undefined : Url.parse(endpoint)
   return url !== undefined && Url.isSecure(url, true)
 }
 
-const has = (claims: Claims, capability: Capability): boolean => claims.capabilities?.includes(capability) ?? false
-
-const hasMethod = (claims: Claims, ...methods: ReadonlyArray<string>): boolean =>
-  methods.some((method) => claims.tokenEndpointAuthMethodsSupported?.includes(method) ?? false)
-
-/** @internal */
-export const supportsLaunch = (claims: Claims, capability: "launch-ehr" | "launch-standalone"): boolean =>
-  has(claims, capability) && isUsable(claims.authorizationEndpoint) && isUsable(claims.tokenEndpoint)
-
-/** @internal */
-export const supportsPublicClients = (claims: Claims): boolean =>
-  isUsable(claims.tokenEndpoint) && (has(claims, "client-public") || hasMethod(claims, "none"))
-
-/** @internal */
-export const supportsSymmetricAuthentication = (claims: Claims): boolean =>
-  isUsable(claims.tokenEndpoint) &&
-  (has(claims, "client-confidential-symmetric") || hasMethod(claims, "client_secret_basic", "client_secret_post"))
-
-/** @internal */
-export const supportsAsymmetricAuthentication = (claims: Claims): boolean =>
-  isUsable(claims.tokenEndpoint) && signingAlgorithms(claims).length > 0 &&
-  (has(claims, "client-confidential-asymmetric") || hasMethod(claims, "private_key_jwt"))
+const hasMethod = (self: SmartConfiguration, ...methods: ReadonlyArray<string>): boolean =>
+  methods.some((method) => self.tokenEndpointAuthMethodsSupported?.includes(method) ?? false)
 
 /**
- * A server of backend services needs neither an authorization endpoint nor a list of grant types (older ones have none).
+ * Whether the server claims a capability. Capabilities that SMART does not define are full URIs.
  *
- * @internal
+ * @since 0.1.0
+ * @category predicates
  */
-export const supportsBackendServices = (claims: Claims): boolean =>
-  supportsAsymmetricAuthentication(claims) && (claims.grantTypesSupported?.includes("client_credentials") ?? true)
+export const has: {
+  (capability: string): (self: SmartConfiguration) => boolean
+  (self: SmartConfiguration, capability: string): boolean
+} = dual(2, (self: SmartConfiguration, capability: string): boolean => self.capabilities?.includes(capability) ?? false)
+
+const supportsLaunch = (capability: Capability) => (self: SmartConfiguration): boolean =>
+  has(self, capability) && isUsable(self.authorizationEndpoint) && isUsable(self.tokenEndpoint)
+
+/**
+ * @since 0.1.0
+ * @category predicates
+ */
+export const supportsEhrLaunch: (self: SmartConfiguration) => boolean = supportsLaunch("launch-ehr")
+
+/**
+ * @since 0.1.0
+ * @category predicates
+ */
+export const supportsStandaloneLaunch: (self: SmartConfiguration) => boolean = supportsLaunch("launch-standalone")
+
+/**
+ * Authorization requests by POST as well as by GET.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const supportsPostAuthorization = (self: SmartConfiguration): boolean =>
+  has(self, "authorize-post") && isUsable(self.authorizationEndpoint)
+
+/**
+ * @since 0.1.0
+ * @category predicates
+ */
+export const supportsPublicClients = (self: SmartConfiguration): boolean =>
+  isUsable(self.tokenEndpoint) && (has(self, "client-public") || hasMethod(self, "none"))
+
+/**
+ * @since 0.1.0
+ * @category predicates
+ */
+export const supportsSymmetricAuthentication = (self: SmartConfiguration): boolean =>
+  isUsable(self.tokenEndpoint) &&
+  (has(self, "client-confidential-symmetric") || hasMethod(self, "client_secret_basic", "client_secret_post"))
+
+/**
+ * @since 0.1.0
+ * @category predicates
+ */
+export const supportsAsymmetricAuthentication = (self: SmartConfiguration): boolean =>
+  isUsable(self.tokenEndpoint) && signingAlgorithms(self).length > 0 &&
+  (has(self, "client-confidential-asymmetric") || hasMethod(self, "private_key_jwt"))
+
+/**
+ * The client credentials grant with asymmetric authentication. Needs no list of grant types, which older servers omit.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const supportsBackendServices = (self: SmartConfiguration): boolean =>
+  supportsAsymmetricAuthentication(self) && (self.grantTypesSupported?.includes("client_credentials") ?? true)
+
+/**
+ * Whether the server supports the scope `openid`. Issuer and keys may be in the OpenID Connect metadata instead.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const supportsOpenIdConnect = (self: SmartConfiguration): boolean =>
+  has(self, "sso-openid-connect") && isUsable(self.tokenEndpoint)
+
+/**
+ * @since 0.1.0
+ * @category predicates
+ */
+export const supportsDynamicRegistration = (self: SmartConfiguration): boolean => isUsable(self.registrationEndpoint)
+
+/**
+ * @since 0.1.0
+ * @category predicates
+ */
+export const supportsIntrospection = (self: SmartConfiguration): boolean => isUsable(self.introspectionEndpoint)
+
+/**
+ * @since 0.1.0
+ * @category predicates
+ */
+export const supportsRevocation = (self: SmartConfiguration): boolean => isUsable(self.revocationEndpoint)
+
+/**
+ * Whether the server lists S256, which is always sent.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const supportsPkce = (self: SmartConfiguration): boolean =>
+  self.codeChallengeMethodsSupported?.includes("S256") ?? false
 
 /** @internal */
 export const SCOPE_SYNTAX = {
@@ -123,65 +182,77 @@ export const SCOPE_SYNTAX = {
   v2: /^(patient|user|system)\/[A-Za-z*]+\.(?=[cruds])c?r?u?d?s?(\?.*)?$/
 } as const
 
-/**
- * A scope that a server lists it supports, so one scope of a syntax speaks for the syntax.
- *
- * @internal
- */
-export const supportsPermissions = (claims: Claims, syntax: "v1" | "v2"): boolean =>
-  has(claims, `permission-${syntax}`) ||
-  (claims.scopesSupported?.some((scope) => SCOPE_SYNTAX[syntax].test(scope)) ?? false)
+/** One listed scope of a syntax is enough. */
+const supportsPermissions = (syntax: "v1" | "v2") => (self: SmartConfiguration): boolean =>
+  has(self, `permission-${syntax}`) ||
+  (self.scopesSupported?.some((scope) => SCOPE_SYNTAX[syntax].test(scope)) ?? false)
 
 /**
- * Those that both sides know. A server that lists none is taken to know what the specification demands.
+ * Scopes such as `patient/Observation.read`.
  *
- * @internal
+ * @since 0.1.0
+ * @category predicates
  */
-export const signingAlgorithms = (claims: Claims): ReadonlyArray<SigningAlgorithm> => {
-  const theirs = claims.tokenEndpointAuthSigningAlgValuesSupported
-  const ours: ReadonlyArray<SigningAlgorithm> = ["ES384", "RS384"]
-  return theirs === undefined ? ours : ours.filter((algorithm) => theirs.includes(algorithm))
+export const supportsV1Permissions: (self: SmartConfiguration) => boolean = supportsPermissions("v1")
+
+/**
+ * Scopes such as `patient/Observation.rs`.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const supportsV2Permissions: (self: SmartConfiguration) => boolean = supportsPermissions("v2")
+
+/**
+ * The algorithms that both server and client support, in the client's order of preference. A server that lists none is
+ * assumed to support both, as the specification requires.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const signingAlgorithms = (self: SmartConfiguration): ReadonlyArray<SigningAlgorithm> => {
+  const listed = self.tokenEndpointAuthSigningAlgValuesSupported
+  const supported: ReadonlyArray<SigningAlgorithm> = ["ES384", "RS384"]
+  return listed === undefined ? supported : supported.filter((algorithm) => listed.includes(algorithm))
 }
 
-const SETS: Record<CapabilitySet, ReadonlyArray<Capability>> = {
-  PatientAccessForStandaloneApps: ["launch-standalone", "context-standalone-patient", "permission-patient"],
-  PatientAccessForEhrLaunch: ["launch-ehr", "context-ehr-patient", "permission-patient"],
-  ClinicianAccessForStandalone: ["launch-standalone", "permission-user", "permission-patient"],
-  ClinicianAccessForEhrLaunch: [
-    "launch-ehr",
-    "context-ehr-patient",
-    "context-ehr-encounter",
-    "permission-user",
-    "permission-patient"
+const SETS: ReadonlyArray<readonly [CapabilitySet, ReadonlyArray<Capability>]> = [
+  ["PatientAccessForStandaloneApps", ["launch-standalone", "context-standalone-patient", "permission-patient"]],
+  ["PatientAccessForEhrLaunch", ["launch-ehr", "context-ehr-patient", "permission-patient"]],
+  ["ClinicianAccessForStandalone", ["launch-standalone", "permission-user", "permission-patient"]],
+  [
+    "ClinicianAccessForEhrLaunch",
+    ["launch-ehr", "context-ehr-patient", "context-ehr-encounter", "permission-user", "permission-patient"]
   ]
+]
+
+/**
+ * The capability sets that the claimed capabilities satisfy. Each needs public or symmetric clients: asymmetric ones are
+ * optional and do not replace them.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const capabilitySets = (self: SmartConfiguration): ReadonlyArray<CapabilitySet> => {
+  const hasClients = has(self, "client-public") || has(self, "client-confidential-symmetric")
+  return SETS.flatMap(([set, required]) =>
+    hasClients && required.every((capability) => has(self, capability)) ? [set] : []
+  )
 }
 
 /**
- * By the claimed capabilities alone. Asymmetric clients are optional in all four and do not make up for a missing public or symmetric kind.
+ * Endpoints that share the server's authorization and have a capability, such as `smart-app-state`.
  *
- * @internal
+ * @since 0.1.0
+ * @category accessors
  */
-export const capabilitySets = (claims: Claims): Readonly<Record<CapabilitySet, boolean>> => {
-  const satisfied = (set: CapabilitySet): boolean =>
-    (has(claims, "client-public") || has(claims, "client-confidential-symmetric")) &&
-    SETS[set].every((capability) => has(claims, capability))
-  return {
-    PatientAccessForStandaloneApps: satisfied("PatientAccessForStandaloneApps"),
-    PatientAccessForEhrLaunch: satisfied("PatientAccessForEhrLaunch"),
-    ClinicianAccessForStandalone: satisfied("ClinicianAccessForStandalone"),
-    ClinicianAccessForEhrLaunch: satisfied("ClinicianAccessForEhrLaunch")
-  }
-}
-
-/** @internal */
-export const endpointsWith = (claims: Claims, capability: string): ReadonlyArray<string> => [
-  ...new Set([
-    ...(claims.associatedEndpoints ?? [])
-      .filter(({ capabilities }) => capabilities.includes(capability))
-      .map(({ url }) => url),
-    // The deprecated member says the same of one endpoint.
-    ...(capability === "smart-app-state" && claims.smartAppStateEndpoint !== undefined
-      ? [claims.smartAppStateEndpoint]
-      : [])
-  ])
-]
+export const associatedEndpoints: {
+  (capability: string): (self: SmartConfiguration) => ReadonlyArray<string>
+  (self: SmartConfiguration, capability: string): ReadonlyArray<string>
+} = dual(2, (self: SmartConfiguration, capability: string): ReadonlyArray<string> => {
+  const urls = (self.associatedEndpoints ?? []).flatMap(({ capabilities, url }) =>
+    capabilities.includes(capability) ? [url] : []
+  )
+  const deprecated = capability === "smart-app-state" ? self.smartAppStateEndpoint : undefined
+  return [...new Set(deprecated === undefined ? urls : [...urls, deprecated])]
+})

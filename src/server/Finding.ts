@@ -1,14 +1,14 @@
 /**
- * One thing that a judged document does or lacks against its specification, and what to do about it. Findings are for people and programs that
- * judge a server; nothing in this library refuses to work because of one.
+ * A deviation of a published document from its specification, with advice. Findings inform: no operation of this library
+ * fails because of one.
  *
  * @since 0.1.0
  */
 
 /**
- * - `error`: something that the specification demands is not so
- * - `warning`: a recommendation is not followed, or two statements do not fit together
- * - `information`: worth knowing, and allowed
+ * - `error`: a requirement of the specification is violated
+ * - `warning`: a recommendation is not followed, or two members contradict each other
+ * - `information`: allowed, and worth knowing
  *
  * @since 0.1.0
  * @category models
@@ -22,13 +22,13 @@ export type Severity = "error" | "warning" | "information"
 export interface Finding<Code extends string> {
   readonly code: Code
   readonly severity: Severity
-  /** The member that is meant, by its name on the wire. */
+  /** The name of the member in the document. */
   readonly member?: string | undefined
-  /** Number of the requirement in `hl7.fhir.uv.smart-app-launch_2.2.0`, where it has one. */
+  /** Number of the requirement in `hl7.fhir.uv.smart-app-launch_2.2.0`. */
   readonly requirement?: string | undefined
-  /** What was found, in one line. */
+  /** The deviation, in one line. */
   readonly message: string
-  /** What the operator of the server should do, or what it means for a client. */
+  /** What the operator of the server should do, or the consequence for a client. */
   readonly advice: string
 }
 
@@ -50,10 +50,36 @@ export const finding = <Code extends string>(
 })
 
 /**
- * Without those that say the same of the same member: a list of many sloppy entries makes one finding, in the place of its first.
+ * Reports a finding about a member, or about a member and its requirement.
  *
  * @internal
  */
-export const distinct = <F extends Finding<string>>(findings: ReadonlyArray<F>): ReadonlyArray<F> => [
-  ...new Map(findings.map((finding) => [`${finding.code} ${finding.member} ${finding.message}`, finding])).values()
-]
+export type Report<Code extends string> = (
+  code: Code,
+  about: string | undefined | readonly [member: string | undefined, requirement: string | undefined],
+  message: string,
+  advice: string
+) => void
+
+/** @internal */
+export type Reporter<Code extends string> = { readonly [S in Severity]: Report<Code> }
+
+/**
+ * Collects findings, equal ones about the same member once.
+ *
+ * @internal
+ */
+export const collector = <Code extends string>(): {
+  readonly report: Reporter<Code>
+  readonly findings: () => ReadonlyArray<Finding<Code>>
+} => {
+  const findings = new Map<string, Finding<Code>>()
+  const report = (severity: Severity): Report<Code> => (code, about, message, advice) => {
+    const [member, requirement] = typeof about === "object" ? about : [about, undefined]
+    findings.set(`${code} ${member} ${message}`, finding(code, severity, member, requirement, message, advice))
+  }
+  return {
+    report: { error: report("error"), warning: report("warning"), information: report("information") },
+    findings: () => [...findings.values()]
+  }
+}

@@ -1,10 +1,10 @@
 /**
- * What an issuer says about itself for OpenID Connect: the document at `[issuer]/.well-known/openid-configuration` (OpenID Connect Discovery 1.0,
- * section 4; where there is none, RFC 8414, section 3). Needed for `openid` only, and fetched no earlier.
+ * The OpenID Connect metadata of an issuer: the document at `[issuer]/.well-known/openid-configuration` (OpenID Connect
+ * Discovery 1.0, section 4), or where that is missing, of RFC 8414, section 3. Fetched only where `openid` needs it.
  *
  * @since 0.1.0
  */
-import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -13,15 +13,14 @@ import * as Schema from "effect/Schema"
 import type { JsonObject } from "../base/JsonReader.js"
 import { reader } from "../base/JsonReader.js"
 import * as Url from "../base/Url.js"
-import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import { perHttpClient } from "../http/PerHttpClient.js"
-import * as documents from "./documents.js"
+import * as metadataDocument from "./internal/metadataDocument.js"
 import { MetadataError } from "./MetadataError.js"
 
 const Text = Schema.optional(Schema.String)
 
 /**
- * The members that a SMART client has a use for. What is malformed counts as absent, except for `issuer`.
+ * The members that a SMART client uses. A malformed member counts as absent, except for `issuer`.
  *
  * @since 0.1.0
  * @category models
@@ -48,9 +47,9 @@ export interface Request {
  * @category models
  */
 export interface Service {
-  /** The document of an issuer, from memory while it is fresh. One that names another issuer is refused: they are compared to the letter. */
+  /** The metadata of an issuer, cached while fresh. Another `issuer` in it, compared as a string, is an error. */
   readonly metadata: (issuer: string, request?: Request) => Effect.Effect<Metadata, MetadataError>
-  /** Forgets the document: whoever asks next fetches it anew. */
+  /** Removes the metadata from the cache: the next call fetches them. */
   readonly invalidate: (issuer: string) => Effect.Effect<void>
 }
 
@@ -67,13 +66,13 @@ export class OpenIdConfiguration
  * @category models
  */
 export interface Options {
-  /** How long a document is good whose answer does not say. Default 1 hour; an answer's own word counts between 1 minute and 1 day. */
+  /** How long a response without `Cache-Control` and `Expires` is fresh. Default 1 hour; their bounds are 1 minute and 1 day. */
   readonly timeToLive?: Duration.DurationInput | undefined
-  /** How many documents are kept. Default 1,000. */
+  /** How many documents are cached. Default 1,000. */
   readonly capacity?: number | undefined
 }
 
-/** OpenID Connect appends to the issuer, RFC 8414 puts its name between host and path. */
+/** OpenID Connect appends its path to the issuer, RFC 8414 inserts its own between host and path. */
 const urlsOf = (issuer: string): ReadonlyArray<string> => {
   const url = Url.parse(issuer)
   if (url === undefined) return [issuer]
@@ -90,22 +89,22 @@ const decode = (members: JsonObject, issuer: string): Effect.Effect<Metadata, Me
     const value = string(member)
     return value === undefined || Url.parse(value) === undefined ? undefined : value
   }
-  const own = string("issuer")
-  if (own !== issuer) {
+  const received = string("issuer")
+  if (received !== issuer) {
     return new MetadataError({
       subject: "OpenIdConfiguration",
       reason: "IssuerMismatch",
       url: Url.forDisplay(issuer),
-      detail: own === undefined
-        ? "it has no issuer"
-        : own === `${issuer}/` || `${own}/` === issuer
-        ? "its issuer differs in a slash at the end"
-        : "it names another issuer"
+      detail: received === undefined
+        ? "the document has no issuer"
+        : received === `${issuer}/` || `${received}/` === issuer
+        ? "the issuer in the document differs in a slash at the end"
+        : "the document has another issuer"
     })
   }
   return Effect.succeed(
     new Metadata({
-      issuer: own,
+      issuer: received,
       jwksUri: url("jwks_uri"),
       userinfoEndpoint: url("userinfo_endpoint"),
       endSessionEndpoint: url("end_session_endpoint"),
@@ -119,23 +118,17 @@ const decode = (members: JsonObject, issuer: string): Effect.Effect<Metadata, Me
  * @category constructors
  */
 export const make = (options: Options = {}): Effect.Effect<Service, never, HttpClient.HttpClient> =>
-  Effect.gen(function*() {
-    const kept = yield* documents.make({
+  Effect.map(
+    metadataDocument.make({
       subject: "OpenIdConfiguration",
-      client: OutgoingRequest.prepare(yield* HttpClient.HttpClient),
       accept: "application/json",
       capacity: options.capacity ?? 1_000,
-      timeToLive: options.timeToLive ?? "1 hour",
-      minTimeToLive: "1 minute",
-      maxTimeToLive: "1 day",
+      timeToLive: options.timeToLive,
       urls: urlsOf,
       decode
-    })
-    return {
-      metadata: (issuer, request) => Effect.map(kept.get(issuer, request), ({ value }) => value),
-      invalidate: kept.forget
-    }
-  })
+    }),
+    (documents) => ({ metadata: documents.get, invalidate: documents.invalidate })
+  )
 
 const shared = perHttpClient(OpenIdConfiguration, make)
 

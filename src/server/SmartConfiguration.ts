@@ -1,26 +1,23 @@
 /**
- * What a FHIR server says about its authorization: the document at `[base]/.well-known/smart-configuration` (SMART App Launch 2.2, conformance).
+ * The SMART configuration of a FHIR server: the document at `[base]/.well-known/smart-configuration` (SMART App Launch 2.2,
+ * conformance). It is data; `Capabilities` and `Conformance` are functions over it.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import * as Schema from "effect/Schema"
 import { FhirBaseUrl } from "../base/FhirBaseUrl.js"
 import { JsonMembers } from "../base/JsonMembers.js"
 import type { JsonObject } from "../base/JsonReader.js"
-import { others, reader, withoutDeepMembers } from "../base/JsonReader.js"
+import { type JsonReader, others, reader, withoutDeepMembers } from "../base/JsonReader.js"
 import { skipValidation } from "../base/SkipValidation.js"
 import * as Url from "../base/Url.js"
-import * as Capabilities from "./Capabilities.js"
-import { conformance, type ConformanceFinding, type ConformanceOptions } from "./Conformance.js"
 import { DiscoveryError } from "./DiscoveryError.js"
 
-export type { Capability, CapabilitySet, SigningAlgorithm } from "./Capabilities.js"
-export type { ConformanceCode, ConformanceFinding, ConformanceOptions } from "./Conformance.js"
-
 /**
- * A member that is not as the specification wants it: `Malformed` ones count as absent, `Relative` URLs were resolved against the FHIR base
- * (requirement 379).
+ * A member that deviates from the specification: a `Malformed` one counts as absent, a `Relative` URL was resolved against
+ * the FHIR base URL (requirement 379).
  *
  * @since 0.1.0
  * @category schemas
@@ -38,8 +35,8 @@ export const Deviation = Schema.Struct({
 export type Deviation = typeof Deviation.Type
 
 /**
- * Where a configuration is from, if it is not the server's own SMART configuration: the deprecated `oauth-uris` of its CapabilityStatement, or the
- * settings of the program.
+ * The origin of a configuration other than the server's SMART configuration: the deprecated `oauth-uris` of its
+ * CapabilityStatement, or the settings of the program.
  *
  * @since 0.1.0
  * @category schemas
@@ -52,162 +49,140 @@ export const Source = Schema.Literal("CapabilityStatement", "Settings")
  */
 export type Source = typeof Source.Type
 
-const Strings = Schema.optional(Schema.Array(Schema.String))
-const Text = Schema.optional(Schema.String)
+/** Reads members of a document. URLs are resolved against the FHIR base URL. */
+interface MemberReader extends JsonReader {
+  readonly resolve: (member: string, value: string | undefined) => string | undefined
+  readonly malformed: (member: string, expected: string) => void
+}
+
+/** A member of the document: its schema, its reader, and the requirement of SMART App Launch 2.2 about it. */
+interface Member<S extends Schema.Schema.Any> {
+  readonly schema: Schema.optional<S>
+  readonly read: (document: MemberReader, name: string) => Schema.Schema.Type<S> | undefined
+  readonly requirement: string | undefined
+}
+
+const member =
+  <S extends Schema.Schema.Any>(schema: S, read: Member<S>["read"]) => (requirement?: string): Member<S> => ({
+    schema: Schema.optional(schema),
+    read,
+    requirement
+  })
+
+const text = member(Schema.String, ({ string }, name) => string(name))
+const texts = member(Schema.Array(Schema.String), ({ strings }, name) => strings(name))
+const flag = member(Schema.Boolean, ({ boolean }, name) => boolean(name))
+const url = member(Schema.String, ({ resolve, string }, name) => resolve(name, string(name)))
+
+/** A page for a browser, where the scheme of another URL could run code. */
+const page = member(Schema.String, ({ malformed, resolve, string }, name) => {
+  const value = resolve(name, string(name))
+  if (value === undefined || /^https?:/i.test(value)) return value
+  malformed(name, "the URL of a web page")
+  return undefined
+})
+
+const associatedEndpoints = member(
+  Schema.Array(Schema.Struct({ url: Schema.String, capabilities: Schema.Array(Schema.String) })),
+  ({ malformed, objects, resolve }, name) =>
+    objects(name)?.flatMap((endpoint) => {
+      const { string, strings } = reader(endpoint, (inner, expected) => malformed(`${name}.${inner}`, expected))
+      const value = resolve(`${name}.url`, string("url"))
+      return value === undefined ? [] : [{ url: value, capabilities: strings("capabilities") ?? [] }]
+    })
+)
+
+const brandIdentifier = member(
+  Schema.Struct({ system: Schema.optional(Schema.String), value: Schema.optional(Schema.String) }),
+  ({ malformed, object }, name) => {
+    const identifier = object(name)
+    if (identifier === undefined) return undefined
+    const { string } = reader(identifier, (inner, expected) => malformed(`${name}.${inner}`, expected))
+    return { system: string("system"), value: string("value") }
+  }
+)
+
+/** The members that SMART defines. Their names in the document are the same words in snake case: see `memberName`. */
+const MEMBERS = {
+  issuer: text("381"),
+  jwksUri: url("382"),
+  authorizationEndpoint: url("383"),
+  tokenEndpoint: url("385"),
+  registrationEndpoint: url("438"),
+  introspectionEndpoint: url("391"),
+  revocationEndpoint: url("392"),
+  /** A page where users can see and revoke grants: to open in a browser, not to call. */
+  managementEndpoint: page(),
+  grantTypesSupported: texts("384"),
+  capabilities: texts("393"),
+  codeChallengeMethodsSupported: texts("394"),
+  scopesSupported: texts("389"),
+  responseTypesSupported: texts("390"),
+  tokenEndpointAuthMethodsSupported: texts("386"),
+  tokenEndpointAuthSigningAlgValuesSupported: texts("289"),
+  associatedEndpoints: associatedEndpoints("439"),
+  /** Deprecated by SMART 2.2 in favour of `associatedEndpoints`. */
+  smartAppStateEndpoint: url(),
+  userAccessBrandBundle: url("387"),
+  userAccessBrandIdentifier: brandIdentifier("388"),
+  /** RFC 9207: whether authorization responses have `iss`. */
+  authorizationResponseIssParameterSupported: flag()
+}
 
 /**
- * Every member is optional, because a server that deviates should work wherever it safely can; an operation that needs an absent endpoint says
- * which. Endpoints are absolute URLs. Members that SMART does not define are kept in `extensions`.
+ * A member that SMART defines.
+ *
+ * @internal
+ */
+export type MemberKey = keyof typeof MEMBERS
+
+type Fields = { readonly [K in MemberKey]: typeof MEMBERS[K]["schema"] }
+
+const fields = Object.fromEntries(Object.entries(MEMBERS).map(([key, { schema }]) => [key, schema])) as Fields
+
+/**
+ * The name of a member in the document, such as `token_endpoint`.
+ *
+ * @internal
+ */
+export const memberName = (key: MemberKey): string => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+
+/** Name, key and reader of each member. */
+const READERS = (Object.keys(MEMBERS) as Array<MemberKey>).map((key) =>
+  [memberName(key), key, MEMBERS[key].read] as const
+)
+
+const KEYS: ReadonlyMap<string, MemberKey> = new Map(READERS.map(([name, key]) => [name, key]))
+const NAMES: ReadonlySet<string> = new Set(KEYS.keys())
+
+/**
+ * The requirement of SMART App Launch 2.2 about a member of the document.
+ *
+ * @internal
+ */
+export const requirementOf = (name: string): string | undefined => {
+  const key = KEYS.get(name)
+  return key === undefined ? undefined : MEMBERS[key].requirement
+}
+
+/**
+ * Every member is optional, so that servers that deviate can be used where that is safe; an operation that needs an absent
+ * endpoint fails and names it. Endpoints are absolute URLs. `extensions` has the members that SMART does not define.
  *
  * @since 0.1.0
  * @category models
  */
 export class SmartConfiguration extends Schema.Class<SmartConfiguration>("effect-safire/SmartConfiguration")({
   fhirBaseUrl: FhirBaseUrl,
-  issuer: Text,
-  jwksUri: Text,
-  authorizationEndpoint: Text,
-  tokenEndpoint: Text,
-  registrationEndpoint: Text,
-  introspectionEndpoint: Text,
-  revocationEndpoint: Text,
-  /** A page where the person can see and withdraw what was granted: to be opened in a browser, not called. */
-  managementEndpoint: Text,
-  grantTypesSupported: Strings,
-  capabilities: Strings,
-  codeChallengeMethodsSupported: Strings,
-  scopesSupported: Strings,
-  responseTypesSupported: Strings,
-  tokenEndpointAuthMethodsSupported: Strings,
-  tokenEndpointAuthSigningAlgValuesSupported: Strings,
-  associatedEndpoints: Schema.optional(Schema.Array(Schema.Struct({
-    url: Schema.String,
-    capabilities: Schema.Array(Schema.String)
-  }))),
-  /** Deprecated by SMART 2.2 in favour of `associatedEndpoints`. */
-  smartAppStateEndpoint: Text,
-  userAccessBrandBundle: Text,
-  userAccessBrandIdentifier: Schema.optional(Schema.Struct({ system: Text, value: Text })),
-  /** RFC 9207: whether authorization responses carry `iss`. */
-  authorizationResponseIssParameterSupported: Schema.optional(Schema.Boolean),
+  ...fields,
   extensions: JsonMembers,
   deviations: Schema.Array(Deviation),
-  /** Where it is from, if not from the server's SMART configuration. */
+  /** Absent for the server's own SMART configuration. */
   source: Schema.optional(Source)
-}) {
-  /** Whether the server claims a capability. Claims are advisory: many servers keep back what they can do. */
-  hasCapability(capability: string): boolean {
-    return this.capabilities?.includes(capability) ?? false
-  }
-
-  // What can be hoped for. Each asks for the claim, in whichever place it is made, and for the endpoints it needs; an endpoint that this library
-  // would refuse to use counts as absent. `false` is a reason to ask the operator, not proof.
-
-  get supportsEhrLaunch(): boolean {
-    return Capabilities.supportsLaunch(this, "launch-ehr")
-  }
-
-  get supportsStandaloneLaunch(): boolean {
-    return Capabilities.supportsLaunch(this, "launch-standalone")
-  }
-
-  /** Authorization requests by POST as well as by GET. */
-  get supportsPostAuthorization(): boolean {
-    return this.hasCapability("authorize-post") && Capabilities.isUsable(this.authorizationEndpoint)
-  }
-
-  get supportsPublicClients(): boolean {
-    return Capabilities.supportsPublicClients(this)
-  }
-
-  get supportsSymmetricAuthentication(): boolean {
-    return Capabilities.supportsSymmetricAuthentication(this)
-  }
-
-  get supportsAsymmetricAuthentication(): boolean {
-    return Capabilities.supportsAsymmetricAuthentication(this)
-  }
-
-  get supportsBackendServices(): boolean {
-    return Capabilities.supportsBackendServices(this)
-  }
-
-  /** Whether `openid` is understood. Where issuer or keys are not in this document, the OpenID Connect one has them. */
-  get supportsOpenIdConnect(): boolean {
-    return this.hasCapability("sso-openid-connect") && Capabilities.isUsable(this.tokenEndpoint)
-  }
-
-  get supportsDynamicRegistration(): boolean {
-    return Capabilities.isUsable(this.registrationEndpoint)
-  }
-
-  get supportsIntrospection(): boolean {
-    return Capabilities.isUsable(this.introspectionEndpoint)
-  }
-
-  get supportsRevocation(): boolean {
-    return Capabilities.isUsable(this.revocationEndpoint)
-  }
-
-  /** Whether S256 is advertised. It is sent in any case. */
-  get supportsPkce(): boolean {
-    return this.codeChallengeMethodsSupported?.includes("S256") ?? false
-  }
-
-  get supportsV1Permissions(): boolean {
-    return Capabilities.supportsPermissions(this, "v1")
-  }
-
-  get supportsV2Permissions(): boolean {
-    return Capabilities.supportsPermissions(this, "v2")
-  }
-
-  /** Which of the four uses named by the specification the claimed capabilities add up to. */
-  get capabilitySets(): Readonly<Record<Capabilities.CapabilitySet, boolean>> {
-    return Capabilities.capabilitySets(this)
-  }
-
-  /** What assertions may be signed with, best first: both algorithms where the server lists none. */
-  get signingAlgorithms(): ReadonlyArray<Capabilities.SigningAlgorithm> {
-    return Capabilities.signingAlgorithms(this)
-  }
-
-  /** Endpoints that share this server's authorization and have a capability, such as `smart-app-state`. */
-  associatedEndpointsWith(capability: string): ReadonlyArray<string> {
-    return Capabilities.endpointsWith(this, capability)
-  }
-
-  /** Every deviation from SMART App Launch 2.2, in an order that does not depend on the document's. */
-  conformance(options?: ConformanceOptions): ReadonlyArray<ConformanceFinding> {
-    return conformance(this, options)
-  }
-}
-
-const KNOWN: ReadonlySet<string> = new Set([
-  "issuer",
-  "jwks_uri",
-  "authorization_endpoint",
-  "token_endpoint",
-  "registration_endpoint",
-  "introspection_endpoint",
-  "revocation_endpoint",
-  "management_endpoint",
-  "grant_types_supported",
-  "capabilities",
-  "code_challenge_methods_supported",
-  "scopes_supported",
-  "response_types_supported",
-  "token_endpoint_auth_methods_supported",
-  "token_endpoint_auth_signing_alg_values_supported",
-  "associated_endpoints",
-  "smart_app_state_endpoint",
-  "user_access_brand_bundle",
-  "user_access_brand_identifier",
-  "authorization_response_iss_parameter_supported"
-])
+}) {}
 
 /**
- * Reads a document. Any JSON object is one; what is malformed in it counts as absent and is listed in `deviations`.
+ * Reads a document. Every JSON object is valid; a malformed member counts as absent and is listed in `deviations`.
  *
  * @since 0.1.0
  * @category constructors
@@ -223,88 +198,43 @@ export const fromDocument = (
     deviations.set(`${deviation.problem} ${deviation.member}`, deviation)
   }
   const malformed = (member: string, expected: string) => deviate({ member, problem: "Malformed", expected })
-  const document = withoutDeepMembers(received, malformed)
-  const { boolean, object, objects, string, strings } = reader(document, malformed)
-
-  const resolve = (member: string, value: string): string | undefined => {
-    if (Url.parse(value) !== undefined) return value
+  const resolve = (member: string, value: string | undefined): string | undefined => {
+    if (value === undefined || Url.parse(value) !== undefined) return value
     const resolved = Url.parse(value, fhirBaseUrl)
     if (resolved === undefined) malformed(member, "a URL")
     else deviate({ member, problem: "Relative", expected: "an absolute URL" })
     return resolved?.href
   }
-  const url = (member: string): string | undefined => {
-    const value = string(member)
-    return value === undefined ? undefined : resolve(member, value)
-  }
-  /** One that is opened in a browser, where another scheme could run as code. */
-  const page = (member: string): string | undefined => {
-    const value = url(member)
-    if (value === undefined || /^https?:/i.test(value)) return value
-    malformed(member, "the URL of a web page")
-    return undefined
-  }
-  const associated = objects("associated_endpoints")?.flatMap((endpoint) => {
-    const members = reader(endpoint, (member, expected) => malformed(`associated_endpoints.${member}`, expected))
-    const value = members.string("url")
-    const absolute = value === undefined ? undefined : resolve("associated_endpoints.url", value)
-    return absolute === undefined ? [] : [{ url: absolute, capabilities: members.strings("capabilities") ?? [] }]
-  })
-  const identifier = object("user_access_brand_identifier")
-  const identifierMembers = identifier === undefined
-    ? undefined
-    : reader(identifier, (member, expected) => malformed(`user_access_brand_identifier.${member}`, expected))
-
+  const document = withoutDeepMembers(received, malformed)
+  const members: MemberReader = { ...reader(document, malformed), resolve, malformed }
+  const values = Object.fromEntries(READERS.map(([name, key, read]) => [key, read(members, name)])) as StaticMetadata
   return new SmartConfiguration({
     fhirBaseUrl,
-    issuer: string("issuer"),
-    jwksUri: url("jwks_uri"),
-    authorizationEndpoint: url("authorization_endpoint"),
-    tokenEndpoint: url("token_endpoint"),
-    registrationEndpoint: url("registration_endpoint"),
-    introspectionEndpoint: url("introspection_endpoint"),
-    revocationEndpoint: url("revocation_endpoint"),
-    managementEndpoint: page("management_endpoint"),
-    grantTypesSupported: strings("grant_types_supported"),
-    capabilities: strings("capabilities"),
-    codeChallengeMethodsSupported: strings("code_challenge_methods_supported"),
-    scopesSupported: strings("scopes_supported"),
-    responseTypesSupported: strings("response_types_supported"),
-    tokenEndpointAuthMethodsSupported: strings("token_endpoint_auth_methods_supported"),
-    tokenEndpointAuthSigningAlgValuesSupported: strings("token_endpoint_auth_signing_alg_values_supported"),
-    associatedEndpoints: associated,
-    smartAppStateEndpoint: url("smart_app_state_endpoint"),
-    userAccessBrandBundle: url("user_access_brand_bundle"),
-    userAccessBrandIdentifier: identifierMembers === undefined
-      ? undefined
-      : { system: identifierMembers.string("system"), value: identifierMembers.string("value") },
-    authorizationResponseIssParameterSupported: boolean("authorization_response_iss_parameter_supported"),
-    extensions: others(document, KNOWN),
+    ...values,
+    extensions: others(document, NAMES),
     deviations: [...deviations.values()],
     source
   }, skipValidation)
 }
 
 /**
- * What a program can say of a server in the server's stead: endpoints, and whatever else matters there. URLs are absolute.
+ * Metadata from the settings of a program, instead of those of the server. URLs are absolute.
  *
  * @since 0.1.0
  * @category models
  */
-export type StaticMetadata = Partial<
-  Omit<ConstructorParameters<typeof SmartConfiguration>[0], "fhirBaseUrl" | "extensions" | "deviations" | "source">
->
+export type StaticMetadata = { readonly [K in MemberKey]?: SmartConfiguration[K] }
 
 /**
- * A configuration out of settings. That S256 is supported is taken for granted: it is sent in any case.
+ * A configuration from settings. Without `codeChallengeMethodsSupported` it supports S256, which is always sent.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const fromSettings = (fhirBaseUrl: FhirBaseUrl, given: StaticMetadata): SmartConfiguration =>
+export const fromSettings = (fhirBaseUrl: FhirBaseUrl, metadata: StaticMetadata): SmartConfiguration =>
   new SmartConfiguration({
     codeChallengeMethodsSupported: ["S256"],
-    ...given,
+    ...metadata,
     fhirBaseUrl,
     extensions: {},
     deviations: [],
@@ -312,7 +242,7 @@ export const fromSettings = (fhirBaseUrl: FhirBaseUrl, given: StaticMetadata): S
   })
 
 /**
- * The endpoints a client sends something secret to, or a person, or whose word it takes for who somebody is.
+ * The endpoints to which a client sends secrets or users, and the keys by which it identifies users.
  *
  * @since 0.1.0
  * @category models
@@ -326,37 +256,49 @@ export type Endpoint =
   | "jwksUri"
 
 /**
- * An endpoint that is about to be used: it must be there, and it must be secure (requirements 1, 230, 232 and 318), before anything is sent or
- * anyone is redirected.
+ * The URL of an endpoint, before its use. It must exist and be secure (requirements 1, 230, 232 and 318): otherwise a
+ * `DiscoveryError` with reason `EndpointMissing` or `InsecureEndpoint`.
  *
  * @since 0.1.0
  * @category accessors
  */
-export const endpoint = (
-  self: SmartConfiguration,
-  member: Endpoint,
-  options?: { readonly allowInsecureLocalhost?: boolean | undefined } | undefined
-): Effect.Effect<string, DiscoveryError> => {
-  const value = self[member]
-  const url = value === undefined ? undefined : Url.parse(value)
-  if (value !== undefined && url !== undefined && Url.isSecure(url, options?.allowInsecureLocalhost ?? false)) {
-    return Effect.succeed(value)
+export const endpoint: {
+  (
+    member: Endpoint,
+    options?: { readonly allowInsecureLocalhost?: boolean | undefined } | undefined
+  ): (self: SmartConfiguration) => Effect.Effect<string, DiscoveryError>
+  (
+    self: SmartConfiguration,
+    member: Endpoint,
+    options?: { readonly allowInsecureLocalhost?: boolean | undefined } | undefined
+  ): Effect.Effect<string, DiscoveryError>
+} = dual(
+  (args) => typeof args[0] !== "string",
+  (
+    self: SmartConfiguration,
+    key: Endpoint,
+    options?: { readonly allowInsecureLocalhost?: boolean | undefined } | undefined
+  ): Effect.Effect<string, DiscoveryError> => {
+    const { [key]: value, fhirBaseUrl } = self
+    const parsed = value === undefined ? undefined : Url.parse(value)
+    if (value !== undefined && parsed !== undefined && Url.isSecure(parsed, options?.allowInsecureLocalhost ?? false)) {
+      return Effect.succeed(value)
+    }
+    const member = memberName(key)
+    return value === undefined
+      ? new DiscoveryError({
+        reason: "EndpointMissing",
+        fhirBaseUrl,
+        url: fhirBaseUrl,
+        member,
+        detail: `its SMART configuration has no usable ${member}`
+      })
+      : new DiscoveryError({
+        reason: "InsecureEndpoint",
+        fhirBaseUrl,
+        url: Url.forDisplay(value),
+        member,
+        detail: `its SMART configuration has a ${member} that is not https`
+      })
   }
-  const wireName = member.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
-  if (value === undefined) {
-    return new DiscoveryError({
-      reason: "EndpointMissing",
-      fhirBaseUrl: self.fhirBaseUrl,
-      url: self.fhirBaseUrl,
-      member: wireName,
-      detail: `its SMART configuration has no usable ${wireName}`
-    })
-  }
-  return new DiscoveryError({
-    reason: "InsecureEndpoint",
-    fhirBaseUrl: self.fhirBaseUrl,
-    url: Url.forDisplay(value),
-    member: wireName,
-    detail: `its SMART configuration gives a ${wireName} that is not https`
-  })
-}
+)

@@ -1,25 +1,24 @@
 /**
- * How an EHR would like an embedded app to look: the document at `smart_style_url` (SMART App Launch 2.2, styling; requirement 175, experimental). A
- * changed style has a changed URL, so that a URL's style is fetched once.
+ * The style that an EHR wants an embedded app to have: the document at `smart_style_url` (SMART App Launch 2.2, styling;
+ * requirement 175, experimental). A changed style has another URL, so that a style is cached for a day.
  *
  * @since 0.1.0
  */
-import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type { JsonObject } from "../base/JsonReader.js"
 import { reader } from "../base/JsonReader.js"
-import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import { perHttpClient } from "../http/PerHttpClient.js"
-import * as documents from "./documents.js"
+import * as metadataDocument from "./internal/metadataDocument.js"
 import type { MetadataError } from "./MetadataError.js"
 
 const Text = Schema.optional(Schema.String)
 
 /**
- * Values of CSS properties, each as the EHR wrote it. One that could end its declaration, or fetch something, counts as absent.
+ * Values of CSS properties, unchanged. A value that could end its declaration or load a resource counts as absent.
  *
  * @since 0.1.0
  * @category models
@@ -52,7 +51,7 @@ export interface Request {
  * @category models
  */
 export interface Service {
-  /** The style at the `smartStyleUrl` of a launch context. An app looks fine without: let no failure of this stop it. */
+  /** The style at the `smartStyleUrl` of a launch context. An app should continue without it if this fails. */
   readonly style: (smartStyleUrl: string, request?: Request) => Effect.Effect<Style, MetadataError>
 }
 
@@ -62,7 +61,7 @@ export interface Service {
  */
 export class SmartStyle extends Context.Tag("effect-safire/SmartStyle")<SmartStyle, Service>() {}
 
-/** Whatever comes of it stays inside one value of one declaration. */
+/** Whether the text stays inside one value of one CSS declaration. */
 const isHarmless = (value: string): boolean =>
   value.length <= 200 && !/[;{}<>\\@\u0000-\u001f\u007f]|\/\*|\b(url|image|image-set|expression)\s*\(/i.test(value)
 
@@ -97,20 +96,18 @@ export const fromDocument = (members: JsonObject): Style => {
  * @since 0.1.0
  * @category constructors
  */
-export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect.gen(function*() {
-  const kept = yield* documents.make({
+export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect.map(
+  metadataDocument.make({
     subject: "SmartStyle",
-    client: OutgoingRequest.prepare(yield* HttpClient.HttpClient),
     accept: "application/json",
     capacity: 1_000,
     timeToLive: "1 day",
     minTimeToLive: "1 day",
-    maxTimeToLive: "1 day",
     urls: (url) => [url],
     decode: (members) => Effect.succeed(fromDocument(members))
-  })
-  return { style: (url, request) => Effect.map(kept.get(url, request), ({ value }) => value) }
-})
+  }),
+  (documents) => ({ style: documents.get })
+)
 
 const shared = perHttpClient(SmartStyle, () => make)
 

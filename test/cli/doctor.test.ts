@@ -15,7 +15,7 @@ const base = "https://ehr.example/fhir"
 const withoutPort = (text: string) => text.replaceAll(/127\.0\.0\.1:\d+/g, "127.0.0.1:PORT")
 const lines = (...text: ReadonlyArray<string>) => text.join("\n")
 
-/** What is printed of a server that answers so. */
+/** Exit code and output for a server with this response. */
 const answering = (answer: () => Http.Answer, args: ReadonlyArray<string> = [], place: Place = {}) =>
   runCli(["doctor", ...args, base], { ...place, http: Http.script(answer).layer })
 
@@ -44,8 +44,8 @@ const server = SandboxEhr.layerServer().pipe(
   Layer.provide(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))
 )
 
-describe("doctor, a server that is one", () => {
-  it.effect("in words for a person", () =>
+describe("`doctor` with a SMART server", () => {
+  it.effect("prints text", () =>
     Effect.gen(function*() {
       const { code, err, out } = yield* answering(() =>
         Http.json({ ...whole, code_challenge_methods_supported: ["plain"] })
@@ -60,24 +60,27 @@ describe("doctor, a server that is one", () => {
           "✓ Usable: standalone launch.",
           "",
           "Launches",
-          "  – from the EHR",
-          "  ✓ standalone",
-          "  – authorization requests by POST, too",
+          "  – EHR launch",
+          "  ✓ standalone launch",
+          "  – authorization requests by POST",
           "",
           "Clients",
           "  ✓ public",
-          "  – with a secret",
-          "  – with a key (private_key_jwt: ES384, RS384)",
+          "  – confidential, with a client secret",
+          "  – confidential, with a private key",
           "  – backend services",
-          "  – that register themselves",
+          "  – dynamic registration",
           "",
-          "Beyond that",
+          "Other features",
           "  – PKCE with S256",
           "  – OpenID Connect",
-          "  ✓ permissions as in SMART 2 (patient/Observation.rs)",
-          "  – permissions as in SMART 1 (patient/Observation.read)",
+          "  ✓ scopes of SMART 2 (patient/Observation.rs)",
+          "  – scopes of SMART 1 (patient/Observation.read)",
           "  ✓ token introspection",
           "  ✓ token revocation",
+          "",
+          "Algorithms for client assertions",
+          "  ES384, RS384",
           "",
           "Capability sets",
           "  ✓ Patient access for standalone apps",
@@ -96,12 +99,12 @@ describe("doctor, a server that is one", () => {
           "  error    code_challenge_methods_supported does not list S256 [14]",
           "           → support S256; this client sends it in any case",
           "  error    code_challenge_methods_supported lists plain [15]",
-          "           → plain protects nobody: remove it"
+          "           → remove it: plain protects no code"
         )
       )
     }))
 
-  it.effect("prints what a hostile server says as one line of printable text", () =>
+  it.effect("prints one line of printable text for a text of a hostile server", () =>
     Effect.gen(function*() {
       const hostile = {
         ...whole,
@@ -117,13 +120,13 @@ describe("doctor, a server that is one", () => {
       assert.isTrue(out.split("\n").every((line) => line.length < 400))
     }))
 
-  it.effect("says so where there is nothing to find", () =>
+  it.effect("prints that there are no findings", () =>
     Effect.gen(function*() {
       const { out } = yield* answering(() => Http.json(whole))
       assert.isTrue(out.endsWith("\n\nNo findings"))
     }))
 
-  it.effect("the sandbox, over a port", () =>
+  it.effect("accepts the sandbox over a port", () =>
     Effect.gen(function*() {
       const { fhirBaseUrl } = yield* SandboxEhr.SandboxEhr
       const { code, out } = yield* runCli(["doctor", "--allow-insecure-localhost", fhirBaseUrl])
@@ -134,25 +137,25 @@ describe("doctor, a server that is one", () => {
         "✓ Usable: EHR launch, standalone launch, backend services.",
         "",
         "Launches",
-        "  ✓ from the EHR",
-        "  ✓ standalone",
-        "  ✓ authorization requests by POST, too"
+        "  ✓ EHR launch",
+        "  ✓ standalone launch",
+        "  ✓ authorization requests by POST"
       ])
       assert.include(withoutPort(out), "  token          http://127.0.0.1:PORT/auth/token")
       assert.notInclude(out, "  error ")
-      // Usable, and everything that was found says so.
+      // The findings agree that the server is usable.
       assert.notInclude(out, "does not use it")
       assert.notInclude(out, "  warning ")
       assert.include(
         withoutPort(out),
         lines(
           "  note     token_endpoint is not https [1]",
-          "           → accepted, because allowInsecureLocalhost is on: for development"
+          "           → accepted for development, because allowInsecureLocalhost is on"
         )
       )
     }).pipe(Effect.provide(server)), 30_000)
 
-  it.effect("the environment variable does what the option does", () =>
+  it.effect("the environment variable has the effect of the option", () =>
     Effect.gen(function*() {
       const { fhirBaseUrl } = yield* SandboxEhr.SandboxEhr
       const allowed = yield* runCli(["doctor", fhirBaseUrl], {
@@ -174,32 +177,32 @@ describe("doctor, a server that is one", () => {
       assert.strictEqual(unclear.err, "SMART_ALLOW_INSECURE_LOCALHOST must be true or false")
     }).pipe(Effect.provide(server)), 30_000)
 
-  it.effect("oidc-provider, over a port", () =>
+  it.effect("accepts oidc-provider over a port", () =>
     Effect.gen(function*() {
       const { fhirBaseUrl, issuer, metadata } = yield* OidcProvider.OidcProvider
       const { code, out } = yield* runCli(["doctor", "--json", "--allow-insecure-localhost", fhirBaseUrl])
       assert.strictEqual(code, 0)
-      const told = JSON.parse(out)
-      assert.isTrue(told.usable)
-      assert.strictEqual(told.issuer, issuer)
-      assert.strictEqual(told.endpoints.token, metadata["token_endpoint"])
-      assert.isTrue(told.clients.asymmetric)
+      const printed = JSON.parse(out)
+      assert.isTrue(printed.usable)
+      assert.strictEqual(printed.issuer, issuer)
+      assert.strictEqual(printed.endpoints.token, metadata["token_endpoint"])
+      assert.isTrue(printed.clients.asymmetric)
       const text = yield* runCli(["doctor", "--allow-insecure-localhost", fhirBaseUrl])
       assert.include(text.out, "✓ Usable")
-      assert.include(text.out, "  ✓ with a key (private_key_jwt: ")
+      assert.include(text.out, "  ✓ confidential, with a private key")
     }).pipe(Effect.provide(OidcProvider.layer())), 30_000)
 
-  it.effect("one that nobody can get a token from is not usable", () =>
+  it.effect("a server from which no client can get a token is not usable", () =>
     Effect.gen(function*() {
       const without = yield* answering(() => Http.json({ ...whole, token_endpoint: undefined }))
       assert.strictEqual(without.code, 1)
       assert.include(without.out, "✗ Not usable: its SMART configuration has no usable token_endpoint.")
       const insecure = yield* answering(() => Http.json({ ...whole, token_endpoint: "http://auth.example/token" }))
       assert.strictEqual(insecure.code, 1)
-      assert.include(insecure.out, "✗ Not usable: its SMART configuration gives a token_endpoint that is not https.")
+      assert.include(insecure.out, "✗ Not usable: its SMART configuration has a token_endpoint that is not https.")
       const neither = yield* answering(() => Http.json({ token_endpoint: "https://auth.example/token" }))
       assert.strictEqual(neither.code, 1)
-      assert.include(neither.out, "no usable authorization_endpoint, and it does not offer backend services either.")
+      assert.include(neither.out, "no usable authorization_endpoint, and the server does not support backend services.")
       const backend = yield* answering(() =>
         Http.json({ token_endpoint: "https://auth.example/token", capabilities: ["client-confidential-asymmetric"] })
       )
@@ -207,18 +210,18 @@ describe("doctor, a server that is one", () => {
       assert.include(backend.out, "✓ Usable: backend services.")
     }))
 
-  it.effect("[SMART-374] the content type is a finding, too", () =>
+  it.effect("[SMART-374] another content type is a finding", () =>
     Effect.gen(function*() {
       const { code, out } = yield* answering(() => Http.text(JSON.stringify(whole)))
       assert.strictEqual(code, 0)
       assert.isTrue(out.endsWith(lines(
         "Findings: 1 warning",
-        "  warning  the SMART configuration came as no content type [374]",
-        "           → answer as application/json"
+        "  warning  the SMART configuration has the content type (none) [374]",
+        "           → respond with application/json"
       )))
     }))
 
-  it.effect("[X-DISC-1] the deprecated way of saying it is usable with a setting, which is said", () =>
+  it.effect("[X-DISC-1] a CapabilityStatement with oauth-uris is usable, with the setting in the advice", () =>
     Effect.gen(function*() {
       const statement = {
         resourceType: "CapabilityStatement",
@@ -237,17 +240,17 @@ describe("doctor, a server that is one", () => {
       const http = Http.script(() => Http.text("", { status: 404 }), () => Http.json(statement))
       const { code, out } = yield* runCli(["doctor", base], { http: http.layer })
       assert.strictEqual(code, 0)
-      assert.include(out, "✓ Usable, though it claims no way of launching.")
+      assert.include(out, "✓ Usable, but it claims no launch and no backend services.")
       assert.include(
         out,
         lines(
-          "  error    there is no SMART configuration, only the deprecated oauth-uris of the CapabilityStatement",
+          "  error    the server has no SMART configuration, only the deprecated oauth-uris of its CapabilityStatement",
           "           → serve /.well-known/smart-configuration; until then clients need the setting legacyMetadata"
         )
       )
     }))
 
-  it.effect("for a program", () =>
+  it.effect("`--json` prints one JSON document", () =>
     Effect.gen(function*() {
       const { code, out } = yield* answering(() => Http.json({ ...whole, capabilities: undefined }), ["--json"])
       assert.strictEqual(code, 0)
@@ -302,7 +305,7 @@ describe("doctor, a server that is one", () => {
     }))
 })
 
-describe("doctor, what is no server", () => {
+describe("`doctor` without a SMART server", () => {
   it.effect("a closed port", () =>
     Effect.gen(function*() {
       const port = yield* freePort
@@ -318,10 +321,10 @@ describe("doctor, what is no server", () => {
         lines(
           "http://127.0.0.1:PORT/fhir",
           "",
-          "✗ Nothing listens at 127.0.0.1:PORT (ECONNREFUSED).",
+          "✗ 127.0.0.1:PORT refuses connections (ECONNREFUSED).",
           "",
           "  → Is the server running?",
-          "  → Is the port right?"
+          "  → Is the port correct?"
         )
       )
     }))
@@ -339,31 +342,46 @@ describe("doctor, what is no server", () => {
           "http://127.0.0.1:PORT/fhir",
           "",
           "✗ There is no SMART configuration at http://127.0.0.1:PORT/fhir/.well-known/smart-configuration: HTTP status 200,"
-            + " a body that is not JSON (text/html), and no CapabilityStatement names endpoints instead.",
+            + " a body that is not JSON (text/html), and the server has no CapabilityStatement with endpoints.",
           "",
-          "  → This is what web sites and log-in pages answer: is it the FHIR base URL, with its whole path?",
-          "  → A proxy or a network that wants a log-in first may have answered in the server's place."
+          "  → Web sites and login pages respond like this: is it the FHIR base URL, with its whole path?",
+          "  → A proxy or a network that requires a login may have responded instead of the server."
         )
       )
     }))
 
   it.effect.each<readonly [string, () => Http.Answer, string, string]>([
-    ["404", () => Http.text("", { status: 404 }), "HTTP status 404", "with its whole path? Such a path often ends in"],
+    [
+      "404",
+      () => Http.text("", { status: 404 }),
+      "HTTP status 404",
+      "with its whole path? Such a path often ends in"
+    ],
     [
       "401",
       () => Http.text("", { status: 401 }),
-      "ehr.example wants a login before it says how to log in (401).",
+      "ehr.example requires authentication for its SMART configuration (status 401).",
       "public"
     ],
     [
       "429",
       () => Http.text("", { status: 429 }),
-      "ehr.example has been asked too often (429).",
-      "Try again in a while."
+      "ehr.example receives too many requests (status 429).",
+      "Try again later."
     ],
-    ["503", () => Http.text("", { status: 503 }), "ehr.example is there, but in trouble: it answers 503.", "operator"],
-    ["418", () => Http.text("", { status: 418 }), "ehr.example answers 418 where its SMART", "with its whole path?"],
-    ["no host", () => new Http.Broken("ENOTFOUND"), "There is no host ehr.example, as far as", "Is it spelled right?"],
+    ["503", () => Http.text("", { status: 503 }), "ehr.example is running but fails (status 503).", "operator"],
+    [
+      "418",
+      () => Http.text("", { status: 418 }),
+      "ehr.example does not return its SMART configuration (status 418).",
+      "with its whole path?"
+    ],
+    [
+      "no host",
+      () => new Http.Broken("ENOTFOUND"),
+      "The host name ehr.example cannot be resolved",
+      "Is the name correct?"
+    ],
     [
       "a certificate",
       () => new Http.Broken("CERT_HAS_EXPIRED"),
@@ -376,25 +394,30 @@ describe("doctor, what is no server", () => {
       "does not trust",
       "NODE_EXTRA_CA_CERTS"
     ],
-    ["no TLS", () => new Http.Broken("EPROTO"), "ehr.example does not speak TLS here (EPROTO).", "the one for https?"],
+    [
+      "no TLS",
+      () => new Http.Broken("EPROTO"),
+      "ehr.example does not use TLS on this port (EPROTO).",
+      "the port for https?"
+    ],
     [
       "a reset",
       () => new Http.Broken("ECONNRESET"),
-      "There is no getting through to ehr.example (ECONNRESET)",
+      "The connection to ehr.example failed (ECONNRESET)",
       "firewall"
     ],
     [
       "an array",
       () => Http.json([]),
-      "is JSON, but no SMART configuration: HTTP status 200, a body that is an array.",
+      "is not a SMART configuration: HTTP status 200, a body that is an array.",
       "FHIR base URL?"
     ],
     ["too much", () => Http.text("x".repeat(2 ** 20 + 1)), "too large for a SMART configuration", "FHIR base URL?"],
     [
       "a redirect to http",
       () => new Response(null, { status: 302, headers: { location: "http://ehr.example/x" } }),
-      "ehr.example redirects where it is not safe to follow",
-      "give its own URL"
+      "ehr.example redirects to a URL that is not safe to follow",
+      "use its own URL"
     ]
   ])("%s", ([, answer, what, advice]) =>
     Effect.gen(function*() {
@@ -407,10 +430,10 @@ describe("doctor, what is no server", () => {
       assert.include(rest.join("\n"), advice)
       const json = yield* answering(answer, ["--json"])
       assert.strictEqual(json.code, 1)
-      const told = JSON.parse(json.out)
-      assert.isFalse(told.usable)
-      assert.include(told.error.message, what)
-      assert.hasAllKeys({ status: 0, code: "", ...told.error }, [
+      const printed = JSON.parse(json.out)
+      assert.isFalse(printed.usable)
+      assert.include(printed.error.message, what)
+      assert.hasAllKeys({ status: 0, code: "", ...printed.error }, [
         "reason",
         "url",
         "code",
@@ -422,7 +445,7 @@ describe("doctor, what is no server", () => {
       ])
     }))
 
-  it.effect("decides by the code of a failure, also where the answer breaks off", () =>
+  it.effect("uses the code of a failure, also where the response is incomplete", () =>
     Effect.gen(function*() {
       const breaksOff = () =>
         new Response(
@@ -437,7 +460,7 @@ describe("doctor, what is no server", () => {
       assert.deepStrictEqual([error.reason, error.code, error.status], ["Unreachable", "CERT_HAS_EXPIRED", 200])
     }))
 
-  it.effect("one that hangs, for as long as it may", () =>
+  it.effect("waits for a server that hangs until the time limit", () =>
     Effect.gen(function*() {
       const fiber = yield* Effect.fork(answering(() => Http.hang, ["--timeout", "20"]))
       while ((yield* Fiber.poll(fiber))._tag === "None") {
@@ -446,11 +469,11 @@ describe("doctor, what is no server", () => {
       }
       const { code, out } = yield* Fiber.join(fiber)
       assert.strictEqual(code, 1)
-      assert.include(out, "✗ ehr.example did not answer within 20 seconds.")
+      assert.include(out, "✗ ehr.example did not respond within 20 seconds.")
       assert.include(out, "--timeout 120")
     }))
 
-  it.effect("[SMART-1] http: with the option for this machine, with a reason for any other", () =>
+  it.effect("[SMART-1] advises the option for http on this machine, and https for other hosts", () =>
     Effect.gen(function*() {
       const http = Http.script(() => Http.json(whole))
       const local = yield* runCli(["doctor", "http://localhost:8080/fhir"], { http: http.layer })
@@ -460,7 +483,7 @@ describe("doctor, what is no server", () => {
         http: http.layer
       })
       assert.strictEqual(away.code, 1)
-      assert.include(away.out, "whoever is on the way could read the tokens")
+      assert.include(away.out, "others on the network could read the tokens")
       assert.strictEqual(http.seen.length, 0)
     }))
 })
@@ -468,7 +491,7 @@ describe("doctor, what is no server", () => {
 describe("the command line", () => {
   const escape = "\u001b["
 
-  it.effect("has colours for a person, and none for a pipe or where NO_COLOR is set", () =>
+  it.effect("prints colours on a terminal, and none in a pipe or with NO_COLOR", () =>
     Effect.gen(function*() {
       for (const answer of [() => Http.json(whole), () => Http.text("", { status: 404 })]) {
         const person = yield* answering(answer, [], { isTTY: true })
@@ -485,20 +508,20 @@ describe("the command line", () => {
     [["doctor"], "Missing argument <fhirBaseUrl>"],
     [
       ["doctor", "ehr.example.org/fhir"],
-      "This is no FHIR base URL: give it whole, such as https://ehr.example.org/fhir"
+      "This is not a FHIR base URL: use an absolute URL such as https://ehr.example.org/fhir"
     ],
-    [["doctor", "ftp://ehr.example.org"], "This is no FHIR base URL: it starts with https://"],
-    [["doctor", "https://u:SECRET@ehr.example.org"], "This is no FHIR base URL: leave out name and password"],
-    [["doctor", "https://ehr.example.org/?a=SECRET"], "This is no FHIR base URL: leave out what follows the ?"],
+    [["doctor", "ftp://ehr.example.org"], "This is not a FHIR base URL: use https://"],
+    [["doctor", "https://u:SECRET@ehr.example.org"], "This is not a FHIR base URL: remove user name and password"],
+    [["doctor", "https://ehr.example.org/?a=SECRET"], "This is not a FHIR base URL: remove the query"],
     [
       ["doctor", `${base}/.well-known/smart-configuration`],
-      "This is no FHIR base URL: leave out /.well-known/smart-configuration"
+      "This is not a FHIR base URL: remove /.well-known/smart-configuration"
     ],
-    [["doctor", "--timeout", "0", base], "A time limit is a number of seconds from 1 to 3600"],
+    [["doctor", "--timeout", "0", base], "The time limit must be a number of seconds from 1 to 3600"],
     [["doctor", base, "https://two.example/fhir"], "Received unknown argument: 'https://two.example/fhir'"],
     [["doctor", "--jsno", base], "The flag '--jsno' is not recognized. Did you mean '--json'?"],
     [["doktor", base], "Invalid subcommand for effect-safire - use 'doctor'"]
-  ])("%j is a mistake: exit code 2, and why", ([args, why]) =>
+  ])("%j exits with code 2 and a message", ([args, why]) =>
     Effect.gen(function*() {
       const http = Http.script(() => Http.json(whole))
       const { code, err, out } = yield* runCli(args, { http: http.layer })
@@ -510,7 +533,7 @@ describe("the command line", () => {
       assert.strictEqual(http.seen.length, 0)
     }))
 
-  it.effect("helps, without colours in a pipe", () =>
+  it.effect("`--help` prints help, without colours in a pipe", () =>
     Effect.gen(function*() {
       const { code, out } = yield* runCli(["doctor", "--help"])
       assert.strictEqual(code, 0)

@@ -14,6 +14,7 @@ import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
 import * as RetryPolicy from "../../src/http/RetryPolicy.js"
 import * as PersistedDiscovery from "../../src/persistence/PersistedDiscovery.js"
+import * as Capabilities from "../../src/server/Capabilities.js"
 import type * as Discovery from "../../src/server/Discovery.js"
 import { isFound, redis } from "../support/databases.js"
 import * as Http from "../support/http.js"
@@ -28,7 +29,7 @@ const document = (host = "auth.example") => ({
 })
 const good = (host?: string) => () => Http.json(document(host))
 
-/** What one process has: a memory and a network of its own. */
+/** The service of one process: its own memory and transport. */
 const processOver = (
   http: Http.Fake,
   persistence: Layer.Layer<Persistence.ResultPersistence>,
@@ -38,7 +39,7 @@ const processOver = (
     Effect.provide(Layer.mergeAll(http.layer, persistence, RetryPolicy.layer(RetryPolicy.none)))
   )
 
-/** A key-value store that processes share, with its raw entries in sight. */
+/** A key-value store that processes share, and its raw entries. */
 const sharedMap = () => {
   const entries = new Map<string, string>()
   const store = KeyValueStore.makeStringOnly({
@@ -89,7 +90,7 @@ const logged = () => {
 }
 
 describe("PersistedDiscovery", () => {
-  it.scoped("a second process finds what the first one stored, unknown members included", () =>
+  it.scoped("a second process reads the configuration that the first one stored, with unknown members", () =>
     Effect.gen(function*() {
       const { persistence } = sharedMap()
       const [http, other] = [Http.script(good()), Http.script(good("other.example"))]
@@ -99,12 +100,12 @@ describe("PersistedDiscovery", () => {
       const found = yield* second.configuration(`${base}/`)
       assert.strictEqual(JSON.stringify(found), JSON.stringify(fetched))
       assert.deepStrictEqual(found.extensions, { x_vendor: { kept: [1] } })
-      assert.isTrue(found.hasCapability("launch-ehr"))
+      assert.isTrue(Capabilities.has(found, "launch-ehr"))
       assert.strictEqual(http.seen.length, 1)
       assert.strictEqual(other.seen.length, 0)
     }))
 
-  it.scoped("no I/O when it is built, one look-up however many ask", () =>
+  it.scoped("`make` does no I/O, and concurrent calls share one request", () =>
     Effect.gen(function*() {
       const { entries, persistence } = sharedMap()
       const http = Http.script(() => Effect.delay(Effect.sync(good()), "1 second"))
@@ -119,7 +120,7 @@ describe("PersistedDiscovery", () => {
       assert.strictEqual(entries.size, 1)
     }))
 
-  it.scoped("an entry is as old for the second process as it is for the first", () =>
+  it.scoped("an entry expires at the same time in each process", () =>
     Effect.gen(function*() {
       const { persistence } = sharedMap()
       const [http, other] = [Http.script(good()), Http.script(good())]
@@ -136,7 +137,7 @@ describe("PersistedDiscovery", () => {
       assert.strictEqual(http.seen.length, 1)
     }))
 
-  it.scoped("a process keeps nothing longer than its own bounds allow, whoever stored it", () =>
+  it.scoped("a process applies its own bounds to entries of other processes", () =>
     Effect.gen(function*() {
       const { persistence } = sharedMap()
       const other = Http.script(good())
@@ -149,7 +150,7 @@ describe("PersistedDiscovery", () => {
       assert.strictEqual(other.seen.length, 0)
     }))
 
-  it.scoped("the last good document serves every process while the server fails", () =>
+  it.scoped("every process uses the last valid configuration while the server fails", () =>
     Effect.gen(function*() {
       const { persistence } = sharedMap()
       const warnings = recorded()
@@ -168,7 +169,7 @@ describe("PersistedDiscovery", () => {
       assert.strictEqual((yield* Effect.flip(second.configuration(base))).reason, "Status")
     }))
 
-  it.scoped("failures are not shared", () =>
+  it.scoped("failures are not stored", () =>
     Effect.gen(function*() {
       const { entries, persistence } = sharedMap()
       const first = yield* processOver(Http.script(() => Http.text("", { status: 500 })), persistence)
@@ -179,7 +180,7 @@ describe("PersistedDiscovery", () => {
       assert.strictEqual(other.seen.length, 1)
     }))
 
-  it.scoped("invalidate and refresh reach the store, and other processes when they look there again", () =>
+  it.scoped("`invalidate` and `refresh` change the store, and other processes when they read it again", () =>
     Effect.gen(function*() {
       const { entries, persistence } = sharedMap()
       const http = Http.script(good("a.example"), good("b.example"), good("c.example"))
@@ -202,7 +203,7 @@ describe("PersistedDiscovery", () => {
       assert.strictEqual(http.seen.length, 3)
     }))
 
-  it.scoped("a fetch that was under way when its server was invalidated leaves nothing behind", () =>
+  it.scoped("a fetch that was under way at `invalidate` stores nothing", () =>
     Effect.gen(function*() {
       const { entries, persistence } = sharedMap()
       const gate = yield* Deferred.make<Response>()
@@ -217,7 +218,7 @@ describe("PersistedDiscovery", () => {
       assert.strictEqual((yield* discovery.configuration(base)).tokenEndpoint, "https://new.example/token")
     }))
 
-  it.scoped("what one caller puts up with, another does not get", () =>
+  it.scoped("callers with other permissions get configurations of their own", () =>
     Effect.gen(function*() {
       const { entries, persistence } = sharedMap()
       const http = Http.script(good())
@@ -231,8 +232,8 @@ describe("PersistedDiscovery", () => {
       assert.strictEqual(entries.size, 0)
     }))
 
-  describe("entries that are none", () => {
-    /** An entry as it is stored, after somebody had a hand in it. */
+  describe("invalid entries", () => {
+    /** A second and a third process after an entry was changed in the store. */
     const tampered = (change: (text: string) => string) =>
       Effect.gen(function*() {
         const { entries, persistence } = sharedMap()
@@ -243,7 +244,7 @@ describe("PersistedDiscovery", () => {
         const { layer, lines } = logged()
         const second = yield* processOver(http, persistence)
         const found = yield* second.configuration(base).pipe(Effect.provide(layer))
-        // What replaced it serves the next.
+        // Uses the entry that replaced the changed one.
         const third = yield* processOver(Http.script(good("third.example")), persistence)
         const after = yield* third.configuration(base)
         return { asked: http.seen.length, found: found.tokenEndpoint, after: after.tokenEndpoint, lines }
@@ -252,7 +253,7 @@ describe("PersistedDiscovery", () => {
       asked: 1,
       found: "https://server.example/token",
       after: "https://server.example/token",
-      lines: ["the shared SMART metadata has an entry that is not one: it is discarded"]
+      lines: ["the store of shared SMART configurations has an invalid entry, which is discarded"]
     }
 
     it.scoped.each<readonly [string, (text: string) => string]>([
@@ -266,21 +267,21 @@ describe("PersistedDiscovery", () => {
         "another server's document under this server's key",
         (text) => text.replace(`"fhirBaseUrl":"${base}"`, "\"fhirBaseUrl\":\"https://evil.example/fhir\"")
       ],
-      ["another key's", (text) => text.replace(`"slot":"${base}"`, `"slot":"${base} legacy"`)],
+      ["another key's", (text) => text.replace(`"key":"${base}"`, `"key":"legacy ${base}"`)],
       ["half of it", (text) => text.slice(0, text.length / 2)],
       ["a member of another type", (text) => text.replace("\"https://first.example/token\"", "7")],
       ["no time", (text) => text.replace(/"freshUntil":\d+/, "\"freshUntil\":\"soon\"")]
     ])("%s", ([, change]) => Effect.map(tampered(change), (result) => assert.deepStrictEqual(result, discarded)))
 
-    it.scoped("without a hand in it, the entry serves", () =>
+    it.scoped("an unchanged entry is used", () =>
       Effect.gen(function*() {
         const { asked, found, lines } = yield* tampered((text) => text)
         assert.deepStrictEqual([asked, found, lines], [0, "https://first.example/token", []])
       }))
   })
 
-  describe("a store in trouble", () => {
-    it.scoped("that is down is a warning, once, and the server is asked", () =>
+  describe("a failing store", () => {
+    it.scoped("causes one warning and requests to the servers", () =>
       Effect.gen(function*() {
         const { layer, lines } = logged()
         const http = Http.script(good())
@@ -289,10 +290,12 @@ describe("PersistedDiscovery", () => {
           Effect.provide(layer)
         )
         assert.strictEqual(http.seen.length, 2)
-        assert.deepStrictEqual(lines, ["the store of shared SMART metadata fails (get): servers are asked instead"])
+        assert.deepStrictEqual(lines, [
+          "the store of shared SMART configurations fails (get): requests go to the servers instead"
+        ])
       }))
 
-    it.scoped("what is fresh in memory goes on serving meanwhile", () =>
+    it.scoped("does not affect configurations that are fresh in memory", () =>
       Effect.gen(function*() {
         const http = Http.script(good())
         const discovery = yield* processOver(http, broken(down).persistence)
@@ -305,7 +308,7 @@ describe("PersistedDiscovery", () => {
         assert.strictEqual(http.seen.length, 2)
       }))
 
-    it.scoped("that does not answer is waited for a second each time, not for ever", () =>
+    it.scoped("that does not respond is waited for one second at each operation", () =>
       Effect.gen(function*() {
         const { calls, persistence } = broken(Effect.never)
         const discovery = yield* processOver(Http.script(good()), persistence)
@@ -316,7 +319,7 @@ describe("PersistedDiscovery", () => {
         assert.deepStrictEqual(calls, ["get", "set"])
       }))
 
-    it.scoped("an invalidation that it did not take is not undone by what it still has", () =>
+    it.scoped("does not undo an invalidation with the entry that it could not remove", () =>
       Effect.gen(function*() {
         const { entries, persistence } = sharedMap()
         yield* Effect.flatMap(
@@ -352,7 +355,7 @@ describe("PersistedDiscovery", () => {
 
 const worker = fileURLToPath(new URL("./persistedDiscoveryWorker.ts", import.meta.url))
 
-/** Another process: what it printed, and its exit code. */
+/** Runs another process: its exit code and output. */
 const run = (port: string, fhirBaseUrl: string) =>
   Effect.async<readonly [number | null, string]>((resume) => {
     const child = spawn(process.execPath, ["--import", "tsx", worker, port, fhirBaseUrl], { stdio: "pipe" })
@@ -370,7 +373,7 @@ const found = redis()
 
 if (isFound(found)) {
   describe("PersistedDiscovery over Redis", () => {
-    it.scopedLive("two processes, one request", () =>
+    it.scopedLive("two processes make one request", () =>
       Effect.gen(function*() {
         const { port } = new URL(Redacted.value(yield* found.url))
         const server = yield* Http.server((_, response) => {

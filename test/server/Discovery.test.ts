@@ -12,6 +12,8 @@ import * as Option from "effect/Option"
 import * as TestClock from "effect/TestClock"
 import * as HttpLimits from "../../src/http/HttpLimits.js"
 import * as RetryPolicy from "../../src/http/RetryPolicy.js"
+import * as Capabilities from "../../src/server/Capabilities.js"
+import * as Conformance from "../../src/server/Conformance.js"
 import * as Discovery from "../../src/server/Discovery.js"
 import type { DiscoveryError } from "../../src/server/DiscoveryError.js"
 import { endpoint } from "../../src/server/SmartConfiguration.js"
@@ -280,7 +282,7 @@ describe("Discovery, leniency", () => {
         Http.json(document({ x_vendor: { deep: [1] }, capabilities: ["https://vendor.example/cap", "launch-ehr"] }))
       )
       assert.deepStrictEqual(configuration.extensions, { x_vendor: { deep: [1] } })
-      assert.isTrue(configuration.hasCapability("https://vendor.example/cap"))
+      assert.isTrue(Capabilities.has(configuration, "https://vendor.example/cap"))
       assert.deepStrictEqual(codes, [])
     }))
 
@@ -327,7 +329,7 @@ describe("Discovery, leniency", () => {
         const discovery = yield* over(Http.script(() => Http.json(value)))
         const outcome = yield* Effect.either(discovery.configuration(base))
         if (Either.isLeft(outcome)) assert.strictEqual(outcome.left.reason, "NotObject")
-        else assert.isArray(outcome.right.conformance())
+        else assert.isArray(Conformance.findings(outcome.right))
       })
   )
 })

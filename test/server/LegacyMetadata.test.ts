@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
 import * as RetryPolicy from "../../src/http/RetryPolicy.js"
+import * as Conformance from "../../src/server/Conformance.js"
 import * as Discovery from "../../src/server/Discovery.js"
 import { toDocument } from "../../src/server/internal/capabilityStatement.js"
 import * as Http from "../support/http.js"
@@ -102,7 +103,7 @@ describe("Discovery, legacyMetadata", () => {
       assert.strictEqual(found.tokenEndpoint, uris.token)
       assert.strictEqual(found.source, "CapabilityStatement")
       assert.deepStrictEqual(warnings.codes(), ["MetadataLegacy"])
-      assert.strictEqual(found.conformance()[0]?.code, "WellKnownMissing")
+      assert.strictEqual(Conformance.findings(found)[0]?.code, "WellKnownMissing")
       assert.deepStrictEqual(http.seen.map(({ url }) => url), [
         `${base}/.well-known/smart-configuration`,
         `${base}/metadata`
@@ -158,7 +159,7 @@ describe("Discovery, legacyMetadata", () => {
       const error = yield* Effect.flip(discovery.configuration(base, legacy))
       assert.strictEqual(error.reason, "NotFound")
       assert.strictEqual(error.url, `${base}/.well-known/smart-configuration`)
-      assert.include(error.message, "and no CapabilityStatement names endpoints instead")
+      assert.include(error.message, "and the server has no CapabilityStatement with endpoints")
     }))
 
   it.effect("a CapabilityStatement that cannot be had just now does not pass for one that is not there", () =>

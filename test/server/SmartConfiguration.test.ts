@@ -3,13 +3,12 @@ import { deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import * as Schema from "effect/Schema"
-import { FhirBaseUrl } from "../../src/base/FhirBaseUrl.js"
+import { Capabilities, Conformance, FhirBaseUrl, SmartConfiguration } from "effect-safire"
 import { isJsonObject, type JsonObject } from "../../src/base/JsonReader.js"
-import { endpoint, fromDocument, SmartConfiguration } from "../../src/server/SmartConfiguration.js"
 import { PREDICATES, servers } from "../fixtures/servers.js"
 
-const base = Schema.decodeSync(FhirBaseUrl)("https://ehr.example.com/fhir")
-const read = (document: JsonObject) => fromDocument(base, document)
+const base = Schema.decodeSync(FhirBaseUrl.FhirBaseUrl)("https://ehr.example.com/fhir")
+const read = (document: JsonObject) => SmartConfiguration.fromDocument(base, document)
 const conformant = servers[0]?.document ?? {}
 
 describe("pages", () => {
@@ -26,8 +25,7 @@ describe("pages", () => {
 })
 
 describe("capability sets [X-CAP-1]", () => {
-  const sets = (...capabilities: ReadonlyArray<string>) =>
-    Object.entries(read({ capabilities }).capabilitySets).filter(([, satisfied]) => satisfied).map(([name]) => name)
+  const sets = (...capabilities: ReadonlyArray<string>) => Capabilities.capabilitySets(read({ capabilities }))
 
   it("[SMART-348] patient access for standalone apps", () => {
     const needed = ["launch-standalone", "client-public", "context-standalone-patient", "permission-patient"]
@@ -70,29 +68,36 @@ describe("capability sets [X-CAP-1]", () => {
   })
 })
 
-describe("what can be hoped for", () => {
-  it("[SMART-352] [SMART-353] a launch needs its claim and both endpoints", () => {
+describe("Capabilities", () => {
+  it("[SMART-352] [SMART-353] a launch requires its capability and both endpoints", () => {
     for (const member of ["capabilities", "authorization_endpoint", "token_endpoint"]) {
       const configuration = read({ ...conformant, [member]: undefined })
-      deepStrictEqual([configuration.supportsEhrLaunch, configuration.supportsStandaloneLaunch], [false, false], member)
+      deepStrictEqual(
+        [Capabilities.supportsEhrLaunch(configuration), Capabilities.supportsStandaloneLaunch(configuration)],
+        [false, false],
+        member
+      )
     }
     const configuration = read({ ...conformant, capabilities: ["launch-ehr"] })
-    deepStrictEqual([configuration.supportsEhrLaunch, configuration.supportsStandaloneLaunch], [true, false])
+    deepStrictEqual([
+      Capabilities.supportsEhrLaunch(configuration),
+      Capabilities.supportsStandaloneLaunch(configuration)
+    ], [true, false])
   })
 
-  it("[SMART-1] an endpoint that would be refused counts as absent, one on a loopback host may be allowed", () => {
-    assert(!read({ ...conformant, token_endpoint: "http://ehr.example.com/token" }).supportsEhrLaunch)
-    assert(read({ ...conformant, token_endpoint: "http://127.0.0.1:8080/token" }).supportsEhrLaunch)
+  it("[SMART-1] an insecure endpoint counts as absent, except on a loopback host", () => {
+    assert(!Capabilities.supportsEhrLaunch(read({ ...conformant, token_endpoint: "http://ehr.example.com/token" })))
+    assert(Capabilities.supportsEhrLaunch(read({ ...conformant, token_endpoint: "http://127.0.0.1:8080/token" })))
   })
 
-  it("a claim is made by capability or by method", () => {
+  it("an authentication is supported by capability or by method", () => {
     const token = { token_endpoint: "https://ehr.example.com/token" }
     const by = (members: JsonObject) => {
       const configuration = read({ ...token, ...members })
       return [
-        configuration.supportsPublicClients,
-        configuration.supportsSymmetricAuthentication,
-        configuration.supportsAsymmetricAuthentication
+        Capabilities.supportsPublicClients(configuration),
+        Capabilities.supportsSymmetricAuthentication(configuration),
+        Capabilities.supportsAsymmetricAuthentication(configuration)
       ]
     }
     deepStrictEqual(by({}), [false, false, false])
@@ -109,9 +114,11 @@ describe("what can be hoped for", () => {
     )
   })
 
-  it("[SMART-384] backend services need client_credentials, unless the list of grants is left out", () => {
+  it("[SMART-384] backend services require client_credentials, unless the document has no list of grants", () => {
     const backend = (grants: ReadonlyArray<string> | undefined) =>
-      read({ ...conformant, authorization_endpoint: undefined, grant_types_supported: grants }).supportsBackendServices
+      Capabilities.supportsBackendServices(
+        read({ ...conformant, authorization_endpoint: undefined, grant_types_supported: grants })
+      )
     deepStrictEqual([backend(["client_credentials"]), backend(undefined), backend(["authorization_code"])], [
       true,
       true,
@@ -119,10 +126,10 @@ describe("what can be hoped for", () => {
     ])
   })
 
-  it("[SMART-369] [SMART-370] permissions by claim or by a scope of the syntax", () => {
+  it("[SMART-369] [SMART-370] permissions are supported by capability or by a listed scope of the syntax", () => {
     const syntaxes = (scope: string) => {
       const configuration = read({ scopes_supported: [scope] })
-      return [configuration.supportsV1Permissions, configuration.supportsV2Permissions]
+      return [Capabilities.supportsV1Permissions(configuration), Capabilities.supportsV2Permissions(configuration)]
     }
     deepStrictEqual(syntaxes("patient/Observation.read"), [true, false])
     deepStrictEqual(syntaxes("system/*.*"), [true, false])
@@ -130,13 +137,13 @@ describe("what can be hoped for", () => {
     for (const other of ["patient/Observation.", "patient/Observation.sr", "*/*.read", "openid"]) {
       deepStrictEqual(syntaxes(other), [false, false], other)
     }
-    assert(read({ capabilities: ["permission-v1"] }).supportsV1Permissions)
-    assert(read({ capabilities: ["permission-v2"] }).supportsV2Permissions)
+    assert(Capabilities.supportsV1Permissions(read({ capabilities: ["permission-v1"] })))
+    assert(Capabilities.supportsV2Permissions(read({ capabilities: ["permission-v2"] })))
   })
 
-  it("[SMART-289] signing algorithms are those both sides know, both where the server lists none", () => {
+  it("[SMART-289] `signingAlgorithms` has those that server and client support, and both where the server lists none", () => {
     const algorithms = (list: unknown) =>
-      read({ token_endpoint_auth_signing_alg_values_supported: list }).signingAlgorithms
+      Capabilities.signingAlgorithms(read({ token_endpoint_auth_signing_alg_values_supported: list }))
     deepStrictEqual(algorithms(undefined), ["ES384", "RS384"])
     deepStrictEqual(algorithms(["RS256", "RS384"]), ["RS384"])
     deepStrictEqual(algorithms(["RS384", "ES384"]), ["ES384", "RS384"])
@@ -152,12 +159,14 @@ describe("what can be hoped for", () => {
       ],
       smart_app_state_endpoint: "https://old.example.com"
     })
-    deepStrictEqual(configuration.associatedEndpointsWith("smart-app-state"), [
+    deepStrictEqual(Capabilities.associatedEndpoints(configuration, "smart-app-state"), [
       "https://state.example.com",
       "https://old.example.com"
     ])
-    deepStrictEqual(configuration.associatedEndpointsWith("https://example.org/x"), ["https://other.example.com"])
-    deepStrictEqual(configuration.associatedEndpointsWith("context-style"), [])
+    deepStrictEqual(Capabilities.associatedEndpoints(configuration, "https://example.org/x"), [
+      "https://other.example.com"
+    ])
+    deepStrictEqual(Capabilities.associatedEndpoints(configuration, "context-style"), [])
   })
 })
 
@@ -172,19 +181,19 @@ describe("documents", () => {
     FastCheck.constantFrom(...servers.map(({ document }) => document))
   )
 
-  it("any JSON either decodes or is refused, and what decodes can be asked and judged", () => {
+  it("every function accepts the configuration of any JSON object", () => {
     FastCheck.assert(FastCheck.property(documents, (json) => {
       const document: unknown = JSON.parse(JSON.stringify(json))
       if (!isJsonObject(document)) return
       const configuration = read(document)
-      for (const predicate of PREDICATES) strictEqual(typeof configuration[predicate], "boolean")
-      for (const { code } of configuration.conformance()) strictEqual(typeof code, "string")
-      assert(Schema.is(SmartConfiguration)(configuration))
+      for (const predicate of PREDICATES) strictEqual(typeof Capabilities[predicate](configuration), "boolean")
+      for (const { code } of Conformance.findings(configuration)) strictEqual(typeof code, "string")
+      assert(Schema.is(SmartConfiguration.SmartConfiguration)(configuration))
     }))
   })
 
-  it("[X-DISC-3] unknown members survive a round trip", () => {
-    const codec = Schema.parseJson(SmartConfiguration)
+  it("[X-DISC-3] unknown members survive encoding and decoding", () => {
+    const codec = Schema.parseJson(SmartConfiguration.SmartConfiguration)
     FastCheck.assert(FastCheck.property(
       FastCheck.dictionary(
         FastCheck.string().filter((name) => name !== "__proto__" && !isKnown.has(name)),
@@ -195,7 +204,7 @@ describe("documents", () => {
         const configuration = read({ ...conformant, ...members })
         const again = Schema.decodeSync(codec)(Schema.encodeSync(codec)(configuration))
         deepStrictEqual(JSON.parse(JSON.stringify(again.extensions)), extensions)
-        deepStrictEqual(again.conformance(), configuration.conformance())
+        deepStrictEqual(Conformance.findings(again), Conformance.findings(configuration))
       }
     ))
   })
@@ -203,23 +212,27 @@ describe("documents", () => {
   it("[X-DISC-3] unknown capabilities are kept", () => {
     const names = ["https://example.org/extra", "something-new"]
     deepStrictEqual(read({ capabilities: names }).capabilities, names)
-    assert(read({ capabilities: names }).hasCapability("something-new"))
+    assert(Capabilities.has(read({ capabilities: names }), "something-new"))
   })
 
-  it("[SMART-379] relative URLs are resolved against the base as it was written", () => {
+  it("[SMART-379] relative URLs are resolved against the unchanged base URL", () => {
     const resolve = (fhirBaseUrl: string, value: string) =>
-      fromDocument(Schema.decodeSync(FhirBaseUrl)(fhirBaseUrl), { token_endpoint: value }).tokenEndpoint
+      SmartConfiguration.fromDocument(Schema.decodeSync(FhirBaseUrl.FhirBaseUrl)(fhirBaseUrl), {
+        token_endpoint: value
+      }).tokenEndpoint
     strictEqual(resolve("https://h.example/fhir", "token"), "https://h.example/token")
     strictEqual(resolve("https://h.example/fhir/", "token"), "https://h.example/fhir/token")
     strictEqual(resolve("https://h.example/fhir", "/auth/token"), "https://h.example/auth/token")
   })
 })
 
-describe("endpoints about to be used", () => {
-  it.effect("[SMART-230] only https, or http to a loopback host where that is allowed", () =>
+describe("endpoint", () => {
+  it.effect("[SMART-230] accepts https, and http to a loopback host with allowInsecureLocalhost", () =>
     Effect.gen(function*() {
       const reason = (tokenEndpoint: unknown, allowInsecureLocalhost: boolean) =>
-        endpoint(read({ token_endpoint: tokenEndpoint }), "tokenEndpoint", { allowInsecureLocalhost }).pipe(
+        SmartConfiguration.endpoint(read({ token_endpoint: tokenEndpoint }), "tokenEndpoint", {
+          allowInsecureLocalhost
+        }).pipe(
           Effect.match({ onFailure: (error) => error.reason, onSuccess: (value) => value })
         )
       strictEqual(yield* reason(undefined, true), "EndpointMissing")

@@ -1,5 +1,5 @@
 /**
- * A failed look at a server in words for the person who has to get it to work: what happened, and what to try first.
+ * A failed discovery, explained to the person who has to fix it: what happened, and what to try first.
  *
  * @since 0.1.0
  */
@@ -11,130 +11,120 @@ import type { DiscoveryError } from "../../server/DiscoveryError.js"
  * @category models
  */
 export interface Diagnosis {
-  readonly what: string
+  readonly problem: string
   readonly advice: ReadonlyArray<string>
 }
 
-const CERTIFICATE = /CERT|^UNABLE_TO_/
+const diagnosis = (problem: string, ...advice: ReadonlyArray<string>): Diagnosis => ({ problem, advice })
 
-const unreachable = (host: string, { code, detail }: DiscoveryError): Diagnosis => {
+const unreachable = (host: string, { code = "", detail }: DiscoveryError): Diagnosis => {
   if (code === "ECONNREFUSED") {
-    return {
-      what: `Nothing listens at ${host} (${code}).`,
-      advice: ["Is the server running?", "Is the port right?"]
-    }
+    return diagnosis(`${host} refuses connections (${code}).`, "Is the server running?", "Is the port correct?")
   }
   if (code === "ENOTFOUND" || code === "EAI_AGAIN") {
-    return {
-      what: `There is no host ${host}, as far as this machine knows (${code}).`,
-      advice: ["Is it spelled right?", "Does it need a VPN, or a name server that this machine does not ask?"]
-    }
+    return diagnosis(
+      `The host name ${host} cannot be resolved on this machine (${code}).`,
+      "Is the name correct?",
+      "Does it need a VPN or another DNS server?"
+    )
   }
-  if (code !== undefined && CERTIFICATE.test(code)) {
-    return {
-      what: `This machine does not trust the certificate of ${host} (${code}).`,
-      advice: [
-        "Has it run out, or is it for another name?",
-        "If a private authority signed it: NODE_EXTRA_CA_CERTS=/path/to/authority.pem"
-      ]
-    }
+  if (/CERT|^UNABLE_TO_/.test(code)) {
+    return diagnosis(
+      `This machine does not trust the certificate of ${host} (${code}).`,
+      "Is it expired, or is it for another host name?",
+      "If a private authority issued it: NODE_EXTRA_CA_CERTS=/path/to/authority.pem"
+    )
   }
-  if (code !== undefined && /^(EPROTO|ERR_SSL_|ERR_TLS_)/.test(code)) {
-    return { what: `${host} does not speak TLS here (${code}).`, advice: ["Is the port the one for https?"] }
-  }
-  return {
-    what: `There is no getting through to ${host} (${code ?? detail}).`,
-    advice: ["Is there a firewall, a proxy or a VPN in between?", "Does it work from another network?"]
-  }
+  return /^(EPROTO|ERR_SSL_|ERR_TLS_)/.test(code)
+    ? diagnosis(`${host} does not use TLS on this port (${code}).`, "Is it the port for https?")
+    : diagnosis(
+      `The connection to ${host} failed (${code === "" ? detail : code}).`,
+      "Is there a firewall, a proxy or a VPN between this machine and the server?",
+      "Does it work from another network?"
+    )
 }
 
 const status = (host: string, code: number | undefined): Diagnosis => {
   if (code === 401 || code === 403) {
-    return {
-      what: `${host} wants a login before it says how to log in (${code}).`,
-      advice: ["A SMART configuration is public: ask its operator to open /.well-known/smart-configuration."]
-    }
+    return diagnosis(
+      `${host} requires authentication for its SMART configuration (status ${code}).`,
+      "A SMART configuration is public: ask the operator to open /.well-known/smart-configuration."
+    )
   }
-  if (code === 429) {
-    return { what: `${host} has been asked too often (429).`, advice: ["Try again in a while."] }
-  }
+  if (code === 429) return diagnosis(`${host} receives too many requests (status 429).`, "Try again later.")
   return code !== undefined && code >= 500
-    ? {
-      what: `${host} is there, but in trouble: it answers ${code}.`,
-      advice: ["Try again in a while.", "If it stays so, its operator finds the reason in its log."]
-    }
-    : {
-      what: `${host} answers ${code ?? "with an error"} where its SMART configuration should be.`,
-      advice: ["Is this the FHIR base URL, with its whole path?"]
-    }
+    ? diagnosis(
+      `${host} is running but fails (status ${code}).`,
+      "Try again later.",
+      "If it still fails, its operator can find the reason in the log of the server."
+    )
+    : diagnosis(
+      `${host} does not return its SMART configuration (status ${code ?? "unknown"}).`,
+      "Is this the FHIR base URL, with its whole path?"
+    )
 }
 
 const insecure = (url: URL | undefined): Diagnosis =>
   url !== undefined && Url.isLoopback(url)
-    ? {
-      what: "This is http, and only https is asked.",
-      advice: ["For a server on this machine: --allow-insecure-localhost, or SMART_ALLOW_INSECURE_LOCALHOST=true"]
-    }
-    : {
-      what: "This is http, and only https is asked: whoever is on the way could read the tokens.",
-      advice: ["Does the server have an https address?"]
-    }
+    ? diagnosis(
+      "The URL is http, and only https is used.",
+      "For a server on this machine: --allow-insecure-localhost, or SMART_ALLOW_INSECURE_LOCALHOST=true"
+    )
+    : diagnosis(
+      "The URL is http, and only https is used: with http, others on the network could read the tokens.",
+      "Does the server have an https URL?"
+    )
 
 /**
  * @since 0.1.0
  * @category constructors
  */
 export const make = (error: DiscoveryError, timeoutSeconds: number): Diagnosis => {
-  const base = Url.parse(error.fhirBaseUrl)
-  const host = Url.parse(error.url)?.host ?? base?.host ?? error.fhirBaseUrl
-  switch (error.reason) {
+  const { detail, fhirBaseUrl, reason, url } = error
+  const base = Url.parse(fhirBaseUrl)
+  const host = Url.parse(url)?.host ?? base?.host ?? fhirBaseUrl
+  switch (reason) {
     case "Unreachable":
       return unreachable(host, error)
     case "TimedOut":
-      return {
-        what: `${host} did not answer within ${timeoutSeconds} ${timeoutSeconds === 1 ? "second" : "seconds"}.`,
-        advice: [
-          `It may be slow, or asleep: give it longer with --timeout ${timeoutSeconds * 6}`,
-          "A firewall that drops packets looks the same."
-        ]
-      }
+      return diagnosis(
+        `${host} did not respond within ${timeoutSeconds} ${timeoutSeconds === 1 ? "second" : "seconds"}.`,
+        `If the server is slow, use a longer time limit: --timeout ${timeoutSeconds * 6}`,
+        "A firewall that drops packets has the same effect."
+      )
     case "NotFound":
-      return {
-        what: `There is no SMART configuration at ${error.url}: ${error.detail}.`,
-        advice: [
-          "Is this the FHIR base URL, with its whole path? Such a path often ends in /fhir or /r4.",
-          "If it is: this server does not do SMART App Launch, or does not say so."
-        ]
-      }
+      return diagnosis(
+        `There is no SMART configuration at ${url}: ${detail}.`,
+        "Is this the FHIR base URL, with its whole path? Such a path often ends in /fhir or /r4.",
+        "If it is, this server does not support SMART App Launch, or does not publish that it does."
+      )
     case "Status":
       return status(host, error.status)
     case "NotJson":
-      return {
-        what: `There is no SMART configuration at ${error.url}: ${error.detail}.`,
-        advice: [
-          "This is what web sites and log-in pages answer: is it the FHIR base URL, with its whole path?",
-          "A proxy or a network that wants a log-in first may have answered in the server's place."
-        ]
-      }
+      return diagnosis(
+        `There is no SMART configuration at ${url}: ${detail}.`,
+        "Web sites and login pages respond like this: is it the FHIR base URL, with its whole path?",
+        "A proxy or a network that requires a login may have responded instead of the server."
+      )
     case "NotObject":
-      return {
-        what: `What is at ${error.url} is JSON, but no SMART configuration: ${error.detail}.`,
-        advice: ["A SMART configuration is a JSON object. Is this the FHIR base URL?"]
-      }
+      return diagnosis(
+        `The document at ${url} is not a SMART configuration: ${detail}.`,
+        "A SMART configuration is a JSON object. Is this the FHIR base URL?"
+      )
     case "TooLarge":
-      return {
-        what: `What is at ${error.url} is too large for a SMART configuration: ${error.detail}.`,
-        advice: ["Is this the FHIR base URL?"]
-      }
+      return diagnosis(
+        `The document at ${url} is too large for a SMART configuration: ${detail}.`,
+        "Is this the FHIR base URL?"
+      )
     case "RedirectRefused":
-      return {
-        what: `${host} redirects where it is not safe to follow: ${error.detail}.`,
-        advice: ["If that is the server you mean, give its own URL."]
-      }
+      return diagnosis(
+        `${host} redirects to a URL that is not safe to follow: ${detail}.`,
+        "If that is the server you mean, use its own URL."
+      )
     case "InsecureEndpoint":
       return insecure(base)
     case "InvalidUrl":
     case "EndpointMissing":
-      return { what: error.detail, advice: [] }
+      return diagnosis(detail)
   }
 }

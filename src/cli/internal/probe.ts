@@ -1,6 +1,6 @@
 /**
- * A look at one server from outside, as a client would first see it: whether it can be used, and everything that its SMART configuration does against
- * SMART App Launch 2.2.
+ * A probe of one server with a client's first request: whether clients can use it, and how its SMART configuration deviates
+ * from SMART App Launch 2.2.
  *
  * @since 0.1.0
  */
@@ -13,20 +13,20 @@ import type { ConformanceWarning } from "../../base/ConformanceWarning.js"
 import { ConformanceWarnings } from "../../base/ConformanceWarning.js"
 import * as HttpLimits from "../../http/HttpLimits.js"
 import * as RetryPolicy from "../../http/RetryPolicy.js"
+import * as Capabilities from "../../server/Capabilities.js"
+import * as Conformance from "../../server/Conformance.js"
 import * as Discovery from "../../server/Discovery.js"
 import type { DiscoveryError } from "../../server/DiscoveryError.js"
 import { type Finding, finding, type Severity } from "../../server/Finding.js"
 import { endpoint, type SmartConfiguration } from "../../server/SmartConfiguration.js"
 
 /**
- * What came of it: nothing usable was found, or a configuration with all that is to be said about it.
- *
  * @since 0.1.0
  * @category models
  */
 export interface Probe {
   readonly fhirBaseUrl: string
-  readonly outcome: Either.Either<ProbeResult, DiscoveryError>
+  readonly result: Either.Either<ProbeResult, DiscoveryError>
 }
 
 /**
@@ -35,9 +35,9 @@ export interface Probe {
  */
 export interface ProbeResult {
   readonly configuration: SmartConfiguration
-  /** The worst first. */
+  /** Errors first. */
   readonly findings: ReadonlyArray<Finding<string>>
-  /** Why no client could get a token here; none where some can. */
+  /** Reasons why no client can get a token from this server. Empty where some client can. */
   readonly blockers: ReadonlyArray<string>
 }
 
@@ -45,46 +45,46 @@ export interface ProbeResult {
  * @since 0.1.0
  * @category models
  */
-export interface Options {
+export interface ProbeOptions {
   readonly allowInsecureLocalhost: boolean
   readonly timeout: Duration.DurationInput
 }
 
 /**
- * Whether some client of this library could get a token at this server.
+ * Whether some client of this library can get a token from this server.
  *
  * @since 0.1.0
  * @category predicates
  */
-export const isUsable = ({ outcome }: Probe): boolean => Either.isRight(outcome) && outcome.right.blockers.length === 0
+export const isUsable = ({ result }: Probe): boolean => Either.isRight(result) && result.right.blockers.length === 0
 
 const RANK: Record<Severity, number> = { error: 0, warning: 1, information: 2 }
 
-/** What the transport saw and the document cannot show. */
+/** The content type is in the response, not in the document. */
 const fromWarnings = (warnings: ReadonlyArray<ConformanceWarning>): ReadonlyArray<Finding<string>> =>
   warnings.filter(({ code }) => code === "MetadataContentType").map(({ detail, requirement }) =>
-    finding("ContentTypeWrong", "warning", undefined, requirement, detail, "answer as application/json")
+    finding("ContentTypeWrong", "warning", undefined, requirement, detail, "respond with application/json")
   )
 
-const obstaclesOf = (configuration: SmartConfiguration, options: Options) =>
+const findBlockers = (configuration: SmartConfiguration, options: ProbeOptions) =>
   Effect.gen(function*() {
     const token = yield* Effect.either(endpoint(configuration, "tokenEndpoint", options))
     if (Either.isLeft(token)) return [token.left.detail]
     const authorization = yield* Effect.either(endpoint(configuration, "authorizationEndpoint", options))
-    return Either.isRight(authorization) || configuration.supportsBackendServices
+    return Either.isRight(authorization) || Capabilities.supportsBackendServices(configuration)
       ? []
-      : [`${authorization.left.detail}, and it does not offer backend services either`]
+      : [`${authorization.left.detail}, and the server does not support backend services`]
   })
 
 /**
- * One look, without repeats: what is wanted is what the server answers now.
+ * Probes a server with one attempt, so that the result is its current response.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make = (
   fhirBaseUrl: string,
-  options: Options
+  options: ProbeOptions
 ): Effect.Effect<Probe, never, HttpClient.HttpClient> =>
   Effect.gen(function*() {
     const warnings: Array<ConformanceWarning> = []
@@ -100,15 +100,15 @@ export const make = (
       Effect.provide(HttpLimits.layer({ discoveryTimeout: options.timeout })),
       Effect.either
     )
-    if (Either.isLeft(found)) return { fhirBaseUrl, outcome: Either.left(found.left) }
+    if (Either.isLeft(found)) return { fhirBaseUrl, result: Either.left(found.left) }
     const configuration = found.right
-    const findings = [...configuration.conformance(options), ...fromWarnings(warnings)]
+    const findings = [...Conformance.findings(configuration, options), ...fromWarnings(warnings)]
     return {
       fhirBaseUrl,
-      outcome: Either.right({
+      result: Either.right({
         configuration,
         findings: findings.sort((a, b) => RANK[a.severity] - RANK[b.severity]),
-        blockers: yield* obstaclesOf(configuration, options)
+        blockers: yield* findBlockers(configuration, options)
       })
     }
   })

@@ -1,12 +1,12 @@
 /**
- * What `doctor` prints: text for a person, one JSON document for a program.
+ * The output of `doctor`: text, or one JSON document for programs.
  *
  * @since 0.1.0
  */
 import * as Either from "effect/Either"
 import * as Url from "../../base/Url.js"
 import { safeText } from "../../http/Redaction.js"
-import type { CapabilitySet } from "../../server/Capabilities.js"
+import * as Capabilities from "../../server/Capabilities.js"
 import type { DiscoveryError } from "../../server/DiscoveryError.js"
 import type { Finding, Severity } from "../../server/Finding.js"
 import type { SmartConfiguration } from "../../server/SmartConfiguration.js"
@@ -15,7 +15,7 @@ import type { Probe, ProbeResult } from "./probe.js"
 import { isUsable } from "./probe.js"
 import type { Style } from "./style.js"
 
-const SETS: ReadonlyArray<readonly [CapabilitySet, string]> = [
+const SETS: ReadonlyArray<readonly [Capabilities.CapabilitySet, string]> = [
   ["PatientAccessForStandaloneApps", "Patient access for standalone apps"],
   ["PatientAccessForEhrLaunch", "Patient access for EHR launch"],
   ["ClinicianAccessForStandalone", "Clinician access for standalone apps"],
@@ -32,85 +32,90 @@ const ENDPOINTS = {
   jwks: "jwksUri"
 } as const satisfies Record<string, keyof SmartConfiguration>
 
-const LABELS: Record<Severity, string> = { error: "error", warning: "warning", information: "note" }
+/** A supported feature: its key in the JSON document and its line in the text. */
+type Feature = readonly [key: string, text: string, isSupported: (configuration: SmartConfiguration) => boolean]
 
-const plural = (count: number, word: string): string => `${count} ${word}${count === 1 ? "" : "s"}`
+const LAUNCHES: ReadonlyArray<Feature> = [
+  ["ehr", "EHR launch", Capabilities.supportsEhrLaunch],
+  ["standalone", "standalone launch", Capabilities.supportsStandaloneLaunch],
+  ["post", "authorization requests by POST", Capabilities.supportsPostAuthorization]
+]
+
+const CLIENTS: ReadonlyArray<Feature> = [
+  ["public", "public", Capabilities.supportsPublicClients],
+  ["symmetric", "confidential, with a client secret", Capabilities.supportsSymmetricAuthentication],
+  ["asymmetric", "confidential, with a private key", Capabilities.supportsAsymmetricAuthentication],
+  ["backendServices", "backend services", Capabilities.supportsBackendServices],
+  ["dynamicRegistration", "dynamic registration", Capabilities.supportsDynamicRegistration]
+]
+
+const OTHERS: ReadonlyArray<Feature> = [
+  ["pkce", "PKCE with S256", Capabilities.supportsPkce],
+  ["openIdConnect", "OpenID Connect", Capabilities.supportsOpenIdConnect],
+  ["v2Permissions", "scopes of SMART 2 (patient/Observation.rs)", Capabilities.supportsV2Permissions],
+  ["v1Permissions", "scopes of SMART 1 (patient/Observation.read)", Capabilities.supportsV1Permissions],
+  ["introspection", "token introspection", Capabilities.supportsIntrospection],
+  ["revocation", "token revocation", Capabilities.supportsRevocation]
+]
+
+const LABELS: Record<Severity, string> = { error: "error", warning: "warning", information: "note" }
 
 const countsOf = (findings: ReadonlyArray<Finding<string>>): ReadonlyArray<string> =>
   (["error", "warning", "information"] as const).flatMap((severity) => {
     const count = findings.filter((one) => one.severity === severity).length
-    return count === 0 ? [] : [plural(count, LABELS[severity])]
+    return count === 0 ? [] : [`${count} ${LABELS[severity]}${count === 1 ? "" : "s"}`]
   })
 
-const verdictOf = ({ supportsBackendServices, supportsEhrLaunch, supportsStandaloneLaunch }: SmartConfiguration) => {
-  const ways = [
-    ...(supportsEhrLaunch ? ["EHR launch"] : []),
-    ...(supportsStandaloneLaunch ? ["standalone launch"] : []),
-    ...(supportsBackendServices ? ["backend services"] : [])
+const summaryOf = (configuration: SmartConfiguration): string => {
+  const uses = [
+    ...(Capabilities.supportsEhrLaunch(configuration) ? ["EHR launch"] : []),
+    ...(Capabilities.supportsStandaloneLaunch(configuration) ? ["standalone launch"] : []),
+    ...(Capabilities.supportsBackendServices(configuration) ? ["backend services"] : [])
   ]
-  return ways.length === 0 ? "Usable, though it claims no way of launching." : `Usable: ${ways.join(", ")}.`
+  return uses.length === 0 ? "Usable, but it claims no launch and no backend services." : `Usable: ${uses.join(", ")}.`
 }
 
-const failureText = (error: DiscoveryError, timeoutSeconds: number, style: Style): ReadonlyArray<string> => {
-  const { advice, what } = Diagnosis.make(error, timeoutSeconds)
-  return [`${style.red("✗")} ${style.bold(what)}`, "", ...advice.map((line) => `  ${style.dim("→")} ${line}`)]
+const errorText = (error: DiscoveryError, timeoutSeconds: number, style: Style): ReadonlyArray<string> => {
+  const { advice, problem } = Diagnosis.make(error, timeoutSeconds)
+  return [`${style.red("✗")} ${style.bold(problem)}`, "", ...advice.map((line) => `  ${style.dim("→")} ${line}`)]
 }
 
-const seenText = ({ configuration, findings, blockers }: ProbeResult, style: Style): ReadonlyArray<string> => {
-  const claim = ([holds, text]: readonly [boolean, string]) =>
-    holds ? `  ${style.green("✓")} ${text}` : style.dim(`  – ${text}`)
+const resultText = ({ blockers, configuration, findings }: ProbeResult, style: Style): ReadonlyArray<string> => {
+  const claim = (isSupported: boolean, text: string) =>
+    isSupported ? `  ${style.green("✓")} ${text}` : style.dim(`  – ${text}`)
+  const features = (list: ReadonlyArray<Feature>) =>
+    list.map(([, text, isSupported]) => claim(isSupported(configuration), text))
   const heading = (text: string) => ["", style.bold(text)]
-  const colour: Record<Severity, (text: string) => string> = {
-    error: style.red,
-    warning: style.yellow,
-    information: style.dim
-  }
+  const colour = { error: style.red, warning: style.yellow, information: style.dim }
   const findingText = ({ advice, message, requirement, severity }: Finding<string>) => [
     `  ${colour[severity](LABELS[severity].padEnd(7))}  ${message}${
       requirement === undefined ? "" : style.dim(` [${requirement}]`)
     }`,
     `           ${style.dim("→")} ${advice}`
   ]
-  const algorithms = configuration.signingAlgorithms.join(", ")
-  const given = Object.entries(ENDPOINTS).flatMap(([name, member]) => {
+  const sets = Capabilities.capabilitySets(configuration)
+  const algorithms = Capabilities.signingAlgorithms(configuration)
+  const endpoints = Object.entries(ENDPOINTS).flatMap(([name, member]) => {
     const url = Url.parse(configuration[member] ?? "")
-    // As the URL parser prints it: without control characters, which a terminal would obey.
-    return url === undefined ? [] : [[name, safeText(url.href, [])] as const]
+    // The URL parser removes control characters, which a terminal would execute.
+    return url === undefined ? [] : [`  ${name.padEnd(13)}  ${safeText(url.href, [])}`]
   })
   return [
     ...(blockers.length === 0
-      ? [`${style.green("✓")} ${style.bold(verdictOf(configuration))}`]
-      : blockers.map((obstacle) => `${style.red("✗")} ${style.bold(`Not usable: ${obstacle}.`)}`)),
+      ? [`${style.green("✓")} ${style.bold(summaryOf(configuration))}`]
+      : blockers.map((blocker) => `${style.red("✗")} ${style.bold(`Not usable: ${blocker}.`)}`)),
     ...heading("Launches"),
-    ...([
-      [configuration.supportsEhrLaunch, "from the EHR"],
-      [configuration.supportsStandaloneLaunch, "standalone"],
-      [configuration.supportsPostAuthorization, "authorization requests by POST, too"]
-    ] as const).map(claim),
+    ...features(LAUNCHES),
     ...heading("Clients"),
-    ...([
-      [configuration.supportsPublicClients, "public"],
-      [configuration.supportsSymmetricAuthentication, "with a secret"],
-      [
-        configuration.supportsAsymmetricAuthentication,
-        `with a key (private_key_jwt${algorithms === "" ? "" : `: ${algorithms}`})`
-      ],
-      [configuration.supportsBackendServices, "backend services"],
-      [configuration.supportsDynamicRegistration, "that register themselves"]
-    ] as const).map(claim),
-    ...heading("Beyond that"),
-    ...([
-      [configuration.supportsPkce, "PKCE with S256"],
-      [configuration.supportsOpenIdConnect, "OpenID Connect"],
-      [configuration.supportsV2Permissions, "permissions as in SMART 2 (patient/Observation.rs)"],
-      [configuration.supportsV1Permissions, "permissions as in SMART 1 (patient/Observation.read)"],
-      [configuration.supportsIntrospection, "token introspection"],
-      [configuration.supportsRevocation, "token revocation"]
-    ] as const).map(claim),
+    ...features(CLIENTS),
+    ...heading("Other features"),
+    ...features(OTHERS),
+    ...heading("Algorithms for client assertions"),
+    algorithms.length === 0 ? style.dim("  none") : `  ${algorithms.join(", ")}`,
     ...heading("Capability sets"),
-    ...SETS.map(([set, text]) => claim([configuration.capabilitySets[set], text])),
+    ...SETS.map(([set, text]) => claim(sets.includes(set), text)),
     ...heading("Endpoints"),
-    ...(given.length === 0 ? [style.dim("  none")] : given.map(([name, url]) => `  ${name.padEnd(13)}  ${url}`)),
+    ...(endpoints.length === 0 ? [style.dim("  none")] : endpoints),
     ...heading(findings.length === 0 ? "No findings" : `Findings: ${countsOf(findings).join(", ")}`),
     ...findings.flatMap(findingText)
   ]
@@ -120,77 +125,52 @@ const seenText = ({ configuration, findings, blockers }: ProbeResult, style: Sty
  * @since 0.1.0
  * @category combinators
  */
-export const toText = (examination: Probe, timeoutSeconds: number, style: Style): string =>
+export const toText = ({ fhirBaseUrl, result }: Probe, timeoutSeconds: number, style: Style): string =>
   [
-    style.bold(examination.fhirBaseUrl),
+    style.bold(fhirBaseUrl),
     "",
-    ...Either.match(examination.outcome, {
-      onLeft: (error) => failureText(error, timeoutSeconds, style),
-      onRight: (seen) => seenText(seen, style)
+    ...Either.match(result, {
+      onLeft: (error) => errorText(error, timeoutSeconds, style),
+      onRight: (found) => resultText(found, style)
     })
   ].join("\n")
 
 const errorJson = (error: DiscoveryError, timeoutSeconds: number) => {
-  const { advice, what } = Diagnosis.make(error, timeoutSeconds)
-  return {
-    reason: error.reason,
-    url: error.url,
-    ...(error.code === undefined ? {} : { code: error.code }),
-    ...(error.status === undefined ? {} : { status: error.status }),
-    detail: error.detail,
-    message: what,
-    advice,
-    retryable: error.isRetryable
-  }
+  const { advice, problem } = Diagnosis.make(error, timeoutSeconds)
+  const { code, detail, isRetryable, reason, status, url } = error
+  // JSON.stringify omits undefined members.
+  return { reason, url, code, status, detail, message: problem, advice, retryable: isRetryable }
 }
 
-const seenJson = ({ configuration, findings, blockers }: ProbeResult) => ({
-  blockers,
-  source: configuration.source === undefined ? "smart-configuration" : "capability-statement",
-  issuer: configuration.issuer ?? null,
-  launches: {
-    ehr: configuration.supportsEhrLaunch,
-    standalone: configuration.supportsStandaloneLaunch,
-    post: configuration.supportsPostAuthorization
-  },
-  clients: {
-    public: configuration.supportsPublicClients,
-    symmetric: configuration.supportsSymmetricAuthentication,
-    asymmetric: configuration.supportsAsymmetricAuthentication,
-    backendServices: configuration.supportsBackendServices,
-    dynamicRegistration: configuration.supportsDynamicRegistration
-  },
-  supports: {
-    pkce: configuration.supportsPkce,
-    openIdConnect: configuration.supportsOpenIdConnect,
-    v1Permissions: configuration.supportsV1Permissions,
-    v2Permissions: configuration.supportsV2Permissions,
-    introspection: configuration.supportsIntrospection,
-    revocation: configuration.supportsRevocation
-  },
-  signingAlgorithms: configuration.signingAlgorithms,
-  capabilities: configuration.capabilities ?? [],
-  capabilitySets: configuration.capabilitySets,
-  endpoints: Object.fromEntries(
-    Object.entries(ENDPOINTS).map(([name, member]) => [name, configuration[member] ?? null])
-  ),
-  findings
-})
+const resultJson = ({ blockers, configuration, findings }: ProbeResult) => {
+  const features = (list: ReadonlyArray<Feature>) =>
+    Object.fromEntries(list.map(([key, , isSupported]) => [key, isSupported(configuration)]))
+  const sets = Capabilities.capabilitySets(configuration)
+  return {
+    blockers,
+    source: configuration.source === undefined ? "smart-configuration" : "capability-statement",
+    issuer: configuration.issuer ?? null,
+    launches: features(LAUNCHES),
+    clients: features(CLIENTS),
+    supports: features(OTHERS),
+    signingAlgorithms: Capabilities.signingAlgorithms(configuration),
+    capabilities: configuration.capabilities ?? [],
+    capabilitySets: Object.fromEntries(SETS.map(([set]) => [set, sets.includes(set)])),
+    endpoints: Object.fromEntries(
+      Object.entries(ENDPOINTS).map(([name, member]) => [name, configuration[member] ?? null])
+    ),
+    findings
+  }
+}
 
 /**
  * @since 0.1.0
  * @category combinators
  */
-export const toJson = (examination: Probe, timeoutSeconds: number): string =>
-  JSON.stringify(
-    {
-      fhirBaseUrl: examination.fhirBaseUrl,
-      usable: isUsable(examination),
-      ...Either.match(examination.outcome, {
-        onLeft: (error): object => ({ error: errorJson(error, timeoutSeconds) }),
-        onRight: (seen): object => seenJson(seen)
-      })
-    },
-    null,
-    2
-  )
+export const toJson = (probe: Probe, timeoutSeconds: number): string => {
+  const details = Either.match(probe.result, {
+    onLeft: (error): object => ({ error: errorJson(error, timeoutSeconds) }),
+    onRight: (found): object => resultJson(found)
+  })
+  return JSON.stringify({ fhirBaseUrl: probe.fhirBaseUrl, usable: isUsable(probe), ...details }, null, 2)
+}

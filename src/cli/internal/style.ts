@@ -1,5 +1,5 @@
 /**
- * Colours for a person, none for a file, a pipe or whoever sets `NO_COLOR` (https://no-color.org).
+ * Colours of the output on a terminal, none for files, pipes and with `NO_COLOR` (https://no-color.org).
  *
  * @since 0.1.0
  */
@@ -42,7 +42,7 @@ export const coloured: Style = {
 }
 
 /**
- * The style for where the output goes.
+ * The style for the output of this process.
  *
  * @since 0.1.0
  * @category constructors

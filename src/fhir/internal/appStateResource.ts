@@ -8,6 +8,7 @@ import * as Either from "effect/Either"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
 import { reader } from "../../base/JsonReader.js"
 import * as Url from "../../base/Url.js"
+import * as Capabilities from "../../server/Capabilities.js"
 import type { SmartConfiguration } from "../../server/SmartConfiguration.js"
 import type { Resource } from "./resource.js"
 import { isId, isType } from "./resource.js"
@@ -51,7 +52,9 @@ export const endpointOf = (configuration: SmartConfiguration): string | undefine
     capabilities.includes("smart-app-state")
   )
   return associated?.url ??
-    (configuration.hasCapability("smart-app-state") ? configuration.fhirBaseUrl : configuration.smartAppStateEndpoint)
+    (Capabilities.has(configuration, "smart-app-state")
+      ? configuration.fhirBaseUrl
+      : configuration.smartAppStateEndpoint)
 }
 
 /** The absolute reference to a resource of this server (X-AS-3), or the problem. */

@@ -1,5 +1,5 @@
 /**
- * A brand that people recognise, its portals, and the FHIR endpoints behind them (SMART App Launch 2.2, user-access brands: profiles).
+ * Models of user-access brands, their portals and FHIR endpoints (SMART App Launch 2.2, user-access brands: profiles).
  *
  * @since 0.1.0
  */
@@ -53,7 +53,7 @@ export interface Identifier {
 }
 
 /**
- * Where the brand is at home. Often no more than a state or a postal code.
+ * An address of the brand. Often only a state or a postal code.
  *
  * @since 0.1.0
  * @category models
@@ -67,21 +67,21 @@ export interface Address {
 }
 
 /**
- * A FHIR server. That it is listed grants no access (requirement 435): its own SMART configuration says how to get any.
+ * A FHIR server. A listed server need not grant access (requirement 435): see its SMART configuration.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Endpoint {
-  /** What references within the bundle mean by it. */
+  /** The full URL of its entry, or an id that is unique in the bundle. */
   readonly key: string
-  /** For developers. People are shown the brand's name. */
+  /** For developers. Show users the brand's name. */
   readonly name?: string | undefined
   readonly fhirBaseUrl?: FhirBaseUrl.FhirBaseUrl | undefined
   readonly fhirVersions: ReadonlyArray<string>
   readonly status?: string | undefined
   readonly connectionType?: string | undefined
-  /** Where developers register. */
+  /** Pages where developers register. */
   readonly developerPortals: ReadonlyArray<string>
   readonly lastUpdated?: string | undefined
 }
@@ -97,7 +97,7 @@ export interface Portal {
   readonly url?: string | undefined
   /** `https` or `data:image` URLs. */
   readonly logos: ReadonlyArray<string>
-  /** To be reviewed before a logo is shown. */
+  /** Review them before you show a logo. */
   readonly logoLicenses: ReadonlyArray<string>
   readonly endpoints: ReadonlyArray<Endpoint>
 }
@@ -107,7 +107,7 @@ export interface Portal {
  * @category models
  */
 export interface Brand {
-  /** What references within the bundle mean by it. */
+  /** The full URL of its entry, or an id that is unique in the bundle. */
   readonly key: string
   readonly name?: string | undefined
   readonly aliases: ReadonlyArray<string>
@@ -119,12 +119,12 @@ export interface Brand {
   readonly addresses: ReadonlyArray<Address>
   readonly logos: ReadonlyArray<string>
   readonly logoLicenses: ReadonlyArray<string>
-  /** Other bundles that say more of this brand. */
+  /** Other bundles with more about this brand. */
   readonly bundles: ReadonlyArray<string>
   readonly portals: ReadonlyArray<Portal>
-  /** All of the brand's endpoints, whether or not a portal has them. */
+  /** All endpoints of the brand, with and without a portal. */
   readonly endpoints: ReadonlyArray<Endpoint>
-  /** The key of the brand it belongs to, whose portals serve it where it has none of its own. */
+  /** The key of its parent brand, whose portals it uses where it has none. */
   readonly partOf?: string | undefined
   readonly lastUpdated?: string | undefined
 }

@@ -13,17 +13,17 @@ import type { Brand, Endpoint, Identifier, Portal } from "./brand.js"
  */
 export interface Publication {
   readonly bundle: BrandCollection
-  /** Whether a server's own SMART configuration links to it. A list that a vendor consolidated is not linked. */
+  /** Whether a server's SMART configuration links to it, in contrast to a list that a vendor consolidates. */
   readonly linked: boolean
 }
 
 const nameOf = ({ system, value }: Identifier): string => JSON.stringify([system ?? null, value])
 
-/** Endpoints are one by the server they are, whatever a publication calls them. */
+/** Endpoints with the same FHIR base URL are the same server. */
 const serverOf = (endpoint: Endpoint): string =>
   endpoint.fhirBaseUrl === undefined ? `#${endpoint.key}` : FhirBaseUrl.key(endpoint.fhirBaseUrl)
 
-/** The values of the first list, and of each further one those that no list before it has. */
+/** The values of all lists, without those whose name an earlier list has. */
 const union = <A>(nameOfOne: (value: A) => string, lists: ReadonlyArray<ReadonlyArray<A>>): ReadonlyArray<A> => {
   const names = new Set<string>()
   return lists.flatMap((list) => {
@@ -36,8 +36,8 @@ const union = <A>(nameOfOne: (value: A) => string, lists: ReadonlyArray<Readonly
 const portalName = ({ endpoints, name, url }: Portal): string =>
   JSON.stringify([url ?? name ?? null, endpoints.map(serverOf).sort()])
 
-/** One card: the first brand's looks, everybody's portals. All at once, because a list that grows brand by brand is copied for each. */
-const together = (brands: readonly [Brand, ...Array<Brand>]): Brand => {
+/** One brand: name and logos of the first, portals of all. In one step, because merging in pairs copies each list again. */
+const combine = (brands: readonly [Brand, ...Array<Brand>]): Brand => {
   const [first, ...others] = brands
   if (others.length === 0) return first
   const all = <A>(nameOfOne: (value: A) => string, listOf: (brand: Brand) => ReadonlyArray<A>) =>
@@ -55,9 +55,9 @@ const together = (brands: readonly [Brand, ...Array<Brand>]): Brand => {
 }
 
 /**
- * Brands that share an identifier (system and value) across publications become one. A linked publication speaks for itself: its brands and
- * endpoints replace those of a consolidated list. Among equals the first gives the looks and the portals of all are kept. Brands of one
- * publication do not merge with each other for an identifier they share.
+ * Merges publications. Brands with the same identifier (system and value) in several publications become one: those of a
+ * linked publication replace those of a consolidated list, and otherwise the first one gives name and logos, and all
+ * portals are kept. Brands of one publication are not merged with each other.
  *
  * @since 0.1.0
  * @category combinators
@@ -71,17 +71,17 @@ export const merge = (publications: ReadonlyArray<Publication>): BrandCollection
       if (!endpointByServer.has(serverOf(endpoint))) endpointByServer.set(serverOf(endpoint), endpoint)
     }
   }
-  const settled = (endpoints: ReadonlyArray<Endpoint>): ReadonlyArray<Endpoint> =>
+  const canonical = (endpoints: ReadonlyArray<Endpoint>): ReadonlyArray<Endpoint> =>
     endpoints.map((endpoint) => endpointByServer.get(serverOf(endpoint)) ?? endpoint)
 
   const merged = new Map<string, [Brand, ...Array<Brand>]>()
   const fromLinked = new Set<string>()
   const keyByIdentifier = new Map<string, string>()
   const renamed = new Map<string, string>()
-  /** Servers of brands that a linked publication replaced: gone, unless somebody else has them. */
+  /** Servers of brands that a linked publication replaced: removed, unless another brand has them. */
   const replaced = new Set<string>()
   for (const { bundle, linked } of ordered) {
-    const mine: Array<readonly [Brand, string]> = []
+    const added: Array<readonly [Brand, string]> = []
     for (const brand of bundle.brands.values()) {
       const target = brand.identifiers.map((identifier) =>
         keyByIdentifier.get(nameOf(identifier))
@@ -102,16 +102,16 @@ export const merge = (publications: ReadonlyArray<Publication>): BrandCollection
       if (linked) {
         fromLinked.add(target)
       }
-      mine.push([brand, target])
+      added.push([brand, target])
     }
-    // Only now: brands of one publication do not meet each other.
-    for (const [brand, target] of mine) {
+    // After all brands of the publication, which are not merged with each other.
+    for (const [brand, target] of added) {
       for (const identifier of brand.identifiers) {
         if (!keyByIdentifier.has(nameOf(identifier))) keyByIdentifier.set(nameOf(identifier), target)
       }
     }
   }
-  const brands = new Map(Array.from(merged, ([key, same]) => [key, together(same)]))
+  const brands = new Map(Array.from(merged, ([key, same]) => [key, combine(same)]))
   for (const { bundle, linked } of ordered) {
     if (linked) { for (const endpoint of bundle.endpoints.values()) replaced.delete(serverOf(endpoint)) }
   }
@@ -120,8 +120,8 @@ export const merge = (publications: ReadonlyArray<Publication>): BrandCollection
   return {
     brands: new Map([...brands].map(([key, brand]) => [key, {
       ...brand,
-      portals: brand.portals.map((portal) => ({ ...portal, endpoints: settled(portal.endpoints) })),
-      endpoints: settled(brand.endpoints),
+      portals: brand.portals.map((portal) => ({ ...portal, endpoints: canonical(portal.endpoints) })),
+      endpoints: canonical(brand.endpoints),
       partOf: brand.partOf === undefined ? undefined : renamed.get(brand.partOf) ?? brand.partOf
     }])),
     endpoints: new Map([...endpointByServer.values()].map((endpoint) => [endpoint.key, endpoint]))

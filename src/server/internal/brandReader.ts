@@ -1,6 +1,6 @@
 /**
- * Reads the Organizations and Endpoints of a brand bundle for use. What is missing stays missing, what could run in a page is left out, and
- * whatever the profiles demand otherwise is a finding.
+ * Reads the Organizations and Endpoints of a brand bundle. Missing members stay absent, URLs that could run code in a page
+ * are ignored, and other deviations from the profiles are findings.
  */
 import * as Either from "effect/Either"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
@@ -8,11 +8,11 @@ import type { JsonObject } from "../../base/JsonReader.js"
 import * as Url from "../../base/Url.js"
 import type { Brand, Endpoint, Identifier, Portal } from "./brand.js"
 import {
-  about,
-  checked,
+  type BrandReporter,
   codesOf,
   EXTENSION,
   extensionsOf,
+  fittingUrl,
   isAbsentWithReason,
   isLink,
   isLogo,
@@ -20,8 +20,7 @@ import {
   parts,
   readerOf,
   referenceOf,
-  type Report,
-  type Say,
+  reporterFor,
   texts,
   websitesOf
 } from "./brandMembers.js"
@@ -33,61 +32,43 @@ export interface Resolver {
 }
 
 /** @internal */
-export const endpointOf = (key: string, where: string, resource: JsonObject, report: Report): Endpoint => {
-  const say = about(where, report)
-  const members = readerOf(resource, say)
+export const endpointOf = (key: string, where: string, resource: JsonObject, reporter: BrandReporter): Endpoint => {
+  const report = reporterFor(where, reporter)
+  const members = readerOf(resource, report)
   const address = members.string("address")
   const parsed = address === undefined ? undefined : Either.getOrUndefined(FhirBaseUrl.parse(address))
   const url = parsed === undefined ? undefined : Url.parse(parsed)
   if (url?.protocol !== "https:") {
-    say(
+    report[url !== undefined && Url.isSecure(url, true) ? "warning" : "error"](
       "EndpointAddressUnfit",
-      url !== undefined && Url.isSecure(url, true) ? "warning" : "error",
       "address",
-      undefined,
-      "the address is no https FHIR base URL",
-      "give the absolute https URL of the FHIR server, without query, fragment or credentials"
+      "the address is not an https FHIR base URL",
+      "use the absolute https URL of the FHIR server, without query, fragment or credentials"
     )
   }
   const fhirVersions = texts(
-    extensionsOf(resource, say)
+    extensionsOf(resource, report)
       .filter((extension) => extension["url"] === `${EXTENSION}endpoint-fhir-version`)
       .map((extension) => extension["valueCode"])
   )
   if (fhirVersions.length === 0) {
-    say(
-      "FhirVersionMissing",
-      "error",
-      "extension",
-      undefined,
-      "no FHIR version",
-      "add an endpoint-fhir-version extension"
-    )
+    report.error("FhirVersionMissing", "extension", "no FHIR version", "add an endpoint-fhir-version extension")
   }
   const status = members.string("status")
-  if (status === undefined) say("EndpointStatusMissing", "error", "status", undefined, "no status", "add the status")
+  if (status === undefined) report.error("EndpointStatusMissing", "status", "no status", "add the status")
   const connection = members.object("connectionType")
-  const connectionType = connection === undefined ? undefined : readerOf(connection, say).string("code")
+  const connectionType = connection === undefined ? undefined : readerOf(connection, report).string("code")
   if (connectionType !== "hl7-fhir-rest") {
-    say(
+    report.error(
       "ConnectionTypeOther",
-      "error",
       "connectionType",
-      undefined,
-      "it is not hl7-fhir-rest",
+      "connectionType is not hl7-fhir-rest",
       "list FHIR endpoints only"
     )
   }
-  const developerPortals = websitesOf(resource, "contact", say)
-  if (developerPortals.length === 0 && !isAbsentWithReason(resource, "contact", say)) {
-    say(
-      "EndpointContactMissing",
-      "error",
-      "contact",
-      undefined,
-      "no website for developers",
-      "add a contact of system url"
-    )
+  const developerPortals = websitesOf(resource, "contact", report)
+  if (developerPortals.length === 0 && !isAbsentWithReason(resource, "contact", report)) {
+    report.error("EndpointContactMissing", "contact", "no website for developers", "add a contact of system url")
   }
   return {
     key,
@@ -97,7 +78,7 @@ export const endpointOf = (key: string, where: string, resource: JsonObject, rep
     status,
     connectionType,
     developerPortals,
-    lastUpdated: lastUpdatedOf(resource, say)
+    lastUpdated: lastUpdatedOf(resource, report)
   }
 }
 
@@ -120,11 +101,11 @@ const isRecommended = ({ system, value }: Identifier): boolean => {
 const portalOf = (
   extension: JsonObject,
   endpointsOf: (values: ReadonlyArray<unknown>) => ReadonlyArray<Endpoint>,
-  say: Say
+  report: BrandReporter
 ): Portal => {
-  const values = parts(extension, say)
+  const values = parts(extension, report)
   const urls = (url: string, fits: (url: URL) => boolean) =>
-    texts(values(url, "valueUrl")).flatMap((value) => checked(value, fits, url, say))
+    texts(values(url, "valueUrl")).flatMap((value) => fittingUrl(value, fits, url, report))
   return {
     name: texts(values("portalName", "valueString"))[0],
     description: texts(values("portalDescription", "valueMarkdown"))[0],
@@ -145,22 +126,20 @@ export const brandOf = (
   where: string,
   resource: JsonObject,
   resolver: Resolver,
-  report: Report
+  reporter: BrandReporter
 ): Brand => {
-  const say = about(where, report)
-  const members = readerOf(resource, say)
-  const extensions = (name: string) => extensionsOf(resource, say).filter(({ url }) => url === `${EXTENSION}${name}`)
+  const report = reporterFor(where, reporter)
+  const members = readerOf(resource, report)
+  const extensions = (name: string) => extensionsOf(resource, report).filter(({ url }) => url === `${EXTENSION}${name}`)
 
   const endpointsOf = (values: ReadonlyArray<unknown>): ReadonlyArray<Endpoint> =>
     values.flatMap((value) => {
       const reference = referenceOf(value)
       const endpoint = reference === undefined ? undefined : resolver.endpoint(reference)
       if (endpoint === undefined) {
-        say(
+        report.error(
           "ReferenceUnresolved",
-          "error",
           "endpoint",
-          undefined,
           "an endpoint is not in the bundle",
           "add the Endpoint it refers to"
         )
@@ -168,84 +147,57 @@ export const brandOf = (
       return endpoint ?? []
     })
   const listed = endpointsOf(members.objects("endpoint") ?? [])
-  const portals = extensions("organization-portal").map((extension) => portalOf(extension, endpointsOf, say))
+  const portals = extensions("organization-portal").map((extension) => portalOf(extension, endpointsOf, report))
   const endpoints = byKey([...listed, ...portals.flatMap((portal) => portal.endpoints)])
   if (endpoints.length > byKey(listed).length) {
-    say(
+    report.error(
       "PortalEndpointUnlisted",
-      "error",
       "endpoint",
-      undefined,
       "an endpoint of a portal is not among the endpoints of the Organization (uab-1)",
       "list it there too"
     )
   }
 
   const name = members.string("name")
-  if (name === undefined && !isAbsentWithReason(resource, "name", say)) {
-    say("NameMissing", "error", "name", undefined, "no name", "add the name that people know")
+  if (name === undefined && !isAbsentWithReason(resource, "name", report)) {
+    report.error("NameMissing", "name", "no name", "add the name that users know")
   }
-  const websites = websitesOf(resource, "telecom", say)
-  const excused = (members.objects("telecom") ?? []).filter((point) => isAbsentWithReason(point, "value", say))
+  const websites = websitesOf(resource, "telecom", report)
+  const excused = (members.objects("telecom") ?? []).filter((point) => isAbsentWithReason(point, "value", report))
   if (websites.length > 1) {
-    say(
-      "WebsiteRepeated",
-      "warning",
-      "telecom",
-      undefined,
-      "more than one website; the first counts",
-      "give exactly one"
-    )
-  } else if (websites.length === 0 && excused.length === 0 && !isAbsentWithReason(resource, "telecom", say)) {
-    say(
-      "WebsiteMissing",
-      "error",
-      "telecom",
-      undefined,
-      "no website",
-      "add a telecom of system url, or say why there is none"
-    )
+    report.warning("WebsiteRepeated", "telecom", "more than one website; the first one is used", "keep exactly one")
+  } else if (websites.length === 0 && excused.length === 0 && !isAbsentWithReason(resource, "telecom", report)) {
+    report.error("WebsiteMissing", "telecom", "no website", "add a telecom of system url, or a data-absent-reason")
   }
-  const categories = (members.objects("type") ?? []).flatMap((concept) => codesOf(concept, say))
+  const categories = (members.objects("type") ?? []).flatMap((concept) => codesOf(concept, report))
   if (categories.some((category) => !CATEGORIES.includes(category))) {
-    say(
+    report.warning(
       "CategoryUnknown",
-      "warning",
       "type",
-      undefined,
-      "a category is none of the profile's",
+      "a category is not in the value set of the profile",
       `choose among ${CATEGORIES.join(", ")}`
     )
   }
   const identifiers = (members.objects("identifier") ?? []).flatMap((identifier): ReadonlyArray<Identifier> => {
-    const { string } = readerOf(identifier, say, "identifier.")
+    const { string } = readerOf(identifier, report, "identifier.")
     const value = string("value")
     return value === undefined ? [] : [{ system: string("system"), value }]
   })
   if (!identifiers.some(isRecommended)) {
-    say(
+    report.information(
       "IdentifierUnrecommended",
-      "information",
-      "identifier",
-      "395",
+      ["identifier", "395"],
       "no identifier is the https URL of the brand's website, without www. and path",
       "add one of system urn:ietf:rfc:3986: brands are merged by it"
     )
   }
-  const look = extensions("organization-brand").map((extension) => parts(extension, say))
+  const look = extensions("organization-brand").map((extension) => parts(extension, report))
   const urls = (part: string, fits: (url: URL) => boolean) =>
-    look.flatMap((values) => texts(values(part, "valueUrl"))).flatMap((value) => checked(value, fits, part, say))
+    look.flatMap((values) => texts(values(part, "valueUrl"))).flatMap((value) => fittingUrl(value, fits, part, report))
   const parent = referenceOf(members.object("partOf"))
   const partOf = parent === undefined ? undefined : resolver.brandKey(parent)
   if (parent !== undefined && partOf === undefined) {
-    say(
-      "ReferenceUnresolved",
-      "error",
-      "partOf",
-      undefined,
-      "partOf is not in the bundle",
-      "add the Organization it refers to"
-    )
+    report.error("ReferenceUnresolved", "partOf", "partOf is not in the bundle", "add the Organization it refers to")
   }
   return {
     key,
@@ -256,7 +208,7 @@ export const brandOf = (
     identifiers,
     categories,
     addresses: (members.objects("address") ?? []).map((address) => {
-      const { string, strings } = readerOf(address, say, "address.")
+      const { string, strings } = readerOf(address, report, "address.")
       return {
         lines: strings("line") ?? [],
         city: string("city"),
@@ -271,6 +223,6 @@ export const brandOf = (
     portals,
     endpoints,
     partOf,
-    lastUpdated: lastUpdatedOf(resource, say)
+    lastUpdated: lastUpdatedOf(resource, report)
   }
 }

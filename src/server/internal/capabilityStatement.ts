@@ -1,12 +1,12 @@
 /**
- * What servers said before there was a SMART configuration: the `oauth-uris` and `capabilities` extensions of a CapabilityStatement (SMART App
- * Launch 1.0, "Declaring support for OAuth2 endpoints"; deprecated since 2.0, X-DISC-1).
+ * The predecessor of the SMART configuration: the `oauth-uris` and `capabilities` extensions of a CapabilityStatement (SMART
+ * App Launch 1.0, "Declaring support for OAuth2 endpoints"; deprecated since 2.0, X-DISC-1).
  */
 import { isJsonObject, type JsonObject } from "../../base/JsonReader.js"
 
 const PROFILES = "http://fhir-registry.smarthealthit.org/StructureDefinition/"
 
-/** The names within `oauth-uris`, with what a SMART configuration calls the same. */
+/** Names in `oauth-uris`, and the members of a SMART configuration with the same meaning. */
 const MEMBERS: ReadonlyMap<unknown, string> = new Map([
   ["authorize", "authorization_endpoint"],
   ["token", "token_endpoint"],
@@ -19,13 +19,13 @@ const MEMBERS: ReadonlyMap<unknown, string> = new Map([
 const objectsIn = (value: unknown): ReadonlyArray<JsonObject> => Array.isArray(value) ? value.filter(isJsonObject) : []
 
 /**
- * The same as a SMART configuration would say it; none where the resource names no endpoint. A server may have several `rest` entries, and the
- * extensions in any of them.
+ * The extensions as a SMART configuration; none if they contain no endpoint. A server may have several `rest` entries, and
+ * the extensions in any of them.
  *
  * @internal
  */
 export const toDocument = (resource: JsonObject): JsonObject | undefined => {
-  // DSTU2 calls it a Conformance.
+  // The resource type of DSTU2 is Conformance.
   if (resource["resourceType"] !== "CapabilityStatement" && resource["resourceType"] !== "Conformance") return undefined
   const extensions = objectsIn(resource["rest"]).flatMap(({ security }) =>
     isJsonObject(security) ? objectsIn(security["extension"]) : []

@@ -15,6 +15,7 @@ import * as AuthorizationRequest from "../../launch/AuthorizationRequest.js"
 import { PendingAuthorization } from "../../launch/PendingAuthorization.js"
 import type * as Pkce from "../../launch/Pkce.js"
 import * as Scopes from "../../launch/Scopes.js"
+import * as Capabilities from "../../server/Capabilities.js"
 import type { DiscoveryError } from "../../server/DiscoveryError.js"
 import type { SmartConfiguration } from "../../server/SmartConfiguration.js"
 import { endpoint } from "../../server/SmartConfiguration.js"
@@ -181,7 +182,7 @@ export const buildAuthorization = (
     const url = AuthorizationRequest.toUrl(authorizationEndpoint, params)
     const isTooLong = url.href.length > (config.maxAuthorizationUrlLength ?? 2_000)
     const isPosted = options.method === "POST" ||
-      (options.method !== "GET" && isTooLong && found.supportsPostAuthorization)
+      (options.method !== "GET" && isTooLong && Capabilities.supportsPostAuthorization(found))
     const pending = new PendingAuthorization({
       version: 1,
       server: name,

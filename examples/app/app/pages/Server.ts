@@ -3,7 +3,7 @@ import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { DiscoveryError, SmartConfiguration } from "effect-safire"
-import { FhirBaseUrl, RetryPolicy, SmartServers } from "effect-safire"
+import { Capabilities, Conformance, FhirBaseUrl, RetryPolicy, SmartServers } from "effect-safire"
 import type { WebApp } from "effect-safire/web"
 import {
   badge,
@@ -30,14 +30,14 @@ import { Hospitals } from "../Hospitals.js"
 import { Look, PATHS } from "../Look.js"
 import { notFound } from "./NotFound.js"
 
-const TONES: Record<SmartConfiguration.ConformanceFinding["severity"], Tone> = {
+const TONES: Record<Conformance.ConformanceFinding["severity"], Tone> = {
   error: "bad",
   warning: "warning",
   information: "info"
 }
 
 /** What is worst comes first. */
-const RANKS: Record<SmartConfiguration.ConformanceFinding["severity"], number> = {
+const RANKS: Record<Conformance.ConformanceFinding["severity"], number> = {
   error: 0,
   warning: 1,
   information: 2
@@ -56,7 +56,7 @@ const yes = (is: boolean): Html => is ? badge("yes", "good") : badge("no", "neut
 
 const findings = (configuration: SmartConfiguration.SmartConfiguration): Html => {
   // As this app is configured: its EHRs are on this machine.
-  const found = Array.from(configuration.conformance({ allowInsecureLocalhost: true })).sort((a, b) =>
+  const found = Array.from(Conformance.findings(configuration, { allowInsecureLocalhost: true })).sort((a, b) =>
     RANKS[a.severity] - RANKS[b.severity]
   )
   return card(
@@ -107,20 +107,20 @@ const offers = (configuration: SmartConfiguration.SmartConfiguration): Html =>
     "What it offers",
     html`${
       keyValues([
-        ["EHR launch", yes(configuration.supportsEhrLaunch)],
-        ["Standalone launch", yes(configuration.supportsStandaloneLaunch)],
-        ["Public clients", yes(configuration.supportsPublicClients)],
-        ["Clients with a secret", yes(configuration.supportsSymmetricAuthentication)],
-        ["Clients with a key", yes(configuration.supportsAsymmetricAuthentication)],
-        ["Backend services", yes(configuration.supportsBackendServices)],
-        ["OpenID Connect", yes(configuration.supportsOpenIdConnect)],
-        ["PKCE (S256)", yes(configuration.supportsPkce)],
-        ["Introspection", yes(configuration.supportsIntrospection)],
-        ["Revocation", yes(configuration.supportsRevocation)],
-        ["Dynamic registration", yes(configuration.supportsDynamicRegistration)],
-        ["Scopes of SMART 1", yes(configuration.supportsV1Permissions)],
-        ["Scopes of SMART 2", yes(configuration.supportsV2Permissions)],
-        ["Assertions signed with", configuration.signingAlgorithms.join(", ")]
+        ["EHR launch", yes(Capabilities.supportsEhrLaunch(configuration))],
+        ["Standalone launch", yes(Capabilities.supportsStandaloneLaunch(configuration))],
+        ["Public clients", yes(Capabilities.supportsPublicClients(configuration))],
+        ["Clients with a secret", yes(Capabilities.supportsSymmetricAuthentication(configuration))],
+        ["Clients with a key", yes(Capabilities.supportsAsymmetricAuthentication(configuration))],
+        ["Backend services", yes(Capabilities.supportsBackendServices(configuration))],
+        ["OpenID Connect", yes(Capabilities.supportsOpenIdConnect(configuration))],
+        ["PKCE (S256)", yes(Capabilities.supportsPkce(configuration))],
+        ["Introspection", yes(Capabilities.supportsIntrospection(configuration))],
+        ["Revocation", yes(Capabilities.supportsRevocation(configuration))],
+        ["Dynamic registration", yes(Capabilities.supportsDynamicRegistration(configuration))],
+        ["Scopes of SMART 1", yes(Capabilities.supportsV1Permissions(configuration))],
+        ["Scopes of SMART 2", yes(Capabilities.supportsV2Permissions(configuration))],
+        ["Assertions signed with", Capabilities.signingAlgorithms(configuration).join(", ")]
       ])
     }
 <details><summary>As the server lists it</summary><div>${

@@ -1,0 +1,263 @@
+/**
+ * The cache of the JSON documents that servers publish (RFC 9111, section 4.2): the mechanism under `Discovery`,
+ * `OpenIdConfiguration`, `Jwks`, `Brands` and `SmartStyle`, each of which adds its own decoder and errors.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as BoundedMap from "../base/BoundedMap.js"
+import { withBuildTimeDefault } from "../base/BuildTimeDefault.js"
+import * as SingleFlight from "../base/SingleFlight.js"
+import { HttpLimits } from "../http/HttpLimits.js"
+import * as RetryPolicy from "../http/RetryPolicy.js"
+
+export { fetch, type Problem } from "./internal/fetchDocument.js"
+
+/** @internal */
+export interface Request {
+  readonly allowInsecureLocalhost?: boolean | undefined
+  readonly legacyMetadata?: boolean | undefined
+}
+
+/** @internal */
+export interface Loaded<A> {
+  readonly value: A
+  readonly declaredMaxAge?: number | undefined
+  /** Only where the subject revalidates: a document with an `ETag` stays in the cache when it is no longer fresh. */
+  readonly etag?: string | undefined
+}
+
+/** @internal */
+export interface Cached<A> {
+  readonly value: A
+  readonly fetchedAt: number
+  readonly freshUntil: number
+  /** Until when the document is used while its server fails. */
+  readonly staleUntil: number
+  readonly etag?: string | undefined
+}
+
+/**
+ * A store that processes share. Its operations do not fail and have a time limit; the store reports its own failures.
+ *
+ * @internal
+ */
+export interface SharedStore<A> {
+  readonly get: (key: string) => Effect.Effect<Cached<A> | "Absent" | "Unavailable">
+  /** Whether the document was written. */
+  readonly set: (key: string, document: Cached<A>) => Effect.Effect<boolean>
+  /** Whether the document was removed. */
+  readonly remove: (key: string) => Effect.Effect<boolean>
+  /** How long a document in memory is used before the store is read again, in milliseconds. */
+  readonly memoryTimeToLive: number
+}
+
+/** @internal */
+export interface Lifetimes {
+  /** For responses without `Cache-Control` and `Expires`. */
+  readonly timeToLive?: Duration.DurationInput | undefined
+  /** Bounds for `Cache-Control` and `Expires`. Default 1 minute to 1 day. */
+  readonly minTimeToLive?: Duration.DurationInput | undefined
+  readonly maxTimeToLive?: Duration.DurationInput | undefined
+  /** Without it, failures are not cached. */
+  readonly failureTimeToLive?: Duration.DurationInput | undefined
+}
+
+/** @internal */
+export interface Options<A, E> extends Lifetimes {
+  readonly capacity: number
+  /** Without it, a document is not used when it is no longer fresh. */
+  readonly staleIfError?: {
+    readonly duration: Duration.DurationInput
+    readonly accepts: (error: E) => boolean
+    readonly report: (error: E) => Effect.Effect<void>
+  }
+  readonly shared?: SharedStore<A> | undefined
+}
+
+/**
+ * One attempt to load a document. It runs with the `RetryPolicy` and the `HttpLimits` of the service.
+ *
+ * @internal
+ */
+export type Load<A, E> = (cached: Cached<A> | undefined) => Effect.Effect<Loaded<A>, E>
+
+/** @internal */
+export interface PublishedDocuments<A, E> {
+  /** The cached document while it is fresh, else a loaded one. */
+  readonly get: (key: string, load: Load<A, E>) => Effect.Effect<A, E>
+  /** Loads the document again. A failure leaves the cached document. */
+  readonly refresh: (key: string, load: Load<A, E>) => Effect.Effect<A, E>
+  /** Removes the document for every set of permissions. A load under way does not write it again. */
+  readonly invalidate: (id: string) => Effect.Effect<void>
+}
+
+/**
+ * The cache key of a document for one set of permissions: a document that was loaded with a permission is not returned to
+ * a caller without it.
+ *
+ * @internal
+ */
+export const cacheKey = (id: string, request: Request | undefined): string =>
+  `${request?.allowInsecureLocalhost === true ? "insecure " : ""}${
+    request?.legacyMetadata === true ? "legacy " : ""
+  }${id}`
+
+const cacheKeys = (id: string): ReadonlyArray<string> =>
+  [true, false].flatMap((allowInsecureLocalhost) =>
+    [true, false].map((legacyMetadata) => cacheKey(id, { allowInsecureLocalhost, legacyMetadata }))
+  )
+
+interface Entry<A, E> {
+  readonly document?: Cached<A> | undefined
+  /** Until when the document is used without reading the shared store. */
+  readonly useUntil?: number
+  readonly failure?: { readonly error: E; readonly until: number }
+}
+
+/**
+ * A cache of documents. Concurrent loads of one key share one request, which no caller's interruption cancels.
+ *
+ * @internal
+ */
+export const make = <A, E extends RetryPolicy.RetryableError>(
+  options: Options<A, E>
+): Effect.Effect<PublishedDocuments<A, E>> =>
+  Effect.gen(function*() {
+    const { shared, staleIfError } = options
+    const withPolicy = yield* RetryPolicy.capture
+    const withLimits = yield* withBuildTimeDefault(HttpLimits)
+    const timeToLive = Duration.toMillis(options.timeToLive ?? "1 hour")
+    const minTimeToLive = Duration.toMillis(options.minTimeToLive ?? "1 minute")
+    const maxTimeToLive = Duration.toMillis(options.maxTimeToLive ?? "1 day")
+    const staleTime = Duration.toMillis(staleIfError?.duration ?? 0)
+    const failureTimeToLive = options.failureTimeToLive === undefined
+      ? undefined
+      : Duration.toMillis(options.failureTimeToLive)
+
+    // Not Effect's `Cache`: its lookup ends with an interrupted first caller, and it evicts by the first write of a key.
+    const entries = BoundedMap.make<Entry<A, E>>(options.capacity)
+    // A lookup may end with a document of the shared store, a fetch does not: `refresh` joins fetches only.
+    const lookups = SingleFlight.make<A, E>()
+    const fetches = SingleFlight.make<A, E>()
+    /** Keys whose removal from the shared store is under way or failed: the store is not read for them. */
+    const unremoved = new Set<string>()
+
+    const write = (key: string, document: Cached<A>, now: number): void => {
+      if (document.etag === undefined && document.staleUntil <= now) return entries.delete(key)
+      entries.set(key, {
+        document,
+        useUntil: Math.min(document.freshUntil, now + (shared?.memoryTimeToLive ?? Infinity))
+      })
+    }
+
+    const succeeded = (key: string, { declaredMaxAge, etag, value }: Loaded<A>, isCurrent: () => boolean) =>
+      Effect.gen(function*() {
+        if (!isCurrent()) return
+        const now = yield* Clock.currentTimeMillis
+        const freshUntil = now + (declaredMaxAge === undefined
+          ? timeToLive
+          : Math.min(maxTimeToLive, Math.max(minTimeToLive, declaredMaxAge)))
+        const document = { value, fetchedAt: now, freshUntil, staleUntil: freshUntil + staleTime, etag }
+        write(key, document, now)
+        if (shared === undefined) return
+        const isWritten = yield* shared.set(key, document)
+        // Invalidated while it was written.
+        if (!isCurrent()) yield* shared.remove(key)
+        else if (isWritten) unremoved.delete(key)
+      })
+
+    const failed = (key: string, error: E, isCurrent: () => boolean) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        if (failureTimeToLive === undefined || !isCurrent()) return
+        const retryAfter = Duration.min(error.retryAfter ?? Duration.zero, RetryPolicy.retryAfterCap)
+        const until = now + Math.max(failureTimeToLive, Duration.toMillis(retryAfter))
+        entries.set(key, { ...entries.get(key), failure: { error, until } })
+      })
+
+    const refresh = (key: string, load: Load<A, E>): Effect.Effect<A, E> =>
+      fetches.run(key, (isCurrent) =>
+        Effect.suspend(() => load(entries.get(key)?.document)).pipe(
+          RetryPolicy.retry("always"),
+          withPolicy,
+          withLimits,
+          Effect.tapBoth({
+            onSuccess: (loaded) => succeeded(key, loaded, isCurrent),
+            onFailure: (error) => failed(key, error, isCurrent)
+          }),
+          Effect.map(({ value }) => value)
+        ))
+
+    /** A document of the shared store within the clock and the bounds of this process. */
+    const bounded = (document: Cached<A>, now: number): Cached<A> => {
+      const freshUntil = Math.min(document.freshUntil, now + maxTimeToLive)
+      return {
+        ...document,
+        fetchedAt: Math.min(document.fetchedAt, now),
+        freshUntil,
+        staleUntil: Math.min(document.staleUntil, freshUntil + staleTime)
+      }
+    }
+
+    const lookUp = (key: string, load: Load<A, E>): Effect.Effect<A, E> =>
+      shared === undefined ? refresh(key, load) : lookups.run(key, (isCurrent) =>
+        Effect.gen(function*() {
+          if (unremoved.has(key)) return yield* refresh(key, load)
+          const found = yield* shared.get(key)
+          const inMemory = entries.get(key)?.document
+          const now = yield* Clock.currentTimeMillis
+          // An absent document was invalidated by another process; an unavailable store leaves what is in memory.
+          if (found === "Absent") return yield* refresh(key, load)
+          const stored = found === "Unavailable" ? undefined : bounded(found, now)
+          const newest = stored === undefined || (inMemory !== undefined && inMemory.fetchedAt > stored.fetchedAt)
+            ? inMemory
+            : stored
+          if (newest !== undefined && isCurrent()) write(key, newest, now)
+          return newest !== undefined && now < newest.freshUntil ? newest.value : yield* refresh(key, load)
+        }))
+
+    const staleOrFail = (key: string, now: number, error: E): Effect.Effect<A, E> => {
+      const document = entries.get(key)?.document
+      return staleIfError === undefined || document === undefined || now >= document.staleUntil ||
+          !staleIfError.accepts(error)
+        ? Effect.fail(error)
+        : Effect.as(staleIfError.report(error), document.value)
+    }
+
+    const invalidateKey = (key: string): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        lookups.forget(key)
+        fetches.forget(key)
+        entries.delete(key)
+        if (shared === undefined) return Effect.void
+        unremoved.add(key)
+        return Effect.map(shared.remove(key), (isRemoved) => {
+          if (isRemoved) unremoved.delete(key)
+        })
+      })
+
+    return {
+      get: (key, load) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          const entry = entries.get(key)
+          const document = entry?.document
+          if (entry?.failure !== undefined && now < entry.failure.until) {
+            // A failed refresh does not change how long a document is fresh.
+            return document !== undefined && now < document.freshUntil
+              ? Effect.succeed(document.value)
+              : staleOrFail(key, now, entry.failure.error)
+          }
+          if (entry === undefined || document === undefined || now >= (entry.useUntil ?? 0)) {
+            return Effect.catchAll(
+              lookUp(key, load),
+              (error) => Effect.flatMap(Clock.currentTimeMillis, (then) => staleOrFail(key, then, error))
+            )
+          }
+          // Evicted last.
+          entries.set(key, entry)
+          return Effect.succeed(document.value)
+        }),
+      refresh,
+      invalidate: (id) => Effect.forEach(cacheKeys(id), invalidateKey, { concurrency: "unbounded", discard: true })
+    }
+  })
