@@ -186,7 +186,7 @@ describe("documents", () => {
       const document: unknown = JSON.parse(JSON.stringify(json))
       if (!isJsonObject(document)) return
       const configuration = read(document)
-      for (const predicate of PREDICATES) strictEqual(typeof Capabilities[predicate](configuration), "boolean")
+      for (const isSupported of Object.values(PREDICATES)) strictEqual(typeof isSupported(configuration), "boolean")
       for (const { code } of Conformance.findings(configuration)) strictEqual(typeof code, "string")
       assert(Schema.is(SmartConfiguration.SmartConfiguration)(configuration))
     }))
