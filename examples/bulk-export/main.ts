@@ -1,5 +1,6 @@
 /**
- * Everything a server has, as a stream of resources, with a progress bar: `npx tsx examples/bulk-export/main.ts`. Here the server is a sandbox on a loopback port.
+ * Everything a server has, as a stream of resources, with a progress bar: `npx tsx examples/bulk-export/main.ts`. Here
+ * the server is a sandbox on a loopback port.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
@@ -20,7 +21,10 @@ const bar = ({ expected, message, phase, resources }: BulkExport.Progress): stri
   } ${phase === "Waiting" ? message ?? "waiting for the server" : ""}`.padEnd(80)
 }
 
-/** How many resources of each type there are. A program would store each `item.checkpoint` and go on from it after a restart (`from`). */
+/**
+ * How many resources of each type there are. A program would store each `item.checkpoint` and go on from it after a
+ * restart (`from`).
+ */
 export const census = Effect.gen(function*() {
   const fhir = yield* FhirClient.FhirClient
   return yield* BulkExport.run(fhir.forBackend(), {

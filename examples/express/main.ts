@@ -1,7 +1,8 @@
 /**
  * A SMART app in Express 5: `npx tsx examples/express/main.ts`, then open what it prints.
  *
- * `HttpLayerRouter.toHttpEffect` builds the routes, `NodeHttpServer.makeHandler` makes them a handler for `(req, res)`, which Express mounts beside its own.
+ * `HttpLayerRouter.toHttpEffect` builds the routes, `NodeHttpServer.makeHandler` makes them a handler for `(req, res)`,
+ * which Express mounts beside its own.
  */
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"

@@ -1,7 +1,8 @@
 /**
  * A SMART app in Hono: `npx tsx examples/hono/main.ts`, then open what it prints.
  *
- * `HttpLayerRouter.toWebHandler` makes the routes a function from `Request` to `Promise<Response>`, which is what Hono, and whatever else speaks fetch, mounts.
+ * `HttpLayerRouter.toWebHandler` makes the routes a function from `Request` to `Promise<Response>`, which is what Hono,
+ * and whatever else speaks fetch, mounts.
  */
 import { createServer } from "node:http"
 import * as HttpApp from "@effect/platform/HttpApp"

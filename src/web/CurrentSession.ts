@@ -1,5 +1,5 @@
 /**
- * The session of a request, for the handlers that need one.
+ * Middleware that provides handlers with the session of their request.
  *
  * @since 0.1.0
  */
@@ -35,16 +35,16 @@ import * as WebApp from "./WebApp.js"
  * @category models
  */
 export interface Service {
-  /** For `FhirClient.forSession` and `Sessions`. A credential: never for a page or a log. */
+  /** For `FhirClient.forSession` and `Sessions`. It is a credential: do not write it into a page or a log. */
   readonly id: Sessions.SessionId
-  /** Stands for the session in paths, and is no credential. */
+  /** Identifies the session in paths. It is not a credential. */
   readonly handle: string
-  /** As it was stored when the request came: who, which server, which patient. Its access token may be out of date. */
+  /** The session as stored when the request came. Its access token may have expired. */
   readonly stored: Sessions.Session
-  /** The tokens, renewed as they need to be. */
+  /** The tokens, renewed when necessary. */
   readonly tokens: Effect.Effect<TokenSet, Sessions.SessionFailure>
   readonly client: Effect.Effect<SmartClient.Service, SessionError | UnknownServerError>
-  /** Where a form of the app posts to, to log out. */
+  /** The `action` of a logout form. */
   readonly logoutPath: string
 }
 
@@ -60,8 +60,8 @@ export class CurrentSession extends Context.Tag("effect-safire/CurrentSession")<
  */
 export class MaybeSession extends Context.Tag("effect-safire/MaybeSession")<MaybeSession, Option.Option<Service>>() {}
 
-/** What a page with somebody's record on it should say, unless it says something else. */
-const DEFAULTS = (app: WebApp.Service): Readonly<Record<string, string>> => ({
+/** The default headers of a page with health data. */
+const defaultHeaders = (app: WebApp.Service): Readonly<Record<string, string>> => ({
   "cache-control": "no-store",
   "content-security-policy": app.frameAncestors,
   "referrer-policy": "same-origin",
@@ -74,13 +74,13 @@ const withDefaults = (
 ): HttpServerResponse.HttpServerResponse => {
   const policy = response.headers["content-security-policy"]
   return HttpServerResponse.setHeaders(response, {
-    ...Object.fromEntries(Object.entries(DEFAULTS(app)).filter(([name]) => response.headers[name] === undefined)),
+    ...Object.fromEntries(Object.entries(defaultHeaders(app)).filter(([name]) => response.headers[name] === undefined)),
     ...(policy === undefined ? {} : { "content-security-policy": WebApp.withFrameAncestors(app, policy) })
   })
 }
 
 /**
- * All the sessions of a browser, the latest first.
+ * All sessions of a browser, the latest first.
  *
  * @since 0.1.0
  * @category tags
@@ -93,8 +93,9 @@ const prepare = Effect.gen(function*() {
   const app = yield* WebApp.WebApp
   const sessions = yield* Sessions.Sessions
   const errors = yield* ErrorPage.make(app)
+  const startPage = { label: "Go to the start page", href: app.afterLogout }
 
-  const found = (id: Sessions.SessionId): Effect.Effect<Option.Option<Service>, SessionError> =>
+  const load = (id: Sessions.SessionId): Effect.Effect<Option.Option<Service>, SessionError> =>
     Effect.gen(function*() {
       const stored = yield* sessions.session(id)
       const handle = yield* Cookies.handleOf(id)
@@ -110,7 +111,7 @@ const prepare = Effect.gen(function*() {
       Effect.catchIf(
         isUnreadable,
         (error) =>
-          // What cannot be read any more must not keep the person from a new launch.
+          // An unreadable session must not prevent a new launch.
           Effect.as(error.reason === "NotFound" ? Effect.void : Effect.logWarning(error.message), Option.none())
       )
     )
@@ -123,28 +124,28 @@ const prepare = Effect.gen(function*() {
     const request = yield* HttpServerRequest.HttpServerRequest
     const { params } = yield* HttpLayerRouter.RouteContext
     const id = Cookies.sessionOf(app, request, params["session"])
-    return Option.isNone(id) ? Option.none() : yield* found(id.value)
+    return Option.isNone(id) ? Option.none() : yield* load(id.value)
   })
 
   const findAll = (request: HttpServerRequest.HttpServerRequest) =>
     Effect.map(
-      Effect.forEach(Cookies.sessionsOf(app, request), found),
+      Effect.forEach(Cookies.sessionsOf(app, request), load),
       (all) =>
         all.flatMap(Option.toArray).sort((one, other) => DateTime.Order(other.stored.createdAt, one.stored.createdAt))
     )
 
-  const answer = (request: HttpServerRequest.HttpServerRequest, error: Failure) =>
-    errors.failed(request, error, { label: "Go to the start page", href: app.afterLogout })
+  const failed = (request: HttpServerRequest.HttpServerRequest, error: Failure) =>
+    errors.failed(request, error, startPage)
 
-  /** A request that changes something and that another site sent has no session: a cookie for frames (`SameSite=None`) would come with it. */
+  /** Another site made the browser send it. In frames (`SameSite=None`) the session cookie comes with it. */
   const isForged = (request: HttpServerRequest.HttpServerRequest) => isChanging(request) && !app.isSameOrigin(request)
 
-  return { app, errors, find, findAll, answer, isForged }
+  return { app, errors, failed, find, findAll, isForged, startPage }
 })
 
 /**
- * Built anew wherever it is provided: two apps in one program would share the first one's, and with it whose cookies count. And its type says what it
- * handles, so that what a handler fails with besides stays visible.
+ * A new instance for each use: two apps in one program need different cookies. The type states which errors the
+ * middleware handles, so that the other errors of a handler stay visible.
  */
 const fresh = <Handles>() =>
 <A, E, R, M extends { readonly layer: Layer.Layer<A, E, R> }>(
@@ -155,8 +156,8 @@ const fresh = <Handles>() =>
   })
 
 /**
- * For routes that need a session: gives it to the handler, answers with a page where there is none, and turns what goes wrong with the session or at the
- * server (`Problem.Failure`) into a page, too. The answer is kept out of caches and of foreign frames.
+ * For routes that need a session. Without one, and for the errors of this library (`Problem.Failure`), the browser gets
+ * a page. The response is not cached, and may not be framed by other sites.
  *
  * @example
  * import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
@@ -180,38 +181,33 @@ const fresh = <Handles>() =>
  */
 export const required = fresh<Failure>()(
   HttpLayerRouter.middleware<{ provides: CurrentSession; handles: Failure }>()(
-    Effect.map(prepare, ({ answer, app, errors, find, isForged }) => (handler) =>
+    Effect.map(prepare, ({ app, errors, failed, find, isForged, startPage }) => (handler) =>
       Effect.gen(function*() {
         const request = yield* HttpServerRequest.HttpServerRequest
         if (isForged(request)) {
           return yield* errors.respond(
             request,
             "CrossSite",
-            `a ${request.method} that no page of the app sent was refused`
+            `a ${request.method} request from outside of the app was refused`
           )
         }
         const found = yield* find
         if (Option.isNone(found)) {
-          return yield* errors.respond(
-            request,
-            "SignedOut",
-            "a request came without a session, or with one that has ended",
-            {
-              action: { label: "Go to the start page", href: app.afterLogout }
-            }
-          )
+          return yield* errors.respond(request, "SignedOut", "a request had no session, or one that has ended", {
+            action: startPage
+          })
         }
         return withDefaults(app, yield* Effect.provideService(handler, CurrentSession, found.value))
       }).pipe(
         Effect.catchIf(
           isFailure,
-          (error) => Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => answer(request, error))
+          (error) => Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => failed(request, error))
         )
       ))
   )
 )
 
-/** Exhaustive: what `Failure` has and this has not does not compile. */
+/** Exhaustive: a class of `Failure` that is missing here is a compile error. */
 const CLASSES: { readonly [Tag in Failure["_tag"]]: new(...args: never) => Extract<Failure, { readonly _tag: Tag }> } =
   {
     AuthorizationError,
@@ -225,43 +221,54 @@ const CLASSES: { readonly [Tag in Failure["_tag"]]: new(...args: never) => Extra
     UnknownServerError
   }
 
-/** What the middleware does not handle passes it by unseen: its type says nothing of it, even where an error of the app's has a name of ours. */
+/** By class, not by tag: an error of the app may have the same tag, and the middleware does not handle it. */
 function isFailure<E>(error: E | Failure): error is Failure {
   return Object.values(CLASSES).some((one) => error instanceof one)
 }
 
+/** Provides a handler with the sessions that `find` finds; a forged request has none. */
+const provideSessions = <Id, A, E, R, R1>(
+  { app, failed, isForged }: Effect.Effect.Success<typeof prepare>,
+  tag: Context.Tag<Id, A>,
+  none: A,
+  find: (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<A, SessionError, R1>,
+  handler: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
+) =>
+  Effect.gen(function*() {
+    const request = yield* HttpServerRequest.HttpServerRequest
+    const found = isForged(request) ? Either.right(none) : yield* Effect.either(find(request))
+    return Either.isLeft(found)
+      ? yield* failed(request, found.left)
+      : withDefaults(app, yield* Effect.provideService(handler, tag, found.right))
+  })
+
 /**
- * For routes that are for everybody and look different with a session: a start page, say.
+ * For routes with and without a session, such as a start page.
  *
  * @since 0.1.0
  * @category middleware
  */
 export const optional = fresh<never>()(
   HttpLayerRouter.middleware<{ provides: MaybeSession }>()(
-    Effect.map(prepare, ({ answer, app, find, isForged }) => (handler) =>
-      Effect.gen(function*() {
-        const request = yield* HttpServerRequest.HttpServerRequest
-        const found = isForged(request) ? Either.right(Option.none<Service>()) : yield* Effect.either(find)
-        if (Either.isLeft(found)) return yield* answer(request, found.left)
-        return withDefaults(app, yield* Effect.provideService(handler, MaybeSession, found.right))
-      }))
+    Effect.map(
+      prepare,
+      (prepared) => (handler) =>
+        provideSessions(prepared, MaybeSession, Option.none<Service>(), () => prepared.find, handler)
+    )
   )
 )
 
 /**
- * For a start page where each launch has a session of its own (`WebApp`'s `afterLogin` with `:session`): all that this browser has, and that have not ended.
+ * All sessions of the browser, for a start page of an app with a session for each launch (`:session` in `afterLogin`).
  *
  * @since 0.1.0
  * @category middleware
  */
 export const every = fresh<never>()(
   HttpLayerRouter.middleware<{ provides: BrowserSessions }>()(
-    Effect.map(prepare, ({ answer, app, findAll, isForged }) => (handler) =>
-      Effect.gen(function*() {
-        const request = yield* HttpServerRequest.HttpServerRequest
-        const found = isForged(request) ? Either.right([]) : yield* Effect.either(findAll(request))
-        if (Either.isLeft(found)) return yield* answer(request, found.left)
-        return withDefaults(app, yield* Effect.provideService(handler, BrowserSessions, found.right))
-      }))
+    Effect.map(
+      prepare,
+      (prepared) => (handler) => provideSessions(prepared, BrowserSessions, [], prepared.findAll, handler)
+    )
   )
 )

@@ -1,6 +1,6 @@
 /**
- * What went wrong, for the person in front of the browser: no jargon, no blame, what to do next, and a reference by which whoever runs the app finds the
- * whole story in the log. Nothing in it comes from a URL or a server.
+ * Failures as pages for the user: what happened, what to do next, and a reference to the log message. A page contains
+ * no text of a URL or a server.
  *
  * @since 0.1.0
  */
@@ -13,11 +13,17 @@ import type { CompleteLaunchError, SessionFailure, StartLaunchError } from "../s
 import type { TokenError } from "../token/TokenError.js"
 
 /**
- * `AccessDenied`: the person, or a policy of the EHR, said no. `LaunchInvalid`: what called the launch URL is no launch this app follows. `LaunchOver`: the
- * callback belongs to no launch that this browser waits for. `SignedOut`: there is no session, or it cannot go on. `Forbidden`: this session may not do
- * that. `NotFound`: the EHR does not have it. `CrossSite`: another site made the browser send it. `ServerUnavailable`: the EHR is down or busy, and what
- * was asked for may be asked for again. `LaunchInterrupted`: it went down in the middle of a launch, which has to begin anew. `ServerRefused`: the EHR
- * answered, but not as it should. `AppUnavailable`: the app's own store cannot be used. `AppFailed`: it is a mistake of the app.
+ * - `AccessDenied`: the user or a policy of the EHR denied access.
+ * - `LaunchInvalid`: the launch URL is malformed, or its issuer is not trusted.
+ * - `LaunchOver`: the browser has no pending launch for the callback.
+ * - `SignedOut`: the request has no session, or the session needs a new launch.
+ * - `Forbidden`, `NotFound`: the EHR does not give access to the resource, or does not have it.
+ * - `CrossSite`: another site made the browser send the request.
+ * - `ServerUnavailable`: the EHR is down or busy; the same request may succeed later.
+ * - `LaunchInterrupted`: the EHR failed during a launch, which must start again.
+ * - `ServerRefused`: the EHR rejected the request, or its response is invalid.
+ * - `AppUnavailable`: the session store of the app is not available.
+ * - `AppFailed`: the app or its configuration has a defect.
  *
  * @since 0.1.0
  * @category models
@@ -46,85 +52,84 @@ export interface Problem {
   readonly status: number
   readonly title: string
   readonly text: string
-  /** Stands in the log, too, as the annotation `reference`. */
+  /** Also in the log, as the annotation `reference`. */
   readonly reference: string
-  /** A way on, within the app. */
+  /** A link within the app. */
   readonly action?: { readonly label: string; readonly href: string } | undefined
 }
 
 /**
- * What the routes of this room, and handlers behind `CurrentSession.required`, may fail with.
+ * The errors that the routes and `CurrentSession.required` turn into pages.
  *
  * @since 0.1.0
  * @category models
  */
 export type Failure = StartLaunchError | CompleteLaunchError | SessionFailure | LaunchError | FhirError
 
-const WORDS: Record<Kind, Pick<Problem, "status" | "title" | "text">> = {
+const PAGES: Record<Kind, Pick<Problem, "status" | "title" | "text">> = {
   AccessDenied: {
     status: 403,
     title: "Access was not given",
     text:
-      "The app was not given access to the health record, so it cannot show anything. You can start it again and allow access, or close this page."
+      "The app did not get access to the health record. You can start the app again and allow access, or close this page."
   },
   LaunchInvalid: {
     status: 400,
     title: "The app could not be started from here",
     text:
-      "The link that led here does not come from a health record system this app works with, or is damaged. Start the app from the health record again."
+      "The link is incomplete, or it comes from a health record system that this app does not work with. Open the app from the health record again."
   },
   LaunchOver: {
     status: 400,
     title: "This sign-in is no longer valid",
-    text: "It was started in another browser, took too long, or was used before. Nothing is lost: start the app again."
+    text: "The sign-in was started in another browser, took too long, or was already used. Please start the app again."
   },
   SignedOut: {
     status: 401,
     title: "You are signed out",
-    text: "Your session has ended. To go on, start the app again."
+    text: "Your session has ended. Start the app again to continue."
   },
   Forbidden: {
     status: 403,
-    title: "This is not open to you",
-    text: "The health record system does not let this app see that with the access it was given."
+    title: "You do not have access to this",
+    text: "The health record system does not allow this app to show it with your access rights."
   },
   NotFound: {
     status: 404,
-    title: "There is no such record",
-    text: "The health record system has no such entry, or none that this app may know of."
+    title: "The record was not found",
+    text: "The health record system does not have this record, or does not show it to this app."
   },
   CrossSite: {
     status: 403,
-    title: "Please repeat that within the app",
-    text: "The request did not come from a page of this app, so nothing was done."
+    title: "Please try this again in the app",
+    text: "For your safety the app only accepts requests from its own pages. Nothing was changed."
   },
   ServerUnavailable: {
     status: 503,
-    title: "The health record system does not answer",
-    text:
-      "It may be busy or down for a while. Nothing is lost: load this page again in a minute, or start the app again."
+    title: "The health record system is not available",
+    text: "It may be busy or under maintenance. Wait a minute, then reload this page or start the app again."
   },
   LaunchInterrupted: {
     status: 503,
-    title: "The health record system does not answer",
+    title: "The health record system is not available",
     text:
-      "It may be busy or down for a while, and the sign-in could not be finished. Nothing is lost: start the app again in a minute."
+      "The sign-in could not be completed, because the system may be busy or under maintenance. Wait a minute, then start the app again."
   },
   ServerRefused: {
     status: 502,
-    title: "The health record system turned the app down",
+    title: "The health record system did not accept the app",
     text:
-      "It answered in a way the app cannot go on with. Trying again seldom helps; please report it with the reference below."
+      "Trying again will probably not help. Please report the problem to the support of this app with the reference below."
   },
   AppUnavailable: {
     status: 503,
-    title: "The app cannot go on just now",
-    text: "Nothing is lost: load this page again in a minute."
+    title: "The app is not available at the moment",
+    text: "Your work is not lost. Reload this page in a minute."
   },
   AppFailed: {
     status: 500,
-    title: "Something is wrong with the app",
-    text: "This is not your doing. Please report it with the reference below."
+    title: "The app has a problem",
+    text: "You did nothing wrong. Please report the problem to the support of this app with the reference below."
   }
 }
 
@@ -140,7 +145,7 @@ const ofAuthorization = (error: AuthorizationError): Kind => {
         ? "LaunchInterrupted"
         : "ServerRefused"
     case "IssuerNotComparable":
-      // A new launch ends the same way until the app's settings change.
+      // A new launch fails the same way until the configuration of the app changes.
       return "AppFailed"
     default:
       return "LaunchOver"
@@ -208,7 +213,7 @@ export const kindOf = (error: Failure): Kind => {
     case "TokenError":
       return ofToken(error)
     case "IdTokenError":
-      // The code is spent by then.
+      // The code is already used.
       return error.reason === "KeysUnavailable" ? "LaunchInterrupted" : "ServerRefused"
     case "FhirError":
       return ofFhir(error)
@@ -218,13 +223,13 @@ export const kindOf = (error: Failure): Kind => {
 }
 
 /**
- * What the routes know without an error.
+ * A problem with its page.
  *
  * @internal
  */
 export const make = (kind: Kind, reference: string, action?: Problem["action"]): Problem => ({
   kind,
-  ...WORDS[kind],
+  ...PAGES[kind],
   reference,
   action
 })

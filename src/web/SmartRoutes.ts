@@ -1,6 +1,6 @@
 /**
- * The routes of a SMART app: launch, callback, logout and the published keys (SMART App Launch 2.2). They are mounted in an `HttpLayerRouter`, and through
- * `HttpLayerRouter.toWebHandler` in whatever speaks `Request` and `Response`.
+ * The routes of a SMART app for an `HttpLayerRouter`: launch, callback, logout and the published keys (SMART App Launch
+ * 2.2). `HttpLayerRouter.toWebHandler` mounts them in frameworks that use `Request` and `Response`.
  *
  * @since 0.1.0
  */
@@ -9,7 +9,6 @@ import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
@@ -18,8 +17,6 @@ import * as Redacted from "effect/Redacted"
 import { ConfigurationError } from "../base/ConfigurationError.js"
 import * as SecureRandom from "../base/SecureRandom.js"
 import { span } from "../base/Span.js"
-import { KeyRotation } from "../client/KeyRotation.js"
-import { SigningKeys } from "../client/SigningKeys.js"
 import type * as AuthorizationCallback from "../launch/AuthorizationCallback.js"
 import { stateOf } from "../launch/AuthorizationCallback.js"
 import * as AuthorizationPost from "../launch/AuthorizationPost.js"
@@ -37,15 +34,17 @@ import { formOf, hideAddresses, isNavigation, layerRedactedHeaders, queryOf } fr
 import type { Problem } from "./Problem.js"
 import * as WebApp from "./WebApp.js"
 
+export { type JwksOptions, layerJwks } from "./internal/jwksRoute.js"
+
 type Request = HttpServerRequest.HttpServerRequest
 type Response = HttpServerResponse.HttpServerResponse
 
-/** Followed with GET, whatever the request was. */
+/** The browser follows a 303 with GET. */
 const seeOther = (app: WebApp.Service, location: string): Response =>
   HttpServerResponse.empty({ status: 303, headers: { location } }).pipe(ErrorPage.protect(app))
 
-/** The routes log and answer for themselves: the router's own line would have the whole URL in it. */
-const guarded = (
+/** Handles defects and logs; the logger of the router is off, because it would log the whole URL. */
+const handleSafely = (
   errors: ErrorPage.ErrorPage,
   name: string,
   handle: (request: Request) => Effect.Effect<Response>
@@ -59,15 +58,18 @@ const guarded = (
     )
   }).pipe(HttpMiddleware.withLoggerDisabled)
 
-/** For what a person goes to. */
-const visited =
+/** Accepts only navigations of a browser. */
+const onNavigation =
   (app: WebApp.Service, errors: ErrorPage.ErrorPage, handle: (request: Request) => Effect.Effect<Response>) =>
   (request: Request): Effect.Effect<Response> =>
     isNavigation(app, request)
       ? handle(request)
-      : errors.respond(request, "CrossSite", `a ${request.method} that is no navigation was refused`)
+      : errors.respond(request, "CrossSite", `a ${request.method} request was refused because it is not a navigation`)
 
-/** What a launch URL asks for: an EHR's launch is followed only where the issuer is trusted, a person's names one of the servers or needs only one. */
+/**
+ * Parses a launch URL: an EHR launch of a trusted issuer, or a standalone launch with a server. One server is the
+ * default.
+ */
 const readLaunch = (
   request: Request,
   params: URLSearchParams
@@ -80,7 +82,10 @@ const readLaunch = (
     const servers = yield* SmartServers.SmartServers
     const [named, ...others] = params.getAll("server")
     if (others.length > 0) {
-      return yield* new LaunchError({ reason: "DuplicateParameter", detail: "server stands in it more than once" })
+      return yield* new LaunchError({
+        reason: "DuplicateParameter",
+        detail: "the parameter server occurs more than once"
+      })
     }
     if (params.has("iss") || params.has("launch")) {
       const { iss, launch, server } = yield* LaunchRequest.decode(request.url, { server: named })
@@ -90,12 +95,12 @@ const readLaunch = (
     return { server: client.name, params, client }
   })
 
-/** A cookie has to carry it. */
+/** The length is limited by the size of a cookie. */
 const MAX_STANDALONE = 1024
 
 /**
- * The query of a person's launch, to begin again with. A return path that does not lead into the app is left out, and where all of it is too long, whatever is
- * not the routes' own.
+ * The query to repeat a standalone launch with. A return path outside of the app is left out; if the query is too long,
+ * the parameters of the app are left out, too.
  */
 const standaloneOf = (
   app: WebApp.Service,
@@ -122,7 +127,7 @@ const launchRoute = (owners: CallbackPaths.Owners) =>
     const errors = yield* ErrorPage.make(app)
     const services = yield* Effect.context<SmartServers.SmartServers | TrustedIssuers>()
 
-    const begin = (request: Request) =>
+    const start = (request: Request) =>
       Effect.gen(function*() {
         const { client, ...launch } = yield* readLaunch(request, queryOf(request))
         if (!CallbackPaths.isMounted(owners, app, client.config.redirectUri)) {
@@ -130,9 +135,9 @@ const launchRoute = (owners: CallbackPaths.Owners) =>
             reason: "Conflict",
             fields: ["redirectUri", "baseUrl"],
             server: client.name,
-            detail: `the server is told ${
-              client.config.redirectUri ?? "no redirect URI"
-            }, the app waits at ${app.callbackUrl}, at the paths one segment below it, and at the redirect URIs that were configured when its routes were made`
+            detail: `the redirect URI ${
+              client.config.redirectUri ?? "(none)"
+            } has no route: the app has routes at ${app.callbackUrl}, one segment below it, and at the redirect URIs that were configured when the layer was built`
           })
         }
         const chosen = yield* app.onLaunch(launch)
@@ -161,11 +166,11 @@ const launchRoute = (owners: CallbackPaths.Owners) =>
     return HttpLayerRouter.route(
       "GET",
       routePath(app.paths.launch),
-      guarded(errors, "SmartRoutes.launch", visited(app, errors, begin))
+      handleSafely(errors, "SmartRoutes.launch", onNavigation(app, errors, start))
     )
   })
 
-/** A form is small; whoever sends more is no authorization server. */
+/** A form of an authorization server is much smaller. */
 const MAX_FORM_BYTES = 64 * 1024
 
 const callbackRoutes = (owners: CallbackPaths.Owners) =>
@@ -175,18 +180,18 @@ const callbackRoutes = (owners: CallbackPaths.Owners) =>
     const sessions = yield* Sessions.Sessions
     const errors = yield* ErrorPage.make(app)
 
-    const again = (standalone: URLSearchParams | undefined): Problem["action"] =>
+    const startAgain = (standalone: URLSearchParams | undefined): Problem["action"] =>
       standalone === undefined
         ? undefined
         : { label: "Start again", href: `${app.paths.launch}?${standalone.toString()}` }
 
-    /** The session that the new one takes the place of: nobody has its id any more, but for thieves. */
-    const forget = (old: Sessions.SessionId, id: Sessions.SessionId): Effect.Effect<void> =>
+    /** Removes the session that the new session replaces: only an attacker could still use its id. */
+    const removeReplaced = (old: Sessions.SessionId, id: Sessions.SessionId): Effect.Effect<void> =>
       Redacted.value(old) === Redacted.value(id)
         ? Effect.void
         : Effect.catchAll(
           sessions.remove(old),
-          (error) => Effect.logWarning(`A replaced session stays: ${error.message}`)
+          (error) => Effect.logWarning(`The replaced session could not be removed: ${error.message}`)
         )
 
     const complete = (request: Request, callback: AuthorizationCallback.Callback): Effect.Effect<Response> =>
@@ -198,13 +203,13 @@ const callbackRoutes = (owners: CallbackPaths.Owners) =>
           return yield* errors.respond(
             request,
             "LaunchOver",
-            "a callback came to a browser that waits for none with its state"
+            "the browser has no pending launch with the state of this callback"
           )
         }
         const launch = found.value
         const outcome = yield* Effect.either(sessions.completeLaunch(callback, { browserBinding: launch.secret }))
         if (Either.isLeft(outcome)) {
-          const page = yield* errors.failed(request, outcome.left, again(launch.standalone))
+          const page = yield* errors.failed(request, outcome.left, startAgain(launch.standalone))
           return Sessions.isCallbackRetryable(outcome.left) ? page : yield* Cookies.clearLaunch(app, state.right)(page)
         }
         const id = outcome.right
@@ -212,11 +217,11 @@ const callbackRoutes = (owners: CallbackPaths.Owners) =>
         const path = WebApp.returnPath(app, launch.standalone?.get("return") ?? "") ?? app.afterLogin
         const response = seeOther(app, app.origin + WebApp.withHandle(path, handle))
         const replaced = app.sessionPerLaunch ? Option.none() : Cookies.sessionOf(app, request, undefined)
-        if (Option.isSome(replaced)) yield* forget(replaced.value, id)
+        if (Option.isSome(replaced)) yield* removeReplaced(replaced.value, id)
         return yield* response.pipe(
           Cookies.setSession(app, request, id, handle),
           Cookies.clearCompletedLaunches(app, request, () => !app.sessionPerLaunch),
-          // Kept a while, so that a second delivery (a double click, a reload) finds its session.
+          // For ten minutes a reload or a double click of the callback finds its session.
           Cookies.setLaunch(app, request, state.right, { ...launch, session: handle }, "10 minutes")
         )
       })
@@ -224,19 +229,20 @@ const callbackRoutes = (owners: CallbackPaths.Owners) =>
     const parametersOf = (method: string, request: Request): Effect.Effect<URLSearchParams> =>
       method === "GET"
         ? Effect.succeed(queryOf(request))
-        // What cannot be read has no parameters, which is what `stateOf` will say. A redirect URI may have parameters of its own.
+        // A malformed form has no parameters, and `stateOf` reports it. The redirect URI may have parameters of its
+        // own.
         : Effect.map(
           formOf(request, MAX_FORM_BYTES),
           (form) => new URLSearchParams([...queryOf(request), ...form])
         )
 
     return CallbackPaths.routes(owners, app, yield* servers.redirectUris, (method, path) =>
-      guarded(
+      handleSafely(
         errors,
         "SmartRoutes.callback",
-        visited(app, errors, (request) =>
+        onNavigation(app, errors, (request) =>
           Effect.flatMap(parametersOf(method, request), (parameters) => {
-            // As a URL: a callback counts only at the redirect URI that its launch sent.
+            // `completeLaunch` compares the URL with the redirect URI of the launch.
             const address = new URL(app.origin + path)
             address.search = parameters.toString()
             return complete(request, address)
@@ -250,32 +256,34 @@ const logoutRoute = Effect.gen(function*() {
   const sessions = yield* Sessions.Sessions
   const errors = yield* ErrorPage.make(app)
 
-  /** Where the server ends its own session. What cannot be found out keeps nobody from leaving. */
+  /** The URL that ends the session at the server. An error here does not prevent the logout. */
   const serverLogout = ({ server, tokens }: Sessions.Session): Effect.Effect<Option.Option<string>> =>
     Effect.gen(function*() {
       const client = yield* servers.client(server)
       const url = yield* client.logoutUrl(tokens, { postLogoutRedirectUri: app.origin + app.afterLogout })
       return Option.map(url, (redacted) => Redacted.value(redacted).href)
     }).pipe(
-      Effect.tapError((error) => Effect.logWarning(`The session ends here, not at the server: ${error.message}`)),
+      Effect.tapError((error) =>
+        Effect.logWarning(`The session ends in this app, but not at the server: ${error.message}`)
+      ),
       Effect.orElseSucceed(() => Option.none())
     )
 
   const logout = (request: Request, handle: string | undefined): Effect.Effect<Response> =>
     Effect.gen(function*() {
       if (!app.isSameOrigin(request)) {
-        return yield* errors.respond(request, "CrossSite", "a logout that no page of the app sent was refused")
+        return yield* errors.respond(request, "CrossSite", "a logout from outside of the app was refused")
       }
       const id = Cookies.sessionOf(app, request, handle)
       if (Option.isNone(id)) return seeOther(app, app.origin + app.afterLogout)
-      // Read while it is there: the server knows the session by its id_token.
+      // Read before the session is removed: its id_token identifies the session at the server.
       const stored = app.endServerSession ? yield* Effect.option(sessions.session(id.value)) : Option.none()
-      const ended = yield* Effect.either(sessions.revoke(id.value))
-      const elsewhere = yield* Option.match(stored, { onNone: () => Effect.succeedNone, onSome: serverLogout })
-      const response = Either.isLeft(ended)
-        ? yield* errors.failed(request, ended.left)
-        : seeOther(app, Option.getOrElse(elsewhere, () => app.origin + app.afterLogout))
-      // Whatever the store said: this browser is out.
+      const revoked = yield* Effect.either(sessions.revoke(id.value))
+      const serverLogoutUrl = yield* Option.match(stored, { onNone: () => Effect.succeedNone, onSome: serverLogout })
+      const response = Either.isLeft(revoked)
+        ? yield* errors.failed(request, revoked.left)
+        : seeOther(app, Option.getOrElse(serverLogoutUrl, () => app.origin + app.afterLogout))
+      // The cookies are cleared even if the session store failed.
       return response.pipe(
         Cookies.clearSession(app, handle),
         Cookies.clearCompletedLaunches(app, request, (session) => !app.sessionPerLaunch || session === handle)
@@ -287,19 +295,19 @@ const logoutRoute = Effect.gen(function*() {
     routePath(app.sessionPerLaunch ? `${app.paths.logout}/:session` : app.paths.logout),
     Effect.flatMap(
       HttpLayerRouter.RouteContext,
-      ({ params }) => guarded(errors, "SmartRoutes.logout", (request) => logout(request, params["session"]))
+      ({ params }) => handleSafely(errors, "SmartRoutes.logout", (request) => logout(request, params["session"]))
     )
   )
 })
 
-/** The paths were judged when the app was made. */
+/** `WebApp.make` has validated the paths. */
 const routePath = (path: string): HttpLayerRouter.PathInput => path as HttpLayerRouter.PathInput
 
 /**
- * The routes: `GET` launch, for EHRs (`iss`, `launch`, and `server` where an app is registered twice) and for people (`server`, and `return` with a path
- * of the app); `GET` and `POST` callback, at the path of `WebApp`, one segment below it, and at the redirect URIs of the servers that are configured when the
- * layer is built; `POST` logout, from the app's own pages only. What goes wrong becomes a page for the person (`Problem`) and a line in the log, with the
- * same reference.
+ * The routes: `GET` launch for EHRs (`iss`, `launch`, and `server` if the app is registered twice) and for users
+ * (`server`, and `return` with a path of the app); `GET` and `POST` callback at the path of `WebApp`, one segment below
+ * it, and at the redirect URIs of the servers that are configured when the layer is built; `POST` logout, only from
+ * pages of the app. A failure becomes a page for the user (`Problem`) and a log message, with the same reference.
  *
  * @example
  * import { SmartServers } from "effect-safire"
@@ -330,48 +338,3 @@ export const layer: Layer.Layer<
     })
   )
 ))
-
-/**
- * @since 0.1.0
- * @category models
- */
-export interface JwksOptions {
-  /** Default `/.well-known/jwks.json`. */
-  readonly path?: HttpLayerRouter.PathInput | undefined
-  /** How long servers may keep the keys. Default 5 minutes; where `KeyRotation` is provided, never longer than it waits for. */
-  readonly maxAge?: Duration.DurationInput | undefined
-}
-
-/**
- * The public half of the signing keys, for the servers this app is registered at by `jwks_uri` (SMART App Launch 2.2, "Client Authentication: Asymmetric").
- * Read anew for each request, since keys rotate.
- *
- * @since 0.1.0
- * @category layers
- */
-export const layerJwks = (
-  options: JwksOptions = {}
-): Layer.Layer<never, never, HttpLayerRouter.HttpRouter | SigningKeys> =>
-  HttpLayerRouter.addAll(Effect.gen(function*() {
-    const { publicJwks } = yield* SigningKeys
-    const rotation = yield* Effect.serviceOption(KeyRotation)
-    const asked = Duration.decode(options.maxAge ?? "5 minutes")
-    const maxAge = Option.match(rotation, {
-      onNone: () => asked,
-      onSome: (rotation) => Duration.min(asked, rotation.maxAge)
-    })
-    const headers = {
-      "cache-control": `public, max-age=${Math.floor(Duration.toSeconds(maxAge))}`,
-      "x-content-type-options": "nosniff"
-    }
-    return [
-      HttpLayerRouter.route(
-        "GET",
-        options.path ?? "/.well-known/jwks.json",
-        Effect.map(
-          publicJwks,
-          (jwks) => HttpServerResponse.text(JSON.stringify(jwks), { contentType: "application/json", headers })
-        )
-      )
-    ]
-  }))

@@ -1,6 +1,6 @@
 /**
- * How a web app is reached from outside: the address browsers know it by, its paths, and who may show it in a frame. Nothing of it is ever derived from
- * a request's `Host` or `X-Forwarded-*` headers, which anybody can write.
+ * The public address of a web app: its base URL, its paths, and the sites that may show it in a frame. None of it comes
+ * from the `Host` or `X-Forwarded-*` headers of a request, which any client can set.
  *
  * @since 0.1.0
  */
@@ -15,7 +15,7 @@ import type { StartLaunchOptions } from "../session/Sessions.js"
 import type { Problem } from "./Problem.js"
 
 /**
- * A launch that is about to begin: at an EHR's request (`iss` and `launch` are there), or at a person's.
+ * A launch before it starts: an EHR launch (with `iss` and `launch`) or a standalone launch.
  *
  * @since 0.1.0
  * @category models
@@ -25,12 +25,12 @@ export interface Launch {
   readonly server: string
   readonly iss?: string | undefined
   readonly launch?: string | undefined
-  /** All the parameters of the launch URL: anybody can have written them. */
+  /** All parameters of the launch URL. They are not trusted. */
   readonly params: URLSearchParams
 }
 
 /**
- * What an app may decide launch by launch.
+ * The options that an app can choose for each launch.
  *
  * @since 0.1.0
  * @category models
@@ -43,8 +43,8 @@ export type LaunchOptions = Pick<StartLaunchOptions, "scopes" | "addScopes" | "p
  */
 export interface Options {
   /**
-   * The app's address as browsers see it, such as `https://app.example` or `https://hospital.example/app`. The paths below are added to it. A server's
-   * `redirectUri` is this with the path of the callback.
+   * The address of the app in a browser, such as `https://app.example` or `https://hospital.example/app`. The paths
+   * below are appended to it. The `redirectUri` of a server is this address with the path of the callback.
    */
   readonly baseUrl: string
   /** Default `/launch`, `/callback`, `/logout`. */
@@ -54,24 +54,30 @@ export interface Options {
     readonly logout?: string | undefined
   } | undefined
   /**
-   * Where a person goes once logged in, if the launch did not name a return path. With `:session` as a segment (`/sessions/:session`) each launch has a
-   * session, a cookie and a path of its own, so that two patients in two tabs never mix; without it a new launch takes the place of the one before, in all
-   * tabs. Default `/`.
+   * The path after login, if the launch has no return path. With `:session` as a segment (`/sessions/:session`) each
+   * launch has its own session, cookie and path, so that two tabs can show two patients. Without it a new launch
+   * replaces the session in all tabs. Default `/`.
    */
   readonly afterLogin?: string | undefined
-  /** Where a person goes once logged out, and where the page for an ended session leads. Default `/`. */
+  /** The path after logout, and the link on the page for an ended session. Default `/`. */
   readonly afterLogout?: string | undefined
-  /** The origins of EHRs that show the app in a frame. Cookies are then `SameSite=None; Partitioned` rather than `SameSite=Lax`. */
+  /** The origins of EHRs that show the app in a frame. Cookies are then `SameSite=None; Partitioned`. */
   readonly embeddedBy?: ReadonlyArray<string> | undefined
-  /** Log out at the server, too, where it offers that (OpenID Connect RP-Initiated Logout). Not for apps that an EHR launches: it ends the EHR's session. */
+  /**
+   * Also log out at the server (OpenID Connect RP-Initiated Logout). Not for EHR launches: it ends the session of the
+   * EHR.
+   */
   readonly endServerSession?: boolean | undefined
-  /** The name of the session cookie behind `__Host-`: cookies do not tell ports apart, so that two apps on one host need two names. Default `session`. */
+  /** The cookie name after `__Host-`. Cookies ignore ports: two apps on one host need two names. Default `session`. */
   readonly sessionCookie?: string | undefined
-  /** Scopes, parameters and state of a launch, where the configured ones are not enough. */
+  /** Scopes, parameters and state of one launch, in addition to the configured ones. */
   readonly onLaunch?: ((launch: Launch) => Effect.Effect<LaunchOptions>) | undefined
-  /** The page for a failure, in the app's own look. The headers that protect it are added. */
+  /** Renders the page for a failure. The library adds security headers. */
   readonly errorPage?: ((problem: Problem) => HttpServerResponse.HttpServerResponse) | undefined
-  /** Accept `http` for loopback hosts. Browsers take secure cookies from `http://localhost`, but not from `http://127.0.0.1`. */
+  /**
+   * Accept `http` for loopback hosts. Browsers take secure cookies from `http://localhost`, but not from
+   * `http://127.0.0.1`.
+   */
   readonly allowInsecureLocalhost?: boolean | undefined
 }
 
@@ -81,27 +87,27 @@ export interface Options {
  */
 export interface Service {
   readonly origin: string
-  /** Paths as they stand in a browser's address bar, the base URL's own path included. */
+  /** Paths including the path of the base URL. */
   readonly paths: { readonly launch: string; readonly callback: string; readonly logout: string }
-  /** What the `redirectUri` of a server is, if it has no path of its own. */
+  /** The default `redirectUri` of a server. */
   readonly callbackUrl: string
   readonly afterLogin: string
   readonly afterLogout: string
-  /** Whether each launch has a session of its own beside the others (`:session` in `afterLogin`). */
+  /** Whether each launch has its own session (`:session` in `afterLogin`). */
   readonly sessionPerLaunch: boolean
   readonly isEmbedded: boolean
-  /** A CSP directive: who may show the app in a frame. */
+  /** The CSP directive `frame-ancestors`. */
   readonly frameAncestors: string
   /**
-   * Whether a page of the app made the browser send this: by `Sec-Fetch-Site`, which no page can write, or by `Origin` where an old browser has only that.
-   * A request with neither is not believed. For forms that belong to no session; those that do are judged by `CurrentSession`.
+   * Whether a page of the app sent the request, by `Sec-Fetch-Site`, or by `Origin` in old browsers; `false` if both
+   * are absent. Use it for forms without a session; `CurrentSession` checks the others.
    */
   readonly isSameOrigin: (request: HttpServerRequest.HttpServerRequest) => boolean
   readonly sessionCookie: string
   readonly endServerSession: boolean
   readonly onLaunch: (launch: Launch) => Effect.Effect<LaunchOptions>
   readonly errorPage: Options["errorPage"]
-  /** A path within the app, made ready for a redirect; nothing where it leads elsewhere. */
+  /** The URL of a path within the app, for a redirect; `undefined` if the path leads elsewhere. */
   readonly returnUrl: (path: string) => string | undefined
 }
 
@@ -114,13 +120,13 @@ export class WebApp extends Context.Tag("effect-safire/WebApp")<WebApp, Service>
 const PLACEHOLDER = /\/:session(?=[/?#]|$)/g
 
 /**
- * A path that a router can take and that stands for itself: no query, no fragment, no pattern.
+ * A path without query, fragment and pattern.
  *
  * @internal
  */
 export const isPlainPath = (path: string): boolean => /^\/(?!\/)[\w\-.~/]*$/.test(path)
 
-/** A path as a lenient router may read it: decoded, in lower case, without parameters and doubled slashes. */
+/** A path as lenient routers normalize it: decoded, in lower case, without parameters and duplicate slashes. */
 const asRouted = (pathname: string): string | undefined => {
   try {
     return decodeURIComponent(pathname).toLowerCase().replace(/;[^/]*/g, "").replace(/\/{2,}/g, "/")
@@ -141,7 +147,7 @@ export const make = (options: Options): Effect.Effect<Service, ConfigurationErro
 
     const base = Url.parse(options.baseUrl)
     if (base === undefined || base.search !== "" || base.hash !== "" || base.username !== "" || base.password !== "") {
-      return yield* fail("baseUrl", "an absolute URL without query, fragment and credentials, as browsers see the app")
+      return yield* fail("baseUrl", "must be an absolute URL without query, fragment and credentials")
     }
     if (!Url.isSecure(base, allowInsecure)) {
       return yield* fail(
@@ -151,38 +157,46 @@ export const make = (options: Options): Effect.Effect<Service, ConfigurationErro
       )
     }
     const basePath = base.pathname.replace(/\/$/, "")
-    if (basePath !== "" && !isPlainPath(basePath)) return yield* fail("baseUrl", "its path cannot be a route's")
+    if (basePath !== "" && !isPlainPath(basePath)) {
+      return yield* fail("baseUrl", "its path has characters that a route cannot have")
+    }
 
     const paths = { launch: "/launch", callback: "/callback", logout: "/logout" }
     for (const name of ["launch", "callback", "logout"] as const) {
       const path = options.paths?.[name] ?? paths[name]
       if (!isPlainPath(path) || path === "/") {
-        return yield* fail(`paths.${name}`, "a plain path such as /smart/callback")
+        return yield* fail(`paths.${name}`, "must be a path such as /smart/callback")
       }
       paths[name] = basePath + path
     }
-    if (new Set(Object.values(paths)).size < 3) return yield* fail("paths", "they must differ", "Conflict")
+    if (new Set(Object.values(paths)).size < 3) {
+      return yield* fail("paths", "launch, callback and logout must have different paths", "Conflict")
+    }
 
     const embeddedBy: Array<string> = []
     for (const origin of options.embeddedBy ?? []) {
       const url = Url.parse(origin)
       if (url === undefined || !Url.isSecure(url, allowInsecure) || url.origin !== origin.replace(/\/$/, "")) {
-        return yield* fail("embeddedBy", "origins such as https://ehr.example, without a path")
+        return yield* fail("embeddedBy", "must be origins such as https://ehr.example, without a path")
       }
       embeddedBy.push(url.origin)
     }
 
     const sessionCookie = options.sessionCookie ?? "session"
     if (!/^[A-Za-z0-9_]{1,64}$/.test(sessionCookie)) {
-      return yield* fail("sessionCookie", "letters, digits and underscores; __Host- is put in front of it")
+      return yield* fail("sessionCookie", "must have letters, digits and underscores only, without the prefix __Host-")
     }
 
-    /** What a browser would make of the path decides, not what it looks like: `/.//evil.example` is `//evil.example` to it. */
+    /** Resolved as a browser does: `/.//evil.example` is `//evil.example` to it. */
     const returnUrl = (path: string): string | undefined => {
-      // A backslash is a slash to a browser, and it drops tabs and line breaks.
-      if (!/^\/[\x21-\x5b\x5d-\x7e]*$/.test(path) || path.length > 1024) return undefined
+      // Browsers read a backslash as a slash, and drop tabs and line breaks.
+      if (!/^\/[\x21-\x5b\x5d-\x7e]*$/.test(path) || path.length > 1024) {
+        return undefined
+      }
       const url = Url.parse(path, base.origin)
-      if (url === undefined || url.origin !== base.origin || url.pathname.startsWith("//")) return undefined
+      if (url === undefined || url.origin !== base.origin || url.pathname.startsWith("//")) {
+        return undefined
+      }
       if (basePath !== "" && url.pathname !== basePath && !url.pathname.startsWith(`${basePath}/`)) return undefined
       const routed = asRouted(url.pathname)
       if (routed === undefined) return undefined
@@ -192,12 +206,14 @@ export const make = (options: Options): Effect.Effect<Service, ConfigurationErro
     const after = { afterLogin: "/", afterLogout: "/" }
     for (const name of ["afterLogin", "afterLogout"] as const) {
       const path = basePath + (options[name] ?? after[name])
-      if (returnUrl(path) === undefined) return yield* fail(name, "a path within the app, and none of its own routes")
+      if (returnUrl(path) === undefined) {
+        return yield* fail(name, "must be a path within the app, and not one of the SMART routes")
+      }
       after[name] = path
     }
     const placeholders = after.afterLogin.match(PLACEHOLDER)?.length ?? 0
     if (placeholders > 1 || after.afterLogout.match(PLACEHOLDER) !== null) {
-      return yield* fail("afterLogin", ":session stands there once, and only there")
+      return yield* fail("afterLogin", "`:session` may occur once in afterLogin, and not in afterLogout")
     }
 
     return {
@@ -231,26 +247,26 @@ export const make = (options: Options): Effect.Effect<Service, ConfigurationErro
  */
 export const layer = (options: Options): Layer.Layer<WebApp, ConfigurationError> => Layer.effect(WebApp, make(options))
 
-/** Longer ones are rare, and a cookie has to carry them. */
+/** The path is stored in a cookie. */
 const MAX_RETURN = 512
 
 /**
- * Where a launch is to lead, if that is in the app. Where each launch has a session of its own, it must be a path of a session: another's handle in it gives way to
- * that of the session that comes to be.
+ * The return path of a launch; `undefined` if it leads out of the app. With a session for each launch it must be the
+ * path of a session, whose handle is replaced by that of the new session.
  *
  * @internal
  */
-export const returnPath = (app: Service, asked: string): string | undefined => {
-  if (encodeURIComponent(asked).length > MAX_RETURN || app.returnUrl(asked) === undefined) return undefined
-  if (!app.sessionPerLaunch) return asked
+export const returnPath = (app: Service, path: string): string | undefined => {
+  if (encodeURIComponent(path).length > MAX_RETURN || app.returnUrl(path) === undefined) return undefined
+  if (!app.sessionPerLaunch) return path
   const before = app.afterLogin.slice(0, app.afterLogin.search(PLACEHOLDER))
-  const rest = asked.startsWith(`${before}/`) ? asked.slice(before.length + 1) : undefined
+  const rest = path.startsWith(`${before}/`) ? path.slice(before.length + 1) : undefined
   const segment = rest === undefined ? undefined : /^(?::session|[\w-]{22})(?=[/?#]|$)/.exec(rest)?.[0]
   return segment === undefined || rest === undefined ? undefined : `${before}/:session${rest.slice(segment.length)}`
 }
 
 /**
- * A content security policy that says who may frame the page, which one without a word of it leaves to everybody.
+ * The policy with `frame-ancestors`. Without this directive any site may frame the page.
  *
  * @internal
  */

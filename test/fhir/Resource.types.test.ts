@@ -1,4 +1,7 @@
-/** Resources that are written into a call: the compiler accepts them as it accepts those of a variable (`npm run types`). */
+/**
+ * Resources that are written into a call: the compiler accepts them as it accepts those of a variable (`npm run
+ * types`).
+ */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { FhirClient } from "effect-safire"

@@ -1,5 +1,6 @@
 /**
- * A program that exports and keeps every resource together with its checkpoint, to be killed at any moment: `exportingProcess.ts <origin> <file>`.
+ * A program that exports and keeps every resource together with its checkpoint, to be killed at any moment:
+ * `exportingProcess.ts <origin> <file>`.
  */
 import * as Fs from "node:fs"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"

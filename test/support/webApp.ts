@@ -1,6 +1,6 @@
 /**
- * A web app with its routes and pages, the sandbox beside it, and browsers that treat cookies as real ones do; all in the test's own fiber, so that
- * `TestClock` decides about time.
+ * A web app with its routes and pages, the sandbox beside it, and browsers that treat cookies as real ones do; all in
+ * the test's own fiber, so that `TestClock` decides about time.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
@@ -56,7 +56,10 @@ const attributesOf = (line: string) => {
   return { name: pair.slice(0, mark), value: pair.slice(mark + 1), attributes }
 }
 
-/** A browser of its own jar. It takes no `__Host-` cookie that breaks the prefix's rules, and sends none that `SameSite` holds back. */
+/**
+ * A browser of its own jar. It takes no `__Host-` cookie that breaks the prefix's rules, and sends none that `SameSite`
+ * holds back.
+ */
 export const makeBrowser = (send: (request: Request) => Effect.Effect<Response>) => {
   const jar = new Map<string, Kept>()
 

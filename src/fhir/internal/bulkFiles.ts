@@ -75,7 +75,9 @@ const DETAILS: Record<Ndjson.NdjsonError["reason"], string> = {
   Truncated: "the file ends within a line"
 }
 
-/** Reads a file from a line on. After a broken connection it continues, if there was progress and the policy allows it. */
+/**
+ * Reads a file from a line on. After a broken connection it continues, if there was progress and the policy allows it.
+ */
 const readFile = <E, R>(
   fhir: Authorized<E, R>,
   { requiresAccessToken }: Manifest,

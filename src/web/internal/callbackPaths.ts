@@ -1,6 +1,6 @@
 /**
- * The paths at which an app waits for callbacks: its own, one segment below it, so that a server added later can have a redirect URI of its own, and those
- * of the redirect URIs that servers are configured with. Apps on one router may share their servers, but a path belongs to one app.
+ * The callback paths of an app: its own, one segment below it (for servers that are added later), and those of the
+ * configured redirect URIs. Apps on one router may share servers, but each path belongs to one app.
  */
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
@@ -11,7 +11,7 @@ import * as WebApp from "../WebApp.js"
 
 const METHODS = ["GET", "POST"] as const
 
-/** Answers the callbacks of one app that arrive at a path. */
+/** Handles the callbacks of one app at a path. */
 export type Handler = (
   method: (typeof METHODS)[number],
   path: string
@@ -23,12 +23,12 @@ interface Owner {
   readonly handler: Handler
 }
 
-/** The owners on one router, by path as the router takes it. */
+/** The owners on one router, by route path. */
 export type Owners = Map<string, Owner>
 
 /**
- * What a router has already: `HttpLayerRouter.serve` builds the layer that it is given twice, and a route can be added once. A layer that is not built anew
- * would be no help: the second of two apps would have no routes.
+ * The apps and paths of a router. `HttpLayerRouter.serve` builds its layer twice, but a route can be added only once. A
+ * memoised layer would not help: the second of two apps would have no routes.
  */
 export interface Mounted {
   readonly apps: Array<ReadonlyArray<unknown>>
@@ -49,7 +49,7 @@ const withoutSlash = (path: string): string => path.length > 1 ? path.replace(/\
 
 const ownPath = (app: WebApp.Service): string => withoutSlash(app.paths.callback)
 
-/** The path of a redirect URI that leads to this app, as a router takes it. */
+/** The route path of a redirect URI of this app. */
 const patternOf = (app: WebApp.Service, redirectUri: string): string | undefined => {
   const url = Url.parse(redirectUri)
   if (url === undefined || url.origin !== app.origin) return undefined
@@ -59,15 +59,15 @@ const patternOf = (app: WebApp.Service, redirectUri: string): string | undefined
   return below === undefined || below.includes("/") ? path : `${ownPath(app)}/:server`
 }
 
-/** Whether callbacks that are sent to this redirect URI arrive at this app. */
+/** Whether this app handles callbacks at this redirect URI. */
 export const isMounted = (owners: Owners, app: WebApp.Service, redirectUri: string | undefined): boolean => {
   const pattern = redirectUri === undefined ? undefined : patternOf(app, redirectUri)
   return pattern !== undefined && owners.get(pattern)?.app === app
 }
 
 /**
- * The routes of an app's callbacks that a router does not have yet. A path that an app has as its own is taken over from an app that only has a server with
- * it, and is left to the app that came first otherwise.
+ * The callback routes that the router does not have yet. A path belongs to the app that has it as its own callback
+ * path, otherwise to the first app with a server that uses it.
  */
 export const routes = (
   owners: Owners,

@@ -1,6 +1,6 @@
 /**
- * The two kinds of cookie: a session's, and a pending launch's. Both have the prefix `__Host-`, so that neither another host of the domain nor a
- * connection without TLS can plant one.
+ * The cookies of sessions and of pending launches. With the prefix `__Host-`, neither another host of the domain nor a
+ * connection without TLS can set them.
  */
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
@@ -12,7 +12,7 @@ import * as Redacted from "effect/Redacted"
 import type { SessionId } from "../../session/Sessions.js"
 import type * as WebApp from "../WebApp.js"
 
-/** Too many cookies make a header that servers refuse; whoever has so many can do without the oldest. */
+/** Servers reject requests with too many cookies: beyond these limits the oldest cookies are removed. */
 const MAX_SESSIONS = 20
 const MAX_LAUNCHES = 12
 const MAX_LAUNCH_BYTES = 4096
@@ -25,7 +25,7 @@ const digest = (text: string): Effect.Effect<string> =>
     (bytes) => Encoding.encodeBase64Url(new Uint8Array(bytes)).slice(0, 22)
   )
 
-/** What stands for a session in a path: says nothing of the session's id, and is the same whenever it is asked for. */
+/** The handle of a session in paths: a digest, which does not reveal the session id. */
 export const handleOf = (id: SessionId): Effect.Effect<string> => digest(`handle ${Redacted.value(id)}`)
 
 const attributes = (app: WebApp.Service) =>
@@ -37,7 +37,7 @@ const sessionCookieName = (app: WebApp.Service, handle: string | undefined): str
 const sessionAttributes = (app: WebApp.Service) =>
   ({ ...attributes(app), sameSite: app.isEmbedded ? "none" : "lax" }) as const
 
-/** All at once: each change of a response copies all its cookies. */
+/** All in one call, because each change of a response copies all cookies. */
 const expire = (
   response: HttpServerResponse.HttpServerResponse,
   names: ReadonlyArray<string>,
@@ -47,7 +47,7 @@ const expire = (
 
 const isBlank = (character: string | undefined): boolean => character === " " || character === "\t"
 
-/** Without blanks and tabs at its ends. A regular expression for the last ones takes the square of their number where something else follows. */
+/** Trims blanks and tabs. A regular expression would take quadratic time. */
 const trimmed = (text: string): string => {
   let from = 0
   let to = text.length
@@ -57,8 +57,8 @@ const trimmed = (text: string): string => {
 }
 
 /**
- * The cookies of a request. What is trimmed off a name is what browsers trim, so that nothing becomes `__Host-` here that was not there; and of two with one name
- * neither is believed.
+ * The cookies of a request. Names are trimmed as browsers do, so that trimming cannot create the prefix `__Host-`.
+ * Cookies with the same name are all ignored.
  */
 const cookiesOf = ({ headers }: HttpServerRequest.HttpServerRequest): ReadonlyMap<string, string> => {
   const found = new Map<string, string>()
@@ -74,8 +74,8 @@ const cookiesOf = ({ headers }: HttpServerRequest.HttpServerRequest): ReadonlyMa
   return found
 }
 
-/** A browser names the cookies it got first first. */
-const beyond = (
+/** The names of the cookies beyond the limits. Browsers send the oldest cookies first. */
+const oldestBeyond = (
   request: HttpServerRequest.HttpServerRequest,
   prefix: string,
   most: { readonly count: number; readonly bytes: number },
@@ -86,16 +86,16 @@ const beyond = (
     (sum, [name, value]) => sum + name.length + value.length,
     added.name.length + added.value.length
   )
-  const gone: Array<string> = []
+  const removed: Array<string> = []
   for (const [name, value] of others) {
-    if (others.length - gone.length < most.count && bytes <= most.bytes) break
-    gone.push(name)
+    if (others.length - removed.length < most.count && bytes <= most.bytes) break
+    removed.push(name)
     bytes -= name.length + value.length
   }
-  return gone
+  return removed
 }
 
-/** The session a request comes with: `handle` is the one in its path, where each launch has its own. */
+/** The session of a request; `handle` is from its path if each launch has its own session. */
 export const sessionOf = (
   app: WebApp.Service,
   request: HttpServerRequest.HttpServerRequest,
@@ -106,7 +106,7 @@ export const sessionOf = (
   return value === undefined || value === "" ? Option.none() : Option.some(Redacted.make(value))
 }
 
-/** The sessions a request comes with: the latest, where they are more than a browser of this app has. Each costs a look into the store. */
+/** The sessions of a request, limited in number, because each is read from the store. */
 export const sessionsOf = (
   app: WebApp.Service,
   request: HttpServerRequest.HttpServerRequest
@@ -118,7 +118,7 @@ export const sessionsOf = (
       .map(([, value]) => Redacted.make(value))
     : Option.toArray(sessionOf(app, request, undefined))
 
-/** The browser has this session from now on. */
+/** Sets the session cookie. */
 export const setSession = (
   app: WebApp.Service,
   request: HttpServerRequest.HttpServerRequest,
@@ -132,7 +132,7 @@ export const setSession = (
   const set = HttpServerResponse.unsafeSetCookie(response, name, value, options)
   return expire(
     set,
-    beyond(request, `${app.sessionCookie}-`, { count: MAX_SESSIONS, bytes: Infinity }, { name, value }),
+    oldestBeyond(request, `${app.sessionCookie}-`, { count: MAX_SESSIONS, bytes: Infinity }, { name, value }),
     options
   )
 }
@@ -142,21 +142,21 @@ export const clearSession =
   (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
     expire(response, [sessionCookieName(app, app.sessionPerLaunch ? handle : undefined)], sessionAttributes(app))
 
-/** What a browser keeps while the person is at the server. */
+/** The content of the cookie of a launch. */
 export interface LaunchCookie {
-  /** Makes the callback good in this browser alone. */
+  /** Binds the launch to this browser. */
   readonly secret: Redacted.Redacted
-  /** The query of a launch that a person began here: where to go afterwards, and how to begin again. */
+  /** The query of a standalone launch, for its return path and to start it again. */
   readonly standalone: URLSearchParams | undefined
-  /** Once it is over: the handle of its session. */
+  /** The handle of the session once the launch is complete. */
   readonly session?: string | undefined
 }
 
-/** Names tell launches apart, so that several can be under way; a name says nothing of the state. */
+/** A digest of the state, so that several launches can be pending. */
 const launchCookieName = (state: Redacted.Redacted): Effect.Effect<string> =>
   Effect.map(digest(Redacted.value(state)), (id) => `${LAUNCH}${id}`)
 
-// A callback that is posted comes from another site, and a Lax cookie would not come with it.
+// A callback by POST comes from another site, so the browser would not send a Lax cookie.
 const launchAttributes = (app: WebApp.Service) => ({ ...attributes(app), sameSite: "none" }) as const
 
 export const launchOf = (
@@ -194,7 +194,7 @@ export const setLaunch = (
     })
     return expire(
       set,
-      beyond(request, LAUNCH, { count: MAX_LAUNCHES, bytes: MAX_LAUNCH_BYTES }, { name, value }),
+      oldestBeyond(request, LAUNCH, { count: MAX_LAUNCHES, bytes: MAX_LAUNCH_BYTES }, { name, value }),
       options
     )
   })
@@ -204,7 +204,7 @@ export const clearLaunch =
   (response: HttpServerResponse.HttpServerResponse): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
     Effect.map(launchCookieName(state), (name) => expire(response, [name], launchAttributes(app)))
 
-/** Launches that led to a session which is over are over, too: their callbacks, in the browser's history, lead nowhere any more. */
+/** Removes the launches of ended sessions, so that their callbacks in the browser history have no effect. */
 export const clearCompletedLaunches = (
   app: WebApp.Service,
   request: HttpServerRequest.HttpServerRequest,

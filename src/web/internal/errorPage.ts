@@ -1,6 +1,6 @@
 /**
- * The page for a failure, for people who wanted to see a patient: plain, readable, without scripts. A program that asks (`Accept` without HTML) gets the
- * same as `application/problem+json` (RFC 9457).
+ * The HTML page for a failure, without scripts. A client that does not accept HTML gets `application/problem+json` (RFC
+ * 9457).
  */
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
@@ -20,7 +20,7 @@ export const STYLE =
   "a{display:inline-block;padding:.6rem 1.1rem;border-radius:.375rem;background:#0b5c7a;color:#fff;text-decoration:none}" +
   "a:focus-visible{outline:3px solid #b45309;outline-offset:2px}"
 
-/** The hash of `STYLE`, which a test compares: the page has a look and allows no other. */
+/** The CSP hash of `STYLE`; a test compares them. */
 const STYLE_HASH = "sha256-xARgrbLNbEoRfI5fTbsa8HwTkB4WLBHR6Kd0af7+aSo="
 
 const html = ({ action, reference, text, title }: Problem): string =>
@@ -39,7 +39,7 @@ const html = ({ action, reference, text, title }: Problem): string =>
     ""
   ].join("\n")
 
-/** On everything this room answers with: what it says is for one person, now, in no frame that was not named. */
+/** Adds security headers to a response: not cached, no referrer, framed only by allowed sites. */
 export const protect = (app: WebApp.Service, policy = "default-src 'none'; base-uri 'none'") =>
 (
   response: HttpServerResponse.HttpServerResponse
@@ -80,11 +80,11 @@ const render = (
   return builtIn(app, problem)
 }
 
-/** What people do, not what goes wrong. */
-const EVERYDAY: ReadonlySet<Kind> = new Set(["AccessDenied", "SignedOut", "NotFound"])
+/** Problems that are not failures of a system. */
+const EXPECTED: ReadonlySet<Kind> = new Set(["AccessDenied", "SignedOut", "NotFound"])
 
 const logged = (problem: Problem, message: string, error: Failure | undefined): Effect.Effect<void> => {
-  const log = problem.status >= 500 ? Effect.logError : EVERYDAY.has(problem.kind) ? Effect.logInfo : Effect.logWarning
+  const log = problem.status >= 500 ? Effect.logError : EXPECTED.has(problem.kind) ? Effect.logInfo : Effect.logWarning
   return log(message).pipe(
     Effect.annotateLogs({
       reference: problem.reference,
@@ -94,7 +94,7 @@ const logged = (problem: Problem, message: string, error: Failure | undefined): 
   )
 }
 
-/** Ways to answer a failure, with a reference that stands on the page and in the log. */
+/** Responds to failures and logs them, with the same reference on the page and in the log. */
 export const make = (app: WebApp.Service) =>
   Effect.map(SecureRandom.SecureRandom, (random) => {
     const reference = Effect.map(random.bytes(5), Encoding.encodeHex)
@@ -109,7 +109,7 @@ export const make = (app: WebApp.Service) =>
         const problem = Problems.make(kind, yield* reference, options.action)
         yield* logged(problem, message, options.error)
         return yield* Effect.sync(() => render(app, request, problem)).pipe(
-          // The app's own page for what goes wrong went wrong.
+          // The `errorPage` of the app threw.
           Effect.catchAllDefect((defect) =>
             Effect.as(Effect.logError("errorPage failed", defect), builtIn(app, problem))
           )

@@ -1,3 +1,8 @@
+/**
+ * What the routes read from a request: method, origin, query and form.
+ *
+ * @internal
+ */
 import * as Headers from "@effect/platform/Headers"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
@@ -11,13 +16,13 @@ type Request = HttpServerRequest.HttpServerRequest
 
 const SAFE = new Set(["GET", "HEAD", "OPTIONS"])
 
-/** A socket is opened by a GET, and anything may follow. */
+/** Whether the request may change state. A WebSocket, which a GET opens, may. */
 export const isChanging = ({ headers, method }: Request): boolean =>
   !SAFE.has(method) || headers["upgrade"]?.toLowerCase() === "websocket"
 
 /**
- * Whether a person goes there, in a window or, where the app may be framed, in a frame. An image of another site's page that has the launch for its
- * address would only fill the browser with cookies, and a prefetch would spend a code. Old browsers say nothing, and are believed.
+ * Whether the request is a navigation in a window or, for an embedded app, in a frame. An image on another site must
+ * not start launches, and a prefetch must not use up a code. Old browsers send no such headers: they are accepted.
  */
 export const isNavigation = (app: WebApp.Service, { headers, method }: Request): boolean => {
   const mode = headers["sec-fetch-mode"]
@@ -28,14 +33,14 @@ export const isNavigation = (app: WebApp.Service, { headers, method }: Request):
 }
 
 /**
- * The query as it stands in the request line: what a router has parsed may have lost one of two slashes of an `iss`.
+ * The query of the request line. A router may have removed one of two slashes of an `iss`.
  */
 export const queryOf = ({ url }: Request): URLSearchParams => {
   const mark = url.indexOf("?")
   return new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1).replace(/#.*$/s, ""))
 }
 
-/** The fields of a posted form; none where it is too large, or cannot be read. The limit is kept while reading, whoever serves the app. */
+/** The fields of a form; empty if it is too large or malformed. The limit applies while reading. */
 export const formOf = (request: Request, maxBytes: number): Effect.Effect<URLSearchParams> =>
   !/^application\/x-www-form-urlencoded[ \t]*(?:;|$)/i.test(request.headers["content-type"] ?? "")
     ? Effect.succeed(new URLSearchParams())
@@ -57,8 +62,8 @@ export const formOf = (request: Request, maxBytes: number): Effect.Effect<URLSea
 const HIDDEN = ["url.full", "url.query", "http.request.header.referer"]
 
 /**
- * The platform's tracer writes a request's URL, and in it a code or a launch handle, into the span that it makes for the request. That span is the
- * nearest one of kind `server`; spans of the app above it outlive the request, and are left alone.
+ * Removes the URL, which may contain a code or a launch handle, from the span that the HTTP server makes for the
+ * request. That is the nearest span of kind `server`; other spans of the app are not changed.
  */
 export const hideAddresses: Effect.Effect<void> = Effect.map(Effect.option(Effect.currentParentSpan), (parent) => {
   for (let above = parent; Option.isSome(above) && above.value._tag === "Span"; above = above.value.parent) {
@@ -70,8 +75,8 @@ export const hideAddresses: Effect.Effect<void> = Effect.map(Effect.option(Effec
 })
 
 /**
- * The tracer writes the headers of the answer after the handler has ended. A `Location` holds a state or an id_token, so the server that is built with
- * this layer redacts it like a cookie.
+ * The tracer records response headers after the handler has ended. A `Location` contains a state or an id_token, so
+ * this layer makes the server redact it like a cookie.
  */
 export const layerRedactedHeaders: Layer.Layer<never> = Layer.fiberRefLocallyScopedWith(
   Headers.currentRedactedNames,
