@@ -2,7 +2,7 @@
  * A SMART app in Hono: `npx tsx examples/hono/main.ts`, then open what it prints.
  *
  * `HttpLayerRouter.toWebHandler` makes the routes a function from `Request` to `Promise<Response>`, which is what Hono,
- * and whatever else speaks fetch, mounts.
+ * and other frameworks with fetch handlers, mount.
  */
 import { createServer } from "node:http"
 import * as HttpApp from "@effect/platform/HttpApp"

@@ -325,7 +325,7 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
       assert.include(server.body, "Unreachable")
       const launch = yield* browser.get("/launch?server=ferry")
       assert.strictEqual(launch.status, 503)
-      assert.include(launch.body, "The health record system does not answer")
+      assert.include(launch.body, "The health record system is not available")
 
       const sandbox = yield* sandboxOf("east")
       const session = yield* login(browser, "east")

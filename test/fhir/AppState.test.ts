@@ -136,7 +136,7 @@ describe("AppState", () => {
       assert.strictEqual(sent().length, 1)
     }))
 
-  it.effect("[X-AS-6] the query: one code, a subject, or nobody", () =>
+  it.effect("[X-AS-6] `find` searches by one code, and by a subject or its absence", () =>
     Effect.gen(function*() {
       const { sent, state } = yield* associated(() => Http.json({ resourceType: "Bundle" }))
       yield* Stream.runDrain(state.find({ code }))
@@ -186,7 +186,7 @@ describe("AppState", () => {
       assert.notInclude(JSON.stringify(bad), "evil")
     }))
 
-  it.effect("[X-AS-3] [X-AS-8] a resource that is no app state is refused", () =>
+  it.effect("[X-AS-3] [X-AS-8] `find` rejects a resource that does not have the form of app state", () =>
     Effect.gen(function*() {
       for (
         const changes of [

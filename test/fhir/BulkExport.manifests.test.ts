@@ -115,7 +115,7 @@ describe("BulkExport over several manifests", () => {
     ["without a URL", "NotFhir", pagesOf({ files: [1], link: [{ relation: "next" }] }), [statusUrl]],
     ["whose URL is a number", "NotFhir", pagesOf({ files: [1], link: [{ relation: "next", url: 2 }] }), [statusUrl]],
     ["of two", "NotFhir", pagesOf({ files: [1], link: [...next("2"), ...next("3")] }), [statusUrl]],
-    ["in a link that is no array", "NotFhir", pagesOf({ files: [1], link: { relation: "next", url: "2" } }), [
+    ["in a link that is not an array", "NotFhir", pagesOf({ files: [1], link: { relation: "next", url: "2" } }), [
       statusUrl
     ]],
     ["in a link beside rubbish", "NotFhir", pagesOf({ files: [1], link: [null, ...next("2")] }), [statusUrl]],

@@ -25,7 +25,7 @@ const kept = (path: string): { readonly ids: ReadonlyArray<string> } =>
   Fs.existsSync(path) ? JSON.parse(Fs.readFileSync(path, "utf8")) : { ids: [] }
 
 describe("BulkExport in a process that is killed", () => {
-  it.scopedLive("goes on where it was, without losing or repeating a resource", () =>
+  it.scopedLive("another process resumes it without loss or repetition", () =>
     Effect.gen(function*() {
       const directory = yield* Effect.acquireRelease(
         Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "export-"))),

@@ -100,7 +100,7 @@ describe("BulkExport that is interrupted", () => {
       assert.isTrue(yield* Deferred.isDone(done))
     }))
 
-  it.effect("a kick-off that fails after the caller has gone is no defect, and nothing is deleted", () =>
+  it.effect("a kick-off that fails after its caller was interrupted causes neither a defect nor a DELETE", () =>
     Effect.gen(function*() {
       for (
         const answer of [

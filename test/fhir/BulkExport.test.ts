@@ -61,7 +61,7 @@ const inTime = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   })
 
 describe("BulkExport", () => {
-  it.effect("[SMART-264] everything the sandbox has, asked for, waited for and read", () =>
+  it.effect("[SMART-264] `run` starts an export, waits for it, and reads all resources of the sandbox", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const fhir = yield* sandbox
@@ -108,7 +108,7 @@ describe("BulkExport", () => {
       assert.strictEqual(error.reason, "InvalidReference")
     }))
 
-  it.effect("waits as long as the server asks, also where it has been asked too often, and no longer than allowed", () =>
+  it.effect("`run` waits for `Retry-After`, also of a 429, and at most for `timeout`", () =>
     Effect.gen(function*() {
       const http = server({ [file(0)]: () => Http.text(lines(1)) }, { polls: 2 })
       const fhir = yield* written(http)
@@ -129,7 +129,7 @@ describe("BulkExport", () => {
       assert.strictEqual(error.reason, "TimedOut")
     }))
 
-  it.effect("a kick-off is not repeated where it may have been acted on; answers that are none are said to be", () =>
+  it.effect("a kick-off that the server may have processed is not retried; an invalid response is an error", () =>
     Effect.gen(function*() {
       for (
         const [answer, reason, sent] of [
@@ -154,7 +154,7 @@ describe("BulkExport", () => {
       }
     }))
 
-  it.effect("[SMART-267] [SMART-268] the token goes to no foreign status and no foreign file", () =>
+  it.effect("[SMART-267] [SMART-268] the token does not go to a foreign status URL or a foreign file", () =>
     Effect.gen(function*() {
       const status = Http.script(() =>
         Http.text("", { status: 202, headers: { "content-location": "https://evil.example/status" } })
@@ -172,7 +172,7 @@ describe("BulkExport", () => {
       }
     }))
 
-  it.effect("[SMART-98] files elsewhere, by an opt-in for their origin; without the token where the manifest says so", () =>
+  it.effect("[SMART-98] `foreignOrigins` allows files of another origin; `requiresAccessToken: false` omits the token", () =>
     Effect.gen(function*() {
       const url = "https://files.example/1"
       const sentTo = (settings: Parameters<typeof written>[1], requiresAccessToken: boolean, at = url) =>
@@ -213,7 +213,7 @@ describe("BulkExport", () => {
       assert.isUndefined(http.seen.find(({ method }) => method === "DELETE"))
     }))
 
-  it.effect("a file that stops coming is given up", () =>
+  it.effect("a file that stops is an error after the time limit", () =>
     Effect.gen(function*() {
       const hanging = new ReadableStream<Uint8Array>({
         start: (controller) => controller.enqueue(new TextEncoder().encode(lines(1)))
@@ -251,7 +251,7 @@ describe("BulkExport", () => {
       assert.strictEqual(opened, 2)
     }))
 
-  it.effect("a file is opened again by the RetryPolicy of the call, else by that of the client's layer", () =>
+  it.effect("a broken file continues by the `RetryPolicy` of the call, else by that of the layer", () =>
     Effect.gen(function*() {
       const breaking = () => {
         let sent = false
@@ -375,13 +375,13 @@ describe("BulkExport", () => {
       }))
   })
 
-  describe("going on", () => {
+  describe("resume", () => {
     const CheckpointJson = Schema.parseJson(BulkExport.Checkpoint)
     const files = Object.fromEntries(
       Array.from({ length: 4 }, (_, index) => [file(index), () => Http.text(lines(10, `f${index}-`))])
     )
 
-    it.effect("from any point, through JSON, nothing is lost and nothing repeated", () =>
+    it.effect("a checkpoint of any item, encoded as JSON, neither loses nor repeats resources", () =>
       Effect.gen(function*() {
         for (const concurrency of [1, 3]) {
           for (let stop = 1; stop < 40; stop += 3) {
@@ -402,7 +402,7 @@ describe("BulkExport", () => {
         }
       }))
 
-    it.effect("an export of 200,000 files that were read before is over in time", () =>
+    it.effect("an export of 200,000 files that were already read ends in time", () =>
       Effect.gen(function*() {
         const indices = Array.from({ length: 200_000 }, (_, index) => index)
         const from = new BulkExport.Checkpoint({

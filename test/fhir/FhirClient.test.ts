@@ -94,7 +94,7 @@ describe("FhirClient", () => {
       assert.strictEqual(allowed.seen.length, 1)
     }))
 
-  it.effect("[SMART-97] a redirect to elsewhere is not followed, and its words are not trusted", () =>
+  it.effect("[SMART-97] a redirect to another origin is not followed", () =>
     Effect.gen(function*() {
       for (
         const to of [
@@ -130,7 +130,7 @@ describe("FhirClient", () => {
     ["500", () => Http.text("", { status: 500 }), "Unavailable", false],
     ["503", () => Http.text("", { status: 503 }), "Unavailable", true],
     ["HTML", () => Http.text("<html>"), "NotFhir", false],
-    ["JSON that is no resource", () => Http.json({ id: "1" }), "NotFhir", false],
+    ["JSON without a resource", () => Http.json({ id: "1" }), "NotFhir", false],
     ["a refused connection", () => new Http.Broken("ECONNREFUSED"), "Unreachable", true]
   ])("%s: %s", ([, answer, reason, retryable]) =>
     Effect.gen(function*() {

@@ -63,7 +63,7 @@ describe("FhirError", () => {
       }))
   })
 
-  describe("the server's words", () => {
+  describe("texts of the server", () => {
     it.effect.each<[string, string, string]>([
       ["text", "  upstream connect error\r\n or\u0007 disconnect", "upstream connect error or disconnect"],
       [
@@ -93,7 +93,7 @@ describe("FhirError", () => {
         assert.notInclude(JSON.stringify(error), "Doe")
       }))
 
-    it.effect("an excerpt has a limit and never the token, nor a part of it where the body was cut", () =>
+    it.effect("an excerpt is limited and contains no part of the token", () =>
       Effect.gen(function*() {
         for (
           const body of [
@@ -126,7 +126,7 @@ describe("FhirError", () => {
         assert.notInclude(error.message, "Doe")
       }))
 
-    it.effect("a challenge that is odd, hostile or an echo costs nothing", () =>
+    it.effect("a malformed or hostile challenge is ignored", () =>
       Effect.gen(function*() {
         for (
           const [header, code] of [
@@ -151,7 +151,7 @@ describe("FhirError", () => {
         }
       }))
 
-    it.effect("an issue is shown with its path; what is no code and no path is not shown", () =>
+    it.effect("the message contains codes and element paths of issues, and no other texts", () =>
       Effect.gen(function*() {
         const error = yield* readAt(Http.script(() =>
           outcome([
@@ -178,7 +178,7 @@ describe("FhirError", () => {
   })
 
   describe("advice", () => {
-    it.effect("a 401 to a token that was just renewed does not advise another refresh", () =>
+    it.effect("the advice after a 401 with a renewed token is not another refresh", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const fhir = yield* sandbox
@@ -247,14 +247,14 @@ describe("FhirError", () => {
     const unchanged = () => Http.fake(() => new Response(null, { status: 304, headers: { etag: "W/\"7\"" } }))
     const condition = { "If-None-Match": "W/\"7\"" }
 
-    it.effect("is the answer to a request with a condition", () =>
+    it.effect("is the response to a request with a condition", () =>
       Effect.gen(function*() {
         const fhir = yield* written(unchanged())
         const answer = yield* fhir.request({ interaction: "read Patient", url: "Patient/1", headers: condition })
         assert.deepStrictEqual([answer.status, answer.body, answer.headers["etag"]], [304, "", "W/\"7\""])
       }))
 
-    it.effect("is no success of anything else, and the message refers to no issues", () =>
+    it.effect("without a condition is an error, and the message does not refer to issues", () =>
       Effect.gen(function*() {
         const fhir = yield* written(unchanged())
         for (
@@ -359,7 +359,7 @@ describe("FhirError", () => {
         })
     )
 
-    it.effect("an answer with too few entries says what became of those that it has", () =>
+    it.effect("a response with too few entries has the results of these entries", () =>
       Effect.gen(function*() {
         for (const call of ["batch", "transaction"] as const) {
           const fhir = yield* written(answering("201", "409"))
@@ -382,7 +382,7 @@ describe("FhirError", () => {
         )
       }))
 
-    it.effect("a whole answer that is none leaves it open", () =>
+    it.effect("a response without a Bundle has `processed: unknown`", () =>
       Effect.gen(function*() {
         for (
           const [answer, processed] of [
@@ -398,7 +398,7 @@ describe("FhirError", () => {
       }))
   })
 
-  it.effect("a page whose link or entries cannot be read is an error, not the last page", () =>
+  it.effect("a page with a malformed link or entry is an error, not the last page", () =>
     Effect.gen(function*() {
       for (
         const member of [

@@ -107,7 +107,7 @@ describe("Interaction", () => {
       const requests: ReadonlyArray<FhirClient.BundleRequest> = [
         { method: "GET", url: "Patient/patient-alpha" },
         { method: "POST", url: "Observation", resource: observation },
-        { method: "GET", url: "Patient/nobody" }
+        { method: "GET", url: "Patient/unknown" }
       ]
       const results = yield* fhir.batch(requests)
       assert.deepStrictEqual(
@@ -187,7 +187,7 @@ describe("Interaction", () => {
     }).pipe(Effect.provide(backend())))
 
   it.effect.each([301, 302, 303, 307, 308])(
-    "[SMART-97] a redirect %i is judged like a first request",
+    "[SMART-97] a redirect %i is checked like a first request",
     (status) =>
       Effect.gen(function*() {
         const to = (location: string) => () => new Response(null, { status, headers: { location } })

@@ -5,7 +5,7 @@ import * as Reference from "../../src/fhir/Reference.js"
 import * as Http from "../support/http.js"
 import { base, written } from "./fixtures.js"
 
-/** Whatever the URL names; ids that begin with `no` are not there. */
+/** Returns the resource of the URL; ids that begin with `no` do not exist. */
 const chart = () =>
   Http.fake(({ url }) => {
     const [type, id = ""] = new URL(url).pathname.split("/").slice(2)

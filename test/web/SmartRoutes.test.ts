@@ -110,7 +110,7 @@ describe("SmartRoutes", () => {
       }
     }))
 
-  it.scoped("takes a callback that comes as a form from the EHR's site", () =>
+  it.scoped("accepts a callback by POST from the EHR's site", () =>
     Effect.gen(function*() {
       const { browser, ehr } = yield* start()
       const who = browser()
@@ -122,7 +122,7 @@ describe("SmartRoutes", () => {
       assert.include((yield* who.go(done.location)).body, "patient patient-alpha")
     }))
 
-  it.scoped("a form that is too large, or none, is a callback without a state", () =>
+  it.scoped("a form that is too large or malformed is a callback without a state", () =>
     Effect.gen(function*() {
       const { browser } = yield* start()
       const large = yield* browser().go("/callback", { form: { code: "x".repeat(70_000) } })
@@ -130,7 +130,7 @@ describe("SmartRoutes", () => {
       assert.deepStrictEqual([large.status, json.status], [400, 400])
     }))
 
-  it.scoped("an app that is registered twice at one server says in its launch URL which is meant", () =>
+  it.scoped("`server` in the launch URL chooses one of two registrations at one server", () =>
     Effect.gen(function*() {
       const clients = ["sandbox-public-app", "for-patients"].map((clientId) => ({
         clientId,
@@ -169,14 +169,14 @@ describe("SmartRoutes", () => {
       }
     }))
 
-  it.scoped("leads back to where the person was, and there alone: the app", () =>
+  it.scoped("redirects to the return path within the app", () =>
     Effect.gen(function*() {
       const { browser, walk } = yield* start()
       const { done } = yield* walk(browser(), "/launch?return=%2Fpatient%3Ftab%3D2%23vitals")
       assert.strictEqual(done.location, `${ORIGIN}/patient?tab=2#vitals`)
     }))
 
-  it.scoped("a callback delivered twice, by a double click or a reload, ends in the one session", () =>
+  it.scoped("a callback delivered twice, by a double click or a reload, gives one session", () =>
     Effect.gen(function*() {
       const { browser, ehr } = yield* start()
       const who = browser()
@@ -247,7 +247,7 @@ describe("SmartRoutes", () => {
       assert.strictEqual((yield* who.go("/logout", { method: "POST", from: "app" })).location, `${ORIGIN}/`)
     }))
 
-  it.scoped("logs out at the server, too, where the app wants that", () =>
+  it.scoped("`endServerSession` also logs out at the server", () =>
     Effect.gen(function*() {
       const { browser, ehr, walk } = yield* start({ web: { endServerSession: true } })
       const who = browser()
@@ -263,7 +263,7 @@ describe("SmartRoutes", () => {
       assert.strictEqual(new URL(location).searchParams.get("post_logout_redirect_uri"), `${ORIGIN}/`)
     }))
 
-  it.scoped("a person who says no gets a page that says so, with a way to start again", () =>
+  it.scoped("a user who denies access gets a page with a link to start again", () =>
     Effect.gen(function*() {
       const { browser, ehr, walk } = yield* start()
       const who = browser()
@@ -275,13 +275,13 @@ describe("SmartRoutes", () => {
       assert.include((yield* walk(who, again)).page.body, "patient patient-alpha")
     }))
 
-  it.scoped("an EHR that is down when the launch begins", () =>
+  it.scoped("an EHR that is down at the start of a launch is `ServerUnavailable`", () =>
     Effect.gen(function*() {
       const { browser, ehr, walk } = yield* start()
       yield* ehr.fault("discovery", Fault.status(503), 20)
       const down = yield* patiently(browser().go("/launch"))
       assert.strictEqual(down.status, 503)
-      assert.include(down.body, "does not answer")
+      assert.include(down.body, "is not available")
       yield* ehr.clearFaults
       yield* TestClock.adjust("10 minutes")
       assert.strictEqual((yield* walk(browser(), "/launch")).page.status, 200)
@@ -328,12 +328,12 @@ describe("SmartRoutes", () => {
       assert.strictEqual(appState, "hospital vitals")
     }))
 
-  it.scoped("a server that sends the browser elsewhere than to the app is a mistake of the app's, and says so", () =>
+  it.scoped("a redirect URI without a route is `AppFailed`", () =>
     Effect.gen(function*() {
       const { browser } = yield* start({ client: { redirectUri: "https://elsewhere.example/callback" } })
       const page = yield* browser().go("/launch")
       assert.strictEqual(page.status, 500)
-      assert.include(page.body, "Something is wrong with the app")
+      assert.include(page.body, "The app has a problem")
     }))
 
   it.scoped("each server has a redirect URI of its own: of a plain callback, of a posted one, and with a query", () =>
@@ -410,7 +410,7 @@ describe("SmartRoutes", () => {
       assert.strictEqual((yield* browser().go("/launch")).status, 404)
     }))
 
-  it.scoped("publishes the public keys and nothing else, to be kept for minutes: [SMART-303]", () =>
+  it.scoped("publishes only the public keys, with `max-age`: [SMART-303]", () =>
     Effect.gen(function*() {
       const { jwk } = yield* keyed
       const keys = SigningKeys.layerJwk({ jwk: Redacted.make(JSON.stringify(jwk)) })
@@ -424,7 +424,7 @@ describe("SmartRoutes", () => {
       assert.notInclude(body, jwk.d ?? "none")
     }))
 
-  it.scoped("where keys rotate, servers keep them no longer than the rotation waits: [SMART-303]", () =>
+  it.scoped("with `KeyRotation`, `max-age` is at most that of the rotation: [SMART-303]", () =>
     Effect.gen(function*() {
       const { jwk } = yield* keyed
       const [key] = yield* SigningKey.fromJwk({ jwk: Redacted.make(JSON.stringify(jwk)) })
@@ -436,7 +436,7 @@ describe("SmartRoutes", () => {
       assert.strictEqual(headers.get("cache-control"), "public, max-age=120")
     }))
 
-  it.scoped("a program that asks gets problem+json", () =>
+  it.scoped("a client that does not accept HTML gets problem+json", () =>
     Effect.gen(function*() {
       const { browser } = yield* start()
       const answer = yield* browser().go("/patient", { headers: { accept: "application/json" } })
@@ -447,7 +447,7 @@ describe("SmartRoutes", () => {
       assert.match(problem.reference, /^[0-9a-f]{10}$/)
     }))
 
-  it.scoped("a session whose tokens cannot be renewed asks for a new start", () =>
+  it.scoped("a session whose tokens cannot be renewed is `SignedOut`", () =>
     Effect.gen(function*() {
       const { browser, ehr, walk } = yield* start({ ehr: { accessTokenLifetime: "5 minutes" } })
       const who = browser()
@@ -459,6 +459,6 @@ describe("SmartRoutes", () => {
       yield* TestClock.adjust("10 minutes")
       const over = yield* who.go("/patient")
       assert.strictEqual(over.status, 401)
-      assert.include(over.body, "To go on, start the app again.")
+      assert.include(over.body, "Start the app again to continue.")
     }))
 })

@@ -1,5 +1,5 @@
 /**
- * What a browser that is flooded, a server in between, a reload at the wrong moment or a second app do to the routes.
+ * The routes under floods of launches, failing servers, reloads and several apps.
  */
 import { inspect } from "node:util"
 import * as HttpApp from "@effect/platform/HttpApp"
@@ -33,7 +33,7 @@ const { Fault } = SandboxEhr
 const launchCookies = (jar: ReadonlyMap<string, string>) =>
   Array.from(jar).filter(([name]) => name.startsWith("__Host-launch-"))
 
-describe("a launch that is not gone to", () => {
+describe("a launch without a navigation", () => {
   const asking = {
     "an image": { "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image" },
     "a script's fetch": { "sec-fetch-mode": "cors", "sec-fetch-dest": "empty" },
@@ -75,7 +75,7 @@ describe("a launch that is not gone to", () => {
 })
 
 describe("cookies", () => {
-  it.scoped("of launches take up four kilobytes at most, however long the return paths", () =>
+  it.scoped("of launches use at most four kilobytes", () =>
     Effect.gen(function*() {
       const { browser } = yield* start()
       const who = browser()
@@ -95,7 +95,7 @@ describe("cookies", () => {
       assert.strictEqual(done.location, `${ORIGIN}/patient`)
     }))
 
-  it.scoped("a name that only looks like the session's, or stands there twice, is not the session's", () =>
+  it.scoped("a similar or duplicate cookie name is not the session", () =>
     Effect.gen(function*() {
       const { browser, send, walk } = yield* start()
       const who = browser()
@@ -116,8 +116,8 @@ describe("cookies", () => {
     }))
 })
 
-describe("what is over stays over", () => {
-  it.scoped("after a logout, callbacks of all earlier launches lead nowhere", () =>
+describe("ended sessions", () => {
+  it.scoped("after a logout, callbacks of all earlier launches have no effect", () =>
     Effect.gen(function*() {
       const { browser, walk } = yield* start()
       const who = browser()
@@ -130,7 +130,7 @@ describe("what is over stays over", () => {
       }
     }))
 
-  it.scoped("nor does the callback of an earlier login disturb the session that took its place", () =>
+  it.scoped("the callback of an earlier login does not change the session that replaced it", () =>
     Effect.gen(function*() {
       const { browser, walk } = yield* start()
       const who = browser()
@@ -140,7 +140,7 @@ describe("what is over stays over", () => {
       assert.include((yield* who.go("/patient")).body, "patient patient-beta")
     }))
 
-  it.scoped("a session that a new login takes the place of is forgotten, and the server revokes nothing for it", () =>
+  it.scoped("a replaced session is removed, and its tokens are not revoked", () =>
     Effect.gen(function*() {
       const { browser, ehr, walk } = yield* start()
       const who = browser()
@@ -171,7 +171,7 @@ describe("two clicks on a button", () => {
       assert.strictEqual((yield* who.go("/patient")).status, 401)
     }))
 
-  it.scoped("whoever starts again asks for the same as before", () =>
+  it.scoped("starting again repeats the parameters of the first launch", () =>
     Effect.gen(function*() {
       const { browser, ehr } = yield* start({
         web: {
@@ -192,7 +192,7 @@ describe("two clicks on a button", () => {
 })
 
 describe("two charts", () => {
-  it.scoped("a start page knows all sessions of its browser and no others'", () =>
+  it.scoped("a start page has all sessions of its browser and no other sessions", () =>
     Effect.gen(function*() {
       const list = HttpLayerRouter.addAll(Effect.succeed([
         HttpLayerRouter.route(
@@ -214,7 +214,7 @@ describe("two charts", () => {
       assert.strictEqual((yield* who.go("/all")).body, "patient-alpha")
     }))
 
-  it.scoped("a launch that names another session's page leads to the page of its own", () =>
+  it.scoped("a return path with the handle of another session leads to the new session", () =>
     Effect.gen(function*() {
       const { browser, walk } = yield* start({ web: { afterLogin: "/sessions/:session/patient" } })
       const who = browser()
@@ -231,7 +231,7 @@ describe("two charts", () => {
       assert.match(elsewhere.done.location, /\/sessions\/[\w-]{22}\/patient$/)
     }))
 
-  it.effect("a path that leads back into a launch, however it is spelt, is no return path", () =>
+  it.effect("a return path must not lead to a launch route in any encoding", () =>
     Effect.gen(function*() {
       const app = yield* WebApp.make({ baseUrl: ORIGIN })
       for (
@@ -255,7 +255,7 @@ describe("two charts", () => {
 
 describe("a server in trouble in the middle of a launch", () => {
   const troubles = {
-    "the connection broke, and nobody knows whether the code is spent": (ehr: SandboxEhr.Service) =>
+    "the connection broke, and the code may be used up": (ehr: SandboxEhr.Service) =>
       ehr.fault("token", Fault.lostResponse, 9),
     "the server says so by a redirect": () => Effect.void
   }
@@ -272,7 +272,7 @@ describe("a server in trouble in the middle of a launch", () => {
         yield* trouble(ehr)
         const page = yield* patiently(who.go(callback))
         assert.strictEqual(page.status, 503)
-        assert.include(page.body, "start the app again in a minute")
+        assert.include(page.body, "then start the app again")
         assert.notInclude(page.body, "load this page again")
         assert.include(page.body, "Start again")
         assert.deepStrictEqual(launchCookies(who.jar()), [])
@@ -280,7 +280,7 @@ describe("a server in trouble in the middle of a launch", () => {
   )
 
   // In real time: a clock that jumps would let the token request itself time out.
-  it.scopedLive("its keys are not to be had, and the code is spent: the page says to start again", () =>
+  it.scopedLive("its keys are not available, and the code is used up: the page says to start again", () =>
     Effect.gen(function*() {
       const { browser, ehr } = yield* start()
       const who = browser()
@@ -288,13 +288,13 @@ describe("a server in trouble in the middle of a launch", () => {
       yield* ehr.fault("jwks", Fault.status(503), 99)
       const page = yield* who.go(callback)
       assert.strictEqual(page.status, 503)
-      assert.include(page.body, "start the app again in a minute")
+      assert.include(page.body, "then start the app again")
       assert.deepStrictEqual(launchCookies(who.jar()), [])
     }))
 })
 
 describe("a form from the authorization server", () => {
-  it.scoped("is read as browsers spell its type, and up to a limit whoever serves the app", () =>
+  it.scoped("is read with the content types of browsers, and up to a limit on every server", () =>
     Effect.gen(function*() {
       const { browser, ehr } = yield* start()
       const callback = (who: ReturnType<typeof browser>) =>
@@ -311,7 +311,7 @@ describe("a form from the authorization server", () => {
       assert.isFalse(who.jar().has("__Host-session"))
     }))
 
-  it.scoped("costs as much in chunks of one byte as they are many, not as their square", () =>
+  it.scoped("in chunks of one byte is read in linear time", () =>
     Effect.gen(function*() {
       const { browser, send } = yield* start()
       const bytes = new TextEncoder().encode(`code=x&${"state=y&".repeat(7_500)}`)
@@ -343,7 +343,7 @@ const route = (path: `/${string}`, handler: Effect.Effect<HttpServerResponse.Htt
   HttpLayerRouter.addAll(Effect.succeed([HttpLayerRouter.route("GET", path, handler)]))
 
 describe("handlers", () => {
-  it.scoped("a policy of their own keeps the app out of foreign frames all the same", () =>
+  it.scoped("a policy of a handler gets `frame-ancestors`", () =>
     Effect.gen(function*() {
       const answer = (policy: string) =>
         Effect.succeed(HttpServerResponse.empty({ headers: { "content-security-policy": policy } }))
@@ -370,7 +370,7 @@ describe("handlers", () => {
       assert.strictEqual((yield* who.go("/", { headers: upgrade })).body, "without a session")
     }))
 
-  it.scoped("what they fail with goes on to them, whatever its name", () =>
+  it.scoped("errors of the app pass through, also with a tag of this library", () =>
     Effect.gen(function*() {
       const failing = HttpLayerRouter.addAll(Effect.succeed([
         HttpLayerRouter.route(
@@ -406,7 +406,7 @@ describe("handlers", () => {
       assert.isTrue(Exit.isFailure(yield* Effect.exit(who.go("/theirs"))))
     }))
 
-  it.scoped("a page for failures of the app's own keeps its look, in nobody's frame", () =>
+  it.scoped("an `errorPage` of the app keeps its policy and gets `frame-ancestors`", () =>
     Effect.gen(function*() {
       const policies: ReadonlyArray<readonly [own: string | undefined, served: string]> = [
         [undefined, "base-uri 'none'; frame-ancestors 'none'"],
@@ -431,7 +431,7 @@ describe("handlers", () => {
       }
     }))
 
-  it.scoped("a page for failures that fails itself is no way out of the app's protection", () =>
+  it.scoped("an `errorPage` that throws is replaced by the built-in page", () =>
     Effect.gen(function*() {
       const { browser } = yield* start({
         web: {
@@ -445,7 +445,7 @@ describe("handlers", () => {
       assert.include(page.body, "You are signed out")
     }))
 
-  it.scoped("a session that cannot be read any more keeps nobody from a new launch", () =>
+  it.scoped("an unreadable session does not prevent a new launch", () =>
     Effect.gen(function*() {
       const store = yield* Effect.map(Layer.build(SessionStore.layerMemory), (context) => Layer.succeedContext(context))
       const sealed = (byte: number) =>
@@ -552,7 +552,7 @@ describe("spans of the app", () => {
       }).pipe(Effect.withSpan("app", { attributes: { own: "kept" } }))
     )
 
-  it.scoped("are as they were after requests to the routes, whose own spans hold no address", () =>
+  it.scoped("are unchanged, and the spans of the routes contain no URL", () =>
     Effect.flatMap(start(), ({ app }) => serve(app, 300)))
 
   it.scoped(

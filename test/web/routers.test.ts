@@ -41,7 +41,7 @@ const onPort = NodeHttpServer.layer(() => createServer(), { port: 0, host: "127.
 const originOf = (server: HttpServer.HttpServer): string =>
   server.address._tag === "TcpAddress" ? `http://127.0.0.1:${server.address.port}` : ""
 
-/** Not by `fetch`, which says of itself that it is no navigation. */
+/** Without `fetch`, whose `Sec-Fetch-Mode` is not a navigation. */
 const locationOf = (url: string) =>
   Effect.async<{ readonly status: number | undefined; readonly location: string }>((resume) => {
     get(url, (response) => {

@@ -17,7 +17,7 @@ const tokenRequests = (ehr: SandboxEhr.Service) =>
   Effect.map(ehr.requests, (requests) => requests.filter(({ step }) => step === "token").length)
 
 describe("login CSRF and session fixation", () => {
-  it.scoped("a callback that another browser began logs nobody in, and spends no code: [SMART-4] [SMART-61]", () =>
+  it.scoped("a callback of another browser does not log in and does not use up the code: [SMART-4] [SMART-61]", () =>
     Effect.gen(function*() {
       const { browser, ehr } = yield* start()
       const attacker = browser()
@@ -33,7 +33,7 @@ describe("login CSRF and session fixation", () => {
       assert.strictEqual((yield* attacker.go(callback)).location, `${ORIGIN}/patient`)
     }))
 
-  it.scoped("nor where the victim has a launch of its own under way", () =>
+  it.scoped("the same with a pending launch of the victim", () =>
     Effect.gen(function*() {
       const { browser, ehr } = yield* start()
       const [attacker, victim] = [browser(), browser()]
@@ -47,7 +47,7 @@ describe("login CSRF and session fixation", () => {
       assert.isFalse(victim.jar().has("__Host-session"))
     }))
 
-  it.scoped("a session id that somebody planted is never the session, before and after the login", () =>
+  it.scoped("a planted session id is never the session, before and after the login", () =>
     Effect.gen(function*() {
       const { browser, walk } = yield* start()
       const victim = browser()
@@ -60,7 +60,7 @@ describe("login CSRF and session fixation", () => {
       assert.strictEqual((yield* attacker.go("/patient")).status, 401)
     }))
 
-  it.scoped("each login has a session id of its own, and a planted launch cookie opens nothing", () =>
+  it.scoped("each login has a new session id, and a planted launch cookie gives no access", () =>
     Effect.gen(function*() {
       const { browser, ehr, walk } = yield* start()
       const who = browser()
@@ -79,7 +79,7 @@ describe("login CSRF and session fixation", () => {
 })
 
 describe("replay", () => {
-  it.scoped("a callback of somebody else's history is worth nothing, before and after it was used", () =>
+  it.scoped("a callback from the history of another browser has no effect, before and after its use", () =>
     Effect.gen(function*() {
       const { browser, walk } = yield* start()
       const { callback } = yield* walk(browser(), "/launch")
@@ -88,7 +88,7 @@ describe("replay", () => {
       assert.strictEqual(thief.jar().size, 0)
     }))
 
-  it.scoped("nor after the logout, in the same browser", () =>
+  it.scoped("the same after the logout, in the same browser", () =>
     Effect.gen(function*() {
       const { browser, ehr, walk } = yield* start()
       const who = browser()
@@ -100,7 +100,7 @@ describe("replay", () => {
       assert.strictEqual(yield* tokenRequests(ehr), exchanged)
     }))
 
-  it.scoped("parameters that stand there twice are refused", () =>
+  it.scoped("duplicate parameters are rejected", () =>
     Effect.gen(function*() {
       const { browser, ehr } = yield* start()
       for (const name of ["code", "state", "iss", "error"]) {
@@ -116,7 +116,7 @@ describe("replay", () => {
 })
 
 describe("requests that another site sends", () => {
-  it.scoped("log nobody out and change nothing; a session that may be framed is no exception", () =>
+  it.scoped("do not log out and change nothing, also for sessions in frames", () =>
     Effect.gen(function*() {
       const { browser, walk } = yield* start({ web: { embeddedBy: [EHR_ORIGIN] } })
       const who = browser()
@@ -124,7 +124,7 @@ describe("requests that another site sends", () => {
       for (const path of ["/logout", "/patient"]) {
         const forged = yield* who.go(path, { method: "POST", from: "elsewhere" })
         assert.strictEqual(forged.status, 403, path)
-        assert.include(forged.body, "Please repeat that within the app")
+        assert.include(forged.body, "Please try this again in the app")
         // An old browser says only where it comes from, an older one nothing at all.
         const before: Record<string, string> = { "sec-fetch-site": "" }
         for (const origin of ["https://elsewhere.example", "null", `${ORIGIN}.evil.example`]) {
@@ -137,7 +137,7 @@ describe("requests that another site sends", () => {
       assert.strictEqual((yield* who.go("/patient", { method: "POST", from: "app" })).status, 200)
     }))
 
-  it.scoped("a logout is no link", () =>
+  it.scoped("a logout by GET does not exist", () =>
     Effect.gen(function*() {
       const { browser, walk } = yield* start()
       const who = browser()
@@ -216,7 +216,7 @@ describe("open redirect", () => {
     FastCheck.array(FastCheck.constantFrom("/", "\\", ".", "\t", evil)).map((parts) => `/${parts.join("")}`)
   )
 
-  it.effect("whatever the path is, it is one of the app's or none", () =>
+  it.effect("every path leads into the app or is rejected", () =>
     Effect.gen(function*() {
       const app = yield* WebApp.make({ baseUrl: ORIGIN })
       FastCheck.assert(
@@ -226,7 +226,7 @@ describe("open redirect", () => {
           const to = leadsTo(url)
           assert.strictEqual(to.origin, ORIGIN)
           assert.isFalse(to.pathname.startsWith("//"))
-          // As a path it is the same, whoever resolves it.
+          // As a path it resolves to the same URL.
           assert.strictEqual(new URL(to.pathname + to.search, ORIGIN).origin, ORIGIN)
         }),
         { numRuns: 2000 }
@@ -253,8 +253,8 @@ describe("open redirect", () => {
     }))
 })
 
-describe("launch URLs that anybody can write", () => {
-  it.scoped("an issuer that nobody configured is refused before anything is sent to it", () =>
+describe("untrusted launch URLs", () => {
+  it.scoped("an issuer without a configured server is rejected before any request", () =>
     Effect.gen(function*() {
       const { browser, ehr } = yield* start()
       const issuers = [
@@ -349,7 +349,7 @@ describe("HTML in what an EHR or a URL controls", () => {
     }))
 })
 
-describe("what is shown to whoever runs the app", () => {
+describe("telemetry", () => {
   it.scoped("no code, state, token, launch, session id or cookie is in logs, spans and metrics", () =>
     Effect.gen(function*() {
       const secrets = new Set<string>()
@@ -410,7 +410,7 @@ describe("settings that would open the app", () => {
       if (Either.isLeft(made)) assert.strictEqual(made.left._tag, "ConfigurationError")
     }))
 
-  it.effect("what is sound is taken", () =>
+  it.effect("valid settings are accepted", () =>
     Effect.gen(function*() {
       const app = yield* WebApp.make({
         baseUrl: "https://hospital.example/app/",

@@ -142,7 +142,7 @@ export const fhirError = section<FhirError["reason"]>({
             fhir.download({ interaction: "download Binary", url: "Binary/1", headers: { "if-none-match": "W/\"7\"" } })
           )
       ),
-      cause: "The server returned 304 to a `download` with a condition, so there is no body to stream.",
+      cause: "The server returned 304 to a `download` with a condition, which has no body.",
       cure:
         "Keep your copy. `request` returns a 304 as a response; `batch` and `transaction` return it as a result without a resource.",
       again: final
