@@ -1,6 +1,6 @@
 /**
- * Verifying id_tokens before anybody believes them (OpenID Connect Core, section 3.1.3.7; SMART App Launch 2.2, requirements 201, 210 and 218): signed by
- * the server, with a public key, for this client, now, and for this login.
+ * Verifying id_tokens before anybody believes them (OpenID Connect Core, section 3.1.3.7; SMART App Launch 2.2,
+ * requirements 201, 210 and 218): signed by the server, with a public key, for this client, now, and for this login.
  *
  * @since 0.1.0
  */
@@ -57,11 +57,17 @@ const ALGORITHMS = [
  * @category models
  */
 export interface Policy {
-  /** Whether an id_token without the nonce that was sent is refused, or only warned of, because SMART does not oblige servers. Default `optional`. */
+  /**
+   * Whether an id_token without the nonce that was sent is refused, or only warned of, because SMART does not oblige
+   * servers. Default `optional`.
+   */
   readonly nonce?: "required" | "optional" | undefined
   /** How far the clocks of server and client may differ. Default 60 seconds. */
   readonly clockSkew?: Duration.DurationInput | undefined
-  /** Default: all of them, with a warning for one that the server's OpenID metadata does not list. Given ones decide alone. */
+  /**
+   * Default: all of them, with a warning for one that the server's OpenID metadata does not list. Given ones decide
+   * alone.
+   */
   readonly algorithms?: ReadonlyArray<Algorithm> | undefined
   /** Audiences that may stand beside this client. Default: none. */
   readonly trustedAudiences?: ReadonlyArray<string> | undefined
@@ -87,7 +93,10 @@ export interface Request {
   readonly maxAge?: number | undefined
   /** Whether a `fhirUser` claim is due. Default false. */
   readonly fhirUser?: boolean | undefined
-  /** Whether it came with a refresh, where a nonce need not be repeated (OpenID Connect Core, section 12.2). Default false. */
+  /**
+   * Whether it came with a refresh, where a nonce need not be repeated (OpenID Connect Core, section 12.2). Default
+   * false.
+   */
   readonly renewal?: boolean | undefined
   /** Accept `http` for loopback hosts. Default false. */
   readonly allowInsecureLocalhost?: boolean | undefined
@@ -112,8 +121,8 @@ export interface Provider {
  */
 export interface Service {
   /**
-   * The issuer and its keys, from the server's own metadata and never from a token. None where the server does not say: then no id_token can be
-   * verified.
+   * The issuer and its keys, from the server's own metadata and never from a token. None where the server does not
+   * say: then no id_token can be verified.
    */
   readonly provider: (
     request: Pick<Request, "allowInsecureLocalhost" | "configuration" | "policy" | "server">
@@ -188,7 +197,8 @@ export const make: Effect.Effect<Service, never, Jwks.Jwks | OpenIdConfiguration
       const stated = policy?.issuer ?? configuration.issuer
       const own = stated === configuration.issuer ? configuration.jwksUri : undefined
       if (stated !== undefined && own !== undefined) return Effect.succeedSome({ issuer: stated, jwksUri: own })
-      // Some servers say who they are in the other document alone: then the FHIR base, which is trusted, must be the issuer.
+      // Some servers say who they are in the other document alone: then the FHIR base, which is trusted, must be the
+      // issuer.
       return openId.metadata(stated ?? configuration.fhirBaseUrl, { allowInsecureLocalhost }).pipe(
         Effect.map(({ idTokenSigningAlgValuesSupported: algorithms, issuer, jwksUri = own }) =>
           jwksUri === undefined ? Option.none() : Option.some({ issuer, jwksUri, algorithms })

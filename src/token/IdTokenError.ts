@@ -81,8 +81,8 @@ export class IdTokenError extends Schema.TaggedError<IdTokenError>("effect-safir
   /** The member concerned. */
   claim: Schema.optional(Schema.String),
   /**
-   * What the server gave at the login that is not believed, or with `SubjectChanged` at the refresh. Nothing else holds these tokens: revoke them. Not part of
-   * the encoded error.
+   * What the server gave at the login that is not believed, or with `SubjectChanged` at the refresh. Nothing else
+   * holds these tokens: revoke them. Not part of the encoded error.
    */
   tokens: inMemory(Schema.RedactedFromSelf(Schema.typeSchema(TokenSet)))
 }) {

@@ -1,6 +1,6 @@
 /**
- * Who logged in, as a verified id_token says (OpenID Connect Core, section 2; SMART App Launch 2.2, scopes for requesting identity data; requirements
- * 198 to 204).
+ * Who logged in, as a verified id_token says (OpenID Connect Core, section 2; SMART App Launch 2.2, scopes for
+ * requesting identity data; requirements 198 to 204).
  *
  * @since 0.1.0
  */
@@ -35,7 +35,10 @@ export const FhirUser = Schema.Struct({
   id: Schema.String,
   /** Absolute; what was relative is resolved against the FHIR base. */
   url: Schema.String,
-  /** Whether it is a resource of the FHIR server the token is for. What is not may be shown, never fetched with the token (requirement 97). */
+  /**
+   * Whether it is a resource of the FHIR server the token is for. What is not may be shown, never fetched with the
+   * token (requirement 97).
+   */
   isLocal: Schema.Boolean
 })
 
@@ -72,7 +75,8 @@ const REFERENCE =
   /(?:^|\/)(Patient|Practitioner|PractitionerRole|RelatedPerson|Person)\/([A-Za-z0-9\-.]{1,64})(?:\/_history\/[A-Za-z0-9\-.]{1,64})?$/
 
 /**
- * The reference a `fhirUser` claim is: absolute, or relative to the FHIR base (requirement 202). Nothing if it is no reference to a person.
+ * The reference a `fhirUser` claim is: absolute, or relative to the FHIR base (requirement 202). Nothing if it is no
+ * reference to a person.
  *
  * @since 0.1.0
  * @category constructors

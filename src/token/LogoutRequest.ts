@@ -21,7 +21,8 @@ export interface LogoutRequest {
 }
 
 /**
- * The endpoint with the parameters. Redacted, because the id_token is in it: send the browser there and keep it out of logs.
+ * The endpoint with the parameters. Redacted, because the id_token is in it: send the browser there and keep it out
+ * of logs.
  *
  * @since 0.1.0
  * @category constructors

@@ -1,6 +1,7 @@
 /**
- * The token endpoint and its neighbours: code exchange, refresh, client credentials, introspection and revocation (RFC 6749, 7009 and 7662 as
- * SMART App Launch 2.2 profiles them). It holds no credential and no server: both come with each call, so that one may serve every server.
+ * Requests to the token endpoint and the endpoints for introspection, revocation and userinfo: code exchange, refresh,
+ * client credentials (RFC 6749, 7009 and 7662, in the profile of SMART App Launch 2.2). The service has neither
+ * credentials nor a server: both come with each call, so that one service is enough for all servers.
  *
  * @since 0.1.0
  */
@@ -24,21 +25,23 @@ import * as ClientAuthentication from "../client/ClientAuthentication.js"
 import { HttpLimits } from "../http/HttpLimits.js"
 import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import type { ReceivedResponse } from "../http/ReceivedResponse.js"
-import { safeText } from "../http/Redaction.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
 import * as TransportFailure from "../http/TransportFailure.js"
-import type { Judged, RequestContext } from "./internal/tokenResponse.js"
-import { encodingHint, issuedBy, judgeTokens, membersOf, secretsOf } from "./internal/tokenResponse.js"
+import { parseIntrospection } from "./internal/introspectionResponse.js"
+import type { RequestContext, Validated } from "./internal/oauthResponse.js"
+import { parseMembers, unusable } from "./internal/oauthResponse.js"
+import { encodingHint, secretsOf } from "./internal/tokenRequest.js"
+import type { GrantContext } from "./internal/tokenResponse.js"
+import { parseTokenSet } from "./internal/tokenResponse.js"
+import { parseUserInfo } from "./internal/userInfoResponse.js"
 import type { Introspection } from "./Introspection.js"
-import * as introspection from "./Introspection.js"
 import type { Operation } from "./TokenError.js"
 import { TokenError } from "./TokenError.js"
 import type { TokenSet } from "./TokenSet.js"
 import type { UserInfo } from "./UserInfo.js"
-import * as userInfo from "./UserInfo.js"
 
 /**
- * Who asks, and where.
+ * The endpoint of a request and the client that sends it.
  *
  * @since 0.1.0
  * @category models
@@ -50,17 +53,18 @@ export interface Target {
   readonly authentication: ClientAuthentication.Service
   /** The server's name in errors, warnings and spans. Default: the endpoint. */
   readonly server?: string | undefined
-  /** Noted in the token set, so that it is never given to another server. */
+  /** Stored in the token set, so that its tokens go to no other server. */
   readonly fhirBaseUrl?: string | undefined
   /** Accept `http` for loopback hosts. Default false. */
   readonly allowInsecureLocalhost?: boolean | undefined
-  /** The algorithms the server accepts assertions in, where it says so. */
+  /** The algorithms of assertions that the server accepts, from its metadata. */
   readonly signingAlgs?: ReadonlyArray<string> | undefined
 }
 
 /**
- * After a failure that leaves open whether the server acted (a time-out, a reset, 502, 504) a code exchange or a refresh is repeated at most once, because a lost
- * answer's tokens are lost either way; with `false` it is not repeated at all.
+ * After a failure that leaves open whether the server acted (a time-out, a reset, 502, 504) a code exchange or a
+ * refresh is retried at most once, because the tokens of the lost response are lost either way; with `false` it is
+ * not retried.
  *
  * @since 0.1.0
  * @category models
@@ -78,7 +82,7 @@ export interface CodeExchange extends RetryUnknown {
   readonly verifier: Redacted.Redacted
   /** Exactly as in the authorization request. */
   readonly redirectUri: string
-  /** What was asked for: it counts as granted where the answer does not say. */
+  /** The requested scopes. They count as granted if the response does not name scopes. */
   readonly scopes?: ReadonlyArray<string> | undefined
 }
 
@@ -88,14 +92,15 @@ export interface CodeExchange extends RetryUnknown {
  */
 export interface Refresh extends RetryUnknown {
   readonly refreshToken: Redacted.Redacted
-  /** To be sent, for less than was granted. */
+  /** Scopes to request, if fewer than were granted. */
   readonly scopes?: ReadonlyArray<string> | undefined
-  /** What the launch granted: it counts as granted again where neither the request nor the answer names scopes. */
+  /** The scopes of the launch. They count as granted if neither the request nor the response names scopes. */
   readonly grantedScopes?: ReadonlyArray<string> | undefined
 }
 
 /**
- * How an introspection is authorized: by the client's own authentication, or by a bearer token as SMART has it (requirement 282).
+ * How an introspection is authorized: by the client's own authentication, or by a bearer token as SMART has it
+ * (requirement 282).
  *
  * @since 0.1.0
  * @category models
@@ -117,7 +122,7 @@ export interface Service {
     target: Target,
     exchange: CodeExchange
   ) => Effect.Effect<TokenSet, TokenError | ConfigurationError>
-  /** Keeps the refresh token that was sent where the answer has none (requirement 117). */
+  /** Keeps the refresh token that was sent if the response has none (requirement 117). */
   readonly refresh: (target: Target, refresh: Refresh) => Effect.Effect<TokenSet, TokenError | ConfigurationError>
   readonly clientCredentials: (
     target: Target,
@@ -131,12 +136,15 @@ export interface Service {
       readonly authorization?: Authorization | undefined
     }
   ) => Effect.Effect<Introspection, TokenError | ConfigurationError>
-  /** What the server's OpenID userinfo endpoint says of the person. Whose token goes where is for the caller to judge: see `SmartClient.userInfo`. */
+  /**
+   * The claims of the server's userinfo endpoint. The caller must check that the token belongs to that endpoint:
+   * see `SmartClient.userInfo`.
+   */
   readonly userInfo: (
     target: Target,
     options: { readonly token: Redacted.Redacted }
   ) => Effect.Effect<UserInfo, TokenError | ConfigurationError>
-  /** Succeeds for a token the server does not know, too (RFC 7009, section 2.2). */
+  /** Also succeeds for a token that the server does not know (RFC 7009, section 2.2). */
   readonly revoke: (
     target: Target,
     options: { readonly token: Redacted.Redacted; readonly tokenTypeHint?: TokenTypeHint | undefined }
@@ -154,7 +162,7 @@ const requests = MetricKey.counter("effect_safire_token_requests_total", {
   incremental: true
 })
 
-/** By operation and result, of which there are few: `Metric.tagged` would look the counter up anew each time it counts. */
+/** By operation and result, of which there are few. `Metric.tagged` would look up the counter at each increment. */
 const counters = new Map<string, Metric.Metric.Counter<number>>()
 
 const counterOf = (operation: Operation, result: string): Metric.Metric.Counter<number> => {
@@ -171,10 +179,33 @@ const counterOf = (operation: Operation, result: string): Metric.Metric.Counter<
 const count = (operation: Operation, result: string): Effect.Effect<void> =>
   Metric.increment(counterOf(operation, result))
 
-const bearerForm = (request: ClientAuthentication.UnauthenticatedRequest, token: Redacted.Redacted) =>
-  Effect.succeed(HttpClientRequest.bearerToken(ClientAuthentication.formRequest(request), token))
+type BuildRequest = (
+  authentication: ClientAuthentication.Service,
+  clientId: string
+) => Effect.Effect<HttpClientRequest.HttpClientRequest, ConfigurationError>
+
+type Parse<A> = (
+  response: ReceivedResponse,
+  context: RequestContext
+) => Either.Either<Validated<A>, TokenError>
+
+const authenticated = (
+  { endpoint, signingAlgs }: Target,
+  params: ClientAuthentication.UnauthenticatedRequest["params"]
+): BuildRequest =>
+(authentication, clientId) => authentication.authenticate({ endpoint, clientId, signingAlgs, params })
+
+/** Only the status counts: the body of a success has no meaning (RFC 7009, section 2.2). */
+const parseRevocation: Parse<void> = (response, context) =>
+  response.status === 200 || response.status === 204
+    ? Either.right({ value: undefined, warnings: [] })
+    : Either.map(parseMembers(response, context), ({ warnings }) => ({ value: undefined, warnings }))
+
+const nameOf = ({ endpoint, server }: Target): string => server ?? Url.forDisplay(endpoint)
 
 /**
+ * The service over the `HttpClient` of its environment.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -184,26 +215,21 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
   const withLimits = yield* withBuildTimeDefault(HttpLimits)
   const withPolicy = yield* RetryPolicy.capture
 
-  /**
-   * One attempt: a new request, because an assertion serves once; its answer within the time limit; the judgement.
-   */
+  /** Each attempt builds a new request, because an assertion is valid for one request. */
   const attempt = <A>(
     operation: Operation,
     target: Target,
     authentication: ClientAuthentication.Service,
-    request: (
-      authentication: ClientAuthentication.Service,
-      clientId: string
-    ) => Effect.Effect<HttpClientRequest.HttpClientRequest, ConfigurationError>,
-    judge: (answer: ReceivedResponse, asked: RequestContext) => Either.Either<Judged<A>, TokenError>
+    build: BuildRequest,
+    parse: Parse<A>
   ): Effect.Effect<A, TokenError | ConfigurationError> =>
     Effect.gen(function*() {
-      const server = target.server ?? Url.forDisplay(target.endpoint)
+      const server = nameOf(target)
       const limits = yield* HttpLimits
       const clientId = yield* ClientAuthentication.clientId(authentication, target.clientId)
-      const authenticated = yield* request(authentication, clientId)
-      const secrets = () => secretsOf(authenticated, clientId)
-      const answer = yield* OutgoingRequest.send(client, authenticated, {
+      const request = yield* build(authentication, clientId)
+      const secrets = () => secretsOf(request, clientId)
+      const response = yield* OutgoingRequest.send(client, request, {
         timeout: limits.tokenTimeout,
         maxBytes: limits.maxResponseBytes,
         redirects: 0,
@@ -214,25 +240,15 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
         )
       )
       const now = yield* DateTime.now
-      const judged = yield* Effect.suspend(() =>
-        judge(answer, { operation, server, secrets, now, credentialsHint: () => encodingHint(authenticated) })
-      ).pipe(
+      const context = { operation, server, secrets, now, credentialsHint: () => encodingHint(request) }
+      const parsed = yield* Effect.suspend(() => parse(response, context)).pipe(
         failOnDefect((exception) =>
-          new TokenError({
-            reason: "Malformed",
-            operation,
-            server,
-            url: safeText(Url.forDisplay(answer.url), secrets()),
-            detail: `it answered ${answer.status} with what cannot be read (${exception})`,
-            processed: "unknown",
-            status: answer.status,
-            issued: issuedBy(answer, operation)
-          })
+          unusable(response, context, `HTTP status ${response.status}, with a body that cannot be read (${exception})`)
         )
       )
-      // Tokens have come: nothing that goes wrong with a warning may lose them.
-      for (const warning of judged.warnings) yield* reportSafely(warnings, warning)
-      return judged.value
+      // The server has issued tokens: a failure while a warning is reported must not lose them.
+      for (const warning of parsed.warnings) yield* reportSafely(warnings, warning)
+      return parsed.value
     }).pipe(
       Effect.tapBoth({
         onSuccess: () => count(operation, "success"),
@@ -243,142 +259,97 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
   const run = <A>(
     operation: Operation,
     target: Target,
-    unknown: "always" | "once" | "never",
-    request: (
-      authentication: ClientAuthentication.Service,
-      clientId: string
-    ) => Effect.Effect<HttpClientRequest.HttpClientRequest, ConfigurationError>,
-    judge: (answer: ReceivedResponse, asked: RequestContext) => Either.Either<Judged<A>, TokenError>
+    retryUnknown: "always" | "once" | "never",
+    build: BuildRequest,
+    parse: Parse<A>
   ): Effect.Effect<A, TokenError | ConfigurationError> => {
-    const as = (authentication: ClientAuthentication.Service) =>
-      attempt(operation, target, authentication, request, judge).pipe(RetryPolicy.retry(unknown))
+    const server = nameOf(target)
+    const attempts = (authentication: ClientAuthentication.Service) =>
+      attempt(operation, target, authentication, build, parse).pipe(RetryPolicy.retry(retryUnknown))
     const { fallback } = target.authentication
-    const whole = fallback === undefined ? as(target.authentication) : Effect.catchIf(
-      as(target.authentication),
+    const first = attempts(target.authentication)
+    const all = fallback === undefined ? first : Effect.catchIf(
+      first,
       (error) => error._tag === "TokenError" && error.error === "invalid_client",
       () =>
         Effect.zipRight(
-          Effect.logWarning(
-            `${
-              target.server ?? Url.forDisplay(target.endpoint)
-            } refused this client's credentials; the previous ones are tried`
-          ),
-          as(fallback)
+          Effect.logWarning(`${server} refused this client's credentials; the previous ones are tried`),
+          attempts(fallback)
         )
     )
-    return whole.pipe(
+    return all.pipe(
       withPolicy,
       withLimits,
-      span(`TokenEndpoint.${operation}`, {
-        kind: "client",
-        attributes: { "smart.server": target.server ?? Url.forDisplay(target.endpoint) }
-      })
+      span(`TokenEndpoint.${operation}`, { kind: "client", attributes: { "smart.server": server } })
     )
   }
 
-  const authenticated =
-    ({ endpoint, signingAlgs }: Target, params: ClientAuthentication.UnauthenticatedRequest["params"]) =>
-    (authentication: ClientAuthentication.Service, clientId: string) =>
-      authentication.authenticate({ endpoint, clientId, signingAlgs, params })
+  const grant = (
+    operation: Operation,
+    target: Target,
+    retryUnknown: "always" | "once" | "never",
+    params: ClientAuthentication.UnauthenticatedRequest["params"],
+    context: Omit<GrantContext, "fhirBaseUrl">
+  ): Effect.Effect<TokenSet, TokenError | ConfigurationError> =>
+    run(
+      operation,
+      target,
+      retryUnknown,
+      authenticated(target, params),
+      (response, request) => parseTokenSet(response, { ...request, ...context, fhirBaseUrl: target.fhirBaseUrl })
+    )
 
   return {
     exchangeCode: (target, { code, redirectUri, retryUnknown, scopes, verifier }) =>
-      run(
-        "exchangeCode",
-        target,
-        retryUnknown === false ? "never" : "once",
-        authenticated(target, {
-          grant_type: "authorization_code",
-          code,
-          redirect_uri: redirectUri,
-          code_verifier: verifier
-        }),
-        (answer, asked) =>
-          judgeTokens(answer, {
-            ...asked,
-            fhirBaseUrl: target.fhirBaseUrl,
-            assumedScopes: scopes ?? [],
-            requestedScopes: scopes
-          })
-      ),
+      grant("exchangeCode", target, retryUnknown === false ? "never" : "once", {
+        grant_type: "authorization_code",
+        code,
+        redirect_uri: redirectUri,
+        code_verifier: verifier
+      }, { defaultScopes: scopes ?? [], requestedScopes: scopes }),
     refresh: (target, { grantedScopes, refreshToken, retryUnknown, scopes }) =>
-      run(
-        "refresh",
-        target,
-        retryUnknown === false ? "never" : "once",
-        authenticated(target, {
-          grant_type: "refresh_token",
-          refresh_token: refreshToken,
-          scope: scopes?.join(" ")
-        }),
-        (answer, asked) =>
-          judgeTokens(answer, {
-            ...asked,
-            fhirBaseUrl: target.fhirBaseUrl,
-            assumedScopes: scopes ?? grantedScopes ?? [],
-            requestedScopes: scopes,
-            refreshToken
-          })
-      ),
+      grant("refresh", target, retryUnknown === false ? "never" : "once", {
+        grant_type: "refresh_token",
+        refresh_token: refreshToken,
+        scope: scopes?.join(" ")
+      }, { defaultScopes: scopes ?? grantedScopes ?? [], requestedScopes: scopes, refreshToken }),
     clientCredentials: (target, { scopes }) =>
-      run(
-        "clientCredentials",
-        target,
-        "always",
-        authenticated(target, { grant_type: "client_credentials", scope: scopes.join(" ") }),
-        (answer, asked) =>
-          judgeTokens(answer, {
-            ...asked,
-            fhirBaseUrl: target.fhirBaseUrl,
-            assumedScopes: scopes,
-            requestedScopes: scopes
-          })
-      ),
+      grant("clientCredentials", target, "always", {
+        grant_type: "client_credentials",
+        scope: scopes.join(" ")
+      }, { defaultScopes: scopes, requestedScopes: scopes }),
     introspect: (target, { authorization = "client", token, tokenTypeHint }) => {
+      const { endpoint } = target
       const params = { token, token_type_hint: tokenTypeHint }
-      return run(
-        "introspect",
-        target,
-        "always",
-        authorization === "client"
-          ? authenticated(target, params)
-          : (_, clientId) => bearerForm({ endpoint: target.endpoint, clientId, params }, authorization),
-        introspection.judge
-      )
-    },
-    userInfo: (target, { token }) =>
-      run(
-        "userInfo",
-        target,
-        "always",
-        () =>
+      const build: BuildRequest = authorization === "client"
+        ? authenticated(target, params)
+        : (_, clientId) =>
           Effect.succeed(
-            HttpClientRequest.get(target.endpoint, { acceptJson: true }).pipe(HttpClientRequest.bearerToken(token))
-          ),
-        userInfo.judge(target.fhirBaseUrl)
-      ),
+            ClientAuthentication.formRequest({ endpoint, clientId, params }).pipe(
+              HttpClientRequest.bearerToken(authorization)
+            )
+          )
+      return run("introspect", target, "always", build, parseIntrospection)
+    },
+    userInfo: (target, { token }) => {
+      const request = HttpClientRequest.get(target.endpoint, { acceptJson: true }).pipe(
+        HttpClientRequest.bearerToken(token)
+      )
+      return run("userInfo", target, "always", () => Effect.succeed(request), parseUserInfo(target.fhirBaseUrl))
+    },
     revoke: (target, { token, tokenTypeHint }) =>
       run(
         "revoke",
         target,
         "always",
         authenticated(target, { token, token_type_hint: tokenTypeHint }),
-        judgeRevocation
+        parseRevocation
       )
   }
 })
 
-/** Only the status counts: the body of a success has no meaning (RFC 7009, section 2.2). */
-const judgeRevocation = (
-  answer: ReceivedResponse,
-  asked: RequestContext
-): Either.Either<Judged<void>, TokenError> =>
-  answer.status === 200 || answer.status === 204
-    ? Either.right({ value: undefined, warnings: [] })
-    : Either.map(membersOf(answer, asked), ({ warnings }) => ({ value: undefined, warnings }))
-
 /**
- * Made anew for each use: it keeps nothing that could be shared, and uses the `HttpClient` it is provided with.
+ * Built for each use, with the `HttpClient` that it is provided with: it has no state to share.
  *
  * @since 0.1.0
  * @category layers

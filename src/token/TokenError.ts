@@ -121,7 +121,10 @@ export class TokenError extends Schema.TaggedError<TokenError>("effect-safire/To
   processed: Schema.Literal("no", "unknown"),
   /** The names of the members of an answer that could not be used. */
   received: Schema.optional(Schema.Array(Schema.String)),
-  /** What an answer that cannot be used brought all the same. Nothing else holds these tokens: revoke them. Not part of the encoded error. */
+  /**
+   * What an answer that cannot be used brought all the same. Nothing else holds these tokens: revoke them. Not part
+   * of the encoded error.
+   */
   issued: inMemory(Issued),
   ...OAuthError.oauthErrorFields
 }) {

@@ -1,5 +1,6 @@
 /**
- * What one token answer gave: the tokens, until when, for what, and in which context. A value; `Sessions` keeps and renews it.
+ * What one token answer gave: the tokens, until when, for what, and in which context. A value; `Sessions` keeps and
+ * renews it.
  *
  * @since 0.1.0
  */
@@ -14,8 +15,8 @@ import { Identity } from "./Identity.js"
 import { carriedOver, contextFor as contextElsewhere, detailFor, LaunchContext } from "./LaunchContext.js"
 
 /**
- * Printed, logged or given to `JSON.stringify` it shows no token. Encoded with its schema it holds them in clear: encode only into a store that is
- * as safe as a token must be.
+ * Printed, logged or given to `JSON.stringify` it shows no token. Encoded with its schema it holds them in clear:
+ * encode only into a store that is as safe as a token must be.
  *
  * @since 0.1.0
  * @category models
@@ -31,7 +32,10 @@ export class TokenSet extends Schema.Class<TokenSet>("effect-safire/TokenSet")({
   expiresAt: Schema.optional(Schema.DateTimeUtc),
   /** What was granted, which may be less or more than what was asked for. */
   scopes: Schema.Array(Schema.String),
-  /** What the launch granted, where a refresh brought less: a later refresh may ask for all of it again (RFC 6749, section 6). */
+  /**
+   * What the launch granted, where a refresh brought less: a later refresh may ask for all of it again (RFC 6749,
+   * section 6).
+   */
   originalScopes: Schema.optional(Schema.Array(Schema.String)),
   refreshToken: Schema.optional(Schema.Redacted(Schema.String)),
   /** As received. What was verified of it is in `identity`. */
@@ -109,8 +113,8 @@ export interface ServerContext {
 }
 
 /**
- * Scopes and context at a FHIR server: the one the tokens came from, or one of `authorization_details`, which inherits what it does not say. None where
- * the token is not known to be good.
+ * Scopes and context at a FHIR server: the one the tokens came from, or one of `authorization_details`, which
+ * inherits what it does not say. None where the token is not known to be good.
  *
  * @since 0.1.0
  * @category accessors

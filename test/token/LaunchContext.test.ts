@@ -1,13 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type JsonObject, reader } from "../../src/base/JsonReader.js"
-import { carriedOver, fromAnswer, LaunchContext } from "../../src/token/LaunchContext.js"
+import type { JsonObject } from "../../src/base/JsonReader.js"
+import { readLaunchContext } from "../../src/token/internal/launchContext.js"
+import { collectWarnings } from "../../src/token/internal/oauthResponse.js"
+import { carriedOver, LaunchContext } from "../../src/token/LaunchContext.js"
 
-const read = (answer: JsonObject) => {
-  const problems: Array<string> = []
-  const malformed = (member: string) => {
-    problems.push(member)
-  }
-  const context = fromAnswer(answer, reader(answer, malformed), () => problems.push("legacy"), malformed)
+const read = (members: JsonObject) => {
+  const { warn, warnings } = collectWarnings("ehr", [])
+  const context = readLaunchContext(members, warn)
+  const problems = warnings.flatMap(({ code, detail }) =>
+    code === "LaunchContextLegacy" ? ["legacy"] : code === "TokenMemberMalformed" ? [detail.split(" is not ")[0]] : []
+  )
   return { context, problems }
 }
 const items = (fhirContext: unknown) => {

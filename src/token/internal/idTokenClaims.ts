@@ -1,6 +1,6 @@
 /**
- * Judging the claims of an id_token whose signature is good (OpenID Connect Core, section 3.1.3.7; SMART App Launch 2.2, requirements 198 to 204, 214
- * and 218). Pure.
+ * Judging the claims of an id_token whose signature is good (OpenID Connect Core, section 3.1.3.7; SMART App Launch
+ * 2.2, requirements 198 to 204, 214 and 218). Pure.
  */
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"

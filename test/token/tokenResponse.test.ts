@@ -6,7 +6,7 @@ import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
 import * as Redacted from "effect/Redacted"
 import type { ReceivedResponse } from "../../src/http/ReceivedResponse.js"
-import { judgeTokens } from "../../src/token/internal/tokenResponse.js"
+import { parseTokenSet } from "../../src/token/internal/tokenResponse.js"
 import type { TokenError } from "../../src/token/TokenError.js"
 import type { TokenSet } from "../../src/token/TokenSet.js"
 
@@ -14,7 +14,7 @@ const now = DateTime.unsafeMake("2026-01-05T12:00:00Z")
 const endpoint = "https://auth.example/token"
 const secret = "refresh-t0ken/with+special=chars"
 
-const answerOf = (body: unknown, changes: Partial<ReceivedResponse> = {}): ReceivedResponse => ({
+const responseOf = (body: unknown, changes: Partial<ReceivedResponse> = {}): ReceivedResponse => ({
   url: `${endpoint}?k=SECRET`,
   status: 200,
   headers: { "content-type": "application/json" },
@@ -22,25 +22,25 @@ const answerOf = (body: unknown, changes: Partial<ReceivedResponse> = {}): Recei
   ...changes
 })
 
-const judge = (answer: ReceivedResponse, changes: Partial<Parameters<typeof judgeTokens>[1]> = {}) =>
-  judgeTokens(answer, {
+const parse = (response: ReceivedResponse, changes: Partial<Parameters<typeof parseTokenSet>[1]> = {}) =>
+  parseTokenSet(response, {
     operation: "exchangeCode",
     server: "ehr",
     secrets: () => [secret],
     now,
     fhirBaseUrl: "https://ehr.example/fhir",
-    assumedScopes: ["user/*.rs"],
+    defaultScopes: ["user/*.rs"],
     ...changes
   })
 
-const granted = (answer: ReceivedResponse, changes: Partial<Parameters<typeof judgeTokens>[1]> = {}) =>
-  Either.match(judge(answer, changes), {
+const granted = (response: ReceivedResponse, changes: Partial<Parameters<typeof parseTokenSet>[1]> = {}) =>
+  Either.match(parse(response, changes), {
     onLeft: (error) => assert.fail(`refused: ${error.message}`),
     onRight: ({ value, warnings }) => ({ tokens: value, codes: warnings.map(({ code }) => code) })
   })
 
-const refusal = (answer: ReceivedResponse, changes: Partial<Parameters<typeof judgeTokens>[1]> = {}): TokenError =>
-  Either.match(judge(answer, changes), { onLeft: (error) => error, onRight: () => assert.fail("it was accepted") })
+const refusal = (response: ReceivedResponse, changes: Partial<Parameters<typeof parseTokenSet>[1]> = {}): TokenError =>
+  Either.match(parse(response, changes), { onLeft: (error) => error, onRight: () => assert.fail("it was accepted") })
 
 const good = { access_token: "AT", token_type: "Bearer", expires_in: 3600, scope: "user/*.rs" }
 const bare = (...names: ReadonlyArray<string>) =>
@@ -49,9 +49,9 @@ const bare = (...names: ReadonlyArray<string>) =>
 const seconds = (tokens: TokenSet) =>
   tokens.expiresAt === undefined ? undefined : Duration.toSeconds(DateTime.distanceDuration(now, tokens.expiresAt))
 
-describe("TokenAnswer, what is accepted", () => {
+describe("parseTokenSet, what is accepted", () => {
   it("[SMART-74] a conformant answer, without a warning", () => {
-    const { codes, tokens } = granted(answerOf({
+    const { codes, tokens } = granted(responseOf({
       ...good,
       refresh_token: "RT",
       id_token: "IT",
@@ -71,7 +71,7 @@ describe("TokenAnswer, what is accepted", () => {
 
   it.each(["Bearer", "bearer", "BEARER", "bEaReR"])(
     "[SMART-75] token_type %s",
-    (token_type) => assert.deepStrictEqual(granted(answerOf({ ...good, token_type })).codes, [])
+    (token_type) => assert.deepStrictEqual(granted(responseOf({ ...good, token_type })).codes, [])
   )
 
   it.each<[string, unknown, ReadonlyArray<string>]>([
@@ -92,7 +92,7 @@ describe("TokenAnswer, what is accepted", () => {
     ["id_token no string", { ...good, id_token: [] }, ["TokenMemberMalformed"]],
     ["need_patient_banner a string", { ...good, need_patient_banner: "true" }, ["TokenMemberMalformed"]],
     ["M1: members of Azure", { ...good, ext_expires_in: "0", expires_on: "1", resource: "x" }, []]
-  ])("%s", (_, body, codes) => assert.deepStrictEqual(granted(answerOf(body)).codes, codes))
+  ])("%s", (_, body, codes) => assert.deepStrictEqual(granted(responseOf(body)).codes, codes))
 
   it.each<[unknown, number | undefined]>([
     [1, 1],
@@ -117,7 +117,7 @@ describe("TokenAnswer, what is accepted", () => {
     ["1767614400000", undefined],
     ["9".repeat(400), undefined]
   ])("[SMART-76] expires_in %j: %s seconds", (expires_in, expected) => {
-    const { codes, tokens } = granted(answerOf({ ...good, expires_in }))
+    const { codes, tokens } = granted(responseOf({ ...good, expires_in }))
     assert.strictEqual(seconds(tokens), expected)
     assert.deepStrictEqual(
       codes,
@@ -132,51 +132,53 @@ describe("TokenAnswer, what is accepted", () => {
     ["user_impersonation", ["user_impersonation"]]
   ])(
     "[SMART-147] scope %j grants %j",
-    (scope, scopes) => assert.deepStrictEqual(granted(answerOf({ ...good, scope })).tokens.scopes, scopes)
+    (scope, scopes) => assert.deepStrictEqual(granted(responseOf({ ...good, scope })).tokens.scopes, scopes)
   )
 
   it("[SMART-78] where the answer does not say, what was asked for counts as granted", () => {
-    assert.deepStrictEqual(granted(answerOf(bare("scope"))).tokens.scopes, ["user/*.rs"])
+    assert.deepStrictEqual(granted(responseOf(bare("scope"))).tokens.scopes, ["user/*.rs"])
   })
 
   it.each(["text/plain", "text/html", "", "text/json;charset=utf-8", "garbage"])(
     "G1: a JSON answer that came as %j is read, with a warning",
     (type) => {
       const headers = type === "" ? {} : { "content-type": type }
-      assert.deepStrictEqual(granted(answerOf(good, { headers })).codes, ["TokenContentType"])
+      assert.deepStrictEqual(granted(responseOf(good, { headers })).codes, ["TokenContentType"])
     }
   )
 
   it.each(["application/json; charset=UTF-8", "APPLICATION/JSON", "application/fhir+json", "application/vnd.x+json"])(
     "%s is JSON",
-    (type) => assert.deepStrictEqual(granted(answerOf(good, { headers: { "content-type": type } })).codes, [])
+    (type) => assert.deepStrictEqual(granted(responseOf(good, { headers: { "content-type": type } })).codes, [])
   )
 
   it("G1: a byte order mark, and members that stand twice", () => {
     assert.strictEqual(
-      Redacted.value(granted(answerOf("\uFEFF{\"access_token\":\"A\",\"access_token\":\"B\"}")).tokens.accessToken),
+      Redacted.value(granted(responseOf("\uFEFF{\"access_token\":\"A\",\"access_token\":\"B\"}")).tokens.accessToken),
       "B"
     )
   })
 
   it("any success status, and errors that are none", () => {
-    assert.deepStrictEqual(granted(answerOf({ ...good, error: null }, { status: 201 })).codes, [])
-    assert.deepStrictEqual(granted(answerOf({ ...good, error: "" })).codes, [])
+    assert.deepStrictEqual(granted(responseOf({ ...good, error: null }, { status: 201 })).codes, [])
+    assert.deepStrictEqual(granted(responseOf({ ...good, error: "" })).codes, [])
   })
 
   it("[SMART-117] a refresh without a new refresh token keeps the one that was sent; a new one replaces it", () => {
     const refresh = { operation: "refresh", refreshToken: Redacted.make("OLD") } as const
     const value = (tokens: TokenSet) => tokens.refreshToken && Redacted.value(tokens.refreshToken)
-    assert.strictEqual(value(granted(answerOf(good), refresh).tokens), "OLD")
-    assert.strictEqual(value(granted(answerOf({ ...good, refresh_token: "NEW" }), refresh).tokens), "NEW")
-    assert.isUndefined(value(granted(answerOf(good)).tokens))
+    assert.strictEqual(value(granted(responseOf(good), refresh).tokens), "OLD")
+    assert.strictEqual(value(granted(responseOf({ ...good, refresh_token: "NEW" }), refresh).tokens), "NEW")
+    assert.isUndefined(value(granted(responseOf(good)).tokens))
   })
 
   it("items of a list that are wrong in the same way make one warning, however many they are", () => {
     const items = <A>(item: A) => Array.from({ length: 100_000 }, () => item)
     const details = [{ type: "smart_on_fhir", locations: 1, fhirContext: items(1) }]
     const fhirContext = [...items(1), ...items("Patient/1"), ...items({ reference: "Patient/1", role: "role" })]
-    const { codes, tokens } = granted(answerOf({ ...good, patient: "1", fhirContext, authorization_details: details }))
+    const { codes, tokens } = granted(
+      responseOf({ ...good, patient: "1", fhirContext, authorization_details: details })
+    )
     assert.deepStrictEqual(codes, [
       "TokenMemberMalformed",
       "LaunchContextLegacy",
@@ -188,53 +190,56 @@ describe("TokenAnswer, what is accepted", () => {
 
   it("E3: an access token is opaque", () => {
     for (const access_token of ["x", "a.b.c", "{}", "ü", " ", "a".repeat(10_000)]) {
-      assert.strictEqual(Redacted.value(granted(answerOf({ ...good, access_token })).tokens.accessToken), access_token)
+      assert.strictEqual(
+        Redacted.value(granted(responseOf({ ...good, access_token })).tokens.accessToken),
+        access_token
+      )
     }
   })
 })
 
-describe("TokenAnswer, what is refused", () => {
+describe("parseTokenSet, what is refused", () => {
   const oauth = { error: "invalid_grant", error_description: "expired", error_uri: "https://auth.example/e" }
 
   it.each<[string, ReceivedResponse, TokenError["reason"], TokenError["processed"]]>([
-    ["no access_token", answerOf(bare("access_token")), "Malformed", "unknown"],
-    ["an empty access_token", answerOf({ ...good, access_token: "" }), "Malformed", "unknown"],
-    ["an access_token that is no string", answerOf({ ...good, access_token: 1 }), "Malformed", "unknown"],
-    ["access_token null", answerOf({ ...good, access_token: null }), "Malformed", "unknown"],
-    ["[SMART-75] token_type mac", answerOf({ ...good, token_type: "mac" }), "UnsupportedTokenType", "unknown"],
-    ["[SMART-75] token_type DPoP", answerOf({ ...good, token_type: "DPoP" }), "UnsupportedTokenType", "unknown"],
-    ["HTML with 200", answerOf("<html>"), "Malformed", "unknown"],
-    ["an empty body", answerOf(""), "Malformed", "unknown"],
-    ["an array", answerOf([good]), "Malformed", "unknown"],
-    ["null", answerOf(null), "Malformed", "unknown"],
-    ["a string", answerOf("\"AT\""), "Malformed", "unknown"],
-    ["a form with tokens", answerOf("access_token=AT&token_type=bearer"), "Malformed", "unknown"],
-    ["half an answer", answerOf("{\"access_token\":\"AT"), "Malformed", "unknown"],
-    ["an error with 200", answerOf(oauth), "Refused", "no"],
-    ["an error beside a token", answerOf({ ...good, ...oauth }), "Refused", "no"],
-    ["400", answerOf(oauth, { status: 400 }), "Refused", "no"],
-    ["401", answerOf(oauth, { status: 401 }), "Refused", "no"],
-    ["E5: a bare 400", answerOf("", { status: 400 }), "Refused", "no"],
+    ["no access_token", responseOf(bare("access_token")), "Malformed", "unknown"],
+    ["an empty access_token", responseOf({ ...good, access_token: "" }), "Malformed", "unknown"],
+    ["an access_token that is no string", responseOf({ ...good, access_token: 1 }), "Malformed", "unknown"],
+    ["access_token null", responseOf({ ...good, access_token: null }), "Malformed", "unknown"],
+    ["[SMART-75] token_type mac", responseOf({ ...good, token_type: "mac" }), "UnsupportedTokenType", "unknown"],
+    ["[SMART-75] token_type DPoP", responseOf({ ...good, token_type: "DPoP" }), "UnsupportedTokenType", "unknown"],
+    ["HTML with 200", responseOf("<html>"), "Malformed", "unknown"],
+    ["an empty body", responseOf(""), "Malformed", "unknown"],
+    ["an array", responseOf([good]), "Malformed", "unknown"],
+    ["null", responseOf(null), "Malformed", "unknown"],
+    ["a string", responseOf("\"AT\""), "Malformed", "unknown"],
+    ["a form with tokens", responseOf("access_token=AT&token_type=bearer"), "Malformed", "unknown"],
+    ["half an answer", responseOf("{\"access_token\":\"AT"), "Malformed", "unknown"],
+    ["an error with 200", responseOf(oauth), "Refused", "no"],
+    ["an error beside a token", responseOf({ ...good, ...oauth }), "Refused", "no"],
+    ["400", responseOf(oauth, { status: 400 }), "Refused", "no"],
+    ["401", responseOf(oauth, { status: 401 }), "Refused", "no"],
+    ["E5: a bare 400", responseOf("", { status: 400 }), "Refused", "no"],
     [
       "a 401 with an OperationOutcome",
-      answerOf({ resourceType: "OperationOutcome" }, { status: 401 }),
+      responseOf({ resourceType: "OperationOutcome" }, { status: 401 }),
       "Refused",
       "no"
     ],
-    ["404 HTML", answerOf("<html>", { status: 404 }), "Refused", "no"],
-    ["408", answerOf("", { status: 408 }), "Unavailable", "unknown"],
-    ["429", answerOf("", { status: 429 }), "Unavailable", "no"],
-    ["500", answerOf("", { status: 500 }), "Unavailable", "unknown"],
-    ["502", answerOf("", { status: 502 }), "Unavailable", "unknown"],
-    ["503", answerOf("", { status: 503 }), "Unavailable", "no"],
-    ["504", answerOf("", { status: 504 }), "Unavailable", "unknown"],
+    ["404 HTML", responseOf("<html>", { status: 404 }), "Refused", "no"],
+    ["408", responseOf("", { status: 408 }), "Unavailable", "unknown"],
+    ["429", responseOf("", { status: 429 }), "Unavailable", "no"],
+    ["500", responseOf("", { status: 500 }), "Unavailable", "unknown"],
+    ["502", responseOf("", { status: 502 }), "Unavailable", "unknown"],
+    ["503", responseOf("", { status: 503 }), "Unavailable", "no"],
+    ["504", responseOf("", { status: 504 }), "Unavailable", "unknown"],
     [
       "503 with an OAuth error",
-      answerOf({ error: "temporarily_unavailable" }, { status: 503 }),
+      responseOf({ error: "temporarily_unavailable" }, { status: 503 }),
       "Unavailable",
       "no"
     ],
-    ["304", answerOf("", { status: 304 }), "Malformed", "no"]
+    ["304", responseOf("", { status: 304 }), "Malformed", "no"]
   ])("%s: %s, %s", (_, answer, reason, processed) => {
     const error = refusal(answer)
     assert.strictEqual(error.reason, reason)
@@ -245,15 +250,15 @@ describe("TokenAnswer, what is refused", () => {
   })
 
   it.each<[string, ReceivedResponse]>([
-    ["JSON", answerOf(oauth, { status: 400 })],
-    ["JSON as text/plain", answerOf(oauth, { status: 400, headers: { "content-type": "text/plain" } })],
-    ["JSON without a type", answerOf(oauth, { status: 400, headers: {} })],
-    ["JSON as HTML with 200", answerOf(oauth, { headers: { "content-type": "text/html" } })],
-    ["JSON with 500", answerOf(oauth, { status: 500 })],
-    ["a form", answerOf(new URLSearchParams(oauth).toString(), { status: 400, headers: {} })],
+    ["JSON", responseOf(oauth, { status: 400 })],
+    ["JSON as text/plain", responseOf(oauth, { status: 400, headers: { "content-type": "text/plain" } })],
+    ["JSON without a type", responseOf(oauth, { status: 400, headers: {} })],
+    ["JSON as HTML with 200", responseOf(oauth, { headers: { "content-type": "text/html" } })],
+    ["JSON with 500", responseOf(oauth, { status: 500 })],
+    ["a form", responseOf(new URLSearchParams(oauth).toString(), { status: 400, headers: {} })],
     [
       "a challenge",
-      answerOf("<html>", {
+      responseOf("<html>", {
         status: 401,
         headers: {
           "www-authenticate":
@@ -270,19 +275,19 @@ describe("TokenAnswer, what is refused", () => {
   })
 
   it("O1 E4: error_uri alone, error_description null", () => {
-    const error = refusal(answerOf({ error: "invalid_client", error_uri: "urn:x" }, { status: 401 }))
+    const error = refusal(responseOf({ error: "invalid_client", error_uri: "urn:x" }, { status: 401 }))
     assert.strictEqual(error.errorUri, "urn:x")
-    assert.isUndefined(refusal(answerOf({ error: "e", error_description: null }, { status: 400 })).errorDescription)
-    assert.isUndefined(refusal(answerOf({ error: { code: "e" } }, { status: 400 })).error)
+    assert.isUndefined(refusal(responseOf({ error: "e", error_description: null }, { status: 400 })).errorDescription)
+    assert.isUndefined(refusal(responseOf({ error: { code: "e" } }, { status: 400 })).error)
   })
 
   it("malformed answers tell the names of what was received, and no value", () => {
-    const error = refusal(answerOf({ accessToken: "LEAK", expires_in: 1, [secret]: "LEAK" }))
+    const error = refusal(responseOf({ accessToken: "LEAK", expires_in: 1, [secret]: "LEAK" }))
     assert.deepStrictEqual(error.received, ["accessToken", "expires_in", "<redacted>"])
     assert.include(error.message, "members received: accessToken, expires_in")
     assert.notInclude(inspect(error, { depth: 10 }) + JSON.stringify(error), "LEAK")
     assert.strictEqual(
-      refusal(answerOf(Object.fromEntries(Array.from({ length: 500 }, (_, index) => [`m${index}`, 1])))).received
+      refusal(responseOf(Object.fromEntries(Array.from({ length: 500 }, (_, index) => [`m${index}`, 1])))).received
         ?.length,
       20
     )
@@ -293,8 +298,10 @@ describe("TokenAnswer, what is refused", () => {
       .join(" ")
     for (
       const answer of [
-        answerOf({ error: echo, error_description: echo, error_uri: echo, access_token: "LEAKED-AT" }, { status: 400 }),
-        answerOf({ error: "e", error_description: echo, access_token: "LEAKED-AT" }, { status: 503 })
+        responseOf({ error: echo, error_description: echo, error_uri: echo, access_token: "LEAKED-AT" }, {
+          status: 400
+        }),
+        responseOf({ error: "e", error_description: echo, access_token: "LEAKED-AT" }, { status: 503 })
       ]
     ) {
       const error = refusal(answer)
@@ -306,14 +313,14 @@ describe("TokenAnswer, what is refused", () => {
   })
 
   it("the server's words are one line of bounded length", () => {
-    const error = refusal(answerOf({ error: "e\r\nforged", error_description: "x".repeat(9_999) }, { status: 400 }))
+    const error = refusal(responseOf({ error: "e\r\nforged", error_description: "x".repeat(9_999) }, { status: 400 }))
     assert.notMatch(error.message, /[\r\n]/)
     assert.isBelow(error.message.length, 1_200)
   })
 
   it("Retry-After in both forms", () => {
     const after = (value: string) =>
-      refusal(answerOf("", { status: 429, headers: { "retry-after": value } })).retryAfter
+      refusal(responseOf("", { status: 429, headers: { "retry-after": value } })).retryAfter
     assert.deepStrictEqual(after("7"), Duration.seconds(7))
     assert.deepStrictEqual(after("Mon, 05 Jan 2026 12:00:10 GMT"), Duration.seconds(10))
     assert.isUndefined(after("soon"))
@@ -336,9 +343,9 @@ describe("TokenAnswer, what is refused", () => {
       FastCheck.integer({ min: 100, max: 599 })
     ],
     ([body, status]) => {
-      const judged = judge(answerOf(body, { status }))
-      if (Either.isRight(judged)) assert.isTrue(Redacted.value(judged.right.value.accessToken).length > 0)
-      else assert.isString(judged.left.message)
+      const parsed = parse(responseOf(body, { status }))
+      if (Either.isRight(parsed)) assert.isTrue(Redacted.value(parsed.right.value.accessToken).length > 0)
+      else assert.isString(parsed.left.message)
     },
     { fastCheck: { numRuns: 500 } }
   )
@@ -350,13 +357,13 @@ describe("a token answer and the scopes that were asked for", () => {
     requestedScopes: ReadonlyArray<string>,
     changes: Readonly<Record<string, unknown>> = {},
     operation: "exchangeCode" | "refresh" = "exchangeCode"
-  ) => granted(answerOf({ ...good, scope, ...changes }), { requestedScopes, operation }).codes
+  ) => granted(responseOf({ ...good, scope, ...changes }), { requestedScopes, operation }).codes
 
   it("a requested scope that was not granted is a warning that names it", () => {
-    const judged = judge(answerOf({ ...good, scope: "user/*.rs openid" }), {
+    const parsed = parse(responseOf({ ...good, scope: "user/*.rs openid" }), {
       requestedScopes: ["user/*.cruds", "openid", "offline_access"]
     })
-    const [warning, ...others] = Either.getOrThrow(judged).warnings
+    const [warning, ...others] = Either.getOrThrow(parsed).warnings
     assert.deepStrictEqual(others, [])
     assert.strictEqual(warning?.code, "ScopeNotGranted")
     assert.include(warning?.detail, "offline_access user/*.cud")
@@ -388,16 +395,16 @@ describe("a token answer and the scopes that were asked for", () => {
     const scope = Array.from({ length: 100_000 }, (_, index) => `user/Observation.rs?code=${index}&date=${index}`).join(
       " "
     )
-    const judged = judge(answerOf({ ...good, scope }), { requestedScopes: ["user/Patient.rs"], operation: "refresh" })
-    for (const { detail } of Either.getOrThrow(judged).warnings) assert.notInclude(detail, "Observation")
+    const parsed = parse(responseOf({ ...good, scope }), { requestedScopes: ["user/Patient.rs"], operation: "refresh" })
+    for (const { detail } of Either.getOrThrow(parsed).warnings) assert.notInclude(detail, "Observation")
   })
 
   it("an expires_in below one second is one second, one that no date can hold is none", () => {
-    assert.strictEqual(seconds(granted(answerOf({ ...good, expires_in: 0.001 })).tokens), 1)
+    assert.strictEqual(seconds(granted(responseOf({ ...good, expires_in: 0.001 })).tokens), 1)
     for (const expires_in of ["9".repeat(309), "1e999", 1e300]) {
-      assert.isUndefined(granted(answerOf({ ...good, expires_in })).tokens.expiresAt)
+      assert.isUndefined(granted(responseOf({ ...good, expires_in })).tokens.expiresAt)
     }
     const body = JSON.stringify(good).replace("3600", "1e999")
-    assert.isUndefined(granted(answerOf(body)).tokens.expiresAt)
+    assert.isUndefined(granted(responseOf(body)).tokens.expiresAt)
   })
 })
