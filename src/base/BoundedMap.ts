@@ -1,5 +1,5 @@
 /**
- * A map that holds the latest so many entries: for values that are cheap to make again.
+ * A map with a maximum number of entries, which drops the oldest: for values that can be recreated.
  *
  * @internal
  */
@@ -7,7 +7,7 @@ export interface BoundedMap<V> {
   readonly get: (key: string) => V | undefined
   readonly set: (key: string, value: V) => void
   readonly delete: (key: string) => void
-  /** Deletes from the oldest entry on, as long as they are stale. */
+  /** Deletes stale entries, from the oldest up to the first that is not stale. */
   readonly prune: (isStale: (value: V) => boolean) => void
 }
 

@@ -16,8 +16,9 @@ const withReference = <A, E, R, I, S>(
   Effect.mapInputContext<A, E, R, R>(self, (context: Context.Context<R>) => Context.add(context, reference, service))
 
 /**
- * A setting that was given to a service's layer becomes the default of its methods; one given to a call still wins. Read only at call time, a
- * reference would ignore `Layer.provide`; read only at build, it would ignore the call. To be run once, where the service is made.
+ * Makes the setting of a service's layer the default of its methods; the setting of a call has precedence. A reference
+ * that is read only at call time would ignore `Layer.provide`; one that is read only at build time would ignore the
+ * call. Run it once, where the service is made.
  *
  * @internal
  */

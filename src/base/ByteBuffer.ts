@@ -1,6 +1,6 @@
 /**
- * Bytes that arrive in chunks, in one buffer that doubles when it is full: the work and the memory follow the number of bytes, however small the
- * chunks are. A list of chunks would keep an object for each of them.
+ * Collects chunks of bytes in one buffer that doubles when it is full: work and memory depend on the number of bytes,
+ * not of chunks.
  */
 
 const MIN_CAPACITY = 1024
@@ -10,12 +10,12 @@ export class ByteBuffer {
   private buffer: Uint8Array | undefined
   private length = 0
 
-  /** How many bytes it holds. */
+  /** The number of bytes. */
   get size(): number {
     return this.length
   }
 
-  /** A first chunk is kept as it is, without a copy, until a second one follows. */
+  /** The first chunk is not copied until a second one follows. */
   push(chunk: Uint8Array): void {
     const { buffer, length } = this
     const needed = length + chunk.byteLength
@@ -32,7 +32,7 @@ export class ByteBuffer {
     this.length = needed
   }
 
-  /** All bytes; from now on they are the caller's. */
+  /** Removes and returns all bytes. */
   take(): Uint8Array {
     const bytes = this.buffer?.subarray(0, this.length) ?? new Uint8Array()
     this.buffer = undefined

@@ -1,5 +1,6 @@
 /**
- * What this program was told is incomplete, contradictory or unsafe: nothing was sent, and no repeat helps.
+ * The configuration of this program is incomplete, contradictory or unsafe. No request was sent, and repeating the
+ * call does not help.
  *
  * @since 0.1.0
  */

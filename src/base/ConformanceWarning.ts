@@ -1,6 +1,6 @@
 /**
- * What a server did that its specification does not allow and that was tolerated: strict on security, lenient on shape, and nothing silent.
- * Every warning goes to the log, to a metric and to whoever subscribed.
+ * A deviation of a server from its specification that the library tolerated: it is strict about security and lenient
+ * about the shape of data. Every warning goes to the log, to a metric and to the subscribers.
  *
  * @since 0.1.0
  */
@@ -64,10 +64,10 @@ export class ConformanceWarning extends Schema.TaggedClass<ConformanceWarning>("
   "ConformanceWarning",
   {
     code: Code,
-    /** The FHIR base URL of the server, or its endpoint where that is all that is known. */
+    /** The FHIR base URL of the server, or its endpoint if only that is known. */
     server: Schema.String,
     detail: Schema.String,
-    /** Number of the requirement in `hl7.fhir.uv.smart-app-launch_2.2.0`, where it has one. */
+    /** Number of the requirement in `hl7.fhir.uv.smart-app-launch_2.2.0`, if there is one. */
     requirement: Schema.optional(Schema.String)
   }
 ) {
@@ -82,12 +82,12 @@ export class ConformanceWarning extends Schema.TaggedClass<ConformanceWarning>("
  */
 export interface Service {
   readonly report: (warning: ConformanceWarning) => Effect.Effect<void>
-  /** What is reported from the moment of subscription on. A slow subscriber loses the oldest, never slows a login. */
+  /** The warnings from the subscription on. A slow subscriber loses the oldest warnings and does not delay a login. */
   readonly stream: Stream.Stream<ConformanceWarning>
 }
 
 /**
- * For a step that holds tokens: a service of the caller's that dies must not lose them.
+ * `report` for a step that holds tokens: a defect of a custom service must not lose them.
  *
  * @internal
  */
@@ -109,14 +109,14 @@ const counter = Metric.counter("effect_safire_conformance_warnings_total", {
 export const make: Effect.Effect<Service> = Effect.map(
   PubSub.sliding<ConformanceWarning>(256),
   (hub): Service => {
-    // A sloppy server would otherwise write the same line at every renewal: the first is a warning, the rest are for debugging.
-    const seen = new Set<string>()
+    // The same deviation recurs at every renewal: the first is logged as a warning, repetitions for debugging.
+    const reported = new Set<string>()
     return {
       report: (warning) =>
         Effect.suspend(() => {
           const key = `${warning.server} ${warning.code} ${warning.detail}`
-          const repeated = seen.has(key)
-          if (seen.size < 1_000) seen.add(key)
+          const repeated = reported.has(key)
+          if (reported.size < 1_000) reported.add(key)
           const line = (repeated ? Effect.logDebug(warning.message) : Effect.logWarning(warning.message)).pipe(
             Effect.annotateLogs("code", warning.code)
           )
@@ -131,7 +131,7 @@ export const make: Effect.Effect<Service> = Effect.map(
 )
 
 /**
- * One for the whole process unless a layer gives another. Read when a service is built.
+ * The service; one for the whole process unless a layer provides another. Read when a service is built.
  *
  * @since 0.1.0
  * @category tags
@@ -141,7 +141,7 @@ export class ConformanceWarnings extends Context.Reference<ConformanceWarnings>(
 }) {}
 
 /**
- * A fresh one, for a program or a test that wants its own subscribers.
+ * A new service, for a program or a test with its own subscribers.
  *
  * @since 0.1.0
  * @category layers

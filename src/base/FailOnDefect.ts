@@ -1,8 +1,8 @@
 import * as Effect from "effect/Effect"
 
 /**
- * Turns a defect of a check into a typed error: a document that no rule foresaw ends neither the program nor loses what came with it. `toError` gets the name of
- * the exception. Its message stays out, because it may quote the document.
+ * Turns a defect into a typed error, so that an unexpected document ends neither the program nor loses tokens.
+ * `toError` gets the name of the exception, not its message, which may quote the document.
  *
  * @internal
  */

@@ -1,6 +1,6 @@
 /**
- * The base URL of a FHIR server, as SMART App Launch means it by `iss` of a launch and `aud` of an authorization request. It is not an OpenID
- * issuer: see `Issuer`.
+ * The base URL of a FHIR server: `iss` of a launch and `aud` of an authorization request (SMART App Launch 2.2). It is
+ * not an OpenID issuer: see `Issuer`.
  *
  * @since 0.1.0
  */
@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import * as Url from "./Url.js"
 
 /**
- * Why a string is no FHIR base URL.
+ * Why a string is not a FHIR base URL.
  *
  * @since 0.1.0
  * @category models
@@ -17,7 +17,7 @@ import * as Url from "./Url.js"
 export type Problem = "NotAbsolute" | "NotHttp" | "HasCredentials" | "HasQuery" | "HasFragment"
 
 const problemOf = (input: string): Problem | undefined => {
-  // The URL parser forgives white space and control characters; appending to them, or comparing `aud`, does not.
+  // The URL parser removes white space and control characters; appending a path and comparing `aud` do not.
   const url = /[\u0000-\u0020\u007f]/.test(input) ? undefined : Url.parse(input)
   if (url === undefined) return "NotAbsolute"
   if (url.protocol !== "https:" && url.protocol !== "http:") return "NotHttp"
@@ -58,7 +58,8 @@ export const parse = (input: string): Either.Either<FhirBaseUrl, Problem> => {
 }
 
 /**
- * What two spellings of one server share: the parsed URL without a slash at its end. For look-ups and comparison only, never for sending.
+ * The normalised URL, without a slash at its end: equal for all spellings of one server. For look-ups and comparison,
+ * not for requests.
  *
  * @since 0.1.0
  * @category accessors
@@ -69,7 +70,7 @@ export const key = (self: FhirBaseUrl): string => {
 }
 
 /**
- * Whether two spellings name one FHIR server: compared by `key`. What is no FHIR base URL is never the same as anything.
+ * Whether two strings are FHIR base URLs with the same `key`.
  *
  * @since 0.1.0
  * @category predicates

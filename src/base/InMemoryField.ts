@@ -2,7 +2,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 
 /**
- * A field that only this process sees. Its encoding leaves it out, so that an error with tokens in it can go to a queue or a store.
+ * A field that is omitted from the encoding, so that an error with tokens can be sent to a queue or a store.
  *
  * @internal
  */

@@ -1,6 +1,6 @@
 /**
- * The issuer identifier of an authorization server (RFC 8414, OpenID Connect Core, RFC 9207). Two issuers are equal when their strings are,
- * and never otherwise: no case folding, no forgiven slash.
+ * The issuer identifier of an authorization server (RFC 8414, OpenID Connect Core, RFC 9207). Two issuers are equal
+ * when their strings are, and never otherwise: no case folding, no forgiven slash.
  *
  * @since 0.1.0
  */

@@ -2,7 +2,8 @@ import * as Schema from "effect/Schema"
 import { isJsonObject } from "./JsonReader.js"
 
 /**
- * The members of a JSON object that another program wrote, as they are. `Schema.Record` would copy them one by one, and lose one that is called `__proto__`.
+ * The members of a JSON object, unchanged. `Schema.Record` would copy each member, and lose one with the name
+ * `__proto__`.
  *
  * @internal
  */

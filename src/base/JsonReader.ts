@@ -1,6 +1,6 @@
 /**
- * Reading the members of a JSON object that a server wrote: a member of the wrong shape counts as absent and is named, so that one sloppy member
- * does not cost the whole document.
+ * Reads the members of a JSON object (RFC 8259) of a server. A member of the wrong type counts as absent and is
+ * reported, so that one malformed member does not invalidate the document.
  */
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
@@ -11,10 +11,16 @@ export type JsonObject = Readonly<Record<string, unknown>>
 /** @internal */
 export const isJsonObject = (value: unknown): value is JsonObject => Predicate.isRecord(value)
 
-/** Where a number may be too large: an exponent of three digits, or three hundred digits. Each run of digits is looked at once, not from each of its digits. */
+/**
+ * Where a number may be too large: an exponent of three digits, or three hundred digits. The lookbehind keeps the
+ * search linear.
+ */
 const MAYBE_INFINITE = /[eE]\+?\d{3}|(?<!\d)\d{300}/
 
-/** `1e999` is valid JSON, is read as `Infinity`, and could not be written again. A list instead of recursion: a document may nest without end. */
+/**
+ * `1e999` is valid JSON, but `JSON.parse` reads it as `Infinity`, which cannot be encoded. A list instead of
+ * recursion: the nesting depth is not limited.
+ */
 const withoutInfinity = (root: unknown): unknown => {
   if (typeof root === "number") return Number.isFinite(root) ? root : null
   const open = [root]
@@ -32,7 +38,8 @@ const withoutInfinity = (root: unknown): unknown => {
 }
 
 /**
- * What `text` holds, if it is JSON: a byte order mark is tolerated, nothing is thrown. A number too large for JavaScript is `null`.
+ * The JSON value of a text, or `undefined`. A byte order mark is tolerated; a number too large for JavaScript becomes
+ * `null`.
  *
  * @internal
  */
@@ -46,7 +53,7 @@ export const parseJson = (text: string): { readonly value: unknown } | undefined
   }
 }
 
-/** Deeper nesting means nothing in OAuth, and `JSON.stringify`, `structuredClone` and schemas recurse. */
+/** OAuth uses no deeper nesting; `JSON.stringify`, `structuredClone` and schemas recurse. */
 const MAX_DEPTH = 64
 
 const isTooDeep = (value: unknown): boolean => {
@@ -64,7 +71,8 @@ const isTooDeep = (value: unknown): boolean => {
 }
 
 /**
- * The members that code which recurses can handle. One that nests too deep, or that would set a prototype where it is copied, counts as absent and is named.
+ * The members that recursive code can process. A member with too deep nesting, or with the name `__proto__`, counts as
+ * absent and is reported.
  *
  * @internal
  */
@@ -88,7 +96,7 @@ export interface JsonReader {
   readonly objects: (member: string) => ReadonlyArray<JsonObject> | undefined
 }
 
-/** `null` is how many servers say absent: no problem is made of it. */
+/** `null` counts as absent and is not reported: many servers send it. */
 const read = <A>(
   object: JsonObject,
   refuse: (member: string, expected: string) => void,

@@ -1,6 +1,6 @@
 /**
- * Unpredictable bytes for `state`, `nonce`, PKCE verifiers and `jti`. Effect's own `Random` is seeded and repeatable, which is what tests of
- * schedules want and what these values must never be.
+ * Cryptographically random bytes for `state`, `nonce`, PKCE verifiers and `jti`. Effect's `Random` is seeded and
+ * predictable.
  *
  * @since 0.1.0
  */
@@ -19,7 +19,7 @@ export interface Service {
 }
 
 /**
- * The platform's WebCrypto unless a layer says otherwise. Read when a service is built.
+ * WebCrypto unless a layer provides another source. Read when a service is built.
  *
  * @since 0.1.0
  * @category tags

@@ -1,6 +1,6 @@
 /**
- * However many ask for one key at once, the work is done once and all get its outcome. Nobody leads: the work runs in a fiber of its own, so the
- * interruption of one caller, or of all, neither cancels nor repeats it. The work must end by itself (a time limit inside it).
+ * Concurrent calls for one key share one run of the work and its result. The work runs in its own fiber: interrupting
+ * one caller or all neither cancels nor repeats it. The work needs a time limit.
  */
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
@@ -12,18 +12,17 @@ import type * as Scope from "effect/Scope"
 /** @internal */
 export interface SingleFlight<A, E> {
   /**
-   * Joins the flight for `key`, or starts one. The work is told how to ask whether its flight was forgotten meanwhile, in which case it should
-   * leave nothing behind.
+   * Joins the run for `key`, or starts one. `isCurrent` is false after `forget`: the work should then store no result.
    */
   readonly run: <R>(
     key: string,
     work: (isCurrent: () => boolean) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E, R>
-  /** Starts a flight for `key` where none is under way, and does not wait for it. */
+  /** Starts a run for `key` unless one is in progress, and does not wait for it. */
   readonly start: <R>(key: string, work: () => Effect.Effect<A, E, R>) => Effect.Effect<void, never, R>
-  /** Whoever asks from now on starts anew; those who already wait are still answered. */
+  /** Later calls start a new run; calls that already wait still get the result of the old one. */
   readonly forget: (key: string) => void
-  /** Waits for the flights under way, for `limit` at most. Those that are left then are interrupted, and their number is the result. */
+  /** Waits at most `limit` for the runs in progress, then interrupts the rest and returns their number. */
   readonly settle: (limit: Duration.DurationInput) => Effect.Effect<number>
 }
 
@@ -33,48 +32,48 @@ export interface SingleFlight<A, E> {
  * @internal
  */
 export const make = <A, E>(scope?: Scope.Scope): SingleFlight<A, E> => {
-  const flights = new Map<string, Deferred.Deferred<A, E>>()
+  const runs = new Map<string, Deferred.Deferred<A, E>>()
   const running = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
 
-  /** Uninterruptible from the look at the map on: a flight that is listed but was never started would hold everybody for ever. */
-  const flightFor = <R>(
+  /** Uninterruptible: callers would wait forever for a run that is in the map but was not started. */
+  const runFor = <R>(
     key: string,
     work: (isCurrent: () => boolean) => Effect.Effect<A, E, R>
   ): Effect.Effect<Deferred.Deferred<A, E>, never, R> =>
     Effect.suspend(() => {
-      const flying = flights.get(key)
-      if (flying !== undefined) return Effect.succeed(flying)
-      const flight = Deferred.unsafeMake<A, E>(FiberId.none)
-      flights.set(key, flight)
-      const isCurrent = () => flights.get(key) === flight
-      const flown = Effect.suspend(() => work(isCurrent)).pipe(
+      const current = runs.get(key)
+      if (current !== undefined) return Effect.succeed(current)
+      const deferred = Deferred.unsafeMake<A, E>(FiberId.none)
+      runs.set(key, deferred)
+      const isCurrent = () => runs.get(key) === deferred
+      const worked = Effect.suspend(() => work(isCurrent)).pipe(
         Effect.interruptible,
         Effect.onExit((exit) =>
           Effect.suspend(() => {
-            if (isCurrent()) flights.delete(key)
-            return Deferred.done(flight, exit)
+            if (isCurrent()) runs.delete(key)
+            return Deferred.done(deferred, exit)
           })
         )
       )
-      return Effect.map(scope === undefined ? Effect.forkDaemon(flown) : Effect.forkIn(flown, scope), (fiber) => {
+      return Effect.map(scope === undefined ? Effect.forkDaemon(worked) : Effect.forkIn(worked, scope), (fiber) => {
         running.add(fiber)
         fiber.addObserver(() => running.delete(fiber))
-        return flight
+        return deferred
       })
     })
 
   return {
     run: (key, work) =>
       Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(flightFor(key, work), (flight) => restore(Deferred.await(flight)))
+        Effect.flatMap(runFor(key, work), (deferred) => restore(Deferred.await(deferred)))
       ),
-    start: (key, work) => Effect.asVoid(Effect.uninterruptible(flightFor(key, work))),
+    start: (key, work) => Effect.asVoid(Effect.uninterruptible(runFor(key, work))),
     forget: (key) => {
-      flights.delete(key)
+      runs.delete(key)
     },
     settle: (limit) =>
       Effect.suspend(() => Fiber.awaitAll([...running])).pipe(
-        // A finalizer cannot be interrupted, and a time limit has to interrupt what it limits.
+        // A finalizer is uninterruptible, and a timeout must interrupt.
         Effect.interruptible,
         Effect.timeoutTo({
           duration: limit,

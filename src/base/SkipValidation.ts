@@ -1,6 +1,7 @@
 /**
- * For a value of a `Schema.Class` whose parts are of the right types already. Where a schema encodes to something else, as a date or a secret does, its
- * constructor would not only check them again but make the check itself anew each time, at fifty times the cost of all the rest.
+ * Constructor option of a `Schema.Class` whose fields are already validated. For a schema with a transformation, such
+ * as a date or a secret, the constructor would also compile the validation each time, at fifty times the cost of
+ * everything else.
  *
  * @internal
  */

@@ -1,6 +1,6 @@
 /**
- * A span where somebody reads it. Without a tracer of the program's own, `Effect.withSpan` would still make one that nobody ever sees, take a stack for it, and see
- * to its end, at a third of the cost of a whole request; and where in this library a span was asked for, a stack tells nobody anything.
+ * Spans only if the program has a tracer. Without one, `Effect.withSpan` still makes a span and captures a stack, at a
+ * third of the cost of a request.
  */
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
@@ -9,7 +9,7 @@ import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as Tracer from "effect/Tracer"
 
-/** What Effect traces with unless it is told otherwise: its spans go nowhere. */
+/** Effect's default tracer, which exports no spans. */
 const silent = Context.get(DefaultServices.liveServices, Tracer.Tracer)
 
 const isTraced = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
@@ -24,7 +24,7 @@ export const span =
     )
 
 /**
- * What becomes known inside of `span`. Where it made no span, the current one would be the program's own, which is left alone.
+ * Annotates the current span, if there is a tracer.
  *
  * @internal
  */

@@ -1,11 +1,11 @@
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 
-/** The end of the year 9999, beyond which dates are not written as four digits. */
+/** The end of the year 9999: later years have more than four digits. */
 const LAST_MILLIS = 253_402_300_799_999
 
 /**
- * A moment that can be stored: an endless duration leads to the last one there is, rather than to a date that cannot be written.
+ * The date after a duration, at most the last date that can be stored.
  *
  * @internal
  */

@@ -1,11 +1,11 @@
 /**
- * Reading URLs that somebody else wrote, without ever throwing.
+ * Parsing and display of URLs from untrusted sources.
  *
  * @since 0.1.0
  */
 
 /**
- * The URL a string spells, or nothing: hostile input is an ordinary case here, not a defect.
+ * The parsed URL, or `undefined`.
  *
  * @since 0.1.0
  * @category constructors
@@ -22,8 +22,8 @@ export const parse = (input: string, base?: string | undefined): URL | undefined
 const MAX_DISPLAYED = 200
 
 /**
- * The URL without what may hold a secret or a patient (credentials, query, fragment): what an error, a log line or a span may show. At most 200 characters, because
- * a server may choose it.
+ * The URL for errors, logs and spans: without credentials, query and fragment, which may hold a secret or name a
+ * patient. At most 200 characters.
  *
  * @since 0.1.0
  * @category accessors
@@ -46,8 +46,8 @@ const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"])
 export const isLoopback = (url: URL): boolean => LOOPBACK.has(url.hostname)
 
 /**
- * SMART App Launch 2.2, app protection: sensitive information goes over TLS only. Plain `http` is accepted for loopback hosts, and only
- * where the configuration says `allowInsecureLocalhost`.
+ * Whether the URL is https, or http of a loopback host with `allowInsecureLocalhost` (SMART App Launch 2.2, app
+ * protection: sensitive information is sent over TLS only).
  *
  * @since 0.1.0
  * @category predicates

@@ -30,7 +30,7 @@ export const isAllowed = (
   server: { readonly discovered?: boolean | undefined }
 ): boolean => isGuarded || server.discovered !== true
 
-/** The token that replaces a rejected one; the same token if there is no newer one. */
+/** The token that replaces a rejected one; the same token if none is newer. */
 export type TokenAfter<E, R> = (rejected: Redacted.Redacted) => Effect.Effect<Redacted.Redacted, E, R>
 
 /**

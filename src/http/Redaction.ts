@@ -69,7 +69,7 @@ const traced = (text: string): Traced => {
   return { bytes: bytes.join(""), from, to }
 }
 
-/** One pass over every kind of escape at once, or `undefined` if there is none. */
+/** One pass over every kind of escape at once, or `undefined` without one. */
 const unescapedOnce = (self: Traced): Traced | undefined => {
   const bytes: Array<string> = []
   const from: Array<number> = []

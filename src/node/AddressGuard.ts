@@ -1,6 +1,6 @@
 /**
- * Which addresses may be connected to, judged when the connection is made: public ones, in whatever notation and inside whatever transition
- * mechanism they come, and those of a list (special-purpose addresses: RFC 6890; NAT64: RFC 6052).
+ * The addresses that may be connected to, checked when a connection is made: public addresses, in any notation and any
+ * transition mechanism, and those of a list (special-purpose addresses: RFC 6890; NAT64: RFC 6052).
  *
  * @since 0.1.0
  */
@@ -114,7 +114,7 @@ const judgedLookup =
       const allowed = all.filter(({ address }) => allows(address))
       const [first] = allowed
       if (first === undefined) return callback(refusal(), "", 0)
-      // The very addresses that were judged are connected to: nobody resolves the name again.
+      // The addresses that were checked are the ones connected to: the name is not resolved again.
       if (options.all === true) return callback(null, allowed)
       callback(null, first.address, first.family)
     })
@@ -141,7 +141,7 @@ const parseNetworks = (
  */
 export const make = (options: Options): Effect.Effect<Guard, ConfigurationError> =>
   Effect.gen(function*() {
-    // Loaded here, so that whoever needs no guard needs no such package either.
+    // Loaded here: only a guard needs this optional package.
     const { default: ip } = yield* Effect.promise(() => import("ipaddr.js"))
     const allows = rule(ip, {
       allow: yield* parseNetworks(ip, "allow", options.allow ?? []),

@@ -1,10 +1,11 @@
 /**
- * Sessions in a directory, for several processes on one machine (a local file system: network file systems do not keep the promises this rests on).
+ * Sessions in a directory, for several processes on one machine (on a local file system: network file systems do not
+ * guarantee atomic steps).
  *
- * One entry is one directory with one immutable file in it, and so is one lock. A file system has no compare-and-set, but two of its steps have one winner
- * each: only one can rename or unlink a file whose name is nobody else's, and a directory with a file in it can take the place of none or of an empty one
- * only. The first decides who supersedes an entry and who ends a lease that is over, the second who creates either. What a process leaves half done when
- * it dies, whoever comes next can tell and finishes.
+ * An entry and a lock are each one directory with one immutable file. A file system has no compare-and-set, but two of
+ * its steps succeed for one process only: to rename or unlink a file with a unique name, and to rename a directory
+ * with a file to a name that is free or an empty directory. The first step replaces an entry and ends an expired
+ * lease; the second creates either. If a process dies between two steps, the next one completes them.
  *
  * @since 0.1.0
  */
@@ -38,11 +39,14 @@ const NAME = "files"
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
 
-/** `v-<expiresAt>-<id>` is an entry's file, `c-<old file>-<new file>` says that the first made way for the second. */
+/**
+ * `v-<expiresAt>-<id>` is an entry's file, `c-<old file>-<new file>` is the claim that the second file replaces the
+ * first.
+ */
 const isValue = (name: string): boolean => name.startsWith("v-")
 const successorOf = (claim: string): string => claim.slice(claim.lastIndexOf("v-"))
 
-/** `<until>-<lease>-<owner>` is a lock's file. What is none is over. */
+/** `<until>-<lease>-<owner>` is a lock's file. Any other file counts as expired. */
 const leaseOf = (name: string): Omit<Lease, "owner"> => {
   const [, until = "0", leaseMillis = "0"] = /^(\d+)-(\d+)-/.exec(name) ?? []
   return { until: Number(until), leaseMillis: Number(leaseMillis) }
@@ -54,7 +58,7 @@ const attempt = <A>(operation: string, run: () => Promise<A>): Effect.Effect<A, 
 const codeOf = (failure: unknown): unknown =>
   typeof failure === "object" && failure !== null && "code" in failure ? failure.code : undefined
 
-/** `undefined` where the failure is one of `expected`: somebody else was faster. */
+/** `undefined` if the failure is one of `expected`: another process was faster. */
 const unless = <A>(
   operation: string,
   expected: ReadonlyArray<string>,
@@ -138,7 +142,7 @@ export const backing = (options: { readonly directory: string }): BackingSession
         }
         const successor = successorOf(claim)
         if (yield* rename(join(scratch, successor), join(folder, successor))) yield* unlink(join(folder, claim))
-        // Seen twice without its successor, which nobody can bring any more: that one came and was removed.
+        // Found twice without its successor, which therefore was stored and removed.
         else if (spent === claim) yield* unlink(join(folder, claim))
         else spent = claim
       }
@@ -203,7 +207,7 @@ export const backing = (options: { readonly directory: string }): BackingSession
       if (Option.isSome(name) && isOver(name.value, now)) yield* remove(key, name.value)
       else if (Option.isNone(name)) yield* tidy(join(entries, key))
     }
-    // Every successor that was promised is in its place by now: what is old here belongs to nobody.
+    // All claimed successors are stored by now: an old file here is unused.
     for (const name of yield* list(scratch)) {
       const seen = yield* unless("reading", GONE, () => fs.stat(join(scratch, name)))
       if (seen !== undefined && seen.mtimeMs + DAY < now) {

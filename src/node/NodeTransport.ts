@@ -1,6 +1,7 @@
 /**
- * An `HttpClient` for Node over undici: one pool of kept-alive connections, limits in time and size that hold at the socket, and where it is asked
- * for, addresses that are judged when the connection is made. It follows no redirect and repeats nothing: both are for those above it to decide.
+ * An `HttpClient` for Node over undici: one pool of kept-alive connections, time and size limits applied at the
+ * socket, and, with the address guard, a check of each address when a connection is made. It follows no redirect and
+ * repeats no request: its callers decide about both.
  *
  * @since 0.1.0
  */
@@ -21,30 +22,33 @@ import * as Client from "./internal/client.js"
 import * as TransportError from "./TransportError.js"
 
 /**
- * What holds for every request, whatever dispatcher sends it. What goes over a limit fails with a `TransportError` as the cause, and its connection is
- * closed.
+ * The settings of every request. A request or response beyond a limit fails with a `TransportError` as the cause, and
+ * its connection is closed.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Limits {
-  /** From the request being written to the end of the headers of its answer. Default 30 seconds. */
+  /** From the request being written to the end of the headers of its response. Default 30 seconds. */
   readonly headersTimeout?: Duration.DurationInput | undefined
   /** Between two pieces of the body. Default 30 seconds. */
   readonly bodyTimeout?: Duration.DurationInput | undefined
   /**
-   * From the call to the end of the body, the wait for a connection included. Default none: the services of this library limit each call as
-   * `HttpLimits` says, and a bulk file takes as long as it takes.
+   * From the call to the end of the body, including the wait for a connection. No limit by default: the services of
+   * this library apply `HttpLimits` to each call, and a bulk file may take long.
    */
   readonly totalTimeout?: Duration.DurationInput | undefined
   /**
-   * Bytes of a body, as they are read, after decompression. Default 64 MiB; `HttpIncomingMessage.withMaxBodySize` says otherwise for the calls
-   * within it.
+   * Bytes of a body, as they are read, after decompression. Default 64 MiB; `HttpIncomingMessage.withMaxBodySize`
+   * overrides it for the calls within it.
    */
   readonly maxResponseBytes?: number | undefined
   /** Ask for and undo gzip, deflate and br. Default true. */
   readonly decompress?: boolean | undefined
-  /** Spans and tracing headers, as `HttpClient` has them by default. Default false: FHIR URLs name patients, and third parties read the headers. */
+  /**
+   * Spans and tracing headers, as `HttpClient` has them by default. Default false: FHIR URLs name patients, and third
+   * parties read the headers.
+   */
   readonly tracing?: boolean | undefined
 }
 
@@ -86,7 +90,7 @@ export interface Options extends Limits, Connections {
  */
 export interface GuardedOptions extends Limits, Connections, NodeAddressGuard.Options {}
 
-/** For undici, 0 is no limit. */
+/** undici applies no limit for 0. */
 const millis = (given: Duration.DurationInput | undefined, fallback: number): number => {
   const asked = given === undefined ? fallback : Duration.toMillis(given)
   return Number.isFinite(asked) ? asked : 0
@@ -116,8 +120,9 @@ const connectOptions = ({ agent, connectTimeout, tcp, tls }: Connections) => ({
 })
 
 /**
- * In TLS 1.3 a server that refuses a client's certificate says so after the client has begun to write. Node reports it and reads on; undici then hears of
- * nothing but the end. Ended here, what the server said is what the request fails with.
+ * In TLS 1.3 a server that rejects a client certificate sends its alert after the client has begun to write. Node
+ * reports the alert and reads on, and undici then sees only the end of the connection. Ending the connection here
+ * makes the request fail with the alert.
  */
 const alerting = (connect: Undici.buildConnector.connector): Undici.buildConnector.connector => (target, callback) =>
   connect(target, (...result) => {
@@ -164,7 +169,7 @@ export const layer = (options: Options = {}): Layer.Layer<HttpClient.HttpClient>
   Layer.scoped(HttpClient.HttpClient, make(options))
 
 /**
- * Over a dispatcher of one's own, composed with whatever interceptors. Its connections, and when it is closed, are its owner's.
+ * Over your own dispatcher, with any interceptors. You own its connections, and close it.
  *
  * @since 0.1.0
  * @category layers
@@ -175,9 +180,9 @@ export const layerDispatcher = (
 ): Layer.Layer<HttpClient.HttpClient> => Layer.succeed(HttpClient.HttpClient, Client.make(dispatcher, settings(limits)))
 
 /**
- * Connects to public addresses only, judged after the name is resolved, for each connection, and to what `allow` lists. It takes no proxy and no
- * dispatcher: those would resolve names by themselves. Its `HttpClient` is marked as guarded, a client derived from it is not: see
- * `AddressGuard.mark`.
+ * Connects only to public addresses and to those that `allow` lists, checked for each connection after the name is
+ * resolved. It accepts no proxy and no dispatcher, which would resolve names themselves. Its `HttpClient` is marked as
+ * guarded; a client derived from it is not: see `AddressGuard.mark`.
  *
  * @example
  * import { NodeTransport } from "effect-safire/node"

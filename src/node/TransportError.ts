@@ -1,6 +1,6 @@
 /**
- * Why a request got no answer, or an answer no end: the `cause` of the `RequestError` or `ResponseError` of this transport. It holds nothing of what
- * was sent or received.
+ * Why a request got no complete response: the `cause` of the `RequestError` or `ResponseError` of this transport. It
+ * contains no part of the request or the response.
  *
  * @since 0.1.0
  */
@@ -37,21 +37,21 @@ export type Reason = typeof Reason.Type
 
 const EXPLANATION: Record<Reason, string> = {
   ConnectTimeout: "no connection in time",
-  HeadersTimeout: "no answer in time",
-  BodyTimeout: "the answer stopped coming",
-  TotalTimeout: "no complete answer in time",
+  HeadersTimeout: "no response in time",
+  BodyTimeout: "the body stopped",
+  TotalTimeout: "no complete response in time",
   AddressRefused: "the host has no address that may be connected to",
-  NotResolved: "the host is not known",
+  NotResolved: "the host name has no address",
   NotConnected: "no connection",
   CertificateRefused: "the certificate of the other side is not trusted",
   HandshakeFailed: "the TLS handshake failed",
-  HeadersTooLarge: "the headers of the answer are too large",
-  BodyTooLarge: "the body of the answer is too large",
+  HeadersTooLarge: "the headers of the response are too large",
+  BodyTooLarge: "the body of the response is too large",
   BodyUsed: "the body has been read as a stream already",
-  Malformed: "the answer is not what its protocol or its content coding allow",
+  Malformed: "the response violates its protocol or its content coding",
   InvalidRequest: "the request cannot be sent",
-  BrokenOff: "the connection broke off",
-  Closed: "the request was given up"
+  BrokenOff: "the connection was lost",
+  Closed: "the request was cancelled"
 }
 
 /**
@@ -64,12 +64,12 @@ export class TransportError extends Schema.TaggedError<TransportError>("effect-s
     reason: Reason,
     /** The code of the system, of TLS or of undici. */
     code: Schema.String,
-    /** `refused`: the request provably never left, or nobody read it. `unknown`: it may have been acted on. */
+    /** `no`: the request was certainly not sent, or not read. `unknown`: the server may have acted on it. */
     processed: Schema.Literal("no", "unknown")
   }
 ) {
   override get message(): string {
-    const where = this.processed === "no" ? "nothing was acted on" : "the request may have been acted on"
+    const where = this.processed === "no" ? "the server did not act" : "the server may have acted"
     return `${this.reason} (${this.code}): ${EXPLANATION[this.reason]}; ${where}`
   }
 }
@@ -102,7 +102,10 @@ const PATTERNS: ReadonlyArray<readonly [RegExp, Reason]> = [
   [/^(HPE_\w+|Z_\w+|ERR__ERROR_FORMAT_\w+|ERR_PADDING_\w+|ERR_BROTLI_\w+)$/, "Malformed"]
 ]
 
-/** Alerts with which the other side ends a TLS 1.3 handshake, after the request was written but before anything of it can be read. */
+/**
+ * Alerts with which the other side ends a TLS 1.3 handshake, after the request was written but before anything of it
+ * can be read.
+ */
 const HANDSHAKE_ALERT =
   /^ERR_SSL_(TLSV1|TLSV13|SSLV3)_ALERT_(CERTIFICATE_\w+|BAD_CERTIFICATE\w*|NO_CERTIFICATE|UNSUPPORTED_CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE|PROTOCOL_VERSION|UNRECOGNIZED_NAME)$/
 
@@ -114,7 +117,7 @@ export const isHandshakeAlert = (failure: { readonly code?: unknown }): boolean 
 
 const CODE = /^[A-Z][A-Z0-9_]{2,60}$/
 
-/** The code of a failure, wherever in its causes it is; of a connection that was tried to several addresses, the first. */
+/** The code of a failure or of its causes; after attempts at several addresses, that of the first. */
 const codeOf = (failure: unknown): string | undefined => {
   let current = failure
   for (let depth = 0; depth < 6 && typeof current === "object" && current !== null; depth++) {
@@ -130,7 +133,7 @@ const codeOf = (failure: unknown): string | undefined => {
 }
 
 /**
- * What went wrong, by what Node and undici say; `left` tells whether anything of the request was written to a connection.
+ * The error for a failure of Node or undici; `left` is whether a part of the request was written to a connection.
  *
  * @internal
  */

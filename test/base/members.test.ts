@@ -15,7 +15,7 @@ describe("members", () => {
   })
 
   it.each(["", " ", "<html>", "{", "{\"a\":1}}", "undefined", "NaN", "{a:1}", "access_token=x", "\uFEFF\uFEFF{}"])(
-    "%j is no JSON, and nothing is thrown",
+    "%j is not JSON: `undefined`, without an exception",
     (text) => assert.isUndefined(parseJson(text))
   )
 
@@ -77,7 +77,7 @@ describe("members", () => {
     ])
   })
 
-  it("what every object inherits is no member", () => {
+  it("inherited properties are not members", () => {
     const { object, string } = reader({}, () => assert.fail("nothing is refused"))
     for (const name of ["constructor", "toString", "__proto__", "hasOwnProperty"]) {
       assert.isUndefined(string(name))

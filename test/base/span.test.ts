@@ -45,7 +45,7 @@ describe("span", () => {
     }).pipe(Effect.withTracer(tracer))
   })
 
-  it.live("is none where nobody would see it, and none where tracing is off", () => {
+  it.live("makes no span without a tracer, nor if tracing is disabled", () => {
     const { names, tracer } = recording()
     return Effect.gen(function*() {
       assert.deepStrictEqual(yield* span("Discovery.fetch")(named), Option.none())

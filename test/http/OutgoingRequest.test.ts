@@ -496,7 +496,7 @@ for (const [name, layer] of Object.entries(transports)) {
         }
       }))
 
-    it.scopedLive("[X-CB-2] `processed` is no if the connection is refused, and unknown if it is reset", () =>
+    it.scopedLive("[X-CB-2] `processed`: \"no\" if the connection is refused, \"unknown\" if it is reset", () =>
       Effect.gen(function*() {
         const origin = yield* Effect.scoped(
           Effect.map(Http.server((_, response) => response.end()), (server) => server.origin)

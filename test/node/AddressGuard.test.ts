@@ -172,7 +172,7 @@ describe("AddressGuard", () => {
         connections += 1
         socket.end("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
       })
-      // Public when somebody checks, private when somebody connects: the second question is never asked.
+      // The second resolution would return a private address; it is never made.
       const names = resolver(["93.184.216.34"], ["127.0.0.1"])
       const client = Context.get(
         yield* guarded({ lookup: names.lookup, connectTimeout: "400 millis" }),

@@ -141,7 +141,7 @@ describe("NodeTransport", () => {
           assert.strictEqual(causeOf(yield* Effect.flip(client.get(server.origin))).reason, "HeadersTooLarge")
         })))
 
-    it.scopedLive("a truncated or damaged coding is no answer, and a chain of codings is left as it came", () =>
+    it.scopedLive("a truncated or damaged coding fails, and a body with several codings is not decoded", () =>
       using({}, (client) =>
         Effect.gen(function*() {
           const packed = Zlib.gzipSync("x".repeat(100_000))
@@ -335,7 +335,7 @@ describe("NodeTransport", () => {
   })
 
   describe("bodies", () => {
-    it.scopedLive("an answer that nobody reads gives its connection back if it is short", () =>
+    it.scopedLive("the connection of an unread short response is reused", () =>
       using({ agent: { connections: 1 } }, (client) =>
         Effect.gen(function*() {
           const server = yield* Http.server((_, response) => response.end("short"))
@@ -376,7 +376,7 @@ describe("NodeTransport", () => {
       assert.strictEqual(exchange.next().byteLength, 0)
     })
 
-    it.scopedLive("an answer that nobody reads and nobody holds any more lets its connection go", () =>
+    it.scopedLive("the connection of an unread response is closed when the response is garbage-collected", () =>
       using({}, (client) =>
         Effect.gen(function*() {
           V8.setFlagsFromString("--expose-gc")
@@ -505,12 +505,12 @@ describe("NodeTransport", () => {
     assert.strictEqual(out, "true")
   })
 
-  it("its error survives a wire", () => {
+  it("a TransportError can be encoded and decoded", () => {
     const error = new TransportError({ reason: "AddressRefused", code: "ERR_ADDRESS_REFUSED", processed: "no" })
     const back = Schema.decodeSync(TransportError)(Schema.encodeSync(TransportError)(error))
     assert.instanceOf(back, TransportError)
     assert.strictEqual(back.message, error.message)
-    assert.include(back.message, "nothing was acted on")
+    assert.include(back.message, "the server did not act")
   })
 
   it.scopedLive("as a layer", () =>

@@ -31,7 +31,7 @@ const us = {
   authentication: ClientAuthentication.makePublic
 }
 
-const nobody = { allows: () => false, trust: () => Effect.void }
+const refusesAll = { allows: () => false, trust: () => Effect.void }
 
 const tokens = new TokenSet.TokenSet({
   version: 1,
@@ -42,7 +42,7 @@ const tokens = new TokenSet.TokenSet({
   receivedAt: DateTime.unsafeMake(0)
 })
 
-/** EHRs that answer whatever they are asked, and a guard that notes what it is told to trust. */
+/** EHRs that answer every request, and a guard that records the trusted URLs. */
 const makeNet = () => {
   const asked: Array<string> = []
   const trusted = new Set<string>()
@@ -89,7 +89,7 @@ describe("SmartServers.layerOpen", () => {
     for (const layer of [guarded, overFetch, unguarded]) assert.isTrue(Layer.isLayer(layer))
   })
 
-  it.effect("follows a launch from a server nobody configured, as the template says", () => {
+  it.effect("follows a launch from a server that is not configured, by the template", () => {
     const net = makeNet()
     return Effect.gen(function*() {
       const launch = yield* LaunchRequest.decode("https://app.test/launch?iss=https://ehr.example/fhir&launch=xyz")
@@ -200,7 +200,7 @@ describe("SmartServers.layerOpen", () => {
     )
   })
 
-  it.effect("a template that is no use refuses the server instead of failing the program", () => {
+  it.effect("an invalid template refuses the server instead of failing the program", () => {
     const net = makeNet()
     return Effect.gen(function*() {
       const servers = yield* SmartServers.SmartServers
@@ -234,7 +234,7 @@ describe("SmartServers.layerOpen", () => {
         ],
         [
           "a guard alone beside fetch",
-          Layer.merge(FetchHttpClient.layer, Layer.succeed(AddressGuard.AddressGuard, nobody))
+          Layer.merge(FetchHttpClient.layer, Layer.succeed(AddressGuard.AddressGuard, refusesAll))
         ],
         ["a client that a combinator made", derived((client) => withHeader(client))],
         ["a client that retries", derived((client) => HttpClient.retry(client, { times: 1 }))],
@@ -251,7 +251,7 @@ describe("SmartServers.layerOpen", () => {
         assert.include(error.message, "AddressGuard.mark")
       }))
 
-    it.effect("a marked client is accepted, whatever else was merged before it", () =>
+    it.effect("a marked client is accepted after other layers were merged", () =>
       Effect.gen(function*() {
         const transport = derived((client, guard) => AddressGuard.mark(withHeader(client), guard))
         yield* built(transport)

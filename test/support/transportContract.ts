@@ -1,5 +1,6 @@
 /**
- * What every transport of the library must do, through real sockets, and what only some can: where one cannot, its row says what happens instead.
+ * What every transport of the library must do, through real sockets, and what only some can: where one cannot, its row
+ * says what happens instead.
  */
 import * as Net from "node:net"
 import * as Zlib from "node:zlib"
@@ -44,7 +45,7 @@ type Client = HttpClient.HttpClient
 
 const get = (url: string) => HttpClientRequest.get(url)
 
-/** A TCP server that speaks whatever it is told to. */
+/** A TCP server that sends the given bytes. */
 export const raw = (
   onConnection: (socket: Net.Socket) => void
 ): Effect.Effect<{ readonly port: number; readonly origin: string; readonly open: () => number }, never, Scope.Scope> =>
@@ -89,7 +90,7 @@ const speaks = (answer: string, then: "keep" | "end" | "reset" = "keep") =>
     })
   })
 
-/** A port on which nobody listens. */
+/** A port without a listener. */
 export const deadPort: Effect.Effect<number> = Effect.scoped(Effect.map(raw(() => undefined), ({ port }) => port))
 
 const until = (condition: () => boolean): Effect.Effect<void> =>
@@ -385,7 +386,7 @@ export const transportContract = (
         response.writeHead(status, status === 204 ? {} : { "content-length": "5000000", "content-encoding": "gzip" })
         response.end()
       })
-      row("204 and HEAD have no body, whatever their headers say", (client) =>
+      row("204 and HEAD have no body, also with headers of one", (client) =>
         Effect.gen(function*() {
           const server = yield* bodyless
           assert.strictEqual(yield* Effect.flatMap(client.get(`${server.origin}/204`), (r) => r.text), "")
@@ -426,7 +427,7 @@ export const transportContract = (
 
       // undici, under all three, treats it as a breach of protocol.
       row(
-        "cannot: a 100 nobody asked for; the connection is closed and the processed unknown",
+        "cannot: an unsolicited 100; the connection is closed and `processed` is unknown",
         (client) =>
           Effect.gen(function*() {
             const server = yield* speaks("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
@@ -500,7 +501,8 @@ export const transportContract = (
     describe("connections", () => {
       row("keeps one alive", (client) =>
         Effect.gen(function*() {
-          // undici gives a connection back one turn of the event loop later, so that the second request may open another.
+          // undici gives a connection back one turn of the event loop later, so that the second request may open
+          // another.
           const ports = new Set<number | undefined>()
           const server = yield* Http.server((request, response) => {
             ports.add(request.socket.remotePort)
@@ -545,7 +547,7 @@ export const transportContract = (
           yield* server.closed
         }))
 
-      row("an answer nobody read is closed with its scope", (client) =>
+      row("an unread response is closed with its scope", (client) =>
         Effect.gen(function*() {
           const server = yield* Http.server((_, response) => {
             response.writeHead(200)

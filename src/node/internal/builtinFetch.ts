@@ -1,6 +1,6 @@
 /**
- * undici from npm puts its own dispatcher behind Node's global `fetch` when it is loaded before the one that Node carries. Not every program
- * survives that, so Node's own is loaded first.
+ * Loads Node's own undici first: if undici from npm is loaded before it, its dispatcher is used by Node's global
+ * `fetch`, which breaks some programs.
  *
  * @internal
  */

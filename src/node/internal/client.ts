@@ -1,5 +1,6 @@
 /**
- * An `HttpClient` straight over a dispatcher of undici: no abort controller, no span, no promise, unless a caller asks for what needs them.
+ * An `HttpClient` directly over a dispatcher of undici: without abort controller, span and promise unless a caller
+ * needs them.
  *
  * @internal
  */
@@ -68,7 +69,7 @@ const plain = ({ body }: HttpClientRequest.HttpClientRequest): Sendable | undefi
     case "Uint8Array":
       return { body: body.body }
     case "Raw":
-      // Whatever it is, undici looks at it before anything is sent, and refuses what it does not know.
+      // undici checks the type of the body before it sends.
       return { body: body.body as Body }
     case "FormData":
     case "Stream":
@@ -172,7 +173,7 @@ const send = (
   return body === undefined ? Effect.flatMap(prepared(request), go) : go(body)
 }
 
-/** The shorter of two time limits, of which 0 is none. */
+/** The shorter of two time limits; 0 means no limit. */
 const shorter = (one: number, other: number): number => one > 0 && other > 0 ? Math.min(one, other) : one + other
 
 const lean = (dispatcher: Dispatcher, settings: Settings): HttpClient.HttpClient => {

@@ -1,6 +1,6 @@
 /**
- * Content codings (RFC 9110, section 8.4.1), undone while reading: gzip, deflate, br. Exactly one: a chain of them has no use but to hide how large
- * the content is, and stays as it came.
+ * Decoding of one content coding while reading: gzip, deflate or br (RFC 9110, section 8.4.1). A body with several
+ * codings is not decoded: their only use is to hide the size of the content.
  *
  * @internal
  */
@@ -70,7 +70,7 @@ export const make = (coding: Coding, sink: Sink): Decoder => {
       }
       return stream.write(chunk)
     },
-    // Nothing at all is no content, whatever the header says.
+    // An empty body has no coding, also if a header names one.
     end: () => {
       if (stream === undefined) sink.end()
       else stream.end()

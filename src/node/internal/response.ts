@@ -1,5 +1,6 @@
 /**
- * An `HttpClientResponse` over an exchange with undici. The body is read once, by whoever asks first, and kept if it was read whole.
+ * An `HttpClientResponse` over an exchange with undici. The body is read once, by the first reader, and stored if it
+ * is complete.
  *
  * @internal
  */
@@ -103,7 +104,7 @@ export class Response extends Inspectable.Class implements FastTransport.FastRes
           new globalThis.Response(new Uint8Array(bytes), {
             headers: { "content-type": this.headers["content-type"] ?? "" }
           }).formData(),
-        catch: () => this.#failed(undefined, "it is no form")
+        catch: () => this.#failed(undefined, "the body is not a form")
       }))
   }
 
@@ -138,7 +139,7 @@ export class Response extends Inspectable.Class implements FastTransport.FastRes
     }))
   }
 
-  /** Shows no body, so that whoever logs an answer logs no token. */
+  /** Without the body, so that a logged response contains no token. */
   toJSON(): unknown {
     return {
       _id: "@effect/platform/HttpClientResponse",

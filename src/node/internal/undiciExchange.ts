@@ -1,6 +1,6 @@
 /**
- * One request and its answer as undici reports them, event by event: what is counted, what is kept, when the connection is paused, and what is to be
- * given up. It knows nothing of effects but the callbacks it is given, because it runs for every chunk.
+ * One request and its response as undici reports them, event by event: counts and buffers the body, pauses the
+ * connection, and cancels. It uses callbacks instead of effects, because it runs for every chunk.
  *
  * @internal
  */
@@ -48,11 +48,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
   constructor(
     private readonly head: boolean,
     private maxBytes: number,
-    /** Told once: that the answer begins, or that there is none. */
+    /** Called once: when the response begins or has failed. */
     private onAnswer: (() => void) | undefined
   ) {}
 
-  /** 0, like what no timer can hold, is no limit. */
+  /** No limit for 0 and for a duration that a timer cannot hold. */
   startTimer(millis: number): void {
     if (millis <= 0 || millis > LONGEST) return
     // Effect.timeout on every request costs several times as much, and the rest of the clock here is undici's.
@@ -84,7 +84,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       this.decoder = Decoder.make(coding, this)
     }
     this.answer()
-    // There is nothing to wait for, whatever length the headers speak of: that of another answer (RFC 9110, section 8.6).
+    // Content-Length here is that of another response: no body follows (RFC 9110, section 8.6).
     if (empty) this.end()
     else if (coding === undefined && Number(headers["content-length"]) > this.maxBytes) this.tooLarge()
   }
@@ -146,7 +146,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.waiting.add(callback)
     return () => {
       this.waiting.delete(callback)
-      // Nobody is left who wants it.
+      // No reader is left.
       if (this.waiting.size === 0) this.abandon()
     }
   }
@@ -167,7 +167,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.resume()
   }
 
-  /** When nobody holds this answer any more, the connection need not be kept for its end. */
+  /** Closes the connection when the response is garbage-collected before its end. */
   remember(response: object): void {
     if (this.ended || this.failure !== undefined) return
     this.remembered = true
@@ -234,7 +234,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (!this.answered) this.answer()
   }
 
-  /** Lets go of who asked, whose fiber holds the answer: or it could never be seen that nobody does. */
+  /** Drops the callback: it refers to the response, which otherwise could not be garbage-collected. */
   private answer(): void {
     const tell = this.onAnswer
     this.onAnswer = undefined
