@@ -124,7 +124,7 @@ const PAGES: Record<Kind, Pick<Problem, "status" | "title" | "text">> = {
   AppUnavailable: {
     status: 503,
     title: "The app is not available at the moment",
-    text: "Your work is not lost. Reload this page in a minute."
+    text: "Please reload this page in a minute."
   },
   AppFailed: {
     status: 500,
