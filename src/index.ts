@@ -1,6 +1,6 @@
 /**
- * SMART on FHIR for Effect. The modules are listed in the order of a launch: a FHIR base URL leads to metadata, metadata
- * to an authorization request, the callback to a token, and the token to FHIR requests.
+ * SMART on FHIR for Effect. The modules are listed in the order of a launch: a FHIR base URL leads to metadata,
+ * metadata to an authorization request, the callback to a token, and the token to FHIR requests.
  *
  * @since 0.1.0
  */

@@ -1,5 +1,6 @@
 /**
- * `HttpLimits` and `RetryPolicy` given to a call hold for that call, whatever the layer of the service was given; those of the layer hold for all other calls.
+ * `HttpLimits` and `RetryPolicy` that are provided to a call apply to that call. Those of the service's layer apply to
+ * all other calls.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"

@@ -8,7 +8,7 @@ import { SandboxEhr } from "effect-safire/testing"
 import * as jose from "jose"
 
 /**
- * A public, a symmetric and an asymmetric app differ in one layer and in nothing else: one walk over every `ClientAuthentication`.
+ * A public, a symmetric and an asymmetric app differ in one layer only: the same test for every `ClientAuthentication`.
  */
 
 const clientSecret = Redacted.make("a secret of 24 characters")

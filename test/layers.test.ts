@@ -1,5 +1,6 @@
 /**
- * Which `HttpClient`, cache and settings a layer uses when several are built together: see "Sharing by layers" in docs/architecture.md.
+ * Which `HttpClient`, cache and settings a layer uses when several are built together: see "Sharing by layers" in
+ * docs/architecture.md.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"

@@ -17,7 +17,7 @@ export const Authentication = ClientAuthentication.layerPrivateKeyJwt({
 /** Publishes all that servers should know: the next key, the current one, and those whose assertions may still live. */
 export const JwksRoute = SmartRoutes.layerJwks()
 
-/** Published now, signing once no server's cache can be without it; the old one leaves by itself. `rollback` undoes it at any point. */
+/** Publishes the new key, signs with it when every server knows it, removes the old one. `rollback` undoes it. */
 export const rotate = (pem: Redacted.Redacted) =>
   Effect.gen(function*() {
     const rotation = yield* KeyRotation.KeyRotation

@@ -8,7 +8,7 @@ const app = (server: string) => ({
   authentication: ClientAuthentication.layerPublic
 })
 
-/** From the environment alone it is `SmartServers.layerConfig()`: `SMART_SERVERS=north,south`, `NORTH_FHIR_BASE_URL`, `NORTH_CLIENT_ID` … */
+/** From the environment: `SmartServers.layerConfig()` (`SMART_SERVERS=north,south`, `NORTH_FHIR_BASE_URL` …). */
 export const ServersLive = SmartServers.layer({
   north: { ...app("north"), fhirBaseUrl: "https://north.example.org/fhir", clientId: "growth-chart" },
   south: { ...app("south"), fhirBaseUrl: "https://south.example.org/r4", clientId: "4711" }

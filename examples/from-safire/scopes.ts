@@ -5,7 +5,7 @@ import { Scopes, SmartClient } from "effect-safire"
 export const launchWithScopes = (...addScopes: ReadonlyArray<SmartClient.ScopeInput>) =>
   Effect.flatMap(SmartClient.SmartClient, (client) => client.authorize({ addScopes }))
 
-/** A scope may be text, or built, so that what is no scope does not compile. */
+/** A scope is text, or a value of a constructor: then an invalid scope does not compile. */
 export const launchToWrite = launchWithScopes(
   Scopes.patient("Observation", "cus"),
   "user/Practitioner.rs"

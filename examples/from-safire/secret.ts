@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { ClientAuthentication } from "effect-safire"
 
-/** The previous secret is tried once where the server answers `invalid_client`, at every token request, and with a warning in the log. */
+/** If the server responds `invalid_client`, the previous secret is tried once, with a warning in the log. */
 export const RotatingSecret = Layer.unwrapEffect(
   Effect.map(
     Config.all({

@@ -6,7 +6,7 @@ import { Sessions, SessionStore, SmartServers } from "effect-safire"
 import { CurrentSession, SmartRoutes, WebApp } from "effect-safire/web"
 import { SmartLive } from "./client.js"
 
-/** A page of your own, for whoever is logged in. Without a session there is another page instead, and a way to the start. */
+/** A page of your app. A person without a session sees a page with a link to the login. */
 const Dashboard = HttpLayerRouter.add(
   "GET",
   "/dashboard",
@@ -17,7 +17,7 @@ const Dashboard = HttpLayerRouter.add(
   })
 ).pipe(Layer.provide(CurrentSession.required.layer))
 
-/** `GET /launch`, for EHRs and for people; `GET` and `POST /callback`; `POST /logout`. Needs a `ClientAuthentication` and an `HttpClient`. */
+/** `/launch`, `/callback` and `/logout`. Needs a `ClientAuthentication` and an `HttpClient`. */
 export const Routes = Layer.mergeAll(SmartRoutes.layer, Dashboard).pipe(
   Layer.provide(WebApp.layer({ baseUrl: "https://app.example.org", afterLogin: "/dashboard" })),
   Layer.provide([Sessions.layer, SmartServers.layerTrustedIssuers]),

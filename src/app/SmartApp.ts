@@ -1,6 +1,6 @@
 /**
- * A SMART app on a server, from one configuration: client, registry, sessions and FHIR client. It composes the layers of
- * the other modules, and every service stays available. For another composition, provide those layers yourself.
+ * A SMART app on a server, from one configuration: client, registry, sessions and FHIR client. It composes the layers
+ * of the other modules, and every service stays available. For another composition, provide those layers yourself.
  *
  * Each call returns a new layer with sessions of its own: bind it to a `const` and provide it once.
  *

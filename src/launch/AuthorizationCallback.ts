@@ -1,12 +1,13 @@
 /**
- * What came back to the redirect URI, taken whole and judged before a word of it is believed (SMART App Launch 2.2, requirements 4, 5, 60 and 61;
- * RFC 6749, section 4.1.2; RFC 9207). Pure.
+ * The authorization response at the redirect URI, validated as a whole before its code is used (SMART App Launch 2.2,
+ * requirements 4, 5, 60 and 61; RFC 6749, section 4.1.2; RFC 9207). Pure.
  *
  * @since 0.1.0
  */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
+import { dual } from "effect/Function"
 import * as Redacted from "effect/Redacted"
 import { equal } from "../base/ConstantTime.js"
 import * as Url from "../base/Url.js"
@@ -16,7 +17,7 @@ import type { PendingAuthorization } from "./PendingAuthorization.js"
 import * as RedirectUri from "./RedirectUri.js"
 
 /**
- * The callback's URL, its query, or its parameters: what a framework hands over. `UrlParams` of `@effect/platform` and `URLSearchParams` fit, and so do
+ * The callback's URL, its query, or its parameters, such as `UrlParams` of `@effect/platform`, `URLSearchParams`, or
  * the fields of a callback that was posted as a form.
  *
  * @since 0.1.0
@@ -32,14 +33,15 @@ const isPair = (value: unknown): value is readonly [string, string] =>
   Array.isArray(value) && typeof value[0] === "string" && typeof value[1] === "string"
 
 /**
- * The parameters, doubled ones as often as they stand there. A framework that reads `state[a]=b` as an object is taken at its word: that is no callback.
+ * The parameters, repeated ones included. `undefined` if a value is not text: some frameworks parse `state[a]=b` as an
+ * object.
  *
  * @internal
  */
-export const pairsOf = (callback: Callback): ReadonlyArray<readonly [string, string]> | undefined => {
+export const parametersOf = (callback: Callback): ReadonlyArray<readonly [string, string]> | undefined => {
   if (typeof callback === "string") {
     const mark = callback.indexOf("?")
-    // A URL, or a path with a query as a request line has it; or a query alone, which may hold a question mark.
+    // A URL, a path with a query (from a request line), or a query alone, which may contain a question mark.
     const isQuery = mark < 0
       ? callback.includes("=") && Url.parse(callback) === undefined
       : !/^[^=]*\?|^\//.test(callback) && Url.parse(callback) === undefined
@@ -59,41 +61,45 @@ export const pairsOf = (callback: Callback): ReadonlyArray<readonly [string, str
   return pairs.every(isPair) ? pairs : undefined
 }
 
-const JUDGED = ["state", "code", "error", "error_description", "error_uri", "iss"] as const
+const PARAMETERS = ["state", "code", "error", "error_description", "error_uri", "iss"] as const
 
-/** Values of a parameter that are kept: one to be judged, one to be seen as a second. Hostile callbacks have thousands. */
-const MAX_KEPT = 2
+/** Two values of a parameter prove that it is repeated. A hostile callback may have thousands. */
+const MAX_VALUES = 2
 
 /**
+ * A callback that belongs to a launch.
+ *
  * @since 0.1.0
  * @category models
  */
-export interface Judged {
-  /** The callback's `iss`, which is the expected issuer if one is known. Whether other servers claim it is for their registry to say. */
+export interface Validated {
+  /**
+   * The callback's `iss`. It equals the expected issuer, if there is one. The registry checks whether it is ambiguous.
+   */
   readonly iss: string | undefined
-  /** The code, or what the server answered instead: to be believed when `iss` is. */
-  readonly answer: Either.Either<Redacted.Redacted, AuthorizationError>
+  /** The code, or the error that the server sent. Valid only if `iss` is. */
+  readonly result: Either.Either<Redacted.Redacted, AuthorizationError>
 }
 
-/** What was received under the judged names, and how to say no in words that hold none of its secrets. */
-const read = (callback: Callback, known: ReadonlyArray<string> = []) => {
-  const pairs = pairsOf(callback)
+/** The parameters that matter here, and errors whose text contains none of their secrets. */
+const read = (callback: Callback, knownSecrets: ReadonlyArray<string> = []) => {
+  const pairs = parametersOf(callback)
   const values = new Map<string, Array<string>>()
-  let isFlooded = false
+  let isTruncated = false
   for (const [name, value] of pairs ?? []) {
-    const judged = JUDGED.find((one) => one === name)
-    if (judged === undefined) continue
-    const before = values.get(judged)
-    if (before === undefined) values.set(judged, [value])
-    else if (before.length < MAX_KEPT) before.push(value)
-    else isFlooded = true
+    const parameter = PARAMETERS.find((one) => one === name)
+    if (parameter === undefined) continue
+    const before = values.get(parameter)
+    if (before === undefined) values.set(parameter, [value])
+    else if (before.length < MAX_VALUES) before.push(value)
+    else isTruncated = true
   }
-  const one = (name: (typeof JUDGED)[number]): string | undefined => values.get(name)?.[0]
-  const secrets = [...known, ...(values.get("code") ?? []), ...(values.get("state") ?? [])]
-  const said = (name: "error" | "error_description" | "error_uri", maxLength?: number) => {
-    const words = one(name)
-    // With values that were not kept it cannot be seen whether the words repeat one of them.
-    return words === undefined || isFlooded ? undefined : safeText(words, secrets, maxLength)
+  const one = (name: (typeof PARAMETERS)[number]): string | undefined => values.get(name)?.[0]
+  const secrets = [...knownSecrets, ...(values.get("code") ?? []), ...(values.get("state") ?? [])]
+  const errorText = (name: "error" | "error_description" | "error_uri", maxLength?: number) => {
+    const text = one(name)
+    // If values were dropped, the text may repeat one of them.
+    return text === undefined || isTruncated ? undefined : safeText(text, secrets, maxLength)
   }
   const fail = (server: string, reason: AuthorizationError["reason"], detail: string) =>
     Either.left(
@@ -101,17 +107,17 @@ const read = (callback: Callback, known: ReadonlyArray<string> = []) => {
         reason,
         server,
         detail,
-        error: said("error", 80),
-        errorDescription: said("error_description"),
-        errorUri: said("error_uri")
+        error: errorText("error", 80),
+        errorDescription: errorText("error_description"),
+        errorUri: errorText("error_uri")
       })
     )
-  /** The state, if there is one and everything judged stands there once. */
+  /** The state, if it is present and no parameter is repeated. */
   const state = (server: string): Either.Either<string, AuthorizationError> => {
-    if (pairs === undefined) return fail(server, "NotACallback", "there are no parameters in it")
-    const doubled = JUDGED.find((name) => (values.get(name)?.length ?? 0) > 1)
-    if (doubled !== undefined) {
-      return fail(server, "DuplicateParameter", `${doubled} stands in the callback more than once`)
+    if (pairs === undefined) return fail(server, "NotACallback", "it has no parameters")
+    const repeated = PARAMETERS.find((name) => (values.get(name)?.length ?? 0) > 1)
+    if (repeated !== undefined) {
+      return fail(server, "DuplicateParameter", `${repeated} occurs more than once in the callback`)
     }
     const value = one("state")
     return value === undefined || value === ""
@@ -122,7 +128,7 @@ const read = (callback: Callback, known: ReadonlyArray<string> = []) => {
 }
 
 /**
- * The `state` a callback carries, to look up the launch it claims to answer. Nothing else of the callback is to be believed for it: that is `judge`'s.
+ * The `state` of a callback, to look up its launch. It does not validate the callback: `validate` does.
  *
  * @since 0.1.0
  * @category accessors
@@ -131,35 +137,53 @@ export const stateOf = (callback: Callback): Either.Either<Redacted.Redacted, Au
   Either.map(read(callback).state("an unknown server"), (state) => Redacted.make(state))
 
 /**
- * Whether a callback answers a launch, and with what: `state` is judged first, then the redirect URI where the callback is a URL, then the age and
- * the issuer. The expected issuer is `options.issuer`, which is the configured one, or else that of the server's metadata.
+ * @since 0.1.0
+ * @category models
+ */
+export interface ValidateOptions {
+  readonly now: DateTime.Utc
+  /** The longest time between the launch and its callback. */
+  readonly maxAge: Duration.DurationInput
+  /** The configured issuer. */
+  readonly issuer?: string | undefined
+}
+
+/**
+ * Validates a callback against its launch, in this order: `state` (in constant time), repeated parameters, the
+ * redirect URI (if the callback is a URL), the age, the issuer. The expected issuer is `options.issuer`, the
+ * configured one; without it, that of the server's metadata.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const judge = (
+export const validate: {
+  (pending: PendingAuthorization, options: ValidateOptions): (
+    callback: Callback
+  ) => Either.Either<Validated, AuthorizationError>
+  (
+    callback: Callback,
+    pending: PendingAuthorization,
+    options: ValidateOptions
+  ): Either.Either<Validated, AuthorizationError>
+} = dual(3, (
   callback: Callback,
   pending: PendingAuthorization,
-  options: {
-    readonly now: DateTime.Utc
-    readonly maxAge: Duration.DurationInput
-    readonly issuer?: string | undefined
-  }
-): Either.Either<Judged, AuthorizationError> => {
+  options: ValidateOptions
+): Either.Either<Validated, AuthorizationError> => {
   const received = read(callback, [Redacted.value(pending.state)])
   const { one, secrets } = received
   const fail = (reason: AuthorizationError["reason"], detail: string) => received.fail(pending.server, reason, detail)
 
-  const carried = received.state(pending.server)
-  if (Either.isLeft(carried)) return Either.left(carried.left)
-  if (!equal(carried.right, Redacted.value(pending.state))) {
+  const state = received.state(pending.server)
+  if (Either.isLeft(state)) return Either.left(state.left)
+  if (!equal(state.right, Redacted.value(pending.state))) {
     return fail("StateMismatch", "the callback has another state")
   }
   const address = RedirectUri.addressOf(callback)
   if (address !== undefined && !RedirectUri.isAt(address, pending.redirectUri)) {
     return fail(
       "WrongRedirectUri",
-      `the callback came to ${safeText(Url.forDisplay(address), secrets, 120)}, the launch sent the redirect URI ${
+      `the callback arrived at ${safeText(Url.forDisplay(address), secrets, 120)}, the launch sent the redirect URI ${
         Url.forDisplay(pending.redirectUri)
       }`
     )
@@ -176,23 +200,23 @@ export const judge = (
   if (iss !== undefined && issuer !== undefined && iss !== issuer) {
     return fail(
       "IssuerMismatch",
-      `the callback says iss "${safeText(iss, secrets, 120)}", the server's issuer is "${
+      `the callback has iss "${safeText(iss, secrets, 120)}", the server's issuer is "${
         safeText(issuer, secrets, 120)
       }"`
     )
   }
-  return Either.right({ iss, answer: answerOf(received, fail) })
-}
+  return Either.right({ iss, result: resultOf(received, fail) })
+})
 
-const answerOf = (
+const resultOf = (
   { one }: ReturnType<typeof read>,
   fail: (reason: AuthorizationError["reason"], detail: string) => Either.Either<never, AuthorizationError>
-): Judged["answer"] => {
+): Validated["result"] => {
   const error = one("error")
   if (error !== undefined) {
     return error === "access_denied"
-      ? fail("AccessDenied", "the server said no")
-      : fail("Refused", "the server answered with an error")
+      ? fail("AccessDenied", "the server refused access")
+      : fail("Refused", "the server sent an error")
   }
   const code = one("code")
   return code === undefined || code === ""

@@ -1,5 +1,5 @@
 /**
- * Why an authorization request did not lead to a code: the callback said no, or lied.
+ * The error of an authorization request whose callback has no code, or is not valid.
  *
  * @since 0.1.0
  */
@@ -33,26 +33,27 @@ export const Reason = Schema.Literal(
 export type Reason = typeof Reason.Type
 
 const ADVICE: Record<Reason, string> = {
-  AccessDenied: "the person, or a policy of the server, said no; offer to try again",
+  AccessDenied: "the person or a policy of the server refused; offer to try again",
   Refused:
     "the server refused the request; compare client id, redirect URI, scopes and aud with what is registered there",
-  StateMissing: "nothing in it can be believed; do not show it to the person as the server's words, start again",
-  StateMismatch: "it belongs to another launch, or somebody forged it; start again",
-  IssuerMissing: "the server promised an iss parameter (RFC 9207); the answer may come from another server",
-  IssuerMismatch: "the answer comes from another server than the one that was asked (RFC 9207); start again",
+  StateMissing: "its other parameters cannot be trusted: do not show them to the person; start again",
+  StateMismatch: "it belongs to another launch, or is forged; start again",
+  IssuerMissing: "the server promised an iss parameter (RFC 9207); the callback may come from another server",
+  IssuerMismatch: "the callback comes from another server than the request went to (RFC 9207); start again",
   IssuerNotComparable:
-    "configure the server's issuer (issuer, SMART_ISSUER), or give each server a redirect URI of its own (RFC 9700, section 4.4)",
+    "configure the server's issuer (issuer, SMART_ISSUER), or give each server its own redirect URI (RFC 9700, section 4.4)",
   WrongRedirectUri:
     "send each server's callbacks to its own redirect URI, and give exchange the URL as the browser has it, or its path and query",
-  DuplicateParameter: "a parameter that stands twice can be read two ways; the callback is not used",
-  CodeMissing: "OAuth wants one or the other; report it to the server's operator",
+  DuplicateParameter: "the meaning of a repeated parameter is ambiguous; start again",
+  CodeMissing: "OAuth requires one of them; report it to the operator of the server",
   NotACallback: "give exchange the whole callback URL, or its parameters",
   Expired: "the person took longer than this client waits; start again",
   WrongServer: "give it to the client of the server it was started with"
 }
 
 /**
- * `error`, `errorDescription` and `errorUri` are the server's words. Where `reason` is `StateMissing` or `StateMismatch` they are anybody's.
+ * `error`, `errorDescription` and `errorUri` are parameters of the callback. They come from the server only if
+ * `reason` is `AccessDenied` or `Refused`.
  *
  * @since 0.1.0
  * @category errors
@@ -61,9 +62,9 @@ export class AuthorizationError extends Schema.TaggedError<AuthorizationError>("
   "AuthorizationError",
   {
     reason: Reason,
-    /** The name of the server the launch was started with. */
+    /** The name of the server that the launch was started with. */
     server: Schema.String,
-    /** What was seen, in a few words; never a code or a state. */
+    /** The problem in a few words; never a code or a state. */
     detail: Schema.String,
     /** OAuth error code, RFC 6749 section 4.1.2.1. */
     error: Schema.optional(Schema.String),
@@ -73,9 +74,9 @@ export class AuthorizationError extends Schema.TaggedError<AuthorizationError>("
 ) {
   override get message(): string {
     const verified = this.reason === "AccessDenied" || this.reason === "Refused"
-    const words = OAuthError.print(this)
-    const said = words === "" ? "" : verified ? `: ${words}` : ` (unverified: ${words})`
-    return `Authorization at ${this.server} failed (${this.reason}): ${this.detail}${said}; ${ADVICE[this.reason]}`
+    const text = OAuthError.print(this)
+    const response = text === "" ? "" : verified ? `: ${text}` : ` (unverified: ${text})`
+    return `Authorization at ${this.server} failed (${this.reason}): ${this.detail}${response}; ${ADVICE[this.reason]}`
   }
 
   get isRetryable(): boolean {

@@ -1,6 +1,6 @@
 /**
- * The authorization request as a form that a browser posts (SMART App Launch 2.2, requirements 50, 51, 52 and 133): for servers with the capability
- * `authorize-post`, where a URL would become too long. Pure.
+ * The authorization request as a form that a browser posts (SMART App Launch 2.2, requirements 50, 51, 52 and 133): for
+ * servers with the capability `authorize-post`, if a URL would be too long. Pure.
  *
  * @since 0.1.0
  */
@@ -12,22 +12,22 @@ import * as AuthorizationRequest from "./AuthorizationRequest.js"
  * @category models
  */
 export interface AuthorizationPost {
-  /** Where the form is posted to, as `application/x-www-form-urlencoded`. */
+  /** The URL that receives the form, as `application/x-www-form-urlencoded`. */
   readonly action: string
   readonly fields: ReadonlyArray<readonly [name: string, value: string]>
   /**
-   * A page that posts the form by itself, and at the press of a button where scripts do not run. Serve it as `text/html; charset=utf-8` with
-   * `Cache-Control: no-store` and `contentSecurityPolicy`.
+   * A page that posts the form when it is loaded; without scripts, when the user presses its button. Serve it as
+   * `text/html; charset=utf-8` with `Cache-Control: no-store` and `contentSecurityPolicy`.
    */
   readonly html: string
 }
 
-/** Called on the prototype, because a form's own `submit` is whatever field has that name. */
+/** Called on the prototype, because a field named `submit` would hide the method of the form. */
 const SCRIPT = "HTMLFormElement.prototype.submit.call(document.forms[0])"
 
 /**
- * A `Content-Security-Policy` for the page: its one script by its hash, and nothing else. It does not restrict `form-action`, because browsers apply
- * that to the redirects after the form, too, which lead back to the app.
+ * A `Content-Security-Policy` for the page: it allows the page's script by its hash. It does not restrict
+ * `form-action`, because browsers also apply that to the redirects after the form, which lead back to the app.
  *
  * @since 0.1.0
  * @category constructors
@@ -52,12 +52,12 @@ const toHtml = (action: string, fields: AuthorizationPost["fields"]): string =>
     ""
   ].join("\n")
 
-/** What an HTML form cannot carry unchanged. */
+/** An HTML form cannot send these characters unchanged. */
 const isUnsendable = (value: string): boolean => /[\0\r\n]/.test(value)
 
 /**
- * The form for an endpoint and its parameters. The endpoint's own query stays in the action, except for names that are sent. Nothing where a value
- * would not arrive byte for byte.
+ * The form for an endpoint and its parameters. The endpoint's own query stays in the action, except for names that are
+ * sent. `undefined` if the server would not receive a value unchanged.
  *
  * @since 0.1.0
  * @category constructors

@@ -1,5 +1,6 @@
 /**
- * The authorization request as parameters and as a URL (SMART App Launch 2.2, "Obtain authorization code"; requirements 32 to 45). Pure.
+ * The authorization request as parameters and as a URL (SMART App Launch 2.2, "Obtain authorization code"; requirements
+ * 32 to 45). Pure.
  *
  * @since 0.1.0
  */
@@ -16,16 +17,16 @@ export interface AuthorizationRequest {
   /** The FHIR base URL, verbatim (requirement 41). */
   readonly aud: string
   readonly codeChallenge: string
-  /** The opaque handle of an EHR launch, byte for byte; absent in a standalone launch (requirements 35 and 36). */
+  /** The `launch` parameter of an EHR launch, unchanged; absent in a standalone launch (requirements 35 and 36). */
   readonly launch?: string | undefined
-  /** Repeated in the id_token; where `openid` is asked for. */
+  /** Present if `openid` is requested: the id_token must repeat it. */
   readonly nonce?: string | undefined
-  /** Whatever else the server understands; no reserved name. */
+  /** Other parameters of the server; reserved names are not allowed. */
   readonly params?: Readonly<Record<string, string>> | undefined
 }
 
 /**
- * The names that are not for the caller to choose: what this client sends itself, and what would replace it all (RFC 9101).
+ * The parameters that a caller cannot set: those that the client sends, and those that would replace them (RFC 9101).
  *
  * @since 0.1.0
  * @category constructors
@@ -46,7 +47,7 @@ export const reservedNames: ReadonlySet<string> = new Set([
 ])
 
 /**
- * The parameters, in the order in which the specification lists them.
+ * The parameters, in the order of the specification.
  *
  * @since 0.1.0
  * @category constructors
@@ -66,13 +67,13 @@ export const toParams = (self: AuthorizationRequest): ReadonlyArray<readonly [st
 ]
 
 /**
- * The endpoint without fragment, and without those parameters of its own query.
+ * The endpoint without its fragment and without the query parameters that have one of these names.
  *
  * @internal
  */
 export const withoutParams = (endpoint: string, names: ReadonlySet<string>): URL => {
   const url = new URL(endpoint)
-  // Each of these reads the whole URL anew, and most endpoints have neither.
+  // Each assignment parses the URL again, and most endpoints have neither.
   if (endpoint.includes("#")) url.hash = ""
   if (!endpoint.includes("?")) return url
   url.search = url.search.slice(1).split("&").filter((pair) =>
@@ -82,8 +83,8 @@ export const withoutParams = (endpoint: string, names: ReadonlySet<string>): URL
 }
 
 /**
- * The endpoint with the parameters: its own query is kept (RFC 6749, section 3.1) except for names that are sent, its fragment is not. Spaces become
- * `%20`, which every server decodes, where `+` is only decoded by those that read the query as a form.
+ * The endpoint with the parameters. Its own query stays (RFC 6749, section 3.1), except for names that are sent. Spaces
+ * become `%20`: some servers do not decode `+`.
  *
  * @since 0.1.0
  * @category combinators
@@ -91,7 +92,7 @@ export const withoutParams = (endpoint: string, names: ReadonlySet<string>): URL
 export const toUrl = (endpoint: string, params: ReadonlyArray<readonly [string, string]>): URL => {
   const url = withoutParams(endpoint, new Set(params.map(([name]) => name)))
   const own = url.search.slice(1)
-  // Unlike `encodeURIComponent` it does not throw over half a surrogate pair, which a handle that came as JSON can hold.
+  // `encodeURIComponent` would throw for half a surrogate pair, which a `launch` value from JSON can contain.
   const sent = new URLSearchParams(params.map(([name, value]) => [name, value])).toString().replaceAll("+", "%20")
   url.search = own === "" ? sent : `${own}&${sent}`
   return url

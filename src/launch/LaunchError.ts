@@ -1,5 +1,5 @@
 /**
- * Why a launch that an EHR is said to have started is not followed. No request was made.
+ * The error of an EHR launch that is not followed. No request was made.
  *
  * @since 0.1.0
  */
@@ -28,14 +28,14 @@ export type Reason = typeof Reason.Type
 
 const ADVICE: Record<Reason, string> = {
   NotALaunch: "give it the whole launch URL, or its parameters",
-  IssMissing: "an EHR calls the launch URL with iss and launch; without them it is no EHR launch",
+  IssMissing: "an EHR calls the launch URL with iss and launch; without them it is not an EHR launch",
   LaunchMissing: "an EHR calls the launch URL with iss and launch; a standalone launch needs neither",
-  DuplicateParameter: "a parameter that stands twice can be read two ways; start again from the EHR",
+  DuplicateParameter: "the meaning of a repeated parameter is ambiguous; start again from the EHR",
   IssInvalid:
-    "iss must be an absolute URL without credentials, query or fragment; where https: is followed by one slash, a router has lost the other",
+    "iss must be an absolute URL without credentials, query or fragment; if https: is followed by one slash, a router removed the other",
   IssInsecure: "only https is used; http needs a loopback host and allowInsecureLocalhost",
   IssUntrusted: "add the server to the configuration if it is to be trusted; compare host, path and port",
-  IssAmbiguous: "start the launch with one of them, by its key"
+  IssAmbiguous: "give the key of one of them to decode or startLaunch"
 }
 
 /**
@@ -44,7 +44,7 @@ const ADVICE: Record<Reason, string> = {
  */
 export class LaunchError extends Schema.TaggedError<LaunchError>("effect-safire/LaunchError")("LaunchError", {
   reason: Reason,
-  /** What was seen, in a few words; never the launch handle. */
+  /** The problem in a few words; never the `launch` value. */
   detail: Schema.String,
   /** The FHIR server the launch claims to come from; without query and credentials. */
   iss: Schema.optional(Schema.String)

@@ -1,6 +1,6 @@
 /**
- * What an EHR calls an app's launch URL with (SMART App Launch 2.2, "Launch App: EHR Launch"; requirements 35, 41 and 161): read strictly, and followed
- * only where the server is trusted.
+ * The parameters of an EHR launch (SMART App Launch 2.2, "Launch App: EHR Launch"; requirements 35, 41 and 161). Parsed
+ * strictly, and followed only if the server is trusted.
  *
  * @since 0.1.0
  */
@@ -14,22 +14,22 @@ import { LaunchError } from "./LaunchError.js"
 import { TrustedIssuers } from "./TrustedIssuers.js"
 
 /**
- * A launch to go on with: give it to `authorize` of the client named `server`, alone or with more options beside.
+ * A launch from a trusted server. Pass it to `authorize` of the client `server`, or to `Sessions.startLaunch`.
  *
  * @since 0.1.0
  * @category models
  */
 export class LaunchRequest extends Schema.Class<LaunchRequest>("effect-safire/LaunchRequest")({
-  /** The name the server is configured under. */
+  /** The key of the server in the configuration. */
   server: Schema.String,
   /** The FHIR base URL, exactly as received: it goes out as `aud`. */
   iss: FhirBaseUrl.FhirBaseUrl,
-  /** The opaque handle of the launch, exactly as received. */
+  /** The opaque `launch` value, exactly as received. */
   launch: Schema.String
 }) {}
 
 /**
- * The launch URL, its query, or its parameters: what a framework hands over. Prefer the URL: some routers lose a slash of an unencoded `iss`.
+ * The launch URL, its query, or its parameters. Prefer the URL: some routers remove a slash of an unencoded `iss`.
  *
  * @since 0.1.0
  * @category models
@@ -37,7 +37,7 @@ export class LaunchRequest extends Schema.Class<LaunchRequest>("effect-safire/La
 export type Input = AuthorizationCallback.Callback
 
 /**
- * What a launch URL says, before anybody trusts it.
+ * The parameters of a launch URL, not yet trusted.
  *
  * @since 0.1.0
  * @category models
@@ -48,23 +48,23 @@ export interface Claimed {
 }
 
 const PROBLEMS: Record<FhirBaseUrl.Problem, string> = {
-  NotAbsolute: "its iss is no absolute URL",
-  NotHttp: "its iss is no https URL",
-  HasCredentials: "its iss has credentials in it",
+  NotAbsolute: "its iss is not an absolute URL",
+  NotHttp: "its iss is not an https URL",
+  HasCredentials: "its iss has credentials",
   HasQuery: "its iss has a query",
   HasFragment: "its iss has a fragment"
 }
 
 /**
- * Reads a launch URL without trusting it: who may start a launch is another question, which `decode` asks.
+ * Parses a launch URL. `decode` also checks that the server is trusted.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const parse = (input: Input): Either.Either<Claimed, LaunchError> => {
-  const pairs = AuthorizationCallback.pairsOf(input)
+  const pairs = AuthorizationCallback.parametersOf(input)
   if (pairs === undefined) {
-    return Either.left(new LaunchError({ reason: "NotALaunch", detail: "there are no parameters in it" }))
+    return Either.left(new LaunchError({ reason: "NotALaunch", detail: "it has no parameters" }))
   }
   const received = [...pairs]
   const valuesOf = (name: string) => received.flatMap(([one, value]) => one === name ? [value] : [])
@@ -75,11 +75,11 @@ export const parse = (input: Input): Either.Either<Claimed, LaunchError> => {
       new LaunchError({ reason, detail, iss: iss === undefined || iss === "" ? undefined : Url.forDisplay(iss) })
     )
   if (otherIss.length > 0 || otherLaunches.length > 0) {
-    return fail("DuplicateParameter", `${otherIss.length > 0 ? "iss" : "launch"} stands in it more than once`)
+    return fail("DuplicateParameter", `${otherIss.length > 0 ? "iss" : "launch"} occurs more than once`)
   }
   if (iss === undefined || iss === "") return fail("IssMissing", "it has no iss")
   if (launch === undefined || launch === "") return fail("LaunchMissing", "it has no launch")
-  // What a URL parser would quietly mend (blanks, backslashes, missing slashes) would go out unmended as aud.
+  // A URL parser would correct blanks, backslashes and missing slashes, but `aud` repeats the received text.
   if (!/^[a-z][a-z0-9+.-]*:\/\/[^/\\\s]/i.test(iss) || !/^[\x21-\x5b\x5d-\x7e]+$/.test(iss)) {
     return fail("IssInvalid", PROBLEMS.NotAbsolute)
   }
@@ -95,14 +95,14 @@ export const parse = (input: Input): Either.Either<Claimed, LaunchError> => {
  */
 export interface DecodeOptions {
   /**
-   * The key of the server that must have the `iss`: for an app that is registered at one server several times, with a launch URL for each. Without it such
-   * an `iss` is ambiguous.
+   * The key of the server that must have this `iss`, for an app that is registered at one server several times. Give
+   * each registration its own launch URL: otherwise its `iss` is ambiguous.
    */
   readonly server?: string | undefined
 }
 
 /**
- * The launch, if its server is trusted. Nothing is requested of anybody.
+ * The launch, if its server is trusted. Makes no request.
  *
  * @example
  * import { LaunchRequest, SmartServers } from "effect-safire"

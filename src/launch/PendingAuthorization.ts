@@ -1,13 +1,13 @@
 /**
- * What a client keeps from an authorization request until its callback arrives: who was asked, and the secrets the answer is checked against.
+ * An authorization request whose callback has not arrived yet: the server, and the secrets that validate the callback.
  *
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
 
 /**
- * Single use. Encoded it holds `state` and the PKCE verifier in clear: keep it where the person's browser cannot read or change it, as
- * `Sessions` does, never in the `state` parameter itself.
+ * Use it once. Its encoded form contains `state` and the PKCE verifier in clear: store it where the browser cannot
+ * read or change it, as `Sessions` does, and never in the `state` parameter.
  *
  * @since 0.1.0
  * @category models
@@ -18,22 +18,22 @@ export class PendingAuthorization extends Schema.Class<PendingAuthorization>("ef
   server: Schema.String,
   /** Its FHIR base URL: another server may have the name by the time of the callback. */
   fhirBaseUrl: Schema.String,
-  /** Where the person was sent. With the token endpoint it tells servers apart that claim one issuer. */
+  /** With the token endpoint it distinguishes servers that claim the same issuer. */
   authorizationEndpoint: Schema.String,
-  /** Where the code goes, even if the server's metadata says something else by then. */
+  /** The code goes there, even if the server's metadata changes before the callback. */
   tokenEndpoint: Schema.String,
   state: Schema.Redacted(Schema.String),
   verifier: Schema.Redacted(Schema.String),
-  /** What the id_token must repeat; there where `openid` was asked for. */
+  /** The id_token must repeat it; present if `openid` was requested. */
   nonce: Schema.optional(Schema.Redacted(Schema.String)),
-  /** `max_age` in seconds, where it was sent: the id_token must show that the person logged in since. */
+  /** `max_age` in seconds, if sent: the id_token must have an `auth_time` that is not older. */
   maxAge: Schema.optional(Schema.Number),
   redirectUri: Schema.String,
-  /** The scopes that were asked for. */
+  /** The requested scopes. */
   scopes: Schema.Array(Schema.String),
-  /** The issuer that the server's metadata named: what a callback's `iss` must be (RFC 9207), unless one is configured. */
+  /** The issuer in the server's metadata: a callback's `iss` must equal it (RFC 9207), unless one is configured. */
   issuer: Schema.optional(Schema.String),
-  /** Whether the server promised to name itself in the callback. */
+  /** The metadata's `authorization_response_iss_parameter_supported`: the callback must have an `iss`. */
   issuerPromised: Schema.Boolean,
   createdAt: Schema.DateTimeUtc
 }) {}

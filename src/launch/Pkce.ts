@@ -1,5 +1,6 @@
 /**
- * Proof Key for Code Exchange (RFC 7636), as SMART App Launch 2.2 requires it of every client (requirement 13): `S256`, never `plain`.
+ * Proof Key for Code Exchange (RFC 7636), which SMART App Launch 2.2 requires of every client (requirement 13): `S256`,
+ * never `plain`.
  *
  * @since 0.1.0
  */

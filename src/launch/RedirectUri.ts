@@ -1,21 +1,22 @@
 /**
- * Comparing addresses with redirect URIs: on which of them a callback arrived, and which of them are one.
+ * Comparison of redirect URIs (RFC 6749, section 3.1.2; RFC 9700, section 4.1).
  */
 import * as Url from "../base/Url.js"
 
 /**
- * The address without its query. A proxy may turn https into http, or add a slash at the end: both count as the same address.
+ * A URL without its query, for comparison. `http` counts as `https`, and a slash at the end does not matter: a proxy
+ * may change both.
  *
  * @internal
  */
 export const locationOf = ({ host, pathname, protocol }: URL): string =>
   `${protocol === "http:" ? "https:" : protocol}//${host}${pathname.replace(/\/$/, "")}`
 
-/** An absolute URL in the text of a callback. A path, a query and a host without a scheme say nothing about the redirect URI. */
+/** Only an absolute URL shows the redirect URI of a callback; a path or a query does not. */
 const ABSOLUTE = /^[a-z][a-z0-9+.-]*:\//i
 
 /**
- * The address that a callback was given with, if it was.
+ * The URL of a callback, if the callback is an absolute URL.
  *
  * @internal
  */
@@ -27,7 +28,7 @@ export const addressOf = (callback: unknown): URL | undefined =>
     : undefined
 
 /**
- * Whether a callback at this address arrived at the redirect URI, whose own parameters it must have, too (RFC 6749, section 3.1.2).
+ * Whether a callback arrived at the redirect URI. It must also have the parameters of the redirect URI's own query.
  *
  * @internal
  */

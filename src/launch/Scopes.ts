@@ -1,6 +1,6 @@
 /**
- * Scopes, all in one place: read and print them, build them, compare what was asked with what was granted, write them
- * in the syntax that a server speaks. Implements SMART App Launch 2.2, Scopes and Launch Context.
+ * Scopes: parse, print and build them, compare a request with a grant, and convert them to the syntax of a server.
+ * Implements SMART App Launch 2.2, Scopes and Launch Context.
  *
  * @example
  * import { Scopes } from "effect-safire"
@@ -71,7 +71,7 @@ export {
 } from "./internal/scopeSyntax.js"
 
 /**
- * Reads scopes from a space-separated string or a list. Never fails: what is not understood is kept.
+ * Parses scopes from a space-separated string or a list. Never fails: unknown scopes are `Unknown`.
  *
  * @since 0.1.0
  * @category constructors
@@ -113,7 +113,7 @@ export const isScope = (value: unknown): value is Scope =>
   Predicate.hasProperty(value, "_tag") && typeof value._tag === "string" && tags.has(value._tag)
 
 /**
- * The `scope` member of messages: a space-separated string on the wire, scopes in the program.
+ * The `scope` member of a message: encoded as a space-separated string.
  *
  * @since 0.1.0
  * @category schemas

@@ -1,6 +1,6 @@
 /**
- * Which FHIR servers may start a launch. Closed by default: of a server that nobody named nothing is ever requested, because whoever calls a launch URL
- * chooses its `iss` (RFC 6819, section 4.6.4, counterfeit resource server).
+ * The FHIR servers that may start a launch. Closed by default: the caller of a launch URL chooses its `iss`, so the app
+ * makes no request to an unknown server (RFC 6819, section 4.6.4, counterfeit resource server).
  *
  * @since 0.1.0
  */
@@ -13,7 +13,7 @@ import type { LaunchError } from "./LaunchError.js"
  * @category models
  */
 export interface TrustedIssuer {
-  /** The name the server is configured under. */
+  /** The key of the server in the configuration. */
   readonly server: string
   /** Accept `http` for loopback hosts. */
   readonly allowInsecureLocalhost: boolean
@@ -25,7 +25,8 @@ export interface TrustedIssuer {
  */
 export interface Service {
   /**
-   * The server with this FHIR base URL, and with the key `server` if given. Fails with `IssUntrusted` or `IssAmbiguous`.
+   * The server with this FHIR base URL, and with the key `server` if given. Fails with `IssUntrusted` or
+   * `IssAmbiguous`.
    */
   readonly find: (
     iss: string,

@@ -1,6 +1,7 @@
 /**
  * One app at one SMART server: metadata, authorization request, callback, tokens, refresh (SMART App Launch 2.2).
- * Stateless: the caller stores `PendingAuthorization` and `TokenSet` between the steps. `Sessions` does that for an app.
+ * Stateless: the caller stores `PendingAuthorization` and `TokenSet` between the steps. `Sessions` does that for an
+ * app.
  *
  * @since 0.1.0
  */
@@ -184,13 +185,13 @@ export const makeInRegistry = (
               : `the launch was started with ${pending.server}`
           })
         }
-        const { answer, iss } = yield* AuthorizationCallback.judge(callback, pending, {
+        const { iss, result } = yield* AuthorizationCallback.validate(callback, pending, {
           now: yield* DateTime.now,
           maxAge: config.authorizationMaxAge ?? "30 minutes",
           issuer: MixUp.configuredIssuer(config)
         })
         if (iss !== undefined) yield* MixUp.check({ name, config, pending, peers, warn }, iss)
-        const code = yield* answer
+        const code = yield* result
         const found = yield* configuration
         const context = yield* idTokenContext(found)
         // The code goes to the token endpoint of its launch, even if the metadata has changed since.

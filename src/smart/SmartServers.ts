@@ -1,6 +1,6 @@
 /**
- * The SMART servers that an app works with. Each has its own client and authentication; all share one metadata cache and
- * one `HttpClient`. Closed by default: a launch `iss` of an unknown server is refused before any request is made.
+ * The SMART servers that an app works with. Each has its own client and authentication; all share one metadata cache
+ * and one `HttpClient`. Closed by default: a launch `iss` of an unknown server is refused before any request is made.
  *
  * @since 0.1.0
  */
@@ -130,9 +130,9 @@ export const layer = <const S extends Servers>(servers: S): RegistryLayer<S, Htt
  * Provide the same `HttpClient` to other layers that follow URLs of discovered servers: `SmartStyle`, `Brands`,
  * `Registration`.
  *
- * `servers` are configured, may have private addresses, and are the only ones in `keys` and `only`. At most `maxServers`
- * discovered servers (default 1,000) are in memory; the least recently used is removed first and discovered again when
- * a session names it.
+ * `servers` are configured, may have private addresses, and are the only ones in `keys` and `only`. At most
+ * `maxServers` discovered servers (default 1,000) are in memory; the least recently used is removed first and
+ * discovered again when a session names it.
  *
  * The `iss` of a callback from a discovered server must be at the origin of its FHIR base URL, or equal to the `issuer`
  * that `configure` returns. For a configured server with an issuer at another origin, configure its `issuer`.

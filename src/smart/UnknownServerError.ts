@@ -1,5 +1,5 @@
 /**
- * A server was named that nobody configured. No request was made.
+ * The error of a server that is not in the registry. No request was made.
  *
  * @since 0.1.0
  */
@@ -18,7 +18,7 @@ export const Reason = Schema.Literal("UnknownKey", "UnknownIssuer", "Ambiguous")
 export type Reason = typeof Reason.Type
 
 const ADVICE: Record<Reason, string> = {
-  UnknownKey: "use one of the keys the servers are configured under",
+  UnknownKey: "use the key of a configured server",
   UnknownIssuer: "add the server to the configuration if it is to be trusted; compare host, path and port",
   Ambiguous: "several servers fit; name one by its key"
 }
@@ -31,9 +31,9 @@ export class UnknownServerError extends Schema.TaggedError<UnknownServerError>("
   "UnknownServerError",
   {
     reason: Reason,
-    /** The key or the issuer that was asked for; an issuer without query and credentials. */
+    /** The requested key or FHIR base URL, without query and credentials. */
     requested: Schema.String,
-    /** The keys there are, or those that fit; the first twenty. */
+    /** The keys of the registry, or those that match; the first twenty. */
     candidates: Schema.Array(Schema.String)
   }
 ) {

@@ -37,8 +37,8 @@ const judge = (
   now = DateTime.add(createdAt, { minutes: 1 })
 ) =>
   Either.flatMap(
-    AuthorizationCallback.judge(callback, pending, { now, maxAge: "30 minutes" }),
-    ({ answer, iss }) => Either.map(answer, (code) => ({ code, iss }))
+    AuthorizationCallback.validate(callback, pending, { now, maxAge: "30 minutes" }),
+    ({ result, iss }) => Either.map(result, (code) => ({ code, iss }))
   )
 
 const query = (params: Readonly<Record<string, string>>) => new URLSearchParams(params)
@@ -95,7 +95,7 @@ describe("AuthorizationCallback, its shapes", () => {
     ["a bare code", code],
     ["a URL without a query", "https://app.example/callback"],
     ["no text at all", "\u0000"]
-  ])("%s is no callback", (_, callback) => {
+  ])("%s is not a callback", (_, callback) => {
     assert.include(["NotACallback", "StateMissing"], refusal(judge(callback)).reason)
   })
 
@@ -105,7 +105,7 @@ describe("AuthorizationCallback, its shapes", () => {
     assert.strictEqual(refusal(judge(new URL(`https://app.example/callback#${search}`))).reason, "StateMissing")
   })
 
-  it("what a framework makes of nested parameters is no callback, and no defect", () => {
+  it("nested parameters of a framework are not a callback and cause no defect", () => {
     const nested: ReadonlyArray<unknown> = [
       { code, state: { a: "b" } },
       { code: { $ne: "" }, state },
@@ -247,7 +247,7 @@ describe("AuthorizationCallback, its judgement", () => {
 
   it("the configured issuer is expected in place of the metadata's", () => {
     const outcome = (iss: string) =>
-      Either.isRight(AuthorizationCallback.judge({ code, state, iss }, pendingWith(), {
+      Either.isRight(AuthorizationCallback.validate({ code, state, iss }, pendingWith(), {
         now: createdAt,
         maxAge: "30 minutes",
         issuer: "https://configured.example"
@@ -282,7 +282,7 @@ describe("AuthorizationCallback, its judgement", () => {
     }
   })
 
-  it("the words of whoever wrote the callback are one line of bounded length", () => {
+  it("error text of a callback is one line of bounded length", () => {
     const error = refusal(
       judge(query({ state, error: "e\r\n[ERROR] forged log line", error_description: `\u001b[2J${"x".repeat(5000)}` }))
     )

@@ -66,7 +66,7 @@ describe("AuthorizationPost", () => {
       assert.include(post?.html, "action=\"https://login.ehr.test/authorize?tenant=1\"")
     }))
 
-  it("[SMART-52] no value ends its attribute, whatever is in it (property)", () => {
+  it("[SMART-52] no value ends its HTML attribute (property)", () => {
     const hostile = FastCheck.oneof(
       FastCheck.string(),
       FastCheck.constantFrom("\"><script>alert(1)</script>", "' onload='x", "&quot;", "&#34;", "</form>", "<!--", "]]>")

@@ -49,7 +49,7 @@ describe("SmartClient, metadata given by hand", () => {
       assert.propertyVal(error, "reason", "EndpointMissing")
     }))
 
-  it.scoped("[SMART-1] all of its URLs that are none, or not https, are named at once", () =>
+  it.scoped("[SMART-1] reports all URLs that are invalid or not https in one error", () =>
     Effect.gen(function*() {
       const http = Http.script(() => Http.json({}))
       const insecure = yield* Effect.flip(over(http, {

@@ -325,7 +325,7 @@ describe("SmartClient, the refresh", () => {
       for (const message of [granted, refused]) assert.include(message, "prompt=consent")
     }).pipe(Effect.provide(layer)))
 
-  it.effect("E1: a refresh token is all a refresh needs, whatever the scopes say", () =>
+  it.effect("E1: a refresh needs a refresh token only, with or without offline_access", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       yield* ehr.fault("token", Fault.mutate((members) => ({ ...members, scope: "patient/*.rs" })))

@@ -9,7 +9,7 @@ import * as Redacted from "effect/Redacted"
 import type { ConfigurationError, SigningKeys, SmartClient, UnknownServerError } from "effect-safire"
 import { Brands, ClientAuthentication, SmartServers } from "effect-safire"
 
-/** Two or more EHRs that answer whatever they are asked; requests are noted by host. */
+/** EHRs that respond to every request; requests are recorded by host. */
 const makeNet = () => {
   const seen: Array<
     { readonly host: string; readonly path: string; readonly authorization: string | undefined; readonly body: string }
@@ -216,7 +216,7 @@ describe("SmartServers", () => {
     }).pipe(Effect.provide(single), Effect.provide(net.layer))
   })
 
-  it.effect("[SMART-435] a brand bundle feeds it: who we are at each server is ours to say, and nobody is an answer", () => {
+  it.effect("[SMART-435] takes the servers of a brand bundle for which `configure` returns a configuration", () => {
     const net = makeNet()
     const endpoint = (id: string, address: string, status = "active") => ({
       fullUrl: `https://brands.test/Endpoint/${id}`,

@@ -181,7 +181,7 @@ const cases: ReadonlyArray<Case> = [
     reads: ["north.test"]
   },
   {
-    title: "a configured issuer is the server's own, whatever others claim",
+    title: "a configured issuer has priority over the metadata of other servers",
     metadata: { "north.test": {}, "evil.test": { issuer: OFF } },
     servers: { north: at("north.test", { issuer: OFF }), evil },
     at: "north",
@@ -325,10 +325,10 @@ describe("mix-up: the rules of RFC 9207 and of RFC 9700, section 4.4", () => {
           ({ arrived, client, pending }) => Effect.flip(client.exchange(arrived, pending))
         )
       )
-      assert.include(error.message, `its redirect URI ${SHARED} is that of north, too`)
+      assert.include(error.message, `its redirect URI ${SHARED} is also that of north`)
       assert.include(error.message, "configure the server's issuer")
       assert.include(error.message, "SMART_ISSUER")
-      assert.include(error.message, "a redirect URI of its own")
+      assert.include(error.message, "its own redirect URI")
       assert.notInclude(error.message, "c0de")
     })
   })
@@ -501,7 +501,7 @@ describe("mix-up: the rules of RFC 9207 and of RFC 9700, section 4.4", () => {
       iss: string
     ) => Effect.map(run(makeNet(metadata), layer, exchange(name, { iss })), ([result]) => result)
 
-    it.effect("believes of servers that nobody configured only an issuer at their own origin, or of the template", () =>
+    it.effect("accepts from discovered servers an issuer at their origin, or one that `configure` returns", () =>
       Effect.gen(function*() {
         const evil = "https://evil.test/fhir"
         assert.strictEqual(

@@ -1,6 +1,7 @@
 /**
- * The mix-up attack (RFC 9700, section 4.4.1) over real sockets: two sandboxes, one of them hostile. A person starts a launch at the hostile one, which sends
- * them on to the honest one. The honest server's code arrives for the hostile launch.
+ * The mix-up attack (RFC 9700, section 4.4.1) over real sockets: two sandboxes, one of them hostile. A person starts a
+ * launch at the hostile one, which sends them on to the honest one. The honest server's code arrives for the hostile
+ * launch.
  */
 import { createServer, get } from "node:http"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
@@ -84,7 +85,10 @@ const start = ({ claims, honest: configured, redirectUris = { honest: "/callback
 
 type World = Effect.Effect.Success<ReturnType<typeof start>>
 
-/** What the hostile authorization endpoint does with the person: `state`, challenge and redirect URI go on to the honest one. */
+/**
+ * What the hostile authorization endpoint does with the person: `state`, challenge and redirect URI go on to the
+ * honest one.
+ */
 const passOn = ({ honest }: World, launched: URL) => {
   const url = new URL(honest.endpoints.authorization)
   for (const [name, value] of launched.searchParams) url.searchParams.set(name, value)

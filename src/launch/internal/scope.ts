@@ -1,13 +1,13 @@
 /**
- * One SMART scope as a value: what it can be, how it is read and how it is printed. Implements "Scopes for requesting FHIR Resources",
- * "… context data", "… identity data" and the URI appendix of SMART App Launch 2.2, Scopes and Launch Context.
+ * One SMART scope as a value, its parser and its printer. Implements "Scopes for requesting FHIR Resources", "… context
+ * data", "… identity data" and the URI appendix of SMART App Launch 2.2, Scopes and Launch Context.
  *
  * @since 0.1.0
  */
 import * as Option from "effect/Option"
 
 /**
- * What the URI form of a SMART scope begins with.
+ * The prefix of the URI form of a SMART scope.
  *
  * @since 0.1.0
  * @category models
@@ -15,7 +15,7 @@ import * as Option from "effect/Option"
 export const smartPrefix = "http://smarthealthit.org/fhir/scopes/"
 
 /**
- * What the URI form of an OpenID Connect scope begins with.
+ * The prefix of the URI form of an OpenID Connect scope.
  *
  * @since 0.1.0
  * @category models
@@ -23,7 +23,7 @@ export const smartPrefix = "http://smarthealthit.org/fhir/scopes/"
 export const openIdPrefix = "http://openid.net/specs/openid-connect-core-1_0#"
 
 /**
- * How a scope was written: short, or as a URI.
+ * The prefix of a scope: empty, or that of its URI form.
  *
  * @since 0.1.0
  * @category models
@@ -33,7 +33,7 @@ export type Prefix = "" | typeof smartPrefix | typeof openIdPrefix
 type AnyLetters = `${"" | "c"}${"" | "r"}${"" | "u"}${"" | "d"}${"" | "s"}`
 
 /**
- * The 31 ways to ask for create, read, update, delete and search: any of the letters, each at most once, in this order.
+ * The 31 combinations of create, read, update, delete and search: any of the letters, each at most once, in this order.
  *
  * @since 0.1.0
  * @category models
@@ -41,7 +41,7 @@ type AnyLetters = `${"" | "c"}${"" | "r"}${"" | "u"}${"" | "d"}${"" | "s"}`
 export type Permissions = Exclude<AnyLetters, "">
 
 /**
- * The permissions that SMART v1 has words for: `read`, `write` and `*`.
+ * The permissions of SMART v1: `read`, `write` and `*`.
  *
  * @since 0.1.0
  * @category models
@@ -49,7 +49,7 @@ export type Permissions = Exclude<AnyLetters, "">
 export type PermissionsV1 = "rs" | "cud" | "cruds"
 
 /**
- * Whose data: those of one patient, those the user may see, those the client itself may see.
+ * The data of one patient, the data that the user may access, or the data that the client itself may access.
  *
  * @since 0.1.0
  * @category models
@@ -97,8 +97,7 @@ export interface ResourceV2 extends ResourceFields {
 }
 
 /**
- * Access to FHIR resources. The syntax is remembered, so that it prints as it came; the permissions are those of v2
- * in either case.
+ * Access to FHIR resources. `syntax` is the syntax for printing; the permissions are those of v2 in both cases.
  *
  * @since 0.1.0
  * @category models
@@ -106,7 +105,7 @@ export interface ResourceV2 extends ResourceFields {
 export type Resource = ResourceV1 | ResourceV2
 
 /**
- * `launch/patient`, `launch/encounter`, `launch/list?role=…`: context that the app asks for.
+ * `launch/patient`, `launch/encounter`, `launch/list?role=…`: a resource in context.
  *
  * @since 0.1.0
  * @category models
@@ -132,7 +131,7 @@ export interface Word {
 }
 
 /**
- * A scope of OpenID Connect for which SMART has no meaning of its own.
+ * A scope of OpenID Connect that SMART does not define.
  *
  * @since 0.1.0
  * @category models
@@ -144,7 +143,7 @@ export interface Other {
 }
 
 /**
- * A server's own scope, which SMART has begin with `__` or be a full URI; passed on untouched.
+ * A scope that the server defines: it begins with `__` or is a URI. Sent unchanged.
  *
  * @since 0.1.0
  * @category models
@@ -155,8 +154,8 @@ export interface Extension {
 }
 
 /**
- * What is none of the others, kept verbatim: another vocabulary, or a misspelling such as `patient/Observation.sr`,
- * whose meaning SMART leaves undefined.
+ * Any other scope, unchanged: of another vocabulary, or a misspelling such as `patient/Observation.sr`, which SMART
+ * does not define.
  *
  * @since 0.1.0
  * @category models
@@ -295,7 +294,7 @@ const parseKnown = (text: string, prefix: Prefix): Option.Option<Scope> =>
   )
 
 /**
- * Reads one scope. Never fails: what has no meaning in SMART is an `Extension` or `Unknown`.
+ * Parses one scope. Never fails: a scope that SMART does not define is an `Extension` or `Unknown`.
  *
  * @since 0.1.0
  * @category constructors

@@ -1,6 +1,6 @@
 /**
- * Scopes built from code: constructors that accept nothing but what the grammar of SMART App Launch 2.2, Scopes and
- * Launch Context, allows; wrong letters, orders and resource types do not compile, values are percent-encoded.
+ * Constructors of scopes that follow the grammar of SMART App Launch 2.2, Scopes and Launch Context. Wrong letters,
+ * orders and resource types do not compile; values are percent-encoded.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,7 @@ import type { Constraint, Context, LaunchContext, Permissions, Resource, Resourc
 import { openIdPrefix, smartPrefix } from "./scope.js"
 
 /**
- * A FHIR resource type that was only known when the program ran.
+ * A FHIR resource type that is known only at run time.
  *
  * @since 0.1.0
  * @category models
@@ -95,8 +95,8 @@ export type LaunchContextName<Text extends string> = Text extends ResourceType ?
   : NotAResourceType<Text>
 
 /**
- * `constraints` are FHIR search parameters that narrow the scope, all of them at once, with values as they are: what
- * cannot stand in a scope is escaped. A FHIR value may hold alternatives, separated by commas.
+ * `constraints` are FHIR search parameters that narrow the scope; all of them apply. Values are plain text: this module
+ * percent-encodes them. A value may have alternatives, separated by commas.
  *
  * @since 0.1.0
  * @category models
@@ -108,7 +108,7 @@ export interface ResourceOptions {
 // ---- spelling
 
 const escape = (text: string, reserved: string): string =>
-  // most texts have nothing to escape, and to look at each of their bytes costs a multiple
+  // The fast path: most texts have nothing to escape.
   /^[\w.~!*'(),:;@/|$-]*$/.test(text) ? text : Array.from(new TextEncoder().encode(text), (byte) => {
     const character = String.fromCharCode(byte)
     return byte > 0x20 && byte < 0x7F && !reserved.includes(character)
@@ -116,16 +116,16 @@ const escape = (text: string, reserved: string): string =>
       : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`
   }).join("")
 
-/** `"` and `\` cannot stand in a scope-token, `&` ends a value, `+` is a space to many who read a query. */
+/** A scope-token cannot contain `"` and `\`; `&` ends a value; many parsers read `+` as a space. */
 const escapeValue = (text: string): string => escape(text, "\"\\%&+")
 const escapeName = (text: string): string => escape(text, "\"\\%&+=")
 
-/** What is no valid escape stands for itself: a server's text must not be able to fail here. */
+/** An invalid escape stays as it is: text from a server cannot fail here. */
 const unescape = (text: string): string =>
   text.includes("%") ? Either.getOrElse(Encoding.decodeUriComponent(text), () => text) : text
 
 /**
- * The one spelling of a constraint among those that mean the same.
+ * The canonical spelling of a constraint.
  *
  * @internal
  */
@@ -135,14 +135,14 @@ export const canonicalConstraint = ([name, value]: Constraint): Constraint => [
 ]
 
 /**
- * The one spelling of a role among those that mean the same.
+ * The canonical spelling of a role.
  *
  * @internal
  */
 export const canonicalRole = (role: string): string => escapeValue(unescape(role))
 
 /**
- * The constraints of a scope with their escapes undone, to be read.
+ * The constraints of a scope, percent-decoded.
  *
  * @since 0.1.0
  * @category accessors
@@ -164,7 +164,7 @@ const resource = (
     _tag: "Resource",
     prefix: "",
     context,
-    // a caller without types must not be able to smuggle in a second scope
+    // Escaped, so that a caller without types cannot add a second scope.
     resourceType: escapeName(resourceType),
     syntax: "v2",
     permissions,

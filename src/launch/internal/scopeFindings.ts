@@ -1,5 +1,5 @@
 /**
- * What is wrong, or unwise, in scopes that are about to be requested. Implements the scope-token rule of RFC 6749
+ * Problems of scopes before they are requested. Implements the scope-token rule of RFC 6749
  * section 3.3 and, as advice, the "minimum necessary" and backend rules of SMART App Launch 2.2.
  *
  * @since 0.1.0
@@ -9,19 +9,19 @@ import type { Scope } from "./scope.js"
 import { isPermissions, isResource, parseScope, printScope } from "./scope.js"
 
 /**
- * Why a scope was found.
+ * The problem of a scope.
  *
- * - `Empty`: there is no scope, and SMART requires one
+ * - `Empty`: SMART requires at least one scope
  * - `Spacing`: scopes are not separated by exactly one space
  * - `NotScopeToken`: a character that RFC 6749 does not allow in a scope
  * - `CommaSeparated`: scopes are separated by commas instead of spaces
- * - `Misspelled`: looks like a SMART scope and is none
+ * - `Misspelled`: looks like a SMART scope, but does not follow its grammar
  * - `EmptyConstraint`: a search parameter without a name or a value
  * - `ConstrainedV1`: search parameters on a v1 scope, which v1 does not have
  * - `MixedSyntax`: v1 and v2 scopes in one request, which some servers refuse
  * - `FhirUserWithoutOpenId`: `fhirUser` has an effect only together with `openid`
  * - `Wildcard`: all resource types, future ones included
- * - `BackendContext`: without a user nobody says which patient or user is meant
+ * - `BackendContext`: a backend service has no user and no patient in context
  *
  * @since 0.1.0
  * @category models
@@ -40,7 +40,7 @@ export type FindingReason =
   | "BackendContext"
 
 /**
- * Something to say about a scope, and what to do about it.
+ * A problem of a scope, and advice.
  *
  * @since 0.1.0
  * @category models
@@ -67,7 +67,7 @@ const isCommaSeparated = (text: string): boolean => {
   return rest.some(isSmart) || rest.length > 0 && !text.includes("?") && parseScope(text)._tag === "Unknown"
 }
 
-/** `patient/Observation.sr` can be put right; whether `patient/Observation.rx` was meant to read, nobody knows. */
+/** The letters in the right order; none if the scope has other letters. */
 const inOrder = (text: string): Option.Option<string> => {
   const [, start = "", letters = "", query = ""] = /^([a-z]+\/[^.?]+\.)([cruds]+)(\?.*)?$/.exec(text) ?? []
   const sorted = Array.from("cruds").filter((letter) => letters.includes(letter)).join("")
@@ -87,7 +87,7 @@ const misspelled = (text: string): Finding =>
     })
   )
 
-const judge = (text: string): ReadonlyArray<Finding> => {
+const validateScope = (text: string): ReadonlyArray<Finding> => {
   if (!isScopeToken(text)) {
     return [finding("NotScopeToken", text, "percent-encode spaces, quotes, backslashes and what is not ASCII")]
   }
@@ -106,7 +106,8 @@ const judge = (text: string): ReadonlyArray<Finding> => {
 }
 
 /**
- * What makes a scope string unfit to be sent. No finding: every scope is well-formed, known to SMART or not.
+ * The problems that prevent a scope string from being sent. Without findings, every scope is well-formed, known to
+ * SMART or not.
  *
  * @since 0.1.0
  * @category combinators
@@ -116,7 +117,7 @@ export const validate = (text: string): ReadonlyArray<Finding> => {
   const parts = text.split(" ")
   return [
     ...parts.includes("") ? [finding("Spacing", text, "separate scopes by exactly one space")] : [],
-    ...parts.filter((part) => part !== "").flatMap(judge)
+    ...parts.filter((part) => part !== "").flatMap(validateScope)
   ]
 }
 
@@ -138,13 +139,13 @@ const lintScope = (scope: Scope, options: LintOptions | undefined): ReadonlyArra
       ? [finding("Wildcard", text, "ask only for the resource types that the app needs")]
       : [],
     ...options?.backend === true && scope.context !== "system"
-      ? [finding("BackendContext", text, "use system/, unless the server was told out of band whom this is about")]
+      ? [finding("BackendContext", text, "use system/, unless the server knows the patient or user by other means")]
       : []
   ]
 }
 
 /**
- * What may be sent but is better thought about once more.
+ * Problems of scopes that can be sent.
  *
  * @since 0.1.0
  * @category combinators

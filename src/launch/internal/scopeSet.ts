@@ -8,6 +8,7 @@
  *
  * @since 0.1.0
  */
+import { dual } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Order from "effect/Order"
 import type { Constraint, Permissions, Resource, ResourceV2, Scope } from "./scope.js"
@@ -46,12 +47,12 @@ const canonicalOther = <S extends Exclude<Scope, Resource>>(scope: S): S => {
   }
 }
 
-/** All that decides whether two scopes differ in nothing but letters. */
+/** Equal for scopes that differ in their letters only. */
 const identity = (scope: Resource): string =>
   `${scope.context}/${scope.resourceType}?${scope.constraints.map(printConstraint).join("&")}`
 
 /**
- * Merges letters; nothing is said yet about one being part of the other.
+ * Merges the letters of scopes that are equal otherwise.
  *
  * @internal
  */
@@ -92,7 +93,7 @@ const child = (node: Node, key: string): Node => {
   return found
 }
 
-/** A search visits so many nodes: all subsets of eight constraints. Hostile scopes have more, and are not covered then. */
+/** The number of nodes that a search visits: all subsets of eight constraints. Scopes with more are not covered. */
 const MAX_VISITED = 256
 
 /**
@@ -109,7 +110,7 @@ export const indexed = (scopes: ReadonlyArray<ResourceV2>): (need: ResourceV2) =
     scope.constraints.map(printConstraint).reduce(child, root).scopes.push(scope)
   }
   return (need) => {
-    const held = new Set(need.constraints.map(printConstraint))
+    const constraints = new Set(need.constraints.map(printConstraint))
     const types = new Set([need.resourceType, "*"])
     const open = Array.from(types).flatMap((type) => {
       const root = roots.next.get(`${need.context}/${type}`)
@@ -119,17 +120,17 @@ export const indexed = (scopes: ReadonlyArray<ResourceV2>): (need: ResourceV2) =
       if (next !== undefined) open.push(next)
       return open.length < MAX_VISITED
     }
-    // the list grows while it is walked; recursion could run out of stack
+    // The list grows during the loop; recursion could overflow the stack.
     for (const node of open) {
-      if (node.next.size < held.size) {
-        for (const [key, next] of node.next) if (held.has(key) && !visit(next)) break
+      if (node.next.size < constraints.size) {
+        for (const [key, next] of node.next) if (constraints.has(key) && !visit(next)) break
       } else {
-        for (const key of held) if (!visit(node.next.get(key))) break
+        for (const key of constraints) if (!visit(node.next.get(key))) break
       }
       if (open.length >= MAX_VISITED) break
     }
     // a scope always covers itself, however many constraints it has
-    const same = Array.from(held).reduce<Node | undefined>(
+    const same = Array.from(constraints).reduce<Node | undefined>(
       (node, key) => node?.next.get(key),
       roots.next.get(`${need.context}/${need.resourceType}`)
     )
@@ -168,8 +169,8 @@ const normalizeResources = (scopes: ReadonlyArray<Scope>): ReadonlyArray<Resourc
 }
 
 /**
- * The shortest form: short v2 spelling, letters merged, what another scope allows already dropped, sorted. Two sets of
- * scopes that allow the same have the same normal form.
+ * The normal form: short v2 spelling, letters merged, scopes that another scope covers removed, sorted. Two sets of
+ * scopes with the same meaning have the same normal form.
  *
  * @since 0.1.0
  * @category combinators
@@ -182,13 +183,18 @@ export const normalize = (scopes: ReadonlyArray<Scope>): ReadonlyArray<Scope> =>
 // ---- comparison
 
 /**
- * All that either allows, in normal form.
+ * The scopes that allow what `self` or `that` allows, in normal form.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const union = (self: ReadonlyArray<Scope>, that: ReadonlyArray<Scope>): ReadonlyArray<Scope> =>
-  normalize([...self, ...that])
+export const union: {
+  (that: ReadonlyArray<Scope>): (self: ReadonlyArray<Scope>) => ReadonlyArray<Scope>
+  (self: ReadonlyArray<Scope>, that: ReadonlyArray<Scope>): ReadonlyArray<Scope>
+} = dual(
+  2,
+  (self: ReadonlyArray<Scope>, that: ReadonlyArray<Scope>): ReadonlyArray<Scope> => normalize([...self, ...that])
+)
 
 /** The part of each scope that one of the wider ones allows, too. */
 const within = (scopes: ReadonlyArray<ResourceV2>, wider: ReadonlyArray<ResourceV2>): ReadonlyArray<ResourceV2> => {
@@ -221,10 +227,10 @@ const overlapping = (
       .map((key) => groups.get(key) ?? [])
 }
 
-/** Conjunctions are as many as pairs: above this number they are left out, because the work would be the square of a hostile grant. */
+/** Above this number of pairs, conjunctions are left out: a hostile grant would cost quadratic time. */
 const MAX_PAIRS = 10_000
 
-/** What two scopes allow together although neither covers the other: with the constraints of both. */
+/** The overlap of two scopes of which neither covers the other: it has the constraints of both. */
 const conjunctions = (
   ours: ReadonlyArray<ResourceV2>,
   theirs: ReadonlyArray<ResourceV2>
@@ -253,28 +259,34 @@ const conjunctions = (
 }
 
 /**
- * What both allow, in normal form: of `patient/*.rs` and `patient/Observation.cruds` it is `patient/Observation.rs`.
- * Scopes with different constraints overlap where all constraints hold; with more than 10,000 pairs of such scopes the
- * result holds only those that one side covers.
+ * The scopes that allow what both `self` and `that` allow, in normal form: of `patient/*.rs` and
+ * `patient/Observation.cruds` it is `patient/Observation.rs`. Scopes with different constraints overlap where all
+ * constraints hold; with more than 10,000 pairs of such scopes the result holds only those that one side covers.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const intersection = (self: ReadonlyArray<Scope>, that: ReadonlyArray<Scope>): ReadonlyArray<Scope> => {
+export const intersection: {
+  (that: ReadonlyArray<Scope>): (self: ReadonlyArray<Scope>) => ReadonlyArray<Scope>
+  (self: ReadonlyArray<Scope>, that: ReadonlyArray<Scope>): ReadonlyArray<Scope>
+} = dual(2, (self: ReadonlyArray<Scope>, that: ReadonlyArray<Scope>): ReadonlyArray<Scope> => {
   const ours = normalizeResources(self)
   const theirs = normalizeResources(that)
   const known = new Set(that.filter(isOther).map(canonicalOther).map(printScope))
   const others = self.filter(isOther).map(canonicalOther).filter((scope) => known.has(printScope(scope)))
   return normalize([...others, ...within(ours, theirs), ...within(theirs, ours), ...conjunctions(ours, theirs)])
-}
+})
 
 /**
- * What is needed and not granted, in normal form.
+ * The needed scopes that are not granted, in normal form.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const missing = (granted: ReadonlyArray<Scope>, needed: ReadonlyArray<Scope>): ReadonlyArray<Scope> => {
+export const missing: {
+  (needed: ReadonlyArray<Scope>): (granted: ReadonlyArray<Scope>) => ReadonlyArray<Scope>
+  (granted: ReadonlyArray<Scope>, needed: ReadonlyArray<Scope>): ReadonlyArray<Scope>
+} = dual(2, (granted: ReadonlyArray<Scope>, needed: ReadonlyArray<Scope>): ReadonlyArray<Scope> => {
   const widerThan = indexed(merge(granted.filter(isResource)))
   const known = new Set(granted.filter(isOther).map(canonicalOther).map(printScope))
   return normalize(needed).flatMap((scope): ReadonlyArray<Scope> => {
@@ -282,17 +294,22 @@ export const missing = (granted: ReadonlyArray<Scope>, needed: ReadonlyArray<Sco
     const need = canonicalResource(scope)
     return Option.toArray(without(need, widerThan(need)))
   })
-}
+})
 
 /**
- * Whether all that is needed was granted. A narrower grant never covers a wider need, a need for `*` is only covered by
+ * Whether all needed scopes are granted. A narrower grant never covers a wider need, a need for `*` is only covered by
  * a grant of `*`, and `patient/`, `user/` and `system/` do not stand in for each other.
  *
  * @since 0.1.0
  * @category predicates
  */
-export const covers = (granted: ReadonlyArray<Scope>, needed: ReadonlyArray<Scope>): boolean =>
-  missing(granted, needed).length === 0
+export const covers: {
+  (needed: ReadonlyArray<Scope>): (granted: ReadonlyArray<Scope>) => boolean
+  (granted: ReadonlyArray<Scope>, needed: ReadonlyArray<Scope>): boolean
+} = dual(
+  2,
+  (granted: ReadonlyArray<Scope>, needed: ReadonlyArray<Scope>): boolean => missing(granted, needed).length === 0
+)
 
 /**
  * How a grant compares with the request.
@@ -301,22 +318,25 @@ export const covers = (granted: ReadonlyArray<Scope>, needed: ReadonlyArray<Scop
  * @category models
  */
 export interface Difference {
-  /** the part of the request that was granted, be it less than what was asked: what the app may rely on */
+  /** the granted part of the request */
   readonly granted: ReadonlyArray<Scope>
-  /** what was asked and is not, or not wholly, granted */
+  /** the part of the request that was not granted */
   readonly missing: ReadonlyArray<Scope>
-  /** what was granted beyond the request */
+  /** scopes that were granted and not requested */
   readonly extra: ReadonlyArray<Scope>
 }
 
 /**
- * Compares a grant with the request. Equal, split, smaller, wider, disjoint and empty grants are all normal answers.
+ * Compares a grant with the request. A server may grant the same, fewer, more, other or no scopes.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const diff = (requested: ReadonlyArray<Scope>, granted: ReadonlyArray<Scope>): Difference => ({
+export const diff: {
+  (granted: ReadonlyArray<Scope>): (requested: ReadonlyArray<Scope>) => Difference
+  (requested: ReadonlyArray<Scope>, granted: ReadonlyArray<Scope>): Difference
+} = dual(2, (requested: ReadonlyArray<Scope>, granted: ReadonlyArray<Scope>): Difference => ({
   granted: intersection(requested, granted),
   missing: missing(granted, requested),
   extra: missing(requested, granted)
-})
+}))

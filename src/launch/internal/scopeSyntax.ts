@@ -1,17 +1,18 @@
 /**
- * The two syntaxes of SMART scopes, v1 (`.read`, `.write`, `.*`) and v2 (`.cruds`), and how to write in the one that a
- * server speaks. Implements the v1 mapping of SMART App Launch 2.2, Scopes and Launch Context, and the choice by the
- * capabilities `permission-v1` and `permission-v2`.
+ * Conversion between the two syntaxes of SMART scopes, v1 (`.read`, `.write`, `.*`) and v2 (`.cruds`). Implements the
+ * v1 mapping of SMART App Launch 2.2, Scopes and Launch Context, and the choice of syntax by the capabilities
+ * `permission-v1` and `permission-v2`.
  *
  * @since 0.1.0
  */
+import { dual } from "effect/Function"
 import * as Option from "effect/Option"
 import type { Permissions, PermissionsV1, Resource, ResourceV1, Scope } from "./scope.js"
 import { isResource, printScope } from "./scope.js"
 import { indexed, merge, missing, without } from "./scopeSet.js"
 
 /**
- * A scope that has no form in v1, and the wider ones that stand in for it.
+ * A scope that v1 cannot express, and the wider scopes that replace it.
  *
  * @since 0.1.0
  * @category models
@@ -22,21 +23,21 @@ export interface Widened {
 }
 
 /**
- * Scopes in another syntax, and what could not be written in it.
+ * Scopes in another syntax, and the scopes that it cannot express.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Conversion {
   readonly scopes: ReadonlyArray<Scope>
-  /** what `scopes` does not ask for: partial letters and constraints have no v1 form */
+  /** not in `scopes`: v1 has no partial letters and no constraints */
   readonly unconvertible: ReadonlyArray<Scope>
-  /** where more is asked than was wanted; only if the caller allowed it */
+  /** scopes replaced by wider ones; empty unless `widen` is set */
   readonly widened: ReadonlyArray<Widened>
 }
 
 /**
- * `widen` allows to ask for more than is wanted where the syntax has no words for less.
+ * `widen` replaces a scope that the syntax cannot express by wider scopes. Default false.
  *
  * @since 0.1.0
  * @category models
@@ -66,15 +67,15 @@ const contains = (scope: Resource, word: string): boolean =>
 const touches = (scope: Resource, word: string): boolean =>
   Array.from(word).some((letter) => scope.permissions.includes(letter))
 
-/** The words of v1 of which the scope fits the test, the one for both instead of two. */
+/** The v1 scopes whose letters pass the test; `.*` instead of `.read` and `.write`. */
 const inWords = (scope: Resource, test: (scope: Resource, word: string) => boolean): ReadonlyArray<ResourceV1> => {
   const fitting = (["rs", "cud"] as const).filter((word) => test(scope, word))
   return fitting.length === 2 ? [inV1(scope, "cruds")] : fitting.map((word) => inV1(scope, word))
 }
 
 /**
- * Writes resource scopes in v1. Letters of several scopes are put together where that makes a word (`.r` and `.s` make
- * `.read`); what is left over, or has constraints, is reported, or widened if the caller wants that.
+ * Writes resource scopes in v1. Letters of several scopes are combined (`.r` and `.s` give `.read`). Other letters and
+ * scopes with constraints are reported, or widened if `widen` is set.
  *
  * @since 0.1.0
  * @category combinators
@@ -98,7 +99,7 @@ export const toV1 = (scopes: ReadonlyArray<Scope>, options?: ConversionOptions):
 }
 
 /**
- * Writes resource scopes in v2, which has a form for everything.
+ * Writes resource scopes in v2, which can express every scope.
  *
  * @since 0.1.0
  * @category combinators
@@ -107,7 +108,7 @@ export const toV2 = (scopes: ReadonlyArray<Scope>): ReadonlyArray<Scope> =>
   scopes.map((scope): Scope => isResource(scope) ? { ...scope, syntax: "v2" } : scope)
 
 /**
- * Which syntaxes a server says it understands, with `permission-v1` and `permission-v2` among its capabilities.
+ * The syntaxes that a server supports: its capabilities `permission-v1` and `permission-v2`.
  *
  * @since 0.1.0
  * @category models
@@ -118,7 +119,7 @@ export interface ServerSyntaxes {
 }
 
 /**
- * Scopes as a server wants them, and in which syntax they are now.
+ * Scopes for a server, and their syntax.
  *
  * @since 0.1.0
  * @category models
@@ -128,13 +129,16 @@ export interface ServerScopes extends Conversion {
 }
 
 /**
- * Writes scopes in the syntax that a server speaks: v2 if it can, all in one syntax because some servers refuse a
- * mixture, v1 if that is all it can, and as they are if it does not say.
+ * Writes scopes in the syntax that a server supports: v2 if possible, else v1; unchanged if the server declares
+ * neither. All are in one syntax, because some servers refuse a mixture.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const forServer = (
+export const forServer: {
+  (server: ServerSyntaxes, options?: ConversionOptions): (scopes: ReadonlyArray<Scope>) => ServerScopes
+  (scopes: ReadonlyArray<Scope>, server: ServerSyntaxes, options?: ConversionOptions): ServerScopes
+} = dual((args) => Array.isArray(args[0]), (
   scopes: ReadonlyArray<Scope>,
   server: ServerSyntaxes,
   options?: ConversionOptions
@@ -142,4 +146,4 @@ export const forServer = (
   if (server.v2 === true) return { syntax: "v2", scopes: toV2(scopes), unconvertible: [], widened: [] }
   if (server.v1 === true) return { syntax: "v1", ...toV1(scopes, options) }
   return { syntax: "AsWritten", scopes, unconvertible: [], widened: [] }
-}
+})

@@ -22,8 +22,8 @@ import { endpoint } from "../../server/SmartConfiguration.js"
 import type { Config, ScopeInput } from "./clientConfig.js"
 
 /**
- * For an EHR launch, pass the result of `LaunchRequest.decode`. A standalone launch requests its context with the scopes
- * `launch/patient` or `launch/encounter` (requirements 150 to 153 and 166).
+ * For an EHR launch, pass the result of `LaunchRequest.decode`. A standalone launch requests its context with the
+ * scopes `launch/patient` or `launch/encounter` (requirements 150 to 153 and 166).
  *
  * @since 0.1.0
  * @category models
@@ -119,8 +119,8 @@ const maxAgeOf = (
 }
 
 /**
- * An authorization request and the `PendingAuthorization` that validates its callback. Fails if an endpoint that the flow
- * needs is missing or insecure, so that the person does not log in first.
+ * An authorization request and the `PendingAuthorization` that validates its callback. Fails if an endpoint that the
+ * flow needs is missing or insecure, so that the person does not log in first.
  *
  * @internal
  */

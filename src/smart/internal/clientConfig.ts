@@ -1,5 +1,5 @@
 /**
- * What a client is told of its server and of itself, from code or from the environment, and what makes it unusable.
+ * The configuration of a client, from code or from the environment, and its validation.
  *
  * @since 0.1.0
  */
@@ -33,51 +33,57 @@ export interface Config {
   readonly clientId: string
   /** Exactly as registered. Needed for `authorize`. */
   readonly redirectUri?: string | undefined
-  /** What is asked for where a call does not say otherwise. */
+  /** The requested scopes, unless a call has its own. */
   readonly scopes?: ReadonlyArray<ScopeInput> | undefined
-  /** `aud`, for servers that want another value than the FHIR base URL. */
+  /** `aud`, for servers that require another value than the FHIR base URL. */
   readonly audience?: string | undefined
   /** Accept `http` for `localhost`, `127.0.0.1` and `[::1]`. For development. Default false. */
   readonly allowInsecureLocalhost?: boolean | undefined
   /**
-   * What the server's SMART configuration would say, given by hand, endpoints above all: then the server is never asked for one. Endpoints are
-   * absolute URLs.
+   * The server's SMART configuration, for a server that does not publish one. The client then makes no discovery
+   * request. Endpoints are absolute URLs.
    */
   readonly metadata?: StaticMetadata | undefined
   /**
-   * The issuer identifier of the authorization server, to the letter: what a callback's `iss` must be (RFC 9207), in place of what the server's metadata
-   * says. To be given where the metadata names none, or where two servers claim one. Id_tokens must come from it, too, unless `idToken.issuer` is given.
+   * The exact issuer identifier of the authorization server. A callback's `iss` must equal it (RFC 9207), and so must
+   * the `iss` of id_tokens unless `idToken.issuer` is set. Configure it if the metadata has no issuer, or if two
+   * servers claim the same one. Default: the issuer in the metadata.
    */
   readonly issuer?: string | undefined
-  /** Put up with the deprecated `oauth-uris` of the CapabilityStatement where there is no SMART configuration. Default false. */
+  /**
+   * Use the deprecated `oauth-uris` of the CapabilityStatement if the server has no SMART configuration. Default
+   * false.
+   */
   readonly legacyMetadata?: boolean | undefined
-  /** Its name in a session, a span, an error. Default: `fhirBaseUrl`. */
+  /** The name of the server in sessions, spans and errors. Default: `fhirBaseUrl`. */
   readonly name?: string | undefined
-  /** How long a person may take between `authorize` and the callback. Default 30 minutes. */
+  /** The longest time between `authorize` and the callback. Default 30 minutes. */
   readonly authorizationMaxAge?: Duration.DurationInput | undefined
-  /** Whether an exchange or a refresh whose outcome nobody knows is sent once more. Default true. */
+  /** Whether an exchange or a refresh with an unknown result is sent once more. Default true. */
   readonly retryUnknown?: boolean | undefined
   /**
-   * The longest authorization URL that is used where the server takes a form instead. Default 2,000 characters: browsers take more, but gateways and
-   * proxies before a server often stop at 2,048.
+   * The longest authorization URL; above it, `authorize` uses a form if the server supports that. Default 2,000
+   * characters: gateways and proxies often refuse more than 2,048.
    */
   readonly maxAuthorizationUrlLength?: number | undefined
-  /** What is expected of id_tokens beyond the rules. */
+  /** Additional rules for id_tokens. */
   readonly idToken?: IdToken.Policy | undefined
   /**
-   * Whether an open registry found this server in a launch: no FHIR request goes to it over an `HttpClient` without an address guard.
+   * Whether an open registry discovered this server: FHIR requests to it require an `HttpClient` with an address guard.
    *
    * @internal
    */
   readonly discovered?: boolean | undefined
 }
 
-/** A redirect URI is https, a loopback address in development, or an app's own scheme in reverse-domain form (RFC 8252, section 7.1). */
+/**
+ * An https URL, a loopback URL in development, or a private-use scheme in reverse-domain form (RFC 8252, section 7.1).
+ */
 const isRedirectUri = (url: URL, allowInsecureLocalhost: boolean): boolean =>
   Url.isSecure(url, allowInsecureLocalhost) || /^[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+:$/.test(url.protocol)
 
-/** What a configuration can give by hand and a client would use. */
-const GIVEN_URLS = [
+/** The URLs of configured metadata that a client uses. */
+const METADATA_URLS = [
   "authorizationEndpoint",
   "tokenEndpoint",
   "registrationEndpoint",
@@ -87,7 +93,7 @@ const GIVEN_URLS = [
   "issuer"
 ] as const satisfies ReadonlyArray<keyof StaticMetadata>
 
-/** Everything that is wrong with a configuration at once: nobody wants to mend it in five rounds. */
+/** One error with all invalid fields. */
 const problemOf = (config: Config, name: string): ConfigurationError | undefined => {
   const insecureAllowed = config.allowInsecureLocalhost ?? false
   const invalid: Array<string> = []
@@ -96,7 +102,7 @@ const problemOf = (config: Config, name: string): ConfigurationError | undefined
   if (Either.isLeft(base)) invalid.push("fhirBaseUrl")
   else if (!Url.isSecure(new URL(base.right), insecureAllowed)) insecure.push("fhirBaseUrl")
   if (config.clientId === "") invalid.push("clientId")
-  const given = GIVEN_URLS.map((member) => [`metadata.${member}`, config.metadata?.[member]] as const)
+  const given = METADATA_URLS.map((member) => [`metadata.${member}`, config.metadata?.[member]] as const)
   for (const [field, value] of [["issuer", config.issuer] as const, ...given]) {
     if (value === undefined) continue
     const url = Url.parse(value)
@@ -129,7 +135,7 @@ const problemOf = (config: Config, name: string): ConfigurationError | undefined
 }
 
 /**
- * Whether a client can be made of a configuration.
+ * Fails if a client cannot use this configuration.
  *
  * @internal
  */
@@ -139,8 +145,9 @@ export const validate = (config: Config, name: string): Effect.Effect<void, Conf
 }
 
 /**
- * The environment of one client: `SMART_FHIR_BASE_URL`, `SMART_CLIENT_ID`, `SMART_REDIRECT_URI`, `SMART_ISSUER`, `SMART_SCOPES` (space separated)
- * and `SMART_ALLOW_INSECURE_LOCALHOST`. Several servers: `SmartServers.layerConfig()`.
+ * The configuration of one client from the environment: `SMART_FHIR_BASE_URL`, `SMART_CLIENT_ID`, `SMART_REDIRECT_URI`,
+ * `SMART_ISSUER`, `SMART_SCOPES` (separated by spaces) and `SMART_ALLOW_INSECURE_LOCALHOST`. For several servers, use
+ * `SmartServers.layerConfig()`.
  *
  * @since 0.1.0
  * @category constructors

@@ -43,9 +43,9 @@ export interface Service {
     pending: PendingAuthorization
   ) => Effect.Effect<TokenSet, AuthorizationError | TokenError | IdTokenError | DiscoveryError | ConfigurationError>
   /**
-   * New tokens for a refresh token. Members that the response does not repeat keep their values. An invalid id_token is a
-   * warning; one with another `sub` is an `IdTokenError` (`SubjectChanged`) that holds the new tokens, redacted, so that
-   * they can be revoked.
+   * New tokens for a refresh token. Members that the response does not repeat keep their values. An invalid id_token
+   * is a warning; one with another `sub` is an `IdTokenError` (`SubjectChanged`) that holds the new tokens, redacted,
+   * so that they can be revoked.
    */
   readonly refresh: (
     tokens: TokenSet,

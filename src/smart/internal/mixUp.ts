@@ -1,6 +1,33 @@
 /**
- * The defence against mix-up attacks (RFC 9207; RFC 9700, section 4.4): which server of a registry the `iss` of a callback identifies. A hostile server can
- * send a person on to an honest one; then the honest server's code arrives for the hostile server's launch and must not be sent to its token endpoint.
+ * The defence against mix-up attacks (RFC 9207; RFC 9700, section 4.4). A hostile server can redirect a person to an
+ * honest one. The code of the honest server then arrives for the launch at the hostile server, whose token endpoint
+ * must not receive it. So the `iss` of the callback must identify the server of the launch among the servers of the
+ * registry.
+ *
+ * The evidence that an issuer belongs to a server:
+ *
+ * | evidence | the issuer is |
+ * |---|---|
+ * | 3 | configured |
+ * | 2 | in the metadata, at the origin of the FHIR base URL |
+ * | 1 | in the metadata, at another origin: any server can claim it |
+ * | 0 | unknown |
+ *
+ * A rival is another server that may claim the issuer with at least the same evidence. The first row that applies
+ * decides:
+ *
+ * | the launch's server | rivals | result |
+ * |---|---|---|
+ * | 0, shared redirect URI; or 1, open registry | any | not comparable |
+ * | any other | one claims the issuer with better evidence | `IssuerMismatch` |
+ * | any other | one claims it with equal evidence | not comparable |
+ * | 0 | no claim | not comparable |
+ * | 1 | no claim; one with the same redirect URI has unknown metadata | not comparable |
+ * | 1 | no claim; the metadata of all with the same redirect URI is known | valid |
+ * | 2 or 3 | no claim | valid |
+ *
+ * "Not comparable" is an error (`IssuerNotComparable`) if another server has the same redirect URI, or in an open
+ * registry, and else a warning: the redirect URI then identifies the server (RFC 9700, section 4.4.2.2).
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -17,7 +44,7 @@ import type { SmartConfiguration } from "../../server/SmartConfiguration.js"
 import type { Config } from "./clientConfig.js"
 
 /**
- * A server of a registry, as the other servers' clients see it.
+ * Another server of the registry.
  *
  * @internal
  */
@@ -29,14 +56,14 @@ export interface Peer {
 
 /** @internal */
 export interface Peers {
-  /** The servers of the registry, and those that were removed since then: their codes may still arrive. */
+  /** The servers of the registry, and those that were removed after `millis`: their codes may still arrive. */
   readonly since: (millis: number) => ReadonlyArray<Peer>
-  /** Launches lead to servers that are not in the registry, too, and those have its redirect URIs. */
+  /** An open registry also has servers that are not listed here and share its redirect URIs. */
   readonly isOpen: boolean
 }
 
 /**
- * A client that belongs to no registry.
+ * A client outside a registry.
  *
  * @internal
  */
@@ -53,7 +80,7 @@ const MAX_REMOVED = 1_000
 /** @internal */
 export const makeDirectory = (isOpen: boolean): Directory => {
   const present = new Set<Peer>()
-  /** When each was removed, the earliest first. */
+  /** The time of each removal, the earliest first. */
   const removed = new Map<Peer, number>()
   return {
     isOpen,
@@ -69,18 +96,15 @@ export const makeDirectory = (isOpen: boolean): Directory => {
 }
 
 /**
- * The issuer that the operator gave, if any.
+ * The configured issuer.
  *
  * @internal
  */
 export const configuredIssuer = ({ issuer, metadata }: Pick<Config, "issuer" | "metadata">): string | undefined =>
   issuer ?? metadata?.issuer
 
-/**
- * How well a server's claim to an issuer is founded: the operator configured it, it is at the origin of the server's own FHIR base URL, or the metadata
- * says so, which any server's can.
- */
-type Rank = 3 | 2 | 1 | 0
+/** The evidence that an issuer belongs to a server: see the table above. */
+type Evidence = 3 | 2 | 1 | 0
 
 interface Addresses {
   readonly fhirBase: string
@@ -107,46 +131,46 @@ const addressesOf = (config: Peer["config"]): Addresses => {
   return addresses
 }
 
-const rankOf = (config: Peer["config"], iss: string): Exclude<Rank, 0> =>
+const evidenceOf = (config: Peer["config"], iss: string): Exclude<Evidence, 0> =>
   configuredIssuer(config) !== undefined ? 3 : addressesOf(config).origin === Url.parse(iss)?.origin ? 2 : 1
 
-/** What is known of a peer once its metadata was read: whether it claims the issuer for other endpoints than those of the launch. */
-type Reading = "Claims" | "ClaimsNot" | "Unknown"
+/** Whether the metadata of a server claims the issuer for other endpoints than those of the launch. */
+type Claim = "Claims" | "ClaimsNot" | "Unknown"
 
-const readingOf = (
+const claimOfMetadata = (
   { config }: Peer,
   found: SmartConfiguration,
   iss: string,
   { authorizationEndpoint, tokenEndpoint }: PendingAuthorization
-): Reading => {
+): Claim => {
   const issuer = configuredIssuer(config) ?? found.issuer
   if (issuer === undefined) return found.authorizationResponseIssParameterSupported === true ? "Unknown" : "ClaimsNot"
   const isSameServer = found.authorizationEndpoint === authorizationEndpoint && found.tokenEndpoint === tokenEndpoint
   return issuer === iss && !isSameServer ? "Claims" : "ClaimsNot"
 }
 
-/** How long a callback waits for the metadata of other servers. What is not there by then is not known. */
-const PATIENCE = "5 seconds"
+/** A callback waits this long for the metadata of other servers; a server without metadata is `Unknown`. */
+const METADATA_TIMEOUT = "5 seconds"
 const CONCURRENCY = 32
 
-const read = (
+const readClaims = (
   peers: ReadonlyArray<Peer>,
   iss: string,
   pending: PendingAuthorization
-): Effect.Effect<(peer: Peer) => Reading> =>
+): Effect.Effect<(peer: Peer) => Claim> =>
   Effect.suspend(() => {
-    const readings = new Map<Peer, Reading>()
+    const claims = new Map<Peer, Claim>()
     return Effect.forEach(
       peers,
       (peer) =>
         Effect.match(peer.configuration, {
-          onSuccess: (found) => void readings.set(peer, readingOf(peer, found, iss, pending)),
+          onSuccess: (found) => void claims.set(peer, claimOfMetadata(peer, found, iss, pending)),
           onFailure: () => undefined
         }),
       { concurrency: CONCURRENCY, discard: true }
     ).pipe(
-      Effect.timeoutOption(PATIENCE),
-      Effect.as((peer) => readings.get(peer) ?? "Unknown")
+      Effect.timeoutOption(METADATA_TIMEOUT),
+      Effect.as((peer) => claims.get(peer) ?? "Unknown")
     )
   })
 
@@ -165,8 +189,8 @@ export interface Launch {
 }
 
 /**
- * Refuses an `iss` that belongs to another server of the registry. One that identifies no server is accepted, with a warning, only where the launch's
- * redirect URI belongs to its server alone. `iss` is the issuer that the launch expects, if it expects one.
+ * Fails if the `iss` of a callback may belong to another server of the registry. The caller has checked that `iss`
+ * equals the issuer that the launch expects, if there is one. The rules are in the comment at the top of this module.
  *
  * @internal
  */
@@ -175,63 +199,58 @@ export const check = (
   iss: string
 ): Effect.Effect<void, AuthorizationError> =>
   Effect.gen(function*() {
-    // Registrations of the app at one FHIR server are no danger to each other.
+    // Several registrations of the app at one FHIR server cannot be mixed up.
     const others = peers.since(DateTime.toEpochMillis(pending.createdAt)).filter(
       (peer) => addressesOf(peer.config).fhirBase !== addressesOf(config).fhirBase
     )
     const redirectUri = Url.parse(pending.redirectUri)
-    const here = redirectUri === undefined ? pending.redirectUri : locationOf(redirectUri)
-    const sharing = others.filter((peer) => addressesOf(peer.config).redirectUri === here)
+    const location = redirectUri === undefined ? pending.redirectUri : locationOf(redirectUri)
+    const sharing = others.filter((peer) => addressesOf(peer.config).redirectUri === location)
     const isShared = peers.isOpen || sharing.length > 0
+    const shown = safeText(iss, [], 120)
 
-    const fail = (reason: AuthorizationError["reason"], detail: string) =>
-      new AuthorizationError({ reason, server: name, detail })
     const notComparable = (detail: string): Effect.Effect<void, AuthorizationError> =>
       isShared
-        ? fail(
-          "IssuerNotComparable",
-          `${detail}; its redirect URI ${Url.forDisplay(pending.redirectUri)} is ${
+        ? new AuthorizationError({
+          reason: "IssuerNotComparable",
+          server: name,
+          detail: `${detail}; its redirect URI ${Url.forDisplay(pending.redirectUri)} is also that of ${
             sharing.length > 0
-              ? `that of ${namesOf(sharing)}, too`
-              : "that of any server of an open registry, so that only a configured issuer helps"
+              ? namesOf(sharing)
+              : "any server of an open registry, so that only a configured issuer helps"
           }`
-        )
+        })
         : warn({ code: "IssuerUnknown", detail })
+    const unknownIssuer = "the callback has an iss, but neither the configuration nor the metadata has an issuer"
 
-    const claimed = configuredIssuer(config) ?? pending.issuer
-    const rank: Rank = claimed === undefined ? 0 : rankOf(config, iss)
-    if (rank === 0 && isShared) {
-      return yield* notComparable(
-        "the callback names an issuer, and neither configuration nor metadata says which is right"
-      )
-    }
-    const shown = safeText(iss, [], 120)
-    if (rank === 1 && peers.isOpen) {
-      return yield* notComparable(`only the server's own metadata says that its issuer is "${shown}"`)
+    const evidence: Evidence = (configuredIssuer(config) ?? pending.issuer) === undefined ? 0 : evidenceOf(config, iss)
+    if (evidence === 0 && isShared) return yield* notComparable(unknownIssuer)
+    if (evidence === 1 && peers.isOpen) {
+      return yield* notComparable(`only the server's own metadata claims the issuer "${shown}"`)
     }
 
     const rivals = others.filter((peer) => {
       const issuer = configuredIssuer(peer.config)
-      return (issuer === undefined || issuer === iss) && rankOf(peer.config, iss) >= rank
+      return (issuer === undefined || issuer === iss) && evidenceOf(peer.config, iss) >= evidence
     })
-    const reading = yield* read(rivals, iss, pending)
-    const claimants = rivals.filter((peer) => reading(peer) === "Claims")
-    const claims = `its issuer "${shown}" is claimed by ${namesOf(claimants)}, too, for other endpoints`
-    if (rank > 0 && claimants.length > 0) yield* warn({ code: "IssuerShared", detail: claims })
-    const owners = claimants.filter((peer) => rankOf(peer.config, iss) > rank)
+    const claimOf = yield* readClaims(rivals, iss, pending)
+    const claimants = rivals.filter((peer) => claimOf(peer) === "Claims")
+    const claims = `its issuer "${shown}" is also claimed by ${namesOf(claimants)} for other endpoints`
+    if (evidence > 0 && claimants.length > 0) yield* warn({ code: "IssuerShared", detail: claims })
+    const owners = claimants.filter((peer) => evidenceOf(peer.config, iss) > evidence)
     if (owners.length > 0) {
-      return yield* fail("IssuerMismatch", `the callback's iss is the issuer of ${namesOf(owners)}`)
+      return yield* new AuthorizationError({
+        reason: "IssuerMismatch",
+        server: name,
+        detail: `the callback's iss is the issuer of ${namesOf(owners)}`
+      })
     }
     if (claimants.length > 0) return yield* notComparable(claims)
-    if (rank === 0) {
+    if (evidence === 0) return yield* notComparable(unknownIssuer)
+    const unknown = rivals.filter((peer) => sharing.includes(peer) && claimOf(peer) === "Unknown")
+    if (evidence === 1 && unknown.length > 0) {
       return yield* notComparable(
-        "the callback names an issuer, and neither configuration nor metadata says which is right"
-      )
-    }
-    const unknown = rivals.filter((peer) => sharing.includes(peer) && reading(peer) === "Unknown")
-    if (rank === 1 && unknown.length > 0) {
-      return yield* notComparable(
-        `its issuer "${shown}" may be that of ${namesOf(unknown)}, whose metadata does not say`
+        `its issuer "${shown}" may be that of ${namesOf(unknown)}, whose metadata is unknown`
       )
     }
   })

@@ -1,5 +1,6 @@
 /**
- * What every registry of servers has in common: its configuration, its service, and how it finds a server by a FHIR base URL.
+ * What every registry of servers has in common: its configuration, its service, and how it finds a server by a FHIR
+ * base URL.
  */
 import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -41,8 +42,8 @@ export interface Service {
   readonly keys: Effect.Effect<ReadonlyArray<string>>
   readonly client: (key: string) => Effect.Effect<SmartClient.Service, UnknownServerError>
   /**
-   * The server with this FHIR base URL. URLs are compared after parsing; one slash at the end does not matter. If the app
-   * is registered at it several times (for clinicians and for patients), `server` is the key to use.
+   * The server with this FHIR base URL. URLs are compared after parsing; one slash at the end does not matter. If the
+   * app is registered at it several times (for clinicians and for patients), `server` is the key to use.
    */
   readonly forLaunchIss: (
     iss: string,

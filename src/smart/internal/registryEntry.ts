@@ -34,8 +34,8 @@ const isLayer = <E, R>(
 ): authentication is Layer.Layer<ClientAuthentication.ClientAuthentication, E, R> => Layer.isLayer(authentication)
 
 /**
- * Checks the configuration of one server and builds its authentication in a scope of its own, so that it can be released
- * alone.
+ * Checks the configuration of one server and builds its authentication in a scope of its own, so that it can be
+ * released alone.
  *
  * @internal
  */

@@ -80,8 +80,8 @@ const nonceOf = (identity: Identity | undefined): Redacted.Redacted | undefined 
 const REFRESH_CHECK_TIMEOUT = "10 seconds"
 
 /**
- * The tokens after a refresh. An invalid id_token is a warning and leaves the tokens usable; a valid one of another person
- * is an error.
+ * The tokens after a refresh. An invalid id_token is a warning and leaves the tokens usable; a valid one of another
+ * person is an error.
  *
  * @internal
  */

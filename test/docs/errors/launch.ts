@@ -114,7 +114,7 @@ export const registrationError = section<RegistrationError["reason"]>({
     },
     Status: {
       example: register(() => text("", { status: 503, headers: { "retry-after": "120" } })),
-      cause: "Any other status that is no success.",
+      cause: "Any other error status.",
       cure:
         "429 and 503: wait as long as `retryAfter` says. 404: not the registration endpoint. 500, 502, 504: `processed` is `unknown`; ask the operator.",
       again:
@@ -176,8 +176,7 @@ const startAgain =
 export const launchError = section<LaunchError["reason"]>({
   name: "LaunchError",
   literals: LaunchError.fields.reason.literals,
-  about:
-    "Somebody called the launch URL, and the launch is not followed. No request was made to anybody: whoever calls that URL chooses its `iss`. Show the " +
+  about: "The launch is not followed. No request was made: the caller of a launch URL chooses its `iss`. Show the " +
     "person a plain page that says how to start the app; the `message` is for the log.",
   names: /iss|launch|https?:/i,
   entries: {
@@ -189,13 +188,13 @@ export const launchError = section<LaunchError["reason"]>({
     },
     IssMissing: {
       example: launched("launch=the-launch-handle"),
-      cause: "There is no `iss`.",
+      cause: "The launch URL has no `iss`.",
       cure: "Have the EHR's operator compare the launch URL that is registered.",
       again: startAgain
     },
     LaunchMissing: {
       example: launched(`iss=${encodeURIComponent(fhirBaseUrl)}`),
-      cause: "There is no `launch`.",
+      cause: "The launch URL has no `launch`.",
       cure:
         "Have the EHR's operator compare the launch URL that is registered. A link of your own should start a standalone launch instead.",
       again: startAgain
@@ -213,7 +212,7 @@ export const launchError = section<LaunchError["reason"]>({
     IssInvalid: {
       example: launched("iss=https:/ehr.example.org/fhir&launch=the-launch-handle"),
       cause:
-        "`iss` is no FHIR base URL. Here a router has lost a slash of an unencoded `iss`, as those of `@effect/platform` do.",
+        "`iss` is not a FHIR base URL. Here a router removed a slash of an unencoded `iss`, as those of `@effect/platform` do.",
       cure: "Hand over the URL of the request itself, not parameters a router has read.",
       again: startAgain
     },
@@ -227,7 +226,7 @@ export const launchError = section<LaunchError["reason"]>({
       example: launched("iss=https%3A%2F%2Fehr.example.org%2Ffhir%2Fr4&launch=the-launch-handle"),
       cause: "No configured server has this FHIR base URL.",
       cure:
-        "If it is a server you mean to serve, configure it with exactly this URL. If you do not know it, somebody tried.",
+        "If you want to serve this server, configure it with exactly this URL. If you do not know it, ignore the launch.",
       again: startAgain
     },
     IssAmbiguous: {
@@ -275,7 +274,7 @@ export const authorizationError = section<AuthorizationError["reason"]>({
   literals: AuthorizationError.fields.reason.literals,
   about:
     "The callback said no, or cannot be believed. Nothing was sent to the token endpoint. `error`, `errorDescription` and `errorUri` are the server's words, " +
-    "but where the reason is `StateMissing` or `StateMismatch` anybody may have written them: do not show them as the server's. Whatever the reason, a " +
+    "but if the reason is `StateMissing` or `StateMismatch`, they may be forged: do not show them as the server's. For every reason, a " +
     "person gets on by starting a new login.",
   names: /north|an unknown server/,
   entries: {
@@ -295,11 +294,11 @@ export const authorizationError = section<AuthorizationError["reason"]>({
       cure:
         "`invalid_scope`: scopes that are not registered. `unauthorized_client`: grant or client id. `invalid_request`: often `aud`. `server_error`, `temporarily_unavailable`: later.",
       again:
-        "Not repeated. A new login gets the same answer until somebody changes the registration or the request, unless the error is one that passes."
+        "Not repeated. A new login fails in the same way until the registration or the request changes, unless the error is temporary."
     },
     StateMissing: {
       example: callback(changed((params) => params.delete("state"))),
-      cause: "There is no `state`: the server does not repeat it, or somebody called the redirect URI.",
+      cause: "The callback has no `state`: the server does not repeat it, or the request is forged.",
       cure: "If it is so with every login, tell the operator; OAuth requires it.",
       again: startLogin
     },
@@ -312,7 +311,7 @@ export const authorizationError = section<AuthorizationError["reason"]>({
     IssuerMissing: {
       example: callback(changed((params) => params.delete("iss"))),
       cause:
-        "The server's metadata promises an `iss` in the callback (RFC 9207), and there is none: another server may have answered.",
+        "The server's metadata promises an `iss` in the callback (RFC 9207), and the callback has none: it may come from another server.",
       cure: "If it is so with every login, tell the operator to keep the promise or take it back.",
       again: startLogin
     },
@@ -406,7 +405,8 @@ const unknown = (use: (servers: SmartServers.Service) => Effect.Effect<unknown, 
 export const unknownServerError = section<UnknownServerError["reason"]>({
   name: "UnknownServerError",
   literals: UnknownServerError.fields.reason.literals,
-  about: "A server was named that nobody configured, or none was named where there are several. No request was made.",
+  about:
+    "The requested server is not in the registry, or the registry has several and none was requested. No request was made.",
   names: /north|south/,
   entries: {
     UnknownKey: {
