@@ -1,7 +1,9 @@
 /**
- * The benchmarks: this library beside its peers and beside what no library can go below, all at the same work, in one run.
+ * The benchmarks: this library beside its peers and beside what no library can go below, all at the same work, in one
+ * run.
  *
- * `npm run bench -- --only fhir-get --only heap --rounds 11 --json results.json --markdown results.md --source ../other/src`
+ * `npm run bench -- --only fhir-get --only heap --rounds 11 --json results.json --markdown results.md --source
+ * ../other/src`
  */
 import { existsSync } from "node:fs"
 import { readFile, writeFile } from "node:fs/promises"

@@ -1,6 +1,7 @@
 /**
- * Marks the calls that the built modules make when they are loaded (schemas, tags, layers, metrics) as free of side effects, as Effect's own packages do:
- * a bundler may then leave out what an app does not use. Without it a public app in a browser carries the signing code of a confidential one.
+ * Marks the calls that the built modules make when they are loaded (schemas, tags, layers, metrics) as free of side
+ * effects, as Effect's own packages do: a bundler may then leave out what an app does not use. Without it a public app
+ * in a browser carries the signing code of a confidential one.
  *
  * Source maps still name the right lines; within a line that has a mark, columns are off by its length.
  *

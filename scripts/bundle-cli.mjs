@@ -1,4 +1,5 @@
-// Makes one file of the command line tool, so that `npx effect-safire` needs nothing but Node: `node scripts/bundle-cli.mjs [outfile]`.
+// Makes one file of the command line tool, so that `npx effect-safire` needs nothing but Node: `node
+// scripts/bundle-cli.mjs [outfile]`.
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { build } from "esbuild"

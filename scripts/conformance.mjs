@@ -1,4 +1,5 @@
-// Writes docs/conformance.md: which requirement is proven by which test. A test names what it proves, as in "[SMART-41] aud is the FHIR base".
+// Writes docs/conformance.md: which requirement is proven by which test. A test names what it proves, as in "[SMART-41]
+// aud is the FHIR base".
 import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 
 /** The prefix of its numbers in test titles, and where they are from. */

@@ -1,5 +1,6 @@
-// Uses the library as a stranger would: packs it, unpacks the tarball into temporary projects outside the checkout, compiles a strict program against
-// every public path without `skipLibCheck`, and runs it under plain Node. Needs `npm run build` first and no network: peers are links.
+// Uses the library as a stranger would: packs it, unpacks the tarball into temporary projects outside the checkout,
+// compiles a strict program against every public path without `skipLibCheck`, and runs it under plain Node. Needs `npm
+// run build` first and no network: peers are links.
 import { execFileSync } from "node:child_process"
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -15,7 +16,10 @@ const { bin, dependencies, exports, name, peerDependencies, peerDependenciesMeta
 const entryPoints = Object.keys(exports).filter((path) => path !== "./package.json")
 const peers = Object.keys(peerDependencies)
 
-/** Two programs with as little as each may have. Together they import every public path; what only one can import is listed here. */
+/**
+ * Two programs with as little as each may have. Together they import every public path; what only one can import is
+ * listed here.
+ */
 const PROJECTS = [
   {
     title: "a page with the required peers",
@@ -77,7 +81,10 @@ ${checks.join("\n")}
   copyFileSync(join(root, "scripts/consumer/launch.ts"), join(folder, "launch.ts"))
 }
 
-/** Errors in a peer's own declarations are the peer's; a name that our declarations miss in a peer is reported in our file. */
+/**
+ * Errors in a peer's own declarations are the peer's; a name that our declarations miss in a peer is reported in our
+ * file.
+ */
 const compile = (folder, { lib, title, types }, resolution) => {
   const program = ts.createProgram([join(folder, "entryPoints.ts"), join(folder, "launch.ts")], {
     ...RESOLUTIONS[resolution],

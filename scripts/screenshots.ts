@@ -1,5 +1,5 @@
-// The pictures of the README: `npm run screenshots`. Starts the demo app and its hospitals, walks through them in Chromium
-// (`CHROMIUM`, else /usr/bin/chromium), and writes docs/images/*.png.
+// The pictures of the README: `npm run screenshots`. Starts the demo app and its hospitals, walks through them in
+// Chromium (`CHROMIUM`, else /usr/bin/chromium), and writes docs/images/*.png.
 import { mkdirSync } from "node:fs"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Config from "effect/Config"

@@ -1,5 +1,6 @@
 /**
- * Makes of the library what its users run: one JavaScript file to each of its own, and of what measures it one file each that imports those.
+ * Makes of the library what its users run: one JavaScript file to each of its own, and of what measures it one file
+ * each that imports those.
  */
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
@@ -16,7 +17,9 @@ const output = "node_modules/.cache/effect-safire-bench"
 const files = async (folder: string): Promise<ReadonlyArray<string>> =>
   (await readdir(folder, { recursive: true })).filter((name) => name.endsWith(".ts")).map((name) => `${folder}/${name}`)
 
-/** `effect-safire`, its entry points and its modules are the files made before; everything else is looked up as ever. */
+/**
+ * `effect-safire`, its entry points and its modules are the files made before; everything else is looked up as ever.
+ */
 const ourselves: Plugin = {
   name: "effect-safire",
   setup: ({ onResolve }) => {

@@ -1,7 +1,8 @@
 /**
- * What the library adds to what a browser loads: esbuild, minified, gzip. Apps differ in what of Effect they carry already, hence two subtractions:
- * an app that carries the very same modules of Effect whole, and one that uses Effect, platform and Schema as most do, `bundles/app.ts`. The apps import
- * module by module (`effect-safire/SmartClient`), as docs/browser.md advises; `everything` imports the index.
+ * What the library adds to what a browser loads: esbuild, minified, gzip. Apps differ in what of Effect they carry
+ * already, hence two subtractions: an app that carries the very same modules of Effect whole, and one that uses Effect,
+ * platform and Schema as most do, `bundles/app.ts`. The apps import module by module (`effect-safire/SmartClient`), as
+ * docs/browser.md advises; `everything` imports the index.
  */
 import { readFile } from "node:fs/promises"
 import { relative } from "node:path"

@@ -1,5 +1,6 @@
 /**
- * One row of the benchmark: each contender in a process of its own, all asked in turn, round after round, so that what else the machine does meets all.
+ * One row of the benchmark: each contender in a process of its own, all asked in turn, round after round, so that what
+ * else the machine does meets all.
  */
 import * as Build from "./build.js"
 import * as Child from "./Child.js"
@@ -30,7 +31,8 @@ export const perSecond = ({ operations, wallMicros }: Sample): number => operati
 export const cpuOf = ({ cpuMicros, operations }: Sample): number => cpuMicros / operations
 
 /**
- * The contenders' processes. Each does all of its rows in one process, as an app would, so that what the rows share is compiled once.
+ * The contenders' processes. Each does all of its rows in one process, as an app would, so that what the rows share is
+ * compiled once.
  */
 export interface Workers {
   readonly of: (name: Name) => Promise<Child.Child>
@@ -68,8 +70,8 @@ export const sample = async (child: Child.Child, job: Job): Promise<Sample> => {
 }
 
 /**
- * The compiler works in threads of its own, and on a busy machine it is late: warm is who has had two seconds of processor time for the work, and nobody
- * is waited for longer than six.
+ * The compiler works in threads of its own, and on a busy machine it is late: warm is who has had two seconds of
+ * processor time for the work, and nobody is waited for longer than six.
  */
 const warmUp = async (child: Child.Child, job: Job): Promise<void> => {
   const until = performance.now() + 6000

@@ -1,5 +1,6 @@
 /**
- * From the start of a process to an authorization URL: what is loaded, compiled and run before a program does anything useful.
+ * From the start of a process to an authorization URL: what is loaded, compiled and run before a program does anything
+ * useful.
  */
 import { execFile } from "node:child_process"
 import { promisify } from "node:util"

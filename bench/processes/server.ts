@@ -1,6 +1,6 @@
 /**
- * The server of all contenders: plain `node:http`, the same bytes for everybody, no work of its own. It says its port when it listens, and how many
- * token requests it has seen when it is asked.
+ * The server of all contenders: plain `node:http`, the same bytes for everybody, no work of its own. It says its port
+ * when it listens, and how many token requests it has seen when it is asked.
  */
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"

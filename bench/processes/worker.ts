@@ -1,6 +1,6 @@
 /**
- * One contender in a process of its own: `worker <module> <variant> <setting>`. It does the work it is told for as long as it is told, and says how often
- * it did it, how long that took, and how much processor time.
+ * One contender in a process of its own: `worker <module> <variant> <setting>`. It does the work it is told for as long
+ * as it is told, and says how often it did it, how long that took, and how much processor time.
  */
 import type { ContenderModule, Job, Sample } from "../harness/Contender.js"
 

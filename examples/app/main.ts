@@ -1,8 +1,8 @@
 /**
- * The complete web app, and the hospitals it works with, each an EHR of its own: `npm start`, then open what it prints.
+ * The complete web app and its hospitals' EHRs: `npm start`, then open the printed URL.
  *
- * The app is at `http://localhost:3000` (`APP_PORT`), the EHRs at `http://127.0.0.1:3100` and the ports after it (`EHR_PORT`): to a browser those are
- * different sites, as in life.
+ * The app is at `http://localhost:3000` (`APP_PORT`), the EHRs at `http://127.0.0.1:3100` and the next ports
+ * (`EHR_PORT`): for a browser, these are different sites.
  */
 import { createServer } from "node:http"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -14,32 +14,32 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { NodeTransport } from "effect-safire/node"
-import * as Setting from "./app/Setting.js"
+import * as App from "./app/App.js"
+import * as DemoHospitals from "./app/DemoHospitals.js"
 import { startEhrs } from "./app/startEhrs.js"
-import * as World from "./app/World.js"
 
-/** Where everything is. */
-export interface Places {
+/** The ports of the app and of its EHRs. */
+export interface Ports {
   readonly appPort: number
-  readonly ehrPorts: World.Options["ports"]
+  readonly ehrPorts: DemoHospitals.Options["ports"]
 }
 
 /** Serves until the scope closes. */
-export const serve = ({ appPort, ehrPorts }: Places) =>
+export const serve = ({ appPort, ehrPorts }: Ports) =>
   Effect.gen(function*() {
     const baseUrl = `http://localhost:${appPort}`
     const httpClient = yield* Effect.map(Layer.build(NodeTransport.layer()), Context.get(HttpClient.HttpClient))
-    const world = World.make({ baseUrl, ports: ehrPorts, httpClient })
-    const sandboxes = yield* startEhrs(world.ehrs, World.launchable(baseUrl))
+    const demo = DemoHospitals.make({ baseUrl, ports: ehrPorts, httpClient })
+    const sandboxes = yield* startEhrs(demo.ehrs, DemoHospitals.launchable(baseUrl))
     yield* Layer.build(
-      Setting.serve({
+      App.serve({
         baseUrl,
-        hospitals: world.hospitals,
-        prospects: world.prospects,
-        embeddedBy: world.ehrs.map(({ port }) => `http://127.0.0.1:${port}`)
+        hospitals: demo.hospitals,
+        prospects: demo.prospects,
+        embeddedBy: demo.ehrs.map(({ port }) => `http://127.0.0.1:${port}`)
       }).pipe(Layer.provide(NodeHttpServer.layer(() => createServer(), { port: appPort, host: "localhost" })))
     )
-    return { baseUrl, ehrs: world.ehrs, sandboxes }
+    return { baseUrl, ehrs: demo.ehrs, sandboxes }
   })
 
 const port = (name: string, otherwise: number) => Config.withDefault(Config.port(name), otherwise)

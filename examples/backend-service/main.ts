@@ -1,6 +1,7 @@
 /**
- * A backend service that counts the patients of three hospitals at once: one registry, each server with its own kind of authentication, tokens cached and
- * renewed for each. `npx tsx examples/backend-service/main.ts`; here the hospitals are sandboxes on loopback ports.
+ * A backend service that counts the patients of three hospitals at once: one registry, each server with its own kind of
+ * authentication, tokens cached and renewed for each. `npx tsx examples/backend-service/main.ts`; here the hospitals
+ * are sandboxes on loopback ports.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"

@@ -1,4 +1,6 @@
-/** The other side: an EHR at which the app is registered as the kind of client that it is, and the app's environment. */
+/**
+ * The other side: an EHR at which the app is registered as the kind of client that it is, and the app's environment.
+ */
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

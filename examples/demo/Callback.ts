@@ -1,4 +1,4 @@
-/** The redirect URI of the demo: a server on loopback that waits for one callback. */
+/** The redirect URI of the demo: a loopback server that waits for one callback. */
 import { createServer } from "node:http"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
@@ -21,7 +21,7 @@ export interface Callback {
 }
 
 const PAGE =
-  "<!doctype html><title>effect-safire demo</title><p>Done. The demo goes on in the terminal; this page can be closed."
+  "<!doctype html><title>effect-safire demo</title><p>Done. The demo continues in the terminal. You can close this page."
 
 /** `redirectUri` with port 0 takes any free port. */
 export const listen = (
@@ -33,7 +33,7 @@ export const listen = (
     if (url === undefined || url.protocol !== "http:" || !["127.0.0.1", "localhost", "[::1]"].includes(url.hostname)) {
       return yield* new CallbackError({
         reason: "NotLoopback",
-        message: `the demo can only wait on a loopback http address, and SMART_REDIRECT_URI is ${redirectUri}`
+        message: `the demo needs a loopback http address as SMART_REDIRECT_URI, not ${redirectUri}`
       })
     }
     const received = yield* Deferred.make<string>()
@@ -44,7 +44,7 @@ export const listen = (
       Effect.mapError(() =>
         new CallbackError({
           reason: "PortTaken",
-          message: `cannot listen on ${url.host}: another program has the port, or it may not be used`
+          message: `cannot listen on ${url.host}: the port is in use or not permitted`
         })
       )
     )
@@ -65,7 +65,7 @@ export const listen = (
         onTimeout: () =>
           new CallbackError({
             reason: "TimedOut",
-            message: `nobody came back to ${url.href} within ${
+            message: `no callback arrived at ${url.href} within ${
               Duration.format(timeout)
             }; open the URL above and approve`
           })

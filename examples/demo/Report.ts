@@ -1,4 +1,4 @@
-/** What the demo says of each step: a line for a person, or a JSON object for a program. Never a secret. */
+/** The output of the demo: a line or a JSON object for each step, without secrets. */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as ConfigError from "effect/ConfigError"
@@ -11,26 +11,26 @@ import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import { ConformanceWarning } from "effect-safire"
 
-/** What a step found: `text` for a person, `found` for a program. */
+/** The result of a step: `text` for people, `found` for programs. */
 export interface Found {
   readonly text: string
   readonly found?: Readonly<Record<string, unknown>> | undefined
 }
 
 export interface Report {
-  /** Runs a step and says how it went; a failure is said, too, and passed on. */
+  /** Runs a step and prints its result or failure; the failure propagates. */
   readonly step: <A, E, R>(
     name: string,
     effect: Effect.Effect<A, E, R>,
     describe: (value: A) => Found
   ) => Effect.Effect<A, E, R>
-  /** A line that is no step: only for a person. */
+  /** Prints a line for people only. */
   readonly note: (text: string) => Effect.Effect<void>
-  /** Collects what the library tolerated, so that it stands with the step it belongs to. */
+  /** Collects the library's warnings, to print them with their step. */
   readonly layerWarnings: Layer.Layer<never>
 }
 
-/** What is missing or wrong in the environment, by the names of its variables. */
+/** The missing or invalid variables. */
 const configText = (error: ConfigError.ConfigError): string => {
   switch (error._op) {
     case "And":

@@ -1,5 +1,6 @@
 /**
- * The main job, end to end, in a terminal: `npm run demo`, and with `-- --backend`, `-- --launch <url>`, `-- --json`. README and docs say more.
+ * The complete SMART flow in a terminal: `npm run demo`, with `-- --backend`, `-- --launch <url>` or `-- --json`; see
+ * docs/demo.md.
  */
 import { parseArgs } from "node:util"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -19,14 +20,15 @@ import {
   SmartServers
 } from "effect-safire"
 import { NodeTransport } from "effect-safire/node"
+import * as Environment from "./Environment.js"
+import * as Flow from "./flow.js"
 import * as Report from "./Report.js"
-import * as Setting from "./Setting.js"
-import * as Walk from "./walk.js"
 
 const USAGE = `npm run demo -- [--backend | --launch <launch URL> | --launch sandbox] [--json]
 
-With --launch it follows an EHR launch: that of a launch URL, or one that the sandbox EHR starts. Without SMART_FHIR_BASE_URL the demo starts a sandbox EHR of its own. With it, it goes to that server as the client of
-SMART_CLIENT_ID, SMART_REDIRECT_URI (a loopback address), SMART_SCOPES and SMART_CLIENT_SECRET or SMART_PRIVATE_KEY.`
+--launch follows an EHR launch: of a launch URL, or one that the sandbox EHR starts. Without SMART_FHIR_BASE_URL the demo
+starts its own sandbox EHR. With it, the demo uses that server with SMART_CLIENT_ID, SMART_REDIRECT_URI (a loopback address),
+SMART_SCOPES, and SMART_CLIENT_SECRET or SMART_PRIVATE_KEY.`
 
 const args = Effect.try(() => {
   const { values } = parseArgs({
@@ -41,14 +43,16 @@ const args = Effect.try(() => {
   return values
 })
 
-/** An EHR launch, if one is asked for: its URL, or the sandbox's own. */
-const launchUrlOf = (asked: string, setting: Setting.Setting) =>
-  asked === "sandbox" && Option.isSome(setting.sandbox)
-    ? Effect.map(setting.sandbox.value.launch({ patient: "patient-beta" }), (launch) =>
-      new URLSearchParams(launch).toString())
+/** The parameters of an EHR launch: of the given URL, or of a launch that the sandbox starts. */
+const launchUrlOf = (asked: string, environment: Environment.Environment) =>
+  asked === "sandbox" && Option.isSome(environment.sandbox)
+    ? Effect.map(
+      environment.sandbox.value.launch({ patient: "patient-beta" }),
+      (launch) => new URLSearchParams(launch).toString()
+    )
     : Effect.succeed(asked)
 
-/** A launch is followed only if it comes from the server that this client is for. */
+/** Accepts only launches from the configured server. */
 const trusted = SmartServers.layerTrustedIssuers.pipe(Layer.provide(SmartServers.layerFromClient))
 
 const run = Effect.gen(function*() {
@@ -58,33 +62,33 @@ const run = Effect.gen(function*() {
   )
   if (help) return yield* Console.log(USAGE)
   const report = Report.make(json)
-  // Whoever types a launch URL and configures no server means the one in it.
+  // Without a configured server, the demo uses the server of the launch URL.
   const iss = launchUrl === undefined ? undefined : Either.getOrUndefined(LaunchRequest.parse(launchUrl))?.iss
 
   yield* Effect.gen(function*() {
-    const setting = yield* report.step("start", Setting.make({ backend, iss }), ({ sandbox }) => ({
+    const environment = yield* report.step("start", Environment.make({ backend, iss }), ({ sandbox }) => ({
       text: sandbox._tag === "Some"
         ? `sandbox EHR at ${sandbox.value.fhirBaseUrl}`
         : "the server of the environment is used"
     }))
     const smart = Layer.mergeAll(BackendServices.layerFromClient, FhirClient.layer).pipe(
-      // From the same variables as the authentication inside of `SmartClient.layerConfig()`.
+      // The same variables as for `SmartClient.layerConfig()`.
       Layer.provideMerge(Layer.merge(SmartClient.layerConfig(), ClientAuthentication.layerConfig)),
-      Layer.provide(Layer.setConfigProvider(setting.provider)),
+      Layer.provide(Layer.setConfigProvider(environment.provider)),
       Layer.provideMerge(NodeTransport.layer()),
       Layer.provide(report.layerWarnings)
     )
     const services = yield* report.step("configure", Layer.build(smart), () => ({ text: "the client is configured" }))
-    if (backend) return yield* Effect.provide(Walk.backend(report), services)
+    if (backend) return yield* Effect.provide(Flow.backend(report), services)
     const launch = launchUrl === undefined ? {} : yield* report.step(
       "launch",
-      Effect.flatMap(launchUrlOf(launchUrl, setting), LaunchRequest.decode).pipe(
+      Effect.flatMap(launchUrlOf(launchUrl, environment), LaunchRequest.decode).pipe(
         Effect.provide(trusted),
         Effect.provide(services)
       ),
       ({ iss }) => ({ text: `an EHR launch from ${iss}`, found: { iss } })
     )
-    yield* Effect.provide(Walk.app(report, setting, launch), services)
+    yield* Effect.provide(Flow.app(report, environment, launch), services)
   }).pipe(Effect.scoped)
 }).pipe(Logger.withMinimumLogLevel(LogLevel.None))
 

@@ -1,7 +1,9 @@
 /**
- * Credentials changed while tokens are renewed, without a moment in which a server refuses: `npx tsx examples/key-rotation/main.ts`.
+ * Credentials changed while tokens are renewed, without a moment in which a server refuses: `npx tsx
+ * examples/key-rotation/main.ts`.
  *
- * First the signing keys of a client with `private_key_jwt`, which publishes a JWKS, then the secret of one with `client_secret_basic`.
+ * First the signing keys of a client with `private_key_jwt`, which publishes a JWKS, then the secret of one with
+ * `client_secret_basic`.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"

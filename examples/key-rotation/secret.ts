@@ -1,6 +1,7 @@
 /**
- * A server learns a new secret a moment before or after the app does. `previousSecret` bridges it: tried once where the server answers `invalid_client`. A
- * secret that is an `Effect` is read for every request, so that nothing has to be restarted.
+ * A server learns a new secret a moment before or after the app does. `previousSecret` bridges it: tried once where the
+ * server answers `invalid_client`. A secret that is an `Effect` is read for every request, so that nothing has to be
+ * restarted.
  */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"

@@ -1,8 +1,9 @@
 /**
- * The new key is published, servers are given the time to notice it, then it signs; the old one stays published until its last assertion is dead.
+ * The new key is published, servers are given the time to notice it, then it signs; the old one stays published until
+ * its last assertion is dead.
  *
- * `KeyRotation` keeps this order by the clock. The times are of seconds here, so that there is something to see: an app says the `max-age` that its JWKS is
- * served with (minutes, or hours) and leaves the lifetime of assertions as it is.
+ * `KeyRotation` keeps this order by the clock. The times are of seconds here, so that there is something to see: an app
+ * says the `max-age` that its JWKS is served with (minutes, or hours) and leaves the lifetime of assertions as it is.
  */
 import { createServer } from "node:http"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -33,7 +34,9 @@ const newKey = (kid: string) =>
     (pair) => SigningKey.fromCryptoKey({ ...pair, kid })
   )
 
-/** Where servers fetch the public keys: read anew for every answer, and not to be kept longer than the rotation waits. */
+/**
+ * Where servers fetch the public keys: read anew for every answer, and not to be kept longer than the rotation waits.
+ */
 const jwks = HttpRouter.empty.pipe(
   HttpRouter.get(
     "/jwks.json",

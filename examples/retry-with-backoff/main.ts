@@ -1,8 +1,9 @@
 /**
- * How often and how slowly is yours to say, what may be repeated is the library's judgement: `npx tsx examples/retry-with-backoff/main.ts`.
+ * How often and how slowly is yours to say, what may be repeated is the library's judgement: `npx tsx
+ * examples/retry-with-backoff/main.ts`.
  *
- * The policy is any `Schedule`. `Retry-After` is a floor under it; a refusal that will not pass is never repeated; a request that a server may have acted on is
- * repeated once at most, whatever the schedule says.
+ * The policy is any `Schedule`. `Retry-After` is a floor under it; a refusal that will not pass is never repeated; a
+ * request that a server may have acted on is repeated once at most, whatever the schedule says.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
@@ -15,7 +16,9 @@ import type { TokenSet } from "effect-safire"
 import { ClientAuthentication, RetryPolicy, SmartClient } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 
-/** 50 ms, 100 ms, 200 ms … up to a second apart, each a fifth more or less, five repeats in all; and a line for each. */
+/**
+ * 50 ms, 100 ms, 200 ms … up to a second apart, each a fifth more or less, five repeats in all; and a line for each.
+ */
 const patient: RetryPolicy.Policy = Schedule.exponential("50 millis").pipe(
   Schedule.either(Schedule.spaced("1 second")),
   Schedule.jittered,

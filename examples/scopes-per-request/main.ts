@@ -1,8 +1,8 @@
 /**
  * Scopes asked for when they are needed and not before: `npx tsx examples/scopes-per-request/main.ts`.
  *
- * The app is configured with what everybody needs. One launch asks for more, one for less; what was granted is compared with what was needed; a refresh
- * narrows a token before it is handed on.
+ * The app is configured with what everybody needs. One launch asks for more, one for less; what was granted is compared
+ * with what was needed; a refresh narrows a token before it is handed on.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"

@@ -1,8 +1,10 @@
 /**
- * Many servers side by side, chosen at run time; a server that nobody configured is refused: `npx tsx examples/server-registry/main.ts`.
+ * Many servers side by side, chosen at run time; a server that nobody configured is refused: `npx tsx
+ * examples/server-registry/main.ts`.
  *
- * All share one metadata cache and one connection pool, each has its own client id and its own kind of authentication. Here they are sandboxes on loopback
- * ports. A registry from the environment alone is `SmartServers.layerConfig()`, one from a published list of servers `SmartServers.fromBrands`.
+ * All share one metadata cache and one connection pool, each has its own client id and its own kind of authentication.
+ * Here they are sandboxes on loopback ports. A registry from the environment alone is `SmartServers.layerConfig()`, one
+ * from a published list of servers `SmartServers.fromBrands`.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"

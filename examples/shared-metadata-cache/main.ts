@@ -1,9 +1,9 @@
 /**
  * One discovery for many clients and for many processes: `npx tsx examples/shared-metadata-cache/main.ts`.
  *
- * It starts an EHR, and then the app as two processes (`process.ts`), one after the other, each with two clients of that EHR. They share the metadata
- * through a directory here; with `@effect/experimental/Persistence/Redis` it would be a Redis. Clients of one process that are built together share
- * their metadata in memory, without any of this.
+ * It starts an EHR, and then the app as two processes (`process.ts`), one after the other, each with two clients of
+ * that EHR. They share the metadata through a directory here; with `@effect/experimental/Persistence/Redis` it would be
+ * a Redis. Clients of one process that are built together share their metadata in memory, without any of this.
  */
 import { fileURLToPath } from "node:url"
 import * as Command from "@effect/platform/Command"

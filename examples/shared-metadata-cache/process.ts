@@ -23,7 +23,10 @@ const main = Effect.gen(function*() {
   )
 })
 
-/** In the place of the cache in memory, and with the same rules: what is stored is never kept longer than the server allows. */
+/**
+ * In the place of the cache in memory, and with the same rules: what is stored is never kept longer than the server
+ * allows.
+ */
 const SharedDiscovery = Layer.unwrapEffect(
   Effect.map(Config.string("METADATA_DIRECTORY"), (directory) =>
     PersistedDiscovery.layer().pipe(

@@ -1,5 +1,6 @@
 /**
- * The SMART part of a web app, for any web framework: launch, callback, logout, and one page for a person who is logged in.
+ * The SMART part of a web app, for any web framework: launch, callback, logout, and one page for a person who is logged
+ * in.
  */
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"

@@ -1,6 +1,7 @@
 /**
- * A strict program of a user: `scripts/consumer.mjs` compiles it against the packed library and runs it under plain Node. Its types prove that the
- * published declarations say something; its launch proves that the published modules run.
+ * A strict program of a user: `scripts/consumer.mjs` compiles it against the packed library and runs it under plain
+ * Node. Its types prove that the published declarations say something; its launch proves that the published modules
+ * run.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

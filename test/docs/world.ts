@@ -1,5 +1,6 @@
 /**
- * What the examples of `docs/errors.md` and `docs/warnings.md` run in: one app, `growth-chart`, at one server, `north`, that goes wrong.
+ * What the examples of `docs/errors.md` and `docs/warnings.md` run in: one app, `growth-chart`, at one server, `north`,
+ * that goes wrong.
  */
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as DateTime from "effect/DateTime"
@@ -55,7 +56,10 @@ export interface Met {
 export const met = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<E, never, R> =>
   Effect.orDieWith(Effect.flip(self), () => new Error("it succeeded"))
 
-/** Lets the test's clock run until the program is done. What it waits for may start late: cryptography is a matter of the real world. */
+/**
+ * Lets the test's clock run until the program is done. What it waits for may start late: cryptography is a matter of
+ * the real world.
+ */
 export const patiently = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.gen(function*() {
     const fiber = yield* Effect.fork(self)

@@ -1,4 +1,7 @@
-/** What another site can do to people who use the demo app, in a real browser, whose cookies and frames obey nobody's model of them. */
+/**
+ * What another site can do to people who use the demo app, in a real browser, whose cookies and frames obey nobody's
+ * model of them.
+ */
 import { assert, describe, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

@@ -1,4 +1,6 @@
-/** The demo app and its EHRs in a real browser: two sites, cookies, frames, and everything that people do with buttons. */
+/**
+ * The demo app and its EHRs in a real browser: two sites, cookies, frames, and everything that people do with buttons.
+ */
 import { assert, describe, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -198,7 +200,7 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
         const page = yield* context.newPage
         yield* drive(() => page.goto(`${baseUrl}/servers/south`))
         yield* drive(() => page.getByLabel("launch/encounter").check())
-        yield* drive(() => page.getByRole("button", { name: /Log in with these/ }).click())
+        yield* drive(() => page.getByRole("button", { name: /Log in with these scopes/ }).click())
         yield* signIn(page)
         yield* assertShown(page.getByRole("button", { name: "Allow" }))
         yield* drive(() => page.reload())
@@ -244,8 +246,8 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
         yield* drive(() => page.getByRole("link", { name: "Session", exact: true }).dblclick())
         yield* drive(() => page.getByRole("button", { name: "Renew the tokens" }).dblclick())
         yield* assertShown(page.getByText("The tokens were renewed"))
-        yield* drive(() => page.getByRole("link", { name: "Ask the server what the token is" }).dblclick())
-        yield* assertShown(heading(page, "What the server says the token is"))
+        yield* drive(() => page.getByRole("link", { name: "Introspect the access token" }).dblclick())
+        yield* assertShown(heading(page, "Introspection of the access token"))
         yield* drive(() => page.goBack())
         yield* drive(() => page.getByRole("button", { name: "Revoke the access token" }).dblclick())
         yield* assertShown(page.getByText("The access token is revoked", { exact: true }))
@@ -262,9 +264,9 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
         yield* assertShown(page.getByRole("region", { name: /Patients of/ }))
         yield* drive(() => page.goto(`${baseUrl}/registration`))
         yield* drive(() => page.getByRole("button", { name: /Register the app/ }).dblclick())
-        yield* assertShown(page.getByText("The app is registered"))
-        yield* drive(() => page.getByRole("button", { name: /Take the registration back/ }).dblclick())
-        yield* assertShown(page.getByText("The registration is taken back"))
+        yield* assertShown(page.getByText("The app was registered"))
+        yield* drive(() => page.getByRole("button", { name: /Remove the registration/ }).dblclick())
+        yield* assertShown(page.getByText("The registration was removed"))
         yield* drive(() => page.goto(`${baseUrl}/log`))
         yield* drive(() => page.getByRole("button", { name: /Clear/ }).dblclick())
         yield* assertShown(heading(page, "Event log"))
@@ -301,14 +303,14 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
         const other = yield* context.newPage
         yield* drive(() => other.goto(`${baseUrl}/servers/north`))
         yield* drive(() => other.getByRole("button", { name: /Discover anew/ }).click())
-        yield* assertShown(other.getByText("The server does not say how to log in there"))
+        yield* assertShown(other.getByText("The server's metadata could not be read"))
         yield* drive(() => desk.getByRole("button", { name: "Bring the EHR up" }).click())
         yield* assertShown(desk.getByRole("button", { name: "Take the EHR down" }))
         yield* drive(() => page.reload())
         yield* assertShown(heading(page, "Chart of Alpha Sandbox"))
         // That it did not answer is remembered for some seconds, unless somebody asks anew.
         yield* drive(() => other.getByRole("button", { name: /Discover anew/ }).click())
-        yield* assertShown(other.getByRole("button", { name: /Log in with these/ }))
+        yield* assertShown(other.getByRole("button", { name: /Log in with these scopes/ }))
         yield* assertClean(context)
       }), live)
 

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Fhir from "../../examples/app/app/chart/Fhir.js"
 import { plot, ticks } from "../../examples/app/app/chart/Plot.js"
 import * as Vitals from "../../examples/app/app/chart/Vitals.js"
-import { duration } from "../../examples/app/app/words.js"
+import { duration } from "../../examples/app/app/format.js"
 
 const measured = (code: string, value: number, unit: string, more: object = {}): unknown => ({
   resourceType: "Observation",

@@ -20,7 +20,10 @@ interface Page {
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** A browser as far as these tests need one: it keeps cookies, says where a form comes from, and stops at the EHR's door. */
+/**
+ * A browser as far as these tests need one: it keeps cookies, says where a form comes from, and stops at the EHR's
+ * door.
+ */
 const newBrowser = Effect.gen(function*() {
   const { baseUrl } = yield* App
   const jar = yield* Ref.make(Cookies.empty)
@@ -85,7 +88,7 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
         assert.include(body, `<h2>${name}</h2>`)
       }
       assert.strictEqual(body.match(/badge good">answers/g)?.length, 5)
-      assert.strictEqual(body.match(/does not answer: Unreachable/g)?.length, 1)
+      assert.strictEqual(body.match(/unavailable: Unreachable/g)?.length, 1)
       const policy = headers["content-security-policy"] ?? ""
       assert.include(policy, "default-src 'none'")
       assert.notInclude(policy, "unsafe")
@@ -144,7 +147,7 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
         const session = yield* login(browser, key)
         assert.match(pathOf(session), /^\/sessions\/[\w-]{22}$/)
         assert.strictEqual(session.status, 200)
-        assert.include(session.body, "held, not shown")
+        assert.include(session.body, "stored, not shown")
         assert.match(session.body, /<strong>(4|5) minutes/)
         assert.include(session.body, "patient-alpha")
         assert.include(session.body, "<code>fhirUser</code>")
@@ -206,12 +209,12 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
         decision: { patient: "patient-beta", scopes: ["openid", "launch/patient", "patient/Patient.rs"] }
       })
       assert.notInclude(session.body, "system/")
-      assert.include(session.body, "Asked for and not granted")
+      assert.include(session.body, "Requested and not granted")
       assert.match(session.body, /<li><code>patient\/Condition\.rs<\/code><\/li>/)
-      assert.include(session.body, "none: when the time is over, only a new launch helps")
+      assert.include(session.body, "none: after expiry a new launch is needed")
       const chart = yield* browser.get(`${pathOf(session)}/chart`)
       assert.include(chart.body, "<h1>Chart of Beta Sandbox</h1>")
-      assert.include(chart.body, "The access that was given does not cover this.")
+      assert.include(chart.body, "The granted scopes do not cover this data.")
       assert.notInclude(chart.body, "Diabetes")
     }))
 
@@ -220,7 +223,7 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
       const browser = yield* newBrowser
       const session = yield* login(browser, "north", { query: "&scope=openid&scope=fhirUser" })
       assert.strictEqual(session.status, 200)
-      assert.include((yield* browser.get(`${pathOf(session)}/chart`)).body, "This launch brought no patient")
+      assert.include((yield* browser.get(`${pathOf(session)}/chart`)).body, "This launch has no patient")
     }))
 
   it.effect("renews, introspects and revokes", () =>
@@ -265,7 +268,10 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
         assert.include(page.body, "Alpha Sandbox")
         assert.include(page.body, "system/Patient.rs")
       }
-      assert.include((yield* browser.get("/backend?server=north")).body, "The app is no backend service there")
+      assert.include(
+        (yield* browser.get("/backend?server=north")).body,
+        "The app is not registered as a backend service there"
+      )
     }))
 
   it.effect("registers itself, logs in there, and takes the registration back", () =>
@@ -275,7 +281,7 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
       assert.strictEqual((yield* browser.post("/registration", { prospect: "newtown" }, "cross-site")).status, 403)
       for (const method of ["private_key_jwt", "client_secret_basic", "public"]) {
         const registered = yield* browser.post("/registration", { prospect: "newtown", method })
-        assert.include(registered.body, "The app is registered")
+        assert.include(registered.body, "The app was registered")
         assert.include(registered.body, `<code>${method === "public" ? "none" : method}</code>`)
         // A second click.
         yield* browser.post("/registration", { prospect: "newtown", method })
@@ -285,7 +291,7 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
         yield* assertNoSecrets("newtown", registered, session)
         assert.include(
           (yield* browser.post("/registration/removal", { prospect: "newtown" })).body,
-          "The registration is taken back"
+          "The registration was removed"
         )
         assert.notInclude((yield* browser.get("/")).body, "<h2>Newtown Hospital</h2>")
       }

@@ -1,4 +1,7 @@
-/** The sandbox EHR's site in a real Chromium, with a small app on another site: cookies, frames, windows and policies as a browser has them. */
+/**
+ * The sandbox EHR's site in a real Chromium, with a small app on another site: cookies, frames, windows and policies as
+ * a browser has them.
+ */
 import { createServer } from "node:http"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
@@ -92,8 +95,8 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
           yield* drive(() => page.getByRole("link", { name: "Log in" }).click())
           yield* heading(page, "Sign in")
           yield* signIn(page, /Dr\. Sandbox One/)
-          yield* heading(page, "Growth chart asks for access")
-          yield* drive(() => page.getByLabel(/Keep access when you have left/).uncheck())
+          yield* heading(page, "Growth chart requests access")
+          yield* drive(() => page.getByLabel(/Keep access after you leave/).uncheck())
           yield* drive(() => page.getByLabel("Beta Sandbox").check())
           yield* drive(() => button(page, "Allow").dblclick({ noWaitAfter: true }))
           yield* heading(page, "App got a code")
@@ -104,7 +107,7 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
 
           // The cookie is strict, and yet nobody has to sign in twice.
           yield* drive(() => page.getByRole("link", { name: "Log in" }).click())
-          yield* heading(page, "Growth chart asks for access")
+          yield* heading(page, "Growth chart requests access")
           yield* drive(() => button(page, "Deny").click())
           yield* heading(page, "App got access_denied")
           if (javaScriptEnabled) yield* Chromium.assertClean(context, { origins: [app, site] })
@@ -120,12 +123,12 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
         yield* signIn(page, /Dr\. Sandbox Two/)
         yield* drive(() => button(page, /In the chart.*Alpha Sandbox/).click())
         const frame = page.frameLocator("iframe[title=\"Growth chart\"]")
-        yield* heading(frame, "Growth chart asks for access")
+        yield* heading(frame, "Growth chart requests access")
         yield* drive(() => button(frame, "Allow").click())
         yield* heading(frame, "App got a code")
         assert.deepInclude((yield* ehr.access)[0]?.context, { patient: "patient-alpha", needPatientBanner: false })
         yield* drive(() => page.reload())
-        yield* heading(frame, "Growth chart asks for access")
+        yield* heading(frame, "Growth chart requests access")
         yield* Chromium.assertClean(context, { origins: [app, site] })
       }))
 
@@ -143,7 +146,7 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
               button(page, new RegExp(`^New tab.*${name} Sandbox`)).click()
             ])
           )
-          yield* heading(tab, "Growth chart asks for access")
+          yield* heading(tab, "Growth chart requests access")
           yield* drive(() => button(tab, "Allow").click())
           yield* heading(tab, "App got a code")
         }
@@ -152,11 +155,11 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
           "patient-beta"
         ])
         yield* drive(() => button(page, /^This tab.*Gamma Sandbox/).click())
-        yield* heading(page, "Growth chart asks for access")
+        yield* heading(page, "Growth chart requests access")
         yield* drive(() => page.goBack())
         yield* heading(page, "Patients")
         yield* drive(() => page.goForward())
-        yield* heading(page, "Growth chart asks for access")
+        yield* heading(page, "Growth chart requests access")
         yield* Chromium.assertClean(context, { origins: [app, site] })
       }))
 
@@ -174,7 +177,10 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
         yield* drive(() => page.getByLabel("Seconds").fill("3"))
         yield* drive(() => button(page, "Switch on").dblclick({ noWaitAfter: true }))
         yield* drive(() => button(page, /^Switch off 3 s late/).waitFor())
-        assert.deepStrictEqual((yield* ehr.pendingFaults).map(({ remaining: left, step }) => [step, left]), [["token", 1], [
+        assert.deepStrictEqual((yield* ehr.pendingFaults).map(({ remaining: left, step }) => [step, left]), [[
+          "token",
+          1
+        ], [
           "token",
           1
         ]])
@@ -204,8 +210,9 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
         yield* press("Enter", "Tab")
         assert.match(yield* focused, /^Dr\. Sandbox One/)
         yield* press("Enter")
-        yield* heading(page, "Growth chart asks for access")
-        // Past the skip link, the name of the hospital and the sign-out button: the first scope, taken away; then the patient.
+        yield* heading(page, "Growth chart requests access")
+        // Past the skip link, the name of the hospital and the sign-out button: the first scope, taken away; then the
+        // patient.
         yield* press("Tab", "Enter", "Tab", "Space", "Tab", "Tab", "Tab", "Tab", "Tab", "ArrowDown", "Tab")
         assert.strictEqual(yield* focused, "Allow")
         yield* press("Enter")

@@ -347,13 +347,13 @@ describe("the sandbox EHR's site", () => {
       )
       const page = yield* get(path)
       assertSound(page)
-      assert.include(page.body, "<h1>Growth chart asks for access</h1>")
+      assert.include(page.body, "<h1>Growth chart requests access</h1>")
       for (
         const words of [
-          "Know that it is you",
-          "See your own entry",
-          "Be told which patient it is about",
-          "Keep access when you have left",
+          "Know who you are",
+          "See your user entry",
+          "Know the patient",
+          "Keep access after you leave",
           "Read and search the patient&#39;s Observations",
           "Only where category is “vital-signs”.",
           "Read and search all Conditions that you may see",
@@ -361,7 +361,7 @@ describe("the sandbox EHR's site", () => {
           "Changes the record"
         ]
       ) assert.include(page.body, words)
-      assert.match(page.body, /Asked for, and not to be had here: <code>system\/Patient\.r<\/code>/)
+      assert.match(page.body, /Requested, and not supported here: <code>system\/Patient\.r<\/code>/)
       assert.lengthOf(page.body.match(/type="checkbox"/g) ?? [], 7)
       assert.lengthOf(page.body.match(/type="radio"/g) ?? [], 4)
       const policy = page.headers["content-security-policy"]
@@ -443,7 +443,7 @@ describe("the sandbox EHR's site", () => {
       yield* signIn("Patient/patient-beta")
       const { path, ticket } = yield* ask("launch/patient patient/*.rs")
       const page = yield* get(path)
-      assert.include(page.body, "It is about your own record.")
+      assert.include(page.body, "The access is to your own record.")
       assert.include(page.body, "Read and search your whole record")
       assert.notInclude(page.body, "type=\"radio\"")
       const yes = yield* post("/consent", {
@@ -492,7 +492,7 @@ describe("the sandbox EHR's site", () => {
       const page = yield* get("/access")
       assertSound(page)
       for (
-        const words of ["Growth chart", "Dr. Sandbox One Clinician", "Beta Sandbox", "Has access", "Take access back"]
+        const words of ["Growth chart", "Dr. Sandbox One Clinician", "Beta Sandbox", "Has access", "Revoke access"]
       ) {
         assert.include(page.body, words)
       }
@@ -509,7 +509,7 @@ describe("the sandbox EHR's site", () => {
       assert.strictEqual((yield* post("/access/revoke", { access })).location, "/access?revoked")
       assert.strictEqual((yield* post("/access/revoke", { access })).location, "/access?revoked")
       const after = yield* get("/access?revoked")
-      assert.include(after.body, "Access was taken back.")
+      assert.include(after.body, "Access was revoked.")
       assert.include(after.body, "Taken back")
       assert.notInclude(after.body, "name=\"access\"")
       const refused = yield* get(`${ehr.fhirBaseUrl}/Patient/patient-beta`, {
@@ -610,7 +610,7 @@ describe("the sandbox EHR's site", () => {
       ) {
         const refused = yield* post("/faults/add", { once: `key-${count++}`, step: "token", ...fields })
         assert.strictEqual(refused.status, 400, JSON.stringify(fields))
-        assert.include(refused.body, "Nothing was switched on.")
+        assert.include(refused.body, "No fault was added.")
         assertSound(refused)
       }
       assert.deepStrictEqual(yield* ehr.pendingFaults, [])
@@ -640,7 +640,7 @@ describe("the sandbox EHR's site", () => {
       assert.deepStrictEqual((yield* ehr.pendingFaults).map(({ remaining: left, step }) => [step, left]), [["fhir", 5]])
       yield* post("/faults/power", { power: "down" })
       yield* post("/faults/add", { once: "b", step: "token", kind: "empty" })
-      assert.include((yield* get("/faults")).body, "An empty answer")
+      assert.include((yield* get("/faults")).body, "An empty response")
       yield* post("/faults/clear", {})
       assert.strictEqual((yield* get(ehr.endpoints.smartConfiguration)).status, 200)
       assert.deepStrictEqual(yield* ehr.pendingFaults, [])
@@ -690,9 +690,9 @@ describe("the sandbox EHR's site", () => {
       assert.strictEqual((yield* get(`/log?step=${encodeURIComponent(hostile)}`)).status, 200)
       yield* ehr.fault("fhir", SandboxEhr.Fault.drop)
       yield* Effect.exit(get(`${ehr.fhirBaseUrl}/Patient`))
-      assert.include((yield* get("/log")).body, "connection broken")
+      assert.include((yield* get("/log")).body, "connection failed")
       assert.strictEqual((yield* post("/log/clear", {})).location, "/log")
-      assert.include((yield* get("/log")).body, "Nobody has asked anything.")
+      assert.include((yield* get("/log")).body, "No requests yet.")
     })
   )
 
@@ -703,7 +703,7 @@ describe("the sandbox EHR's site", () => {
       yield* signIn()
       const page = yield* get("/clients")
       assertSound(page)
-      for (const words of ["growth-chart", "Public: proves nothing but PKCE", "key-one", "ES384", redirectUri]) {
+      for (const words of ["growth-chart", "Public: PKCE only", "key-one", "ES384", redirectUri]) {
         assert.include(page.body, words)
       }
       assert.notInclude(page.body, secret)

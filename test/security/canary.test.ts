@@ -1,5 +1,6 @@
 /**
- * Whatever happens, no code, verifier, state, token or client secret is shown to anyone. A new case is one line in one of the tables.
+ * Whatever happens, no code, verifier, state, token or client secret is shown to anyone. A new case is one line in one
+ * of the tables.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Data from "effect/Data"

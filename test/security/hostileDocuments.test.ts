@@ -1,6 +1,6 @@
 /**
- * Documents of a server that are made to break who reads them: nested without end, endless lists, objects in the place of strings. None ends the program, and
- * none loses tokens or credentials that came with it.
+ * Documents of a server that are made to break who reads them: nested without end, endless lists, objects in the place
+ * of strings. None ends the program, and none loses tokens or credentials that came with it.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import { assert, describe, it } from "@effect/vitest"

@@ -1,6 +1,6 @@
 /**
- * A real Chromium for tests: the one `CHROMIUM` names, else the one in PATH. What pages say to the console, what their policy refuses and where
- * their requests go is recorded for a whole browser context, popups and frames included.
+ * A real Chromium for tests: the one `CHROMIUM` names, else the one in PATH. What pages say to the console, what their
+ * policy refuses and where their requests go is recorded for a whole browser context, popups and frames included.
  *
  * ```ts
  * layer(Chromium.layer, { excludeTestServices: true })("page", (it) => {
@@ -72,7 +72,9 @@ const environment = (name: string) => Option.getOrUndefined(Effect.runSync(Confi
 const program = environment("CHROMIUM") ??
   (environment("PATH") ?? "").split(delimiter).map((folder) => join(folder, "chromium")).find(isExecutable)
 
-/** Whether there is a Chromium here; tests that need one are skipped where not: `describe.skipIf(!Chromium.available)`. */
+/**
+ * Whether there is a Chromium here; tests that need one are skipped where not: `describe.skipIf(!Chromium.available)`.
+ */
 export const available = program !== undefined
 
 /** For the name of a suite, so that a skipped one says why. */
@@ -138,8 +140,8 @@ const asSession = (playwright: BrowserContext): Effect.Effect<Session, ChromiumE
   })
 
 /**
- * A context of its own, closed with the scope. Steps give up after ten seconds. It is private browsing, in which Chromium lets sites in frames of others keep
- * nothing: neither cookies nor storage nor locks.
+ * A context of its own, closed with the scope. Steps give up after ten seconds. It is private browsing, in which
+ * Chromium lets sites in frames of others keep nothing: neither cookies nor storage nor locks.
  */
 export const newContext = (
   options?: BrowserContextOptions | undefined
@@ -153,10 +155,16 @@ export const newContext = (
     return yield* asSession(playwright)
   })
 
-/** Chromium's preference that allows sites in frames of others cookies, storage and locks, as most people's browsers do; distributions differ. */
+/**
+ * Chromium's preference that allows sites in frames of others cookies, storage and locks, as most people's browsers do;
+ * distributions differ.
+ */
 const PREFERENCES = JSON.stringify({ profile: { cookie_controls_mode: 0, block_third_party_cookies: false } })
 
-/** A browser of its own with an empty profile, in which sites in frames of others keep what they like, apart from what they keep by themselves. */
+/**
+ * A browser of its own with an empty profile, in which sites in frames of others keep what they like, apart from what
+ * they keep by themselves.
+ */
 export const newProfile: Effect.Effect<Session, ChromiumError, Scope.Scope> = Effect.gen(function*() {
   const folder = yield* Effect.acquireRelease(
     Effect.sync(() => mkdtempSync(join(tmpdir(), "chromium-profile-"))),
@@ -188,7 +196,10 @@ export const unclean = (recorded: Recorded, allowed: Allowed): ReadonlyArray<str
   ]
 }
 
-/** No console error, nothing uncaught, no violation of a content security policy, no request to an origin that was not named. */
+/**
+ * No console error, nothing uncaught, no violation of a content security policy, no request to an origin that was not
+ * named.
+ */
 export const assertClean = (context: Session, allowed: Allowed): Effect.Effect<void> =>
   Effect.gen(function*() {
     // What a page has said already arrives before the answer to a question asked now.

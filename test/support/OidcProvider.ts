@@ -1,6 +1,6 @@
 /**
- * `oidc-provider`, a certified authorization server written elsewhere, as a SMART server: in process on a loopback port, with a SMART configuration
- * and a FHIR `Patient` in front of it. People are HTTP requests with cookies.
+ * `oidc-provider`, a certified authorization server written elsewhere, as a SMART server: in process on a loopback
+ * port, with a SMART configuration and a FHIR `Patient` in front of it. People are HTTP requests with cookies.
  */
 import * as Http from "node:http"
 import * as Cookies from "@effect/platform/Cookies"
@@ -45,7 +45,9 @@ export interface Service {
   readonly lastLaunch: Effect.Effect<{ readonly aud: unknown; readonly launch: unknown }>
   /** Makes a code or a token as old as it will ever get. */
   readonly expire: (token: string) => Effect.Effect<void>
-  /** Why the server refused the last form at the token endpoint: what it keeps from the client and tells its operator. */
+  /**
+   * Why the server refused the last form at the token endpoint: what it keeps from the client and tells its operator.
+   */
   readonly lastRefusal: Effect.Effect<string | undefined>
   /** What the server itself says of a token. */
   readonly isActive: (token: string) => Effect.Effect<boolean>
@@ -141,8 +143,8 @@ const interact = (
   })
 
 /**
- * OpenID Connect drops `offline_access` where consent is not asked for; SMART has no `prompt`, so the front asks on behalf of the app. What the app sent
- * stays as it was written.
+ * OpenID Connect drops `offline_access` where consent is not asked for; SMART has no `prompt`, so the front asks on
+ * behalf of the app. What the app sent stays as it was written.
  */
 const withConsent = (url: URL, path: string): string => {
   const offline = url.searchParams.getAll("scope").some((scope) => scope.split(" ").includes("offline_access"))

@@ -63,7 +63,10 @@ export const anyEntry: FastCheck.Arbitrary<Entry> = FastCheck.oneof(
     )
 )
 
-/** All that is in a value, secrets included, as data without classes; members that are absent and members that are undefined are the same. */
+/**
+ * All that is in a value, secrets included, as data without classes; members that are absent and members that are
+ * undefined are the same.
+ */
 export const plain = (value: unknown): unknown => {
   if (Redacted.isRedacted(value)) return { redacted: plain(Redacted.value(value)) }
   if (DateTime.isDateTime(value)) return { at: DateTime.toEpochMillis(value) }
@@ -78,7 +81,10 @@ export const plain = (value: unknown): unknown => {
   ).map(([name, member]) => [name, plain(member)])
 }
 
-/** Texts as a hostile server may send them: control characters, half of a surrogate pair, what looks like another encoding. */
+/**
+ * Texts as a hostile server may send them: control characters, half of a surrogate pair, what looks like another
+ * encoding.
+ */
 export const oddTexts: ReadonlyArray<string> = [
   "\u0000",
   "\ud800",

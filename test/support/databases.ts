@@ -1,6 +1,6 @@
 /**
- * Redis and PostgreSQL for tests: the one the environment names, else one started from this machine's binaries on a free loopback port in a directory
- * of its own, else none, with the reason.
+ * Redis and PostgreSQL for tests: the one the environment names, else one started from this machine's binaries on a
+ * free loopback port in a directory of its own, else none, with the reason.
  */
 import { execFileSync, spawn } from "node:child_process"
 import { accessSync, chownSync, constants, mkdtempSync, readdirSync, rmSync } from "node:fs"

@@ -1,5 +1,6 @@
 /**
- * Hand-made HTTP for tests: an `HttpClient` whose answers are written down and whose requests are kept, and real servers on loopback ports.
+ * Hand-made HTTP for tests: an `HttpClient` whose answers are written down and whose requests are kept, and real
+ * servers on loopback ports.
  */
 import * as Http from "node:http"
 import type * as Net from "node:net"

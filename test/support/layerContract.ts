@@ -1,6 +1,6 @@
 /**
- * Every public layer that needs an `HttpClient`, with one request to make through it. `Names` is computed from the public modules: a new layer without an
- * entry here does not compile.
+ * Every public layer that needs an `HttpClient`, with one request to make through it. `Names` is computed from the
+ * public modules: a new layer without an entry here does not compile.
  */
 import * as Persistence from "@effect/experimental/Persistence"
 import type * as HttpClient from "@effect/platform/HttpClient"
@@ -130,8 +130,8 @@ export interface Use {
 
 export interface Entry {
   /**
-   * `Shared`: layers over one transport share what they keep. `Fresh`: nothing is kept, each use is made anew. `Own`: each call of the function keeps its
-   * own. `Memoised`: one value, which Effect builds once.
+   * `Shared`: layers over one transport share what they keep. `Fresh`: nothing is kept, each use is made anew. `Own`:
+   * each call of the function keeps its own. `Memoised`: one value, which Effect builds once.
    */
   readonly kind: "Shared" | "Fresh" | "Own" | "Memoised"
   /** How many requests one use makes. */

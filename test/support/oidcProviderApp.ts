@@ -68,8 +68,9 @@ export const login = (
 > => Effect.flatMap(approved(client, options), ({ callback, pending }) => client.exchange(callback, pending))
 
 /**
- * The error of an effect that must fail. A success is not carried into the failure of the test, as `Effect.flip` alone would: tokens are no error text,
- * and Vitest's parser of foreign stack traces takes for ever over values that print as one long line.
+ * The error of an effect that must fail. A success is not carried into the failure of the test, as `Effect.flip` alone
+ * would: tokens are no error text, and Vitest's parser of foreign stack traces takes for ever over values that print as
+ * one long line.
  */
 export const failed = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<E, string, R> =>
   Effect.mapError(Effect.flip(self), () => "it succeeded")
@@ -97,7 +98,10 @@ export const tokenError = <A, E, R>(
     })
   )
 
-/** What the library says of a refusal, and what the server notes of it for its operator: the right error for the right reason. */
+/**
+ * What the library says of a refusal, and what the server notes of it for its operator: the right error for the right
+ * reason.
+ */
 export const refusal = <A, E, R>(
   self: Effect.Effect<A, E, R>
 ): Effect.Effect<readonly [Decisive, string | undefined], string, R | OidcProvider.OidcProvider> =>

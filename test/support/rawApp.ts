@@ -1,5 +1,6 @@
 /**
- * An app reduced to its HTTP requests, for judging a server without the library: builds the authorization URL by hand, posts forms, reads FHIR.
+ * An app reduced to its HTTP requests, for judging a server without the library: builds the authorization URL by hand,
+ * posts forms, reads FHIR.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import type { HttpClientError } from "@effect/platform/HttpClientError"

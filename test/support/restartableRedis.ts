@@ -34,7 +34,9 @@ const answers = (url: string) =>
     (client) => Effect.sync(() => client.disconnect())
   ).pipe(Effect.retry(Schedule.spaced("50 millis").pipe(Schedule.upTo("20 seconds"))), Effect.orDie, Effect.asVoid)
 
-/** A Redis that is running and can be started again. With `isDurable` it has forgotten nothing then, else everything. */
+/**
+ * A Redis that is running and can be started again. With `isDurable` it has forgotten nothing then, else everything.
+ */
 export const restartableRedis = (
   program: string,
   isDurable: boolean

@@ -1,8 +1,9 @@
 import type { Kind } from "./places.js"
 
 /**
- * Where a worker stops and waits: the lock is its own and nothing has been read (`locked`), the request is about to leave (`sending`), the answer is there
- * and not written (`answered`), it is written and the lock still held (`written`).
+ * Where a worker stops and waits: the lock is its own and nothing has been read (`locked`), the request is about to
+ * leave (`sending`), the answer is there and not written (`answered`), it is written and the lock still held
+ * (`written`).
  */
 export type Hold = "locked" | "sending" | "answered" | "written"
 

@@ -1,5 +1,6 @@
 /**
- * What sessions are, in the simplest words: kept up to date by what the server was asked and answered, it judges what callers were told.
+ * What sessions are, in the simplest words: kept up to date by what the server was asked and answered, it judges what
+ * callers were told.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"

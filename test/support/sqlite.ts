@@ -1,6 +1,6 @@
 /**
- * Whether SQLite's addon was built. It is no part of an ordinary installation, because it needs a compiler where no ready-made one is to be had:
- * `npm run build:sqlite` builds it.
+ * Whether SQLite's addon was built. It is no part of an ordinary installation, because it needs a compiler where no
+ * ready-made one is to be had: `npm run build:sqlite` builds it.
  */
 import { createRequire } from "node:module"
 

@@ -1,6 +1,7 @@
 /**
- * What a client must not do, as a table: each row is sent to an authorization server and must get its error. The rows with `plainOAuth` hold for
- * any OAuth 2 server with PKCE, the others are SMART's. Used on the sandbox, and on servers written elsewhere so that it is not its own judge.
+ * What a client must not do, as a table: each row is sent to an authorization server and must get its error. The rows
+ * with `plainOAuth` hold for any OAuth 2 server with PKCE, the others are SMART's. Used on the sandbox, and on servers
+ * written elsewhere so that it is not its own judge.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import type { HttpClientError } from "@effect/platform/HttpClientError"
@@ -10,8 +11,8 @@ import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
 
 /**
- * A client the server knows; `clientSecret` where it is registered for `client_secret_basic`. Two redirect URIs at least must be registered:
- * of a client with one, RFC 6749 lets the parameter be left out.
+ * A client the server knows; `clientSecret` where it is registered for `client_secret_basic`. Two redirect URIs at
+ * least must be registered: of a client with one, RFC 6749 lets the parameter be left out.
  */
 export interface RegisteredClient {
   readonly clientId: string

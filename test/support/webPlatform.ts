@@ -17,7 +17,10 @@ export const fakeStorage = (): Storage => {
   }
 }
 
-/** Web Locks API, section 4: exclusive locks are granted in order; with `ifAvailable` the callback gets null instead of waiting. */
+/**
+ * Web Locks API, section 4: exclusive locks are granted in order; with `ifAvailable` the callback gets null instead of
+ * waiting.
+ */
 export const fakeLocks = (): LockManager => {
   const tails = new Map<string, Promise<unknown>>()
   const request = (

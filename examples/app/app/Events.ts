@@ -1,9 +1,9 @@
 /**
- * What happened, step by step: the library's spans, every request that left, and what was logged, the latest few hundred of each in memory. That is all
- * it takes to make a debugger of an app: a `Tracer`, a `Logger` and one wrapper of the `HttpClient`.
+ * The event log: the library's spans, all outgoing requests and all log messages, the latest few hundred of each in
+ * memory. It needs a `Tracer`, a `Logger` and one wrapper of the `HttpClient`.
  *
- * Only what is named here is kept: of a request no query, no header and no body, of an error its kind and its own one-line message, in which this library
- * puts neither secrets nor patient data.
+ * It stores no query, header or body of a request, and of an error only its kind and its message; the library's
+ * messages have no secrets and no patient data.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
@@ -33,7 +33,7 @@ export interface Failure {
 export interface Step {
   readonly id: string
   readonly parent: string | undefined
-  /** What a person or a timer set off: all its steps have the same. */
+  /** The same for all steps of one page request or timer. */
   readonly trace: string
   readonly name: string
   readonly startedAt: number
@@ -50,7 +50,7 @@ export interface Line {
   readonly at: number
   readonly level: "info" | "warning" | "error"
   readonly message: string
-  /** What stands on the page that a person saw. */
+  /** The reference that the error page shows. */
   readonly reference: string | undefined
   readonly kind: string | undefined
 }
@@ -59,9 +59,9 @@ export interface Service {
   /** The latest first. */
   readonly steps: Effect.Effect<ReadonlyArray<Step>>
   readonly lines: Effect.Effect<ReadonlyArray<Line>>
-  /** What servers did that their specification does not allow, and that was tolerated. */
+  /** Tolerated deviations of servers from the specification. */
   readonly warnings: Effect.Effect<ReadonlyArray<ConformanceWarning.ConformanceWarning>>
-  /** Adds a line that is for nobody's log but this one. */
+  /** Adds a line to this log only. */
   readonly note: (message: string) => Effect.Effect<void>
   readonly clear: Effect.Effect<void>
 }
@@ -69,7 +69,7 @@ export interface Service {
 export class Events extends Context.Tag("examples/app/Events")<Events, Service>() {}
 
 /** The latest `size` of something. */
-const ring = <A>(size: number) => {
+const boundedList = <A>(size: number) => {
   const kept: Array<A> = []
   return {
     add: (one: A) => {
@@ -83,8 +83,8 @@ const ring = <A>(size: number) => {
   }
 }
 
-/** Errors whose message is made for a log. Of any other only the kind is kept. */
-const SPEAKING: ReadonlySet<string> = new Set([
+/** Errors recordsOf message is made for a log. Of any other only the kind is kept. */
+const LOGGABLE_ERRORS: ReadonlySet<string> = new Set([
   "AuthorizationError",
   "ConfigurationError",
   "DiscoveryError",
@@ -110,7 +110,7 @@ const failureOf = (cause: Cause.Cause<unknown>): Failure => {
   return {
     kind,
     reason: "reason" in error ? text(error.reason) : undefined,
-    message: SPEAKING.has(kind) && "message" in error ? text(error.message) : undefined
+    message: LOGGABLE_ERRORS.has(kind) && "message" in error ? text(error.message) : undefined
   }
 }
 
@@ -121,11 +121,11 @@ const shownUrl = ({ url, urlParams }: HttpClientRequest.HttpClientRequest): stri
   return query === undefined && urlParams.length === 0 ? shown : `${shown}?…`
 }
 
-/** A path of the app itself. What stands for a session there is no credential, but nobody else's business either. */
+/** A path of the app, without the session handle: it is not a credential, but private. */
 const shownPath = (path: string): string => path.replace(/^\/(sessions|logout)\/[^/]+/, "/$1/…")
 
-/** Every request that leaves is a step, too: attempts that a retry repeats are seen one by one. */
-const observed = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
+/** Adds a span for each outgoing request, so that the log shows each attempt of a retry. */
+const withRequestSpans = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
   HttpClient.transform(client, (answer, request) =>
     answer.pipe(
       Effect.tap(({ status }) => Effect.annotateCurrentSpan("status", status)),
@@ -150,7 +150,7 @@ const tracer = (add: (step: Step) => void): Tracer.Tracer => {
       const end = (endTime: bigint, exit: Exit.Exit<unknown, unknown>) => {
         status = { _tag: "Ended", startTime, endTime, exit }
         const isPage = name.startsWith("http.server")
-        // A page of the app that asked nobody anything is no news.
+        // Skips pages of the app that sent no request.
         if (!parents.delete(spanId) && isPage) return
         const method = text(attributes.get(isPage ? "http.request.method" : "method"))
         const code = attributes.get("status")
@@ -199,10 +199,10 @@ const tracer = (add: (step: Step) => void): Tracer.Tracer => {
   })
 }
 
-const WORDS: Record<Sessions.SessionChange["kind"], string> = {
+const CHANGE_TEXTS: Record<Sessions.SessionChange["kind"], string> = {
   Started: "started",
   Renewed: "its tokens were renewed",
-  RelaunchNeeded: "only a new launch can help",
+  RelaunchNeeded: "a new launch is needed",
   Ended: "ended"
 }
 
@@ -213,29 +213,32 @@ const levelOf = (level: LogLevel.LogLevel): Line["level"] =>
     ? "warning"
     : "info"
 
-/** Warnings and errors, and whatever has a reference: a person may ask about it. */
+/** Logs warnings, errors, and messages with a reference, because a user may ask about it. */
 const logger = (add: (line: Line) => void): Logger.Logger<unknown, void> =>
   Logger.make(({ annotations, date, logLevel, message }) => {
-    const said = (name: string) => text(Option.getOrUndefined(HashMap.get(annotations, name)))
-    const reference = said("reference")
+    const annotation = (name: string) => text(Option.getOrUndefined(HashMap.get(annotations, name)))
+    const reference = annotation("reference")
     if (reference === undefined && LogLevel.lessThan(logLevel, LogLevel.Warning)) return
     const parts: ReadonlyArray<unknown> = Array.isArray(message) ? message : [message]
-    const kind = [said("error"), said("reason")].filter((part) => part !== undefined).join(" ")
+    const kind = [annotation("error"), annotation("reason")].filter((part) => part !== undefined).join(" ")
     add({
       at: date.getTime(),
       level: levelOf(logLevel),
       message: parts.flatMap((part) => text(part) ?? []).join(" "),
       reference,
-      kind: kind === "" ? said("problem") ?? said("code") : kind
+      kind: kind === "" ? annotation("problem") ?? annotation("code") : kind
     })
   })
 
-/** Records whatever runs in layers that this is provided to, and gives them the observed client in place of their own. */
+/**
+ * Records whatever runs in layers that this is provided to, and gives them the withRequestSpans client in place of
+ * their own.
+ */
 export const layer: Layer.Layer<Events | HttpClient.HttpClient, never, HttpClient.HttpClient> = Layer.unwrapEffect(
   Effect.sync(() => {
-    const steps = ring<Step>(800)
-    const lines = ring<Line>(200)
-    const warnings = ring<ConformanceWarning.ConformanceWarning>(200)
+    const steps = boundedList<Step>(800)
+    const lines = boundedList<Line>(200)
+    const warnings = boundedList<ConformanceWarning.ConformanceWarning>(200)
     const events = Layer.scoped(
       Events,
       Effect.gen(function*() {
@@ -258,20 +261,20 @@ export const layer: Layer.Layer<Events | HttpClient.HttpClient, never, HttpClien
     )
     return Layer.mergeAll(
       events,
-      Layer.effect(HttpClient.HttpClient, Effect.map(HttpClient.HttpClient, observed)),
+      Layer.effect(HttpClient.HttpClient, Effect.map(HttpClient.HttpClient, withRequestSpans)),
       Layer.setTracer(tracer(steps.add)),
       Logger.add(logger(lines.add))
     ).pipe(Layer.provideMerge(ConformanceWarning.layer))
   })
 )
 
-/** What becomes of sessions, as lines: a session's id is a credential and is not in them. */
+/** Logs changes of sessions, without session ids, because they are credentials. */
 export const layerSessions: Layer.Layer<never, never, Events | Sessions.Sessions> = Layer.scopedDiscard(
   Effect.gen(function*() {
     const events = yield* Events
     const { onChange } = yield* Sessions.Sessions
     yield* Effect.forkScoped(
-      Stream.runForEach(onChange, ({ kind, server }) => events.note(`a session at ${server}: ${WORDS[kind]}`))
+      Stream.runForEach(onChange, ({ kind, server }) => events.note(`a session at ${server}: ${CHANGE_TEXTS[kind]}`))
     )
   })
 )

@@ -1,10 +1,10 @@
 /**
- * The hospitals the app works with, as its operator would list them: who the app is at each, and what to call it.
+ * The hospitals that the app is registered with, as its operator configures them.
  */
 import type { SmartServers } from "effect-safire"
 import type { KeyKind } from "./Keys.js"
 
-/** How the app proves at a hospital that it is the app. */
+/** The client type of the app at a hospital. */
 export type ClientKind = "public" | "client_secret_basic" | "client_secret_post" | "private_key_jwt"
 
 export interface Hospital {
@@ -13,19 +13,19 @@ export interface Hospital {
   readonly name: string
   readonly about: string
   readonly kind: ClientKind
-  /** With what it signs, where it does. */
+  /** The algorithm of its assertions. */
   readonly signsWith?: KeyKind | undefined
   readonly server: SmartServers.Server
-  /** Its own system, for people who work there. */
+  /** The URL of its EHR, for clinicians. */
   readonly ehrUrl?: string | undefined
-  /** What the app may ask for as itself, without a person; nothing where it is not registered for that. */
+  /** The scopes of the backend service; undefined if the app is not registered as one. */
   readonly backendScopes?: ReadonlyArray<string> | undefined
 }
 
-/** What the app is called, to people and where it registers. */
+/** The app's name for users and for registration. */
 export const APP_NAME = "Vital Lines"
 
-/** What it may ask for as itself, without a person. */
+/** The scopes of the backend service. */
 export const BACKEND_SCOPES: ReadonlyArray<string> = ["system/Patient.rs"]
 
 export const KIND_NAMES: Record<ClientKind, string> = {
@@ -38,65 +38,67 @@ export const KIND_NAMES: Record<ClientKind, string> = {
 export const kindName = ({ kind, signsWith }: Pick<Hospital, "kind" | "signsWith">): string =>
   signsWith === undefined ? KIND_NAMES[kind] : `${KIND_NAMES[kind]} (${signsWith})`
 
-/** Scopes to choose from at a launch, and what they mean. */
-export interface Offered {
+/** A scope to choose from at a launch. */
+export interface ScopeChoice {
   readonly scope: string
   readonly meaning: string
-  readonly group: "Who is there" | "Which record" | "What may be read" | "For how long"
-  /** Whether it is asked for unless somebody says otherwise. */
-  readonly usual: boolean
+  readonly group: "User" | "Patient" | "Data" | "Duration"
+  /** Whether a launch requests it by default. */
+  readonly isDefault: boolean
 }
 
-export const OFFERED: ReadonlyArray<Offered> = [
-  { scope: "openid", meaning: "who logged in, as a signed id_token", group: "Who is there", usual: true },
-  { scope: "fhirUser", meaning: "that person's own FHIR resource; needs openid", group: "Who is there", usual: true },
-  { scope: "launch/patient", meaning: "the EHR asks for a patient to be chosen", group: "Which record", usual: true },
+export const SCOPE_CHOICES: ReadonlyArray<ScopeChoice> = [
+  { scope: "openid", meaning: "the user's identity, as a signed id_token", group: "User", isDefault: true },
+  { scope: "fhirUser", meaning: "the user's FHIR resource; needs openid", group: "User", isDefault: true },
+  { scope: "launch/patient", meaning: "the user chooses a patient in the EHR", group: "Patient", isDefault: true },
   {
     scope: "launch/encounter",
-    meaning: "the EHR asks for an encounter to be chosen, too",
-    group: "Which record",
-    usual: false
+    meaning: "the user also chooses an encounter",
+    group: "Patient",
+    isDefault: false
   },
   {
     scope: "patient/*.rs",
     meaning: "read and search everything in the chosen patient's record",
-    group: "What may be read",
-    usual: true
+    group: "Data",
+    isDefault: true
   },
-  { scope: "patient/Patient.rs", meaning: "demographics", group: "What may be read", usual: false },
-  { scope: "patient/Observation.rs", meaning: "vital signs and results", group: "What may be read", usual: false },
+  { scope: "patient/Patient.rs", meaning: "demographics", group: "Data", isDefault: false },
+  { scope: "patient/Observation.rs", meaning: "vital signs and results", group: "Data", isDefault: false },
   {
     scope: "patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|vital-signs",
-    meaning: "vital signs alone, of all observations",
-    group: "What may be read",
-    usual: false
+    meaning: "vital signs only",
+    group: "Data",
+    isDefault: false
   },
-  { scope: "patient/Condition.rs", meaning: "problems", group: "What may be read", usual: false },
-  { scope: "patient/MedicationRequest.rs", meaning: "medication orders", group: "What may be read", usual: false },
+  { scope: "patient/Condition.rs", meaning: "problems", group: "Data", isDefault: false },
+  { scope: "patient/MedicationRequest.rs", meaning: "medication orders", group: "Data", isDefault: false },
   {
     scope: "patient/*.read",
-    meaning: "the whole record, in the words of SMART 1",
-    group: "What may be read",
-    usual: false
+    meaning: "the whole record, as a SMART v1 scope",
+    group: "Data",
+    isDefault: false
   },
   {
     scope: "user/*.rs",
-    meaning: "whatever the person who logged in may see",
-    group: "What may be read",
-    usual: false
+    meaning: "all records that the user may see",
+    group: "Data",
+    isDefault: false
   },
   {
     scope: "offline_access",
-    meaning: "a refresh token that is good after the person has left",
-    group: "For how long",
-    usual: true
+    meaning: "a refresh token that works after the user has left",
+    group: "Duration",
+    isDefault: true
   },
   {
     scope: "online_access",
-    meaning: "a refresh token for as long as the person is online",
-    group: "For how long",
-    usual: false
+    meaning: "a refresh token that works while the user is online",
+    group: "Duration",
+    isDefault: false
   }
 ]
 
-export const USUAL_SCOPES: ReadonlyArray<string> = OFFERED.filter(({ usual }) => usual).map(({ scope }) => scope)
+export const DEFAULT_SCOPES: ReadonlyArray<string> = SCOPE_CHOICES.filter(({ isDefault }) => isDefault).map((
+  { scope }
+) => scope)

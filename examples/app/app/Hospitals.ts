@@ -1,4 +1,4 @@
-/** The hospitals at hand: those that are configured, and those where the app has registered itself since. */
+/** The configured hospitals, and those where the app has registered itself. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -8,7 +8,7 @@ import type { Hospital } from "./Hospital.js"
 export interface Service {
   readonly all: Effect.Effect<ReadonlyArray<Hospital>>
   readonly find: (key: string) => Effect.Effect<Hospital | undefined>
-  /** What to call a server that is known by its key. */
+  /** The name of a server, by its key. */
   readonly nameOf: (key: string) => Effect.Effect<string>
   readonly add: (hospital: Hospital) => Effect.Effect<void>
   readonly remove: (key: string) => Effect.Effect<void>

@@ -1,6 +1,6 @@
 /**
- * The keys the app signs with: one of each kind that SMART knows, made when the app starts. They cannot be taken out of the process. An app with more than
- * one process has them from where its secrets are kept (`SigningKeys.layerPem`, `layerJwk`).
+ * The app's signing keys, one for each algorithm of SMART, generated at start and not exportable. An app with several
+ * processes loads them from its secret store (`SigningKeys.layerPem`, `layerJwk`).
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -12,7 +12,7 @@ export type KeyKind = "RS384" | "ES384"
 
 const generate = (kind: KeyKind): Effect.Effect<CryptoKeyPair> => Effect.promise(() => jose.generateKeyPair(kind))
 
-/** Both in one set: which of them signs follows from what the server says it accepts. */
+/** Both keys in one set; the server's metadata decides which one signs. */
 export const layer: Layer.Layer<SigningKeys.SigningKeys, ConfigurationError> = Layer.unwrapEffect(
   Effect.map(
     Effect.all([generate("ES384"), generate("RS384")]),
@@ -20,5 +20,5 @@ export const layer: Layer.Layer<SigningKeys.SigningKeys, ConfigurationError> = L
   )
 )
 
-/** Where the public halves are published. */
+/** The path of the public keys. */
 export const JWKS_PATH = "/.well-known/jwks.json"

@@ -1,5 +1,6 @@
 /**
- * An EHR that apps may register at by themselves (RFC 7591, and RFC 7592 for reading and removing): a registration desk in front of a sandbox EHR.
+ * An EHR with dynamic client registration (RFC 7591; RFC 7592 for reading and removing): a registration endpoint in
+ * front of a sandbox EHR.
  */
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
@@ -12,7 +13,7 @@ import type * as Scope from "effect/Scope"
 import type { SandboxEhr } from "effect-safire/testing"
 import * as EhrSite from "../ehr/index.js"
 
-/** What is taken from an app that registers; the rest of what it says is not kept. */
+/** The accepted client metadata; other members are ignored. */
 const Request = Schema.Struct({
   client_name: Schema.optional(Schema.String.pipe(Schema.maxLength(200))),
   redirect_uris: Schema.NonEmptyArray(Schema.String.pipe(Schema.maxLength(500))),

@@ -1,6 +1,6 @@
 /**
- * Hospitals where the app is not known yet, and that let an app register itself (RFC 7591). What it registers is in the registry of servers from then on, as
- * if an operator had written it there; what the hospital gave is kept in memory here, and belongs where secrets are kept.
+ * Dynamic registration (RFC 7591) at hospitals where the app is not registered yet. A registered hospital is added to
+ * the registry of servers. The credentials are in memory here; store them with your secrets.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -9,11 +9,11 @@ import type { ConfigurationError, DiscoveryError, RegistrationError } from "effe
 import { ClientMetadata, RegisteredClient, Registration, SigningKeys, SmartServers } from "effect-safire"
 import { WebApp } from "effect-safire/web"
 import type { ClientKind } from "./Hospital.js"
-import { APP_NAME, BACKEND_SCOPES, USUAL_SCOPES } from "./Hospital.js"
+import { APP_NAME, BACKEND_SCOPES, DEFAULT_SCOPES } from "./Hospital.js"
 import { Hospitals } from "./Hospitals.js"
 import { JWKS_PATH } from "./Keys.js"
 
-/** Where the app could register. */
+/** A hospital with dynamic registration. */
 export interface Prospect {
   readonly key: string
   readonly name: string
@@ -26,7 +26,7 @@ export type Failure = RegistrationError | DiscoveryError | ConfigurationError
 export interface Service {
   readonly prospects: ReadonlyArray<Prospect>
   readonly registered: (key: string) => Effect.Effect<RegisteredClient.RegisteredClient | undefined>
-  /** Once: where the app is registered already, it stays as it is. */
+  /** Does nothing if the app is registered already. */
   readonly register: (prospect: Prospect, kind: ClientKind) => Effect.Effect<void, Failure>
   readonly remove: (key: string) => Effect.Effect<void, Failure>
 }
@@ -35,7 +35,7 @@ export class Registrations extends Context.Tag("examples/app/Registrations")<Reg
 
 export const METHODS = ["public", "client_secret_basic", "private_key_jwt"] as const
 
-/** At each hospital the app has a redirect URI of its own, so that no other hospital's callback arrives there. */
+/** Each hospital has its own redirect URI, so that callbacks of two hospitals cannot mix. */
 const redirectUriAt = (key: string, web: WebApp.Service): string => `${web.callbackUrl}/${key}`
 
 const metadataOf = (key: string, kind: ClientKind, web: WebApp.Service): ClientMetadata.ClientMetadata =>
@@ -45,7 +45,7 @@ const metadataOf = (key: string, kind: ClientKind, web: WebApp.Service): ClientM
     grantTypes: ["authorization_code", "refresh_token", ...(kind === "public" ? [] : ["client_credentials"])],
     responseTypes: ["code"],
     tokenEndpointAuthMethod: kind === "public" ? "none" : kind,
-    scope: [...USUAL_SCOPES, ...(kind === "public" ? [] : BACKEND_SCOPES)].join(" "),
+    scope: [...DEFAULT_SCOPES, ...(kind === "public" ? [] : BACKEND_SCOPES)].join(" "),
     ...(kind === "private_key_jwt" ? { jwksUri: `${web.origin}${JWKS_PATH}` } : {}),
     // Not of RFC 7591, but what an EHR needs to launch the app.
     extensions: { launch_uris: [web.origin + web.paths.launch] }
@@ -82,9 +82,9 @@ export const layer = (
             ...insecure
           })
           const redirectUri = redirectUriAt(key, web)
-          const server = { ...client, fhirBaseUrl, redirectUri, scopes: USUAL_SCOPES, ...insecure }
+          const server = { ...client, fhirBaseUrl, redirectUri, scopes: DEFAULT_SCOPES, ...insecure }
           yield* servers.add(key, server)
-          // What it says of itself may differ once it knows the app.
+          // The metadata may change after the registration.
           yield* Effect.ignore(servers.invalidate(key))
           known.set(key, given)
           yield* hospitals.add({

@@ -1,4 +1,4 @@
-/** The EHRs of the world, each on its own port of 127.0.0.1: to a browser another site than the app on localhost. */
+/** Starts the EHRs, each on its own port of 127.0.0.1: to a browser another site than the app on localhost. */
 import { createServer } from "node:http"
 import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as HttpServer from "@effect/platform/HttpServer"
@@ -8,14 +8,14 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { SandboxEhr } from "effect-safire/testing"
 import * as EhrSite from "../ehr/index.js"
+import type { Ehr } from "./DemoHospitals.js"
 import * as OpenEhr from "./OpenEhr.js"
-import type { Ehr } from "./World.js"
 
 const listening = (port: number) => Layer.build(NodeHttpServer.layer(() => createServer(), { port, host: "127.0.0.1" }))
 
 const siteOptions = ({ name, options }: Ehr, app: EhrSite.App): EhrSite.Options => ({ ...options, name, apps: [app] })
 
-/** One that apps register at by themselves. */
+/** Starts an EHR with dynamic registration. */
 const startOpen = (ehr: Ehr, app: EhrSite.App) =>
   Effect.gen(function*() {
     const server = yield* Effect.map(listening(ehr.port), Context.get(HttpServer.HttpServer))

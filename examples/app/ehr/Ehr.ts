@@ -1,5 +1,5 @@
 /**
- * The EHR that the pages show: the sandbox behind it, the apps that can be launched, who is signed in, and what was clicked already.
+ * The EHR of the pages: its sandbox, apps, signed-in users and used form keys.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -28,15 +28,15 @@ export interface Ehr {
   readonly people: ReadonlyArray<Person>
   readonly cookie: string
   readonly signIns: SignIns
-  readonly once: Once
-  readonly power: Power
-  /** What a fault is called that was switched on here. */
+  readonly formKeys: FormKeys
+  readonly availability: Availability
+  /** The labels of faults that were added on the page. */
   readonly faultLabels: WeakMap<SandboxEhr.Fault.Fault, string>
 }
 
 const randomText = Effect.sync(() => Encoding.encodeBase64Url(globalThis.crypto.getRandomValues(new Uint8Array(24))))
 
-/** Who is signed in, by the value of their cookie. */
+/** The signed-in users, by cookie value. */
 export interface SignIns {
   readonly add: (person: Person) => Effect.Effect<string>
   readonly find: (id: string) => Effect.Effect<Person | undefined>
@@ -45,7 +45,7 @@ export interface SignIns {
 
 const HOURS = 60 * 60 * 1000
 
-/** Nobody is signed in. */
+/** An empty store of signed-in users. */
 export const makeSignIns = (): SignIns => {
   const all = new Map<string, { readonly person: Person; readonly until: number }>()
   return {
@@ -67,14 +67,14 @@ export const makeSignIns = (): SignIns => {
   }
 }
 
-/** Forms that must not act twice when they are sent twice: each is rendered with a key that works once. */
-export interface Once {
+/** Keys that make a form act once, even if it is submitted twice. */
+export interface FormKeys {
   readonly key: Effect.Effect<string>
   readonly run: (key: string, act: Effect.Effect<void>) => Effect.Effect<void>
 }
 
-/** No form was sent yet. */
-export const makeOnce = (): Once => {
+/** An empty set of used keys. */
+export const makeFormKeys = (): FormKeys => {
   const used = new Set<string>()
   return {
     key: randomText,
@@ -89,27 +89,30 @@ export const makeOnce = (): Once => {
   }
 }
 
-/** Whether the EHR is up: while it is down, every step of the protocol answers 503, and the faults that waited wait on. */
-export interface Power {
+/** Whether the EHR is up. While it is down, every protocol step responds with 503; other faults stay pending. */
+export interface Availability {
   readonly isDown: Effect.Effect<boolean>
   readonly set: (isDown: boolean) => Effect.Effect<void>
 }
 
 /** An EHR that is up. */
-export const makePower = (sandbox: SandboxEhr.Service, steps: ReadonlyArray<SandboxEhr.Fault.Step>): Power => {
-  let setAside: ReadonlyArray<SandboxEhr.PendingFault> = []
+export const makeAvailability = (
+  sandbox: SandboxEhr.Service,
+  steps: ReadonlyArray<SandboxEhr.Fault.Step>
+): Availability => {
+  let suspended: ReadonlyArray<SandboxEhr.PendingFault> = []
   const isDown = Effect.map(sandbox.pendingFaults, (waiting) => waiting.some(({ fault }) => fault === down.fault))
-  const takeDown = Effect.gen(function*() {
-    setAside = yield* sandbox.pendingFaults
+  const stop = Effect.gen(function*() {
+    suspended = yield* sandbox.pendingFaults
     yield* sandbox.clearFaults
     yield* Effect.forEach(steps, (step) => sandbox.fault(step, down.fault, Infinity), { discard: true })
   })
-  const putUp = Effect.gen(function*() {
+  const start = Effect.gen(function*() {
     const since = (yield* sandbox.pendingFaults).filter(({ fault }) => fault !== down.fault)
     yield* sandbox.clearFaults
     yield* Effect.forEach(
-      [...setAside, ...since],
-      ({ fault, remaining: left, step }) => sandbox.fault(step, fault, left),
+      [...suspended, ...since],
+      ({ fault, remaining, step }) => sandbox.fault(step, fault, remaining),
       {
         discard: true
       }
@@ -117,7 +120,7 @@ export const makePower = (sandbox: SandboxEhr.Service, steps: ReadonlyArray<Sand
   })
   return {
     isDown,
-    set: (wanted) => Effect.flatMap(isDown, (is) => is === wanted ? Effect.void : wanted ? takeDown : putUp)
+    set: (wanted) => Effect.flatMap(isDown, (is) => is === wanted ? Effect.void : wanted ? stop : start)
   }
 }
 
@@ -129,19 +132,19 @@ export const launchUrlOf = (app: App, launch: { readonly iss: string; readonly l
   return url.href
 }
 
-/** Where the apps are. */
+/** The origins of the apps. */
 export const appOrigins = (ehr: Ehr): ReadonlyArray<string> =>
   Array.from(new Set(ehr.apps.map(({ launchUrl }) => new URL(launchUrl).origin)))
 
-/** What a person calls the app of a client. */
+/** The name of a client. */
 export const clientName = (client: SandboxEhr.Client): string => client.name ?? client.clientId
 
-/** What a person calls the app with this client id, one that is gone included. */
+/** The name of a client by its id, which may be removed. */
 export const clientNameOf = (clients: ReadonlyArray<SandboxEhr.Client>, clientId: string): string => {
   const client = clients.find((one) => one.clientId === clientId)
   return client === undefined ? clientId : clientName(client)
 }
 
-/** What a reference is called that stands for a person. */
+/** The name of a user or patient, by reference. */
 export const personName = (ehr: Ehr, reference: string): string =>
   ehr.people.find((person) => person.reference === reference)?.name ?? reference

@@ -1,6 +1,6 @@
 /**
- * What can be made to go wrong at the EHR, by name: troubles that happen to real apps, ready to be switched on, and every kind of fault the sandbox
- * has, to be put together by hand.
+ * The faults of the EHR: commonFaults that happen to real apps, ready to be switched on, and
+ * every kind of fault the sandbox has, to be put together by hand.
  */
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
@@ -13,7 +13,7 @@ const { Fault } = SandboxEhr
 type Fault = SandboxEhr.Fault.Fault
 type Step = SandboxEhr.Fault.Step
 
-/** The steps of the protocol, in the order an app takes them. */
+/** The protocol steps in the order of a launch. */
 export const steps: ReadonlyArray<{ readonly step: Step; readonly label: string }> = [
   { step: "discovery", label: "SMART configuration" },
   { step: "openid", label: "OpenID configuration" },
@@ -30,11 +30,11 @@ export const steps: ReadonlyArray<{ readonly step: Step; readonly label: string 
 /** The step of this name. */
 export const findStep = (name: string | undefined): Step | undefined => steps.find(({ step }) => step === name)?.step
 
-/** The step in words. */
+/** The label of a step. */
 export const stepLabel = (step: Step | undefined): string =>
   steps.find((known) => known.step === step)?.label ?? "No step"
 
-/** What a fault is called that nobody here gave a name. */
+/** The label of a fault without a name. */
 export const describe = (fault: Fault): string => {
   switch (fault._tag) {
     case "Status":
@@ -46,7 +46,7 @@ export const describe = (fault: Fault): string => {
     case "Oversize":
       return `${Math.ceil(fault.bytes / 1024 / 1024)} MB of JSON`
     case "Drop":
-      return "The connection breaks"
+      return "The connection fails"
     case "Mutate":
       return "Other members than there should be"
     case "Headers":
@@ -56,21 +56,21 @@ export const describe = (fault: Fault): string => {
   }
 }
 
-/** A fault with the words that it is shown with. */
+/** A fault with its label. */
 export interface NamedFault {
   readonly label: string
   readonly fault: Fault
 }
 
-/** Something that happens at real servers. */
-export interface Trouble extends NamedFault {
+/** A common fault of real servers. */
+export interface CommonFault extends NamedFault {
   readonly id: string
   readonly step: Step
-  /** What it tries an app with. */
+  /** The effect on an app. */
   readonly detail: string
 }
 
-const trouble = (id: string, step: Step, label: string, detail: string, fault: Fault): Trouble => ({
+const commonFault = (id: string, step: Step, label: string, detail: string, fault: Fault): CommonFault => ({
   id,
   step,
   label,
@@ -81,126 +81,138 @@ const trouble = (id: string, step: Step, label: string, detail: string, fault: F
 const withMembers = (added: Readonly<Record<string, unknown>>): Fault =>
   Fault.mutate((members) => ({ ...members, ...added }))
 
-/** Troubles to switch on with one click. */
-export const troubles: ReadonlyArray<Trouble> = [
-  trouble("discovery-503", "discovery", "Busy: 503", "Discovery works again when it is repeated.", Fault.status(503)),
-  trouble(
+/** Faults to add with one click. */
+export const commonFaults: ReadonlyArray<CommonFault> = [
+  commonFault("discovery-503", "discovery", "Busy: 503", "A retry of the discovery succeeds.", Fault.status(503)),
+  commonFault(
     "discovery-html",
     "discovery",
     "A web page with status 200",
-    "A login wall where a document was expected.",
+    "A login page instead of the document.",
     Fault.html()
   ),
-  trouble(
+  commonFault(
     "discovery-quirk",
     "discovery",
-    "No capabilities, no PKCE promised",
-    "Members that the specification demands are missing.",
+    "No capabilities and no PKCE methods",
+    "Required members are missing.",
     Fault.omit("capabilities", "code_challenge_methods_supported")
   ),
-  trouble(
+  commonFault(
     "authorize-error",
     "authorize",
-    "500 in place of the page",
-    "The person never comes back.",
+    "500 instead of the page",
+    "The user does not return to the app.",
     Fault.status(500, { body: "Internal error" })
   ),
-  trouble(
+  commonFault(
     "authorize-state",
     "authorize",
     "Another state",
-    "The callback is not the answer to what was asked.",
-    withMembers({ state: "made-up-by-somebody-else" })
+    "The callback does not belong to the request.",
+    withMembers({ state: "state-of-another-request" })
   ),
-  trouble(
+  commonFault(
     "authorize-iss",
     "authorize",
     "Another issuer",
-    "The callback says it comes from another server.",
+    "The callback names another server.",
     withMembers({ iss: "https://elsewhere.example/auth" })
   ),
-  trouble(
+  commonFault(
     "authorize-no-iss",
     "authorize",
     "No issuer",
-    "The metadata promises an iss, the callback has none.",
+    "The metadata declares iss; the callback has none.",
     Fault.omit("iss")
   ),
-  trouble(
+  commonFault(
     "token-429",
     "token",
     "Too many requests: 429, try again in 2 seconds",
-    "The code is still good: the exchange may be repeated, later.",
+    "The code is still valid; the app can retry later.",
     Fault.status(429, { headers: { "retry-after": "2" } })
   ),
-  trouble(
+  commonFault(
     "token-lost",
     "token",
-    "The answer gets lost",
-    "The code is used up or the refresh token replaced, and the app never hears of it.",
+    "The response is lost",
+    "The server used up the code or rotated the refresh token.",
     Fault.lostResponse
   ),
-  trouble(
+  commonFault(
     "token-grant",
     "token",
     "invalid_grant",
-    "The code or the refresh token is refused.",
+    "The server rejects the code or the refresh token.",
     Fault.oauthError("invalid_grant")
   ),
-  trouble(
+  commonFault(
     "token-client",
     "token",
     "invalid_client",
-    "The app is not believed to be who it says.",
+    "The server rejects the app's credentials.",
     Fault.oauthError("invalid_client", { status: 401 })
   ),
-  trouble(
+  commonFault(
     "token-text",
     "token",
     "expires_in as text, odd token type",
-    "Tolerable: a warning and no error.",
+    "Tolerated with a warning.",
     withMembers({ expires_in: "300", token_type: "bearer" })
   ),
-  trouble("token-no-scope", "token", "No scope in the answer", "What was granted is unknown.", Fault.omit("scope")),
-  trouble(
+  commonFault(
+    "token-no-scope",
+    "token",
+    "No scope in the response",
+    "The granted scopes are unknown.",
+    Fault.omit("scope")
+  ),
+  commonFault(
     "token-no-patient",
     "token",
-    "No patient in the answer",
-    "The context that was asked for does not come.",
+    "No patient in the response",
+    "The requested context is missing.",
     Fault.omit("patient")
   ),
-  trouble(
+  commonFault(
     "token-id-token",
     "token",
     "A forged id_token",
-    "It is signed by nobody.",
+    "Its signature is invalid.",
     withMembers({ id_token: "e30.e30.e30" })
   ),
-  trouble(
+  commonFault(
     "token-short",
     "token",
     "A token for 10 seconds",
-    "It has to be renewed at once.",
+    "The app must renew it immediately.",
     withMembers({ expires_in: 10 })
   ),
-  trouble(
+  commonFault(
     "jwks-down",
     "jwks",
-    "The keys cannot be had",
-    "Nobody can say whether an id_token is genuine.",
+    "The keys are unavailable",
+    "The app cannot verify id_tokens.",
     Fault.status(503)
   ),
-  trouble(
+  commonFault(
     "fhir-401",
     "fhir",
-    "The token is refused: 401",
-    "Ended before its time.",
+    "The token is rejected: 401",
+    "The token was revoked early.",
     Fault.status(401, { headers: { "www-authenticate": "Bearer error=\"invalid_token\"" } })
   ),
-  trouble("fhir-403", "fhir", "Not allowed: 403", "The scopes do not reach so far.", Fault.status(403)),
-  trouble("fhir-slow", "fhir", "Slow: 5 seconds", "Somebody waits in front of the screen.", Fault.delay("5 seconds")),
-  trouble("fhir-big", "fhir", "An answer of 64 MB", "More than an app should take.", Fault.oversize(64 * 1024 * 1024)),
-  trouble("fhir-drop", "fhir", "The connection breaks", "No answer at all.", Fault.drop)
+  commonFault("fhir-403", "fhir", "Not allowed: 403", "The scopes are insufficient.", Fault.status(403)),
+  commonFault("fhir-slow", "fhir", "Slow: 5 seconds", "The user waits.", Fault.delay("5 seconds")),
+  commonFault(
+    "fhir-big",
+    "fhir",
+    "A response of 64 MB",
+    "It exceeds the app's limit.",
+    Fault.oversize(64 * 1024 * 1024)
+  ),
+  commonFault("fhir-drop", "fhir", "The connection fails", "No response.", Fault.drop)
 ]
 
 /** How many times a fault happens. */
@@ -213,7 +225,7 @@ export const times: ReadonlyArray<{ readonly value: string; readonly label: stri
   { value: "always", label: "Until switched off", count: Infinity }
 ]
 
-/** A fault to be put together, as its form is filled in: every field is text, an empty one stands for its default. */
+/** The fields of the fault form; an empty field has its default. */
 export type Fields = (name: string) => string
 
 /** A kind of fault with the fields it reads. */
@@ -239,11 +251,11 @@ const number = (
 
 const acted = (fields: Fields): boolean => fields("acted") !== ""
 
-const afterwards = (fields: Fields): string => acted(fields) ? ", after the request was acted on" : ""
+const afterwards = (fields: Fields): string => acted(fields) ? ", after processing" : ""
 
 const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 
-/** `Name: value`, one a line; a line of a name alone takes the header away. */
+/** Parses lines of `Name: value`; a name alone removes the header. */
 const readHeaders = (
   lines: string
 ): Either.Either<
@@ -271,7 +283,7 @@ const decodeMembers = Schema.decodeUnknownOption(
 
 const names = (text: string): ReadonlyArray<string> => text.split(/[\s,]+/).filter((name) => name !== "")
 
-/** Every kind of fault that the sandbox has. */
+/** All kinds of faults of the sandbox. */
 export const kinds: ReadonlyArray<Kind> = [
   {
     id: "status",
@@ -296,13 +308,13 @@ export const kinds: ReadonlyArray<Kind> = [
         const error = fields("error").trim() || "invalid_grant"
         return {
           label: `OAuth error “${error}” with status ${status}${afterwards(fields)}`,
-          fault: Fault.oauthError(error, { status, description: "switched on by hand", processed: acted(fields) })
+          fault: Fault.oauthError(error, { status, description: "added by hand", processed: acted(fields) })
         }
       })
   },
   {
     id: "delay",
-    label: "Late answer",
+    label: "Delay",
     detail: "Reads: seconds.",
     make: (fields) =>
       Either.map(number(fields, "seconds", 5, [1, 600]), (seconds) => ({
@@ -327,14 +339,14 @@ export const kinds: ReadonlyArray<Kind> = [
   {
     id: "html",
     label: "Web page",
-    detail: "Status 200 and HTML, as a login wall answers.",
+    detail: "Status 200 and HTML, like a login page.",
     make: (fields) =>
       Either.right({ label: `A web page${afterwards(fields)}`, fault: Fault.html({ processed: acted(fields) }) })
   },
   {
     id: "not-json",
     label: "Broken JSON",
-    detail: "Says it is JSON, and is not.",
+    detail: "Content type JSON, invalid body.",
     make: (fields) =>
       Either.right({ label: `Broken JSON${afterwards(fields)}`, fault: Fault.notJson({ processed: acted(fields) }) })
   },
@@ -351,27 +363,27 @@ export const kinds: ReadonlyArray<Kind> = [
   {
     id: "empty",
     label: "Empty",
-    detail: "Status 200 and nothing else.",
+    detail: "Status 200 and an empty body.",
     make: (fields) =>
       Either.right({
-        label: `An empty answer${afterwards(fields)}`,
+        label: `An empty response${afterwards(fields)}`,
         fault: Fault.emptyBody({ processed: acted(fields) })
       })
   },
   {
     id: "drop",
-    label: "Broken connection",
-    detail: "With “acted on”, the answer gets lost; without, the request does.",
+    label: "Failed connection",
+    detail: "The response is lost if the request is processed first, else the request.",
     make: (fields) =>
       Either.right({
-        label: `The connection breaks${afterwards(fields)}`,
+        label: `The connection fails${afterwards(fields)}`,
         fault: acted(fields) ? Fault.lostResponse : Fault.drop
       })
   },
   {
     id: "omit",
-    label: "Leave members out",
-    detail: "Reads: members, the names; of a JSON answer or of the redirect back to the app.",
+    label: "Remove members",
+    detail: "Reads: members, their names; of a JSON response or the callback URL.",
     make: (fields) => {
       const omitted = names(fields("members"))
       return omitted.length === 0
@@ -381,8 +393,8 @@ export const kinds: ReadonlyArray<Kind> = [
   },
   {
     id: "set",
-    label: "Put members in",
-    detail: "Reads: members, a JSON object; over those of a JSON answer or of the redirect back to the app.",
+    label: "Add members",
+    detail: "Reads: members, a JSON object; for a JSON response or the callback URL.",
     make: (fields) =>
       Option.match(decodeMembers(fields("members")), {
         onNone: () => Either.left("members must be a JSON object, such as {\"expires_in\": \"soon\"}"),
@@ -393,7 +405,7 @@ export const kinds: ReadonlyArray<Kind> = [
   {
     id: "headers",
     label: "Other headers",
-    detail: "Reads: headers; a name without a value takes that header away.",
+    detail: "Reads: headers; a name without a value removes the header.",
     make: (fields) =>
       Either.flatMap(readHeaders(fields("headers")), ({ remove, set }) => {
         const changed = [...Object.keys(set), ...remove.map((name) => `no ${name}`)]
@@ -404,10 +416,10 @@ export const kinds: ReadonlyArray<Kind> = [
   }
 ]
 
-/** The fault of a form filled in, with a wait before it if one is wanted. */
+/** The fault of a submitted form, with an optional delay. */
 export const fromFields = (fields: Fields): Either.Either<NamedFault, string> => {
   const kind = kinds.find(({ id }) => id === fields("kind"))
-  if (kind === undefined) return Either.left("choose what goes wrong")
+  if (kind === undefined) return Either.left("choose a fault")
   return Either.gen(function*() {
     const made = yield* kind.make(fields)
     const wait = kind.id === "delay" ? 0 : yield* number(fields, "seconds", 0, [0, 600])
@@ -417,5 +429,5 @@ export const fromFields = (fields: Fields): Either.Either<NamedFault, string> =>
   })
 }
 
-/** What the whole EHR answers while it is down. */
+/** The response of all steps while the EHR is down. */
 export const down: NamedFault = { label: "The EHR is down", fault: Fault.status(503, { body: "The EHR is down." }) }

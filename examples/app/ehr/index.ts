@@ -1,6 +1,6 @@
 /**
- * The sandbox EHR with a site of its own: people sign in, open records, launch apps, are asked for consent and take it back; and whoever tries an
- * app makes the EHR go wrong and reads what it was asked.
+ * The sandbox EHR with a web site: users sign in, open records, launch apps, give consent and revoke it. Developers add
+ * faults and read the request log.
  */
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
@@ -15,8 +15,9 @@ import * as Assets from "../ui/Assets.js"
 import { html } from "../ui/Html.js"
 import { seeOther } from "../ui/Page.js"
 import type { App, Ehr } from "./Ehr.js"
-import { makeOnce, makePower, makeSignIns } from "./Ehr.js"
+import { makeAvailability, makeFormKeys, makeSignIns } from "./Ehr.js"
 import { steps } from "./faults.js"
+import { Problem, problemPage } from "./guards.js"
 import * as Access from "./pages/Access.js"
 import * as Chart from "./pages/Chart.js"
 import * as Clients from "./pages/Clients.js"
@@ -26,7 +27,6 @@ import * as Log from "./pages/Log.js"
 import * as Patients from "./pages/Patients.js"
 import * as SignIn from "./pages/SignIn.js"
 import { peopleOf } from "./record.js"
-import { Problem, problemPage } from "./visit.js"
 import { resources as ownResources } from "./vitals.js"
 
 export type { App } from "./Ehr.js"
@@ -65,19 +65,18 @@ const assemble = (origin: string, { apps, name = "Sandbox Hospital", ...options 
           { href: "/log", label: "Request log" },
           { href: "/faults", label: "Faults" }
         ],
-        footer:
-          html`A sandbox. Every person and every record in it is made up. FHIR base: <code>${sandbox.fhirBaseUrl}</code>`
+        footer: html`A sandbox with synthetic users and records. FHIR base URL: <code>${sandbox.fhirBaseUrl}</code>`
       },
       origin,
       sandbox,
       apps,
       resources,
       people: peopleOf(resources),
-      // Cookies know no ports: each EHR on this machine has a cookie of its own.
+      // Cookies ignore ports, so each EHR on this computer has its own cookie name.
       cookie: `ehr-session-${new URL(origin).port}`,
       signIns: makeSignIns(),
-      once: makeOnce(),
-      power: makePower(sandbox, steps.map(({ step }) => step)),
+      formKeys: makeFormKeys(),
+      availability: makeAvailability(sandbox, steps.map(({ step }) => step)),
       faultLabels: new WeakMap()
     }
   })
@@ -99,30 +98,30 @@ const pages = (ehr: Ehr) =>
 
 const broken = new Problem({
   status: 500,
-  title: "Something is wrong here",
-  detail: "It is the fault of this EHR, and its log says more."
+  title: "Internal error",
+  detail: "The log of this EHR has details."
 })
 
 const notFound = new Problem({
   status: 404,
-  title: "There is no such page",
-  detail: "The address is not one of this EHR."
+  title: "Page not found",
+  detail: "This EHR has no page at this address."
 })
 
-/** The endpoints of the protocol are the sandbox's, all else is the site's. */
+/** Sends protocol requests to the sandbox and all others to the site. */
 const dispatch = (ehr: Ehr, site: HttpApp.Default<never, Scope.Scope>): HttpApp.Default<never, Scope.Scope> => {
   const { endpoints, fhirBaseUrl, issuer } = ehr.sandbox
   const roots = [fhirBaseUrl, issuer].map((url) => new URL(url).pathname)
   const management = new URL(endpoints.management).pathname
   return Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ url }) => {
     const path = url.split("?")[0] ?? ""
-    // The sandbox's own page asks nobody who they are.
+    // The sandbox's own page needs no sign-in.
     if (path === management) return Effect.succeed(seeOther("/access"))
     return roots.some((root) => path === root || path.startsWith(`${root}/`)) ? ehr.sandbox.httpApp : site
   })
 }
 
-/** The EHR at an origin: what its apps and tests do with it, and all that it answers. */
+/** The EHR at an origin: its sandbox and its `HttpApp`. */
 export const make = (
   origin: string,
   options: Options
@@ -142,7 +141,8 @@ export const make = (
   })
 
 /**
- * The EHR on the `HttpServer` that is provided: its endpoints, for apps, and its pages, for people. The FHIR base is `/fhir` at the server's address.
+ * The EHR on an `HttpServer`: its endpoints for apps and its pages for users. The FHIR base URL is `/fhir` at the
+ * server's address.
  */
 export const layer = (options: Options): Layer.Layer<SandboxEhr.SandboxEhr, never, HttpServer.HttpServer> =>
   Layer.scoped(

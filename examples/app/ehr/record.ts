@@ -1,5 +1,5 @@
 /**
- * What the EHR's pages read out of FHIR resources: names of people, and the lines of a record. A member that is missing or odd reads as nothing.
+ * Names and record lines from FHIR resources. Missing and malformed members are ignored.
  */
 import * as Predicate from "effect/Predicate"
 import type { SandboxEhr } from "effect-safire/testing"
@@ -28,7 +28,7 @@ export interface Person {
   readonly ownRecord: string | undefined
 }
 
-/** Everybody who can sign in, clinicians first. */
+/** The people who can sign in, clinicians first. */
 export const peopleOf = (resources: ReadonlyArray<FhirResource>): ReadonlyArray<Person> =>
   ["Practitioner", "Patient"].flatMap((type) =>
     resources.filter(({ resourceType }) => resourceType === type).map((resource) => ({
@@ -109,7 +109,7 @@ export const summaryOf = (resources: ReadonlyArray<FhirResource>, patient: strin
       own("Encounter").map((encounter) => ({
         id: encounter.id,
         date: text(members(encounter["period"])["start"]),
-        what: `Visit, ${text(encounter["status"]) ?? "state unknown"}`
+        what: `PageRequest, ${text(encounter["status"]) ?? "state unknown"}`
       }))
     ),
     conditions: own("Condition").map((condition) => ({

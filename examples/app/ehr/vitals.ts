@@ -1,6 +1,6 @@
 /**
- * Two years of made-up vital signs for two patients, so that a chart has something to plot: blood pressure, heart rate, weight and body temperature
- * on twelve days each, as FHIR R4 vital signs with LOINC and UCUM codes.
+ * Two years of synthetic vital signs of two patients, for the charts: blood pressure, heart rate, weight and body
+ * temperature on twelve days, as FHIR R4 vital signs with LOINC and UCUM codes.
  */
 import { SandboxEhr } from "effect-safire/testing"
 
@@ -132,7 +132,10 @@ const allergy: SandboxEhr.FhirResource = {
 const dated = (resource: SandboxEhr.FhirResource): SandboxEhr.FhirResource =>
   resource.resourceType === "Condition" ? { onsetDateTime: "2015-03-02", ...resource } : resource
 
-/** The sandbox's own resources, with these vital signs in place of the few that its two patients have, dates, and an allergy. */
+/**
+ * The sandbox's own resources, with these vital signs in place of the few that its two patients have, dates, and an
+ * allergy.
+ */
 export const resources: ReadonlyArray<SandboxEhr.FhirResource> = [
   ...SandboxEhr.syntheticResources.filter(({ id }) => !/^vital-(?:alpha|beta)-/.test(id)).map(dated),
   ...vitals,

@@ -1,5 +1,5 @@
 /**
- * The stylesheet and the script of both sites, served from memory: `/assets/style.css` and `/assets/ui.js`.
+ * The style sheet and the script of both sites: `/assets/style.css` and `/assets/ui.js`.
  */
 import { fileURLToPath } from "node:url"
 import * as FileSystem from "@effect/platform/FileSystem"
@@ -9,7 +9,7 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 
-/** The file beside the module whose URL is `base`, at `/assets`. */
+/** The file beside the module recordsOf URL is `base`, at `/assets`. */
 export const asset = (name: string, contentType: string, base: string) =>
   Effect.flatMap(FileSystem.FileSystem, (fs) => fs.readFileString(fileURLToPath(new URL(name, base)))).pipe(
     Effect.orDie,

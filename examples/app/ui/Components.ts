@@ -1,5 +1,6 @@
 /**
- * The pieces that pages are made of: cards, badges, lists of values, tables, banners, forms. All of them plain HTML; their look is in `style.css`.
+ * The pieces that pages are made of: cards, badges, lists of values, tables, banners, forms. All of them plain HTML;
+ * styled by `style.css`.
  */
 import type { Child, Html } from "./Html.js"
 import { html } from "./Html.js"
@@ -33,12 +34,15 @@ ${content}
 export const keyValues = (entries: ReadonlyArray<readonly [name: string, value: Child]>): Html =>
   html`<dl class="values">${entries.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`
 
-/** A table with a caption; the first cell of each row is its heading. Scrolls sideways within itself where the screen is narrow. */
+/**
+ * A table with a caption; the first cell of each row is its heading. Scrolls sideways within itself where the screen is
+ * narrow.
+ */
 export const table = (options: {
   readonly caption: string
   readonly columns: ReadonlyArray<string>
   readonly rows: ReadonlyArray<ReadonlyArray<Child>>
-  /** In place of the rows where there are none. */
+  /** The text of a table without rows. */
   readonly empty: string
   readonly captionHidden?: boolean | undefined
 }): Html =>
@@ -54,7 +58,7 @@ export const table = (options: {
     }</tbody>
 </table></div>`
 
-/** Something the reader should notice; `live` where it is news: a screen reader says it at once. */
+/** A message; with `live`, a screen reader announces it. */
 export const banner = (tone: Tone, title: string, content?: Child, options: {
   readonly live?: boolean | undefined
 } = {}): Html =>

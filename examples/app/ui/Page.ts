@@ -1,6 +1,6 @@
 /**
- * The frame round every page of both sites: head, skip link, header with navigation, main, footer, and the headers that a page with
- * somebody's health record on it should have.
+ * The layout of all pages of both sites: head, skip link, header with navigation, main, footer, and security headers
+ * for health data.
  */
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import type { Child, Html } from "./Html.js"
@@ -14,7 +14,7 @@ export interface NavLink {
 
 /** One of the two sites: what its pages have in common. */
 export interface Site {
-  /** Chooses the look (`style.css`): the two sites are two products. */
+  /** Chooses the layout (`style.css`): the two sites are two products. */
   readonly theme: "ehr" | "app"
   readonly name: string
   /** A few words under the name. */
@@ -31,28 +31,33 @@ export interface Page {
   readonly current?: string | undefined
   /** At the right of the header: who is logged in, say. */
   readonly account?: Child
-  /** Without navigation, narrow: for a page that asks one thing. */
+  /** Narrow, without navigation: for a page with one question. */
   readonly focused?: boolean | undefined
   readonly status?: number | undefined
-  /** Seconds after which the page is loaded anew, by the browser itself; or after which another one of the same site is. */
+  /**
+   * Seconds after which the page is loaded anew, by the browser itself; or after which another one of the same site is.
+   */
   readonly refresh?: number | { readonly seconds: number; readonly to: string } | undefined
   /** Whether `ui.js` is loaded (copy buttons, time in the reader's own time zone). */
   readonly script?: boolean | undefined
   readonly policy?: Policy | undefined
 }
 
-/** What a page may do beyond the usual, as sources of a Content Security Policy. */
+/** What a page may do beyond the isDefault, as sources of a Content Security Policy. */
 export interface Policy {
   /**
-   * Where its forms lead beside the site itself. Chromium holds the redirects after a form to this as well: a page whose form ends at another
-   * site must name that site's origin.
+   * Where its forms lead beside the site itself. Chromium holds the redirects after a form to this as well: a page
+   * recordsOf form ends at another site must name that site's origin.
    */
   readonly formAction?: ReadonlyArray<string> | undefined
   /** What it shows in frames (default: nothing). */
   readonly frames?: ReadonlyArray<string> | undefined
-  /** Who may show it in a frame, `'self'` among them (default: nobody). */
+  /** Who may show it in a frame, `'self'` among them (default: none). */
   readonly framedBy?: ReadonlyArray<string> | undefined
-  /** Whether another site may open it in a window that it waits for, as apps do with a login (default: no, the window is cut off from its opener). */
+  /**
+   * Whether another site may open it in a window that it waits for, as apps do with a login (default: no, the window is
+   * cut off from its opener).
+   */
   readonly openedByApps?: boolean | undefined
 }
 
@@ -130,7 +135,7 @@ export const respond = (site: Site, page: Page): HttpServerResponse.HttpServerRe
     headers: headers(page)
   })
 
-/** A redirect that is followed with GET, whatever the request was. */
+/** A redirect that browsers follow with GET. */
 export const seeOther = (location: string): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.empty({
     status: 303,

@@ -1,6 +1,6 @@
 /**
- * Tests of a program without a network, without waiting and without a mock of this library: only the `HttpClient` is another one.
- * `npx vitest run --dir examples/tests-without-network`.
+ * Tests of a program without a network, without waiting and without a mock of this library: only the `HttpClient` is
+ * another one. `npx vitest run --dir examples/tests-without-network`.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"

@@ -1,6 +1,6 @@
 /**
- * The little of FHIR R4 that the chart shows. Each resource is read on its own and leniently, so that one that is odd is left out and counted, and the
- * others are shown.
+ * The FHIR R4 elements of the chart. Each resource is decoded separately; malformed resources are counted and not
+ * shown.
  */
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
@@ -109,5 +109,5 @@ export const valueText = ({ valueCodeableConcept, valueQuantity, valueString }: 
     ? `${valueQuantity.value} ${valueQuantity.unit ?? valueQuantity.code ?? ""}`.trim()
     : conceptText(valueCodeableConcept) ?? valueString
 
-export const momentOf = ({ effectiveDateTime, effectivePeriod }: Observation): string | undefined =>
+export const dateOf = ({ effectiveDateTime, effectivePeriod }: Observation): string | undefined =>
   effectiveDateTime ?? effectivePeriod?.start

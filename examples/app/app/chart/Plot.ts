@@ -1,6 +1,6 @@
 /**
- * A vital sign as an SVG made on the server, and the same as a table: a picture for those who see it, numbers for everybody. Colours come from the style
- * sheet; series differ in the shape of their marks as well.
+ * A vital sign as an SVG and as a table. Colours come from the style sheet; series also differ in the shape of their
+ * marks.
  */
 import * as DateTime from "effect/DateTime"
 import { table } from "../../ui/Components.js"

@@ -1,4 +1,4 @@
-/** Vital signs as series over time: which observations belong to which curve, by their LOINC codes. */
+/** Vital signs as time series, by LOINC code. */
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Fhir from "./Fhir.js"
@@ -22,7 +22,7 @@ export interface Vital {
   readonly series: ReadonlyArray<Series>
 }
 
-interface Known {
+interface VitalSign {
   readonly id: string
   readonly title: string
   readonly unit: string
@@ -31,7 +31,7 @@ interface Known {
   readonly series: ReadonlyArray<{ readonly label: string; readonly codes: ReadonlyArray<string> }>
 }
 
-const KNOWN: ReadonlyArray<Known> = [
+const VITAL_SIGNS: ReadonlyArray<VitalSign> = [
   {
     id: "blood-pressure",
     title: "Blood pressure",
@@ -76,12 +76,12 @@ const KNOWN: ReadonlyArray<Known> = [
   }
 ]
 
-/** What was withdrawn or never happened is no measurement. */
-const VOID = new Set(["entered-in-error", "cancelled"])
+/** Observations with these statuses are not plotted. */
+const INVALID_STATUSES = new Set(["entered-in-error", "cancelled"])
 
 const measured = (observation: Fhir.Observation) => {
-  const at = Option.getOrUndefined(DateTime.make(Fhir.momentOf(observation) ?? ""))
-  if (at === undefined || VOID.has(observation.status ?? "")) return []
+  const at = Option.getOrUndefined(DateTime.make(Fhir.dateOf(observation) ?? ""))
+  if (at === undefined || INVALID_STATUSES.has(observation.status ?? "")) return []
   return [observation, ...(observation.component ?? [])].flatMap(({ code, valueQuantity }) => {
     const loinc = Fhir.codeIn(Fhir.LOINC, code)
     const value = valueQuantity?.value
@@ -94,7 +94,7 @@ const measured = (observation: Fhir.Observation) => {
 /** Those vital signs that there are any values of. */
 export const of = (observations: ReadonlyArray<Fhir.Observation>): ReadonlyArray<Vital> => {
   const all = observations.flatMap(measured)
-  return KNOWN.flatMap(({ series, units, ...vital }) => {
+  return VITAL_SIGNS.flatMap(({ series, units, ...vital }) => {
     const filled = series.map(({ codes, label }) => ({
       label,
       points: all

@@ -1,4 +1,4 @@
-/** The app as itself: a token without a person, and what can be read with it (SMART Backend Services). */
+/** A token for the app itself, and the patients it can read with it (SMART Backend Services). */
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as Chunk from "effect/Chunk"
 import * as DateTime from "effect/DateTime"
@@ -10,20 +10,23 @@ import { badge, banner, card, keyValues, pageHeading, select, submit, table } fr
 import type { Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
 import * as Fhir from "../chart/Fhir.js"
+import { day, duration } from "../format.js"
 import { query } from "../forms.js"
 import type { Hospital } from "../Hospital.js"
 import { kindName } from "../Hospital.js"
 import { Hospitals } from "../Hospitals.js"
-import { Look, PATHS } from "../Look.js"
-import { day, duration } from "../words.js"
+import { Layout, PATHS } from "../Layout.js"
 
-const MOST = 100
+const MAX_RESULTS = 100
 
 const readPatients = (server: string, scopes: ReadonlyArray<string>) =>
   Effect.gen(function*() {
     const backend = yield* BackendServices.BackendServices
     const fhir = (yield* FhirClient.FhirClient).forBackend({ server, scopes })
-    const found = yield* fhir.search("Patient", { _count: MOST }).pipe(Stream.take(MOST), Stream.runCollect)
+    const found = yield* fhir.search("Patient", { _count: MAX_RESULTS }).pipe(
+      Stream.take(MAX_RESULTS),
+      Stream.runCollect
+    )
     // After the search, so that it is the token of the search.
     const tokens = yield* backend.tokens({ server, scopes })
     return { tokens, patients: Fhir.readAll(Fhir.Patient)(Chunk.toReadonlyArray(found)) }
@@ -37,7 +40,7 @@ const result = (hospital: Hospital, scopes: ReadonlyArray<string>) =>
       const { _tag, message, reason } = found.left
       return banner(
         "bad",
-        `${hospital.name} did not give it`,
+        `${hospital.name} did not respond with the patients`,
         html`<p>${message}</p><p>${badge(_tag, "bad")} ${badge(reason, "bad")}</p>`,
         { live: true }
       )
@@ -50,10 +53,10 @@ const result = (hospital: Hospital, scopes: ReadonlyArray<string>) =>
           ["Client type", kindName(hospital)],
           ["Granted", html`<code>${tokens.scopes.join(" ")}</code>`],
           [
-            "Good for",
-            tokens.expiresAt === undefined ? "not said" : duration(DateTime.distance(now, tokens.expiresAt))
+            "Expires in",
+            tokens.expiresAt === undefined ? "not declared" : duration(DateTime.distance(now, tokens.expiresAt))
           ],
-          ["Kept", "until shortly before it expires: load this page again, and no new one is asked for"]
+          ["Kept", "until shortly before it expires; reloading this page requests no new token"]
         ])
       )
     }
@@ -74,7 +77,7 @@ ${
   })
 
 const page = Effect.gen(function*() {
-  const look = yield* Look
+  const layout = yield* Layout
   const all = yield* (yield* Hospitals).all
   const able = all.flatMap((hospital) =>
     hospital.backendScopes === undefined ? [] : [{ hospital, scopes: hospital.backendScopes }]
@@ -83,14 +86,14 @@ const page = Effect.gen(function*() {
   const chosen = able.find(({ hospital }) => hospital.key === asked)
   const nothing: Html = asked === null || chosen !== undefined
     ? html``
-    : banner("warning", "The app is no backend service there", undefined, { live: true })
-  return look.page({
+    : banner("warning", "The app is not registered as a backend service there", undefined, { live: true })
+  return layout.page({
     title: "Backend services",
     current: PATHS.backend,
     main: html`${
       pageHeading("Backend services", {
         lead:
-          "Some work is done at night, by nobody. The app then logs in as itself, with its own credential, and reads what the hospital has agreed to."
+          "Some work runs without a user, for example at night. The app logs in with its own credentials and reads the data that the hospital permits."
       })
     }
 ${
@@ -116,7 +119,7 @@ ${chosen === undefined ? nothing : yield* result(chosen.hospital, chosen.scopes)
 
 export const layer = HttpLayerRouter.addAll(
   Effect.map(
-    Effect.context<BackendServices.BackendServices | FhirClient.FhirClient | Hospitals | Look>(),
+    Effect.context<BackendServices.BackendServices | FhirClient.FhirClient | Hospitals | Layout>(),
     (services) => [HttpLayerRouter.route("GET", "/backend", Effect.provide(page, services))]
   )
 )

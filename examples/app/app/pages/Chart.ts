@@ -1,4 +1,7 @@
-/** The record of the patient in context, read from FHIR with the session's token. What the access given does not cover is said to be so; the rest is shown. */
+/**
+ * The record of the patient in context, read from FHIR with the session's token. Parts that the granted scopes do not
+ * cover show a message.
+ */
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as Chunk from "effect/Chunk"
 import * as DateTime from "effect/DateTime"
@@ -15,13 +18,13 @@ import { html } from "../../ui/Html.js"
 import * as Fhir from "../chart/Fhir.js"
 import { plot } from "../chart/Plot.js"
 import * as Vitals from "../chart/Vitals.js"
+import { day } from "../format.js"
 import { Hospitals } from "../Hospitals.js"
-import { Look, PATHS } from "../Look.js"
-import { day } from "../words.js"
+import { Layout, PATHS } from "../Layout.js"
 import { account, sections } from "./Session.js"
 
-/** More than this is not for one page. */
-const MOST = 300
+/** The limit of one page. */
+const MAX_RESULTS = 300
 
 interface Found<A> {
   readonly read: ReadonlyArray<A>
@@ -31,14 +34,14 @@ interface Found<A> {
 
 type Part<A> = Either.Either<Found<A>, FhirError>
 
-/** Without these a session cannot go on, and no part of the page means anything. */
+/** Errors after which the session cannot continue. */
 const endsSession = (error: FhirError): boolean => error.reason === "Unauthorized"
 
 const WHY: Partial<Record<FhirError["reason"], string>> = {
-  Forbidden: "The access that was given does not cover this.",
-  NotFound: "This hospital's server does not offer it.",
-  NotSupported: "This hospital's server does not offer it.",
-  Refused: "The hospital's server did not accept the search."
+  Forbidden: "The granted scopes do not cover this data.",
+  NotFound: "This hospital's server does not support this data.",
+  NotSupported: "This hospital's server does not support this data.",
+  Refused: "The hospital's server rejected the search."
 }
 
 const missing = (error: FhirError): Html =>
@@ -46,8 +49,8 @@ const missing = (error: FhirError): Html =>
     error.reason === "Forbidden" ? "info" : "warning",
     WHY[error.reason] ??
       (Problem.kindOf(error) === "ServerUnavailable"
-        ? "The hospital's server does not answer just now. Load the page again in a minute."
-        : "The hospital's server did not answer as it should."),
+        ? "The hospital's server is not responding. Reload the page in a minute."
+        : "The hospital's server sent an invalid response."),
     html`<p>${badge(error._tag)} ${badge(error.reason)}</p>`
   )
 
@@ -57,9 +60,9 @@ const part = <A>(title: string, id: string, found: Part<A>, show: (read: Readonl
     Either.isLeft(found) ? missing(found.left) : html`${show(found.right.read)}
 ${
       found.right.unreadable > 0 &&
-      banner("warning", `${found.right.unreadable} could not be read, and are not shown`)
+      banner("warning", `${found.right.unreadable} could not be read and are not shown`)
     }
-${found.right.isCutOff && banner("info", `Only the first ${MOST} are shown`)}`,
+${found.right.isCutOff && banner("info", `Only the first ${MAX_RESULTS} are shown`)}`,
     { id }
   )
 
@@ -125,7 +128,7 @@ const others = (read: ReadonlyArray<Fhir.Observation>): Html =>
       Fhir.valueText(observation) ?? observation.component?.map((one) =>
         `${Fhir.conceptText(one.code) ?? ""} ${Fhir.valueText(one) ?? ""}`.trim()
       ).join(", ") ?? "",
-      day(Fhir.momentOf(observation))
+      day(Fhir.dateOf(observation))
     ]),
     empty: "None beside the vital signs."
   })
@@ -164,9 +167,8 @@ const without = (session: CurrentSession.Service, hospital: string) => ({
   account: account(session, hospital),
   main: html`${sections(session, "chart")}
 ${
-    pageHeading("This launch brought no patient", {
-      lead:
-        html`Ask for <code>launch/patient</code>, or start the app from a patient's record in the hospital's own system.`
+    pageHeading("This launch has no patient", {
+      lead: html`Request <code>launch/patient</code>, or start the app from a patient's record in the hospital's EHR.`
     })
   }
 <p>${buttonLink(PATHS.server(session.stored.server), "Choose scopes and log in again", "primary")}</p>`
@@ -174,15 +176,15 @@ ${
 
 const page = Effect.gen(function*() {
   const session = yield* CurrentSession.CurrentSession
-  const look = yield* Look
+  const layout = yield* Layout
   const hospital = yield* (yield* Hospitals).nameOf(session.stored.server)
   const { context } = session.stored.tokens
   const id = context.patient
-  if (id === undefined) return look.page(without(session, hospital))
+  if (id === undefined) return layout.page(without(session, hospital))
 
   const fhir = (yield* FhirClient.FhirClient).forSession(session.id)
 
-  /** A part of its own: one that is not there leaves the others as they are. */
+  /** A failed part does not affect the others. */
   const partial = <A, E, R>(effect: Effect.Effect<A, E | FhirError, R>) =>
     effect.pipe(
       Effect.map((found) => Either.right(found)),
@@ -198,11 +200,11 @@ const page = Effect.gen(function*() {
     params: Readonly<Record<string, string>> = {}
   ) =>
     fhir.search(resourceType, { patient: id, ...params, _count: 100 }).pipe(
-      Stream.take(MOST + 1),
+      Stream.take(MAX_RESULTS + 1),
       Stream.runCollect,
       Effect.map((found) => ({
-        ...Fhir.readAll(schema)(Chunk.toReadonlyArray(Chunk.take(found, MOST))),
-        isCutOff: found.length > MOST
+        ...Fhir.readAll(schema)(Chunk.toReadonlyArray(Chunk.take(found, MAX_RESULTS))),
+        isCutOff: found.length > MAX_RESULTS
       })),
       partial
     )
@@ -218,14 +220,14 @@ const page = Effect.gen(function*() {
   const today = DateTime.formatIsoDateUtc(yield* DateTime.now)
   const patient = found.patient
   const name = Either.isRight(patient) ? Fhir.nameOf(patient.right) : "the patient"
-  // An EHR that shows the patient's name round the app says so, and twice would be one too many.
+  // An EHR that shows the patient itself sends need_patient_banner: false.
   const showsBanner = context.needPatientBanner !== false
-  return look.page({
+  return layout.page({
     title: Either.isRight(patient) ? name : "Chart",
     account: account(session, hospital),
     main: html`${sections(session, "chart")}
 ${Either.isRight(patient) && showsBanner && patientBanner(patient.right, id, today)}
-${pageHeading(`Chart of ${name}`, { lead: `Read from ${hospital} just now.` })}
+${pageHeading(`Chart of ${name}`, { lead: `Read from ${hospital}.` })}
 ${part("Vital signs", "vital-signs", found.observations, vitals)}
 <div class="columns"><div class="stack">${part("Problems", "problems", found.conditions, conditions)}${
       part("Medications", "medications", found.medications, medications)
@@ -240,7 +242,7 @@ ${part("Other observations", "observations", found.observations, others)}`
 
 export const layer = HttpLayerRouter.addAll(
   Effect.map(
-    Effect.context<FhirClient.FhirClient | Hospitals | Look | Sessions.Sessions>(),
+    Effect.context<FhirClient.FhirClient | Hospitals | Layout | Sessions.Sessions>(),
     (services) => [HttpLayerRouter.route("GET", "/sessions/:session/chart", Effect.provide(page, services))]
   )
 ).pipe(Layer.provide(CurrentSession.required.layer))

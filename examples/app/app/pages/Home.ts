@@ -1,4 +1,4 @@
-/** The start page: every hospital, whether it answers, and the sessions that are open in this browser. */
+/** The start page: the hospitals, whether their servers respond, and the sessions of this browser. */
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -10,12 +10,12 @@ import { CurrentSession } from "effect-safire/web"
 import { badge, banner, buttonLink, card, keyValues, pageHeading, table } from "../../ui/Components.js"
 import type { Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
-import { moment } from "../../ui/moment.js"
+import { time } from "../../ui/time.js"
+import { duration } from "../format.js"
 import type { Hospital } from "../Hospital.js"
 import { kindName } from "../Hospital.js"
 import { Hospitals } from "../Hospitals.js"
-import { Look, PATHS } from "../Look.js"
-import { duration } from "../words.js"
+import { Layout, PATHS } from "../Layout.js"
 
 type State = "answers" | "slow" | DiscoveryError
 
@@ -24,9 +24,9 @@ const stateBadge = (state: State): Html => {
     case "answers":
       return badge("answers", "good")
     case "slow":
-      return badge("has not answered yet", "warning")
+      return badge("no response yet", "warning")
     default:
-      return badge(`does not answer: ${state.reason}`, "bad")
+      return badge(`unavailable: ${state.reason}`, "bad")
   }
 }
 
@@ -50,7 +50,7 @@ ${
     } ${
       buttonLink(
         PATHS.server(hospital.key),
-        html`Look inside<span class="visually-hidden"> ${hospital.name}</span>`
+        html`Details<span class="visually-hidden"> ${hospital.name}</span>`
       )
     } ${
       hospital.ehrUrl !== undefined && state === "answers" && buttonLink(
@@ -76,20 +76,20 @@ const openTable = Effect.gen(function*() {
           : html`<a href="${
             PATHS.chart(handle)
           }">Chart<span class="visually-hidden"> of</span> <code>${tokens.context.patient}</code></a>`,
-        moment(createdAt),
+        time(createdAt),
         tokens.expiresAt === undefined
-          ? "until it is refused"
+          ? "unknown"
           : DateTime.lessThan(tokens.expiresAt, now)
-          ? "over; renewed when needed"
+          ? "expired; renewed when needed"
           : duration(DateTime.distance(now, tokens.expiresAt))
       ])
   )
   return rows.length === 0 ? html`` : card(
-    "Open in this browser",
+    "Sessions in this browser",
     table({
       caption: "Sessions of this browser",
       captionHidden: true,
-      columns: ["Hospital", "Record", "Since", "Token good for"],
+      columns: ["Hospital", "Record", "Since", "Token expires in"],
       rows,
       empty: ""
     })
@@ -97,37 +97,37 @@ const openTable = Effect.gen(function*() {
 })
 
 const page = Effect.gen(function*() {
-  const look = yield* Look
+  const layout = yield* Layout
   const servers = yield* SmartServers.SmartServers
   const hospitals = yield* (yield* Hospitals).all
   const cards = yield* Effect.forEach(hospitals, (hospital) =>
     servers.client(hospital.key).pipe(
       Effect.flatMap(({ configuration }) => configuration),
-      // A page that says whether somebody answers does not wait for those who do not.
+      // The page does not wait for servers that do not respond.
       RetryPolicy.withPolicy(RetryPolicy.none),
       Effect.timeoutOption("2 seconds"),
       Effect.map((found): State => Option.isSome(found) ? "answers" : "slow"),
       Effect.catchTags({
         DiscoveryError: (error) => Effect.succeed<State>(error),
-        // Its registration was taken back a moment ago.
+        // Its registration was removed during this request.
         UnknownServerError: () => Effect.succeed<State>("slow")
       }),
       Effect.map((state) => hospitalCard(hospital, state))
     ), { concurrency: "unbounded" })
-  return look.page({
+  return layout.page({
     title: "Hospitals",
     current: PATHS.home,
     main: html`${
       pageHeading("Hospitals", {
         lead:
-          "One app, registered at each of them in another way. Log in here, or start it from a patient's record in the hospital's own system."
+          "The app is registered at each hospital with another client type. Log in here, or start the app from a patient's record in the hospital's EHR."
       })
     }
 ${
       banner(
         "info",
         "This is a demonstration",
-        "Hospitals, patients and people are made up and run on this computer alone."
+        "Hospitals, patients and users are synthetic and run on this computer only."
       )
     }
 ${yield* openTable}
@@ -137,7 +137,7 @@ ${yield* openTable}
 
 export const layer = HttpLayerRouter.addAll(
   Effect.map(
-    Effect.context<Hospitals | Look | SmartServers.SmartServers>(),
+    Effect.context<Hospitals | Layout | SmartServers.SmartServers>(),
     (services) => [HttpLayerRouter.route("GET", "/", Effect.provide(page, services))]
   )
 ).pipe(Layer.provide(CurrentSession.every.layer))

@@ -1,23 +1,23 @@
-/** The event log: every protocol step with what it took, by what set it off, and what an engineer would read in the log. */
+/** The event log: protocol steps with their durations, and log messages. */
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as Effect from "effect/Effect"
 import type { WebApp } from "effect-safire/web"
 import { badge, card, pageHeading, postForm, submit, table, type Tone } from "../../ui/Components.js"
 import type { Child, Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
-import { moment } from "../../ui/moment.js"
 import { seeOther } from "../../ui/Page.js"
+import { time } from "../../ui/time.js"
 import type { Line, Step } from "../Events.js"
 import { Events } from "../Events.js"
-import { ownOnly, query, toTheEnd } from "../forms.js"
-import { Look, PATHS } from "../Look.js"
-import { took } from "../words.js"
+import { took } from "../format.js"
+import { query, requireSameOrigin, runToCompletion } from "../forms.js"
+import { Layout, PATHS } from "../Layout.js"
 
 const OUTCOMES: Record<Step["outcome"], Tone> = { ok: "good", failed: "bad", interrupted: "warning" }
 
 const LEVELS: Record<Line["level"], Tone> = { info: "info", warning: "warning", error: "bad" }
 
-/** A step with how deep it lies below what set it off, in the order in which things began. */
+/** The steps of a trace with their depth, by start time. */
 const tree = (steps: ReadonlyArray<Step>): ReadonlyArray<readonly [depth: number, step: Step]> => {
   const ids = new Set(steps.map(({ id }) => id))
   const inOrder = [...steps].sort((a, b) => a.startedAt - b.startedAt || numberOf(a) - numberOf(b))
@@ -57,12 +57,12 @@ const traceCard = (steps: ReadonlyArray<Step>): Html => {
   return html`<details class="trace" id="${first.trace}"${isOpen && html` open`}><summary><span>${
     nameOf(first)
   }</span> ${server !== undefined && server !== first.server && html`<small>${server}</small>`} <small>${
-    moment(first.startedAt)
+    time(first.startedAt)
   }</small> <small>${took(first.millis)}</small> ${
     failed ? badge("failed", "bad") : badge("ok", "good")
   }</summary><div>${
     table({
-      // A number of its own, so that a screen reader's list of tables tells them apart.
+      // Unique, so that a screen reader's list of tables distinguishes them.
       caption: `Steps of number ${numberOf(first)}, ${first.request?.url ?? first.name}`,
       captionHidden: true,
       columns: ["Step", "Server", "Took", "Outcome", "Why"],
@@ -81,14 +81,14 @@ const traceCard = (steps: ReadonlyArray<Step>): Html => {
 }
 
 const lineRow = (line: Line): ReadonlyArray<Child> => [
-  moment(line.at),
+  time(line.at),
   badge(line.level, LEVELS[line.level]),
   html`${line.kind !== undefined && html`<code>${line.kind}</code> `}${line.message}`,
   line.reference === undefined ? "" : html`<code id="ref-${line.reference}">${line.reference}</code>`
 ]
 
 const page = Effect.gen(function*() {
-  const look = yield* Look
+  const layout = yield* Layout
   const events = yield* Events
   const asked = yield* query
   const onlyFailed = asked.has("failed")
@@ -102,23 +102,22 @@ const page = Effect.gen(function*() {
   const shown = [...traces.values()].filter((steps) => !onlyFailed || steps.some(({ outcome }) => outcome === "failed"))
   const view = (label: string, search: string, isCurrent: boolean) =>
     html`<li><a href="${PATHS.log}${search}"${isCurrent && html` aria-current="page"`}>${label}</a></li>`
-  return look.page({
+  return layout.page({
     title: "Event log",
     current: PATHS.log,
     ...(isLive ? { refresh: 3 } : {}),
     main: html`${
       pageHeading("Event log", {
-        lead:
-          "Every step of the protocol as the library reports it, and every request that left. The latest first; no secrets and no patients are in it.",
+        lead: "All protocol steps and outgoing requests, the latest first. The log has no secrets and no patient data.",
         actions: postForm(PATHS.log, submit("Clear", { kind: "secondary", describes: "the event log" }))
       })
     }
-<nav class="sections" aria-label="What is shown"><ul>${view("Everything", "", !onlyFailed && !isLive)}${
+<nav class="sections" aria-label="Filter"><ul>${view("Everything", "", !onlyFailed && !isLive)}${
       view("Failures", "?failed", onlyFailed)
     }${view("Live, every 3 seconds", "?live", isLive)}</ul></nav>
 <section aria-label="Steps">${
       shown.length === 0
-        ? html`<p class="empty">Nothing has happened yet.</p>`
+        ? html`<p class="empty">No steps yet.</p>`
         : shown.slice(0, 60).map(traceCard)
     }</section>
 ${
@@ -137,17 +136,17 @@ ${
   })
 })
 
-const clear = ownOnly(Effect.gen(function*() {
+const clear = requireSameOrigin(Effect.gen(function*() {
   yield* (yield* Events).clear
   return seeOther(PATHS.log)
 }))
 
 export const layer = HttpLayerRouter.addAll(
   Effect.map(
-    Effect.context<Events | Look | WebApp.WebApp>(),
+    Effect.context<Events | Layout | WebApp.WebApp>(),
     (services) => [
       HttpLayerRouter.route("GET", "/log", Effect.provide(page, services)),
-      HttpLayerRouter.route("POST", "/log", Effect.provide(toTheEnd(clear), services))
+      HttpLayerRouter.route("POST", "/log", Effect.provide(runToCompletion(clear), services))
     ]
   )
 )

@@ -1,13 +1,13 @@
-/** For an address that leads nowhere. */
+/** The page for an unknown address. */
 import { buttonLink, pageHeading } from "../../ui/Components.js"
 import { html } from "../../ui/Html.js"
-import type { AppPage } from "../Look.js"
-import { PATHS } from "../Look.js"
+import type { AppPage } from "../Layout.js"
+import { PATHS } from "../Layout.js"
 
 export const notFound: AppPage = {
   title: "Not found",
   status: 404,
   focused: true,
-  main: html`${pageHeading("There is no such page", { lead: "The address is mistyped, or what it led to is gone." })}
+  main: html`${pageHeading("Page not found", { lead: "The address is wrong, or the page no longer exists." })}
 <p>${buttonLink(PATHS.home, "To the hospitals", "primary")}</p>`
 }

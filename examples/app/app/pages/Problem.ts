@@ -1,13 +1,13 @@
-/** The page for whatever the library's routes could not do, in the app's look; who wants to know more follows the reference into the event log. */
+/** The error page of the library's routes, in the app's layout, with a link to the event log. */
 import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import type { Problem } from "effect-safire/web"
 import { badge, buttonLink, pageHeading } from "../../ui/Components.js"
 import { html } from "../../ui/Html.js"
-import type { Service as Look } from "../Look.js"
-import { PATHS } from "../Look.js"
+import type { Service as Layout } from "../Layout.js"
+import { PATHS } from "../Layout.js"
 
-export const page = (look: Look) => (problem: Problem.Problem): HttpServerResponse.HttpServerResponse =>
-  look.page({
+export const page = (layout: Layout) => (problem: Problem.Problem): HttpServerResponse.HttpServerResponse =>
+  layout.page({
     title: problem.title,
     status: problem.status,
     focused: true,
@@ -17,5 +17,5 @@ export const page = (look: Look) => (problem: Problem.Problem): HttpServerRespon
     } ${problem.action?.href !== PATHS.home && buttonLink(PATHS.home, "To the hospitals")}</p>
 <p>${
       badge(problem.kind)
-    } <small>Reference <code>${problem.reference}</code>: <a href="${PATHS.log}#ref-${problem.reference}">what happened</a></small></p>`
+    } <small>Reference <code>${problem.reference}</code>: <a href="${PATHS.log}#ref-${problem.reference}">details in the event log</a></small></p>`
   })

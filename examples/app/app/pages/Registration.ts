@@ -1,4 +1,4 @@
-/** The app registers itself where nobody knows it yet, and takes that back. */
+/** Registers the app dynamically and removes the registration. */
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
@@ -17,17 +17,17 @@ import {
 } from "../../ui/Components.js"
 import type { Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
-import { moment } from "../../ui/moment.js"
 import { seeOther } from "../../ui/Page.js"
-import { ownOnly, query, toTheEnd } from "../forms.js"
+import { time } from "../../ui/time.js"
+import { query, requireSameOrigin, runToCompletion } from "../forms.js"
 import { KIND_NAMES } from "../Hospital.js"
-import { Look, PATHS } from "../Look.js"
+import { Layout, PATHS } from "../Layout.js"
 import type { Failure, Prospect } from "../Registrations.js"
 import { METHODS, Registrations } from "../Registrations.js"
 
 const DONE: Readonly<Record<string, string>> = {
-  registered: "The app is registered",
-  removed: "The registration is taken back"
+  registered: "The app was registered",
+  removed: "The registration was removed"
 }
 
 const isMethod = (text: string | undefined): text is typeof METHODS[number] => METHODS.some((method) => method === text)
@@ -37,7 +37,7 @@ const form = (prospect: Prospect): Html =>
 ${
     postForm(
       PATHS.registration,
-      html`<fieldset><legend>As what</legend>${
+      html`<fieldset><legend>Client type</legend>${
         METHODS.map((method) =>
           checkbox({
             id: `${prospect.key}-${method}`,
@@ -58,18 +58,18 @@ const done = (prospect: Prospect, registered: RegisteredClient.RegisteredClient)
   html`${
     keyValues([
       ["Client id", html`<code>${registered.clientId}</code>`],
-      ["Secret", registered.clientSecret === undefined ? "none" : badge("held, not shown", "good")],
+      ["Secret", registered.clientSecret === undefined ? "none" : badge("stored, not shown", "good")],
       ...(registered.clientSecret === undefined ? [] : [
         [
-          "Secret good until",
+          "Secret expires",
           registered.clientSecretExpiresAt === undefined
-            ? "it does not expire"
-            : moment(registered.clientSecretExpiresAt)
+            ? "never"
+            : time(registered.clientSecretExpiresAt)
         ] as const
       ]),
-      ["Method", html`<code>${registered.metadata.tokenEndpointAuthMethod ?? "not said"}</code>`],
+      ["Method", html`<code>${registered.metadata.tokenEndpointAuthMethod ?? "not declared"}</code>`],
       [
-        "Granted otherwise than asked",
+        "Changed by the server",
         registered.changed.length === 0
           ? "nothing"
           : registered.changed.map(({ member }) => html`<code>${member}</code> `)
@@ -86,14 +86,14 @@ const done = (prospect: Prospect, registered: RegisteredClient.RegisteredClient)
   }${
     postForm(
       `${PATHS.registration}/removal`,
-      submit("Take the registration back", { kind: "danger", describes: `at ${prospect.name}` }),
+      submit("Remove the registration", { kind: "danger", describes: `at ${prospect.name}` }),
       { prospect: prospect.key }
     )
   }</div>`
 
 const render = (failure?: Failure) =>
   Effect.gen(function*() {
-    const look = yield* Look
+    const layout = yield* Layout
     const registrations = yield* Registrations
     const news = DONE[(yield* query).get("done") ?? ""]
     const cards = yield* Effect.forEach(registrations.prospects, (prospect) =>
@@ -102,31 +102,30 @@ const render = (failure?: Failure) =>
           id: `prospect-${prospect.key}`,
           aside: registered === undefined ? badge("not registered") : badge("registered", "good")
         })))
-    return look.page({
+    return layout.page({
       title: "Registration",
       current: PATHS.registration,
       ...(failure === undefined ? {} : { status: 502 }),
       main: html`${
         pageHeading("Registration", {
-          lead:
-            "Most hospitals register an app by hand. Some let it register itself, which this page does, by RFC 7591 and 7592."
+          lead: "Most hospitals register apps manually. This page uses dynamic registration (RFC 7591 and RFC 7592)."
         })
       }
 ${
         failure !== undefined && banner(
           "bad",
-          "That did not succeed",
+          "The registration failed",
           html`<p>${failure.message}</p><p>${badge(failure._tag, "bad")} ${badge(failure.reason, "bad")}</p>`,
           { live: true }
         )
       }
 ${failure === undefined && news !== undefined && banner("good", news, undefined, { live: true })}
-${cards.length === 0 ? html`<p class="empty">There is no such hospital.</p>` : cards}`
+${cards.length === 0 ? html`<p class="empty">No hospital supports registration.</p>` : cards}`
     })
   })
 
 const action = (name: "register" | "remove") =>
-  ownOnly(Effect.gen(function*() {
+  requireSameOrigin(Effect.gen(function*() {
     const request = yield* HttpServerRequest.HttpServerRequest
     const registrations = yield* Registrations
     const sent = yield* Effect.orElseSucceed(request.urlParamsBody, () => [] as const)
@@ -144,11 +143,15 @@ const action = (name: "register" | "remove") =>
 
 export const layer = HttpLayerRouter.addAll(
   Effect.map(
-    Effect.context<Look | Registrations | WebApp.WebApp>(),
+    Effect.context<Layout | Registrations | WebApp.WebApp>(),
     (services) => [
       HttpLayerRouter.route("GET", "/registration", Effect.provide(render(), services)),
-      HttpLayerRouter.route("POST", "/registration", Effect.provide(toTheEnd(action("register")), services)),
-      HttpLayerRouter.route("POST", "/registration/removal", Effect.provide(toTheEnd(action("remove")), services))
+      HttpLayerRouter.route("POST", "/registration", Effect.provide(runToCompletion(action("register")), services)),
+      HttpLayerRouter.route(
+        "POST",
+        "/registration/removal",
+        Effect.provide(runToCompletion(action("remove")), services)
+      )
     ]
   )
 )

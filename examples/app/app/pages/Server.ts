@@ -1,4 +1,4 @@
-/** One hospital: what its server says about itself, what is wrong with that, and a launch with scopes of one's choice. */
+/** One hospital: its server's metadata and findings, and a launch with chosen scopes. */
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -23,11 +23,11 @@ import type { Child, Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
 import { seeOther } from "../../ui/Page.js"
 import { Events } from "../Events.js"
-import { ownOnly, toTheEnd } from "../forms.js"
-import type { Hospital, Offered } from "../Hospital.js"
-import { kindName, OFFERED } from "../Hospital.js"
+import { requireSameOrigin, runToCompletion } from "../forms.js"
+import type { Hospital, ScopeChoice } from "../Hospital.js"
+import { kindName, SCOPE_CHOICES } from "../Hospital.js"
 import { Hospitals } from "../Hospitals.js"
-import { Look, PATHS } from "../Look.js"
+import { Layout, PATHS } from "../Layout.js"
 import { notFound } from "./NotFound.js"
 
 const TONES: Record<Conformance.ConformanceFinding["severity"], Tone> = {
@@ -36,18 +36,18 @@ const TONES: Record<Conformance.ConformanceFinding["severity"], Tone> = {
   information: "info"
 }
 
-/** What is worst comes first. */
+/** The most severe finding comes first. */
 const RANKS: Record<Conformance.ConformanceFinding["severity"], number> = {
   error: 0,
   warning: 1,
   information: 2
 }
 
-const code = (text: string | undefined): Child => text === undefined ? "not said" : html`<code>${text}</code>`
+const code = (text: string | undefined): Child => text === undefined ? "not declared" : html`<code>${text}</code>`
 
 const codes = (values: ReadonlyArray<string> | undefined): Child =>
   values === undefined
-    ? "not said"
+    ? "not declared"
     : values.length === 0
     ? "none"
     : html`<ul class="codes">${values.map((value) => html`<li><code>${value}</code></li>`)}</ul>`
@@ -55,7 +55,7 @@ const codes = (values: ReadonlyArray<string> | undefined): Child =>
 const yes = (is: boolean): Html => is ? badge("yes", "good") : badge("no", "neutral")
 
 const findings = (configuration: SmartConfiguration.SmartConfiguration): Html => {
-  // As this app is configured: its EHRs are on this machine.
+  // The EHRs of the demonstration use http on this computer.
   const found = Array.from(Conformance.findings(configuration, { allowInsecureLocalhost: true })).sort((a, b) =>
     RANKS[a.severity] - RANKS[b.severity]
   )
@@ -63,14 +63,14 @@ const findings = (configuration: SmartConfiguration.SmartConfiguration): Html =>
     "Conformance",
     html`<p>${
       found.length === 0
-        ? "Nothing was found that SMART App Launch 2.2 would not have so."
-        : "What is not as SMART App Launch 2.2 has it. A server that deviates is used all the same wherever that is safe."
+        ? "The metadata conforms to SMART App Launch 2.2."
+        : "The metadata deviates from SMART App Launch 2.2. The app uses such a server where that is safe."
     }</p>
 ${
       table({
         caption: "Findings",
         captionHidden: true,
-        columns: ["Member", "Severity", "What was found", "What to do", "Requirement"],
+        columns: ["Member", "Severity", "Finding", "Advice", "Requirement"],
         rows: found.map(({ advice, code, member, message, requirement, severity }) => [
           html`<code>${member ?? code}</code>`,
           badge(severity, TONES[severity]),
@@ -96,7 +96,7 @@ const endpoints = (configuration: SmartConfiguration.SmartConfiguration): Html =
       ["Introspection", code(configuration.introspectionEndpoint)],
       ["Revocation", code(configuration.revocationEndpoint)],
       ["Registration", code(configuration.registrationEndpoint)],
-      // A page to be opened; but its address is the server's word, and this page makes no links of such.
+      // Not a link, because the server chose the URL.
       ["Management", code(configuration.managementEndpoint)]
     ]),
     { id: "endpoints" }
@@ -104,7 +104,7 @@ const endpoints = (configuration: SmartConfiguration.SmartConfiguration): Html =
 
 const offers = (configuration: SmartConfiguration.SmartConfiguration): Html =>
   card(
-    "What it offers",
+    "Features",
     html`${
       keyValues([
         ["EHR launch", yes(Capabilities.supportsEhrLaunch(configuration))],
@@ -118,12 +118,12 @@ const offers = (configuration: SmartConfiguration.SmartConfiguration): Html =>
         ["Introspection", yes(Capabilities.supportsIntrospection(configuration))],
         ["Revocation", yes(Capabilities.supportsRevocation(configuration))],
         ["Dynamic registration", yes(Capabilities.supportsDynamicRegistration(configuration))],
-        ["Scopes of SMART 1", yes(Capabilities.supportsV1Permissions(configuration))],
-        ["Scopes of SMART 2", yes(Capabilities.supportsV2Permissions(configuration))],
+        ["SMART v1 scopes", yes(Capabilities.supportsV1Permissions(configuration))],
+        ["SMART v2 scopes", yes(Capabilities.supportsV2Permissions(configuration))],
         ["Assertions signed with", Capabilities.signingAlgorithms(configuration).join(", ")]
       ])
     }
-<details><summary>As the server lists it</summary><div>${
+<details><summary>Metadata of the server</summary><div>${
       keyValues([
         ["Capabilities", codes(configuration.capabilities)],
         ["Scopes", codes(configuration.scopesSupported)],
@@ -135,7 +135,7 @@ const offers = (configuration: SmartConfiguration.SmartConfiguration): Html =>
     { id: "offers" }
   )
 
-const GROUPS: ReadonlyArray<Offered["group"]> = ["Who is there", "Which record", "What may be read", "For how long"]
+const GROUPS: ReadonlyArray<ScopeChoice["group"]> = ["User", "Patient", "Data", "Duration"]
 
 const launchForm = (hospital: Hospital): Html =>
   card(
@@ -146,30 +146,30 @@ const launchForm = (hospital: Hospital): Html =>
 ${
       GROUPS.map((group) =>
         html`<fieldset><legend>${group}</legend>${
-          OFFERED.map((offered, i) =>
+          SCOPE_CHOICES.map((offered, i) =>
             offered.group === group && checkbox({
               id: `scope-${i}`,
               name: "scope",
               value: offered.scope,
               label: html`<code>${offered.scope}</code>`,
               detail: offered.meaning,
-              checked: offered.usual
+              checked: offered.isDefault
             })
           )
         }</fieldset>`
       )
     }
-<p class="actions">${submit("Log in with these", { describes: `at ${hospital.name}` })}</p>
+<p class="actions">${submit("Log in with these scopes", { describes: `at ${hospital.name}` })}</p>
 </form>
-<p><small>This is a standalone launch. From within the hospital's own system the app is launched at</small></p>
+<p><small>This is a standalone launch. The launch URL for the hospital's EHR is</small></p>
 <p>${copyable(hospital.server.redirectUri?.replace(/\/callback\/.*$/, "/launch") ?? "")}</p>`,
     { id: "launch" }
   )
 
-const DISCOVERY_WORDS = (error: DiscoveryError): Html =>
+const discoveryFailure = (error: DiscoveryError): Html =>
   banner(
     "bad",
-    "The server does not say how to log in there",
+    "The server's metadata could not be read",
     html`<p>${error.message}</p>
 <p>${badge(error._tag, "bad")} ${badge(error.reason, "bad")}</p>`
   )
@@ -182,9 +182,9 @@ const tolerated = (hospital: Hospital) =>
     )
     const distinct = [...new Map(here.map((warning) => [`${warning.code} ${warning.detail}`, warning])).values()]
     return distinct.length === 0 ? html`` : card(
-      "Tolerated so far",
+      "Tolerated deviations",
       table({
-        caption: "What the server did that it should not have, and that did no harm",
+        caption: "Deviations of the server that did no harm",
         columns: ["Kind", "What", "Requirement"],
         rows: distinct.map(({ code, detail, requirement }) => [html`<code>${code}</code>`, detail, requirement ?? ""]),
         empty: ""
@@ -199,17 +199,17 @@ const hospitalOf = Effect.gen(function*() {
 })
 
 const page = Effect.gen(function*() {
-  const look = yield* Look
+  const layout = yield* Layout
   const hospital = yield* hospitalOf
-  if (hospital === undefined) return look.page(notFound)
+  if (hospital === undefined) return layout.page(notFound)
   const servers = yield* SmartServers.SmartServers
   const found = yield* servers.client(hospital.key).pipe(
     Effect.flatMap(({ configuration }) => configuration),
     RetryPolicy.withPolicy(RetryPolicy.none),
     Effect.either
   )
-  if (Either.isLeft(found) && found.left._tag === "UnknownServerError") return look.page(notFound)
-  return look.page({
+  if (Either.isLeft(found) && found.left._tag === "UnknownServerError") return layout.page(notFound)
+  return layout.page({
     title: hospital.name,
     current: PATHS.home,
     leadsToEhr: true,
@@ -219,18 +219,18 @@ const page = Effect.gen(function*() {
         lead: hospital.about,
         actions: html`${
           hospital.ehrUrl !== undefined && Either.isRight(found) &&
-          buttonLink(hospital.ehrUrl, "Its EHR", "quiet")
+          buttonLink(hospital.ehrUrl, "EHR", "quiet")
         }${
           postForm(
             `${PATHS.server(hospital.key)}/discovery`,
-            submit("Discover anew", { kind: "secondary", describes: hospital.name })
+            submit("Reload metadata", { kind: "secondary", describes: hospital.name })
           )
         }`
       })
     }
 ${
       card(
-        "Who is who",
+        "Registration",
         keyValues([
           ["FHIR base", copyable(hospital.server.fhirBaseUrl)],
           ["Client type", kindName(hospital)],
@@ -241,7 +241,7 @@ ${
     }
 ${
       Either.isLeft(found)
-        ? found.left._tag === "DiscoveryError" && DISCOVERY_WORDS(found.left)
+        ? found.left._tag === "DiscoveryError" && discoveryFailure(found.left)
         : html`<div class="columns wide-first"><div class="stack">${launchForm(hospital)}</div><div class="stack">${
           offers(found.right)
         }${endpoints(found.right)}</div></div>${findings(found.right)}`
@@ -250,9 +250,9 @@ ${yield* tolerated(hospital)}`
   })
 })
 
-const discover = ownOnly(Effect.gen(function*() {
+const discover = requireSameOrigin(Effect.gen(function*() {
   const hospital = yield* hospitalOf
-  if (hospital === undefined) return (yield* Look).page(notFound)
+  if (hospital === undefined) return (yield* Layout).page(notFound)
   const servers = yield* SmartServers.SmartServers
   yield* Effect.ignore(servers.invalidate(hospital.key))
   return seeOther(PATHS.server(hospital.key))
@@ -260,10 +260,10 @@ const discover = ownOnly(Effect.gen(function*() {
 
 export const layer = HttpLayerRouter.addAll(
   Effect.map(
-    Effect.context<Events | Hospitals | Look | SmartServers.SmartServers | WebApp.WebApp>(),
+    Effect.context<Events | Hospitals | Layout | SmartServers.SmartServers | WebApp.WebApp>(),
     (services) => [
       HttpLayerRouter.route("GET", "/servers/:key", Effect.provide(page, services)),
-      HttpLayerRouter.route("POST", "/servers/:key/discovery", Effect.provide(toTheEnd(discover), services))
+      HttpLayerRouter.route("POST", "/servers/:key/discovery", Effect.provide(runToCompletion(discover), services))
     ]
   )
 )

@@ -1,4 +1,4 @@
-/** One session: who, which record, for how long, what was granted; and what can be done with it. No token is ever on a page. */
+/** One session: user, context, expiry, scopes and actions. Pages never show tokens. */
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as DateTime from "effect/DateTime"
@@ -22,31 +22,31 @@ import {
 } from "../../ui/Components.js"
 import type { Child, Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
-import { moment } from "../../ui/moment.js"
 import { seeOther } from "../../ui/Page.js"
-import { query, toTheEnd } from "../forms.js"
+import { time } from "../../ui/time.js"
+import { duration } from "../format.js"
+import { query, runToCompletion } from "../forms.js"
 import { Hospitals } from "../Hospitals.js"
-import { askedOf } from "../Launches.js"
-import { Look, PATHS } from "../Look.js"
-import { duration } from "../words.js"
+import { requestedOf } from "../Launches.js"
+import { Layout, PATHS } from "../Layout.js"
 
 const DONE: Readonly<Record<string, readonly [title: string, text: string]>> = {
-  renewed: ["The tokens were renewed", "The refresh token was traded for new ones."],
+  renewed: ["The tokens were renewed", "The server issued new tokens for the refresh token."],
   "revoked-access": [
     "The access token is revoked",
-    "The server will refuse it. The next page that reads the record renews it first, without anybody noticing."
+    "The server rejects it from now on. The next page that reads the record renews it automatically."
   ],
   "revoked-refresh": [
     "The refresh token is revoked",
-    "With it the server ended all that this login had given. The next page that reads the record will say so."
+    "The server revoked all tokens of this login. The next page that reads the record shows that."
   ]
 }
 
 const timeLeft = (tokens: TokenSet.TokenSet, now: DateTime.Utc): Child => {
   const until = tokens.expiresAt
-  if (until === undefined) return "the server did not say; until it is refused"
-  if (DateTime.lessThanOrEqualTo(until, now)) return html`${badge("over", "warning")} since ${moment(until)}`
-  return html`<strong>${duration(DateTime.distance(now, until))}</strong>, until ${moment(until)}`
+  if (until === undefined) return "unknown: the server did not declare it"
+  if (DateTime.lessThanOrEqualTo(until, now)) return html`${badge("expired", "warning")} since ${time(until)}`
+  return html`<strong>${duration(DateTime.distance(now, until))}</strong>, until ${time(until)}`
 }
 
 const tokensCard = (tokens: TokenSet.TokenSet, now: DateTime.Utc): Html =>
@@ -54,13 +54,13 @@ const tokensCard = (tokens: TokenSet.TokenSet, now: DateTime.Utc): Html =>
     "Tokens",
     html`${
       keyValues([
-        ["Access token", html`${badge("held, not shown", "good")} received ${moment(tokens.receivedAt)}`],
+        ["Access token", html`${badge("stored, not shown", "good")} received ${time(tokens.receivedAt)}`],
         ["Time left", timeLeft(tokens, now)],
         [
           "Refresh token",
           tokens.refreshToken === undefined
-            ? badge("none: when the time is over, only a new launch helps", "warning")
-            : badge("held, not shown", "good")
+            ? badge("none: after expiry a new launch is needed", "warning")
+            : badge("stored, not shown", "good")
         ],
         [
           "id_token",
@@ -72,7 +72,7 @@ const tokensCard = (tokens: TokenSet.TokenSet, now: DateTime.Utc): Html =>
         ]
       ])
     }
-<p><small>An access token is renewed by itself, some time before it expires.</small></p>`,
+<p><small>The access token is renewed automatically before it expires.</small></p>`,
     { id: "tokens" }
   )
 
@@ -87,8 +87,8 @@ const contextCard = ({ context }: TokenSet.TokenSet): Html => {
       context.needPatientBanner === undefined
         ? undefined
         : context.needPatientBanner
-        ? "the app is to show who the patient is"
-        : "the EHR shows who the patient is"
+        ? "the app must show the patient"
+        : "the EHR shows the patient"
     ],
     ["Style", context.smartStyleUrl],
     [
@@ -104,29 +104,29 @@ const contextCard = ({ context }: TokenSet.TokenSet): Html => {
   const given = entries.filter(([, value]) => value !== undefined)
   return card(
     "Launch context",
-    given.length === 0 ? html`<p class="empty">The launch brought none.</p>` : keyValues(given),
+    given.length === 0 ? html`<p class="empty">The launch has no context.</p>` : keyValues(given),
     { id: "context" }
   )
 }
 
-/** Claims as JSON has them: a list of audiences, a number of seconds. Escaped like everything that a server says. */
+/** The text of a claim. The template escapes it. */
 const claimText = (name: string, value: unknown): Child => {
-  if (name === "nonce") return "that of the launch"
-  if (typeof value === "number" && ["exp", "iat", "auth_time"].includes(name)) return moment(value * 1000)
+  if (name === "nonce") return "matches the launch"
+  if (typeof value === "number" && ["exp", "iat", "auth_time"].includes(name)) return time(value * 1000)
   return html`<code>${typeof value === "string" ? value : JSON.stringify(value)}</code>`
 }
 
 const identityCard = ({ identity }: TokenSet.TokenSet): Html =>
   card(
-    "Who logged in",
+    "User",
     identity === undefined
-      ? html`<p class="empty">Nobody says: <code>openid</code> was not granted, or the id_token could not be verified.</p>`
+      ? html`<p class="empty">Unknown: <code>openid</code> was not granted, or the id_token could not be verified.</p>`
       : html`${
         keyValues([
           [
             "FHIR resource",
             identity.fhirUser === undefined
-              ? "not said"
+              ? "not declared"
               : html`<code>${identity.fhirUser.resourceType}/${identity.fhirUser.id}</code>`
           ]
         ])
@@ -146,14 +146,14 @@ ${
   )
 
 const scopesCard = ({ scopes }: TokenSet.TokenSet, appState: unknown): Html => {
-  const asked = Option.getOrUndefined(askedOf(appState))
+  const asked = Option.getOrUndefined(requestedOf(appState))
   const missing = asked === undefined ? [] : Scopes.missing(Scopes.parse(scopes), Scopes.parse(asked.scopes))
   return card(
     "Scopes",
     html`${
       table({
         caption: "Granted",
-        columns: ["Scope", "Asked for"],
+        columns: ["Scope", "Requested"],
         rows: scopes.map((scope) => [
           html`<code>${scope}</code>`,
           asked === undefined || Scopes.covers(Scopes.parse(asked.scopes), Scopes.parse(scope)) || scope === "launch"
@@ -166,7 +166,7 @@ const scopesCard = ({ scopes }: TokenSet.TokenSet, appState: unknown): Html => {
 ${
       missing.length > 0 && banner(
         "warning",
-        "Asked for and not granted",
+        "Requested and not granted",
         html`<ul class="codes">${missing.map((scope) => html`<li><code>${Scopes.printScope(scope)}</code></li>`)}</ul>`
       )
     }`,
@@ -177,10 +177,10 @@ ${
 const actions = ({ handle, stored: { tokens } }: CurrentSession.Service): Html => {
   const at = PATHS.session(handle)
   return card(
-    "What can be done",
+    "Actions",
     html`<div class="actions">${
       tokens.refreshToken !== undefined && postForm(`${at}/renewal`, submit("Renew the tokens", { kind: "secondary" }))
-    }${buttonLink(`${at}/introspection`, "Ask the server what the token is")}${
+    }${buttonLink(`${at}/introspection`, "Introspect the access token")}${
       postForm(`${at}/revocation`, submit("Revoke the access token", { kind: "danger" }), { token: "access" })
     }${
       tokens.refreshToken !== undefined &&
@@ -190,7 +190,7 @@ const actions = ({ handle, stored: { tokens } }: CurrentSession.Service): Html =
   )
 }
 
-/** At the right of the header of every page of a session. */
+/** The user's menu in the header of a session's pages. */
 export const account = (session: CurrentSession.Service, hospital: string): Html =>
   html`<span>${hospital}</span>${postForm(session.logoutPath, submit("Log out", { kind: "secondary" }))}`
 
@@ -209,23 +209,21 @@ export const sections = ({ handle }: CurrentSession.Service, current: "session" 
 
 const page = Effect.gen(function*() {
   const session = yield* CurrentSession.CurrentSession
-  const look = yield* Look
+  const layout = yield* Layout
   const sessions = yield* Sessions.Sessions
   const { appState, createdAt, server, tokens } = session.stored
   const hospital = yield* (yield* Hospitals).nameOf(server)
   const now = yield* DateTime.now
   const relaunch = yield* sessions.relaunchReason(session.id)
   const done = DONE[(yield* query).get("done") ?? ""]
-  const asked = Option.getOrUndefined(askedOf(appState))
-  return look.page({
+  const asked = Option.getOrUndefined(requestedOf(appState))
+  return layout.page({
     title: `Session at ${hospital}`,
     account: account(session, hospital),
     main: html`${sections(session, "session")}
 ${
       pageHeading(`Session at ${hospital}`, {
-        lead: html`Since ${moment(createdAt)}, by ${
-          asked?.by === "ehr" ? "a launch of the hospital's system" : "a launch of this app"
-        }.`,
+        lead: html`Since ${time(createdAt)}, by ${asked?.by === "ehr" ? "an EHR launch" : "a standalone launch"}.`,
         actions: tokens.context.patient !== undefined &&
           buttonLink(PATHS.chart(session.handle), "Open the chart", "primary")
       })
@@ -234,7 +232,7 @@ ${done !== undefined && banner("good", done[0], done[1], { live: true })}
 ${
       Option.isSome(relaunch) && banner(
         "warning",
-        "This session can only go on with a new launch",
+        "This session needs a new launch",
         html`<p>${relaunch.value}</p><p>${buttonLink(PATHS.launch(server), "Log in again")}</p>`
       )
     }
@@ -247,7 +245,7 @@ ${actions(session)}`
 
 const introspection = Effect.gen(function*() {
   const session = yield* CurrentSession.CurrentSession
-  const look = yield* Look
+  const layout = yield* Layout
   const hospitals = yield* Hospitals
   const hospital = yield* hospitals.nameOf(session.stored.server)
   const client = yield* session.client
@@ -255,14 +253,14 @@ const introspection = Effect.gen(function*() {
   const kind = (yield* hospitals.find(session.stored.server))?.kind
   const found = yield* client.introspect(accessToken, {
     tokenTypeHint: "access_token",
-    // Whoever has no credential of its own shows the token itself.
+    // A public client authorizes introspection with the token itself.
     authorization: kind === "public" ? accessToken : "client"
   })
-  return look.page({
+  return layout.page({
     title: "Introspection",
     account: account(session, hospital),
     main: html`${sections(session, "introspection")}
-${pageHeading("What the server says the token is", { lead: `Asked at ${hospital} just now.` })}
+${pageHeading("Introspection of the access token", { lead: `Response of ${hospital}.` })}
 ${
       card(
         "Access token",
@@ -270,12 +268,12 @@ ${
           ["Active", found.active ? badge("yes", "good") : badge("no", "bad")],
           ...(found.active
             ? [
-              ["Client", html`<code>${found.clientId ?? "not said"}</code>`],
-              ["Until", found.expiresAt === undefined ? "not said" : moment(found.expiresAt)],
-              ["Subject", html`<code>${found.sub ?? "not said"}</code>`],
-              ["Issuer", html`<code>${found.iss ?? "not said"}</code>`],
-              ["fhirUser", html`<code>${found.fhirUser ?? "not said"}</code>`],
-              ["Patient", html`<code>${found.context.patient ?? "not said"}</code>`],
+              ["Client", html`<code>${found.clientId ?? "not declared"}</code>`],
+              ["Until", found.expiresAt === undefined ? "not declared" : time(found.expiresAt)],
+              ["Subject", html`<code>${found.sub ?? "not declared"}</code>`],
+              ["Issuer", html`<code>${found.iss ?? "not declared"}</code>`],
+              ["fhirUser", html`<code>${found.fhirUser ?? "not declared"}</code>`],
+              ["Patient", html`<code>${found.context.patient ?? "not declared"}</code>`],
               [
                 "Scopes",
                 html`<ul class="codes">${found.scopes.map((scope) => html`<li><code>${scope}</code></li>`)}</ul>`
@@ -291,7 +289,7 @@ ${
 const renew = Effect.gen(function*() {
   const session = yield* CurrentSession.CurrentSession
   const sessions = yield* Sessions.Sessions
-  // Renewed only if the token is still the one that this request saw: a second click changes nothing that the first did not.
+  // Renews only if the token is still the one of this request, so that a double click renews once.
   yield* sessions.accessTokenAfter(session.id, session.stored.tokens.accessToken)
   return seeOther(`${PATHS.session(session.handle)}?done=renewed`)
 })
@@ -317,12 +315,12 @@ const revoke = Effect.gen(function*() {
 
 export const layer = HttpLayerRouter.addAll(
   Effect.map(
-    Effect.context<Hospitals | Look | Sessions.Sessions>(),
+    Effect.context<Hospitals | Layout | Sessions.Sessions>(),
     (services) => [
       HttpLayerRouter.route("GET", "/sessions/:session", Effect.provide(page, services)),
       HttpLayerRouter.route("GET", "/sessions/:session/introspection", Effect.provide(introspection, services)),
-      HttpLayerRouter.route("POST", "/sessions/:session/renewal", Effect.provide(toTheEnd(renew), services)),
-      HttpLayerRouter.route("POST", "/sessions/:session/revocation", Effect.provide(toTheEnd(revoke), services))
+      HttpLayerRouter.route("POST", "/sessions/:session/renewal", Effect.provide(runToCompletion(renew), services)),
+      HttpLayerRouter.route("POST", "/sessions/:session/revocation", Effect.provide(runToCompletion(revoke), services))
     ]
   )
 ).pipe(Layer.provide(CurrentSession.required.layer))

@@ -1,32 +1,32 @@
-/** Which app has access to what, for whom and until when; and the button that ends it. */
+/** The access of all apps, with a button to revoke it. */
 import * as Effect from "effect/Effect"
 import type { SandboxEhr } from "effect-safire/testing"
 import { badge, banner, card, keyValues, pageHeading, postForm, submit } from "../../ui/Components.js"
 import type { Child, Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
-import { moment } from "../../ui/moment.js"
 import { seeOther } from "../../ui/Page.js"
+import { time } from "../../ui/time.js"
 import type { Ehr } from "../Ehr.js"
 import { clientNameOf, personName } from "../Ehr.js"
+import { action, page, Problem } from "../guards.js"
 import type { Person } from "../record.js"
 import { explain } from "../scopes.js"
-import { action, page, Problem } from "../visit.js"
 
-/** A clinician sees all there is, a patient what they allowed and what others allowed for their record. */
+/** A clinician sees all access, a patient their own approvals and those for their record. */
 const visible = (access: SandboxEhr.Access, person: Person): boolean =>
   person.ownRecord === undefined || access.user === person.reference || access.context.patient === person.ownRecord
 
 const state = ({ active, revoked }: SandboxEhr.Access): Html =>
-  revoked ? badge("Taken back", "bad") : active ? badge("Has access", "good") : badge("Over")
+  revoked ? badge("Revoked", "bad") : active ? badge("Has access", "good") : badge("Expired")
 
 const renewal = (
-  { accessTokenExpiresAt: accessTokenUntil, refreshTokenExpiresAt: refreshTokenUntil }: SandboxEhr.Access
+  { accessTokenExpiresAt, refreshTokenExpiresAt }: SandboxEhr.Access
 ): Child =>
-  refreshTokenUntil !== undefined
-    ? moment(refreshTokenUntil)
-    : accessTokenUntil === undefined
+  refreshTokenExpiresAt !== undefined
+    ? time(refreshTokenExpiresAt)
+    : accessTokenExpiresAt === undefined
     ? "none yet"
-    : "not at all"
+    : "not renewable"
 
 const one = (ehr: Ehr, name: string, access: SandboxEhr.Access, person: Person): Html => {
   const reader = person.ownRecord === undefined ? "clinician" : "patient"
@@ -35,12 +35,12 @@ const one = (ehr: Ehr, name: string, access: SandboxEhr.Access, person: Person):
     name,
     html`${
       keyValues([
-        ["Allowed by", access.user === undefined ? "nobody: it is a service of its own" : personName(ehr, access.user)],
+        ["Allowed by", access.user === undefined ? "backend service, without a user" : personName(ehr, access.user)],
         ["About", patient === undefined ? "no single patient" : personName(ehr, `Patient/${patient}`)],
-        ["Since", moment(access.approvedAt)],
-        ["Token until", access.accessTokenExpiresAt === undefined ? "none yet" : moment(access.accessTokenExpiresAt)],
+        ["Since", time(access.approvedAt)],
+        ["Token expires", access.accessTokenExpiresAt === undefined ? "none yet" : time(access.accessTokenExpiresAt)],
         [
-          "Renewal until",
+          "Renewable until",
           renewal(access)
         ],
         [
@@ -53,7 +53,7 @@ const one = (ehr: Ehr, name: string, access: SandboxEhr.Access, person: Person):
     }${
       access.active && !access.revoked && postForm(
         "/access/revoke",
-        submit("Take access back", { kind: "danger", describes: `from ${name}` }),
+        submit("Revoke access", { kind: "danger", describes: `from ${name}` }),
         { access: access.id }
       )
     }`,
@@ -77,16 +77,16 @@ export const routes = (ehr: Ehr) => [
         main: html`${
           pageHeading("Apps with access", {
             lead: person.ownRecord === undefined
-              ? "What was allowed here, by whom and to which app."
-              : "What was allowed by you, or for your record."
+              ? "Access that users gave to apps."
+              : "Access that you gave, and access to your record."
           })
         }
-${query.has("revoked") && banner("good", "Access was taken back.", "Every token of it has ended.", { live: true })}
+${query.has("revoked") && banner("good", "Access was revoked.", "Its tokens no longer work.", { live: true })}
 ${current.length === 0 && html`<p class="empty">No app has access.</p>`}
 <div class="columns">${current.map(show)}</div>
 ${
           past.length > 0 &&
-          html`<h2>Over</h2><div class="columns">${past.map(show)}</div>`
+          html`<h2>Past access</h2><div class="columns">${past.map(show)}</div>`
         }`
       }
     })),
@@ -97,7 +97,7 @@ ${
         return yield* new Problem({
           status: 404,
           title: "No such access",
-          detail: "Look it up under “Apps with access”."
+          detail: "See under “Apps with access”."
         })
       }
       yield* ehr.sandbox.revokeAccess(access.id)

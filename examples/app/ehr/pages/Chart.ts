@@ -5,9 +5,9 @@ import type { Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
 import type { App, Ehr } from "../Ehr.js"
 import { appOrigins, launchUrlOf } from "../Ehr.js"
+import { page, Problem } from "../guards.js"
 import type { Line, Patient, Person } from "../record.js"
 import { dayOf, patientsOf, summaryOf } from "../record.js"
-import { page, Problem } from "../visit.js"
 import { launchForm } from "./launching.js"
 import { chartPath } from "./Patients.js"
 
@@ -46,16 +46,16 @@ ${patientBanner(patient)}
 ${
       ehr.apps.length > 0 && card(
         "Launch an app",
-        html`<p>The app is told that it was opened for this patient${
+        html`<p>The app opens for this patient${
           visits[0] !== undefined && `, at the visit of ${dayOf(visits[0].date)}`
         }.</p>${launchForm(ehr, patient, { encounter: visits[0]?.id, places: ["chart", "tab", "here"] })}`
       )
     }
 <div class="columns">
-<div class="stack">${lines("Conditions", conditions, "None is recorded.")}
-${lines("Medications", medications, "None is recorded.")}</div>
-<div class="stack">${lines("Latest observations", observations, "None is recorded.")}
-${lines("Visits", visits, "None is recorded.")}</div>
+<div class="stack">${lines("Conditions", conditions, "Nothing recorded.")}
+${lines("Medications", medications, "Nothing recorded.")}</div>
+<div class="stack">${lines("Latest observations", observations, "Nothing recorded.")}
+${lines("Visits", visits, "Nothing recorded.")}</div>
 </div>`
   }
 }
@@ -66,7 +66,7 @@ const framed = (ehr: Ehr, patient: Patient, person: Person, app: App) =>
       patient: patient.id,
       encounter: summaryOf(ehr.resources, patient.id).visits[0]?.id,
       user: person.reference,
-      // The banner above the frame is the EHR's.
+      // The EHR shows the patient above the frame.
       needPatientBanner: false
     })),
     (launch) => ({
@@ -82,7 +82,7 @@ const framed = (ehr: Ehr, patient: Patient, person: Person, app: App) =>
       }
 ${patientBanner(patient)}
 <iframe class="chart-frame" title="${app.name}" src="${launchUrlOf(app, launch)}" referrerpolicy="no-referrer"></iframe>
-<p>${buttonLink(chartPath(patient.id, app.id), "Launch it anew")}</p>`
+<p>${buttonLink(chartPath(patient.id, app.id), "Launch again")}</p>`
     })
   )
 
@@ -96,7 +96,7 @@ export const routes = (ehr: Ehr) => [
           status: 404,
           title: "No such record",
           detail: person.ownRecord === undefined
-            ? "There is no patient with this id."
+            ? "No patient has this id."
             : "You can open your own record only."
         })
       }

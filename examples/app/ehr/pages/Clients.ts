@@ -6,10 +6,10 @@ import type { Child } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
 import type { Ehr } from "../Ehr.js"
 import { clientName } from "../Ehr.js"
-import { page } from "../visit.js"
+import { page } from "../guards.js"
 
 const kinds: Readonly<Record<SandboxEhr.ClientAuthentication["method"], string>> = {
-  none: "Public: proves nothing but PKCE",
+  none: "Public: PKCE only",
   client_secret_basic: "Confidential, symmetric: a secret in the header",
   client_secret_post: "Confidential, symmetric: a secret in the form",
   private_key_jwt: "Confidential, asymmetric: signs an assertion"
@@ -45,7 +45,7 @@ export const routes = (ehr: Ehr) => [
       current: "/clients",
       main: html`${
         pageHeading("Registered apps", {
-          lead: "What this EHR knows of the apps and services that may ask it. Secrets are not shown."
+          lead: "The apps and services that are registered with this EHR. Secrets are not shown."
         })
       }
 <div class="columns roomy">${
@@ -59,7 +59,7 @@ export const routes = (ehr: Ehr) => [
               ["Grants", codes(grantsOf(client), "none")],
               ["Redirect URIs", codes(client.redirectUris, "none")],
               ["Launch URIs", codes(client.launchUris, "none")],
-              ["Scopes", codes(client.scopes, "all that this EHR has")]
+              ["Scopes", codes(client.scopes, "all supported scopes")]
             ])
           )
         )

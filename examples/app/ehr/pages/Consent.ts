@@ -1,6 +1,5 @@
 /**
- * The page that an app's authorization request leads to: who asks, for what, in plain words; the person takes away what they like, chooses a
- * patient, and says yes or no.
+ * The consent page of an authorization request: the user selects scopes and a patient, and allows or denies access.
  */
 import * as Effect from "effect/Effect"
 import type { SandboxEhr } from "effect-safire/testing"
@@ -11,17 +10,17 @@ import type { Page } from "../../ui/Page.js"
 import { seeOther } from "../../ui/Page.js"
 import type { Ehr } from "../Ehr.js"
 import { clientName } from "../Ehr.js"
+import { account, action, inOwnFrame, page, Problem, show } from "../guards.js"
 import type { Patient, Person } from "../record.js"
 import { patientsOf } from "../record.js"
 import { explain } from "../scopes.js"
-import { account, action, inOwnFrame, page, Problem, show } from "../visit.js"
 
 type Request = SandboxEhr.ConsentRequest
 
 const answered = new Problem({
   status: 410,
-  title: "Nobody is asking",
-  detail: "This question has been answered, or never was asked. Go back to the app and start again."
+  title: "This request has ended",
+  detail: "The request was answered or never existed. Go back to the app and start again."
 })
 
 const notChanged = ({ description }: SandboxEhr.SandboxError) =>
@@ -34,19 +33,19 @@ const originOf = (redirectUri: string): string => {
 }
 
 const scopeChoice = (scope: string, index: number, person: Person, chosen: ReadonlySet<string>): Html => {
-  const { careful, detail, title } = explain(scope, person.ownRecord === undefined ? "clinician" : "patient")
+  const { caution, detail, title } = explain(scope, person.ownRecord === undefined ? "clinician" : "patient")
   return checkbox({
     id: `scope-${index}`,
     name: "scope",
     value: scope,
-    label: html`${title} ${careful !== undefined && badge(careful, "warning")}`,
+    label: html`${title} ${caution !== undefined && badge(caution, "warning")}`,
     detail: html`${detail} <code>${scope}</code>`,
     checked: chosen.has(scope)
   })
 }
 
 const patientChoice = (patients: ReadonlyArray<Patient>, chosen: string | undefined): Html =>
-  html`<fieldset><legend>Which patient is it about?</legend>${
+  html`<fieldset><legend>Patient</legend>${
     patients.map(({ birthDate, id, name }) =>
       checkbox({
         id: `patient-${id}`,
@@ -79,13 +78,13 @@ const render = (ehr: Ehr, ticket: string, request: Request, person: Person, fill
   const patients = patientsOf(ehr.resources, person)
   const asksPatient = request.needsPatient && person.ownRecord === undefined
   return {
-    title: `${name} asks for access`,
+    title: `${name} requests access`,
     focused: true,
     status: filled.problem === undefined ? 200 : 400,
     policy: { framedBy: inOwnFrame, openedByApps: true, formAction: [originOf(request.redirectUri)] },
     main: html`${
-      pageHeading(`${name} asks for access`, {
-        lead: `You decide as ${person.name}. The app gets nothing but what is ticked here.`
+      pageHeading(`${name} requests access`, {
+        lead: `You decide as ${person.name}. The app gets only the selected permissions.`
       })
     }
 ${filled.problem !== undefined && banner("bad", filled.problem, undefined, { live: true })}
@@ -93,13 +92,13 @@ ${filled.problem !== undefined && banner("bad", filled.problem, undefined, { liv
 <input type="hidden" name="ticket" value="${ticket}">
 ${
       card(
-        "What the app may do",
-        html`${about(ehr, request, person)}<fieldset><legend class="visually-hidden">What the app may do</legend>${
+        "Permissions",
+        html`${about(ehr, request, person)}<fieldset><legend class="visually-hidden">Permissions</legend>${
           request.grantable.map((scope, index) => scopeChoice(scope, index, person, filled.scopes))
         }</fieldset>
-${request.grantable.length === 0 && html`<p class="empty">Nothing that this EHR could give it.</p>`}${
+${request.grantable.length === 0 && html`<p class="empty">This EHR cannot grant any of the requested scopes.</p>`}${
           unavailable.length > 0 &&
-          html`<p><small>Asked for, and not to be had here: ${
+          html`<p><small>Requested, and not supported here: ${
             unavailable.map((scope) => html`<code>${scope}</code> `)
           }</small></p>`
         }`
@@ -108,11 +107,11 @@ ${request.grantable.length === 0 && html`<p class="empty">Nothing that this EHR 
 ${asksPatient && card("Patient", patientChoice(patients, filled.patient))}
 ${
       request.needsPatient && person.ownRecord !== undefined &&
-      html`<p>It is about your own record.</p>`
+      html`<p>The access is to your own record.</p>`
     }
-<p>Your answer leads back to <code>${
+<p>After your decision you return to <code>${
       originOf(request.redirectUri)
-    }</code>. You can take access back at any time, under “Apps with access”.</p>
+    }</code>. You can revoke access at any time under “Apps with access”.</p>
 <div class="actions">${submit("Allow", { name: "decision", value: "allow" })}${
       submit("Deny", { kind: "secondary", name: "decision", value: "deny" })
     }</div>
@@ -135,7 +134,7 @@ const patientFor = (
     return new Problem({
       status: 403,
       title: "Not your record",
-      detail: "The app was opened for somebody else. Sign in as a clinician, or start it from your own record."
+      detail: "The app was opened for another patient. Sign in as a clinician, or start it from your own record."
     })
   }
   return Effect.succeed(launched ?? (request.needsPatient ? person.ownRecord ?? chosen : undefined))
@@ -174,7 +173,7 @@ export const routes = (ehr: Ehr) => [
         const patient = yield* patientFor(request.value, person, patientChosen)
         const scopes = consistent(request.value.grantable.filter((scope) => chosen.includes(scope)))
         const problem = scopes.length === 0
-          ? "Nothing is left to allow. Tick something, or deny."
+          ? "Select at least one permission, or deny."
           : request.value.needsPatient && patient === undefined
           ? "Choose a patient."
           : undefined

@@ -1,4 +1,4 @@
-/** The page that makes the EHR go wrong: which step, how, and how many times; what waits; and the switch for the whole EHR. */
+/** The page that adds faults to protocol steps, lists the pending ones, and takes the EHR down. */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { SandboxEhr } from "effect-safire/testing"
@@ -20,8 +20,8 @@ import type { Page } from "../../ui/Page.js"
 import { seeOther } from "../../ui/Page.js"
 import type { Ehr } from "../Ehr.js"
 import type { NamedFault } from "../faults.js"
-import { describe, down, findStep, fromFields, kinds, stepLabel, steps, times, troubles } from "../faults.js"
-import { account, action, page, Problem, show } from "../visit.js"
+import { commonFaults, describe, down, findStep, fromFields, kinds, stepLabel, steps, times } from "../faults.js"
+import { account, action, page, Problem, show } from "../guards.js"
 
 const timesChoice = (id: string, selected = "1"): Html =>
   select({ id, name: "times", label: "How many times", choices: times, selected })
@@ -31,8 +31,8 @@ const power = (isDown: boolean): Html =>
     "The whole EHR",
     html`<p>${
       isDown
-        ? "Every step of the protocol answers 503. These pages go on working."
-        : "It answers. Taking it down makes every step answer 503, until it is up again; faults that wait, wait until then."
+        ? "Every protocol step responds with 503. These pages still work."
+        : "The EHR is up. While it is down, every protocol step responds with 503; pending faults wait."
     }</p>${
       postForm(
         "/faults/power",
@@ -48,16 +48,16 @@ const labelOf = (ehr: Ehr, fault: SandboxEhr.Fault.Fault): string => ehr.faultLa
 
 const waitingTable = (ehr: Ehr, waiting: ReadonlyArray<SandboxEhr.PendingFault>, isDown: boolean): Html =>
   card(
-    "Waiting",
+    "Pending",
     html`${
       table({
-        caption: "Faults that wait for their request, by step, the next one first",
+        caption: "Pending faults by step, the next one first",
         columns: ["Step", "Fault", "Times", "Switch off"],
-        empty: isDown ? "Nothing but that the EHR is down." : "Nothing is switched on. Everything works as it should.",
-        rows: waiting.map(({ fault, id, remaining: left, step }) => [
+        empty: isDown ? "The EHR is down. No other faults are pending." : "No faults are pending.",
+        rows: waiting.map(({ fault, id, remaining, step }) => [
           stepLabel(step),
           labelOf(ehr, fault),
-          left > 1_000_000 ? "until switched off" : left,
+          remaining > 1_000_000 ? "until switched off" : remaining,
           postForm(
             "/faults/remove",
             submit("Switch off", { kind: "secondary", describes: `${labelOf(ehr, fault)}, ${stepLabel(step)}` }),
@@ -68,17 +68,17 @@ const waitingTable = (ehr: Ehr, waiting: ReadonlyArray<SandboxEhr.PendingFault>,
     }${waiting.length > 0 && postForm("/faults/clear", submit("Switch all off", { kind: "secondary" }))}`
   )
 
-const troubleCard = (once: string): Html =>
+const commonFaultsCard = (once: string): Html =>
   card(
-    "Troubles that happen",
+    "Common faults",
     html`<form method="post" action="/faults/trouble"><input type="hidden" name="once" value="${once}">
 ${timesChoice("trouble-times")}
 ${
       steps.map(({ label, step }) => {
-        const known = troubles.filter((trouble) => trouble.step === step)
+        const known = commonFaults.filter((commonFault) => commonFault.step === step)
         return known.length > 0 && html`<h3>${label}</h3><ul class="tiles">${
-          known.map((trouble) =>
-            html`<li><button type="submit" class="tile" name="trouble" value="${trouble.id}"><strong>${trouble.label}</strong><small>${trouble.detail}</small></button></li>`
+          known.map((commonFault) =>
+            html`<li><button type="submit" class="tile" name="trouble" value="${commonFault.id}"><strong>${commonFault.label}</strong><small>${commonFault.detail}</small></button></li>`
           )
         }</ul>`
       })
@@ -109,7 +109,7 @@ const builder = (once: string, sent: URLSearchParams): Html =>
         selected: sent.get("step") ?? "token"
       })
     }${timesChoice("fault-times", sent.get("times") ?? "1")}</div>
-<fieldset><legend>What goes wrong</legend><div class="fields">${
+<fieldset><legend>Kind of fault</legend><div class="fields">${
       kinds.map(({ detail, id, label }, index) =>
         checkbox({
           id: `kind-${id}`,
@@ -123,20 +123,20 @@ const builder = (once: string, sent: URLSearchParams): Html =>
       )
     }</div></fieldset>
 <div class="fields">${field("status", "Status", sent, "Such as 503.")}${
-      field("seconds", "Seconds", sent, "The wait before the answer, whatever it is.")
+      field("seconds", "Seconds", sent, "The delay before the response.")
     }${field("error", "Error", sent, "Such as invalid_grant.")}${
       field("location", "Location", sent, "An absolute URL.")
     }${field("megabytes", "Megabytes", sent, "1 to 1024.")}</div>
-${area("members", "Members", sent, "Names to leave out, or a JSON object to put in.")}
-${area("headers", "Headers", sent, "One a line, such as Retry-After: 5.")}
+${area("members", "Members", sent, "Names to remove, or a JSON object to add.")}
+${area("headers", "Headers", sent, "One per line, such as Retry-After: 5.")}
 ${area("body", "Body", sent, "Plain text.")}
 ${
       checkbox({
         id: "fault-acted",
         name: "acted",
         value: "yes",
-        label: "The request is acted on first",
-        detail: "The code is used up or the refresh token replaced before the answer goes wrong.",
+        label: "Process the request first",
+        detail: "The server uses up the code or rotates the refresh token before the fault.",
         checked: sent.has("acted")
       })
     }
@@ -146,23 +146,22 @@ ${
 const render = (ehr: Ehr, sent: URLSearchParams, problem?: string): Effect.Effect<Page> =>
   Effect.gen(function*() {
     const waiting = (yield* ehr.sandbox.pendingFaults).filter(({ fault }) => fault !== down.fault)
-    const isDown = yield* ehr.power.isDown
-    const trouble = yield* ehr.once.key
-    const add = yield* ehr.once.key
+    const isDown = yield* ehr.availability.isDown
+    const commonFaultKey = yield* ehr.formKeys.key
+    const anyFaultKey = yield* ehr.formKeys.key
     return {
       title: "Faults",
       current: "/faults",
       status: problem === undefined ? 200 : 400,
       main: html`${
         pageHeading("Faults", {
-          lead:
-            "Make this EHR go wrong, and see what the app makes of it. A fault waits for the next request of its step."
+          lead: "Add faults to this EHR and see how the app handles them. A fault affects the next request of its step."
         })
       }
-${problem !== undefined && banner("bad", "Nothing was switched on.", problem, { live: true })}
+${problem !== undefined && banner("bad", "No fault was added.", problem, { live: true })}
 <div class="columns">${waitingTable(ehr, waiting, isDown)}${power(isDown)}</div>
-${troubleCard(trouble)}
-${builder(add, sent)}`
+${commonFaultsCard(commonFaultKey)}
+${builder(anyFaultKey, sent)}`
     }
   })
 
@@ -176,7 +175,7 @@ const switchOn = (
   // A new object: a fault is known by what it is called here.
   const own = { ...fault }
   ehr.faultLabels.set(own, label)
-  return ehr.once.run(form.get("once") ?? "", ehr.sandbox.fault(step, own, count))
+  return ehr.formKeys.run(form.get("once") ?? "", ehr.sandbox.fault(step, own, count))
 }
 
 const back = (): string => "/faults"
@@ -186,11 +185,11 @@ export const routes = (ehr: Ehr) => [
   page(ehr, "/faults", () => render(ehr, new URLSearchParams())),
   action(ehr, "/faults/trouble", (form) =>
     Effect.gen(function*() {
-      const trouble = troubles.find(({ id }) => id === form.get("trouble"))
-      if (trouble === undefined) {
-        return yield* new Problem({ status: 400, title: "No such trouble", detail: "Choose one on the page “Faults”." })
+      const commonFault = commonFaults.find(({ id }) => id === form.get("trouble"))
+      if (commonFault === undefined) {
+        return yield* new Problem({ status: 400, title: "No such fault", detail: "Choose one on the page “Faults”." })
       }
-      yield* switchOn(ehr, form, trouble.step, trouble)
+      yield* switchOn(ehr, form, commonFault.step, commonFault)
       return seeOther("/faults")
     }), back),
   action(ehr, "/faults/add", (form, person) =>
@@ -213,13 +212,13 @@ export const routes = (ehr: Ehr) => [
   action(
     ehr,
     "/faults/clear",
-    () => Effect.as(Effect.zipRight(ehr.power.set(false), ehr.sandbox.clearFaults), seeOther("/faults")),
+    () => Effect.as(Effect.zipRight(ehr.availability.set(false), ehr.sandbox.clearFaults), seeOther("/faults")),
     back
   ),
   action(
     ehr,
     "/faults/power",
-    (form) => Effect.as(ehr.power.set(form.get("power") === "down"), seeOther("/faults")),
+    (form) => Effect.as(ehr.availability.set(form.get("power") === "down"), seeOther("/faults")),
     back
   )
 ]

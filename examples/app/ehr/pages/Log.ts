@@ -1,19 +1,19 @@
-/** What this EHR was asked, request by request: the step, the answer, how long it took; and of the parameters those that are no secret. */
+/** The requests of apps: step, response, duration, and the parameters that are not secret. */
 import * as Effect from "effect/Effect"
 import type { SandboxEhr } from "effect-safire/testing"
 import type { Tone } from "../../ui/Components.js"
 import { badge, buttonLink, card, pageHeading, postForm, select, submit, table } from "../../ui/Components.js"
 import type { Child, Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
-import { moment } from "../../ui/moment.js"
 import { seeOther } from "../../ui/Page.js"
+import { time } from "../../ui/time.js"
 import type { Ehr } from "../Ehr.js"
 import { findStep, stepLabel, steps } from "../faults.js"
-import { action, page } from "../visit.js"
+import { action, page } from "../guards.js"
 
 type Recorded = SandboxEhr.RecordedRequest
 
-/** Parameters that say what is asked and let nobody in. `code` is a search parameter to FHIR and a secret to OAuth: it is not shown. */
+/** Parameters without secrets. `code` is a search parameter in FHIR and a secret in OAuth, so it is hidden. */
 const shown: ReadonlySet<string> = new Set([
   "_count",
   "_id",
@@ -52,14 +52,14 @@ const parameters = ({ form, query }: Recorded): Child => {
 
 const tone = (status: number): Tone => status < 300 ? "good" : status < 400 ? "info" : status < 500 ? "warning" : "bad"
 
-const answer = ({ respondedAt: answeredAt, status }: Recorded): Html =>
+const answer = ({ respondedAt, status }: Recorded): Html =>
   status !== undefined
     ? badge(String(status), tone(status))
-    : answeredAt === undefined
-    ? badge("under way", "info")
-    : badge("connection broken", "bad")
+    : respondedAt === undefined
+    ? badge("in progress", "info")
+    : badge("connection failed", "bad")
 
-/** How the client said who it is. */
+/** The client's credential. */
 const proof = ({ form, headers }: Recorded): string => {
   const scheme = headers["authorization"]?.split(" ")[0]?.toLowerCase()
   return scheme === "bearer"
@@ -90,9 +90,9 @@ export const routes = (ehr: Ehr) => [
         script: true,
         main: html`${
           pageHeading("Request log", {
-            lead: "What apps asked this EHR for, the latest first. Codes, tokens and secrets are not shown.",
-            actions: html`${buttonLink(step === undefined ? "/log" : `/log?step=${step}`, "Look again")}${
-              postForm("/log/clear", submit("Empty the log", { kind: "secondary" }))
+            lead: "The requests of apps, the latest first. Codes, tokens and secrets are not shown.",
+            actions: html`${buttonLink(step === undefined ? "/log" : `/log?step=${step}`, "Reload")}${
+              postForm("/log/clear", submit("Clear the log", { kind: "secondary" }))
             }`
           })
         }
@@ -110,10 +110,10 @@ ${
             }${submit("Show", { kind: "secondary" })}</form>${
               table({
                 caption: `${lines.length} of ${wanted.length} requests`,
-                columns: ["When", "Step", "Request", "Answer", "Took", "Proof", "Parameters"],
-                empty: "Nobody has asked anything.",
+                columns: ["When", "Step", "Request", "Response", "Duration", "Credential", "Parameters"],
+                empty: "No requests yet.",
                 rows: lines.map((request) => [
-                  moment(request.receivedAt),
+                  time(request.receivedAt),
                   stepLabel(request.step),
                   html`<code>${request.method} ${request.path}</code>`,
                   answer(request),

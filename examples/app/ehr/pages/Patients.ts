@@ -6,8 +6,8 @@ import { html } from "../../ui/Html.js"
 import { seeOther } from "../../ui/Page.js"
 import type { Ehr } from "../Ehr.js"
 import { appOrigins, launchUrlOf } from "../Ehr.js"
+import { action, page, Problem } from "../guards.js"
 import { dayOf, patientsOf, summaryOf } from "../record.js"
-import { action, page, Problem } from "../visit.js"
 import { launchForm } from "./launching.js"
 
 /** The address of a patient's record. */
@@ -33,13 +33,13 @@ export const routes = (ehr: Ehr) => [
             : "Open a record, or launch an app with a patient in context."
         })
       }
-${ehr.apps.length === 0 && banner("warning", "No app can be launched.", "None was given to this EHR.")}
+${ehr.apps.length === 0 && banner("warning", "No app can be launched.", "This EHR has no apps.")}
 <div class="card folds">${
         table({
           caption: own ? "My record" : "Patients",
           captionHidden: true,
           columns: ["Name", "Born", "Gender", "Last visit", ...(ehr.apps.length === 0 ? [] : ["Launch an app"])],
-          empty: "There is no patient.",
+          empty: "No patients.",
           rows: patients.map((patient) => [
             html`<a href="${chartPath(patient.id)}">${patient.name}</a>`,
             html`<span class="nowrap">${folded("Born")}${patient.birthDate ?? "unknown"}</span>`,

@@ -1,4 +1,4 @@
-/** Who is at the screen: one of the made-up people, without a password. */
+/** The sign-in page: a list of synthetic users without passwords. */
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import { banner, card, pageHeading } from "../../ui/Components.js"
@@ -6,8 +6,8 @@ import type { Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
 import { seeOther } from "../../ui/Page.js"
 import type { Ehr } from "../Ehr.js"
+import { account, inOwnFrame, localPath, openAction, openPage, Problem } from "../guards.js"
 import type { Person } from "../record.js"
-import { account, inOwnFrame, localPath, openAction, openPage, Problem } from "../visit.js"
 
 const tiles = (title: string, people: ReadonlyArray<Person>, next: string): Html | false =>
   people.length > 0 && card(
@@ -33,12 +33,12 @@ export const routes = (ehr: Ehr) => [
       policy: { framedBy: inOwnFrame, openedByApps: true },
       main: html`${
         pageHeading("Sign in", {
-          lead: "Everybody here is made up, and so is every record. Choose who you are; there is no password."
+          lead: "All users and records are synthetic. Choose a user; no password is needed."
         })
       }
 ${
         person !== undefined &&
-        banner("info", `You are signed in as ${person.name}.`, html`<a href="${next}">Go on as ${person.name}</a>`)
+        banner("info", `You are signed in as ${person.name}.`, html`<a href="${next}">Continue as ${person.name}</a>`)
       }
 ${tiles("Clinicians", ehr.people.filter(({ ownRecord }) => ownRecord === undefined), next)}
 ${tiles("Patients", ehr.people.filter(({ ownRecord }) => ownRecord !== undefined), next)}`
@@ -50,7 +50,7 @@ ${tiles("Patients", ehr.people.filter(({ ownRecord }) => ownRecord !== undefined
       if (person === undefined) {
         return yield* new Problem({
           status: 400,
-          title: "Nobody of that name",
+          title: "Unknown user",
           detail: "Choose one of the people on the page “Sign in”."
         })
       }

@@ -1,5 +1,5 @@
 /**
- * What all pages of the app have in common: the frame round them, who may show them in one, and where their forms may lead.
+ * The layout of all pages of the app, and their security policy: allowed frames and form targets.
  */
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Context from "effect/Context"
@@ -23,14 +23,14 @@ export const PATHS = {
 const site: Site = {
   theme: "app",
   name: APP_NAME,
-  tagline: "a SMART app, and what goes on inside it",
+  tagline: "a SMART app that shows each protocol step",
   nav: [
     { href: PATHS.home, label: "Hospitals" },
     { href: PATHS.backend, label: "Backend services" },
     { href: PATHS.registration, label: "Registration" },
     { href: PATHS.log, label: "Event log" }
   ],
-  footer: html`A demonstration of effect-safire. All patients are made up; do not enter anything real.`
+  footer: html`A demonstration of effect-safire with synthetic patients. Do not enter real data.`
 }
 
 export interface AppPage
@@ -44,7 +44,7 @@ export interface Service {
   readonly page: (page: AppPage) => HttpServerResponse.HttpServerResponse
 }
 
-export class Look extends Context.Tag("examples/app/Look")<Look, Service>() {}
+export class Layout extends Context.Tag("examples/app/Layout")<Layout, Service>() {}
 
 export interface Options {
   /** The EHRs that show the app in a frame. */
@@ -68,6 +68,7 @@ export const make = ({ ehrOrigins, embeddedBy }: Options): Service => ({
         formAction: leadsToEhr === true ? ehrOrigins : [],
         framedBy: embeddedBy.length === 0 ? [] : ["'self'", ...embeddedBy]
       }
-      // Without a referrer a browser leaves out the origin as well, which tells the app's own forms from others' in browsers without fetch metadata.
+      // Without a referrer a browser leaves out the origin as well, which tells the app's own forms from others' in
+      // browsers without fetch metadata.
     }).pipe(HttpServerResponse.setHeader("referrer-policy", "same-origin"))
 })

@@ -1,6 +1,6 @@
-/** Times and durations, as pages say them. */
+/** Text for dates and durations. */
 
-/** Of a FHIR date, which may be a year or a month alone: no time zone is made of it. */
+/** The day of a FHIR date, which may be only a year or a month. */
 export const day = (fhirDate: string | undefined): string =>
   /^\d{4}(-\d{2}(-\d{2})?)?/.exec(fhirDate ?? "")?.[0] ?? "unknown date"
 

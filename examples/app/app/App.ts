@@ -1,6 +1,6 @@
 /**
- * The app, put together: which hospitals, how sessions are kept, how requests leave, which pages there are. What an app of one's own has otherwise is here:
- * a store that outlives the process in place of `SessionStore.layerMemory`, keys from a vault in place of `Keys.layer`.
+ * The app as one layer: hospitals, sessions, transport and pages. In your own app, replace `SessionStore.layerMemory`
+ * with a persistent store and `Keys.layer` with keys from a vault.
  */
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as Effect from "effect/Effect"
@@ -25,7 +25,7 @@ import type { Hospital } from "./Hospital.js"
 import * as Hospitals from "./Hospitals.js"
 import * as Keys from "./Keys.js"
 import { onLaunch } from "./Launches.js"
-import * as Look from "./Look.js"
+import * as Layout from "./Layout.js"
 import * as Backend from "./pages/Backend.js"
 import * as Chart from "./pages/Chart.js"
 import * as Home from "./pages/Home.js"
@@ -50,7 +50,7 @@ export interface Options {
 const style = HttpLayerRouter.addAll(Effect.all([asset("app.css", "text/css; charset=utf-8", import.meta.url)]))
 
 const elsewhere = HttpLayerRouter.addAll(
-  Effect.map(Look.Look, ({ page }) => [HttpLayerRouter.route("*", "*", Effect.sync(() => page(notFound)))])
+  Effect.map(Layout.Layout, ({ page }) => [HttpLayerRouter.route("*", "*", Effect.sync(() => page(notFound)))])
 )
 
 const pages = Layer.mergeAll(
@@ -73,7 +73,7 @@ const pages = Layer.mergeAll(
 export const layer = ({ baseUrl, embeddedBy, hospitals, prospects }: Options) =>
   Layer.unwrapEffect(
     Effect.map(hospitals, (configured) => {
-      const look = Look.make({
+      const layout = Layout.make({
         embeddedBy,
         ehrOrigins: [...configured.map(({ server }) => server), ...prospects].map(({ fhirBaseUrl }) =>
           new URL(fhirBaseUrl).origin
@@ -86,7 +86,7 @@ export const layer = ({ baseUrl, embeddedBy, hospitals, prospects }: Options) =>
         sessionCookie: "vital_lines",
         embeddedBy,
         onLaunch,
-        errorPage: Problem.page(look),
+        errorPage: Problem.page(layout),
         allowInsecureLocalhost: true
       })
       const servers = SmartServers.layer(Object.fromEntries(configured.map(({ key, server }) => [key, server])))
@@ -100,7 +100,7 @@ export const layer = ({ baseUrl, embeddedBy, hospitals, prospects }: Options) =>
       return pages.pipe(
         Layer.provide(Registrations.layer(prospects)),
         Layer.provide(smart),
-        Layer.provide(Layer.mergeAll(Hospitals.layer(configured), Layer.succeed(Look.Look, look), web)),
+        Layer.provide(Layer.mergeAll(Hospitals.layer(configured), Layer.succeed(Layout.Layout, layout), web)),
         Layer.provide(Events.layer)
       )
     })

@@ -1,9 +1,8 @@
 /**
- * What happens before a page or a button of the EHR does anything: is the person signed in, and did a page of the EHR itself make the browser
- * send this?
+ * Guards of the EHR's pages and forms: the user is signed in, and the form came from a page of the EHR.
  *
- * The cookie is `SameSite=Strict`, so that it is not there when another site led here, be it by a link or by an app's redirect. What is shown then
- * is a page that loads the same address once more, from this site itself, and that request has the cookie.
+ * The cookie is `SameSite=Strict`, so a request after a link or redirect from another site has no cookie. The EHR then
+ * shows a page that loads the same address again from this site, with the cookie.
  */
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
@@ -22,25 +21,25 @@ import type { Person } from "./record.js"
 type Request = HttpServerRequest.HttpServerRequest
 type Response = HttpServerResponse.HttpServerResponse
 
-/** Somebody who is signed in looks at a page. */
-export interface Visit {
+/** A page request of a signed-in user. */
+export interface PageRequest {
   readonly person: Person
   readonly query: URLSearchParams
-  /** The part of the path that has no fixed name. */
+  /** The parameter of the path. */
   readonly param: string
 }
 
-/** A page that says why there is no other. */
+/** An error page. */
 export class Problem extends Data.TaggedError("Problem")<{
   readonly status: number
   readonly title: string
   readonly detail: string
 }> {}
 
-/** May stand in a frame of the EHR: an app that runs there is sent to these pages. */
+/** Allows frames of the EHR: an app in such a frame redirects to these pages. */
 export const inOwnFrame: ReadonlyArray<string> = ["'self'"]
 
-/** A path of this site, and of no other: what a form says where to go on. */
+/** A path of this site only, for redirects that a form asks for. */
 export const localPath = (ehr: Ehr, path: string | null | undefined): string => {
   if (path === null || path === undefined || !path.startsWith("/") || !URL.canParse(path, ehr.origin)) return "/"
   const url = new URL(path, ehr.origin)
@@ -48,14 +47,14 @@ export const localPath = (ehr: Ehr, path: string | null | undefined): string => 
   return url.origin === ehr.origin && !url.pathname.startsWith("//") ? `${url.pathname}${url.search}` : "/"
 }
 
-/** At the right of the header. */
+/** The user's menu in the header. */
 export const account = (person: Person): Child =>
   html`<span>${person.name}</span><form method="post" action="/logout"><button type="submit" class="button">Sign out</button></form>`
 
 /** Sends a page. */
 export const show = (ehr: Ehr, page: Page): Response => respond(ehr.site, page)
 
-/** The page that says what went wrong. */
+/** The error page. */
 export const problemPage = (ehr: Ehr, { detail, status, title }: Problem): Response =>
   show(ehr, {
     title,
@@ -71,7 +70,7 @@ const cameFromElsewhere = ({ headers }: Request): boolean => {
   return site === "cross-site" || site === "same-site"
 }
 
-const onceMore = (ehr: Ehr, address: string): Response =>
+const reloadPage = (ehr: Ehr, address: string): Response =>
   show(ehr, {
     title: "One moment",
     focused: true,
@@ -81,7 +80,7 @@ const onceMore = (ehr: Ehr, address: string): Response =>
 <p><a href="${address}">Continue</a></p>`
   })
 
-/** Who is signed in, if anybody is. */
+/** The signed-in user. */
 export const signedIn = (ehr: Ehr, request: Request): Effect.Effect<Person | undefined> =>
   ehr.signIns.find(request.cookies[ehr.cookie] ?? "")
 
@@ -90,25 +89,25 @@ const signInAt = (next: string): string => `/login?${new URLSearchParams({ next 
 const answerProblem = (ehr: Ehr) => (problem: Problem): Effect.Effect<Response> =>
   Effect.succeed(problemPage(ehr, problem))
 
-/** A page for people who are signed in. */
+/** A page for signed-in users. */
 export const page = (
   ehr: Ehr,
   path: HttpLayerRouter.PathInput,
-  render: (visit: Visit) => Effect.Effect<Page, Problem>
+  render: (visit: PageRequest) => Effect.Effect<Page, Problem>
 ): HttpLayerRouter.Route =>
   HttpLayerRouter.route("GET", path, (request) =>
     Effect.gen(function*() {
       const address = localPath(ehr, request.url)
       const person = yield* signedIn(ehr, request)
       if (person === undefined) {
-        return cameFromElsewhere(request) ? onceMore(ehr, address) : seeOther(signInAt(address))
+        return cameFromElsewhere(request) ? reloadPage(ehr, address) : seeOther(signInAt(address))
       }
       const { params } = yield* HttpLayerRouter.RouteContext
       const rendered = yield* render({ person, query: queryOf(request), param: params["id"] ?? "" })
       return show(ehr, { account: account(person), ...rendered })
     }).pipe(Effect.catchTag("Problem", answerProblem(ehr))))
 
-/** A page for anybody. */
+/** A page without sign-in. */
 export const openPage = (
   ehr: Ehr,
   path: HttpLayerRouter.PathInput,
@@ -121,8 +120,8 @@ export const openPage = (
     }))
 
 /**
- * Whether a page of the EHR made the browser send this: by `Sec-Fetch-Site`, which no page can write, or by `Origin` where an old browser has only
- * that. A request with neither is not believed.
+ * Whether a page of the EHR sent this request, by `Sec-Fetch-Site`, which no page can set, or by `Origin` in old
+ * browsers. A request without both is rejected.
  */
 const isOwn = (ehr: Ehr, { headers }: Request): boolean => {
   const site = headers["sec-fetch-site"]
@@ -136,14 +135,14 @@ const readForm = (request: Request): Effect.Effect<URLSearchParams, Problem> =>
       return yield* new Problem({
         status: 415,
         title: "Not a form",
-        detail: "This address takes the forms of this site only."
+        detail: "This address accepts only forms of this site."
       })
     }
     const body = yield* Effect.mapError(request.text, () =>
       new Problem({
         status: 400,
         title: "Not readable",
-        detail: "The form did not arrive whole. Please send it again."
+        detail: "The form is incomplete. Please send it again."
       }))
     return new URLSearchParams(body)
   })
@@ -154,14 +153,13 @@ const ownForm = (ehr: Ehr, request: Request): Effect.Effect<URLSearchParams, Pro
     ? readForm(request)
     : new Problem({
       status: 403,
-      title: "Sent from somewhere else",
-      detail:
-        "Another site made your browser send this form. Nothing was done. If you meant it, use the page of this EHR."
+      title: "Sent from another site",
+      detail: "Another site made your browser send this form. Nothing was changed. Please use the page of this EHR."
     })
 
 /**
- * A button for people who are signed in. Of two clicks a browser gives the first up: what that one began is done all the same. `returnTo` says where to go on when one has to
- * sign in first.
+ * A form for signed-in users. It is uninterruptible, because a browser aborts the first request of a double click.
+ * `returnTo` is the page after a sign-in.
  */
 export const action = (
   ehr: Ehr,
@@ -176,7 +174,7 @@ export const action = (
       return person === undefined ? seeOther(signInAt(localPath(ehr, returnTo(form)))) : yield* act(form, person)
     }).pipe(Effect.catchTag("Problem", answerProblem(ehr))), { uninterruptible: true })
 
-/** A button for anybody. */
+/** A form without sign-in. */
 export const openAction = (
   ehr: Ehr,
   path: HttpLayerRouter.PathInput,

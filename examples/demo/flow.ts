@@ -1,4 +1,4 @@
-/** The walks of the demo, on the services a program would use. */
+/** The flows of the demo: an app with a user, and a backend service. */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
@@ -10,15 +10,15 @@ import type * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import type { Introspection, TokenSet } from "effect-safire"
 import { BackendServices, ClientAuthentication, FhirClient, Scopes, SmartClient, TokenError } from "effect-safire"
+import type * as Environment from "./Environment.js"
 import type * as Report from "./Report.js"
-import type * as Setting from "./Setting.js"
 
 class DemoError extends Data.TaggedError("DemoError")<{ readonly reason: string; readonly message: string }> {}
 
 const lifetime = (tokens: TokenSet.TokenSet): string =>
   tokens.expiresAt === undefined
-    ? "of unknown life"
-    : `good for ${Duration.format(DateTime.distanceDuration(tokens.receivedAt, tokens.expiresAt))}`
+    ? "without a declared lifetime"
+    : `valid for ${Duration.format(DateTime.distanceDuration(tokens.receivedAt, tokens.expiresAt))}`
 
 const describeTokens = (tokens: TokenSet.TokenSet): Report.Found => ({
   text:
@@ -38,13 +38,13 @@ const describeTokens = (tokens: TokenSet.TokenSet): Report.Found => ({
   }
 })
 
-/** How a FHIR patient is called, in one line. */
+/** The patient's name in one line. */
 const nameOf = (patient: FhirClient.Resource): string => {
   const names = patient["name"] as
-    | ReadonlyArray<{ text?: string; given?: ReadonlyArray<string>; family?: string }>
+    | ReadonlyArray<{ text?: string; variables?: ReadonlyArray<string>; family?: string }>
     | undefined
   const name = names?.[0]
-  return name?.text ?? [...(name?.given ?? []), name?.family ?? ""].join(" ").trim()
+  return name?.text ?? [...(name?.variables ?? []), name?.family ?? ""].join(" ").trim()
 }
 
 const describePatient = (patient: FhirClient.Resource): Report.Found => ({
@@ -52,7 +52,7 @@ const describePatient = (patient: FhirClient.Resource): Report.Found => ({
   found: { resourceType: patient.resourceType, name: nameOf(patient) }
 })
 
-/** Plays the person's browser: opens the URL and goes where the server redirects. */
+/** Simulates the user's browser: opens the URL and follows the redirect. */
 const browse = (url: URL) =>
   Effect.gen(function*() {
     const browser = yield* HttpClient.HttpClient
@@ -61,7 +61,7 @@ const browse = (url: URL) =>
     if (location === undefined) {
       return yield* new DemoError({
         reason: "NoRedirect",
-        message: `the authorization endpoint answered ${answer.status}`
+        message: `the authorization endpoint responded with ${answer.status}`
       })
     }
     yield* browser.get(location)
@@ -87,8 +87,8 @@ const isRefusal = (error: { readonly _tag: string }): error is TokenError =>
   error instanceof TokenError && error.reason === "Refused"
 
 /**
- * A client with credentials authenticates itself (RFC 7662, section 2.1). Where the server refuses that, and for a client without credentials, the
- * token authorizes its own introspection (SMART App Launch 2.2, "Token Introspection").
+ * A client with credentials authenticates itself (RFC 7662, section 2.1). If the server refuses, and for a public
+ * client, the token authorizes its own introspection (SMART App Launch 2.2, "Token Introspection").
  */
 const introspect = (
   client: SmartClient.Service,
@@ -104,7 +104,7 @@ const introspect = (
       (answer): Introspected => ({ authorization, answer })
     )
   return method === "none"
-    // There is nothing else such a client could show, and its launch has succeeded.
+    // A public client has no other credential; a refusal is not a failure of the demo.
     ? Effect.catchIf(
       as("bearer"),
       isRefusal,
@@ -116,53 +116,57 @@ const introspect = (
 const describeIntrospection = ({ answer, authorization }: Introspected): Report.Found => {
   if (answer instanceof TokenError) {
     return {
-      text: `the server tells it only to clients with credentials (${answer.detail})`,
+      text: `the server requires client credentials (${answer.detail})`,
       found: { authorization, status: answer.status }
     }
   }
-  const asked = authorization === "client" ? "asked with the client's credentials" : "asked with the token itself"
+  const asked = authorization === "client" ? "with the client's credentials" : "with the token itself"
   return {
     text: `${answer.active ? `active, for: ${answer.scopes.join(" ")}` : "not active"}; ${asked}`,
     found: { active: answer.active, authorization }
   }
 }
 
-/** A person's app: login, patient, refresh, and what the server has beside. */
-export const app = (report: Report.Report, setting: Setting.Setting, launch: SmartClient.AuthorizeOptions) =>
+/** An app with a user: login, patient, refresh, introspection, revocation. */
+export const app = (
+  report: Report.Report,
+  environment: Environment.Environment,
+  launch: SmartClient.AuthorizeOptions
+) =>
   Effect.gen(function*() {
     const client = yield* SmartClient.SmartClient
     const fhir = yield* FhirClient.FhirClient
-    const played = Option.isSome(setting.sandbox)
+    const simulatesUser = Option.isSome(environment.sandbox)
 
     const configuration = yield* discover(report, client)
     const { pending, url } = yield* report.step("authorize", client.authorize(launch), ({ pending, url }) => ({
-      text: `${url.origin}${url.pathname} is asked for: ${pending.scopes.join(" ")}`,
-      found: { scopes: pending.scopes, ...(played ? {} : { url: url.href }) }
+      text: `${url.origin}${url.pathname} requests: ${pending.scopes.join(" ")}`,
+      found: { scopes: pending.scopes, ...(simulatesUser ? {} : { url: url.href }) }
     }))
-    if (Option.isNone(setting.callback)) {
+    if (Option.isNone(environment.callback)) {
       return yield* new DemoError({
         reason: "NoRedirectUri",
         message: "set SMART_REDIRECT_URI to a loopback address that is registered for this client"
       })
     }
-    const { await: callback, redirectUri } = setting.callback.value
-    if (!played) {
+    const { await: callback, redirectUri } = environment.callback.value
+    if (!simulatesUser) {
       yield* report.note(`open this URL in a browser and approve; the demo waits at ${redirectUri}\n${url.href}`)
     }
     const returned = yield* report.step(
       "callback",
-      played ? Effect.zipRight(browse(url), callback) : callback,
-      () => ({ text: `the browser came back to ${redirectUri}` })
+      simulatesUser ? Effect.zipRight(browse(url), callback) : callback,
+      () => ({ text: `the browser returned to ${redirectUri}` })
     )
     const tokens = yield* report.step("exchange", client.exchange(returned, pending), describeTokens)
 
     const read = (of: TokenSet.TokenSet) => {
       const patient = of.context.patient
       return patient === undefined
-        ? report.note("  no patient in context: nothing is read")
+        ? report.note("  no patient in context; skipped")
         : Effect.asVoid(report.step("read", fhir.forTokens(client, of).read("Patient", patient), describePatient))
     }
-    /** What a clinician looks at first. Where the scopes do not cover it, there is nothing to show. */
+    /** Counts conditions and vital signs, if the scopes cover them. */
     const chart = (of: TokenSet.TokenSet) => {
       const patient = of.context.patient
       const covered = ["Condition", "Observation"].every((type) =>
@@ -186,7 +190,7 @@ export const app = (report: Report.Report, setting: Setting.Setting, launch: Sma
 
     let current = tokens
     if (tokens.refreshToken !== undefined) {
-      if (played && tokens.expiresAt !== undefined) {
+      if (simulatesUser && tokens.expiresAt !== undefined) {
         const left = DateTime.toEpochMillis(tokens.expiresAt) - (yield* Clock.currentTimeMillis)
         yield* report.step(
           "expire",
@@ -197,7 +201,7 @@ export const app = (report: Report.Report, setting: Setting.Setting, launch: Sma
       current = yield* report.step("refresh", client.refresh(tokens), describeTokens)
       yield* read(current)
     } else {
-      yield* report.note("  no refresh token: nothing is refreshed")
+      yield* report.note("  no refresh token; skipped")
     }
 
     if (configuration.introspectionEndpoint !== undefined) {
@@ -212,7 +216,7 @@ export const app = (report: Report.Report, setting: Setting.Setting, launch: Sma
       yield* report.step(
         "revoke",
         client.revoke(current.refreshToken ?? current.accessToken),
-        () => ({ text: "the server was told that the grant is no longer wanted" })
+        () => ({ text: "the grant is revoked" })
       )
     }
   })

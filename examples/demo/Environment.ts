@@ -1,4 +1,4 @@
-/** Where the demo goes: to the server of the environment, or to a sandbox of its own. */
+/** The environment of the demo: the server of the `SMART_*` variables, or a sandbox EHR. */
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -10,25 +10,25 @@ import * as Keys from "../support/keys.js"
 import * as Sandbox from "../support/sandbox.js"
 import * as Callback from "./Callback.js"
 
-export interface Setting {
-  /** The `SMART_*` variables, with the sandbox's behind them. */
+export interface Environment {
+  /** The `SMART_*` variables, with defaults for the sandbox. */
   readonly provider: ConfigProvider.ConfigProvider
-  /** Where the demo waits for the person to come back; none where no person is asked. */
+  /** Waits for the callback; none for a backend service. */
   readonly callback: Option.Option<Callback.Callback>
-  /** The sandbox, where there is one: then the demo plays the person, too. */
+  /** The sandbox, if the demo started one; the demo then acts as the user, too. */
   readonly sandbox: Option.Option<SandboxEhr.Service>
 }
 
 export interface Options {
   readonly backend: boolean
-  /** The FHIR base of a launch URL: without a configured server, the one that is meant. */
+  /** The FHIR base URL of a launch URL; the demo uses it if no server is configured. */
   readonly iss: string | undefined
 }
 
 type Variables = Readonly<Record<string, string>>
 
-/** A variable that is set and blank counts as absent, as in the library. */
-const environment: Effect.Effect<Variables> = Effect.sync(() =>
+/** A blank variable counts as absent, as in the library. */
+const readVariables: Effect.Effect<Variables> = Effect.sync(() =>
   Object.fromEntries(
     Object.entries(process.env).flatMap(([name, value]) =>
       value === undefined || value.trim() === "" ? [] : [[name, value]]
@@ -39,22 +39,24 @@ const environment: Effect.Effect<Variables> = Effect.sync(() =>
 const providerOf = (variables: Variables): ConfigProvider.ConfigProvider =>
   ConfigProvider.fromMap(new Map(Object.entries(variables)), { pathDelim: "_" })
 
-const PERSON_TIMEOUT = "5 minutes"
+const USER_TIMEOUT = "5 minutes"
 
-/** A token that lives this long shows a refresh without a long wait. */
+/** Short, so that the demo shows a refresh without a long wait. */
 const SANDBOX_TOKEN_LIFETIME = "5 seconds"
 
-const configured = (options: Options, given: Variables) =>
+const configured = (options: Options, variables: Variables) =>
   Effect.gen(function*() {
-    const provider = providerOf(options.iss === undefined ? given : { SMART_FHIR_BASE_URL: options.iss, ...given })
-    const redirectUri = given["SMART_REDIRECT_URI"]
+    const provider = providerOf(
+      options.iss === undefined ? variables : { SMART_FHIR_BASE_URL: options.iss, ...variables }
+    )
+    const redirectUri = variables["SMART_REDIRECT_URI"]
     const callback = options.backend || redirectUri === undefined
       ? Option.none()
-      : Option.some(yield* Callback.listen(redirectUri, PERSON_TIMEOUT))
+      : Option.some(yield* Callback.listen(redirectUri, USER_TIMEOUT))
     return { provider, callback, sandbox: Option.none() }
   })
 
-/** How the sandbox knows the client: by the secret or the public key that the environment gives it. */
+/** The client's authentication method at the sandbox: by the secret or key of the environment. */
 const registration = (variables: Variables) =>
   Effect.gen(function*() {
     if (variables["SMART_PRIVATE_KEY"] !== undefined) {
@@ -75,7 +77,7 @@ const sandboxed = (options: Options, given: Variables) =>
     const callback = options.backend
       ? Option.none()
       : Option.some(
-        yield* Callback.listen(given["SMART_REDIRECT_URI"] ?? "http://127.0.0.1:0/callback", PERSON_TIMEOUT)
+        yield* Callback.listen(given["SMART_REDIRECT_URI"] ?? "http://127.0.0.1:0/callback", USER_TIMEOUT)
       )
     const redirectUris = Option.match(callback, { onNone: () => [], onSome: ({ redirectUri }) => [redirectUri] })
     const hasCredential = given["SMART_CLIENT_SECRET"] !== undefined || given["SMART_PRIVATE_KEY"] !== undefined
@@ -101,9 +103,9 @@ const sandboxed = (options: Options, given: Variables) =>
 
 export const make = (options: Options) =>
   Effect.gen(function*() {
-    const given = yield* environment
-    const setting: Setting = given["SMART_FHIR_BASE_URL"] !== undefined || options.iss !== undefined
-      ? yield* configured(options, given)
-      : yield* sandboxed(options, given)
-    return setting
+    const variables = yield* readVariables
+    const environment: Environment = variables["SMART_FHIR_BASE_URL"] !== undefined || options.iss !== undefined
+      ? yield* configured(options, variables)
+      : yield* sandboxed(options, variables)
+    return environment
   })

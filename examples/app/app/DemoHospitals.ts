@@ -1,6 +1,6 @@
 /**
- * The made-up world of the demonstration: hospitals of every kind, what the app is to each of them, and what each knows of the app. An app of one's own
- * has instead what the operators of its hospitals have told it.
+ * The demonstration: hospitals of every kind, what the app is to each of them, and what each knows
+ * of the app. An app of one's own has instead what the operators of its hospitals have told it.
  */
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"
@@ -10,7 +10,7 @@ import { ClientAuthentication } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import type * as EhrSite from "../ehr/index.js"
 import type { Hospital } from "./Hospital.js"
-import { APP_NAME, BACKEND_SCOPES, USUAL_SCOPES } from "./Hospital.js"
+import { APP_NAME, BACKEND_SCOPES, DEFAULT_SCOPES } from "./Hospital.js"
 import { JWKS_PATH } from "./Keys.js"
 import type { Prospect } from "./Registrations.js"
 
@@ -20,16 +20,16 @@ export interface Ehr {
   readonly name: string
   readonly port: number
   readonly options: Omit<EhrSite.Options, "name" | "apps">
-  /** What it always does wrong. */
+  /** Faults of every response. */
   readonly quirks: ReadonlyArray<readonly [step: SandboxEhr.Fault.Step, fault: SandboxEhr.Fault.Fault]>
   /** Whether apps can register themselves. */
   readonly isOpen: boolean
 }
 
-export interface World {
+export interface DemoHospitals {
   readonly hospitals: Effect.Effect<ReadonlyArray<Hospital>, ConfigurationError, SigningKeys.SigningKeys>
   readonly prospects: ReadonlyArray<Prospect>
-  /** Those that are to be started; one hospital has none that answers. */
+  /** The EHRs to start; one hospital has no running EHR. */
   readonly ehrs: ReadonlyArray<Ehr>
 }
 
@@ -58,10 +58,10 @@ export const launchable = (baseUrl: string): EhrSite.App => ({
 })
 
 const CLIENT_ID = "vital-lines"
-const SECRET = Redacted.make("for a demonstration, and known to everybody")
+const SECRET = Redacted.make("a demonstration secret")
 
-/** A server that was set up long ago: most of what is wrong with real ones, as far as it does no harm. */
-const SLOPPY_METADATA = {
+/** The metadata of an old server: common deviations from the specification that are harmless. */
+const LENIENT_METADATA = {
   code_challenge_methods_supported: undefined,
   token_endpoint: "/auth/token",
   scopes_supported: "openid fhirUser launch patient/*.read",
@@ -76,7 +76,7 @@ const SLOPPY_METADATA = {
   management_endpoint: undefined
 }
 
-const SLOPPY_TOKENS = SandboxEhr.Fault.all(
+const LENIENT_TOKENS = SandboxEhr.Fault.all(
   SandboxEhr.Fault.headers({ set: { "content-type": "text/plain" } }),
   SandboxEhr.Fault.mutate(({ token_type: _, ...members }) => ({
     ...members,
@@ -84,7 +84,9 @@ const SLOPPY_TOKENS = SandboxEhr.Fault.all(
   }))
 )
 
-export const make = ({ baseUrl, httpClient, ports: [north, south, east, west, old, gone, open] }: Options): World => {
+export const make = (
+  { baseUrl, httpClient, ports: [north, south, east, west, old, gone, open] }: Options
+): DemoHospitals => {
   const jwksUri = `${baseUrl}${JWKS_PATH}`
   const fhirBaseUrl = (port: number) => `http://127.0.0.1:${port}/fhir`
 
@@ -124,7 +126,7 @@ export const make = ({ baseUrl, httpClient, ports: [north, south, east, west, ol
       fhirBaseUrl: fhirBaseUrl(port),
       clientId: CLIENT_ID,
       redirectUri: `${baseUrl}/callback/${settings.key}`,
-      scopes: USUAL_SCOPES,
+      scopes: DEFAULT_SCOPES,
       authentication,
       allowInsecureLocalhost: true
     }
@@ -136,20 +138,20 @@ export const make = ({ baseUrl, httpClient, ports: [north, south, east, west, ol
       hospital(north, ClientAuthentication.makePublic, {
         key: "north",
         name: "North Hospital",
-        about: "Takes apps that can keep no secret: what binds a login to the app is PKCE alone.",
+        about: "Accepts public clients. PKCE alone binds a login to the app.",
         kind: "public"
       }),
       hospital(south, ClientAuthentication.makeClientSecretBasic({ clientSecret: SECRET }), {
         key: "south",
         name: "South Clinic",
-        about: "Shares a secret with the app, which goes with every request for a token.",
+        about: "Shares a secret with the app. The app sends it with every token request.",
         kind: "client_secret_basic",
         backendScopes: BACKEND_SCOPES
       }),
       hospital(east, signed, {
         key: "east",
         name: "East Hospital",
-        about: "Knows the app by its public keys. Accepts RSA signatures only.",
+        about: "Verifies the app's signed assertions. Accepts RSA signatures only (RS384).",
         kind: "private_key_jwt",
         signsWith: "RS384",
         backendScopes: BACKEND_SCOPES
@@ -157,7 +159,7 @@ export const make = ({ baseUrl, httpClient, ports: [north, south, east, west, ol
       hospital(west, signed, {
         key: "west",
         name: "West Clinic",
-        about: "Knows the app by its public keys. Accepts signatures on elliptic curves only.",
+        about: "Verifies the app's signed assertions. Accepts elliptic curve signatures only (ES384).",
         kind: "private_key_jwt",
         signsWith: "ES384",
         backendScopes: BACKEND_SCOPES
@@ -165,15 +167,14 @@ export const make = ({ baseUrl, httpClient, ports: [north, south, east, west, ol
       hospital(old, ClientAuthentication.makeClientSecretPost({ clientSecret: SECRET }), {
         key: "old",
         name: "Old Mill Practice",
-        about:
-          "Was set up long ago and deviates from the specification in many a harmless way: it works, with warnings.",
+        about: "Deviates from the specification in harmless ways. Logins work, with warnings.",
         kind: "client_secret_post",
         backendScopes: BACKEND_SCOPES
       }),
       hospital(gone, ClientAuthentication.makePublic, {
         key: "ferry",
         name: "Ferry Practice",
-        about: "Is down, and shows what an app does about it.",
+        about: "Is down. Shows how the app handles an unavailable server.",
         kind: "public"
       })
     ]
@@ -184,7 +185,7 @@ export const make = ({ baseUrl, httpClient, ports: [north, south, east, west, ol
     prospects: [{
       key: "newtown",
       name: "Newtown Hospital",
-      about: "Does not know the app yet, and lets apps register themselves.",
+      about: "Supports dynamic registration. The app is not registered here yet.",
       fhirBaseUrl: fhirBaseUrl(open)
     }],
     ehrs: [
@@ -195,9 +196,9 @@ export const make = ({ baseUrl, httpClient, ports: [north, south, east, west, ol
       {
         ...ehr("old", "Old Mill Practice", old, { method: "client_secret_post", secret: SECRET }, {
           issueIss: false,
-          metadata: SLOPPY_METADATA
+          metadata: LENIENT_METADATA
         }),
-        quirks: [["token", SLOPPY_TOKENS]]
+        quirks: [["token", LENIENT_TOKENS]]
       },
       {
         key: "newtown",
