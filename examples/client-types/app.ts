@@ -1,4 +1,4 @@
-/** The app, whatever kind of client it is: who it is to the server is a layer that somebody else provides. */
+/** The app of all three client types; the main program provides the layer for its client authentication. */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

@@ -70,7 +70,7 @@ const main = Effect.gen(function*() {
   const tokens = yield* exchanged
 
   yield* ehr.fault("token", Fault.drop, 9)
-  yield* whileFailing("refresh: the connection breaks, and nobody knows whether it was heard", "token", refresh(tokens))
+  yield* whileFailing("refresh: the connection breaks, and the outcome is unknown", "token", refresh(tokens))
 
   yield* ehr.fault("token", Fault.status(503), 9)
   yield* whileFailing(

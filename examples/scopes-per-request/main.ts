@@ -11,7 +11,7 @@ import * as Layer from "effect/Layer"
 import { ClientAuthentication, Scopes, SmartClient } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 
-/** Built instead of spelled: a scope that is none does not compile. */
+/** Built by a function: an invalid scope does not compile. */
 const vitalSigns = Scopes.patient("Observation", "cus", {
   constraints: { category: "http://terminology.hl7.org/CodeSystem/observation-category|vital-signs" }
 })

@@ -1,5 +1,5 @@
 /**
- * Many servers side by side, chosen at run time; a server that nobody configured is refused: `npx tsx
+ * Many servers side by side, chosen at run time; an unknown server is refused: `npx tsx
  * examples/server-registry/main.ts`.
  *
  * All share one metadata cache and one connection pool, each has its own client id and its own kind of authentication.
@@ -24,7 +24,7 @@ const launched = (url: string) =>
     const { url: destination } = yield* client.authorize(launch)
     return `${launch.server}: to ${destination.origin} as ${client.config.clientId}`
   }).pipe(
-    // No request has been made to whoever that is.
+    // The app sent no request to this server.
     Effect.catchTag("LaunchError", (error) => Effect.succeed(`refused (${error.reason}) ${error.iss ?? ""}`))
   )
 
@@ -64,7 +64,7 @@ const main = Effect.gen(function*() {
     yield* Console.log(yield* launched(yield* launchUrlOf(north)))
     yield* say(yield* launched(yield* launchUrlOf(south)))
 
-    yield* Console.log("so does whoever sends a link, but not any server")
+    yield* Console.log("a link can start a launch, but only for a registered server")
     yield* say(yield* launched("https://app.sandbox.test/launch?iss=https%3A%2F%2Fehr.evil.example%2Ffhir&launch=x"))
 
     yield* Console.log("a program chooses by key, a typo is an error that says what there is")

@@ -24,7 +24,7 @@ export interface Section<Reason extends string = string> {
   readonly names: RegExp
 }
 
-/** Checked against the names of the reasons, which nobody needs to know from then on. */
+/** Checked against the names of the reasons, so that later code does not need them. */
 export const section = <Reason extends string>(self: Section<Reason>): Section => self
 
 const anchor = (name: string): string => name.toLowerCase()
@@ -65,4 +65,4 @@ export const readOnly =
   "Repeated as the `RetryPolicy` says before you saw this. It changes nothing: calling again later is safe."
 
 export const final =
-  "Not repeated: the same call gets the same answer until somebody changes something. Calling again is safe."
+  "Not repeated: the same call gets the same answer until something changes. Calling again is safe."

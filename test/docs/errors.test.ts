@@ -52,40 +52,40 @@ const example = readFileSync(new URL("./example.ts", import.meta.url), "utf8").t
 
 const introduction = `# Errors
 
-Every error of this library as it is printed, with cause and cure. The messages are made by running the library against a server that goes wrong, and compared
-with this page by \`test/docs/errors.test.ts\`: what stands here is what stands in your log, but for host names.
+All errors of this library with their messages, causes and remedies. \`test/docs/errors.test.ts\` produces the messages with a
+failing server and compares them with this page: your log has the same messages with other host names.
 
 ## How errors look
 
-An error is a class (\`Schema.TaggedError\`) with
+An error is a class (\`Schema.TaggedError\`) with these members:
 
-- \`_tag\`, the name of its class: what \`Effect.catchTag\` goes by;
-- \`reason\`, a word out of a closed set: what a program decides by. A section below has one class, a heading one reason;
-- \`message\`, one line for a log: what was tried, where, what was seen, the reason in parentheses, and after a semicolon what to do. It is written for people and may
-  change with any version: decide by \`_tag\` and \`reason\`;
-- \`isRetryable\`: the failure is of the kind that passes by itself. By then the library has repeated what is safe to repeat, as often as the
-  \`RetryPolicy\` says;
+- \`_tag\`, the name of its class, for \`Effect.catchTag\`;
+- \`reason\`, one of a closed set of words, for decisions of a program. Each section below has one class, each heading one reason;
+- \`message\`, one line for a log: the operation, the server, the failure, the reason in parentheses, and the remedy after a
+  semicolon. It can change with any version, so decide by \`_tag\` and \`reason\`;
+- \`isRetryable\`: the failure is temporary. The library has already repeated the request where that is safe, as often as the
+  \`RetryPolicy\` allows;
 - \`processed\`, where a request may have changed something: \`no\`, the server did not act, or the request was never sent; \`partly\`, it processed some
   requests of a transaction; \`unknown\`, it may have acted. Only after \`no\` is a code, a refresh token or a write certainly unused;
 - \`code\` of a \`DiscoveryError\`, where the connection failed: the code of the system or of TLS, such as \`ECONNREFUSED\`;
-- where a server spoke: \`status\`, \`error\`, \`errorDescription\`, \`errorUri\`, \`retryAfter\`.
+- if a server responded: \`status\`, \`error\`, \`errorDescription\`, \`errorUri\`, \`retryAfter\`.
 
-What never stands in an error, its message, its JSON or its \`cause\`: secrets, codes, states, verifiers, assertions, tokens, session ids, values of claims. A server's words are cut to one line of 300 characters, with everything that was sent to it taken out, also where the server has encoded it; URLs are cut to 200 characters. Some members hold more than the
+An error, its message, its JSON and its \`cause\` never contain secrets, codes, states, verifiers, assertions, tokens, session ids, values of claims. A server's words are cut to one line of 300 characters, with everything that was sent to it taken out, also where the server has encoded it; URLs are cut to 200 characters. Some members hold more than the
 \`message\` shows: \`tokens\` of an \`IdTokenError\`, \`issued\` of a \`TokenError\` and \`credentials\` of a \`RegistrationError\` are \`Redacted\` and not part of the encoded error; \`issues\`, \`entries\`,
 \`errorDescription\` and \`bodyExcerpt\` of a \`FhirError\` are the server's words, which may speak of a patient: log the \`message\`, not the JSON.
 
-Errors are schemas: \`Schema.encode(TokenError)\` gives JSON for a queue or another process, and decodes to the same error there. A defect (\`Die\`) is a mistake of this library: please report it.
+Errors are schemas: \`Schema.encode(TokenError)\` gives JSON for a queue or another process, and decodes to the same error there. A defect (\`Die\`) is a bug of this library: please report it.
 
 ## How to handle them
 
-\`catchTag\` or \`catchTags\` for the classes you have an answer to, a \`switch\` over the reasons, and the rest goes on as it is:
+Use \`catchTag\` or \`catchTags\` for the classes that you handle, and a \`switch\` over their reasons; other errors propagate:
 
 \`\`\`ts
 ${example}
 \`\`\`
 
 Operators: the reason is in the span that failed (its status is the message), the operation and its reason count in \`effect_safire_token_requests_total\`, repeats in \`effect_safire_retries_total\`.
-What was tolerated is no error: see [warnings.md](warnings.md).
+Tolerated deviations are warnings, not errors: see [warnings.md](warnings.md).
 
 ## Contents
 

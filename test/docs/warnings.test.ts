@@ -21,7 +21,7 @@ What a server did that its specification does not allow, or does not like, and t
 are made by running the library against a server that deviates, and compared with this page by \`test/docs/warnings.test.ts\`.
 
 A warning goes to three places: the log (level \`WARN\` at its first occurrence, \`DEBUG\` when it is repeated; the annotation \`code\` has its code), the metric
-\`effect_safire_conformance_warnings_total\` (tag \`code\`), and whoever subscribed:
+\`effect_safire_conformance_warnings_total\` (tag \`code\`), and goes to subscribers:
 
 \`\`\`ts
 ${example}

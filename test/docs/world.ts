@@ -43,7 +43,7 @@ export const secrets = [
   "the-session-1d"
 ]
 
-/** What an error shows a program, whatever its class. */
+/** The members of an error that programs use. */
 export interface Met {
   readonly _tag: string
   readonly reason: string

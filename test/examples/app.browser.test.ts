@@ -164,7 +164,7 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
         const log = yield* context.newPage
         yield* drive(async () =>
           log.goto(
-            new URL(await page.getByRole("link", { name: "what happened" }).getAttribute("href") ?? "", baseUrl).href
+            new URL(await page.getByRole("link", { name: "details in the event log" }).getAttribute("href") ?? "", baseUrl).href
           )
         )
         yield* assertShown(log.getByText("AuthorizationError AccessDenied").first())
@@ -257,7 +257,7 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
         yield* drive(() => page.waitForURL(`${baseUrl}/`))
 
         yield* drive(() => page.goto(`${baseUrl}/servers/west`))
-        yield* drive(() => page.getByRole("button", { name: /Discover anew/ }).dblclick())
+        yield* drive(() => page.getByRole("button", { name: /Reload metadata/ }).dblclick())
         yield* assertShown(heading(page, "West Clinic"))
         yield* drive(() => page.goto(`${baseUrl}/backend`))
         yield* drive(() => page.getByRole("button", { name: "Read" }).dblclick())
@@ -299,17 +299,17 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
         yield* drive(() => desk.getByRole("button", { name: "Take the EHR down" }).click())
         yield* assertShown(desk.getByRole("button", { name: "Bring the EHR up" }))
         yield* drive(() => page.reload())
-        yield* assertShown(page.getByText(/does not answer just now/).first())
+        yield* assertShown(page.getByText(/is not responding/).first())
         const other = yield* context.newPage
         yield* drive(() => other.goto(`${baseUrl}/servers/north`))
-        yield* drive(() => other.getByRole("button", { name: /Discover anew/ }).click())
+        yield* drive(() => other.getByRole("button", { name: /Reload metadata/ }).click())
         yield* assertShown(other.getByText("The server's metadata could not be read"))
         yield* drive(() => desk.getByRole("button", { name: "Bring the EHR up" }).click())
         yield* assertShown(desk.getByRole("button", { name: "Take the EHR down" }))
         yield* drive(() => page.reload())
         yield* assertShown(heading(page, "Chart of Alpha Sandbox"))
         // That it did not answer is remembered for some seconds, unless somebody asks anew.
-        yield* drive(() => other.getByRole("button", { name: /Discover anew/ }).click())
+        yield* drive(() => other.getByRole("button", { name: /Reload metadata/ }).click())
         yield* assertShown(other.getByRole("button", { name: /Log in with these scopes/ }))
         yield* assertClean(context)
       }), live)

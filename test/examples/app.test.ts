@@ -192,7 +192,7 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
       assert.include((yield* browser.get(pathOf(alpha))).body, "<h1>Chart of Alpha Sandbox</h1>")
       assert.include((yield* browser.get(pathOf(beta))).body, "<h1>Chart of Beta Sandbox</h1>")
       const session = yield* browser.get(pathOf(alpha).replace("/chart", ""))
-      assert.include(session.body, "by a launch of the hospital&#39;s system")
+      assert.include(session.body, "by an EHR launch")
       const home = yield* browser.get("/")
       assert.include(home.body, pathOf(alpha))
       assert.include(home.body, pathOf(beta))
@@ -338,7 +338,7 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
       yield* sandbox.fault("fhir", SandboxEhr.Fault.status(503, { headers: { "retry-after": "60" } }), 5)
       const chart = yield* browser.get(`${pathOf(session)}/chart`)
       assert.strictEqual(chart.status, 200)
-      assert.include(chart.body, "does not answer just now")
+      assert.include(chart.body, "is not responding")
       yield* sandbox.clearFaults
       assert.include((yield* browser.get(`${pathOf(session)}/chart`)).body, "<h1>Chart of Alpha Sandbox</h1>")
     }))

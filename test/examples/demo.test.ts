@@ -174,7 +174,7 @@ describe("the demo", () => {
       assert.strictEqual(yield* errorOf(base), "SMART_CLIENT_ID is not set (docs/demo.md lists the variables)")
       assert.strictEqual(
         yield* errorOf({ ...base, SMART_CLIENT_ID: "x", SMART_REDIRECT_URI: "no URL" }),
-        "the demo can only wait on a loopback http address, and SMART_REDIRECT_URI is no URL"
+        "the demo needs a loopback http address as SMART_REDIRECT_URI, not no URL"
       )
       assert.match(
         String(yield* errorOf({ SMART_ALLOW_INSECURE_LOCALHOST: "maybe" })),

@@ -173,7 +173,7 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
         yield* heading(page, "Faults")
         yield* drive(() => button(page, /^The answer gets lost/).dblclick({ noWaitAfter: true }))
         yield* drive(() => button(page, /^Switch off The answer gets lost/).waitFor())
-        yield* drive(() => page.getByLabel("Late answer").check())
+        yield* drive(() => page.getByLabel("Delay").check())
         yield* drive(() => page.getByLabel("Seconds").fill("3"))
         yield* drive(() => button(page, "Switch on").dblclick({ noWaitAfter: true }))
         yield* drive(() => button(page, /^Switch off 3 s late/).waitFor())
@@ -185,7 +185,7 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
           1
         ]])
         yield* drive(() => button(page, "Switch all off").dblclick({ noWaitAfter: true }))
-        yield* drive(() => page.getByText("Everything works as it should.").waitFor())
+        yield* drive(() => page.getByText("No faults are pending.").waitFor())
         yield* drive(() => button(page, "Take the EHR down").dblclick({ noWaitAfter: true }))
         yield* drive(() => button(page, "Bring the EHR up").dblclick({ noWaitAfter: true }))
         yield* drive(() => button(page, "Take the EHR down").waitFor())

@@ -418,7 +418,7 @@ describe("the sandbox EHR's site", () => {
       const nothing = yield* post("/consent", { ticket, decision: "allow", patient: "patient-beta", scope: "fhirUser" })
       assertSound(nothing)
       assert.strictEqual(nothing.status, 400)
-      assert.match(nothing.body, /role="alert">\s*<strong>Nothing is left to allow/)
+      assert.match(nothing.body, /role="alert">\s*<strong>Select at least one permission/)
       const nobody = yield* post("/consent", { ticket, decision: "allow", scope: "patient/*.rs" })
       assert.include(nobody.body, "Choose a patient.")
       assert.match(nobody.body, /value="patient\/\*\.rs" checked/)
@@ -510,7 +510,7 @@ describe("the sandbox EHR's site", () => {
       assert.strictEqual((yield* post("/access/revoke", { access })).location, "/access?revoked")
       const after = yield* get("/access?revoked")
       assert.include(after.body, "Access was revoked.")
-      assert.include(after.body, "Taken back")
+      assert.include(after.body, "Revoked")
       assert.notInclude(after.body, "name=\"access\"")
       const refused = yield* get(`${ehr.fhirBaseUrl}/Patient/patient-beta`, {
         authorization: `Bearer ${String(tokens["access_token"])}`
@@ -528,7 +528,7 @@ describe("the sandbox EHR's site", () => {
       yield* signIn()
       const page = yield* get("/faults")
       assertSound(page)
-      assert.include(page.body, "Everything works as it should.")
+      assert.include(page.body, "No faults are pending.")
       const once = hidden(page.body, "once")
       const trouble = { once, trouble: "discovery-503", times: "2" }
       yield* Effect.all([post("/faults/trouble", trouble), post("/faults/trouble", trouble)], { concurrency: 2 })

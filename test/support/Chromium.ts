@@ -37,7 +37,7 @@ export class ChromiumError extends Data.TaggedError("ChromiumError")<{ readonly 
 export interface Recorded {
   /** `<text> (<address of the script or resource>)` */
   readonly consoleErrors: Array<string>
-  /** What nobody caught: exceptions and rejected promises. */
+  /** Uncaught exceptions and rejected promises. */
   readonly pageErrors: Array<string>
   /** `<directive> refused <what> on <page>` */
   readonly violations: Array<string>

@@ -99,7 +99,7 @@ const answer = (
 
 const outcome = (code: string) => ({ resourceType: "OperationOutcome", issue: [{ severity: "error", code }] })
 
-/** Reads the patient whom the bearer token is for, and nobody else. */
+/** Reads only the patient of the bearer token. */
 const readPatient = (
   provider: Provider,
   request: Http.IncomingMessage,
@@ -243,7 +243,7 @@ export const layer = (options: Options = {}): Layer.Layer<OidcProvider> =>
 
       const metadata = yield* client.get(`${issuer}/.well-known/openid-configuration`).pipe(
         Effect.flatMap((response) => response.json),
-        Effect.filterOrDieMessage(isMembers, "the provider's metadata is no JSON object"),
+        Effect.filterOrDieMessage(isMembers, "the provider's metadata are not a JSON object"),
         Effect.orDie
       )
       published = smartConfiguration(metadata)

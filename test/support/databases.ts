@@ -24,7 +24,7 @@ export class DatabaseError extends Data.TaggedError("DatabaseError")<{ readonly 
   }
 }
 
-/** How to get a URL to a running server, or why there is none. */
+/** How to get a URL to a running server, or the reason why no server is available. */
 export type Found =
   | { readonly url: Effect.Effect<Redacted.Redacted, DatabaseError, Scope.Scope> }
   | { readonly reason: string }

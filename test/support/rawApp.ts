@@ -53,7 +53,7 @@ export interface Answer {
 const isMembers = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** Sends a request; a body that is no JSON object reads as `{}`. */
+/** Sends a request; a body that is not a JSON object reads as `{}`. */
 export const send = (
   request: HttpClientRequest.HttpClientRequest
 ): Effect.Effect<Answer, HttpClientError, HttpClient.HttpClient> =>

@@ -205,7 +205,7 @@ export class Reference {
         life.spent.add(exchange.credential)
         life.isRefused = true
       } else {
-        // Nobody knows whether a server that did not answer has acted.
+        // Without a response, it is unknown whether the server acted.
         if (exchange.status === undefined) life.isUncertain = true
         life.coolsUntil = this.#start + (exchange.error === "invalid_client" ? 60_000 : 2000)
       }
@@ -253,7 +253,7 @@ export class Reference {
     const isOver = old === undefined || now >= old.from + LIFE || refused === old.accessToken
     const wasOver = old !== undefined && (this.#start >= old.to + LIFE || refused === old.accessToken)
     const mustAsk = wasOver && !was.hasEnded && !was.isRefused && was.coolsUntil <= this.#start
-    if (isAlone && mustAsk) assert.strictEqual(refreshes, 1, "nobody asked the server")
+    if (isAlone && mustAsk) assert.strictEqual(refreshes, 1, "no refresh request")
     if (Either.isRight(outcome)) {
       this.counts.tokens += 1
       assert.isFalse(was.hasEnded, "a token of an ended session")

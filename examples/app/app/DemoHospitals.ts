@@ -1,6 +1,6 @@
 /**
- * The demonstration: hospitals of every kind, what the app is to each of them, and what each knows
- * of the app. An app of one's own has instead what the operators of its hospitals have told it.
+ * The hospitals of the demonstration, with one type of client each, and the EHRs to start. Your own app has the
+ * settings that its hospitals' operators gave you.
  */
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"

@@ -231,8 +231,7 @@ const logger = (add: (line: Line) => void): Logger.Logger<unknown, void> =>
   })
 
 /**
- * Records whatever runs in layers that this is provided to, and gives them the withRequestSpans client in place of
- * their own.
+ * Records the steps of the layers it is provided to, and gives them an `HttpClient` with spans.
  */
 export const layer: Layer.Layer<Events | HttpClient.HttpClient, never, HttpClient.HttpClient> = Layer.unwrapEffect(
   Effect.sync(() => {
