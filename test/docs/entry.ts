@@ -64,5 +64,4 @@ export const nothingSent = "Not repeated: nothing was sent. The same call fails 
 export const readOnly =
   "Repeated as the `RetryPolicy` says before you saw this. It changes nothing: calling again later is safe."
 
-export const final =
-  "Not repeated: the same call gets the same answer until something changes. Calling again is safe."
+export const final = "Not repeated: the same call gets the same answer until something changes. Calling again is safe."

@@ -164,7 +164,10 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
         const log = yield* context.newPage
         yield* drive(async () =>
           log.goto(
-            new URL(await page.getByRole("link", { name: "details in the event log" }).getAttribute("href") ?? "", baseUrl).href
+            new URL(
+              await page.getByRole("link", { name: "details in the event log" }).getAttribute("href") ?? "",
+              baseUrl
+            ).href
           )
         )
         yield* assertShown(log.getByText("AuthorizationError AccessDenied").first())
