@@ -1,5 +1,5 @@
 /**
- * Registering a client with a server and managing that registration (RFC 7591, RFC 7592; SMART App Launch 2.2,
+ * Registers a client with a server, and manages the registration (RFC 7591, RFC 7592; SMART App Launch 2.2,
  * "Register App with EHR", requirement 292).
  *
  * @since 0.1.0
@@ -14,7 +14,7 @@ import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { withBuildTimeDefault } from "../base/BuildTimeDefault.js"
-import { ConfigurationError } from "../base/ConfigurationError.js"
+import type { ConfigurationError } from "../base/ConfigurationError.js"
 import { failOnDefect } from "../base/FailOnDefect.js"
 import type { JsonObject } from "../base/JsonReader.js"
 import { isJsonObject, parseJson, reader } from "../base/JsonReader.js"
@@ -29,13 +29,13 @@ import * as TransportFailure from "../http/TransportFailure.js"
 import { Discovery } from "../server/Discovery.js"
 import type { DiscoveryError } from "../server/DiscoveryError.js"
 import * as SmartConfiguration from "../server/SmartConfiguration.js"
-import type { ClientMetadata as Metadata } from "./ClientMetadata.js"
 import * as ClientMetadata from "./ClientMetadata.js"
+import { urlError } from "./internal/configurationError.js"
 import * as RegisteredClient from "./RegisteredClient.js"
 import { RegistrationError } from "./RegistrationError.js"
 
 /**
- * What may differ from one server to the next.
+ * The options of every request.
  *
  * @since 0.1.0
  * @category models
@@ -46,7 +46,7 @@ export interface ManageOptions {
 }
 
 /**
- * Where to register: at a given endpoint, or at the one a FHIR server's configuration names.
+ * The endpoint: a URL, or the `registration_endpoint` in the SMART configuration of a FHIR server.
  *
  * @since 0.1.0
  * @category models
@@ -54,7 +54,7 @@ export interface ManageOptions {
 export type RegisterOptions =
   & ManageOptions
   & {
-    /** What allows to register, where a server asks for it. */
+    /** The token that allows registration, for servers that require one. */
     readonly initialAccessToken?: Redacted.Redacted | undefined
   }
   & (
@@ -67,19 +67,19 @@ export type RegisterOptions =
  * @category models
  */
 export interface Service {
-  /** Makes a client. Repeated only where the server did not act: a second client would be one too many. */
+  /** Registers a client. Retried only if the server did not act, because a retry could register a second client. */
   readonly register: (
-    metadata: Metadata,
+    metadata: ClientMetadata.ClientMetadata,
     options: RegisterOptions
   ) => Effect.Effect<RegisteredClient.RegisteredClient, RegistrationError | DiscoveryError | ConfigurationError>
   readonly read: (
     registered: RegisteredClient.RegisteredClient,
     options?: ManageOptions
   ) => Effect.Effect<RegisteredClient.RegisteredClient, RegistrationError>
-  /** Replaces the metadata as a whole. The answer may hold a new secret and a new access token: keep it. */
+  /** Replaces all metadata. Store the result: it may have a new secret and a new registration access token. */
   readonly update: (
     registered: RegisteredClient.RegisteredClient,
-    metadata: Metadata,
+    metadata: ClientMetadata.ClientMetadata,
     options?: ManageOptions
   ) => Effect.Effect<RegisteredClient.RegisteredClient, RegistrationError | ConfigurationError>
   readonly remove: (
@@ -96,110 +96,106 @@ export class Registration extends Context.Tag("effect-safire/Registration")<Regi
 
 type Operation = RegistrationError["operation"]
 
-/** One request, before it is sent, and what an error about it must not say. */
-interface Step {
+interface RequestDescription {
   readonly operation: Operation
   readonly url: string
   readonly token: Redacted.Redacted | undefined
   readonly body: JsonObject | undefined
+  /** Must not be in an error. */
   readonly secrets: ReadonlyArray<string>
 }
 
 const METHODS = { register: "POST", read: "GET", update: "PUT", remove: "DELETE" } as const
 
-const requestOf = (step: Step): HttpClientRequest.HttpClientRequest => {
-  const request = HttpClientRequest.make(METHODS[step.operation])(step.url, {
+const build = ({ body, operation, token, url }: RequestDescription): HttpClientRequest.HttpClientRequest => {
+  const request = HttpClientRequest.make(METHODS[operation])(url, {
     acceptJson: true,
-    ...(step.body === undefined ? {} : { body: HttpBody.text(JSON.stringify(step.body), "application/json") })
+    ...(body === undefined ? {} : { body: HttpBody.text(JSON.stringify(body), "application/json") })
   })
-  return step.token === undefined ? request : HttpClientRequest.bearerToken(request, step.token)
+  return token === undefined ? request : HttpClientRequest.bearerToken(request, token)
 }
 
-const shownUrl = ({ secrets, url }: Step): string => safeText(Url.forDisplay(url), secrets)
+const shownUrl = ({ secrets, url }: RequestDescription): string => safeText(Url.forDisplay(url), secrets)
 
 const reasonOf = (status: number, hasError: boolean): RegistrationError["reason"] => {
   if (status === 401 || status === 403) return "Unauthorized"
   return !ReceivedResponse.isTransientStatus(status) && (status === 400 || hasError) ? "Refused" : "Status"
 }
 
-/** Judges an answer by its status: the body of a success, or why it is none. */
-const judge = (
-  step: Step,
-  answer: ReceivedResponse.ReceivedResponse,
+/** The body of a success, or the error that the status means. */
+const validateStatus = (
+  request: RequestDescription,
+  response: ReceivedResponse.ReceivedResponse,
   nowMillis: number
 ): Either.Either<string, RegistrationError> => {
-  const { status } = answer
-  if (ReceivedResponse.isSuccess(status)) return Either.right(answer.body)
-  const json = parseJson(answer.body)?.value
-  const said = (member: string): string | undefined => {
-    const value = isJsonObject(json) && Object.hasOwn(json, member) ? json[member] : undefined
-    return typeof value === "string" && value !== "" ? value : undefined
-  }
+  const { status } = response
+  if (ReceivedResponse.isSuccess(status)) return Either.right(response.body)
+  const value = parseJson(response.body)?.value
+  const members = isJsonObject(value) ? value : {}
+  const { string } = reader(members, () => undefined)
   const secrets = [
-    ...step.secrets,
-    ...["client_secret", "registration_access_token", "software_statement"].flatMap((member) => said(member) ?? [])
+    ...request.secrets,
+    ...["client_secret", "registration_access_token", "software_statement"].flatMap((member) => string(member) ?? [])
   ]
-  const oauthError = OAuthError.redacted(isJsonObject(json) ? OAuthError.fromJson(json) : {}, secrets)
+  const oauthError = OAuthError.redacted(OAuthError.fromJson(members), secrets)
   return Either.left(
     new RegistrationError({
-      ...ReceivedResponse.errorFields(answer, nowMillis),
+      ...ReceivedResponse.errorFields(response, nowMillis),
       ...oauthError,
       reason: reasonOf(status, oauthError.error !== undefined),
-      operation: step.operation,
-      url: safeText(Url.forDisplay(answer.url), secrets),
+      operation: request.operation,
+      url: safeText(Url.forDisplay(response.url), secrets),
       detail: `HTTP status ${status}`,
       processed: ReceivedResponse.processedAtStatus(status)
     })
   )
 }
 
-/** The credentials in an answer, however malformed the rest of it is. */
+/** The credentials in a response, although the rest of it is unusable. */
 const credentialsIn = (body: string): RegistrationError["credentials"] => {
   const json = parseJson(body)?.value
   if (!isJsonObject(json)) return undefined
-  const { string } = reader(json, () => undefined)
-  const secret = (member: string) => {
-    const value = string(member)
-    return value === undefined ? undefined : Redacted.make(value)
-  }
+  const { redacted, string } = reader(json, () => undefined)
   const found = {
     clientId: string("client_id"),
-    clientSecret: secret("client_secret"),
-    registrationAccessToken: secret("registration_access_token"),
-    registrationClientUri: secret("registration_client_uri")
+    clientSecret: redacted("client_secret"),
+    registrationAccessToken: redacted("registration_access_token"),
+    registrationClientUri: redacted("registration_client_uri")
   }
   return Object.values(found).some((value) => value !== undefined) ? found : undefined
 }
 
-/** Judges the body of a success. It may well have made a client, so that nothing here is worth repeating. */
-const read = (
-  step: Step,
+/**
+ * The client in the body of a success. After an error here the server may have registered a client: it is not
+ * retried.
+ */
+const parse = (
+  request: RequestDescription,
   body: string,
-  requested: Metadata | undefined,
-  before: RegisteredClient.RegisteredClient | undefined
+  requested: ClientMetadata.ClientMetadata | undefined,
+  previous: RegisteredClient.RegisteredClient | undefined
 ): Effect.Effect<RegisteredClient.RegisteredClient, RegistrationError> => {
   const fail = (reason: RegistrationError["reason"], detail: string) =>
     new RegistrationError({
       reason,
-      operation: step.operation,
-      url: shownUrl(step),
+      operation: request.operation,
+      url: shownUrl(request),
       detail,
       processed: "unknown",
       credentials: credentialsIn(body)
     })
   return Effect.suspend(() => {
     const json = parseJson(body)
-    if (json === undefined) return fail("NotJson", "the answer to a success is not JSON")
-    if (!isJsonObject(json.value)) return fail("NotObject", "the answer to a success is no JSON object")
-    const registered = RegisteredClient.fromResponse(json.value, { requested, previous: before })
-    return registered === undefined
-      ? fail(
-        "ClientIdMissing",
-        before === undefined ? "there is no usable client_id in it" : "its client_id is not the one asked about"
-      )
-      : Effect.succeed(registered)
+    if (json === undefined) return fail("NotJson", "the body of the success is not JSON")
+    if (!isJsonObject(json.value)) return fail("NotObject", "the body of the success is not a JSON object")
+    const registered = RegisteredClient.fromResponse(json.value, { requested, previous })
+    if (registered !== undefined) return Effect.succeed(registered)
+    const detail = previous === undefined
+      ? "the response has no usable client_id"
+      : "the response has another client_id"
+    return fail("ClientIdMissing", detail)
   }).pipe(
-    failOnDefect((exception) => fail("NotObject", `the answer to a success cannot be read (${exception})`))
+    failOnDefect((exception) => fail("NotObject", `the body of the success cannot be read (${exception})`))
   )
 }
 
@@ -213,9 +209,9 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient | Discove
   const withLimits = yield* withBuildTimeDefault(HttpLimits)
   const withPolicy = yield* RetryPolicy.capture
 
-  const send = (step: Step, options: ManageOptions): Effect.Effect<string, RegistrationError> =>
+  const send = (request: RequestDescription, options: ManageOptions): Effect.Effect<string, RegistrationError> =>
     Effect.flatMap(HttpLimits, ({ maxResponseBytes, tokenTimeout }) =>
-      OutgoingRequest.send(client, requestOf(step), {
+      OutgoingRequest.send(client, build(request), {
         timeout: tokenTimeout,
         maxBytes: maxResponseBytes,
         redirects: 0,
@@ -223,15 +219,17 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient | Discove
       })).pipe(
         Effect.mapError((failure) =>
           new RegistrationError({
-            operation: step.operation,
-            ...TransportFailure.errorFields(failure, step.secrets)
+            operation: request.operation,
+            ...TransportFailure.errorFields(failure, request.secrets)
           })
         ),
-        Effect.flatMap((answer) => Effect.flatMap(Clock.currentTimeMillis, (now) => judge(step, answer, now))),
-        RetryPolicy.retry(step.operation === "read" ? "always" : "never"),
+        Effect.flatMap((response) =>
+          Effect.flatMap(Clock.currentTimeMillis, (now) => validateStatus(request, response, now))
+        ),
+        RetryPolicy.retry(request.operation === "read" ? "always" : "never"),
         withPolicy,
         withLimits,
-        Effect.withSpan(`Registration.${step.operation}`, { attributes: { "smart.url": shownUrl(step) } })
+        Effect.withSpan(`Registration.${request.operation}`, { attributes: { "smart.url": shownUrl(request) } })
       )
 
   const endpointOf = (
@@ -245,33 +243,29 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient | Discove
           SmartConfiguration.endpoint(configuration, "registrationEndpoint", { allowInsecureLocalhost })
       )
     }
-    const url = Url.parse(endpoint)
-    return url !== undefined && Url.isSecure(url, allowInsecureLocalhost ?? false)
-      ? Effect.succeed(endpoint)
-      : new ConfigurationError({
-        reason: url === undefined ? "Invalid" : "Insecure",
-        fields: ["endpoint"],
-        detail: "give an absolute https URL; http needs a loopback host and allowInsecureLocalhost"
-      })
+    return urlError("endpoint", endpoint, allowInsecureLocalhost) ?? Effect.succeed(endpoint)
   }
 
-  const secretsOf = (metadata: Metadata | undefined, ...secrets: ReadonlyArray<Redacted.Redacted | undefined>) =>
+  const secretsOf = (
+    metadata: ClientMetadata.ClientMetadata | undefined,
+    ...secrets: ReadonlyArray<Redacted.Redacted | undefined>
+  ) =>
     [...secrets, metadata?.softwareStatement].flatMap((secret) => secret === undefined ? [] : [Redacted.value(secret)])
 
-  /** A request to the registration's own URL, with its own token. */
+  /** A request to `registration_client_uri`, with the registration access token. */
   const manage = (
     operation: Operation,
     registered: RegisteredClient.RegisteredClient,
     body?: JsonObject | undefined,
-    metadata?: Metadata | undefined
-  ): Effect.Effect<Step, RegistrationError> => {
+    metadata?: ClientMetadata.ClientMetadata | undefined
+  ): Effect.Effect<RequestDescription, RegistrationError> => {
     const { clientSecret, registrationAccessToken: token, registrationClientUri: url } = registered
     return url === undefined || token === undefined
       ? new RegistrationError({
         reason: "NotManageable",
         operation,
         url: url === undefined ? "(none)" : safeText(Url.forDisplay(url), secretsOf(undefined, token, clientSecret)),
-        detail: "this registration cannot be managed by its client",
+        detail: "the registration has no registration_client_uri or no registration_access_token",
         processed: "no"
       })
       : Effect.succeed({
@@ -279,7 +273,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient | Discove
         url,
         token,
         body,
-        // The query of a registration's own URL is a secret, too.
+        // The query of a registration's URL may hold a secret.
         secrets: [...secretsOf(metadata, token, clientSecret), ...(Url.parse(url)?.searchParams.values() ?? [])]
       })
   }
@@ -288,38 +282,38 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient | Discove
     register: (metadata, options) =>
       Effect.gen(function*() {
         yield* ClientMetadata.validate(metadata, options)
-        const step: Step = {
+        const request: RequestDescription = {
           operation: "register",
           url: yield* endpointOf(options),
           token: options.initialAccessToken,
           body: ClientMetadata.toJson(metadata),
           secrets: secretsOf(metadata, options.initialAccessToken)
         }
-        return yield* read(step, yield* send(step, options), metadata, undefined)
+        return yield* parse(request, yield* send(request, options), metadata, undefined)
       }),
     read: (registered, options = {}) =>
       Effect.gen(function*() {
-        const step = yield* manage("read", registered)
-        return yield* read(step, yield* send(step, options), undefined, registered)
+        const request = yield* manage("read", registered)
+        return yield* parse(request, yield* send(request, options), undefined, registered)
       }),
     update: (registered, metadata, options = {}) =>
       Effect.gen(function*() {
         yield* ClientMetadata.validate(metadata, options)
         const { clientId, clientSecret } = registered
-        const step = yield* manage("update", registered, {
+        const request = yield* manage("update", registered, {
           ...ClientMetadata.toJson(metadata),
           client_id: clientId,
           ...(clientSecret === undefined ? {} : { client_secret: Redacted.value(clientSecret) })
         }, metadata)
-        return yield* read(step, yield* send(step, options), metadata, registered)
+        return yield* parse(request, yield* send(request, options), metadata, registered)
       }),
     remove: (registered, options = {}) =>
-      Effect.flatMap(manage("remove", registered), (step) => Effect.asVoid(send(step, options)))
+      Effect.flatMap(manage("remove", registered), (request) => Effect.asVoid(send(request, options)))
   }
 })
 
 /**
- * Made anew for each use: it keeps nothing that could be shared, and uses the `HttpClient` it is provided with.
+ * Built for each use, with the `HttpClient` that it is provided with: it has no state to share.
  *
  * @since 0.1.0
  * @category layers

@@ -1,5 +1,5 @@
 /**
- * Why a client could not be registered, or its registration not be read, changed or removed.
+ * The failure of a request to register a client, or to read, update or remove its registration.
  *
  * @since 0.1.0
  */
@@ -33,13 +33,13 @@ export type Reason = typeof Reason.Type
 const ADVICE: Record<Reason, string> = {
   ...TransportFailure.advice("tokenTimeout", "maxResponseBytes"),
   Unauthorized: "the initial access token or the registration access token is missing, wrong or used up",
-  Refused: "change what the server complains about",
+  Refused: "change the metadata as the server demands",
   Status: "look at the server's log or ask its operator",
   NotJson:
-    "this looks like a web page or a proxy, not like a registration endpoint; ask the operator whether a client was made",
-  NotObject: "ask the operator whether a client was made",
-  ClientIdMissing: "the server says that it made a client but not which; ask its operator",
-  NotManageable: "the server gave no registration_client_uri and registration_access_token; ask its operator"
+    "this looks like a web page or a proxy, not like a registration endpoint; ask the operator whether a client was registered",
+  NotObject: "ask the operator whether a client was registered",
+  ClientIdMissing: "ask the operator which client was registered",
+  NotManageable: "change the registration through the server's operator"
 }
 
 const Secret = Schema.optional(Schema.RedactedFromSelf(Schema.String))
@@ -66,8 +66,8 @@ export class RegistrationError
     /** `no`: the server did not act. `unknown`: it may have, and a repeat could make a second client. */
     processed: Schema.Literal("no", "unknown"),
     /**
-     * What an answer that cannot be used brought all the same. Nothing else holds it: keep it, or remove the client
-     * with it. Not part of the encoded error.
+     * The credentials in a response that cannot be used. Store them, or remove the client with them: they are nowhere
+     * else. Not part of the encoded error.
      */
     credentials: inMemory(Credentials),
     ...OAuthError.oauthErrorFields
@@ -75,7 +75,9 @@ export class RegistrationError
 {
   override get message(): string {
     const oauthError = this.error === undefined ? "" : `: ${OAuthError.print(this)}`
-    const credentials = this.credentials === undefined ? "" : "; what it gave is in `credentials`: keep it"
+    const credentials = this.credentials === undefined
+      ? ""
+      : "; the credentials it returned are in `credentials`: store them"
     const unknown = TransportFailure.isTransient(this) && this.processed === "unknown"
       ? ", and whether the server acted is not known"
       : ""

@@ -1,5 +1,5 @@
 /**
- * Verifying id_tokens before anybody believes them (OpenID Connect Core, section 3.1.3.7; SMART App Launch 2.2,
+ * Verifies id_tokens before their claims are used (OpenID Connect Core, section 3.1.3.7; SMART App Launch 2.2,
  * requirements 201, 210 and 218): signed by the server, with a public key, for this client, now, and for this login.
  *
  * @since 0.1.0
@@ -26,7 +26,7 @@ import * as OpenIdConfiguration from "../server/OpenIdConfiguration.js"
 import type { SmartConfiguration } from "../server/SmartConfiguration.js"
 import type { Identity } from "./Identity.js"
 import { IdTokenError } from "./IdTokenError.js"
-import { judge } from "./internal/idTokenClaims.js"
+import { validateClaims } from "./internal/idTokenClaims.js"
 
 /**
  * The algorithms that prove anything: those with a public key.
@@ -152,7 +152,7 @@ const parseHeader = (token: string): Either.Either<Parsed, string> => {
   const header = parts === 3
     ? Either.getOrUndefined(Either.try((): JsonObject => ({ ...jose.decodeProtectedHeader(token) })))
     : undefined
-  if (header === undefined) return Either.left("it is no signed JWT")
+  if (header === undefined) return Either.left("it is not a signed JWT")
   const { alg, crit, kid, typ } = header
   if (typeof alg !== "string") return Either.left("its header has no alg")
   if (crit !== undefined) return Either.left("its header wants extensions understood")
@@ -239,8 +239,8 @@ export const make: Effect.Effect<Service, never, Jwks.Jwks | OpenIdConfiguration
           catch: () => fail("SignatureInvalid", "its signature does not fit the server's key")
         })
         const claims = claimsOf(payload)
-        if (claims === undefined) return yield* fail("Malformed", "its payload is no JSON object")
-        const { identity, warnings: met } = yield* judge(claims, {
+        if (claims === undefined) return yield* fail("Malformed", "its payload is not a JSON object")
+        const { identity, warnings: met } = yield* validateClaims(claims, {
           server,
           fhirBaseUrl: configuration.fhirBaseUrl,
           issuer,

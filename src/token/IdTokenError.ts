@@ -45,9 +45,9 @@ const ADVICE: Record<Reason, string> = {
   Malformed: "report it to the server's operator",
   AlgorithmNotAllowed:
     "only signatures with a public key count, and idToken.algorithms says which; the server's operator can change how it signs",
-  KeyNotFound: "somebody else signed it, or the server does not publish its new key yet",
+  KeyNotFound: "another party signed it, or the server does not publish its new key yet",
   KeyAmbiguous: "the server must give each key a kid of its own, and name it in what it signs",
-  KeysUnavailable: "without them nobody's login can be verified; start again when they are to be had",
+  KeysUnavailable: "without the keys no login can be verified; start again when the server publishes them",
   SignatureInvalid: "it was not signed by the server, or was changed on its way",
   IssuerMismatch: "issuers are compared to the letter; idToken.issuer says which one is expected if metadata does not",
   AudienceMismatch: "it was issued to another app; idToken.trustedAudiences names audiences that may stand beside",
@@ -61,8 +61,8 @@ const ADVICE: Record<Reason, string> = {
   NonceMissing: "the configuration says that a nonce is required; not all SMART servers send one",
   NonceMismatch: "it belongs to another login; start again",
   AuthenticationTooOld: "the person must log in anew",
-  SubjectChanged: "the session belongs to somebody else now: end it, and revoke the tokens that came",
-  SubjectMismatch: "it speaks of somebody else and is not used; report it to the server's operator",
+  SubjectChanged: "the session now belongs to another person: end it, and revoke the tokens in `tokens`",
+  SubjectMismatch: "it is about another person and is not used; report it to the server's operator",
   NoIdentity: "ask for the scopes openid and fhirUser"
 }
 
@@ -88,8 +88,8 @@ export class IdTokenError extends Schema.TaggedError<IdTokenError>("effect-safir
 }) {
   override get message(): string {
     const what = this.reason === "NoIdentity"
-      ? `Nobody knows who logged in at ${this.server}`
-      : `The ${this.reason === "SubjectMismatch" ? "userinfo" : "id_token"} of ${this.server} is not believed`
+      ? `The person who logged in at ${this.server} is not known`
+      : `The ${this.reason === "SubjectMismatch" ? "userinfo" : "id_token"} of ${this.server} was refused`
     return `${what} (${this.reason}): ${this.detail}; ${ADVICE[this.reason]}`
   }
 

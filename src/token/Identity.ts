@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as Either from "effect/Either"
+import { dual } from "effect/Function"
 import * as Schema from "effect/Schema"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
 import { JsonMembers } from "../base/JsonMembers.js"
@@ -69,7 +70,10 @@ export class Identity extends Schema.Class<Identity>("effect-safire/Identity")({
  * @since 0.1.0
  * @category predicates
  */
-export const isSamePerson = (a: Identity, b: Identity): boolean => a.iss === b.iss && a.sub === b.sub
+export const isSamePerson: {
+  (that: Identity): (self: Identity) => boolean
+  (self: Identity, that: Identity): boolean
+} = dual(2, (self: Identity, that: Identity): boolean => self.iss === that.iss && self.sub === that.sub)
 
 const REFERENCE =
   /(?:^|\/)(Patient|Practitioner|PractitionerRole|RelatedPerson|Person)\/([A-Za-z0-9\-.]{1,64})(?:\/_history\/[A-Za-z0-9\-.]{1,64})?$/

@@ -6,6 +6,7 @@
  */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
+import { dual } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
@@ -43,7 +44,7 @@ export class TokenSet extends Schema.Class<TokenSet>("effect-safire/TokenSet")({
   /** Who logged in: there only where an id_token was verified. */
   identity: Schema.optional(Identity),
   context: LaunchContext,
-  /** Members that neither OAuth nor SMART defines; redacted, because nobody knows what they hold. */
+  /** Members that neither OAuth nor SMART defines; redacted, because they may hold secrets. */
   extensions: Schema.Redacted(JsonMembers)
 }) {}
 
@@ -53,12 +54,14 @@ export class TokenSet extends Schema.Class<TokenSet>("effect-safire/TokenSet")({
  * @since 0.1.0
  * @category predicates
  */
-export const isExpired = (
-  self: TokenSet,
-  now: DateTime.Utc,
-  margin: Duration.DurationInput = Duration.zero
-): boolean =>
-  self.expiresAt !== undefined && DateTime.lessThanOrEqualTo(self.expiresAt, DateTime.addDuration(now, margin))
+export const isExpired: {
+  (now: DateTime.Utc, margin?: Duration.DurationInput): (self: TokenSet) => boolean
+  (self: TokenSet, now: DateTime.Utc, margin?: Duration.DurationInput): boolean
+} = dual(
+  (args) => !DateTime.isDateTime(args[0]),
+  (self: TokenSet, now: DateTime.Utc, margin: Duration.DurationInput = Duration.zero): boolean =>
+    self.expiresAt !== undefined && DateTime.lessThanOrEqualTo(self.expiresAt, DateTime.addDuration(now, margin))
+)
 
 /**
  * What a refresh may ask for at most: what the launch granted (RFC 6749, section 6).
@@ -69,9 +72,10 @@ export const isExpired = (
 export const grantOf = ({ originalScopes, scopes }: TokenSet): ReadonlyArray<string> => originalScopes ?? scopes
 
 /**
- * Why a token set has no refresh token, in words for an error: what was granted tells whether the app could expect one.
+ * Why a token set has no refresh token, as a text for errors: the granted scopes show whether the app could expect one.
  *
- * @internal
+ * @since 0.1.0
+ * @category accessors
  */
 export const whyNoRefreshToken = ({ scopes }: TokenSet): string => {
   const granted = scopes.filter((scope) => scope === "offline_access" || scope === "online_access")
@@ -91,7 +95,10 @@ const isSubset = (some: ReadonlyArray<string>, all: ReadonlySet<string>): boolea
  * @since 0.1.0
  * @category combinators
  */
-export const renewed = (previous: TokenSet, next: TokenSet): TokenSet =>
+export const renewed: {
+  (next: TokenSet): (previous: TokenSet) => TokenSet
+  (previous: TokenSet, next: TokenSet): TokenSet
+} = dual(2, (previous: TokenSet, next: TokenSet): TokenSet =>
   new TokenSet({
     ...next,
     originalScopes: isSubset(grantOf(previous), new Set(next.scopes)) ? undefined : grantOf(previous),
@@ -99,7 +106,7 @@ export const renewed = (previous: TokenSet, next: TokenSet): TokenSet =>
     idToken: next.idToken ?? previous.idToken,
     identity: next.identity ?? previous.identity,
     context: carriedOver(previous.context, next.context)
-  }, skipValidation)
+  }, skipValidation))
 
 /**
  * What the token is good for at one FHIR server, and in which context.
@@ -119,17 +126,23 @@ export interface ServerContext {
  * @since 0.1.0
  * @category accessors
  */
-export const contextFor = (self: TokenSet, fhirBaseUrl: string): Option.Option<ServerContext> =>
-  Option.match(contextElsewhere(self.context, fhirBaseUrl), {
-    onNone: () =>
-      self.fhirBaseUrl !== undefined && FhirBaseUrl.areSame(self.fhirBaseUrl, fhirBaseUrl)
-        ? Option.some({ scopes: self.scopes, context: self.context })
-        : Option.none(),
-    onSome: (context) =>
-      Option.some({
-        context,
-        scopes: Option.getOrUndefined(detailFor(self.context, fhirBaseUrl))?.scope?.split(/\s+/).filter((scope) =>
-          scope !== ""
-        ) ?? self.scopes
-      })
-  })
+export const contextFor: {
+  (fhirBaseUrl: string): (self: TokenSet) => Option.Option<ServerContext>
+  (self: TokenSet, fhirBaseUrl: string): Option.Option<ServerContext>
+} = dual(
+  2,
+  (self: TokenSet, fhirBaseUrl: string): Option.Option<ServerContext> =>
+    Option.match(contextElsewhere(self.context, fhirBaseUrl), {
+      onNone: () =>
+        self.fhirBaseUrl !== undefined && FhirBaseUrl.areSame(self.fhirBaseUrl, fhirBaseUrl)
+          ? Option.some({ scopes: self.scopes, context: self.context })
+          : Option.none(),
+      onSome: (context) =>
+        Option.some({
+          context,
+          scopes: Option.getOrUndefined(detailFor(self.context, fhirBaseUrl))?.scope?.split(/\s+/).filter((scope) =>
+            scope !== ""
+          ) ?? self.scopes
+        })
+    })
+)

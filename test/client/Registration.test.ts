@@ -284,7 +284,7 @@ describe("Registration.register", () => {
       assert.strictEqual(
         error.message,
         "Client registration (register) failed (Refused) at https://ehr.test/auth/register: HTTP status 400: " +
-          "invalid_redirect_uri — no way: <redacted> and <redacted> — https://ehr.test/help; change what the server complains about"
+          "invalid_redirect_uri — no way: <redacted> and <redacted> — https://ehr.test/help; change the metadata as the server demands"
       )
       assert.lengthOf(http.seen, 1)
     }).pipe(Effect.provide(layer))

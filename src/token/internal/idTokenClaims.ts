@@ -1,5 +1,5 @@
 /**
- * Judging the claims of an id_token whose signature is good (OpenID Connect Core, section 3.1.3.7; SMART App Launch
+ * Validates the claims of an id_token with a valid signature (OpenID Connect Core, section 3.1.3.7; SMART App Launch
  * 2.2, requirements 198 to 204, 214 and 218). Pure.
  */
 import * as Either from "effect/Either"
@@ -33,13 +33,16 @@ export interface Expected {
 }
 
 /** @internal */
-export interface Judged {
+export interface ValidatedClaims {
   readonly identity: Identity
   readonly warnings: ReadonlyArray<ConformanceWarning>
 }
 
 /** @internal */
-export const judge = (claims: JsonObject, expected: Expected): Either.Either<Judged, IdTokenError> => {
+export const validateClaims = (
+  claims: JsonObject,
+  expected: Expected
+): Either.Either<ValidatedClaims, IdTokenError> => {
   const { clientId, maxAge, nonce, nowSeconds: now, server, skewSeconds: skew } = expected
   const warnings: Array<ConformanceWarning> = []
   const warn = (code: Code, detail: string, requirement?: string) => {
@@ -78,7 +81,7 @@ export const judge = (claims: JsonObject, expected: Expected): Either.Either<Jud
   if (typeof exp !== "number" || exp <= now - skew) return fail("Expired", "its exp has passed", "exp")
   if (typeof iat !== "number" || iat > now + skew) return fail("IssuedInFuture", "its iat is in the future", "iat")
   if (typeof nbf === "number" && nbf > now + skew) return fail("NotYetValid", "its nbf is in the future", "nbf")
-  // Printable ASCII, which is what everybody means by "ASCII characters" in an identifier.
+  // Printable ASCII, the usual meaning of "ASCII characters" in an identifier.
   if (typeof sub !== "string" || !/^[\x20-\x7e]{1,255}$/.test(sub)) {
     return fail("SubjectInvalid", "its sub is not a string of 1 to 255 ASCII characters", "sub")
   }
@@ -102,7 +105,7 @@ export const judge = (claims: JsonObject, expected: Expected): Either.Either<Jud
 
   const user = typeof fhirUser === "string" ? parseFhirUser(fhirUser, expected.fhirBaseUrl) : undefined
   if (user === undefined && has("fhirUser")) {
-    warn("FhirUserMalformed", "fhirUser is no reference to a person's resource; it counts as absent", "199")
+    warn("FhirUserMalformed", "fhirUser is not a reference to a person's resource; it counts as absent", "199")
   } else if (user === undefined && expected.fhirUser) {
     warn("FhirUserMissing", "fhirUser was granted and is not in the id_token")
   }
