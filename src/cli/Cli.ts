@@ -1,6 +1,6 @@
 /**
- * `effect-safire doctor <fhirBaseUrl>`: probes a server and prints the result as text or JSON. Exit code 0: usable; 1: not
- * usable or not reachable; 2: invalid command line or environment.
+ * `effect-safire doctor <fhirBaseUrl>`: probes a server and prints the result as text or JSON. Exit code 0: usable;
+ * 1: not usable or not reachable; 2: invalid command line or environment.
  *
  * @since 0.1.0
  */

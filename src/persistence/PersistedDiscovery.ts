@@ -1,13 +1,13 @@
 /**
- * A `Discovery` whose SMART configurations processes share through `@effect/experimental`'s persistence, with a cache in
- * memory before it (SMART App Launch 2.2, "Retrieve .well-known/smart-configuration").
+ * A `Discovery` whose SMART configurations processes share through `@effect/experimental`'s persistence, with a cache
+ * in memory before it (SMART App Launch 2.2, "Retrieve .well-known/smart-configuration").
  *
  * An entry of the store is used only if it is valid, of this version and for this server, and not longer than this
  * process would cache it. A writer to the store can redirect logins: give the store its own credentials. If the store
  * fails, the library logs a warning and sends a request to the server. Failures are not shared.
  *
- * Concurrent calls in one process make one request. Persistence has no lock, so that processes that start together on an
- * empty store make one request each.
+ * Concurrent calls in one process make one request. Persistence has no lock, so that processes that start together on
+ * an empty store make one request each.
  *
  * @since 0.1.0
  */
@@ -35,8 +35,8 @@ export interface Options extends Discovery.Options {
   /** The `storeId` of the entries. Default `effect-safire/discovery`. */
   readonly storeId?: string | undefined
   /**
-   * How long a configuration in memory is used before the store is read again: the delay until this process notices that
-   * another one has invalidated or refreshed it. Default 1 minute.
+   * How long a configuration in memory is used before the store is read again: the delay until this process notices
+   * that another one has invalidated or refreshed it. Default 1 minute.
    */
   readonly memoryTimeToLive?: Duration.DurationInput | undefined
   /** Time limit for an operation of the store, after which the server gets a request instead. Default 1 second. */

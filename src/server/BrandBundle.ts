@@ -1,6 +1,6 @@
 /**
- * A brand bundle: brands, their portals and endpoints, with references resolved (SMART App Launch 2.2, user-access brands:
- * brand bundle profile, metadata in smart-configuration).
+ * A brand bundle: brands, their portals and endpoints, with references resolved (SMART App Launch 2.2, user-access
+ * brands: brand bundle profile, metadata in smart-configuration).
  *
  * @since 0.1.0
  */
@@ -54,7 +54,9 @@ interface SameId {
 /** Each reference copies the base of its entry, so that a longer one is ignored. */
 const MAX_BASE = 2048
 
-/** Resolves references in one bundle (FHIR R4, bundle: resolving references): by full URL, or by a unique type and id. */
+/**
+ * Resolves references in one bundle (FHIR R4, bundle: resolving references): by full URL, or by a unique type and id.
+ */
 const resolverOf = (entries: ReadonlyArray<Entry>) => {
   const byFullUrl = new Map<string, string>()
   const byId = new Map<string, SameId>()
@@ -160,8 +162,8 @@ export const fromDocument = (source: string, document: unknown): Option.Option<B
 }
 
 /**
- * The brand with a server's `user_access_brand_identifier`; without an identifier, the only brand of the bundle. A system
- * that the server omits is not compared.
+ * The brand with a server's `user_access_brand_identifier`; without an identifier, the only brand of the bundle. A
+ * system that the server omits is not compared.
  *
  * @since 0.1.0
  * @category accessors
@@ -200,8 +202,8 @@ const ownPortals = ({ endpoints, portals }: Brand): ReadonlyArray<Portal> => {
 const MAX_LEVELS = 100
 
 /**
- * The portals of a brand, or those of the nearest brand it is part of, up to 100 levels above. Endpoints without a portal
- * are in a portal without a name.
+ * The portals of a brand, or those of the nearest brand it is part of, up to 100 levels above. Endpoints without a
+ * portal are in a portal without a name.
  *
  * @since 0.1.0
  * @category accessors
@@ -230,8 +232,8 @@ export interface ListedServer {
 }
 
 /**
- * The active FHIR servers of all brands with a secure URL, each once, in the order of the brands. A listed server need not
- * grant access (requirement 435).
+ * The active FHIR servers of all brands with a secure URL, each once, in the order of the brands. A listed server
+ * need not grant access (requirement 435).
  *
  * @since 0.1.0
  * @category accessors

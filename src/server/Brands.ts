@@ -117,7 +117,8 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, HttpC
             accept: ACCEPT,
             limits: "fhir",
             allowInsecureLocalhost: request?.allowInsecureLocalhost,
-            // A page can read the ETag only of a publisher that exposes it, and so expects the preflight of this header.
+            // A page can read the ETag only of a publisher that exposes it, and so expects the preflight of this
+            // header.
             etag: cached?.etag
           }).pipe(
             Effect.mapError((problem) =>
@@ -163,7 +164,8 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, HttpC
 const shared = perHttpClient(Brands, make)
 
 /**
- * Layers that are built together share one cache where they have the same `HttpClient` and equal options: see `Discovery.layer`.
+ * Layers that are built together share one cache where they have the same `HttpClient` and equal options: see
+ * `Discovery.layer`.
  *
  * @since 0.1.0
  * @category layers

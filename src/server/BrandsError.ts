@@ -30,10 +30,10 @@ export type BrandsReason = typeof BrandsReason.Type
 
 const ADVICE: Record<BrandsReason, string> = {
   ...TransportFailure.advice("fhirTimeout", "maxFhirResponseBytes"),
-  NotPublished: "its operator publishes no brands, or elsewhere",
+  NotPublished: "its operator does not publish brands, or publishes them elsewhere",
   InvalidUrl: "give the absolute https URL of the bundle, without credentials",
   Status: "the server answers but not with the bundle; ask its publisher",
-  NotFound: "there is no bundle here; ask its publisher",
+  NotFound: "the bundle is not at this URL; ask its publisher",
   NotJson: "this looks like a web page or a proxy, not like a brand bundle",
   NotBundle: "ask its publisher for the URL of the bundle itself"
 }

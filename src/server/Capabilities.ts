@@ -1,6 +1,7 @@
 /**
- * What a SMART configuration says that its server supports (SMART App Launch 2.2, conformance: capabilities and capability
- * sets). Claims are advisory: many servers claim less than they support, so a `false` is a reason to ask the operator.
+ * What a SMART configuration says that its server supports (SMART App Launch 2.2, conformance: capabilities and
+ * capability sets). Claims are advisory: many servers claim less than they support, so a `false` is a reason to ask
+ * the operator.
  *
  * Each function requires the claim and the endpoints that the feature needs, over https or to a loopback host.
  *
@@ -227,8 +228,8 @@ const SETS: ReadonlyArray<readonly [CapabilitySet, ReadonlyArray<Capability>]> =
 ]
 
 /**
- * The capability sets that the claimed capabilities satisfy. Each needs public or symmetric clients: asymmetric ones are
- * optional and do not replace them.
+ * The capability sets that the claimed capabilities satisfy. Each needs public or symmetric clients: asymmetric ones
+ * are optional and do not replace them.
  *
  * @since 0.1.0
  * @category accessors

@@ -1,6 +1,7 @@
 /**
- * The deviations of a SMART configuration from SMART App Launch 2.2 (conformance: metadata and capabilities; the metadata
- * rules of the asymmetric profile; user-access brands). The library uses deviating servers wherever that is safe.
+ * The deviations of a SMART configuration from SMART App Launch 2.2 (conformance: metadata and capabilities; the
+ * metadata rules of the asymmetric profile; user-access brands). The library uses deviating servers wherever that is
+ * safe.
  *
  * @since 0.1.0
  */

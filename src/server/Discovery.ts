@@ -1,6 +1,6 @@
 /**
- * The SMART configuration of a FHIR server (SMART App Launch 2.2, "Retrieve .well-known/smart-configuration"; requirements
- * 29, 226, 227): fetched when it is first needed, cached, one request for concurrent callers.
+ * The SMART configuration of a FHIR server (SMART App Launch 2.2, "Retrieve .well-known/smart-configuration";
+ * requirements 29, 226, 227): fetched when it is first needed, cached, one request for concurrent callers.
  *
  * @since 0.1.0
  */

@@ -32,7 +32,7 @@ const ADVICE: Record<Reason, string> = {
   ...TransportFailure.advice("discoveryTimeout", "maxResponseBytes"),
   InvalidUrl: "give the absolute https URL of the FHIR server, without query, fragment or credentials",
   Status: "the server answers but not with its configuration; look at its log or ask its operator",
-  NotFound: "there is no SMART configuration here; is this the FHIR base URL, with its whole path?",
+  NotFound: "the server has no SMART configuration at this URL; is this the FHIR base URL, with its whole path?",
   NotJson: "this looks like a web page or a proxy, not like a FHIR server's SMART configuration",
   NotObject: "a SMART configuration is a JSON object; compare the URL, then ask the operator",
   EndpointMissing: "the server does not offer this; ask its operator, or do without"

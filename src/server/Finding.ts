@@ -1,6 +1,6 @@
 /**
- * A deviation of a published document from its specification, with advice. Findings inform: no operation of this library
- * fails because of one.
+ * A deviation of a published document from its specification, with advice. Findings inform: no operation of this
+ * library fails because of one.
  *
  * @since 0.1.0
  */

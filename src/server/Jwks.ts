@@ -46,8 +46,8 @@ export interface Request {
  */
 export interface Service {
   /**
-   * The public key of the set that matches: by `kid` where the header has one, and by type, algorithm and use of the key.
-   * More than one match is an error.
+   * The public key of the set that matches: by `kid` where the header has one, and by type, algorithm and use of the
+   * key. More than one match is an error.
    */
   readonly find: (jwksUri: string, header: Header, request?: Request) => Effect.Effect<jose.CryptoKey, MetadataError>
   /** Removes the set from the cache: the next call fetches it. */
@@ -65,7 +65,10 @@ export class Jwks extends Context.Tag("effect-safire/Jwks")<Jwks, Service>() {}
  * @category models
  */
 export interface Options {
-  /** How long a response without `Cache-Control` and `Expires` is fresh. Default 15 minutes; bounds 1 minute and 1 day. */
+  /**
+   * How long a response without `Cache-Control` and `Expires` is fresh. Default 15 minutes; bounds 1 minute and 1
+   * day.
+   */
   readonly timeToLive?: Duration.DurationInput | undefined
   /** The least time between two requests for one set because of an unknown `kid`. Default 1 minute. */
   readonly cooldown?: Duration.DurationInput | undefined
@@ -186,7 +189,8 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, HttpC
 const shared = perHttpClient(Jwks, make)
 
 /**
- * Layers that are built together share one cache where they have the same `HttpClient` and equal options: see `Discovery.layer`.
+ * Layers that are built together share one cache where they have the same `HttpClient` and equal options: see
+ * `Discovery.layer`.
  *
  * @since 0.1.0
  * @category layers

@@ -1,5 +1,6 @@
 /**
- * Why a document that a server publishes beside its SMART configuration (OpenID Connect metadata, key set, style) could not be had or used.
+ * Why a document that a server publishes beside its SMART configuration (OpenID Connect metadata, key set, style)
+ * could not be had or used.
  *
  * @since 0.1.0
  */
@@ -55,13 +56,13 @@ const NAMES: Record<Subject, string> = {
 
 const ADVICE: Record<Reason, string> = {
   ...TransportFailure.advice("discoveryTimeout", "maxResponseBytes"),
-  InvalidUrl: "whoever wrote it, the server's operator or this program, must correct it",
+  InvalidUrl: "correct it in the server's metadata or in this program",
   Status: "the server answers but not with the document; look at its log or ask its operator",
   NotFound: "the server does not publish it there; ask its operator",
   NotJson: "this looks like a web page or a proxy; ask the server's operator",
   NotObject: "the document must be a JSON object; ask the server's operator",
   RedirectRefused: "the server's metadata should name the URL it redirects to",
-  IssuerMismatch: "issuers are compared to the letter; the server's two documents must agree",
+  IssuerMismatch: "issuers are compared as strings; the server's two documents must agree",
   NotAKeySet: "ask the server's operator what is there instead of a key set",
   TooManyKeys: "no server signs with so many keys; Jwks.layer({ maxKeys }) says how many are accepted",
   NoSuchKey: "another server signed it, or this one has a new key that it does not publish yet: try again soon",

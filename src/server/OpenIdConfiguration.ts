@@ -66,7 +66,10 @@ export class OpenIdConfiguration
  * @category models
  */
 export interface Options {
-  /** How long a response without `Cache-Control` and `Expires` is fresh. Default 1 hour; their bounds are 1 minute and 1 day. */
+  /**
+   * How long a response without `Cache-Control` and `Expires` is fresh. Default 1 hour; their bounds are 1 minute and
+   * 1 day.
+   */
   readonly timeToLive?: Duration.DurationInput | undefined
   /** How many documents are cached. Default 1,000. */
   readonly capacity?: number | undefined
@@ -133,7 +136,8 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, HttpC
 const shared = perHttpClient(OpenIdConfiguration, make)
 
 /**
- * Layers that are built together share one cache where they have the same `HttpClient` and equal options: see `Discovery.layer`.
+ * Layers that are built together share one cache where they have the same `HttpClient` and equal options: see
+ * `Discovery.layer`.
  *
  * @since 0.1.0
  * @category layers

@@ -11,7 +11,7 @@ import * as SingleFlight from "../base/SingleFlight.js"
 import { HttpLimits } from "../http/HttpLimits.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
 
-export { fetch, type Problem } from "./internal/fetchDocument.js"
+export { fetch } from "./internal/fetchDocument.js"
 
 /** @internal */
 export interface Request {
@@ -93,8 +93,8 @@ export interface PublishedDocuments<A, E> {
 }
 
 /**
- * The cache key of a document for one set of permissions: a document that was loaded with a permission is not returned to
- * a caller without it.
+ * The cache key of a document for one set of permissions: a document that was loaded with a permission is not
+ * returned to a caller without it.
  *
  * @internal
  */
@@ -135,7 +135,8 @@ export const make = <A, E extends RetryPolicy.RetryableError>(
       ? undefined
       : Duration.toMillis(options.failureTimeToLive)
 
-    // Not Effect's `Cache`: its lookup ends with an interrupted first caller, and it evicts by the first write of a key.
+    // Not Effect's `Cache`: its lookup ends with an interrupted first caller, and it evicts by the first write of a
+    // key.
     const entries = BoundedMap.make<Entry<A, E>>(options.capacity)
     // A lookup may end with a document of the shared store, a fetch does not: `refresh` joins fetches only.
     const lookups = SingleFlight.make<A, E>()

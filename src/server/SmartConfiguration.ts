@@ -1,6 +1,6 @@
 /**
- * The SMART configuration of a FHIR server: the document at `[base]/.well-known/smart-configuration` (SMART App Launch 2.2,
- * conformance). It is data; `Capabilities` and `Conformance` are functions over it.
+ * The SMART configuration of a FHIR server: the document at `[base]/.well-known/smart-configuration` (SMART App
+ * Launch 2.2, conformance). It is data; `Capabilities` and `Conformance` are functions over it.
  *
  * @since 0.1.0
  */
@@ -15,8 +15,8 @@ import * as Url from "../base/Url.js"
 import { DiscoveryError } from "./DiscoveryError.js"
 
 /**
- * A member that deviates from the specification: a `Malformed` one counts as absent, a `Relative` URL was resolved against
- * the FHIR base URL (requirement 379).
+ * A member that deviates from the specification: a `Malformed` one counts as absent, a `Relative` URL was resolved
+ * against the FHIR base URL (requirement 379).
  *
  * @since 0.1.0
  * @category schemas
@@ -165,8 +165,9 @@ export const requirementOf = (name: string): string | undefined => {
 }
 
 /**
- * Every member is optional, so that servers that deviate can be used where that is safe; an operation that needs an absent
- * endpoint fails and names it. Endpoints are absolute URLs. `extensions` has the members that SMART does not define.
+ * Every member is optional, so that servers that deviate can be used where that is safe; an operation that needs an
+ * absent endpoint fails and names it. Endpoints are absolute URLs. `extensions` has the members that SMART does not
+ * define.
  *
  * @since 0.1.0
  * @category models

@@ -1,6 +1,6 @@
 /**
- * The style that an EHR wants an embedded app to have: the document at `smart_style_url` (SMART App Launch 2.2, styling;
- * requirement 175, experimental). A changed style has another URL, so that a style is cached for a day.
+ * The style that an EHR wants an embedded app to have: the document at `smart_style_url` (SMART App Launch 2.2,
+ * styling; requirement 175, experimental). A changed style has another URL, so that a style is cached for a day.
  *
  * @since 0.1.0
  */

@@ -341,7 +341,7 @@ describe("`doctor` without a SMART server", () => {
         lines(
           "http://127.0.0.1:PORT/fhir",
           "",
-          "✗ There is no SMART configuration at http://127.0.0.1:PORT/fhir/.well-known/smart-configuration: HTTP status 200,"
+          "✗ No SMART configuration was found at http://127.0.0.1:PORT/fhir/.well-known/smart-configuration: HTTP status 200,"
             + " a body that is not JSON (text/html), and the server has no CapabilityStatement with endpoints.",
           "",
           "  → Web sites and login pages respond like this: is it the FHIR base URL, with its whole path?",

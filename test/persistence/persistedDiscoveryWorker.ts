@@ -1,5 +1,6 @@
 /**
- * A process of its own that asks for one server's configuration through a Redis and prints its token endpoint: `port fhirBaseUrl`.
+ * A process of its own that asks for one server's configuration through a Redis and prints its token endpoint: `port
+ * fhirBaseUrl`.
  */
 import * as PersistenceRedis from "@effect/experimental/Persistence/Redis"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"

@@ -141,7 +141,7 @@ describe("the specification's examples", () => {
 })
 
 describe("reading", () => {
-  it("what is no Bundle is refused", () => {
+  it("a document that is not a Bundle gives none", () => {
     for (const document of [undefined, null, [], "x", {}, { resourceType: "Organization" }]) {
       assertNone(Brands.fromDocument(source, document))
     }
@@ -166,12 +166,12 @@ describe("reading", () => {
     deepStrictEqual([first?.name, first?.url], [undefined, undefined])
   })
 
-  it("endpoints that no portal claims are in one without a name", () => {
+  it("endpoints without a portal are in a portal without a name", () => {
     const bundle = read(bundleOf(organization("a"), endpoint("r4")))
     deepStrictEqual(bases(Brands.portalsOf(bundle, named(bundle, "a"))), [[undefined, ["https://ehr.example.com/r4"]]])
   })
 
-  it("a circle of affiliates ends", () => {
+  it("`portalsOf` ends for a circle of affiliates", () => {
     const bundle = read(bundleOf(
       organization("a", { endpoint: [], partOf: { reference: "Organization/b" } }),
       organization("b", { endpoint: [], partOf: { reference: "Organization/a" } })
@@ -179,7 +179,7 @@ describe("reading", () => {
     deepStrictEqual(Brands.portalsOf(bundle, named(bundle, "a")), [])
   })
 
-  it("what could run in a page is left out", () => {
+  it("URLs that could run code in a page are ignored", () => {
     const script = "javascript:alert(1)"
     const bundle = read(bundleOf(
       organization("a", {
@@ -304,7 +304,7 @@ describe("reading", () => {
     assert(found[0]?.message !== "" && found[0]?.advice !== "")
   })
 
-  it("any JSON either is a bundle or is refused, never a defect", () => {
+  it("any JSON gives a bundle or none, without a defect", () => {
     const resource = FastCheck.dictionary(
       FastCheck.constantFrom(
         "resourceType",
@@ -377,7 +377,7 @@ describe("the primary brand", () => {
 })
 
 describe("servers for a registry", () => {
-  it("leaves out what is inactive, no FHIR server or not https", () => {
+  it("omits endpoints that are inactive, not FHIR or not https", () => {
     const bundle = read(bundleOf(
       organization("a", {
         endpoint: ["off", "direct", "plain", "local", "r4"].map((id) => ({ reference: `Endpoint/${id}` }))
@@ -394,7 +394,7 @@ describe("servers for a registry", () => {
     deepStrictEqual(addresses(true), ["http://localhost:8080/r4", "https://ehr.example.com/r4"])
   })
 
-  it("a server without a brand goes by its own name, or its host", () => {
+  it("a server without a brand has the name of its endpoint, or its host", () => {
     const bundle = read(bundleOf(endpoint("r4", { name: "R4" }), endpoint("r2")))
     deepStrictEqual(Brands.servers(bundle).map(({ name }) => name), ["R4", "ehr.example.com"])
   })
@@ -574,7 +574,7 @@ const reasonOf = <A>(effect: Effect.Effect<A, Brands.BrandsError>) =>
   Effect.map(Effect.flip(effect), ({ reason }) => reason)
 
 describe("fetching", () => {
-  it.effect("[SMART-413] [SMART-414] revalidates by the ETag, weak or not, to the letter", () =>
+  it.effect("[SMART-413] [SMART-414] revalidates with the unchanged ETag, weak or strong", () =>
     Effect.gen(function*() {
       const { make, requests } = publisher(
         { body: vector(1), headers: { etag: "W/\"3141\"" } },
@@ -597,7 +597,7 @@ describe("fetching", () => {
       )
     }))
 
-  it.effect("[SMART-425] without an ETag nothing is conditional", () =>
+  it.effect("[SMART-425] without an ETag the next request is unconditional", () =>
     Effect.gen(function*() {
       const { make, requests } = publisher(
         { body: vector(1), headers: { etag: "\"1\"" } },
@@ -609,13 +609,13 @@ describe("fetching", () => {
       deepStrictEqual(conditions(requests), [undefined, "\"1\"", undefined])
     }))
 
-  it.effect("a 304 that nobody asked for is no bundle", () =>
+  it.effect("a 304 response to an unconditional request is an error", () =>
     Effect.gen(function*() {
       const brands = yield* publisher({ status: 304 }).make
       strictEqual(yield* reasonOf(brands.bundle(source)), "Status")
     }))
 
-  it.effect("a failure leaves the kept bundle as it is", () =>
+  it.effect("a failure leaves the cached bundle", () =>
     Effect.gen(function*() {
       const { make, requests } = publisher(
         { body: vector(1), headers: { etag: "\"1\"" } },
@@ -629,7 +629,7 @@ describe("fetching", () => {
       deepStrictEqual(conditions(requests), [undefined, "\"1\"", "\"1\""])
     }))
 
-  it.effect("keeps as many bundles as it may, those that were used last", () =>
+  it.effect("caches `capacity` bundles, the last used ones", () =>
     Effect.gen(function*() {
       const { client, requests } = publisher({ body: vector(1), headers: { etag: "\"1\"" } })
       const brands = yield* Brands.make({ capacity: 2 }).pipe(Effect.provideService(HttpClient.HttpClient, client))
@@ -638,7 +638,7 @@ describe("fetching", () => {
       deepStrictEqual(conditions(requests), [undefined, undefined, "\"1\"", undefined, "\"1\"", undefined])
     }))
 
-  it.effect("however many ask at once, one request is made", () =>
+  it.effect("concurrent calls share one request", () =>
     Effect.gen(function*() {
       const { make, requests } = publisher({ body: vector(1) })
       const brands = yield* make
@@ -649,7 +649,7 @@ describe("fetching", () => {
       strictEqual(new Set(all).size, 1)
     }))
 
-  it.effect("what is no bundle is refused with a reason", () =>
+  it.effect("a response that is not a bundle fails with a reason", () =>
     Effect.gen(function*() {
       const refused = (step: Step) => Effect.flatMap(publisher(step).make, (brands) => reasonOf(brands.bundle(source)))
       strictEqual(yield* refused({ status: 404 }), "NotFound")
@@ -681,7 +681,7 @@ describe("fetching", () => {
       assert(!error.isRetryable)
     }))
 
-  it.effect("is tried again while that may help, by the policy of the call", () =>
+  it.effect("repeats transient failures by the policy of the call", () =>
     Effect.gen(function*() {
       const { make, requests } = publisher("refuse", { status: 503, headers: { "retry-after": "5" } }, {
         body: vector(1)
@@ -699,7 +699,7 @@ describe("fetching", () => {
       deepStrictEqual([error.reason, error.isRetryable, once.requests.length], ["Unreachable", true, 1])
     }))
 
-  it.effect("reads no more than it may", () =>
+  it.effect("reads no more than `maxFhirResponseBytes`", () =>
     Effect.gen(function*() {
       const { client } = publisher({ body: vector(1) })
       const brands = yield* Brands.make().pipe(

@@ -61,7 +61,7 @@ describe("Discovery, the request", () => {
       assert.strictEqual(http.seen[0]?.body, "")
     }))
 
-  it.effect("no I/O when it is built", () =>
+  it.effect("`make` and `layer` do no I/O", () =>
     Effect.gen(function*() {
       const http = Http.script(good)
       yield* over(http)
@@ -69,7 +69,7 @@ describe("Discovery, the request", () => {
       assert.strictEqual(http.seen.length, 0)
     }))
 
-  it.effect("[SMART-1] an insecure base is never asked; loopback only where that is allowed", () =>
+  it.effect("[SMART-1] an http base URL causes no request, except for a loopback host with allowInsecureLocalhost", () =>
     Effect.gen(function*() {
       const http = Http.script(good)
       const discovery = yield* over(http, { failureTimeToLive: 0 })
@@ -137,7 +137,7 @@ describe("Discovery, its errors", () => {
       assert.strictEqual(error.fhirBaseUrl, base)
     }))
 
-  it.effect("a server that hangs: timed out after ten seconds, the body included", () =>
+  it.effect("a server that hangs fails with TimedOut after ten seconds", () =>
     Effect.gen(function*() {
       const fiber = yield* Effect.fork(failing(() => Http.hang))
       yield* TestClock.adjust("10 seconds")
@@ -146,7 +146,7 @@ describe("Discovery, its errors", () => {
       assert.include(error.message, `${base}/.well-known/smart-configuration`)
     }))
 
-  it.effect("what is no base URL: no request, and no secret of it in the message", () =>
+  it.effect("an invalid base URL causes no request, and the message hides its secrets", () =>
     Effect.gen(function*() {
       for (const input of ["", "x", "https://u:SECRET@ehr.example/fhir", "https://ehr.example/?SECRET=1", "ftp://e"]) {
         const http = Http.script(good)
@@ -176,7 +176,7 @@ describe("Discovery, its errors", () => {
       assert.notInclude(insecure.message, "SECRET")
     }))
 
-  it.effect("what passes by itself is retryable, the rest is not", () =>
+  it.effect("transient failures are retryable, others are not", () =>
     Effect.gen(function*() {
       const retryable = (answer: () => Http.Answer) => Effect.map(failing(answer), (error) => error.isRetryable)
       for (const status of [408, 429, 502, 503, 504]) {
@@ -189,7 +189,7 @@ describe("Discovery, its errors", () => {
       assert.isFalse(yield* retryable(() => Http.text("<html>")))
     }))
 
-  it.effect("Retry-After travels in the error", () =>
+  it.effect("the error has the Retry-After of the response", () =>
     Effect.gen(function*() {
       const error = yield* failing(() => Http.text("", { status: 503, headers: { "retry-after": "120" } }))
       assert.deepStrictEqual(error.retryAfter, Duration.seconds(120))
@@ -206,7 +206,7 @@ describe("Discovery, leniency", () => {
       return { configuration, codes: warnings.codes(), details: warnings.seen.map(({ detail }) => detail) }
     })
 
-  it.effect("a conformant document warns of nothing", () =>
+  it.effect("a conformant document causes no warning", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual((yield* found(good)).codes, [])
       const suffixed = yield* found(() =>
@@ -227,7 +227,7 @@ describe("Discovery, leniency", () => {
       })
   )
 
-  it.effect("a byte order mark is read over", () =>
+  it.effect("a byte order mark is ignored", () =>
     Effect.gen(function*() {
       const { configuration } = yield* found(() =>
         Http.text(`\uFEFF${JSON.stringify(document())}`, { headers: { "content-type": "application/json" } })
@@ -337,7 +337,7 @@ describe("Discovery, leniency", () => {
 describe("Discovery, the cache", () => {
   const times = (http: Http.Fake) => http.seen.length
 
-  it.effect("[SMART-29] one hour where the server says nothing", () =>
+  it.effect("[SMART-29] a response without lifetime is fresh for one hour", () =>
     Effect.gen(function*() {
       const http = Http.script(good)
       const discovery = yield* over(http)
@@ -384,7 +384,7 @@ describe("Discovery, the cache", () => {
       })
   )
 
-  it.effect("a hundred at once make one request", () =>
+  it.effect("a hundred concurrent calls make one request", () =>
     Effect.gen(function*() {
       const http = Http.script(() => Effect.delay(Effect.sync(good), "1 second"))
       const discovery = yield* over(http)
@@ -396,7 +396,7 @@ describe("Discovery, the cache", () => {
       assert.strictEqual(times(http), 1)
     }))
 
-  it.effect("whoever came first may be interrupted: the others are answered by the same request", () =>
+  it.effect("the interruption of the first caller does not affect the others or their request", () =>
     Effect.gen(function*() {
       const http = Http.script(() => Effect.delay(Effect.sync(good), "2 seconds"))
       const discovery = yield* over(http)
@@ -412,7 +412,7 @@ describe("Discovery, the cache", () => {
       assert.strictEqual(times(http), 1)
     }))
 
-  it.effect("a failure is remembered for three seconds, then the server is asked again", () =>
+  it.effect("a failure is cached for three seconds", () =>
     Effect.gen(function*() {
       const http = Http.script(() => Http.text("", { status: 500 }), good)
       const discovery = yield* over(http)
@@ -425,7 +425,7 @@ describe("Discovery, the cache", () => {
       assert.strictEqual(times(http), 2)
     }))
 
-  it.effect("Retry-After makes a failure remembered longer, up to half a minute", () =>
+  it.effect("Retry-After prolongs the caching of a failure, up to 30 seconds", () =>
     Effect.gen(function*() {
       const http = Http.script(() => Http.text("", { status: 503, headers: { "retry-after": "3600" } }), good)
       const discovery = yield* over(http)
@@ -437,7 +437,7 @@ describe("Discovery, the cache", () => {
       yield* discovery.configuration(base)
     }))
 
-  it.effect("the last good document serves while the server fails, with a warning, for a day", () =>
+  it.effect("the last valid document is used while the server fails, with a warning, for a day", () =>
     Effect.gen(function*() {
       const warnings = recorded()
       const http = Http.script(good, () => Http.text("", { status: 500 }))
@@ -455,7 +455,7 @@ describe("Discovery, the cache", () => {
       assert.strictEqual((yield* Effect.flip(discovery.configuration(base))).reason, "Status")
     }))
 
-  it.effect("a server that says SMART is gone is believed at once", () =>
+  it.effect("after a 404 the last valid document is not used", () =>
     Effect.gen(function*() {
       const discovery = yield* over(Http.script(good, () => Http.text("", { status: 404 })))
       yield* discovery.configuration(base)
@@ -463,7 +463,7 @@ describe("Discovery, the cache", () => {
       assert.strictEqual((yield* Effect.flip(discovery.configuration(base))).reason, "NotFound")
     }))
 
-  it.effect("staleIfError zero: never", () =>
+  it.effect("with staleIfError 0 a stale document is not used", () =>
     Effect.gen(function*() {
       const discovery = yield* over(Http.script(good, () => new Http.Broken("ECONNREFUSED")), { staleIfError: 0 })
       yield* discovery.configuration(base)
@@ -471,7 +471,7 @@ describe("Discovery, the cache", () => {
       assert.strictEqual((yield* Effect.flip(discovery.configuration(base))).reason, "Unreachable")
     }))
 
-  it.effect("a refresh fetches anew; one that fails leaves the good document, fresh as it was", () =>
+  it.effect("`refresh` fetches again; a failed one leaves the cached document fresh", () =>
     Effect.gen(function*() {
       const http = Http.script(
         good,
@@ -486,7 +486,7 @@ describe("Discovery, the cache", () => {
       assert.strictEqual(times(http), 3)
     }))
 
-  it.effect("invalidate forgets, even what is under way", () =>
+  it.effect("`invalidate` removes the document, and a fetch under way does not write it again", () =>
     Effect.gen(function*() {
       const gates = [yield* Deferred.make<Response>(), yield* Deferred.make<Response>()]
       const http = Http.fake((_, index) => {
@@ -511,7 +511,7 @@ describe("Discovery, the cache", () => {
       assert.strictEqual(times(http), 2)
     }))
 
-  it.effect("repeats what passes by itself, three attempts by default", () =>
+  it.effect("repeats transient failures, three attempts by default", () =>
     Effect.gen(function*() {
       const http = Http.script(() => Http.text("", { status: 503 }))
       const discovery = yield* Discovery.make().pipe(Effect.provide(http.layer))
@@ -524,7 +524,7 @@ describe("Discovery, the cache", () => {
       assert.strictEqual(times(once), 1)
     }))
 
-  it.effect("limits given to its layer hold, limits given to a call win", () =>
+  it.effect("limits of a call take precedence over limits of the layer", () =>
     Effect.gen(function*() {
       const http = Http.script(good)
       const limited = (maxResponseBytes: number) => HttpLimits.layer({ maxResponseBytes })

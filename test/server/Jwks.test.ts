@@ -22,7 +22,7 @@ const setUp = (keys: ReadonlyArray<Members>, options?: Jwks.Options) =>
   })
 
 describe("Jwks", () => {
-  it.effect("[SMART-207] [SMART-208] selects by kid, type, algorithm and use, and never between two", () =>
+  it.effect("[SMART-207] [SMART-208] selects by kid, type, algorithm and use, and fails where two keys match", () =>
     Effect.gen(function*() {
       const [a, b] = yield* Effect.all([makeKey("a"), makeKey("b")])
       const bare = (key: Key): Members => ({ ...key.jwk, kid: undefined, alg: undefined, use: undefined })
@@ -54,7 +54,7 @@ describe("Jwks", () => {
       }
     }))
 
-  it.effect("what is no key set, and a set of 10,000 keys, is refused", () =>
+  it.effect("a document that is not a key set, and a set of 10,000 keys, is an error", () =>
     Effect.gen(function*() {
       const key = yield* makeKey("a")
       const { outcome, publish, server } = yield* setUp([])
@@ -79,7 +79,7 @@ describe("Jwks", () => {
       assert.strictEqual(server.times(jwksUri), 2)
     }))
 
-  it.effect("[SMART-208] is fetched once by however many, kept by its own word, and forgotten on demand", () =>
+  it.effect("[SMART-208] concurrent calls share one request; Cache-Control sets the lifetime; `invalidate` removes the set", () =>
     Effect.gen(function*() {
       const key = yield* makeKey("a")
       const { jwks, outcome, server } = yield* setUp([key.jwk])
@@ -118,7 +118,7 @@ describe("Jwks", () => {
       assert.strictEqual(server.times(jwksUri), 2)
     }))
 
-  it.effect("a flood of unknown kids costs one request in a minute, also where it fails", () =>
+  it.effect("many unknown kids cause one request per minute, also where it fails", () =>
     Effect.gen(function*() {
       const key = yield* makeKey("a")
       const { outcome, server } = yield* setUp([key.jwk])
@@ -139,7 +139,7 @@ describe("Jwks", () => {
       assert.strictEqual(server.times(jwksUri), 3)
     }))
 
-  it.effect("whoever meets a new key while it is fetched waits for it, even if the first one leaves", () =>
+  it.effect("callers with a new key join the request under way, also if its first caller is interrupted", () =>
     Effect.gen(function*() {
       const [a, b] = yield* Effect.all([makeKey("a"), makeKey("b")])
       const { outcome, server } = yield* setUp([a.jwk], { cooldown: "10 seconds" })
@@ -169,7 +169,7 @@ describe("Jwks", () => {
         assert.strictEqual((yield* Effect.flip(jwks.find(url, header))).reason, "InsecureEndpoint")
       }
       assert.strictEqual((yield* jwks.find(local, header, { allowInsecureLocalhost: true })).type, "public")
-      // Kept for those who opted in, and for nobody else.
+      // Cached only for callers with the same permission.
       assert.strictEqual((yield* Effect.flip(jwks.find(local, header))).reason, "InsecureEndpoint")
       assert.strictEqual((yield* Effect.flip(jwks.find("https://a:b@ehr.test/jwks", header))).reason, "InvalidUrl")
       assert.strictEqual((yield* Effect.flip(jwks.find("nonsense", header))).reason, "InvalidUrl")

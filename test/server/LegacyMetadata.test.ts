@@ -63,7 +63,7 @@ describe("the oauth-uris of a CapabilityStatement", () => {
     )
   })
 
-  it("none where there is none", () => {
+  it("gives none for other resources and without endpoints", () => {
     for (
       const resource of [
         {},
@@ -79,7 +79,7 @@ describe("the oauth-uris of a CapabilityStatement", () => {
 })
 
 describe("Discovery, legacyMetadata", () => {
-  it.effect("[X-DISC-1] is not looked at unless the caller asks for it", () =>
+  it.effect("[X-DISC-1] is not requested without legacyMetadata", () =>
     Effect.gen(function*() {
       const http = server(missing)
       const discovery = yield* over(http)
@@ -180,7 +180,7 @@ describe("Discovery, legacyMetadata", () => {
       assert.deepStrictEqual(found.deviations.map(({ member }) => member), ["token_endpoint"])
     }))
 
-  it.effect("invalidate forgets it, too", () =>
+  it.effect("`invalidate` removes it", () =>
     Effect.gen(function*() {
       const http = server(missing)
       const discovery = yield* over(http)

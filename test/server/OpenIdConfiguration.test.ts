@@ -22,7 +22,7 @@ const setUp = (documents: Readonly<Record<string, Members | (() => Response)>>) 
   })
 
 describe("OpenIdConfiguration", () => {
-  it.effect("[SMART-201] reads what a client has a use for; malformed members count as absent", () =>
+  it.effect("[SMART-201] reads the members that a client uses; malformed members count as absent", () =>
     Effect.gen(function*() {
       const { metadata } = yield* setUp({
         [openIdUrl]: {
@@ -46,7 +46,7 @@ describe("OpenIdConfiguration", () => {
       )
     }))
 
-  it.effect("[X-OIDC-1] the issuer is compared to the letter", () =>
+  it.effect("[X-OIDC-1] the issuer is compared as a string", () =>
     Effect.gen(function*() {
       const document = (of: unknown) => ({ [openIdUrl]: { issuer: of } })
       for (const other of [`${issuer}/`, issuer.toUpperCase(), `${issuer}:443`, "https://evil.test", 7, undefined]) {
@@ -60,7 +60,7 @@ describe("OpenIdConfiguration", () => {
       assert.strictEqual((yield* metadata(`${issuer}/`)).issuer, `${issuer}/`)
     }))
 
-  it.effect("where there is no OpenID document, RFC 8414's is read", () =>
+  it.effect("the document of RFC 8414 is used where the OpenID one is missing", () =>
     Effect.gen(function*() {
       const tenant = `${issuer}/tenants/1`
       const { outcome, server } = yield* setUp({
@@ -77,7 +77,7 @@ describe("OpenIdConfiguration", () => {
       ])
     }))
 
-  it.effect("fetched by nobody before it is needed, once by many, kept, and forgotten on demand", () =>
+  it.effect("is fetched at the first call, once for concurrent calls, cached, and removed by `invalidate`", () =>
     Effect.gen(function*() {
       const { invalidate, outcome, server } = yield* setUp({ [openIdUrl]: { issuer } })
       assert.deepStrictEqual(server.seen, [])

@@ -94,7 +94,7 @@ export const make = (error: DiscoveryError, timeoutSeconds: number): Diagnosis =
       )
     case "NotFound":
       return diagnosis(
-        `There is no SMART configuration at ${url}: ${detail}.`,
+        `No SMART configuration was found at ${url}: ${detail}.`,
         "Is this the FHIR base URL, with its whole path? Such a path often ends in /fhir or /r4.",
         "If it is, this server does not support SMART App Launch, or does not publish that it does."
       )
@@ -102,7 +102,7 @@ export const make = (error: DiscoveryError, timeoutSeconds: number): Diagnosis =
       return status(host, error.status)
     case "NotJson":
       return diagnosis(
-        `There is no SMART configuration at ${url}: ${detail}.`,
+        `No SMART configuration was found at ${url}: ${detail}.`,
         "Web sites and login pages respond like this: is it the FHIR base URL, with its whole path?",
         "A proxy or a network that requires a login may have responded instead of the server."
       )

@@ -1,6 +1,6 @@
 /**
- * A probe of one server with a client's first request: whether clients can use it, and how its SMART configuration deviates
- * from SMART App Launch 2.2.
+ * A probe of one server with a client's first request: whether clients can use it, and how its SMART configuration
+ * deviates from SMART App Launch 2.2.
  *
  * @since 0.1.0
  */

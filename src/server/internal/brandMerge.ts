@@ -1,5 +1,6 @@
 /**
- * One collection of brands out of several publications (SMART App Launch 2.2, user-access brands: requirements 415, 416 and 420).
+ * One collection of brands out of several publications (SMART App Launch 2.2, user-access brands: requirements 415,
+ * 416 and 420).
  *
  * @since 0.1.0
  */
@@ -36,7 +37,10 @@ const union = <A>(nameOfOne: (value: A) => string, lists: ReadonlyArray<Readonly
 const portalName = ({ endpoints, name, url }: Portal): string =>
   JSON.stringify([url ?? name ?? null, endpoints.map(serverOf).sort()])
 
-/** One brand: name and logos of the first, portals of all. In one step, because merging in pairs copies each list again. */
+/**
+ * One brand: name and logos of the first, portals of all. In one step, because merging in pairs copies each list
+ * again.
+ */
 const combine = (brands: readonly [Brand, ...Array<Brand>]): Brand => {
   const [first, ...others] = brands
   if (others.length === 0) return first
@@ -55,9 +59,9 @@ const combine = (brands: readonly [Brand, ...Array<Brand>]): Brand => {
 }
 
 /**
- * Merges publications. Brands with the same identifier (system and value) in several publications become one: those of a
- * linked publication replace those of a consolidated list, and otherwise the first one gives name and logos, and all
- * portals are kept. Brands of one publication are not merged with each other.
+ * Merges publications. Brands with the same identifier (system and value) in several publications become one: those
+ * of a linked publication replace those of a consolidated list, and otherwise the first one gives name and logos, and
+ * all portals are kept. Brands of one publication are not merged with each other.
  *
  * @since 0.1.0
  * @category combinators

@@ -1,6 +1,6 @@
 /**
- * Reads the Organizations and Endpoints of a brand bundle. Missing members stay absent, URLs that could run code in a page
- * are ignored, and other deviations from the profiles are findings.
+ * Reads the Organizations and Endpoints of a brand bundle. Missing members stay absent, URLs that could run code in a
+ * page are ignored, and other deviations from the profiles are findings.
  */
 import * as Either from "effect/Either"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"

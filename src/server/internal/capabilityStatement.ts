@@ -1,6 +1,6 @@
 /**
- * The predecessor of the SMART configuration: the `oauth-uris` and `capabilities` extensions of a CapabilityStatement (SMART
- * App Launch 1.0, "Declaring support for OAuth2 endpoints"; deprecated since 2.0, X-DISC-1).
+ * The predecessor of the SMART configuration: the `oauth-uris` and `capabilities` extensions of a CapabilityStatement
+ * (SMART App Launch 1.0, "Declaring support for OAuth2 endpoints"; deprecated since 2.0, X-DISC-1).
  */
 import { isJsonObject, type JsonObject } from "../../base/JsonReader.js"
 
@@ -19,8 +19,8 @@ const MEMBERS: ReadonlyMap<unknown, string> = new Map([
 const objectsIn = (value: unknown): ReadonlyArray<JsonObject> => Array.isArray(value) ? value.filter(isJsonObject) : []
 
 /**
- * The extensions as a SMART configuration; none if they contain no endpoint. A server may have several `rest` entries, and
- * the extensions in any of them.
+ * The extensions as a SMART configuration; none if they contain no endpoint. A server may have several `rest`
+ * entries, and the extensions in any of them.
  *
  * @internal
  */

@@ -1,6 +1,7 @@
 /**
  * One request for the SMART configuration of a server and the checks of its response (SMART App Launch 2.2, "Retrieve
- * .well-known/smart-configuration"; requirements 226, 227, 374, 379), with the deprecated CapabilityStatement as fallback.
+ * .well-known/smart-configuration"; requirements 226, 227, 374, 379), with the deprecated CapabilityStatement as
+ * fallback.
  */
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"

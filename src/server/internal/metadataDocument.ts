@@ -1,5 +1,6 @@
 /**
- * Documents beside the SMART configuration whose failures are a `MetadataError`: OpenID Connect metadata, key sets, styles.
+ * Documents beside the SMART configuration whose failures are a `MetadataError`: OpenID Connect metadata, key sets,
+ * styles.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"
