@@ -1,5 +1,5 @@
 /**
- * The SMART part of the page: which server, which client, where tokens are kept. The rest of the app knows nothing of it.
+ * The SMART part of the page: the server, the client, and the storage of tokens.
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as Effect from "effect/Effect"
@@ -29,7 +29,7 @@ export const layer = ({ fhirBaseUrl, redirectUri, tokens }: Settings) =>
       }
     })),
     Layer.provideMerge(FetchHttpClient.layer),
-    // Last, so that it is built first: nothing is asked of anybody while a code stands in the address bar.
+    // Last, so that it is built first: it removes the code from the address bar before any request.
     Layer.provideMerge(Page.layer)
   )
 
@@ -60,7 +60,7 @@ export const chart = (session: Sessions.SessionId) =>
     return { tokens, patient, conditions: Array.from(conditions, ({ code }) => code.text ?? "without a name") }
   })
 
-/** A new token now, whatever is left of the old one. */
+/** Renews the token now. */
 export const renew = (session: Sessions.SessionId) =>
   Effect.gen(function*() {
     const sessions = yield* Sessions.Sessions

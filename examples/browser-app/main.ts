@@ -1,5 +1,6 @@
 /**
- * A SMART app that is a static page: a public client, no server of its own. `npx tsx examples/browser-app/serve.ts`, then open what it prints.
+ * A SMART app that is a static page, a public client without a server. Run `npx tsx examples/browser-app/serve.ts` and
+ * open the printed address.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -12,10 +13,10 @@ import * as App from "./app.js"
 import * as View from "./view.js"
 
 const SETTING = "browser-app:tokens"
-const PLACES = ["memory", "sessionStorage", "localStorage"] as const
-/** In a frame of another site the browser may keep nothing for this page, and throws. */
+const STORAGES = ["memory", "sessionStorage", "localStorage"] as const
+/** In a frame of another site the browser may refuse storage, and throws. */
 const setting = Effect.runSync(Effect.option(Effect.try(() => localStorage.getItem(SETTING))))
-const tokens = PLACES.find((place) => Option.contains(setting, place)) ?? "memory"
+const tokens = STORAGES.find((storage) => Option.contains(setting, storage)) ?? "memory"
 
 const runtime = ManagedRuntime.make(App.layer({
   fhirBaseUrl: document.querySelector<HTMLMetaElement>("meta[name=fhir-base-url]")?.content ?? "",
@@ -31,8 +32,8 @@ type Failure =
 const isOver = (error: Failure): boolean =>
   error._tag === "SessionError" && ["NotFound", "NeedsRelaunch"].includes(error.reason)
 
-/** For the person. Whoever runs the app finds the rest in the console's network view, or in a log of `error.message`. */
-const words = (error: Failure): string => {
+/** A message for the user. Developers find the details in the network view, or in a log of `error.message`. */
+const messageFor = (error: Failure): string => {
   if (isOver(error)) return "Your session has ended. Sign in to go on."
   switch (error._tag) {
     case "ConfigurationError":
@@ -72,7 +73,7 @@ const report = (error: Failure) =>
     const explanation = yield* FetchFailure.explain(error)
     yield* View.problem(
       Option.match(explanation, {
-        onNone: () => words(error),
+        onNone: () => messageFor(error),
         onSome: ({ message }) => `The record system could not be asked: ${message}.`
       })
     )
@@ -85,7 +86,7 @@ const showCurrent = Effect.flatMap(
   Option.match({ onNone: () => View.signedOut, onSome: showChart })
 )
 
-/** Whatever fails is said on a page that one can go on from. */
+/** Runs a step of the app, and shows its failure on a page that the user can continue from. */
 const step = <R>(doing: string, self: Effect.Effect<unknown, Failure, R>) =>
   self.pipe(
     View.busy(doing),
@@ -104,20 +105,20 @@ const open = Effect.gen(function*() {
     case "SignedOut":
       return yield* View.signedOut
     case "CallbackForwarded":
-      return yield* View.handedOver
+      return yield* View.forwarded
   }
 })
 
 const signIn = (window: "same" | "popup") =>
   BrowserLaunch.BrowserLaunch.pipe(
-    // Where the EHR's launch is still to be followed (in a frame without a storage `open` could not), it is followed.
+    // In a frame without storage `open` could not follow the EHR's launch, so it is followed here.
     Effect.flatMap(({ followLaunch, launch, purpose }) =>
       purpose === "EhrLaunch" && new URLSearchParams(location.search).has("launch")
         ? followLaunch({ window })
         : launch({ window })
     ),
     Effect.flatMap(showChart),
-    // The launch comes first, because a window is to be opened at once.
+    // The launch comes first, because it must open the window at once.
     Effect.raceFirst(Effect.zipRight(View.cancelled, View.signedOut))
   )
 
@@ -131,7 +132,7 @@ const renew = Effect.gen(function*() {
 
 const signOut = Effect.flatMap(BrowserLaunch.BrowserLaunch, ({ end }) => Effect.zipRight(end, View.signedOut))
 
-/** Renewals of this page, by the button or ahead of expiry. In "all tabs" another tab's are that tab's. */
+/** Counts the renewals by this page. With "all tabs" other tabs count their own. */
 const countRenewals = Effect.flatMap(Sessions.Sessions, ({ onChange }) =>
   onChange.pipe(
     Stream.filter(({ kind }) => kind === "Renewed"),
@@ -139,7 +140,7 @@ const countRenewals = Effect.flatMap(Sessions.Sessions, ({ onChange }) =>
     Stream.runForEach(View.setRenewals)
   ))
 
-/** At once, in the turn of whoever calls. What no step expects (a browser that lacks something, a mistake of this page) leaves nobody before an empty page. */
+/** Starts at once, inside the event handler. An unexpected failure shows a message instead of an empty page. */
 const run = (self: Effect.Effect<unknown, never, ManagedRuntime.ManagedRuntime.Context<typeof runtime>>): void =>
   runtime.runFork(self).addObserver((exit) => {
     if (Exit.isFailure(exit)) Effect.runSync(View.problem("This page does not work in this browser."))

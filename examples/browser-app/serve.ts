@@ -1,6 +1,6 @@
 /**
- * Serves the page from `localhost` as any host of static files would, under a strict Content Security Policy, and an EHR for it from `127.0.0.1`: two sites to a
- * browser. `npx tsx examples/browser-app/serve.ts`, then open what it prints.
+ * Serves the static page from `localhost` with a strict Content Security Policy, and an EHR from `127.0.0.1`, which a
+ * browser treats as two sites. Run `npx tsx examples/browser-app/serve.ts` and open the printed address.
  */
 import { readFileSync } from "node:fs"
 import { createServer } from "node:http"
@@ -37,17 +37,17 @@ const bundle = Effect.map(
 )
 
 export interface Options {
-  /** Of the EHR; its clients are set here. */
+  /** Options of the EHR, without its clients. */
   readonly ehr?: Omit<SandboxEhr.Options, "clients"> | undefined
-  /** What the page may connect to. Default: the EHR. */
+  /** Origins that the page may connect to. Default: the EHR. */
   readonly connectSrc?: ReadonlyArray<string> | undefined
-  /** Who may show the page in a frame. Default: nobody. An EHR that embeds its apps needs to be named here. */
+  /** Origins that may show the page in a frame. Default: none. Name the EHRs that embed the app. */
   readonly frameAncestors?: ReadonlyArray<string> | undefined
 }
 
 const sources = (list: ReadonlyArray<string>): string => list.length === 0 ? "'none'" : list.join(" ")
 
-/** Of the page, and of all that is served beside it. */
+/** The headers of all responses. */
 const headersOf = (connectSrc: ReadonlyArray<string>, frameAncestors: ReadonlyArray<string>) => ({
   "cache-control": "no-store",
   "content-security-policy": [
@@ -61,7 +61,7 @@ const headersOf = (connectSrc: ReadonlyArray<string>, frameAncestors: ReadonlyAr
     `frame-ancestors ${sources(frameAncestors)}`,
     "require-trusted-types-for 'script'"
   ].join("; "),
-  // `same-origin` would cut the page off from its popups.
+  // `same-origin` would separate the page from its popups.
   "cross-origin-opener-policy": "same-origin-allow-popups",
   "referrer-policy": "no-referrer",
   "x-content-type-options": "nosniff"
@@ -95,7 +95,7 @@ export const serve = (port: number, options: Options = {}) =>
       HttpRouter.get("/main.js", file("text/javascript; charset=utf-8", script)),
       HttpRouter.get("/style.css", file("text/css; charset=utf-8", style)),
       HttpRouter.get("/page.css", file("text/css; charset=utf-8", pageStyle)),
-      // What happens inside an EHR when a clinician presses the app's button there: no part of the app.
+      // Simulates a clinician who starts the app inside the EHR. It is not a part of the app.
       HttpRouter.get(
         "/ehr-launch",
         Effect.gen(function*() {

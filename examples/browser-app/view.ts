@@ -1,4 +1,4 @@
-/** What the page shows. Text only ever goes in as text, and the page says what happens to those who do not see it, too. */
+/** The view of the page. All content is set as text, and changes are announced to screen readers. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type * as App from "./app.js"
@@ -13,10 +13,10 @@ const setText = (id: string, text: string): void => {
   element(id).textContent = text
 }
 
-export type Section = "signed-out" | "signed-in" | "handed-over"
-const SECTIONS: ReadonlyArray<Section> = ["signed-out", "signed-in", "handed-over"]
+export type Section = "signed-out" | "signed-in" | "forwarded"
+const SECTIONS: ReadonlyArray<Section> = ["signed-out", "signed-in", "forwarded"]
 
-/** Shows one section, and puts the focus on its heading where it has changed. */
+/** Shows one section, and moves the focus to its heading if the section has changed. */
 const show = (section: Section): void => {
   const isNew = element(section).hidden
   for (const one of SECTIONS) element(one).hidden = one !== section
@@ -37,7 +37,7 @@ const setBusy = (isBusy: boolean): void => {
   element("main").setAttribute("aria-busy", String(isBusy))
 }
 
-/** While something is done: what, and no button that would do it twice. */
+/** Shows what is in progress, and disables the buttons. */
 export const busy = (doing: string) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.acquireUseRelease(
     Effect.sync(() => {
@@ -53,7 +53,7 @@ export const busy = (doing: string) => <A, E, R>(self: Effect.Effect<A, E, R>): 
       })
   )
 
-/** Until the person gives up. */
+/** Waits for a click on "Cancel". */
 export const cancelled: Effect.Effect<void> = Effect.acquireUseRelease(
   Effect.sync(() => {
     element("waiting").hidden = false
@@ -72,7 +72,7 @@ export const cancelled: Effect.Effect<void> = Effect.acquireUseRelease(
 
 export const signedOut = Effect.sync(() => show("signed-out"))
 
-export const handedOver = Effect.sync(() => show("handed-over"))
+export const forwarded = Effect.sync(() => show("forwarded"))
 
 export const problem = (text: string): Effect.Effect<void> => Effect.sync(() => say("problem", text))
 
@@ -106,7 +106,7 @@ export const chart = (
 
 export const setRenewals = (count: number): Effect.Effect<void> => Effect.sync(() => setText("renewals", String(count)))
 
-/** What a click starts. A handler begins at once, so that the browser still knows of the click when a window is opened. */
+/** Handles clicks at once: the browser allows a popup only for a short time after the click. */
 export const onClick = (id: string, handle: () => void): void => element(id).addEventListener("click", handle)
 
 export const onChoice = (name: string, current: string, handle: (value: string) => void): void => {

@@ -1,6 +1,6 @@
 /**
- * A session store of one's own. A place has to do four things: read a string, replace it if it is what was read, lend a lock for a time, take it back.
- * Everything a session store promises (one renewal at a time, nothing lost, nothing overwritten) is built on top, the same for every place.
+ * A session store in your own database. It needs four operations: read a string, replace it if it is unchanged, lock
+ * with a lease, and unlock. `SessionStore` builds all its guarantees on top of them.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -11,7 +11,7 @@ import type { Item, Table } from "./table.js"
 
 const NAME = "table"
 
-/** The error goes to logs: it says what was tried, and never what the driver says, which may quote what was to be stored. */
+/** The error names the operation. It leaves out the driver's message, which may quote the stored text. */
 const attempt = <A>(operation: string, run: () => Promise<A>) =>
   Effect.tryPromise({ try: run, catch: SessionStore.unavailable(NAME, operation) })
 

@@ -1,8 +1,8 @@
 /**
- * Sessions kept in a database that this library does not know: `npx tsx examples/custom-store/main.ts`.
+ * Sessions in your own database: `npx tsx examples/custom-store/main.ts`.
  *
- * Two instances of an app share the table. A session that one of them began is good in the other, and of both only one renews it. What is stored is
- * sealed, so that whoever reads the table has no tokens.
+ * Two instances of an app share the table. A session of one instance is valid in the other, and one of them renews it.
+ * Entries are encrypted, so that a reader of the table has no tokens.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
@@ -25,7 +25,7 @@ const SmartLive = SmartClient.layer({
 const main = Effect.gen(function*() {
   const ehr = yield* SandboxEhr.SandboxEhr
   const table = Table.make()
-  // From where your secrets are kept, the same for every instance.
+  // Read it from your secret store. All instances need the same key.
   const secret = Redacted.make(yield* SecureRandom.base64Url(yield* SecureRandom.SecureRandom, 32))
 
   const StoreLive = SessionStore.layerEncrypted([{ id: "2026", secret }]).pipe(
@@ -41,9 +41,9 @@ const main = Effect.gen(function*() {
 
   const { url } = yield* one.startLaunch()
   const session = yield* one.completeLaunch(yield* ehr.approve(url))
-  yield* Console.log(`begun in one instance, known in the other: ${(yield* other.session(session)).server}`)
+  yield* Console.log(`started in one instance, known in the other: ${(yield* other.session(session)).server}`)
 
-  // A token that the server has ended: everybody notices at once.
+  // The server has revoked the token, and all callers notice it at the same time.
   const { accessToken } = yield* one.tokens(session)
   const renewed = yield* Effect.forEach(
     Array.from({ length: 50 }, (_, i) => (i % 2 === 0 ? one : other)),

@@ -1,6 +1,7 @@
 /**
- * A table as cloud databases have them: items under keys, written on a condition. This one is in memory and stands for the client of yours, hence the
- * promises: DynamoDB has condition expressions, Cosmos DB and Firestore have preconditions, etcd and Consul compare and set.
+ * A table with conditional writes, as in cloud databases: condition expressions of DynamoDB, preconditions of Cosmos
+ * DB and Firestore, compare-and-set of etcd and Consul. This table is in memory; replace it by the client of your
+ * database.
  */
 export interface Item {
   readonly text: string
@@ -10,7 +11,10 @@ export interface Item {
 
 export interface Table {
   readonly get: (key: string) => Promise<Item | undefined>
-  /** In one step: if the condition holds for what is there, it becomes `next` (nothing, if that is `undefined`). Says whether it did. */
+  /**
+   * Atomically: writes `next` if the condition holds for the current item; `undefined` removes it. Returns whether it
+   * did.
+   */
   readonly write: (
     key: string,
     next: Item | undefined,

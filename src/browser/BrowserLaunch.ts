@@ -1,7 +1,7 @@
 /**
- * Launches of a public client in a page (SMART App Launch 2.2), in the same window or in a popup. What is verified is verified by `Sessions` and `SmartClient`,
- * as on a server; here is what a page has to do beside it: keep a launch until its callback comes back, take the code out of the address bar before anything else
- * happens, and survive reloads, the back button and other tabs.
+ * Launches of a public client in a browser page (SMART App Launch 2.2), in the same window or in a popup. `Sessions`
+ * verifies them as on a server. This module stores a launch until its callback, removes the code from the address bar,
+ * and handles reloads, the back button and other tabs.
  *
  * @since 0.1.0
  */
@@ -35,7 +35,8 @@ import * as Page from "./Page.js"
  */
 export interface WindowOptions {
   /**
-   * `same` leaves the page, which comes back as another one; `popup` keeps it, and needs a click: run it from the event handler itself. Default `same`.
+   * `same` leaves the page; the callback loads it again. `popup` keeps the page and needs a click: run the effect in
+   * the event handler itself. Default `same`.
    */
   readonly window?: "same" | "popup" | undefined
 }
@@ -47,7 +48,7 @@ export interface WindowOptions {
 export interface LaunchOptions extends WindowOptions, Omit<Sessions.StartLaunchOptions, "browserBinding"> {}
 
 /**
- * `server` says which is meant, where the app is registered at one server several times.
+ * `server` selects a registration, if the app is registered several times at the server of the launch.
  *
  * @since 0.1.0
  * @category models
@@ -55,8 +56,12 @@ export interface LaunchOptions extends WindowOptions, Omit<Sessions.StartLaunchO
 export interface FollowOptions extends Omit<LaunchOptions, "iss" | "launch"> {}
 
 /**
- * What opening the page came to. `SignedIn`: `session` is the tab's own. `SignedOut`: it has none. `CallbackForwarded`: this is a popup whose callback the page that
- * opened it has taken; the window is closed, and if the browser does not allow that, the app should say that it may be.
+ * The result of opening the page.
+ *
+ * - `SignedIn`: the tab has this session.
+ * - `SignedOut`: the tab has no session.
+ * - `CallbackForwarded`: this is a popup, and the page that opened it received the callback. The popup
+ *   closes itself; if the browser does not allow that, tell the user to close it.
  *
  * @since 0.1.0
  * @category models
@@ -77,20 +82,20 @@ export type Failure = Sessions.StartLaunchError | Sessions.CompleteLaunchError |
  * @category models
  */
 export interface Service {
-  /** What this page was loaded for. */
+  /** The purpose for which this page was loaded. */
   readonly purpose: Page.Purpose
   /**
-   * To be run when the page is loaded: completes a callback, follows an EHR launch in this window (then it does not come back), or finds the session
-   * that this tab has.
+   * Run it when the page is loaded. It completes a callback, follows an EHR launch in this window (then it does not
+   * return), or finds the session of this tab.
    */
   readonly open: Effect.Effect<Opened, Failure>
-  /** A standalone launch. In the same window it ends with the page, or with `Returned` if the browser shows the page once more. */
+  /** A standalone launch. In the same window it leaves the page, and fails with `Returned` if the user comes back. */
   readonly launch: (options?: LaunchOptions) => Effect.Effect<Sessions.SessionId, Failure>
-  /** The EHR launch this page was loaded for, for pages that ask before they follow it. */
+  /** Follows the EHR launch for which this page was loaded: for pages that ask the user first. */
   readonly followLaunch: (options?: FollowOptions) => Effect.Effect<Sessions.SessionId, Failure>
-  /** The session that this tab has now. */
+  /** The current session of this tab. */
   readonly current: Effect.Effect<Option.Option<Sessions.SessionId>, SessionError>
-  /** Ends the tab's session, here and at the server. Another tab that shares it finds it ended. */
+  /** Ends the session of this tab, here and at the server, and in other tabs that share it. */
   readonly end: Effect.Effect<void, SessionError>
 }
 
@@ -106,43 +111,41 @@ export class BrowserLaunch extends Context.Tag("effect-safire/browser/BrowserLau
  */
 export interface Options extends Sessions.Options {
   /**
-   * `memory`: gone with the page, at every reload. `sessionStorage`: of one tab, and gone with it. `localStorage`: shared by the tabs of the origin, which renew it
-   * together, and kept when they are closed. Scripts of the page can read all but the first. Default `memory`.
+   * Where tokens are stored. `memory`: until the page is left or reloaded. `sessionStorage`: until the tab is closed.
+   * `localStorage`: for all tabs of the origin. Scripts of the page can read the last two. Default `memory`.
    */
-  readonly tokens?: "memory" | "sessionStorage" | "localStorage" | undefined
-  /** With what `open` follows an EHR launch, such as scopes of its own. */
+  readonly tokens?: TabStore.TokenStorage | undefined
+  /** Options with which `open` follows an EHR launch, such as its scopes. */
   readonly ehrLaunch?: Omit<FollowOptions, "window"> | undefined
   /** Default 480 by 640. */
   readonly popupSize?: Page.PopupSize | undefined
-  /** How long a popup is waited for. Default 10 minutes. */
+  /** How long `launch` waits for the callback of a popup. Default 10 minutes. */
   readonly popupTimeout?: Duration.DurationInput | undefined
   /**
-   * Whether a popup that seems closed ends the launch. Turn it off for servers whose pages ask for a `Cross-Origin-Opener-Policy`: from then on theirs
-   * seem closed, although they are not. Default true.
+   * Whether a popup that seems closed ends the launch. Set it to false for servers whose pages send
+   * `Cross-Origin-Opener-Policy`: their popups seem closed while they are open. Default true.
    */
   readonly watchPopup?: boolean | undefined
 }
 
 const POLL_MILLIS = 250
 
-/** What was sent before a popup closed is still on its way. */
-const LAST_WORDS_MILLIS = 1000
+/** A message that the popup sent before it closed may still arrive. */
+const LAST_MESSAGE_MILLIS = 1000
 
-/** Fails when the popup is seen to be closed. */
+/** Fails when the popup is closed. */
 const untilClosed = (popup: Page.Popup): Effect.Effect<never, BrowserLaunchError> =>
   Effect.delay(popup.isClosed, POLL_MILLIS).pipe(
     Effect.repeat({ until: (isClosed) => isClosed }),
-    Effect.zipRight(Effect.sleep(LAST_WORDS_MILLIS)),
+    Effect.zipRight(Effect.sleep(LAST_MESSAGE_MILLIS)),
     Effect.zipRight(new BrowserLaunchError({ reason: "PopupClosed", detail: "the window of the launch was closed" }))
   )
-
-const asLaunch = Effect.provide(SmartServers.layerTrustedIssuers)
 
 const makeWith = (options: Options, tab: TabStore.TabStore) =>
   Effect.gen(function*() {
     const page = yield* Page.Page
     const sessions = yield* Sessions.Sessions
-    const issuers = yield* asLaunch(TrustedIssuers)
+    const issuers = yield* Effect.provide(TrustedIssuers, SmartServers.layerTrustedIssuers)
     const popupSize = options.popupSize ?? { width: 480, height: 640 }
 
     const complete = (callback: AuthorizationCallback.Callback) =>
@@ -156,21 +159,24 @@ const makeWith = (options: Options, tab: TabStore.TabStore) =>
             }))
         )
         const replaced = yield* tab.setCurrent(id)
-        yield* page.forgetArrival
-        // Nobody else has it, and nobody will ask for it again: its tokens are not left lying about, and whatever keeps them there keeps nobody out.
+        yield* page.removeParameters
+        // No other tab has the replaced session. If its tokens cannot be removed, the new session is still usable.
         if (Option.isSome(replaced)) {
           yield* Effect.catchAll(
             sessions.remove(replaced.value),
-            (error) => Effect.logWarning(`A replaced session stays: ${error.message}`)
+            (error) => Effect.logWarning(`A replaced session was not removed: ${error.message}`)
           )
         }
         return id
       })
 
-    const inSameWindow = (begin: Sessions.StartLaunchOptions, keepInHistory: boolean): Effect.Effect<never, Failure> =>
+    const inSameWindow = (
+      request: Sessions.StartLaunchOptions,
+      keepInHistory: boolean
+    ): Effect.Effect<never, Failure> =>
       Effect.gen(function*() {
         yield* tab.persistent
-        const destination = yield* sessions.startLaunch(begin)
+        const destination = yield* sessions.startLaunch(request)
         yield* page.leave(destination, { keepInHistory })
         return yield* new BrowserLaunchError({
           reason: "Returned",
@@ -178,15 +184,15 @@ const makeWith = (options: Options, tab: TabStore.TabStore) =>
         })
       })
 
-    const inPopup = (begin: Sessions.StartLaunchOptions): Effect.Effect<Sessions.SessionId, Failure> =>
+    const inPopup = (request: Sessions.StartLaunchOptions): Effect.Effect<Sessions.SessionId, Failure> =>
       Effect.gen(function*() {
-        // First of all: what is waited for before it may outlast the browser's memory of the click.
+        // Before any wait: the browser allows a popup only for a short time after the click.
         const popup = yield* Effect.acquireRelease(page.openPopup(popupSize), ({ close }) => close)
-        const destination = yield* sessions.startLaunch(begin)
+        const destination = yield* sessions.startLaunch(request)
         const state = yield* stateOf(destination.url)
-        const wire = yield* popup.wire(PopupRelay.nameOf(state))
+        const channel = yield* popup.channel(PopupRelay.channelName(state))
         yield* popup.go(destination)
-        const callback = yield* PopupRelay.receive(wire, state).pipe(
+        const callback = yield* PopupRelay.receive(channel, state).pipe(
           options.watchPopup === false ? (self) => self : Effect.raceFirst(untilClosed(popup)),
           Effect.timeoutFail({
             duration: options.popupTimeout ?? "10 minutes",
@@ -197,18 +203,19 @@ const makeWith = (options: Options, tab: TabStore.TabStore) =>
         return yield* complete(Redacted.value(callback))
       }).pipe(Effect.scoped)
 
-    const launch: Service["launch"] = ({ window, ...begin } = {}) =>
-      window === "popup" ? inPopup(begin) : inSameWindow(begin, true)
+    const launch: Service["launch"] = ({ window, ...request } = {}) =>
+      window === "popup" ? inPopup(request) : inSameWindow(request, true)
 
-    const followLaunch: Service["followLaunch"] = ({ server: meant, window, ...begin } = {}) =>
+    const followLaunch: Service["followLaunch"] = ({ server: requested, window, ...options } = {}) =>
       Effect.gen(function*() {
-        const { iss, launch, server } = yield* LaunchRequest.decode(Redacted.value(page.arrivedAt), { server: meant })
-          .pipe(
-            Effect.provideService(TrustedIssuers, issuers)
-          )
-        const all = { ...begin, iss, launch, server }
-        // A launch is used up by being followed: the page that follows it is none to come back to.
-        return yield* window === "popup" ? inPopup(all) : inSameWindow(all, false)
+        const { iss, launch, server } = yield* LaunchRequest.decode(Redacted.value(page.arrivedAt), {
+          server: requested
+        }).pipe(
+          Effect.provideService(TrustedIssuers, issuers)
+        )
+        const request = { ...options, iss, launch, server }
+        // The page is replaced in the history, because its launch can be used only once.
+        return yield* window === "popup" ? inPopup(request) : inSameWindow(request, false)
       })
 
     const current: Service["current"] = Effect.flatMap(
@@ -219,7 +226,7 @@ const makeWith = (options: Options, tab: TabStore.TabStore) =>
           sessions.session(id).pipe(
             Effect.as(Option.some(id)),
             Effect.catchIf(isUnreadable, (error) =>
-              // What cannot be read any more must not keep the person from a new launch.
+              // A session that cannot be read must not prevent a new launch.
               (error.reason === "NotFound" ? Effect.void : Effect.logWarning(error.message)).pipe(
                 Effect.zipRight(tab.clearCurrent(id)),
                 Effect.as(Option.none())
@@ -228,15 +235,15 @@ const makeWith = (options: Options, tab: TabStore.TabStore) =>
       })
     )
 
-    const arrived: Effect.Effect<Opened, Failure> = Effect.gen(function*() {
+    const receiveCallback: Effect.Effect<Opened, Failure> = Effect.gen(function*() {
       const state = stateOf(Redacted.value(page.arrivedAt))
       if (Either.isRight(state) && !(yield* tab.hasLaunch(state.right))) {
-        // Not this tab's own: this is the popup of another one, or a callback that nobody waits for.
-        const isTaken = yield* page.wireToOpener(PopupRelay.nameOf(state.right)).pipe(
-          Effect.flatMap((wire) => PopupRelay.handOver(wire, page.arrivedAt)),
+        // This tab did not start the launch: it may be the popup of another tab.
+        const isForwarded = yield* page.channelToOpener(PopupRelay.channelName(state.right)).pipe(
+          Effect.flatMap((channel) => PopupRelay.forward(channel, page.arrivedAt)),
           Effect.scoped
         )
-        if (isTaken) {
+        if (isForwarded) {
           yield* page.close
           return { _tag: "CallbackForwarded" }
         }
@@ -244,7 +251,7 @@ const makeWith = (options: Options, tab: TabStore.TabStore) =>
       return { _tag: "SignedIn", session: yield* complete(Redacted.value(page.arrivedAt)) }
     })
 
-    const found: Effect.Effect<Opened, SessionError> = Effect.map(
+    const findSession: Effect.Effect<Opened, SessionError> = Effect.map(
       current,
       Option.match({
         onNone: (): Opened => ({ _tag: "SignedOut" }),
@@ -257,11 +264,11 @@ const makeWith = (options: Options, tab: TabStore.TabStore) =>
       open: Effect.suspend((): Effect.Effect<Opened, Failure> => {
         switch (page.purpose) {
           case "Callback":
-            return arrived
+            return receiveCallback
           case "EhrLaunch":
             return Effect.map(followLaunch(options.ehrLaunch), (session) => ({ _tag: "SignedIn", session }))
           case "Visit":
-            return found
+            return findSession
         }
       }).pipe(span("BrowserLaunch.open")),
       launch,
@@ -279,7 +286,7 @@ const makeWith = (options: Options, tab: TabStore.TabStore) =>
   })
 
 /**
- * For the servers of a registry. Gives `Sessions`, too: for `FhirClient.forSession`, and for whatever else is done with a session.
+ * Launches and `Sessions` for the servers of a registry. Use the session with `FhirClient.forSession`.
  *
  * @example
  * import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
@@ -319,7 +326,7 @@ export const layer = (
   )
 
 /**
- * For one server.
+ * Launches and `Sessions` for one server.
  *
  * @since 0.1.0
  * @category layers

@@ -1,14 +1,16 @@
 /**
- * Why a launch in a page did not come to a session, where the reason is the browser or the person in front of it. What a server or a callback does wrong has
- * errors of its own.
+ * A launch that the browser or the user ended. Failures of the server and of the callback are other errors.
  *
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
 
 /**
- * `PopupBlocked`: the browser opened no window. `PopupClosed`: the person closed it. `PopupTimedOut`: nothing came back from it in time. `Returned`: the
- * person came back to the page without an answer. `SessionGone`: the launch was completed before, and its session is not kept here any more.
+ * - `PopupBlocked`: the browser opened no window.
+ * - `PopupClosed`: the user closed the popup.
+ * - `PopupTimedOut`: the popup sent no callback in time.
+ * - `Returned`: the user returned to the page without a callback.
+ * - `SessionGone`: the launch was completed before, and its session is not stored in this page.
  *
  * @since 0.1.0
  * @category schemas
@@ -22,11 +24,11 @@ export const Reason = Schema.Literal("PopupBlocked", "PopupClosed", "PopupTimedO
 export type Reason = typeof Reason.Type
 
 const ADVICE: Record<Reason, string> = {
-  PopupBlocked: "start it from a click or a key press, before anything is waited for, or in the same window",
-  PopupClosed: "offer to try again; if nobody closed it, see watchPopup",
-  PopupTimedOut: "offer to try again; popupTimeout says how long is waited",
+  PopupBlocked: "start it in the handler of a click or key press, before any wait, or in the same window",
+  PopupClosed: "offer to try again; if the user did not close it, see watchPopup",
+  PopupTimedOut: "offer to try again; popupTimeout is the time limit",
   Returned: "offer to try again",
-  SessionGone: "start a new launch; tokens that should outlive a reload are kept in sessionStorage"
+  SessionGone: "start a new launch; to keep tokens over a reload, store them in sessionStorage"
 }
 
 /**
@@ -37,12 +39,12 @@ export class BrowserLaunchError extends Schema.TaggedError<BrowserLaunchError>("
   "BrowserLaunchError",
   {
     reason: Reason,
-    /** What was seen, in a few words. */
+    /** The cause in a few words. */
     detail: Schema.String
   }
 ) {
   override get message(): string {
-    return `Launch in this browser did not come to an end (${this.reason}): ${this.detail}; ${ADVICE[this.reason]}`
+    return `Launch in this browser failed (${this.reason}): ${this.detail}; ${ADVICE[this.reason]}`
   }
 
   get isRetryable(): boolean {

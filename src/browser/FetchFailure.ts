@@ -1,6 +1,6 @@
 /**
- * Why `fetch` failed. A browser tells a page nothing but "Failed to fetch", whether the server is down, does not allow other origins (which SMART App Launch 2.2
- * requires of it for apps like this, "CORS"), or was never asked. This finds out as much as a page can.
+ * Why `fetch` failed. The browser's own message is "Failed to fetch", whether the server is down, does not allow the
+ * app's origin (SMART App Launch 2.2 requires CORS), or never received the request. `explain` finds the cause.
  *
  * @since 0.1.0
  */
@@ -14,8 +14,11 @@ import { prepare } from "../http/OutgoingRequest.js"
 import * as Page from "./Page.js"
 
 /**
- * `Cors`: the server answers, but not to this page. `ContentSecurityPolicy`: this page's own policy forbids the request. `MixedContent`: a page from https may not
- * ask over http. `Offline`: there is no network. `Unreachable`: the server does not answer anybody here.
+ * - `Cors`: the server responds, but does not allow this page to read the response.
+ * - `ContentSecurityPolicy`: the page's own policy forbids the request.
+ * - `MixedContent`: a page from https cannot send requests over http.
+ * - `Offline`: the device has no network.
+ * - `Unreachable`: the server does not respond to this browser.
  *
  * @since 0.1.0
  * @category models
@@ -30,12 +33,12 @@ export interface Explanation {
   readonly cause: Cause
   /** Without query and credentials. */
   readonly url: string
-  /** What is wrong, whose it is to mend, and how; for a log, or for whoever sets the app up. */
+  /** The problem, who can solve it, and how: for the log and for the operator of the app. */
   readonly message: string
 }
 
 /**
- * Every error of this library that is about a request fits: `DiscoveryError`, `TokenError`, `MetadataError`, `FhirError`.
+ * Any error of a request: `DiscoveryError`, `TokenError`, `MetadataError`, `FhirError`.
  *
  * @since 0.1.0
  * @category models
@@ -49,22 +52,23 @@ export interface Failed {
 const message = (cause: Cause, { host, origin }: URL, own: string): string => {
   switch (cause) {
     case "Cors":
-      return `${host} answers, but not to this page: its answer lacks "Access-Control-Allow-Origin: ${own}". The server's operator allows the app's origin, ` +
-        `usually by registering its redirect URI; SMART asks it of discovery, token endpoint and FHIR API`
+      return `${host} does not allow this page to read its response, which lacks "Access-Control-Allow-Origin: ${own}". Ask the ` +
+        "server's operator to allow the app's origin, usually by registering its redirect URI; SMART requires it for " +
+        "discovery, the token endpoint and the FHIR API"
     case "ContentSecurityPolicy":
       return `this page's own Content-Security-Policy forbids requests to ${host}: add ${origin} to its connect-src`
     case "MixedContent":
-      return `this page came over https, and browsers let it ask over https only: ${host} needs https`
+      return `this page was loaded over https, and browsers allow it requests over https only: ${host} needs https`
     case "Offline":
       return "this device is offline"
     case "Unreachable":
-      return `${host} does not answer this browser at all: check the address, DNS, the certificate, whether the server is up, and whether a browser extension ` +
-        "or the network stands before it"
+      return `${host} does not respond to this browser: check the address, DNS, the certificate, whether the server is up, and ` +
+        "whether a browser extension or the network blocks it"
   }
 }
 
-/** Asks without wanting to read the answer, which needs nobody's permission. It carries nothing, and what comes back is opaque. */
-const answers = (url: URL): Effect.Effect<boolean, never, HttpClient.HttpClient> =>
+/** Sends a `no-cors` request, which needs no permission. It has no credentials, and its response cannot be read. */
+const responds = (url: URL): Effect.Effect<boolean, never, HttpClient.HttpClient> =>
   Effect.flatMap(HttpClient.HttpClient, (client) => prepare(client).get(url)).pipe(
     Effect.provideService(FetchHttpClient.RequestInit, { mode: "no-cors", credentials: "omit", cache: "no-store" }),
     Effect.timeout("10 seconds"),
@@ -80,8 +84,8 @@ const urlOf = ({ fhirBaseUrl, url }: Failed): URL | undefined =>
     : undefined
 
 /**
- * None where the error is not that a request got no answer. Sends one request without credentials to the same URL, over the `HttpClient` that is provided,
- * which must be `FetchHttpClient`.
+ * The cause of an error with the reason `Unreachable`; none for other errors. Sends one request without credentials to
+ * the same URL. The `HttpClient` must be `FetchHttpClient`.
  *
  * @since 0.1.0
  * @category constructors
@@ -104,6 +108,6 @@ export const explain = (
     if (!isOnline) return explained("Offline")
     if (yield* isRefused) return explained("ContentSecurityPolicy")
     if (isHttps && url.protocol === "http:" && !Url.isLoopback(url)) return explained("MixedContent")
-    if (yield* answers(url)) return explained("Cors")
+    if (yield* responds(url)) return explained("Cors")
     return explained((yield* isRefused) ? "ContentSecurityPolicy" : "Unreachable")
   })

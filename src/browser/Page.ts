@@ -1,6 +1,5 @@
 /**
- * The page as far as a launch touches it: its address, its windows, its storage. All that this room knows of the DOM stands here, so that a test can put
- * another page in its place.
+ * The parts of the DOM that a launch uses: address, windows, storage, locks. Tests provide another `Page`.
  *
  * @since 0.1.0
  */
@@ -23,7 +22,7 @@ import { BrowserLaunchError } from "./BrowserLaunchError.js"
 export type Purpose = "Callback" | "EhrLaunch" | "Visit"
 
 /**
- * Read from the query alone; whether any of it is to be believed is another question.
+ * Reads the purpose from the query. The parameters are validated later.
  *
  * @since 0.1.0
  * @category accessors
@@ -33,29 +32,29 @@ export const purposeOf = ({ searchParams }: URL): Purpose => {
   return searchParams.has("iss") && searchParams.has("launch") ? "EhrLaunch" : "Visit"
 }
 
-const OF_A_CALLBACK = ["code", "state", "iss", "error", "error_description", "error_uri", "session_state"]
-const OF_A_LAUNCH = ["iss", "launch"]
+const CALLBACK_PARAMETERS = ["code", "state", "iss", "error", "error_description", "error_uri", "session_state"]
+const LAUNCH_PARAMETERS = ["iss", "launch"]
 
 /**
- * The address without what a callback or an EHR launch added; the app's own parameters and the fragment stay.
+ * The address without the parameters of a callback or an EHR launch. The app's own parameters and the fragment stay.
  *
  * @since 0.1.0
  * @category combinators
  */
 export const withoutParameters = (url: URL, purpose: Purpose): URL => {
   const next = new URL(url)
-  const names = purpose === "Callback" ? OF_A_CALLBACK : purpose === "EhrLaunch" ? OF_A_LAUNCH : []
+  const names = purpose === "Callback" ? CALLBACK_PARAMETERS : purpose === "EhrLaunch" ? LAUNCH_PARAMETERS : []
   for (const name of names) next.searchParams.delete(name)
   return next
 }
 
 /**
- * Both ends of a talk between a page and its popup. Only pages of the same origin take part.
+ * One end of a channel between a page and its popup. Both pages have the same origin.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Wire {
+export interface Channel {
   readonly send: (message: string) => Effect.Effect<void>
   readonly received: Queue.Dequeue<string>
 }
@@ -66,11 +65,11 @@ export interface Wire {
  */
 export interface Popup {
   readonly go: (destination: Destination) => Effect.Effect<void>
-  /** Also true of one that the browser has cut off from this page, because what it shows asked for that (`Cross-Origin-Opener-Policy`). */
+  /** Also true after the browser separated the popup from this page (`Cross-Origin-Opener-Policy`). */
   readonly isClosed: Effect.Effect<boolean>
-  /** As long as it shows nothing yet; from then on it is its own to close. */
+  /** Closes the popup while it is empty. A popup that shows a page closes itself. */
   readonly close: Effect.Effect<void>
-  readonly wire: (name: string) => Effect.Effect<Wire, never, Scope.Scope>
+  readonly channel: (name: string) => Effect.Effect<Channel, never, Scope.Scope>
 }
 
 /**
@@ -88,36 +87,36 @@ export interface PopupSize {
  */
 export interface Service {
   readonly purpose: Purpose
-  /** The address the page was loaded with. It may hold a code. */
+  /** The address from which the page was loaded. It may contain a code. */
   readonly arrivedAt: Redacted.Redacted<URL>
-  /** Takes the parameters of what was dealt with out of the address bar and of the history. A callback's are out from the beginning. */
-  readonly forgetArrival: Effect.Effect<void>
-  /** Goes elsewhere. Comes back only when the browser shows this very page again, from its back-forward cache. */
+  /** Removes the parameters of an EHR launch from the address bar. Those of a callback are removed at the start. */
+  readonly removeParameters: Effect.Effect<void>
+  /** Leaves the page. Returns only if the browser shows this page again, from its back-forward cache. */
   readonly leave: (destination: Destination, options: { readonly keepInHistory: boolean }) => Effect.Effect<void>
-  /** Opens an empty window, at once: browsers allow it only as long as they remember a click. */
+  /** Opens an empty window at once: browsers allow it only for a short time after a click. */
   readonly openPopup: (size: PopupSize) => Effect.Effect<Popup, BrowserLaunchError>
-  /** The other end of `Popup.wire`, where this page is what came to show in the popup. */
-  readonly wireToOpener: (name: string) => Effect.Effect<Wire, never, Scope.Scope>
-  /** Closes this window, where the browser lets a page do so. */
+  /** The other end of `Popup.channel`, for a page that is shown in the popup. */
+  readonly channelToOpener: (name: string) => Effect.Effect<Channel, never, Scope.Scope>
+  /** Closes this window, if the browser allows it. */
   readonly close: Effect.Effect<void>
   readonly sessionStorage: Effect.Effect<Storage, ConfigurationError>
   readonly localStorage: Effect.Effect<Storage, ConfigurationError>
   readonly locks: Effect.Effect<LockManager, ConfigurationError>
-  /** What a failed `fetch` is explained with. */
+  /** For `FetchFailure.explain`. */
   readonly network: Effect.Effect<Network>
 }
 
 /**
- * What the browser lets a page know about why a request may have failed.
+ * What a page can learn about the causes of failed requests.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Network {
   readonly isOnline: boolean
-  /** The page came over https, from where browsers let it ask over https only. */
+  /** Whether the page was loaded over https. */
   readonly isHttps: boolean
-  /** Origins to which the page's own Content Security Policy let no request go. */
+  /** Origins that the page's own Content Security Policy has blocked. */
   readonly refusedByPolicy: ReadonlySet<string>
 }
 
@@ -127,7 +126,7 @@ export interface Network {
  */
 export class Page extends Context.Tag("effect-safire/browser/Page")<Page, Service>() {}
 
-const part = <A>(field: string, get: () => A | undefined): Effect.Effect<A, ConfigurationError> =>
+const browserApi = <A>(field: string, get: () => A | undefined): Effect.Effect<A, ConfigurationError> =>
   Effect.try({ try: get, catch: () => undefined }).pipe(
     Effect.flatMap(Effect.fromNullable),
     Effect.mapError(() =>
@@ -135,18 +134,18 @@ const part = <A>(field: string, get: () => A | undefined): Effect.Effect<A, Conf
         reason: "Missing",
         fields: [field],
         detail:
-          "sessions and launches are kept in Web Storage under Web Locks; both need a page from https or localhost that may store data. In a frame " +
-          "of another site browsers may refuse both: there a launch in a popup works, with tokens in memory"
+          "sessions and launches need Web Storage and Web Locks, which need a page from https or localhost that may store " +
+          "data. A browser may refuse both in a frame of another site: use a launch in a popup there, with tokens in memory"
       })
     )
   )
 
 /** @internal */
 export const storageOf = (field: "localStorage" | "sessionStorage"): Effect.Effect<Storage, ConfigurationError> =>
-  part<Storage>(field, () => globalThis[field])
+  browserApi<Storage>(field, () => globalThis[field])
 
 /** @internal */
-export const lockManager: Effect.Effect<LockManager, ConfigurationError> = part<LockManager>(
+export const lockManager: Effect.Effect<LockManager, ConfigurationError> = browserApi<LockManager>(
   "navigator.locks",
   () => globalThis.navigator.locks
 )
@@ -168,36 +167,40 @@ const go = (target: Window, { post, url }: Destination, keepInHistory: boolean):
     form.append(input)
   }
   target.document.body.append(form)
-  // Called on the prototype, because a form's own `submit` is whatever field has that name.
+  // Called on the prototype, because a field with the name `submit` hides the form's method.
   HTMLFormElement.prototype.submit.call(form)
 }
 
 interface Envelope {
-  readonly wire: string
+  readonly channel: string
   readonly message: string
 }
 
 const isEnvelope = (data: unknown): data is Envelope =>
-  typeof data === "object" && data !== null && "wire" in data && typeof data.wire === "string" &&
+  typeof data === "object" && data !== null && "channel" in data && typeof data.channel === "string" &&
   "message" in data && typeof data.message === "string"
 
 /**
- * A broadcast reaches a popup that was cut off from this page; `postMessage` reaches one whose storage is another partition, because this page is in a
- * frame of another site. Each to this origin and from it only.
+ * `BroadcastChannel` reaches a popup that was separated from this page. `postMessage` reaches a popup with another
+ * storage partition, when this page is in a frame of another site. Both are restricted to this origin.
  */
-const wire = (window: Window, peer: () => Window | null, name: string): Effect.Effect<Wire, never, Scope.Scope> =>
+const openChannel = (
+  window: Window,
+  peer: () => Window | null,
+  name: string
+): Effect.Effect<Channel, never, Scope.Scope> =>
   Effect.gen(function*() {
     const received = yield* Queue.sliding<string>(16)
     const { origin } = window.location
-    const channel = yield* Effect.acquireRelease(
+    const broadcast = yield* Effect.acquireRelease(
       Effect.sync(() => new BroadcastChannel(name)),
       (channel) => Effect.sync(() => channel.close())
     )
-    channel.onmessage = ({ data }: MessageEvent<unknown>) => {
+    broadcast.onmessage = ({ data }: MessageEvent<unknown>) => {
       if (typeof data === "string") received.unsafeOffer(data)
     }
     const onMessage = ({ data, origin: from, source }: MessageEvent<unknown>) => {
-      if (from === origin && source !== null && source === peer() && isEnvelope(data) && data.wire === name) {
+      if (from === origin && source !== null && source === peer() && isEnvelope(data) && data.channel === name) {
         received.unsafeOffer(data.message)
       }
     }
@@ -209,33 +212,33 @@ const wire = (window: Window, peer: () => Window | null, name: string): Effect.E
       received,
       send: (message) =>
         Effect.sync(() => {
-          channel.postMessage(message)
-          const envelope: Envelope = { wire: name, message }
+          broadcast.postMessage(message)
+          const envelope: Envelope = { channel: name, message }
           peer()?.postMessage(envelope, origin)
         })
     }
   })
 
 /**
- * Where the popup has another way back it is cut off from this page, so that nothing it comes to show can send this page elsewhere. In a frame of another site
- * there is no other way.
+ * The popup loses its `opener`, so that the pages it shows cannot navigate this page. In a frame of another site it
+ * keeps the `opener`, because only `postMessage` works there.
  */
 const popupOf = (window: Window, popup: Window): Popup => {
-  let isOurs = true
+  let canClose = true
   return {
     go: (destination) =>
       Effect.sync(() => {
         if (window.top === window) {
           popup.opener = null
-          isOurs = false
+          canClose = false
         }
         go(popup, destination, false)
       }),
     isClosed: Effect.sync(() => popup.closed),
     close: Effect.sync(() => {
-      if (isOurs) popup.close()
+      if (canClose) popup.close()
     }),
-    wire: (name) => wire(window, () => popup, name)
+    channel: (name) => openChannel(window, () => popup, name)
   }
 }
 
@@ -245,7 +248,7 @@ const featuresOf = ({ height, width }: PopupSize, { outerHeight, outerWidth, scr
   return `popup,width=${width},height=${height},left=${left},top=${top}`
 }
 
-/** Origins to which the page's policy lets no request go, as far as it has shown by now. */
+/** Collects origins that the page's policy has blocked. */
 const watchPolicy = (document: Document): Effect.Effect<ReadonlySet<string>, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
@@ -264,7 +267,7 @@ const replaceAddress = (window: Window, url: URL): void => {
 }
 
 /**
- * The first thing it does is to take the code of a callback out of the address bar.
+ * Removes the code of a callback from the address bar first.
  *
  * @since 0.1.0
  * @category constructors
@@ -278,7 +281,9 @@ export const make: Effect.Effect<Service, never, Scope.Scope> = Effect.gen(funct
   return {
     purpose,
     arrivedAt: Redacted.make(url),
-    forgetArrival: Effect.sync(() => replaceAddress(window, withoutParameters(new URL(window.location.href), purpose))),
+    removeParameters: Effect.sync(() =>
+      replaceAddress(window, withoutParameters(new URL(window.location.href), purpose))
+    ),
     leave: (destination, { keepInHistory }) =>
       Effect.async((resume) => {
         const onPageShow = ({ persisted }: PageTransitionEvent) => {
@@ -297,9 +302,9 @@ export const make: Effect.Effect<Service, never, Scope.Scope> = Effect.gen(funct
           ? new BrowserLaunchError({ reason: "PopupBlocked", detail: "the browser opened no window" })
           : Effect.succeed(popupOf(window, popup))
       }),
-    wireToOpener: (name) =>
-      // A page of another origin may have opened this one: what is sent names the origin it is for.
-      wire(window, (): Window | null => window.opener, name),
+    channelToOpener: (name) =>
+      // A page of another origin may have opened this one, so `postMessage` names the origin.
+      openChannel(window, (): Window | null => window.opener, name),
     close: Effect.sync(() => window.close()),
     sessionStorage: storageOf("sessionStorage"),
     localStorage: storageOf("localStorage"),
@@ -313,8 +318,8 @@ export const make: Effect.Effect<Service, never, Scope.Scope> = Effect.gen(funct
 })
 
 /**
- * The page this program runs in. Give it last (`Layer.provide`), so that it is built first: nothing has then been requested or shown while a code stood in
- * the address bar.
+ * The page in which this program runs. Provide it last (`Layer.provide`), so that it is built first: then the code is
+ * removed from the address bar before any request.
  *
  * @since 0.1.0
  * @category layers

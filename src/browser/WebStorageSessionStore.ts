@@ -1,6 +1,7 @@
 /**
- * Sessions in a page's `localStorage` (all tabs of an origin) or `sessionStorage` (one tab), exclusive by Web Locks. Whatever script runs on the page can read
- * them (SMART App Launch 2.2, "App Protection"): a server that keeps the tokens is the better place where there is one.
+ * Sessions in a page's `localStorage` (all tabs of an origin) or `sessionStorage` (one tab), exclusive by Web Locks.
+ * Each script of the page can read them (SMART App Launch 2.2, "App Protection"): if the app has a server, store
+ * tokens there.
  *
  * @since 0.1.0
  */
@@ -9,11 +10,10 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Runtime from "effect/Runtime"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
 import { type BackingSessionStore, unavailable } from "../session/BackingSessionStore.js"
-import type { SessionError } from "../session/SessionError.js"
 import * as SessionStore from "../session/SessionStore.js"
+import { requestLock } from "./internal/webLock.js"
 import { lockManager, storageOf } from "./Page.js"
 
 /**
@@ -21,25 +21,26 @@ import { lockManager, storageOf } from "./Page.js"
  * @category models
  */
 export interface Options extends SessionStore.Options {
-  /** Before every key and every lock's name; the default is `effect-safire:session:`. */
+  /** Prefix of keys and lock names. Default `effect-safire:session:`. */
   readonly prefix?: string | undefined
 }
 
 const HOUR = 3_600_000
 
-/** Stored is `<expiresAt>|<text>`, so that what is over can be found without reading it. */
+/** An item is `<expiresAt>|<text>`, so that expired items are found without decoding them. */
 const textOf = (item: string | null): string | undefined => item?.slice(item.indexOf("|") + 1)
-const keepUntilOf = (item: string | null): number => Number.parseInt(item ?? "", 10)
+const expiresAtOf = (item: string | null): number => Number.parseInt(item ?? "", 10)
 
 const sweep = (storage: Storage, prefix: string, now: number): void => {
   const names = Array.from({ length: storage.length }, (_, index) => storage.key(index))
   for (const name of names) {
-    if (name?.startsWith(prefix) === true && keepUntilOf(storage.getItem(name)) + HOUR < now) storage.removeItem(name)
+    if (name?.startsWith(prefix) === true && expiresAtOf(storage.getItem(name)) + HOUR < now) storage.removeItem(name)
   }
 }
 
 /**
- * A lock is a Web Lock, held until it is given back or its lease is over: the browser takes it from a tab that is closed or reloaded at once.
+ * Entries in Web Storage. A lock is a Web Lock, held until it is released or its lease is over. The browser releases it
+ * when the tab is closed or reloaded.
  *
  * @since 0.1.0
  * @category constructors
@@ -63,7 +64,7 @@ export const backing = (
     replace: (key, expected, next) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
         Effect.tryPromise({
-          // Web Storage has no compare-and-set between tabs: whoever writes does it under the lock of all writers.
+          // Web Storage has no compare-and-set between tabs, so all writers share one lock.
           try: () =>
             locks.request(`${prefix}write`, () => {
               if (now - lastSweep > HOUR) {
@@ -81,20 +82,15 @@ export const backing = (
       Effect.gen(function*() {
         const released = yield* Deferred.make<void>()
         held.set(owner, released)
-        // The platform keeps the lock for as long as the promise is pending that it is given.
-        const untilReleased = Runtime.runPromise(yield* Effect.runtime<never>())
         const holding = Deferred.await(released).pipe(
           Effect.timeoutOption(leaseMillis),
           Effect.zipRight(Effect.sync(() => held.delete(owner)))
         )
-        return yield* Effect.async<boolean, SessionError>((resume) => {
-          locks.request(`${prefix}${key}`, { ifAvailable: true }, (lock) => {
-            resume(Effect.succeed(lock !== null))
-            return lock === null ? undefined : untilReleased(holding)
-          }).catch((failure: unknown) => resume(Effect.fail(unavailable(name, "locking")(failure))))
-        }).pipe(Effect.tap((locked) => {
-          if (!locked) held.delete(owner)
-        }))
+        const isLocked = yield* requestLock(locks, prefix + key, holding, { ifAvailable: true }).pipe(
+          Effect.mapError(unavailable(name, "locking"))
+        )
+        if (!isLocked) held.delete(owner)
+        return isLocked
       }),
     unlock: (_, owner) =>
       Effect.suspend(() => {
@@ -119,7 +115,7 @@ const layerStorage = (
   )
 
 /**
- * Shared by all tabs of the origin, and kept when they are closed.
+ * A store in `localStorage`: shared by all tabs of the origin, and kept when they are closed.
  *
  * @since 0.1.0
  * @category layers
@@ -129,7 +125,7 @@ export const layerLocalStorage = (
 ): Layer.Layer<SessionStore.SessionStore, ConfigurationError> => layerStorage("localStorage", options)
 
 /**
- * Of one tab, and gone with it.
+ * A store in `sessionStorage`: of one tab, until it is closed.
  *
  * @since 0.1.0
  * @category layers

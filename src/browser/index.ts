@@ -1,5 +1,5 @@
 /**
- * What needs a browser.
+ * SMART apps that run in a browser page.
  *
  * @since 0.1.0
  */

@@ -1,6 +1,6 @@
 /**
- * Sessions in Redis, for any number of processes on any number of machines. Exclusive as far as one Redis primary is: a fail-over may forget a lock or a
- * write that was not replicated yet.
+ * Sessions in Redis, for many processes on many machines. Exclusive over one Redis primary: a fail-over may lose a
+ * lock or a write that was not replicated yet.
  *
  * @since 0.1.0
  */
@@ -15,7 +15,7 @@ import type { SessionError } from "../session/SessionError.js"
 import * as SessionStore from "../session/SessionStore.js"
 
 /**
- * What is used of `ioredis`: a `Redis`, a `Cluster` or anything that takes the same commands.
+ * The commands of `ioredis` that the store uses: a `Redis`, a `Cluster`, or a client with the same commands.
  *
  * @since 0.1.0
  * @category models
@@ -30,13 +30,13 @@ export interface Client {
  * @category models
  */
 export interface Options extends SessionStore.Options {
-  /** Before every key; the default is `effect-safire:session:`. */
+  /** Prefix of keys. Default `effect-safire:session:`. */
   readonly prefix?: string | undefined
 }
 
 const NAME = "redis"
 
-/** A compare-and-set. Absence cannot be an argument, so a first argument says what is expected and what comes: none or some. */
+/** A compare-and-set. `none` or `some` before a text says whether it is absent, which no argument can express. */
 const REPLACE = `
 local now = redis.call('GET', KEYS[1])
 if ARGV[1] == 'none' then
@@ -60,7 +60,7 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) 
 return 0`
 
 /**
- * Leases and times of keeping run by the clock of Redis, which all that share it agree on.
+ * Entries in Redis. Leases and expiry use the clock of Redis, which all processes share.
  *
  * @since 0.1.0
  * @category constructors
@@ -106,8 +106,8 @@ export const backing = (
 }
 
 /**
- * Over a connection of the caller's. A connection that is down for longer than `operationTimeout` makes `StoreUnavailable`, however long `ioredis`
- * itself is told to wait.
+ * A store over your own connection. If the connection is down for longer than `operationTimeout`, operations fail with
+ * `StoreUnavailable`, also when `ioredis` waits longer.
  *
  * @since 0.1.0
  * @category layers
@@ -116,7 +116,8 @@ export const layerClient = (client: Client, options?: Options | undefined): Laye
   SessionStore.layerBacking(Effect.sync(() => backing(client, options)), options)
 
 /**
- * Over a connection of its own, which is made with the first use and closed with the layer. The URL may hold a password.
+ * A store with its own connection, which opens at the first use and closes with the layer. The URL may contain a
+ * password.
  *
  * @since 0.1.0
  * @category layers
@@ -128,7 +129,7 @@ export const layer = (
     Effect.acquireRelease(
       Effect.sync(() => {
         const client = new Redis(Redacted.value(options.url), { lazyConnect: true, maxRetriesPerRequest: 1 })
-        // Without a listener ioredis prints to the console. What goes wrong is seen by the operations.
+        // Without a listener ioredis prints to the console. Failures reach the operations.
         client.on("error", () => {})
         return client
       }),

@@ -1,5 +1,5 @@
 /**
- * What needs Redis, by way of `ioredis`.
+ * A session store in Redis, with `ioredis`.
  *
  * @since 0.1.0
  */

@@ -197,8 +197,8 @@ export const make = (
   })
 
 /**
- * Backend tokens with options. Each call returns another layer with its own tokens and `HttpClient`: bind the layer to a
- * `const`, and call `layerWith` twice for two registries or two transports in one build.
+ * Backend tokens with options. Each call returns another layer with its own tokens and `HttpClient`: bind the layer
+ * to a `const`, and call `layerWith` twice for two registries or two transports in one build.
  *
  * @since 0.1.0
  * @category layers
@@ -209,8 +209,9 @@ export const layerWith = (
   Layer.scoped(BackendServices, make(options))
 
 /**
- * Backend tokens for the servers of a registry. Effect builds this constant once, with the registry and the `HttpClient`
- * of its first use, so that all users share the tokens. For a second one in the same build use `layerWith({})`.
+ * Backend tokens for the servers of a registry. Effect builds this constant once, with the registry and the
+ * `HttpClient` of its first use, so that all users share the tokens. For a second one in the same build use
+ * `layerWith({})`.
  *
  * @since 0.1.0
  * @category layers

@@ -40,8 +40,8 @@ export interface BackingSessionStore {
     next: Option.Option<Value>
   ) => Effect.Effect<boolean, SessionError>
   /**
-   * Atomically: gives the lock to `owner` if it is free or its lease is over, and returns whether it did. Does not wait.
-   * The lock protects no other operation: `replace` detects an owner whose lease is over.
+   * Atomically: gives the lock to `owner` if it is free or its lease is over, and returns whether it did. Does not
+   * wait. The lock protects no other operation: `replace` detects an owner whose lease is over.
    */
   readonly tryLock: (key: string, owner: string, leaseMillis: number) => Effect.Effect<boolean, SessionError>
   /** Releases the lock if `owner` still has it. */
@@ -49,8 +49,8 @@ export interface BackingSessionStore {
 }
 
 /**
- * The code of a driver's failure (`ECONNREFUSED`, `SQLITE_BUSY`, `57P01`), searched along its causes. Its message is not
- * used, because it may quote the stored text.
+ * The code of a driver's failure (`ECONNREFUSED`, `SQLITE_BUSY`, `57P01`), searched along its causes. Its message is
+ * not used, because it may quote the stored text.
  */
 const codeOf = (failure: unknown): string => {
   let code = "unknown cause"

@@ -85,8 +85,8 @@ const spreadOf = (token: Redacted.Redacted): number => {
 }
 
 /**
- * When a token is due for renewal, in epoch milliseconds; infinity if its expiry is unknown. The margin grows by up to a
- * half, so that tokens issued together are not renewed together, and is at most half of the lifetime.
+ * When a token is due for renewal, in epoch milliseconds; infinity if its expiry is unknown. The margin grows by up
+ * to a half, so that tokens issued together are not renewed together, and is at most half of the lifetime.
  */
 export const dueAt = (tokens: TokenSet, margin: RenewalOptions["renewalMargin"] = "adaptive"): number => {
   if (tokens.expiresAt === undefined) return Number.POSITIVE_INFINITY

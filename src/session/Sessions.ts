@@ -1,6 +1,6 @@
 /**
- * Sessions of users: a launch, its tokens, and their renewal (SMART App Launch 2.2). Tokens survive concurrent requests,
- * restarts and several processes; every change of a session goes through `SessionStore.modify`.
+ * Sessions of users: a launch, its tokens, and their renewal (SMART App Launch 2.2). Tokens survive concurrent
+ * requests, restarts and several processes; every change of a session goes through `SessionStore.modify`.
  *
  * @since 0.1.0
  */
@@ -139,8 +139,8 @@ export interface Service {
   /** Removes the session and revokes its tokens at the server. A failed revocation is logged and not returned. */
   readonly revoke: (id: SessionId) => Effect.Effect<void, SessionError>
   /**
-   * Removes the session and leaves its tokens valid at the server. Use it when another session of the same user replaces
-   * this one: some servers end all grants of a user when one token is revoked.
+   * Removes the session and leaves its tokens valid at the server. Use it when another session of the same user
+   * replaces this one: some servers end all grants of a user when one token is revoked.
    */
   readonly remove: (id: SessionId) => Effect.Effect<void, SessionError>
   /** Changes by this process, from the subscription on. */
@@ -245,7 +245,8 @@ export const make = (
           DateTime.now,
           (session, now) => Option.fromNullable(SessionState.relaunchReason(session, now))
         ),
-      // A fiber of its own: a user who closes the tab must not leave a session that is removed here and valid at the server.
+      // A fiber of its own: a user who closes the tab must not leave a session that is removed here and valid at the
+      // server.
       revoke: (id) =>
         revocations.run(
           Redacted.value(id),
@@ -278,8 +279,8 @@ export const layerWith = (
   Layer.scoped(Sessions, make(options))
 
 /**
- * Sessions for the servers of a registry. Effect builds this constant once, with the registry and the store of its first
- * use, so that all users share its locks. For a second one in the same build use `layerWith({})`.
+ * Sessions for the servers of a registry. Effect builds this constant once, with the registry and the store of its
+ * first use, so that all users share its locks. For a second one in the same build use `layerWith({})`.
  *
  * @since 0.1.0
  * @category layers

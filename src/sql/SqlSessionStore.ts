@@ -1,6 +1,6 @@
 /**
- * Sessions in a relational database through `@effect/sql`: SQLite for the processes of one machine, PostgreSQL for many machines. Every step is one
- * statement outside of any transaction, so that no connection is held while a token is renewed.
+ * Sessions in a relational database through `@effect/sql`: SQLite for the processes of one machine, PostgreSQL for many
+ * machines. Each operation is one statement outside of transactions, so that a renewal holds no connection.
  *
  * @since 0.1.0
  */
@@ -22,7 +22,7 @@ import * as SessionStore from "../session/SessionStore.js"
  * @category models
  */
 export interface Options extends SessionStore.Options {
-  /** The table of the entries; that of the locks has `_lock` after it. The default is `effect_safire_session`. */
+  /** The table of entries. The table of locks has the suffix `_lock`. Default `effect_safire_session`. */
   readonly table?: string | undefined
 }
 
@@ -30,7 +30,7 @@ const HOUR = 3_600_000
 
 interface Dialect {
   readonly name: string
-  /** Now, in whole epoch milliseconds. */
+  /** The time of the database in epoch milliseconds. */
   readonly now: Fragment
   readonly bigint: (value: number) => Fragment
 }
@@ -53,7 +53,7 @@ const dialectOf = (sql: SqlClient.SqlClient): Effect.Effect<Dialect, Configurati
       new ConfigurationError({
         reason: "Invalid",
         fields: ["SqlClient"],
-        detail: "sessions are kept in SQLite or PostgreSQL; this client is for another database"
+        detail: "sessions need SQLite or PostgreSQL; this client is for another database"
       })
   })
 
@@ -63,7 +63,7 @@ const namesOf = (options: { readonly table?: string | undefined }) => {
 }
 
 /**
- * Makes the two tables where they are not there yet. For a `Migrator`, or to be run before the store is used.
+ * Creates the two tables if they do not exist. Run it in a `Migrator`, or before the first use of the store.
  *
  * @since 0.1.0
  * @category constructors
@@ -82,12 +82,13 @@ export const migration = (
       sql(lockTable)
     } (id TEXT PRIMARY KEY, owner TEXT NOT NULL, held_until BIGINT NOT NULL, lease BIGINT NOT NULL)`
   }).pipe(
-    // PostgreSQL's IF NOT EXISTS is no lock: of two processes that start together one may fail.
+    // IF NOT EXISTS does not lock in PostgreSQL: one of two processes that start together may fail.
     Effect.retry(Schedule.intersect(Schedule.spaced("100 millis"), Schedule.recurs(3)))
   )
 
 /**
- * Leases run by the database's clock, the only one all holders share: a caller's clock that is wrong could end another's lease early.
+ * Entries in a database. Leases use the database's clock, which all processes share: a process with a wrong clock could
+ * otherwise end another lease early.
  *
  * @since 0.1.0
  * @category constructors
@@ -103,12 +104,12 @@ export const backing = (
     const locks = sql(names.lockTable)
     let lastSweep = Number.NEGATIVE_INFINITY
 
-    /** A transaction of the caller's would hide lock and entry from everybody else until it ends, and undo them if it fails. */
+    /** Outside of the caller's transaction, which would hide the entry until it ends, and undo it if it fails. */
     const run = <A>(operation: string, statement: Effect.Effect<A, SqlError>) =>
       statement.pipe(
         Effect.mapInputContext((context: Context.Context<never>) =>
           Context.omit(SqlClient.TransactionConnection)(
-            // The tag is not in the type, because no effect says in its type that it is inside a transaction.
+            // The type of an effect does not show that it is inside a transaction.
             context as Context.Context<SqlClient.TransactionConnection>
           ) as Context.Context<never>
         ),
@@ -117,7 +118,7 @@ export const backing = (
     const isDone = (operation: string, statement: Effect.Effect<ReadonlyArray<unknown>, SqlError>) =>
       Effect.map(run(operation, statement), (rows) => rows.length > 0)
 
-    const sweepNowAndThen = Effect.gen(function*() {
+    const sweepHourly = Effect.gen(function*() {
       const time = yield* Clock.currentTimeMillis
       if (time - lastSweep < HOUR) return
       lastSweep = time
@@ -137,7 +138,7 @@ export const backing = (
         ),
       replace: (key, expected, next) =>
         Effect.zipRight(
-          sweepNowAndThen,
+          sweepHourly,
           Option.match(next, {
             onSome: ({ expiresAt, text }) =>
               isDone(
@@ -163,7 +164,7 @@ export const backing = (
         const lease = bigint(Math.ceil(leaseMillis))
         return isDone(
           "locking",
-          // The last condition is for a clock that jumped back (see isLeaseOver).
+          // The last condition is for a clock that jumped back, as in isLeaseOver.
           sql`INSERT INTO ${locks} (id, owner, held_until, lease) VALUES (${key}, ${owner}, ${now} + ${lease}, ${lease})
             ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, held_until = excluded.held_until, lease = excluded.lease
             WHERE ${locks}.held_until <= ${now} OR ${locks}.held_until > ${now} + 2 * ${locks}.lease RETURNING id`
@@ -175,7 +176,8 @@ export const backing = (
   })
 
 /**
- * The tables must be there before the first use (see `migration`): the SQLite client remembers for minutes that a statement did not compile.
+ * A store over the `SqlClient`. The tables must exist before the first use (see `migration`): the SQLite client
+ * caches a statement that did not compile for minutes.
  *
  * @since 0.1.0
  * @category layers

@@ -1,5 +1,5 @@
 /**
- * What needs a relational database, by way of `@effect/sql`.
+ * A session store in a relational database, with `@effect/sql`.
  *
  * @since 0.1.0
  */

@@ -1,4 +1,7 @@
-/** The app in a frame of the EHR, which is another site: browsers give it a storage apart from the one it has by itself, or none. */
+/**
+ * The app in a frame of the EHR, which is another site: browsers give it a storage apart from the one it has by
+ * itself, or none.
+ */
 import { createServer } from "node:http"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
@@ -61,7 +64,7 @@ describe.skipIf(!Chromium.available)(`BrowserLaunch in a frame${Chromium.conditi
     excludeTestServices: true
   })(
     (it) => {
-      it.scoped("with a storage: an EHR launch stays in the frame, and a popup brings its callback back there", () =>
+      it.scoped("with storage, an EHR launch stays in the frame, and a popup sends its callback there", () =>
         Effect.gen(function*() {
           const origin = yield* chart
           const context = yield* Chromium.newProfile
@@ -73,7 +76,7 @@ describe.skipIf(!Chromium.available)(`BrowserLaunch in a frame${Chromium.conditi
           yield* inPopup(page, frame, "Approve for Patient/patient-beta")
         }))
 
-      it.scoped("without a storage: the page says that it needs a window of its own, and a launch in that works", () =>
+      it.scoped("without storage, the page offers a popup, and a launch in it works", () =>
         Effect.gen(function*() {
           const origin = yield* chart
           const context = yield* Chromium.newContext()

@@ -1,4 +1,4 @@
-/** Popups in a real browser that go another way than planned, and callbacks that belong to nobody. */
+/** Popups in a real browser that fail, and callbacks without a launch. */
 import { assert, describe, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -21,7 +21,7 @@ import {
 
 describe.skipIf(!Chromium.available)(`BrowserLaunch and its popups${Chromium.condition}`, () => {
   layer(Layer.merge(Chromium.layer, appLayer()), { excludeTestServices: true })((it) => {
-    it.scoped("PopupBlocked where no click asked for the window; the same window works", () =>
+    it.scoped("fails with PopupBlocked without a click, and the same window works", () =>
       Effect.gen(function*() {
         const context = yield* browser()
         yield* Chromium.drive(() =>
@@ -44,7 +44,7 @@ describe.skipIf(!Chromium.available)(`BrowserLaunch and its popups${Chromium.con
         yield* assertClean(context)
       }))
 
-    it.scoped("PopupClosed when the person closes the window; the next one works", () =>
+    it.scoped("fails with PopupClosed when the user closes the popup, and the next popup works", () =>
       Effect.gen(function*() {
         const context = yield* browser("sessionStorage")
         const page = yield* visit(context)
@@ -59,7 +59,7 @@ describe.skipIf(!Chromium.available)(`BrowserLaunch and its popups${Chromium.con
         yield* assertClean(context)
       }))
 
-    it.scoped("a popup that nobody waits for any more says so, and sends no code: given up, or its page has gone", () =>
+    it.scoped("a popup whose page no longer waits ends with LaunchNotFound and sends no code", () =>
       Effect.gen(function*() {
         const context = yield* browser()
         const page = yield* visit(context)
@@ -78,7 +78,7 @@ describe.skipIf(!Chromium.available)(`BrowserLaunch and its popups${Chromium.con
         yield* assertClean(context)
       }))
 
-    it.scoped("a callback that this browser never asked for is refused before anything is sent", () =>
+    it.scoped("a callback without a launch in this browser is refused before any request", () =>
       Effect.gen(function*() {
         const context = yield* browser()
         const requests = yield* countingTokenRequests(Effect.gen(function*() {
@@ -94,7 +94,7 @@ describe.skipIf(!Chromium.available)(`BrowserLaunch and its popups${Chromium.con
         yield* assertClean(context)
       }))
 
-    it.scoped("somebody else's callback is refused: a launch belongs to the browser that started it", () =>
+    it.scoped("the callback of another browser's launch is refused", () =>
       Effect.gen(function*() {
         const { baseUrl, ehr } = yield* App
         const [theirs, ours] = [yield* browser("sessionStorage"), yield* browser("sessionStorage")]
@@ -110,7 +110,7 @@ describe.skipIf(!Chromium.available)(`BrowserLaunch and its popups${Chromium.con
         yield* assertClean(ours)
       }))
 
-    it.scoped("an EHR that nobody configured starts nothing, and is not asked anything", () =>
+    it.scoped("a launch from an EHR that is not configured is refused before any request", () =>
       Effect.gen(function*() {
         const context = yield* browser()
         const page = yield* visit(context, "/?iss=https%3A%2F%2Fehr.evil.example%2Ffhir&launch=x")

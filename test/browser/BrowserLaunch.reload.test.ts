@@ -21,7 +21,7 @@ import {
 
 describe.skipIf(!Chromium.available)(`BrowserLaunch in one tab${Chromium.condition}`, () => {
   layer(Layer.merge(Chromium.layer, appLayer()), { excludeTestServices: true })((it) => {
-    it.scoped("a reload at every step goes on, and none sends a code twice", () =>
+    it.scoped("a reload at each step continues the launch, and no code is sent twice", () =>
       Effect.gen(function*() {
         const { baseUrl } = yield* App
         const context = yield* browser("sessionStorage")
@@ -50,7 +50,7 @@ describe.skipIf(!Chromium.available)(`BrowserLaunch in one tab${Chromium.conditi
         yield* assertClean(context)
       }))
 
-    it.scoped("tokens in memory end with the page, and a used callback says so", () =>
+    it.scoped("tokens in memory end with the page, and a used callback is SessionGone", () =>
       Effect.gen(function*() {
         const { baseUrl } = yield* App
         const context = yield* browser("memory")
@@ -70,7 +70,7 @@ describe.skipIf(!Chromium.available)(`BrowserLaunch in one tab${Chromium.conditi
         yield* assertClean(context)
       }))
 
-    it.scoped("the back button leads to a page that works: from the consent, and after the launch", () =>
+    it.scoped("the back button leads to a working page, from the consent and after the launch", () =>
       Effect.gen(function*() {
         const context = yield* browser("memory")
         const page = yield* visit(context)
@@ -89,7 +89,7 @@ describe.skipIf(!Chromium.available)(`BrowserLaunch in one tab${Chromium.conditi
         yield* assertClean(context, [/400 \(Bad Request\)/])
       }))
 
-    it.scoped("back from an EHR launch does not launch again", () =>
+    it.scoped("the back button after an EHR launch does not launch again", () =>
       Effect.gen(function*() {
         const context = yield* browser("sessionStorage")
         const page = yield* visit(context)

@@ -21,7 +21,7 @@ import {
 
 describe.skipIf(!Chromium.available)(`BrowserLaunch in tabs${Chromium.condition}`, () => {
   layer(Layer.merge(Chromium.layer, appLayer()), { excludeTestServices: true })((it) => {
-    it.scoped("two tabs launch at once and each keeps its own patient", () =>
+    it.scoped("two concurrent tabs each keep their own patient", () =>
       Effect.gen(function*() {
         const context = yield* browser("sessionStorage")
         const [one, two] = [yield* visit(context), yield* visit(context)]
@@ -45,7 +45,7 @@ describe.skipIf(!Chromium.available)(`BrowserLaunch in tabs${Chromium.condition}
         yield* assertClean(context)
       }))
 
-    it.scoped("two tabs share a session, renew it at once by one request, and end it together", () =>
+    it.scoped("two tabs share a session, renew it with one request, and end it together", () =>
       Effect.gen(function*() {
         const { ehr } = yield* App
         const context = yield* browser("localStorage")
@@ -82,7 +82,7 @@ describe.skipIf(!Chromium.available)(`BrowserLaunch in tabs${Chromium.condition}
         yield* assertClean(context)
       }))
 
-    it.scoped("with a shared session, another launch in another tab leaves the first tab its patient", () =>
+    it.scoped("with localStorage, a launch in another tab does not change the patient of the first", () =>
       Effect.gen(function*() {
         const context = yield* browser("localStorage")
         const one = yield* visit(context)
@@ -97,7 +97,7 @@ describe.skipIf(!Chromium.available)(`BrowserLaunch in tabs${Chromium.condition}
         yield* assertClean(context)
       }))
 
-    it.scoped("a duplicated tab does not take the session of the first along", () =>
+    it.scoped("a duplicated tab does not have the session of the first", () =>
       Effect.gen(function*() {
         const { baseUrl } = yield* App
         const context = yield* browser("sessionStorage")

@@ -83,7 +83,7 @@ describe("BrowserLaunch", () => {
       assert.strictEqual(back.seen.address, HOME)
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
-  it.effect("[SMART-41] an EHR launch leaves no page to come back to, and its iss goes out as aud", () =>
+  it.effect("[SMART-41] an EHR launch replaces the page in the history, and sends its iss as aud", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const { iss, launch } = yield* ehr.launch({ patient: "patient-beta" })
@@ -94,7 +94,7 @@ describe("BrowserLaunch", () => {
       assert.strictEqual(url.searchParams.get("launch"), launch)
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
-  it.effect("an EHR launch is followed with scopes of its own", () =>
+  it.effect("an EHR launch is followed with the scopes of `ehrLaunch`", () =>
     Effect.gen(function*() {
       const { iss, launch } = yield* Effect.flatMap(SandboxEhr.SandboxEhr, (ehr) => ehr.launch())
       const page = FakePage.make(`https://app.sandbox.test/?${new URLSearchParams({ iss, launch }).toString()}`)
@@ -103,7 +103,7 @@ describe("BrowserLaunch", () => {
       assert.strictEqual(url.searchParams.get("scope"), "user/Patient.rs launch")
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
-  it.effect("an EHR launch from a server that nobody configured is refused, and nothing is asked of anybody", () =>
+  it.effect("an EHR launch from a server that is not configured is refused before any request", () =>
     Effect.gen(function*() {
       const page = FakePage.make("https://app.sandbox.test/?iss=https%3A%2F%2Fehr.evil.example%2Ffhir&launch=x")
       const error = yield* Effect.flip(opened()(page))
@@ -111,7 +111,7 @@ describe("BrowserLaunch", () => {
       assert.deepStrictEqual(yield* Effect.flatMap(SandboxEhr.SandboxEhr, ({ requests }) => requests), [])
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
-  it.effect("Returned when the browser shows the page again that the launch was started from", () =>
+  it.effect("fails with Returned when the browser shows the page that started the launch again", () =>
     Effect.gen(function*() {
       const page = FakePage.make("https://app.sandbox.test/")
       const fiber = yield* Effect.fork(Effect.flip(on(page)(({ launch }) => launch())))
@@ -120,7 +120,7 @@ describe("BrowserLaunch", () => {
       assert.deepInclude(yield* Fiber.join(fiber), { _tag: "BrowserLaunchError", reason: "Returned" })
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
-  it.effect("tokens in memory are nowhere else; a used callback in another page is SessionGone", () =>
+  it.effect("tokens in memory are not in any storage, and a used callback in another page is SessionGone", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const tab = FakePage.make("https://app.sandbox.test/")
@@ -138,7 +138,7 @@ describe("BrowserLaunch", () => {
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
   for (const tokens of ["sessionStorage", "localStorage"] as const) {
-    it.effect(`tokens in ${tokens} survive the page; a used callback leads to the same session`, () =>
+    it.effect(`tokens in ${tokens} survive the page, and a used callback returns the same session`, () =>
       Effect.gen(function*() {
         const tab = FakePage.make("https://app.sandbox.test/")
         const callback = yield* launched(tab, { tokens })
@@ -163,7 +163,7 @@ describe("BrowserLaunch", () => {
       }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
   }
 
-  it.effect("the session that another of the same tab replaces is not left lying about", () =>
+  it.effect("a new session of a tab removes the replaced one", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const tab = FakePage.make("https://app.sandbox.test/")
@@ -175,7 +175,7 @@ describe("BrowserLaunch", () => {
       assert.isFalse(before.some((secret) => textOf(tab.sessionStorage).includes(secret)))
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
-  it.effect("a session that was ended is neither here nor at the server", () =>
+  it.effect("`end` removes the session here and at the server", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const tab = FakePage.make("https://app.sandbox.test/")
@@ -190,7 +190,7 @@ describe("BrowserLaunch", () => {
       assert.isFalse((yield* ehr.issued).some((secret) => text.includes(secret)))
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
-  it.effect("a callback that this tab never asked for is LaunchNotFound, and nothing is sent", () =>
+  it.effect("a callback without a launch in this tab is LaunchNotFound, without a request", () =>
     Effect.gen(function*() {
       const callback = yield* launched({})
       const page = FakePage.make(callback.href)
@@ -204,8 +204,8 @@ describe("BrowserLaunch", () => {
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 })
 
-describe("BrowserLaunch where the browser keeps nothing", () => {
-  it.effect("does not leave the page, and asks nobody; but a popup works", () =>
+describe("BrowserLaunch without storage", () => {
+  it.effect("does not leave the page and sends no request, but a popup works", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const page = FakePage.make("https://app.sandbox.test/", { blocksStorage: true })
@@ -224,7 +224,7 @@ describe("BrowserLaunch where the browser keeps nothing", () => {
       )
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
-  it.effect("is a ConfigurationError where tokens are to be kept", () =>
+  it.effect("fails with a ConfigurationError if tokens should be stored", () =>
     Effect.gen(function*() {
       const page = FakePage.make("https://app.sandbox.test/", { blocksStorage: true })
       for (const tokens of ["sessionStorage", "localStorage"] as const) {
@@ -250,7 +250,7 @@ describe("BrowserLaunch in a popup", () => {
       onFailure: (cause) => cause._tag === "Fail" ? cause.error : cause
     })
 
-  it.effect("what comes back in it is handed over, and it closes", () =>
+  it.effect("the popup forwards its callback and closes", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const { fiber, page, popup, url } = yield* waiting()
@@ -263,7 +263,7 @@ describe("BrowserLaunch in a popup", () => {
       assert.lengthOf((yield* ehr.requests).filter(({ step }) => step === "token"), 1)
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
-  it.effect("consent denied in it is AccessDenied", () =>
+  it.effect("a denied consent is AccessDenied", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const { fiber, page, url } = yield* waiting()
@@ -271,7 +271,7 @@ describe("BrowserLaunch in a popup", () => {
       assert.deepInclude(failure(yield* Fiber.join(fiber)), { _tag: "AuthorizationError", reason: "AccessDenied" })
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
-  it.effect("an EHR launch in it leaves no launch in the address", () =>
+  it.effect("an EHR launch removes its parameters from the address", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const { iss, launch } = yield* ehr.launch({ patient: "patient-beta" })
@@ -284,7 +284,7 @@ describe("BrowserLaunch in a popup", () => {
       assert.strictEqual(page.seen.address, "https://app.sandbox.test/?a=1")
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
-  it.effect("PopupBlocked before anything is asked of the server", () =>
+  it.effect("fails with PopupBlocked before any request", () =>
     Effect.gen(function*() {
       const page = FakePage.make("https://app.sandbox.test/", { blocksPopups: true })
       const error = yield* Effect.flip(on(page)(({ launch }) => launch({ window: "popup" })))
@@ -292,7 +292,7 @@ describe("BrowserLaunch in a popup", () => {
       assert.deepStrictEqual(yield* Effect.flatMap(SandboxEhr.SandboxEhr, ({ requests }) => requests), [])
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
-  it.effect("a launch that cannot begin closes it", () =>
+  it.effect("a launch that cannot start closes the popup", () =>
     Effect.gen(function*() {
       yield* Effect.flatMap(SandboxEhr.SandboxEhr, ({ fault }) => fault("discovery", SandboxEhr.Fault.status(404)))
       const page = FakePage.make("https://app.sandbox.test/")
@@ -301,7 +301,7 @@ describe("BrowserLaunch in a popup", () => {
       assert.deepStrictEqual(page.popups.map(({ isClosed }) => isClosed), [true])
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
-  it.effect("PopupClosed a moment after it is closed, PopupTimedOut when nothing comes", () =>
+  it.effect("fails with PopupClosed a second after the popup closed, and with PopupTimedOut without a callback", () =>
     Effect.gen(function*() {
       const closed = yield* waiting()
       closed.popup.isClosed = true
@@ -312,7 +312,7 @@ describe("BrowserLaunch in a popup", () => {
       assert.deepInclude(failure(yield* Fiber.join(silent.fiber)), { reason: "PopupTimedOut" })
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
-  it.effect("one that only seems closed can still answer where watchPopup is off", () =>
+  it.effect("with `watchPopup: false` a popup that seems closed can still send its callback", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const { fiber, page, popup, url } = yield* waiting({ watchPopup: false })
@@ -322,17 +322,17 @@ describe("BrowserLaunch in a popup", () => {
       assert.isTrue(Exit.isSuccess(yield* Fiber.join(fiber)))
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
-  it.effect("what is said on the wire and is not this launch's callback is passed over", () =>
+  it.effect("ignores messages that are not the callback of this launch", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const [one, two] = [yield* waiting(), yield* waiting()]
       const name = [...one.page.browser.wires.keys()][0] ?? ""
-      const wire = yield* one.page.browser.wire(name)
+      const channel = yield* one.page.browser.channel(name)
       const others = yield* ehr.approve(two.url)
       for (
         const message of ["", "{}", "{\"kind\":\"callback\"}", JSON.stringify({ kind: "callback", url: others.href })]
       ) {
-        yield* wire.send(message)
+        yield* channel.send(message)
       }
       yield* settle
       assert.isTrue(Option.isNone(yield* Fiber.poll(one.fiber)))

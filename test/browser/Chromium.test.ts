@@ -55,7 +55,7 @@ const complaints = (context: Chromium.Session, allowed: Chromium.Allowed) =>
 
 describe.skipIf(!Chromium.available)(`Chromium${Chromium.condition}`, () => {
   layer(Chromium.layer, { excludeTestServices: true })((it) => {
-    it.scoped("a quiet page is clean", () =>
+    it.scoped("a page without problems has an empty record", () =>
       Effect.gen(function*() {
         const { context, origin } = yield* visit("/")
         yield* Chromium.assertClean(context, { origins: [origin] })
@@ -81,21 +81,21 @@ describe.skipIf(!Chromium.available)(`Chromium${Chromium.condition}`, () => {
         assert.strictEqual(yield* Chromium.drive(() => page.title()), "Strict")
       }))
 
-    it.scoped("a request to a stranger is recorded", () =>
+    it.scoped("a request to another origin is recorded", () =>
       Effect.gen(function*() {
         const { context, origin } = yield* visit("/stranger")
         const found = yield* complaints(context, { origins: [origin], consoleErrors: [/Failed to load resource/] })
         assert.deepStrictEqual(found, ["request to a stranger: GET http://127.0.0.1:9/pixel.png"])
       }))
 
-    it.scoped("an error status is a console error unless it is meant", () =>
+    it.scoped("an error status is a console error unless it is expected", () =>
       Effect.gen(function*() {
         const { context, origin } = yield* visit("/missing")
         assert.lengthOf(yield* complaints(context, { origins: [origin] }), 1)
         yield* Chromium.assertClean(context, { origins: [origin], consoleErrors: [/404 \(Not Found\) .*\/missing\)$/] })
       }))
 
-    it.scoped("a popup that a click asked for opens, and is recorded too", () =>
+    it.scoped("a popup after a click opens and is recorded, too", () =>
       Effect.gen(function*() {
         const { context, origin, page } = yield* visit("/popup")
         yield* Chromium.drive(() => page.getByRole("button", { name: "Open" }).click())
@@ -103,17 +103,17 @@ describe.skipIf(!Chromium.available)(`Chromium${Chromium.condition}`, () => {
         assert.include(yield* complaints(context, { origins: [origin] }), `console error: oh dear (${origin}/loud)`)
       }))
 
-    it.scoped("a popup that nobody asked for is blocked", () =>
+    it.scoped("a popup without a click is blocked", () =>
       Effect.gen(function*() {
         const { context, page } = yield* visit("/popup#now")
         assert.strictEqual(yield* Chromium.drive(() => page.title()), "Blocked")
         assert.lengthOf(context.playwright.pages(), 1)
       }))
 
-    it.scoped("a step that fails is a typed error of few lines", () =>
+    it.scoped("a failed step is a short typed error", () =>
       Effect.gen(function*() {
         const { page } = yield* visit("/")
-        const error = yield* Effect.flip(Chromium.drive(() => page.getByText("Nobody").click({ timeout: 100 })))
+        const error = yield* Effect.flip(Chromium.drive(() => page.getByText("Absent").click({ timeout: 100 })))
         assert.strictEqual(error._tag, "ChromiumError")
         assert.include(error.message, "Timeout 100ms exceeded")
       }))

@@ -25,7 +25,7 @@ describe.skipIf(!Chromium.available)(`FetchFailure${Chromium.condition}`, () => 
         const page = yield* visit(context)
         yield* press(page, "Sign in")
         const said = yield* problem(page)
-        assert.include(said, `${new URL(ehr.fhirBaseUrl).host} answers, but not to this page`)
+        assert.include(said, `${new URL(ehr.fhirBaseUrl).host} does not allow this page to read its response`)
         assert.include(said, `"Access-Control-Allow-Origin: ${baseUrl}"`)
         // The launch is not spoilt by it.
         yield* ehr.clearFaults
@@ -48,7 +48,7 @@ describe.skipIf(!Chromium.available)(`FetchFailure${Chromium.condition}`, () => 
         const page = yield* visit(context)
         yield* press(page, "Sign in")
         yield* approve(page, "beta")
-        assert.include(yield* problem(page), "answers, but not to this page")
+        assert.include(yield* problem(page), "does not allow this page to read its response")
       }))
 
     it.scoped("a server that breaks every connection is Unreachable", () =>
@@ -61,7 +61,7 @@ describe.skipIf(!Chromium.available)(`FetchFailure${Chromium.condition}`, () => 
         const popups: Array<Page> = []
         page.on("popup", (popup) => popups.push(popup))
         yield* press(page, "Sign in in a new window")
-        assert.include(yield* problem(page), "does not answer this browser at all")
+        assert.include(yield* problem(page), "does not respond to this browser")
         assert.deepStrictEqual(popups.map((popup) => popup.isClosed()), [true])
       }))
 

@@ -36,7 +36,7 @@ const explain = (
   })
 
 describe("FetchFailure", () => {
-  it.effect("Cors where the server answers, but not to this page", () =>
+  it.effect("finds Cors when the server does not allow this page to read its response", () =>
     Effect.gen(function*() {
       const { asked, explanation } = yield* explain(unreachable, { answers: true })
       assert.deepInclude(explanation, { cause: "Cors", url: unreachable.url })
@@ -47,14 +47,14 @@ describe("FetchFailure", () => {
       assert.deepStrictEqual({ ...asked[0]?.init?.headers }, {})
     }))
 
-  it.effect("Unreachable where it answers nobody", () =>
+  it.effect("finds Unreachable when the server does not respond", () =>
     Effect.gen(function*() {
       const { explanation } = yield* explain(unreachable)
       assert.deepInclude(explanation, { cause: "Unreachable" })
-      assert.include(explanation?.message, "ehr.example does not answer")
+      assert.include(explanation?.message, "ehr.example does not respond")
     }))
 
-  it.effect("Offline, ContentSecurityPolicy and MixedContent without asking anybody", () =>
+  it.effect("finds Offline, ContentSecurityPolicy and MixedContent without a request", () =>
     Effect.gen(function*() {
       const offline = yield* explain(unreachable, { network: { isOnline: false } })
       const refused = yield* explain(unreachable, { network: { refusedByPolicy: new Set(["https://ehr.example"]) } })
@@ -67,7 +67,7 @@ describe("FetchFailure", () => {
       assert.lengthOf([offline, refused, mixed].flatMap(({ asked }) => asked), 0)
     }))
 
-  it.effect("reads the errors of every step, shows no query, and has nothing to say of others", () =>
+  it.effect("explains the errors of each step without the query of the URL, and no other errors", () =>
     Effect.gen(function*() {
       const token = new TokenError({
         reason: "Unreachable",

@@ -86,13 +86,13 @@ const load = (address: string) =>
 
 const destination = { url: new URL("https://ehr.example/authorize?x=1"), post: undefined }
 
-const poll = (wire: Page.Wire) => Effect.map(Queue.poll(wire.received), Option.getOrUndefined)
+const poll = (channel: Page.Channel) => Effect.map(Queue.poll(channel.received), Option.getOrUndefined)
 
 describe("Page", () => {
   beforeEach(() => vi.unstubAllGlobals())
   afterEach(() => vi.unstubAllGlobals())
 
-  it("knows what a page was loaded for", () => {
+  it("reads the purpose of the page from its URL", () => {
     const purposes = [
       "?code=c&state=s",
       "?error=e&state=s",
@@ -106,29 +106,29 @@ describe("Page", () => {
     assert.deepStrictEqual(purposes, ["Callback", "Callback", "EhrLaunch", "Callback", "Visit", "Visit", "Visit"])
   })
 
-  it.scoped("takes a callback out of the address at once, and leaves what is the app's own", () =>
+  it.scoped("removes a callback from the address at once, and keeps the app's own parameters", () =>
     Effect.gen(function*() {
       const address = `${ORIGIN}/back?tenant=1&code=c&state=s&iss=https%3A%2F%2Fehr.example&session_state=x#part`
       const { page, window } = yield* load(address)
       assert.deepStrictEqual(window.replaced, [{ state: { of: "the app" }, url: `${ORIGIN}/back?tenant=1#part` }])
       assert.strictEqual(Redacted.value(page.arrivedAt).href, address)
       assert.notInclude(`${String(page.arrivedAt)}${JSON.stringify(page)}`, "code=c")
-      yield* page.forgetArrival
+      yield* page.removeParameters
       assert.lengthOf(window.replaced, 1)
     }))
 
-  it.scoped("leaves an EHR launch in the address until it was dealt with, and any other page as it is", () =>
+  it.scoped("removes an EHR launch from the address after it was followed, and changes no other address", () =>
     Effect.gen(function*() {
       const launch = yield* load(`${ORIGIN}/?iss=https%3A%2F%2Fehr.example&launch=l&a=1`)
       assert.deepStrictEqual(launch.window.replaced, [])
-      yield* launch.page.forgetArrival
+      yield* launch.page.removeParameters
       assert.strictEqual(launch.window.location.href, `${ORIGIN}/?a=1`)
       const visit = yield* load(`${ORIGIN}/?code=1234-5`)
-      yield* visit.page.forgetArrival
+      yield* visit.page.removeParameters
       assert.deepStrictEqual(visit.window.replaced, [])
     }))
 
-  it.scoped("leaves, and comes back only from the back-forward cache", () =>
+  it.scoped("`leave` returns only from the back-forward cache", () =>
     Effect.gen(function*() {
       const { page, window } = yield* load(`${ORIGIN}/`)
       const leaving = yield* Effect.fork(page.leave(destination, { keepInHistory: false }))
@@ -142,14 +142,14 @@ describe("Page", () => {
       yield* Fiber.join(leaving)
     }))
 
-  it.scoped("PopupBlocked where the browser opens no window", () =>
+  it.scoped("fails with PopupBlocked when the browser opens no window", () =>
     Effect.gen(function*() {
       const { page } = yield* load(`${ORIGIN}/`)
       const error = yield* Effect.flip(page.openPopup({ width: 1, height: 1 }))
       assert.strictEqual(error.reason, "PopupBlocked")
     }))
 
-  it.scoped("a popup has no hold on the page, unless the page is in a frame and has no other way to hear of it", () =>
+  it.scoped("a popup has no opener, unless the page is in a frame", () =>
     Effect.gen(function*() {
       for (const isFramed of [false, true]) {
         const { page, window } = yield* load(`${ORIGIN}/`)
@@ -166,39 +166,39 @@ describe("Page", () => {
       }
     }))
 
-  it.scoped("hears only its popup, only from its own origin, and tells nobody else", () =>
+  it.scoped("a channel accepts messages of its popup and origin only, and sends to no other window", () =>
     Effect.gen(function*() {
       const { page, window } = yield* load(`${ORIGIN}/`)
       const popup = new FakeWindow(`${ORIGIN}/blank`)
       window.opens = popup
-      const wire = yield* Effect.flatMap(page.openPopup({ width: 1, height: 1 }), (opened) => opened.wire("a"))
-      const message = { wire: "a", message: "hello" }
+      const channel = yield* Effect.flatMap(page.openPopup({ width: 1, height: 1 }), (opened) => opened.channel("a"))
+      const message = { channel: "a", message: "hello" }
       window.hear(message, "https://evil.example", popup)
       window.hear(message, `${ORIGIN}.evil.example`, popup)
       window.hear(message, ORIGIN, new FakeWindow(`${ORIGIN}/`))
       window.hear(message, ORIGIN, null)
-      window.hear({ ...message, wire: "b" }, ORIGIN, popup)
-      for (const data of ["hello", null, {}, { wire: "a", message: 1 }]) window.hear(data, ORIGIN, popup)
-      assert.isUndefined(yield* poll(wire))
+      window.hear({ ...message, channel: "b" }, ORIGIN, popup)
+      for (const data of ["hello", null, {}, { channel: "a", message: 1 }]) window.hear(data, ORIGIN, popup)
+      assert.isUndefined(yield* poll(channel))
       window.hear(message, ORIGIN, popup)
-      assert.strictEqual(yield* poll(wire), "hello")
-      yield* wire.send("taken")
-      assert.deepStrictEqual(popup.posted, [{ message: { wire: "a", message: "taken" }, targetOrigin: ORIGIN }])
+      assert.strictEqual(yield* poll(channel), "hello")
+      yield* channel.send("taken")
+      assert.deepStrictEqual(popup.posted, [{ message: { channel: "a", message: "taken" }, targetOrigin: ORIGIN }])
     }))
 
   it.scopedLive("a page and its popup hear each other although the browser has cut them off", () =>
     Effect.gen(function*() {
       const { page, window } = yield* load(`${ORIGIN}/`)
       window.opens = new FakeWindow(`${ORIGIN}/blank`)
-      const there = yield* Effect.flatMap(page.openPopup({ width: 1, height: 1 }), (opened) => opened.wire("a"))
-      const here = yield* page.wireToOpener("a")
-      const stranger = yield* page.wireToOpener("b")
+      const there = yield* Effect.flatMap(page.openPopup({ width: 1, height: 1 }), (opened) => opened.channel("a"))
+      const here = yield* page.channelToOpener("a")
+      const stranger = yield* page.channelToOpener("b")
       yield* here.send("hello")
       assert.strictEqual(yield* Queue.take(there.received), "hello")
       assert.isUndefined(yield* poll(stranger))
     }))
 
-  it.scoped("remembers what the page's own policy refused", () =>
+  it.scoped("records origins that the page's own policy blocked", () =>
     Effect.gen(function*() {
       const { page, window } = yield* load(`${ORIGIN}/`)
       const refuse = (effectiveDirective: string, blockedURI: string) =>

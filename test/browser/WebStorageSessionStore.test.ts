@@ -17,7 +17,7 @@ sessionStoreContract(
 )
 
 describe("WebStorageSessionStore", () => {
-  it.live("forgets its own entries long past their time, and nothing else of the page", () =>
+  it.live("removes its own expired entries, and no other items of the page", () =>
     Effect.gen(function*() {
       const storage = fakeStorage()
       storage.setItem("theirs", "1|kept")
@@ -32,7 +32,7 @@ describe("WebStorageSessionStore", () => {
       assert.strictEqual(numberIn(yield* second.get(id)), 2)
     }))
 
-  it.live("is StoreUnavailable when the page's storage is full", () =>
+  it.live("fails with StoreUnavailable when the page's storage is full", () =>
     Effect.gen(function*() {
       const full = (): never => {
         throw new DOMException("canary", "QuotaExceededError")
@@ -45,7 +45,7 @@ describe("WebStorageSessionStore", () => {
       assert.notInclude(error.message, "canary")
     }))
 
-  it.effect("is a ConfigurationError where there is no page", () =>
+  it.effect("fails with a ConfigurationError outside of a page", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(Layer.build(WebStorageSessionStore.layerLocalStorage()))
       assert.strictEqual(error.reason, "Missing")

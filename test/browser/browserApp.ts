@@ -90,7 +90,7 @@ export const assertClean = (context: Chromium.Session, consoleErrors: ReadonlyAr
     yield* Chromium.assertClean(context, { origins: [baseUrl, new URL(ehr.fhirBaseUrl).origin], consoleErrors })
   })
 
-/** Neither a code nor a state nor a launch handle stands where somebody could find it later. */
+/** Checks that no code, state or launch handle remains in the page. */
 export const assertNoTraces = (page: Page) =>
   Effect.gen(function*() {
     const { baseUrl } = yield* App

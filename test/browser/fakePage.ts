@@ -15,7 +15,7 @@ export interface Visited {
 /** What pages of one browser share. */
 export const makeBrowser = () => {
   const ends = new Map<string, Set<Queue.Queue<string>>>()
-  const wire = (name: string): Effect.Effect<Page.Wire, never, never> =>
+  const channel = (name: string): Effect.Effect<Page.Channel, never, never> =>
     Effect.map(Queue.unbounded<string>(), (received) => {
       const all = ends.get(name) ?? new Set()
       ends.set(name, all.add(received))
@@ -24,7 +24,7 @@ export const makeBrowser = () => {
         send: (message) => Effect.sync(() => all.forEach((end) => end !== received && end.unsafeOffer(message)))
       }
     })
-  return { locks: fakeLocks(), localStorage: fakeStorage(), wire, wires: ends }
+  return { locks: fakeLocks(), localStorage: fakeStorage(), channel, wires: ends }
 }
 
 export type Browser = ReturnType<typeof makeBrowser>
@@ -60,7 +60,7 @@ export const make = (address: string, options: Options = {}) => {
   const service: Page.Service = {
     purpose,
     arrivedAt: Redacted.make(url),
-    forgetArrival: Effect.sync(() => {
+    removeParameters: Effect.sync(() => {
       seen.address = Page.withoutParameters(new URL(seen.address), purpose).href
     }),
     leave: ({ url }: Sessions.Destination, { keepInHistory }) =>
@@ -82,10 +82,10 @@ export const make = (address: string, options: Options = {}) => {
           close: Effect.sync(() => {
             popup.isClosed = true
           }),
-          wire: browser.wire
+          channel: browser.channel
         })
       }),
-    wireToOpener: browser.wire,
+    channelToOpener: browser.channel,
     close: Effect.sync(() => {
       seen.isClosed = true
     }),

@@ -50,7 +50,7 @@ const SAYS: Readonly<Record<string, ReadonlyArray<string | RegExp>>> = {
     /before: 200\n[^]*the server not yet: 401, then 200\n  both have it: 200$/m
   ],
   "custom-store/main.ts": [
-    "begun in one instance, known in the other",
+    "started in one instance, known in the other",
     "50 callers in both, 1 renewal, 1 new token",
     "a token readable in them: false",
     "ended: Session cannot go on (NotFound)"

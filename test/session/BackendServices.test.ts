@@ -33,7 +33,7 @@ const tokenRequests = Effect.map(
 )
 
 describe("BackendServices", () => {
-  it.effect("[SMART-263] one request for a thousand callers, and none while the token is good", () =>
+  it.effect("[SMART-263] sends one request for a thousand callers, and none while the token is valid", () =>
     Effect.gen(function*() {
       const backend = yield* BackendServices.BackendServices
       const tokens = yield* Effect.all(Array.from({ length: 1_000 }, () => backend.accessToken()), {
@@ -50,7 +50,7 @@ describe("BackendServices", () => {
       assert.strictEqual((yield* tokenRequests).length, 2)
     }).pipe(Effect.provide(layerOf())))
 
-  it.effect("[SMART-235] [SMART-236] caches by what is asked for, however it is written", () =>
+  it.effect("[SMART-235] [SMART-236] caches by normalized scopes", () =>
     Effect.gen(function*() {
       const backend = yield* BackendServices.BackendServices
       yield* backend.accessToken({ scopes: ["system/Patient.rs", "system/Observation.rs"] })
@@ -64,14 +64,14 @@ describe("BackendServices", () => {
       })
     }).pipe(Effect.provide(layerOf())))
 
-  it.effect("asks for system/*.rs where nothing is configured", () =>
+  it.effect("requests system/*.rs if no scopes are configured", () =>
     Effect.gen(function*() {
       const backend = yield* BackendServices.BackendServices
       const { scopes } = yield* backend.tokens()
       assert.deepStrictEqual(scopes, ["system/*.rs"])
     }).pipe(Effect.provide(layerOf({ ...config, scopes: undefined }))))
 
-  it.effect("a good token serves on while its renewal fails, and the server is not hammered", () =>
+  it.effect("a valid token is used while its renewal fails, and the next attempt waits for the cool-down", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const backend = yield* BackendServices.BackendServices
@@ -94,7 +94,7 @@ describe("BackendServices", () => {
       assert.notStrictEqual(Redacted.value(yield* backend.accessToken()), Redacted.value(first))
     }).pipe(Effect.provide(layerOf())))
 
-  it.effect("a failing renewal fails all that wait at once", () =>
+  it.effect("a failed renewal fails all waiting callers at once", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const backend = yield* BackendServices.BackendServices
@@ -106,7 +106,7 @@ describe("BackendServices", () => {
       assert.strictEqual((yield* tokenRequests).length, 1)
     }).pipe(Effect.provide(layerOf())))
 
-  it.effect("refused credentials are not sent again until a cool-down has passed", () =>
+  it.effect("rejected credentials are not sent again before the cool-down is over", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const backend = yield* BackendServices.BackendServices
@@ -121,7 +121,7 @@ describe("BackendServices", () => {
       assert.strictEqual((yield* tokenRequests).length, 2)
     }).pipe(Effect.provide(layerOf())))
 
-  it.effect("the interruption of the first caller does not concern the others", () =>
+  it.effect("interrupting the first caller does not interrupt the others", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const backend = yield* BackendServices.BackendServices
@@ -136,7 +136,7 @@ describe("BackendServices", () => {
       assert.strictEqual((yield* tokenRequests).length, 1)
     }).pipe(Effect.provide(layerOf())))
 
-  it.effect("[SMART-264] its client carries the token, renews a refused one once, and goes nowhere else", () =>
+  it.effect("[SMART-264] `httpClient` sends the token to the FHIR base URL only, and renews it once after a 401", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const backend = yield* BackendServices.BackendServices
@@ -169,7 +169,7 @@ describe("BackendServices", () => {
       assert.strictEqual((yield* ehr.requests).length, before)
     }).pipe(Effect.provide(layerOf())))
 
-  it.effect("a refused token is renewed only if it is still the one that is cached", () =>
+  it.effect("a refused token is renewed only if it is still cached", () =>
     Effect.gen(function*() {
       const backend = yield* BackendServices.BackendServices
       const first = yield* backend.accessToken()
@@ -182,7 +182,7 @@ describe("BackendServices", () => {
       assert.strictEqual((yield* tokenRequests).length, 2)
     }).pipe(Effect.provide(layerOf())))
 
-  it.effect("repeats a request whose body can be sent again", () =>
+  it.effect("`httpClient` repeats a request whose body can be sent again", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const backend = yield* BackendServices.BackendServices
@@ -195,7 +195,7 @@ describe("BackendServices", () => {
       assert.deepStrictEqual(bodies, ["{\"a\":1}", "{\"a\":1}"])
     }).pipe(Effect.provide(layerOf())))
 
-  it.effect("per server of a registry, and a server that is replaced starts anew", () =>
+  it.effect("each server of a registry has its own tokens, and a replaced server starts without tokens", () =>
     Effect.gen(function*() {
       const servers = yield* SmartServers.SmartServers
       const backend = yield* BackendServices.BackendServices
@@ -216,7 +216,7 @@ describe("BackendServices", () => {
       )
     )))
 
-  it.effect("its client is an HttpClient like any other", () =>
+  it.effect("`httpClient` works with the combinators of HttpClient", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const backend = yield* BackendServices.BackendServices

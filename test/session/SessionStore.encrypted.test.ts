@@ -37,7 +37,7 @@ const sealedIn = (entry: Option.Option<unknown>): Sealed => {
 }
 
 describe("SessionStore.layerEncrypted", () => {
-  it.effect("stores a JWE (dir, A256GCM) that names its key and shows nothing of the entry or its id", () =>
+  it.effect("stores a JWE (dir, A256GCM) with the id of its key and without readable parts of the entry", () =>
     Effect.gen(function*() {
       const { backing, open, plain } = yield* setUp
       const store = yield* open([first])
@@ -53,7 +53,7 @@ describe("SessionStore.layerEncrypted", () => {
       assert.strictEqual(numberIn(yield* store.get(id)), 424242)
     }))
 
-  it.effect("seals with the first key and opens with all: keys are changed without losing a session", () =>
+  it.effect("seals with the first key and opens with all keys, so that keys can change", () =>
     Effect.gen(function*() {
       const { open, plain } = yield* setUp
       const id = newId()
@@ -64,7 +64,7 @@ describe("SessionStore.layerEncrypted", () => {
       assert.strictEqual(numberIn(yield* (yield* open([second])).get(id)), 2)
     }))
 
-  it.effect("names a key it does not have, and destroys nothing", () =>
+  it.effect("fails with the id of a missing key, and keeps the entry", () =>
     Effect.gen(function*() {
       const { backing, open } = yield* setUp
       const id = newId()
@@ -88,7 +88,7 @@ describe("SessionStore.layerEncrypted", () => {
       assert.strictEqual(numberIn(yield* before.take(id)), 7)
     }))
 
-  it.effect("refuses what was changed, moved to another id, relabelled, or sealed with another key of the same id", () =>
+  it.effect("rejects entries that were changed, moved to another id, relabelled, or sealed with another key of the same id", () =>
     Effect.gen(function*() {
       const { open, plain } = yield* setUp
       const store = yield* open([first, second])
@@ -117,7 +117,7 @@ describe("SessionStore.layerEncrypted", () => {
       assert.strictEqual(numberIn(yield* store.get(id)), 1)
     }))
 
-  it.effect("takes the end of an entry's time from inside the seal", () =>
+  it.effect("reads the expiry of an entry from the sealed content", () =>
     Effect.gen(function*() {
       const { open, plain } = yield* setUp
       const store = yield* open([first])
@@ -131,7 +131,7 @@ describe("SessionStore.layerEncrypted", () => {
       assert.isTrue(Option.isNone(yield* store.get(id)))
     }))
 
-  it.effect("refuses what is stored in clear, unless it is told to read it; what it writes is sealed", () =>
+  it.effect("rejects unsealed entries without `acceptUnsealed`, and always writes sealed entries", () =>
     Effect.gen(function*() {
       const backing = yield* SessionStore.backingMemory
       const plain = yield* SessionStore.make(backing)
@@ -152,7 +152,7 @@ describe("SessionStore.layerEncrypted", () => {
       assert.strictEqual(Option.getOrThrow(yield* strict.get(id))._tag, "CompletedLaunch")
     }))
 
-  it.effect("says at once which key is none, and never what it is", () =>
+  it.effect("fails with the id of an invalid key when the layer is built, without the key itself", () =>
     Effect.gen(function*() {
       const { open } = yield* setUp
       const canary: SessionStore.EncryptionKey = { id: "bad", secret: Redacted.make("canary secret!") }

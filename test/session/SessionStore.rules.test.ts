@@ -32,7 +32,10 @@ const remote = (
 ): Effect.Effect<SessionStore.BackingSessionStore> =>
   Effect.map(SessionStore.backingMemory, (memory) => ({ ...memory, name: "test", immediate: false, ...change(memory) }))
 
-/** Lets the test's clock run until the fiber is done: what it waits for may start late, because hashing is a matter of the real world. */
+/**
+ * Lets the test's clock run until the fiber is done: what it waits for may start late, because hashing is a matter of
+ * the real world.
+ */
 const running = <A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<A, E> =>
   Effect.gen(function*() {
     while (Option.isNone(yield* Fiber.poll(fiber))) yield* TestClock.adjust("1 second")
@@ -76,7 +79,7 @@ describe("SessionStore.modify", () => {
       assert.strictEqual(numberIn(yield* store.get(id)), 3)
     }))
 
-  it.live("repeats a write that failed, and knows its own when the answer was lost", () =>
+  it.live("repeats a failed write, and recognizes its own write when the response was lost", () =>
     Effect.gen(function*() {
       for (const isDone of [false, true]) {
         let writes = 0
@@ -102,7 +105,7 @@ describe("SessionStore.modify", () => {
       }
     }))
 
-  it.effect("gives up on a place that stays unavailable, and on one that never answers", () =>
+  it.effect("fails when the backing store stays unavailable or never responds", () =>
     Effect.gen(function*() {
       for (const replace of [Effect.fail(down), Effect.never]) {
         const store = yield* SessionStore.make(yield* remote(() => ({ replace: () => replace })))
@@ -112,7 +115,7 @@ describe("SessionStore.modify", () => {
       }
     }))
 
-  it.effect("is StoreUnavailable after five seconds when nothing answers, for every operation", () =>
+  it.effect("each operation fails with StoreUnavailable after five seconds without a response", () =>
     Effect.gen(function*() {
       const never = () => Effect.never
       const store = yield* SessionStore.make(
@@ -132,7 +135,7 @@ describe("SessionStore.modify", () => {
       }
     }))
 
-  it.effect("waits as long as the lease and a little by default", () =>
+  it.effect("waits for the lock as long as the lease and five seconds by default", () =>
     Effect.gen(function*() {
       const backing = yield* SessionStore.backingMemory
       const holder = yield* SessionStore.make(backing, { lease: "1 hour" })
@@ -149,7 +152,7 @@ describe("SessionStore.modify", () => {
       assert.include(error.message, "1m 35s")
     }))
 
-  it.live("lets those who wait in the holder's process wait without asking the place", () =>
+  it.live("callers in the holder's process wait without requests to the backing store", () =>
     Effect.gen(function*() {
       let asked = 0
       const backing = yield* remote((memory) => ({
@@ -169,13 +172,13 @@ describe("SessionStore.modify", () => {
       assert.isBelow(asked, 125)
     }))
 
-  it.live("leaves the lock to its lease when the place cannot be told, and still gives the result", () =>
+  it.live("returns the result when the lock cannot be released, and leaves the lock to its lease", () =>
     Effect.gen(function*() {
       const store = yield* SessionStore.make(yield* remote(() => ({ unlock: () => Effect.fail(down) })))
       assert.strictEqual(yield* store.modify(newId(), toThree), 3)
     }))
 
-  it.live("frees a lock that was got by a caller who was interrupted meanwhile", () =>
+  it.live("releases a lock that an interrupted caller received", () =>
     Effect.gen(function*() {
       const asking = yield* Deferred.make<void>()
       const backing = yield* remote((memory) => ({
@@ -197,7 +200,7 @@ describe("SessionStore.modify", () => {
 })
 
 describe("SessionStore.layerMemory", () => {
-  it.effect("keeps entries as long as they say, by Clock, and shares them with all that share the layer", () =>
+  it.effect("keeps entries until they expire, by Clock, and shares them with all users of the layer", () =>
     Effect.gen(function*() {
       const store = yield* SessionStore.SessionStore
       const id = newId()
@@ -208,7 +211,7 @@ describe("SessionStore.layerMemory", () => {
       assert.isTrue(Option.isNone(yield* store.get(id)))
     }).pipe(Effect.provide(SessionStore.layerMemory)))
 
-  it.effect("forgets what is over", () =>
+  it.effect("removes expired entries", () =>
     Effect.gen(function*() {
       const backing = yield* SessionStore.backingMemory
       const store = yield* SessionStore.make(backing)
@@ -224,7 +227,7 @@ describe("SessionStore.layerMemory", () => {
 })
 
 describe("SessionStore.layerKeyValueStore", () => {
-  it.live("removes what is not there from a key-value store that minds", () =>
+  it.live("`remove` of an absent entry succeeds in a key-value store that fails on absent keys", () =>
     Effect.gen(function*() {
       const directory = yield* Effect.acquireRelease(
         Effect.sync(() => mkdtempSync(join(tmpdir(), "safire-kv-"))),
@@ -242,7 +245,7 @@ describe("SessionStore.layerKeyValueStore", () => {
       ))
     }).pipe(Effect.scoped))
 
-  it.effect("leaves everything else in the key-value store alone", () =>
+  it.effect("leaves other keys of the key-value store unchanged", () =>
     Effect.gen(function*() {
       const values = yield* KeyValueStore.KeyValueStore
       yield* values.set("theirs", "kept")
@@ -287,7 +290,7 @@ describe("what a SessionStore keeps in memory", () => {
     "another process": (store, id) => store.get(id)
   }
   it.effect.each(Object.entries(endings))(
-    "nothing is kept of an entry after %s removed it",
+    "a decoded entry leaves the memory after %s removed it",
     ([name, end]) =>
       Effect.gen(function*() {
         const { backing, opened, store } = yield* counting

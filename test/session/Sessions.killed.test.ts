@@ -21,7 +21,7 @@ import { startWorker, workerProgram } from "../support/sessionWorkers.js"
 import { sharedPlaces } from "../support/sharedPlaces.js"
 
 const LEASE_MILLIS = 1000
-/** How long nobody may wait, on a machine that has much else to do: the dead one's lease and the work itself. */
+/** The longest wait on a busy machine: the lease of the dead process and the work itself. */
 const BOUND_MILLIS = 15_000
 
 interface Place {
@@ -89,7 +89,7 @@ const scene = (place: Place, holdAt?: Hold) =>
         const [first, ...others] = yield* callers(survivor, id, 20, token)
         assert.isBelow((yield* Clock.currentTimeMillis) - before, BOUND_MILLIS)
         for (const other of others) assert.deepStrictEqual(other, first)
-        return first ?? assert.fail("nobody asked")
+        return first ?? assert.fail("no caller made a request")
       })
     const renewing = Effect.fork(worker.use(Redacted.value(id), 1))
     return { sandbox, survivor, worker, id, refreshes, ask, renewing }
@@ -176,7 +176,7 @@ layer(setting, { excludeTestServices: true, timeout: "60 seconds" })("Sessions, 
         return it
       })
 
-    it.effect("before the request: another renews when the lease is over, with one request", () =>
+    it.effect("before the request: another process renews once after the lease", () =>
       everywhere(rotating, (place) =>
         Effect.gen(function*() {
           const it = yield* killedAt(place, "locked")
@@ -185,7 +185,7 @@ layer(setting, { excludeTestServices: true, timeout: "60 seconds" })("Sessions, 
           yield* isUsable(it, fared)
         })))
 
-    it.effect("after the request has left, at a server that had not acted: another sends it", () =>
+    it.effect("after the request, before the server acted: another process sends it again", () =>
       everywhere(rotating, (place) =>
         Effect.gen(function*() {
           const it = yield* killedWhileWaiting(place, false)
@@ -194,7 +194,7 @@ layer(setting, { excludeTestServices: true, timeout: "60 seconds" })("Sessions, 
           yield* isUsable(it, fared)
         })))
 
-    it.effect("after the request has left, at a server that had acted: lost, and said clearly, where refresh tokens rotate", () =>
+    it.effect("after the request, after the server acted: the session needs a launch if refresh tokens rotate", () =>
       somewhere(rotating, (place) =>
         Effect.gen(function*() {
           const it = yield* killedWhileWaiting(place, true)
@@ -203,7 +203,7 @@ layer(setting, { excludeTestServices: true, timeout: "60 seconds" })("Sessions, 
           yield* relaunchReason(it, fared)
         })))
 
-    it.effect("after the request has left, at a server that had acted: not lost where they do not rotate", () =>
+    it.effect("after the request, after the server acted: the session continues if refresh tokens do not rotate", () =>
       somewhere(constant, (place) =>
         Effect.gen(function*() {
           const it = yield* killedWhileWaiting(place, true)
@@ -212,7 +212,7 @@ layer(setting, { excludeTestServices: true, timeout: "60 seconds" })("Sessions, 
           yield* isUsable(it, fared)
         })))
 
-    it.effect("after the answer and before the write: lost, and said clearly, where refresh tokens rotate", () =>
+    it.effect("after the response, before the write: the session needs a launch if refresh tokens rotate", () =>
       everywhere(rotating, (place) =>
         Effect.gen(function*() {
           const it = yield* killedAt(place, "answered")
@@ -221,7 +221,7 @@ layer(setting, { excludeTestServices: true, timeout: "60 seconds" })("Sessions, 
           yield* relaunchReason(it, fared)
         })))
 
-    it.effect("after the answer and before the write: not lost where they do not rotate", () =>
+    it.effect("after the response, before the write: the session continues if refresh tokens do not rotate", () =>
       somewhere(constant, (place) =>
         Effect.gen(function*() {
           const it = yield* killedAt(place, "answered")
@@ -230,7 +230,7 @@ layer(setting, { excludeTestServices: true, timeout: "60 seconds" })("Sessions, 
           yield* isUsable(it, fared)
         })))
 
-    it.effect("after the write: what it wrote is everybody's, and nobody asks the server or waits for the lease", () =>
+    it.effect("after the write: all processes use the new tokens, without a request and without waiting for the lease", () =>
       everywhere(rotating, (place) =>
         Effect.gen(function*() {
           const it = yield* killedAt(place, "written")
@@ -240,7 +240,7 @@ layer(setting, { excludeTestServices: true, timeout: "60 seconds" })("Sessions, 
         })))
   })
 
-  describe("paused for longer than its lease, and woken", () => {
+  describe("paused for longer than its lease, and continued", () => {
     /** Ends when the lease is over; `wake` ends with what its caller was told. */
     const pausedAt = (place: Place, holdAt: Hold) =>
       Effect.gen(function*() {
@@ -253,12 +253,12 @@ layer(setting, { excludeTestServices: true, timeout: "60 seconds" })("Sessions, 
           Effect.zipRight(it.worker.go),
           Effect.zipRight(Fiber.join(renewing)),
           Effect.timeout(BOUND_MILLIS),
-          Effect.map(([fared]) => fared ?? assert.fail("nobody asked"))
+          Effect.map(([fared]) => fared ?? assert.fail("no caller made a request"))
         )
         return { ...it, wake }
       })
 
-    it.effect("before it looked: it finds what another has renewed, and sends nothing", () =>
+    it.effect("before it read the entry: it finds the tokens of another process, and sends no request", () =>
       everywhere(rotating, (place) =>
         Effect.gen(function*() {
           const it = yield* pausedAt(place, "locked")
@@ -268,7 +268,7 @@ layer(setting, { excludeTestServices: true, timeout: "60 seconds" })("Sessions, 
           yield* isUsable(it, fared)
         })))
 
-    it.effect("with the answer in hand, and nobody asked meanwhile: it writes although its lease is over", () =>
+    it.effect("after the response, with the entry unchanged: it writes although its lease is over", () =>
       everywhere(rotating, (place) =>
         Effect.gen(function*() {
           const it = yield* pausedAt(place, "answered")
@@ -278,7 +278,7 @@ layer(setting, { excludeTestServices: true, timeout: "60 seconds" })("Sessions, 
           yield* isUsable(it, fared)
         })))
 
-    it.effect("with the answer in hand, while another met a server that was down: what it has is not lost", () =>
+    it.effect("after the response, while the server was down for another process: its tokens are stored", () =>
       everywhere(rotating, (place) =>
         Effect.gen(function*() {
           const it = yield* pausedAt(place, "answered")
@@ -290,7 +290,7 @@ layer(setting, { excludeTestServices: true, timeout: "60 seconds" })("Sessions, 
           yield* isUsable(it, fared)
         })))
 
-    it.effect("with the answer in hand, while another was refused: the server has the last word on what it has", () =>
+    it.effect("after the response, while another process was refused: the server decides about its tokens", () =>
       somewhere(rotating, (place) =>
         Effect.gen(function*() {
           const it = yield* pausedAt(place, "answered")
@@ -302,7 +302,7 @@ layer(setting, { excludeTestServices: true, timeout: "60 seconds" })("Sessions, 
           assert.lengthOf(yield* it.refreshes, 3)
         })))
 
-    it.effect("between its last look and the request, which no client can exclude: said clearly where refresh tokens rotate", () =>
+    it.effect("between its last read and the request: the session needs a launch if refresh tokens rotate", () =>
       somewhere(rotating, (place) =>
         Effect.gen(function*() {
           const it = yield* pausedAt(place, "sending")

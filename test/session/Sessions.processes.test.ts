@@ -39,7 +39,7 @@ const tokenOfAll = (fared: ReadonlyArray<ReadonlyArray<Fared>>): string => {
   assert.deepStrictEqual(all.filter((one) => "failure" in one), [])
   const [token, ...others] = new Set(all.map((one) => "token" in one ? one.token : undefined))
   assert.deepStrictEqual(others, [])
-  return token ?? assert.fail("nobody got a token")
+  return token ?? assert.fail("no caller received a token")
 }
 
 const thousandCallers = ({ address, kind }: SharedPlace) =>

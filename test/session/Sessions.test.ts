@@ -66,8 +66,8 @@ const refreshes = Effect.map(
 const value = Redacted.value
 
 describe("Sessions", () => {
-  describe("begin and complete", () => {
-    it.effect("a launch becomes a session that has a token", () =>
+  describe("startLaunch and completeLaunch", () => {
+    it.effect("a completed launch is a session with a token", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
@@ -80,7 +80,7 @@ describe("Sessions", () => {
         assert.strictEqual((yield* sessions.client(id)).name, config.fhirBaseUrl)
       }).pipe(Effect.provide(world())))
 
-    it.effect("[SMART-60] a second delivery of a callback, also at once, gives the same session and sends nothing", () =>
+    it.effect("[SMART-60] a second delivery of a callback, also a concurrent one, returns the same session without a request", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
@@ -98,7 +98,7 @@ describe("Sessions", () => {
         assert.strictEqual((yield* tokenRequests).length, 1)
       }).pipe(Effect.provide(world())))
 
-    it.effect("[SMART-4] [SMART-61] a callback that no launch waits for is refused before anything is sent", () =>
+    it.effect("[SMART-4] [SMART-61] a callback without a pending launch is refused before any request", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
@@ -123,7 +123,7 @@ describe("Sessions", () => {
         yield* sessions.completeLaunch(callback)
       }).pipe(Effect.provide(world())))
 
-    it.effect("[SMART-39] a launch that is bound to a browser is completed by that browser only, first or again", () =>
+    it.effect("[SMART-39] a launch with a browser binding is completed by that browser only, at each delivery", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
@@ -145,7 +145,7 @@ describe("Sessions", () => {
         }
       }).pipe(Effect.provide(world())))
 
-    it.effect("a person who says no ends the launch", () =>
+    it.effect("a denied consent ends the launch", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
@@ -157,7 +157,7 @@ describe("Sessions", () => {
         assert.strictEqual(again._tag === "SessionError" ? again.reason : again._tag, "LaunchNotFound")
       }).pipe(Effect.provide(world())))
 
-    it.effect("a code that the server has not acted on may be brought again, a used one not", () =>
+    it.effect("a callback can be delivered again while its code is unused", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
@@ -175,7 +175,7 @@ describe("Sessions", () => {
         assert.strictEqual((yield* tokenRequests).length, before)
       }).pipe(Effect.provide(world())))
 
-    it.effect("a delivery that is cut off goes on: the code is spent once and its session is not lost", () =>
+    it.effect("an interrupted delivery continues: the code is exchanged once, and the session is stored", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
@@ -190,7 +190,7 @@ describe("Sessions", () => {
         assert.strictEqual((yield* tokenRequests).length, 1)
       }).pipe(Effect.provide(world())))
 
-    it.effect("a launch waits as long as is configured, and not longer", () =>
+    it.effect("a launch waits for `authorizationMaxAge`", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
@@ -200,7 +200,7 @@ describe("Sessions", () => {
         assert.strictEqual(error._tag === "SessionError" ? error.reason : error._tag, "LaunchNotFound")
       }).pipe(Effect.provide(world({}, { authorizationMaxAge: "5 minutes" }))))
 
-    it.effect("several launches of one person, for several patients, do not disturb each other", () =>
+    it.effect("launches of one user for several patients do not disturb each other", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
@@ -215,7 +215,7 @@ describe("Sessions", () => {
         assert.strictEqual((yield* sessions.tokens(idOfBeta)).context.patient, "patient-beta")
       }).pipe(Effect.provide(world())))
 
-    it.effect("is bound to the server it started at", () =>
+    it.effect("a launch is completed at the server where it started", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
@@ -248,7 +248,7 @@ describe("Sessions", () => {
   })
 
   describe("renewal", () => {
-    it.effect("a thousand callers on an expired token: one request, all succeed, with rotation and reuse detection", () =>
+    it.effect("a thousand callers with an expired token cause one request and all succeed, with rotation and reuse detection", () =>
       Effect.gen(function*() {
         const sessions = yield* Sessions.Sessions
         const id = yield* login()
@@ -264,7 +264,7 @@ describe("Sessions", () => {
         }
       }).pipe(Effect.provide(world())))
 
-    it.effect("[R-RF-1] renews ahead of expiry, and not before", () =>
+    it.effect("[R-RF-1] renews before expiry, and not before the token is due", () =>
       Effect.gen(function*() {
         const sessions = yield* Sessions.Sessions
         const id = yield* login()
@@ -277,7 +277,7 @@ describe("Sessions", () => {
         assert.strictEqual((yield* refreshes).length, 1)
       }).pipe(Effect.provide(world())))
 
-    it.effect("Safire's five minutes by option", () =>
+    it.effect("`renewalMargin` sets the five minutes of Safire", () =>
       Effect.gen(function*() {
         const sessions = yield* Sessions.Sessions
         const id = yield* login()
@@ -290,7 +290,7 @@ describe("Sessions", () => {
         yield* eventually(refreshes, ({ length }) => length === 1)
       }).pipe(Effect.provide(world({ renewalMargin: Duration.minutes(5) }))))
 
-    it.effect("a good token serves on while its renewal fails, and the server is left alone meanwhile", () =>
+    it.effect("a valid token is used while its renewal fails, and the next attempt waits for the cool-down", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
@@ -314,7 +314,8 @@ describe("Sessions", () => {
         assert.strictEqual(value(yield* sessions.accessToken(id)), value(first))
         yield* failed(280_000)
         assert.strictEqual((yield* refreshes).length, 2)
-        // Past its expiry there is nothing to serve: all that ask fail at once, with the server's own words, then it heals.
+        // Past its expiry there is nothing to serve: all that ask fail at once, with the server's own words, then it
+        // heals.
         yield* TestClock.adjust("25 seconds")
         const outcomes = yield* Effect.all(
           Array.from({ length: 100 }, () => Effect.either(sessions.accessToken(id))),
@@ -330,7 +331,7 @@ describe("Sessions", () => {
         assert.notStrictEqual(value(yield* sessions.accessToken(id)), value(first))
       }).pipe(Effect.provide(world())))
 
-    it.effect("a refused refresh token is never sent again; the session says that only a launch helps", () =>
+    it.effect("a refused refresh token is never sent again, and the session needs a launch", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
@@ -351,7 +352,7 @@ describe("Sessions", () => {
       }).pipe(Effect.provide(world())))
 
     it.effect.each([400, 401, 403, 404, 422])(
-      "HTTP %i without an OAuth error is the last word, too",
+      "HTTP %i without an OAuth error is final, too",
       (status) =>
         Effect.gen(function*() {
           const ehr = yield* SandboxEhr.SandboxEhr
@@ -388,7 +389,7 @@ describe("Sessions", () => {
       }).pipe(Effect.provide(world())))
 
     it.effect.each(["invalid_client", "unauthorized_client"])(
-      "%s is the set-up's fault: the tokens stay, and nobody asks again before the cool-down is over",
+      "%s keeps the tokens, and no request follows before the cool-down is over",
       (oauthError) =>
         Effect.gen(function*() {
           const ehr = yield* SandboxEhr.SandboxEhr
@@ -408,7 +409,7 @@ describe("Sessions", () => {
         }).pipe(Effect.provide(world()))
     )
 
-    it.effect("after a refusal by the FHIR server renews once, whoever else saw the same refusal", () =>
+    it.effect("callers whose token the FHIR server refused cause one renewal", () =>
       Effect.gen(function*() {
         const sessions = yield* Sessions.Sessions
         const id = yield* login()
@@ -421,7 +422,7 @@ describe("Sessions", () => {
         assert.strictEqual((yield* refreshes).length, 1)
       }).pipe(Effect.provide(world())))
 
-    it.effect("possession of a refresh token decides, not a scope; without one only a launch helps", () =>
+    it.effect("a session without a refresh token needs a launch, independent of its scopes", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
@@ -436,7 +437,7 @@ describe("Sessions", () => {
         assert.isTrue(Option.isSome(yield* sessions.relaunchReason(single)))
       }).pipe(Effect.provide(world())))
 
-    it.effect("the interruption of one caller, or of all, neither cancels nor repeats a renewal", () =>
+    it.effect("interrupting one caller, or all, neither cancels nor repeats a renewal", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
@@ -451,7 +452,7 @@ describe("Sessions", () => {
         assert.strictEqual((yield* refreshes).length, 1)
       }).pipe(Effect.provide(world())))
 
-    it.effect("several instances on one store are as good as one", () =>
+    it.effect("several instances over one store renew once", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const first = yield* Sessions.make()
@@ -483,7 +484,7 @@ describe("Sessions", () => {
         ))
       ))
 
-    it.effect("another person's id_token at a refresh ends the session, and what came with it is revoked", () => {
+    it.effect("an id_token of another user at a refresh ends the session and revokes the new tokens", () => {
       const someoneElse = Layer.map(smart(), (context) => {
         const client = Context.get(context, SmartClient.SmartClient)
         return Context.add(context, SmartClient.SmartClient, {
@@ -523,7 +524,7 @@ describe("Sessions", () => {
       ))
     })
 
-    it.effect("a program that stops lets its renewals end", () =>
+    it.effect("a program that stops waits for renewals in progress", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const stopping = yield* Deferred.make<Sessions.SessionId>()
@@ -560,8 +561,8 @@ describe("Sessions", () => {
       ))
   })
 
-  describe("end", () => {
-    it.effect("[X-REV-1] revokes the grant and forgets the session", () =>
+  describe("revoke and remove", () => {
+    it.effect("[X-REV-1] `revoke` revokes the grant and removes the session", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
@@ -574,7 +575,7 @@ describe("Sessions", () => {
         yield* sessions.revoke(id)
       }).pipe(Effect.provide(world())))
 
-    it.effect("forget tells the server nothing: the grant, which another session may live on, goes on", () =>
+    it.effect("`remove` sends no revocation, so that another session of the grant continues", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
@@ -593,7 +594,7 @@ describe("Sessions", () => {
         ["is down", SandboxEhr.Fault.status(503)],
         ["cannot be reached", SandboxEhr.Fault.drop]
       ] as const
-    )("whatever the server says: %s", ([_, fault]) =>
+    )("`revoke` succeeds when the revocation fails: %s", ([_, fault]) =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
@@ -604,7 +605,7 @@ describe("Sessions", () => {
         assert.strictEqual(error.reason, "NotFound")
       }).pipe(Effect.provide(world())))
 
-    it.effect("waits for a renewal under way, so that its tokens are revoked, too", () =>
+    it.effect("`revoke` waits for a renewal in progress and revokes its tokens", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
@@ -623,8 +624,8 @@ describe("Sessions", () => {
       }).pipe(Effect.provide(world())))
   })
 
-  describe("life", () => {
-    it.effect("a session that nobody uses ends, one that is used does not", () =>
+  describe("lifetime", () => {
+    it.effect("an unused session ends after `idleTimeout`, a used one continues", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions
@@ -639,7 +640,7 @@ describe("Sessions", () => {
         assert.strictEqual(error._tag === "SessionError" ? error.reason : error._tag, "NotFound")
       }).pipe(Effect.provide(world({ idleTimeout: "30 minutes" }))))
 
-    it.effect("tokens from elsewhere become a session that renews itself", () =>
+    it.effect("imported tokens are a session that is renewed", () =>
       Effect.gen(function*() {
         const sessions = yield* Sessions.Sessions
         const tokens = yield* sessions.tokens(yield* login())
@@ -649,7 +650,7 @@ describe("Sessions", () => {
         assert.notStrictEqual(value(yield* sessions.accessToken(id)), value(tokens.accessToken))
       }).pipe(Effect.provide(world())))
 
-    it.effect("says what happened, and to which session", () =>
+    it.effect("`onChange` has the changes of each session", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions

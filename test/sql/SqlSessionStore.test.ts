@@ -42,7 +42,7 @@ if (embedded.found) {
       60_000
     )
 
-    it.scopedLive("works in memory, in tables of a chosen name, whatever the client does to names", () =>
+    it.scopedLive("works in memory, with configured table names, and with a client that transforms names", () =>
       Effect.gen(function*() {
         yield* SqlSessionStore.migration({ table: "my_sessions" })
         yield* SqlSessionStore.migration({ table: "my_sessions" })

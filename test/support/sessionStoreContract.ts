@@ -47,7 +47,7 @@ export const sessionStoreContract = <E>(
     })
 
   layer(place, { excludeTestServices: true, timeout: "60 seconds" })(name, (it) => {
-    it.scoped("gives back what was set, and nothing where nothing was", () =>
+    it.scoped("returns the stored entry, and none for an absent one", () =>
       Effect.gen(function*() {
         const { store } = yield* open()
         const other = yield* open()
@@ -64,7 +64,7 @@ export const sessionStoreContract = <E>(
         assert.strictEqual(numberIn(yield* other.store.get(id)), 3)
       }))
 
-    it.scoped("gives back every kind of entry as it was, with any value in any of its fields", () =>
+    it.scoped("returns each kind of entry unchanged, with any value in any field", () =>
       Effect.gen(function*() {
         const { store } = yield* open()
         const other = yield* open()
@@ -81,7 +81,7 @@ export const sessionStoreContract = <E>(
         }
       }))
 
-    it.scoped("stores under a hash: what is stored does not hold the id", () =>
+    it.scoped("stores under a hash, without the id", () =>
       Effect.gen(function*() {
         const { backing, store } = yield* open()
         const id = newId()
@@ -91,7 +91,7 @@ export const sessionStoreContract = <E>(
         assert.isTrue(Option.isNone(yield* backing.read(Redacted.value(id))))
       }))
 
-    it.scoped("lets exactly one of many take", () =>
+    it.scoped("`take` returns the entry to one of many callers", () =>
       Effect.gen(function*() {
         const stores = [(yield* open()).store, (yield* open()).store]
         const id = newId()
@@ -120,7 +120,7 @@ export const sessionStoreContract = <E>(
         assert.strictEqual(numberIn(yield* stores[0]!.get(id)), 200)
       }), 60_000)
 
-    it.scoped("lets different ids be modified at the same time", () =>
+    it.scoped("modifies different ids at the same time", () =>
       Effect.gen(function*() {
         const { store } = yield* open()
         const inside = yield* Deferred.make<void>()
@@ -133,7 +133,7 @@ export const sessionStoreContract = <E>(
         assert.strictEqual(yield* Fiber.join(first), "waited")
       }))
 
-    it.scoped("removes what modify returns none for", () =>
+    it.scoped("removes the entry when modify returns none", () =>
       Effect.gen(function*() {
         const { store } = yield* open()
         const id = newId()
@@ -147,7 +147,7 @@ export const sessionStoreContract = <E>(
         assert.strictEqual(numberIn(yield* store.get(id)), 1)
       }))
 
-    it.scoped("writes nothing when modify returns the very entry it was given", () =>
+    it.scoped("writes nothing when modify returns the same entry", () =>
       Effect.gen(function*() {
         const { backing, store } = yield* open()
         const id = newId()
@@ -157,7 +157,7 @@ export const sessionStoreContract = <E>(
         assert.strictEqual(Option.getOrThrow(yield* backing.read(keyOf(id))), Option.getOrThrow(before))
       }))
 
-    it.scoped("writes nothing and frees the lock when f fails, dies or is interrupted", () =>
+    it.scoped("writes nothing and releases the lock when f fails, dies or is interrupted", () =>
       Effect.gen(function*() {
         const { store } = yield* open({ lockWait: "2 seconds" })
         const other = yield* open({ lockWait: "2 seconds" })
@@ -177,7 +177,7 @@ export const sessionStoreContract = <E>(
         assert.strictEqual(yield* increment(other.store, id), 2)
       }))
 
-    it.scoped("runs f once, however the lock was got", () =>
+    it.scoped("runs f once, also after a wait for the lock", () =>
       Effect.gen(function*() {
         const stores = [(yield* open()).store, (yield* open()).store, (yield* open()).store]
         const id = newId()
@@ -192,7 +192,7 @@ export const sessionStoreContract = <E>(
         assert.strictEqual(runs, 3)
       }))
 
-    it.scoped("lets a waiting caller be interrupted, and gives up with LockTimeout after lockWait", () =>
+    it.scoped("a waiting caller can be interrupted, and fails with LockTimeout after lockWait", () =>
       Effect.gen(function*() {
         const holder = yield* open()
         const other = yield* open({ lockWait: "250 millis" })
@@ -220,7 +220,7 @@ export const sessionStoreContract = <E>(
         assert.strictEqual(yield* increment(other.store, id), 10)
       }))
 
-    it.scoped("lets a holder that outlived its lease save what it got while the entry is unchanged", () =>
+    it.scoped("a holder whose lease is over saves its result if the entry is unchanged", () =>
       Effect.gen(function*() {
         const late = yield* open({ lease: "150 millis" })
         const next = yield* open({ lease: "150 millis", lockWait: "5 seconds" })
@@ -243,7 +243,7 @@ export const sessionStoreContract = <E>(
         assert.strictEqual(numberIn(yield* next.store.get(id)), 5)
       }))
 
-    it.scoped("fails a holder that outlived its lease with LockLost when the entry has changed, and keeps the change", () =>
+    it.scoped("a holder whose lease is over fails with LockLost if the entry has changed, and the change is kept", () =>
       Effect.gen(function*() {
         const late = yield* open({ lease: "150 millis" })
         const next = yield* open({ lease: "150 millis", lockWait: "5 seconds" })
@@ -269,7 +269,7 @@ export const sessionStoreContract = <E>(
         }
       }))
 
-    it.scoped("lets set, remove and take go before a modify in progress, which then loses", () =>
+    it.scoped("set, remove and take do not wait for a modify in progress, which then fails", () =>
       Effect.gen(function*() {
         const { store } = yield* open()
         const id = newId()
@@ -286,7 +286,7 @@ export const sessionStoreContract = <E>(
         }
       }))
 
-    it.scoped("refuses modify inside modify for the same id, and only that", () =>
+    it.scoped("refuses modify inside modify for the same id only", () =>
       Effect.gen(function*() {
         const { store } = yield* open({ lockWait: "2 seconds" })
         const id = newId()
@@ -299,7 +299,7 @@ export const sessionStoreContract = <E>(
         assert.strictEqual(numberIn(yield* store.get(id)), 1)
       }))
 
-    it.scoped("counts an entry past its time as absent", () =>
+    it.scoped("an expired entry counts as absent", () =>
       Effect.gen(function*() {
         const { store } = yield* open()
         const id = newId()
@@ -313,7 +313,7 @@ export const sessionStoreContract = <E>(
         assert.isTrue(Option.isNone(yield* store.get(id)))
       }))
 
-    it.scoped("fails on what it cannot decode without destroying or showing it, until it is set or removed", () =>
+    it.scoped("fails on an entry that it cannot decode without removing or showing it, until it is set or removed", () =>
       Effect.gen(function*() {
         const { backing, store } = yield* open()
         const expiresAt = DateTime.toEpochMillis((yield* numbered(1)).expiresAt)

@@ -1,5 +1,8 @@
 /**
- * How a callback that arrived in a popup comes to the page that opened it: over a wire named after the launch's `state`, which nobody but the two can guess.
+ * Sends a callback from a popup to the page that opened it, over a channel named after the launch's `state`, which only
+ * these two pages know.
+ *
+ * @internal
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -9,7 +12,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { equal } from "../../base/ConstantTime.js"
 import { stateOf } from "../../launch/AuthorizationCallback.js"
-import type { Wire } from "../Page.js"
+import type { Channel } from "../Page.js"
 
 const Message = Schema.parseJson(
   Schema.Union(
@@ -21,34 +24,33 @@ type Message = typeof Message.Type
 const decode = Schema.decodeOption(Message)
 const encode = Schema.encodeSync(Message)
 
-/** @internal */
-export const nameOf = (state: Redacted.Redacted): string => `effect-safire:callback:${Redacted.value(state)}`
+export const channelName = (state: Redacted.Redacted): string => `effect-safire:callback:${Redacted.value(state)}`
 
-/** The next message that `pick` makes something of. */
-const next = <A>(wire: Wire, pick: (message: Message) => Option.Option<A>): Effect.Effect<A> =>
+/** The first result of `pick` for a received message. */
+const next = <A>(channel: Channel, pick: (message: Message) => Option.Option<A>): Effect.Effect<A> =>
   Effect.flatMap(
-    Queue.take(wire.received),
+    Queue.take(channel.received),
     (text) =>
-      Option.match(Option.flatMap(decode(text), pick), { onNone: () => next(wire, pick), onSome: Effect.succeed })
+      Option.match(Option.flatMap(decode(text), pick), { onNone: () => next(channel, pick), onSome: Effect.succeed })
   )
 
-const answers = (url: string, state: Redacted.Redacted): boolean =>
-  Option.exists(Either.getRight(stateOf(url)), (given) => equal(Redacted.value(given), Redacted.value(state)))
+const belongsTo = (url: string, state: Redacted.Redacted): boolean =>
+  Option.exists(Either.getRight(stateOf(url)), (received) => equal(Redacted.value(received), Redacted.value(state)))
 
-/** Waits for the callback of a launch, and says that it came. Anything else is not meant for who waits here. */
-export const receive = (wire: Wire, state: Redacted.Redacted): Effect.Effect<Redacted.Redacted> =>
-  next(wire, (message) =>
-    message.kind === "callback" && answers(message.url, state)
+/** Waits for the callback of the launch, and confirms it. Ignores other messages. */
+export const receive = (channel: Channel, state: Redacted.Redacted): Effect.Effect<Redacted.Redacted> =>
+  next(channel, (message) =>
+    message.kind === "callback" && belongsTo(message.url, state)
       ? Option.some(Redacted.make(message.url))
       : Option.none()).pipe(
-      Effect.zipLeft(wire.send(encode({ kind: "taken" })))
+      Effect.zipLeft(channel.send(encode({ kind: "taken" })))
     )
 
-const ANSWER_MILLIS = 1000
+const CONFIRMATION_MILLIS = 1000
 
-/** Whether somebody took the callback. */
-export const handOver = (wire: Wire, callback: Redacted.Redacted<URL>): Effect.Effect<boolean> =>
-  wire.send(encode({ kind: "callback", url: Redacted.value(callback).href })).pipe(
-    Effect.zipRight(next(wire, (message) => message.kind === "taken" ? Option.some(true) : Option.none())),
-    Effect.timeoutTo({ duration: ANSWER_MILLIS, onSuccess: (taken) => taken, onTimeout: () => false })
+/** Sends a callback, and returns whether the other page confirmed it. */
+export const forward = (channel: Channel, callback: Redacted.Redacted<URL>): Effect.Effect<boolean> =>
+  channel.send(encode({ kind: "callback", url: Redacted.value(callback).href })).pipe(
+    Effect.zipRight(next(channel, (message) => message.kind === "taken" ? Option.some(true) : Option.none())),
+    Effect.timeoutTo({ duration: CONFIRMATION_MILLIS, onSuccess: (taken) => taken, onTimeout: () => false })
   )

@@ -1,12 +1,13 @@
 /**
- * What a tab keeps of its launches, and where: pending launches always in the tab's own `sessionStorage`, so that tabs do not disturb each other; tokens, and
- * which session is the tab's own, where the app chose.
+ * Where a tab stores its launches and sessions. Launches are in the tab's `sessionStorage`, so that tabs do not disturb
+ * each other. The app chooses the storage of tokens and of the id of the current session.
+ *
+ * @internal
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import type { ConfigurationError } from "../../base/ConfigurationError.js"
 import * as SecureRandom from "../../base/SecureRandom.js"
@@ -17,66 +18,56 @@ import type { SessionId } from "../../session/Sessions.js"
 import * as SessionStore from "../../session/SessionStore.js"
 import * as Page from "../Page.js"
 import * as WebStorageSessionStore from "../WebStorageSessionStore.js"
+import { requestLock } from "./webLock.js"
 
-/** @internal */
-export type Place = "memory" | "sessionStorage" | "localStorage"
+export type TokenStorage = "memory" | "sessionStorage" | "localStorage"
 
-/** @internal */
 export interface TabStore {
-  /** For `Sessions`. */
   readonly store: SessionStore.Service
-  /** Fails where a launch cannot wait for its callback in another page than the one it was started in. */
+  /** Fails if launches are only in the memory of this page, so that another page cannot complete them. */
   readonly persistent: Effect.Effect<void, ConfigurationError>
-  /** Whether this tab started the launch a callback belongs to. */
+  /** Whether this tab started the launch with this `state`. */
   readonly hasLaunch: (state: Redacted.Redacted) => Effect.Effect<boolean, SessionError>
-  /** The session that this tab, or with `localStorage` the app in its last launch, has. */
+  /** The session of this tab; with `localStorage`, otherwise that of the last launch in any tab. */
   readonly current: Effect.Effect<Option.Option<SessionId>, SessionError>
-  /** Gives the session that was this tab's alone until now. */
+  /** Returns the replaced session, if only this tab had it. */
   readonly setCurrent: (id: SessionId) => Effect.Effect<Option.Option<SessionId>, SessionError>
-  /** Where it is still that one. */
+  /** Does nothing if the tab has another session. */
   readonly clearCurrent: (id: SessionId) => Effect.Effect<void, SessionError>
 }
 
-/** @internal */
-export const PREFIX = "effect-safire:"
+const PREFIX = "effect-safire:"
 const SESSIONS = `${PREFIX}session:`
 const CURRENT = `${PREFIX}current`
 const TAB = `${PREFIX}tab`
 
-/** How long a page that has just been left may take to give its lock back. */
-const HANDOVER_MILLIS = 1000
+/** How long the previous page may take to release its lock. */
+const RELEASE_MILLIS = 1000
 
-/** Takes a lock and keeps it until the scope closes; false where somebody keeps it for longer than a moment. */
-const keep = (locks: LockManager, name: string): Effect.Effect<boolean, never, Scope.Scope> =>
+/** Holds a lock until the scope closes. Returns false if another page has it. */
+const holdLock = (locks: LockManager, name: string): Effect.Effect<boolean, never, Scope.Scope> =>
   Effect.gen(function*() {
     const released = yield* Effect.acquireRelease(
       Deferred.make<void>(),
       (released) => Deferred.succeed(released, undefined)
     )
-    // The platform keeps the lock for as long as the promise is pending that it is given.
-    const untilReleased = Runtime.runPromise(yield* Effect.runtime<never>())
-    return yield* Effect.async<boolean>((resume) => {
-      const waiting = new AbortController()
-      locks.request(name, { signal: waiting.signal }, () => {
-        resume(Effect.succeed(true))
-        return untilReleased(Deferred.await(released))
-      }).catch(() => resume(Effect.succeed(false)))
-      return Effect.sync(() => waiting.abort())
-    }).pipe(
-      // What claims a tab is not to be interrupted; waiting for the lock ends with the time limit all the same.
+    return yield* requestLock(locks, name, Deferred.await(released), { ifAvailable: false }).pipe(
+      Effect.orElseSucceed(() => false),
+      // `claimTab` is uninterruptible, and the time limit must end this wait.
       Effect.interruptible,
-      Effect.timeoutTo({ duration: HANDOVER_MILLIS, onSuccess: (kept) => kept, onTimeout: () => false })
+      Effect.timeoutTo({ duration: RELEASE_MILLIS, onSuccess: (isHeld) => isHeld, onTimeout: () => false })
     )
   })
 
 /**
- * A tab that is duplicated, or a popup that opens, starts with a copy of its `sessionStorage`: two would hold one refresh token, and the second to use it would
- * end the session of both (RFC 9700, section 4.14). So every tab has a name that it keeps locked; the copy finds the name taken, and forgets what was not its own.
+ * A duplicated tab and a popup start with a copy of the `sessionStorage`. If both used one refresh token, the server
+ * would end the session of both (RFC 9700, section 4.14). So each tab holds a lock on its name; a copy removes the
+ * sessions.
  */
-const claim = (storage: Storage, locks: LockManager, random: SecureRandom.Service) =>
+const claimTab = (storage: Storage, locks: LockManager, random: SecureRandom.Service) =>
   Effect.gen(function*() {
     const name = yield* attempt("reading", () => storage.getItem(TAB))
-    if (name !== null && (yield* keep(locks, TAB + name))) return
+    if (name !== null && (yield* holdLock(locks, TAB + name))) return
     const next = yield* SecureRandom.base64Url(random, 16)
     yield* attempt("writing", () => {
       if (name !== null) {
@@ -85,7 +76,7 @@ const claim = (storage: Storage, locks: LockManager, random: SecureRandom.Servic
       }
       storage.setItem(TAB, next)
     })
-    yield* keep(locks, TAB + next)
+    yield* holdLock(locks, TAB + next)
   }).pipe(Effect.uninterruptible, Effect.asVoid)
 
 const attempt = <A>(operation: string, run: () => A): Effect.Effect<A, SessionError> =>
@@ -110,7 +101,7 @@ const inMemory = (): Pointer => {
   }
 }
 
-/** The tab's own comes first: another tab may have another patient. */
+/** The tab's own session comes first: another tab may have another patient. */
 const inStorages = (...storages: ReadonlyArray<Storage>): Pointer => ({
   read: () => storages.map((storage) => storage.getItem(CURRENT)).find((id) => id !== null),
   write: (id) => {
@@ -121,7 +112,7 @@ const inStorages = (...storages: ReadonlyArray<Storage>): Pointer => ({
   }
 })
 
-/** One store out of two. `ready` comes before anything is done with a session. */
+/** One store over two. `ready` runs before the first use of a session. */
 const split = (
   launches: SessionStore.Service,
   sessions: SessionStore.Service,
@@ -142,16 +133,17 @@ const split = (
 }
 
 /**
- * What the browser lets this tab keep. In a frame of another site it may be nothing: then launches wait in the page itself, which a popup does not need to leave.
+ * The storage that the browser allows this tab. In a frame of another site it may be none: then launches are in memory,
+ * which is enough for a popup.
  */
-const places = (page: Page.Service, place: Place): Effect.Effect<Places, ConfigurationError> =>
+const openStorage = (page: Page.Service, tokens: TokenStorage): Effect.Effect<TabStorage, ConfigurationError> =>
   Effect.all({ locks: page.locks, tab: page.sessionStorage }).pipe(
     Effect.matchEffect({
       onSuccess: ({ locks, tab }) => {
         const inWebStorage = (storage: Storage, prefix: string) =>
           WebStorageSessionStore.backing(storage, locks, { prefix })
         const launches = inWebStorage(tab, `${PREFIX}launch:`)
-        switch (place) {
+        switch (tokens) {
           case "memory":
             return Effect.map(SessionStore.backingMemory, (sessions) => ({ launches, sessions, pointer: inMemory() }))
           case "sessionStorage":
@@ -170,7 +162,7 @@ const places = (page: Page.Service, place: Place): Effect.Effect<Places, Configu
         }
       },
       onFailure: (missing) =>
-        place === "memory"
+        tokens === "memory"
           ? Effect.zipWith(
             SessionStore.backingMemory,
             SessionStore.backingMemory,
@@ -180,29 +172,28 @@ const places = (page: Page.Service, place: Place): Effect.Effect<Places, Configu
     })
   )
 
-interface Places {
+interface TabStorage {
   readonly launches: BackingSessionStore
   readonly sessions: BackingSessionStore
   readonly pointer: Pointer
-  /** There where a copy of the tab would have its sessions, too. */
+  /** Set if a copy of the tab would have its sessions. */
   readonly own?: { readonly locks: LockManager; readonly tab: Storage }
-  /** Why launches wait in the page itself. */
+  /** Why launches are in memory. */
   readonly missing?: ConfigurationError
 }
 
-/** @internal */
 export const make = (
-  place: Place
+  tokens: TokenStorage
 ): Effect.Effect<TabStore, ConfigurationError, Page.Page | Scope.Scope> =>
   Effect.gen(function*() {
     const random = yield* SecureRandom.SecureRandom
     const scope = yield* Effect.scope
-    const { missing, own, pointer, ...backings } = yield* places(yield* Page.Page, place)
+    const { missing, own, pointer, ...backings } = yield* openStorage(yield* Page.Page, tokens)
     const launches = yield* SessionStore.make(backings.launches)
     const sessions = yield* SessionStore.make(backings.sessions)
     const ready = own === undefined
       ? Effect.void
-      : yield* Effect.cached(Effect.provideService(claim(own.tab, own.locks, random), Scope.Scope, scope))
+      : yield* Effect.cached(Effect.provideService(claimTab(own.tab, own.locks, random), Scope.Scope, scope))
     const current = Effect.zipRight(
       ready,
       attempt("reading", () => Option.map(Option.fromNullable(pointer.read()), (id) => Redacted.make(id)))
@@ -216,7 +207,7 @@ export const make = (
         Effect.zipLeft(
           Effect.map(
             current,
-            Option.filter((one) => place !== "localStorage" && Redacted.value(one) !== Redacted.value(id))
+            Option.filter((one) => tokens !== "localStorage" && Redacted.value(one) !== Redacted.value(id))
           ),
           attempt("writing", () => pointer.write(Redacted.value(id)))
         ),

@@ -11,8 +11,8 @@ import { SessionError } from "../SessionError.js"
 /** @internal */
 export interface Exclusive {
   /**
-   * Runs `use` while this process holds the lock of `key`, uninterruptibly but for what `use` hands to `restore`. Waiting for the lock can be
-   * interrupted.
+   * Runs `use` with the lock of `key`. `use` cannot be interrupted, except for effects inside `restore`. The wait for
+   * the lock can be interrupted.
    */
   readonly run: <A, E, R>(
     key: string,
@@ -37,15 +37,15 @@ interface Queue {
   members: number
 }
 
-/** The locks that this fiber or one of its ancestors holds, by owner. */
+/** The owners of locks that this fiber and its ancestors hold. */
 const heldAbove: FiberRef.FiberRef<ReadonlySet<string>> = FiberRef.unsafeMake<ReadonlySet<string>>(new Set())
 
 const FIRST_PAUSE_MILLIS = 10
 const LONGEST_PAUSE_MILLIS = 250
 
 /**
- * One lock a key over everything that shares a backing. Of the callers in this process that wait for a key one at a time asks the backing; while the
- * holder is in this process too not even that one does, until the lease is over.
+ * One lock per key over all processes that share the backing store. Of the callers in this process one at a time
+ * requests the lock, and while a caller of this process holds it, the others wait for its release.
  *
  * @internal
  */
@@ -64,7 +64,9 @@ export const make = (backing: BackingSessionStore, random: SecureRandom.Service,
         : Effect.void
     })
 
-  /** Waits for a holder of this process to finish or to outlive its lease, for a holder elsewhere by growing pauses. */
+  /**
+   * Waits for a holder in this process until its release or the end of its lease; for other holders, growing pauses.
+   */
   const pause = (key: string, attempt: number) =>
     Effect.gen(function*() {
       const now = yield* Clock.currentTimeMillis
@@ -75,7 +77,7 @@ export const make = (backing: BackingSessionStore, random: SecureRandom.Service,
       yield* Deferred.await(holder.released).pipe(Effect.timeoutOption(Math.max(holder.until - now, millis)))
     })
 
-  /** Who gets the lock is listed as its holder at once, so that nobody of this process who comes next has to guess when it is free. */
+  /** Records the new holder at once, so that the next caller in this process waits for its release. */
   const tryLock = (key: string, holder: Holder): Effect.Effect<boolean, SessionError> =>
     Effect.zipWith(
       backing.tryLock(key, holder.owner, options.leaseMillis),
@@ -116,20 +118,23 @@ export const make = (backing: BackingSessionStore, random: SecureRandom.Service,
   const acquire = (key: string, holder: Holder): Effect.Effect<void, SessionError> =>
     Effect.gen(function*() {
       const isFree = !holders.has(key) && !queues.has(key)
-      // In turn all the same, so that of a thousand that come at once one asks.
+      // One at a time, so that of a thousand concurrent callers one requests the lock.
       if (isFree && (yield* inTurn(key, tryLock(key, holder)))) return
       yield* refuseReentry(key)
       yield* Effect.timeoutFail(inTurn(key, contend(key, holder)), {
         duration: options.waitMillis,
         onTimeout: () =>
-          failed("LockTimeout", `the lock was not free within ${Duration.format(Duration.millis(options.waitMillis))}`)
+          failed(
+            "LockTimeout",
+            `the lock was not released within ${Duration.format(Duration.millis(options.waitMillis))}`
+          )
       })
     })
 
   const release = (key: string, holder: Holder) =>
     Effect.catchAll(
       backing.unlock(key, holder.owner),
-      (error) => Effect.logWarning(`A session's lock is left to its lease. ${error.message}`)
+      (error) => Effect.logWarning(`A session's lock was not released and ends with its lease. ${error.message}`)
     ).pipe(
       Effect.zipRight(Effect.suspend(() => {
         if (holders.get(key) === holder) holders.delete(key)
@@ -143,7 +148,7 @@ export const make = (backing: BackingSessionStore, random: SecureRandom.Service,
         Effect.gen(function*() {
           const owner = yield* SecureRandom.base64Url(random, 16)
           const holder: Holder = { owner, until: 0, released: yield* Deferred.make<void>() }
-          // An attempt that was cut off may have got the lock all the same. Nobody waits for its return.
+          // An interrupted request may have got the lock, so it is released in the background.
           yield* Effect.onError(restore(acquire(key, holder)), () => Effect.forkDaemon(release(key, holder)))
           return yield* use(restore).pipe(
             Effect.locallyWith(heldAbove, (above) => new Set(above).add(owner)),

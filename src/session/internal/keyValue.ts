@@ -5,15 +5,15 @@ import * as Option from "effect/Option"
 import type { BackingSessionStore } from "../BackingSessionStore.js"
 import { localLocks, unavailable } from "../BackingSessionStore.js"
 
-/** A key-value store offers neither a lock nor a compare-and-set, so both live here: beside the value they guard, however many layers use it. */
+/** The locks of each key-value store, which has neither locks nor a compare-and-set. All layers over it share them. */
 const shared = new WeakMap<
   KeyValueStore.KeyValueStore,
   { readonly locks: Pick<BackingSessionStore, "tryLock" | "unlock">; readonly writing: Effect.Semaphore }
 >()
 
 /**
- * Exclusive over this process. `clear`, `size` and `modify` of the key-value store are left alone: behind a prefix the first two act on the whole store,
- * and the last is not atomic.
+ * Entries in a `KeyValueStore`, exclusive over this process. It does not use `clear` and `size`, which ignore prefixes,
+ * and `modify`, which is not atomic.
  *
  * @internal
  */
@@ -33,7 +33,7 @@ export const make = (prefix: string): Effect.Effect<BackingSessionStore, never, 
           const current = yield* read(key)
           if (Option.getOrUndefined(current) !== Option.getOrUndefined(expected)) return false
           if (Option.isSome(next)) yield* run("writing", values.set(prefix + key, next.value.text))
-          // Removing what is not there fails in some key-value stores.
+          // Some key-value stores fail when they remove an absent key.
           else if (Option.isSome(current)) yield* run("removing", values.remove(prefix + key))
           return true
         }).pipe(writing.withPermits(1)),

@@ -35,8 +35,9 @@ export interface StartLaunchOptions extends SmartClient.AuthorizeOptions {
   /** The server's key. Default: the server whose FHIR base URL is `iss`, or the only configured server. */
   readonly server?: string | undefined
   /**
-   * A secret of the browser in which the launch starts, such as the value of a cookie. `completeLaunch` must receive the
-   * same value. Without it any browser can complete the launch: leave it out only in programs that have no browser.
+   * A secret of the browser in which the launch starts, such as the value of a cookie. `completeLaunch` must receive
+   * the same value. Without it any browser can complete the launch: leave it out only in programs that have no
+   * browser.
    */
   readonly browserBinding?: Redacted.Redacted | undefined
   /** JSON that the app wants to find in the session. It stays in the store and is never sent. */
@@ -182,7 +183,8 @@ export const make = ({ completedLifetime, records, servers, store }: {
 
   return {
     startLaunch,
-    // A fiber of its own: if the request is aborted during the exchange, the code is spent and the tokens would be lost.
+    // A fiber of its own: if the request is aborted during the exchange, the code is spent and the tokens would be
+    // lost.
     // Each delivery has its own key, because each must present its browser; the store's lock lets one of them exchange.
     completeLaunch: (callback, { browserBinding } = {}) =>
       deliveries.run(String(delivered++), () => deliver(callback, browserBinding)).pipe(

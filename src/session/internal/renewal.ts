@@ -98,7 +98,9 @@ export const make = ({ options, records, servers }: {
       return [Either.left(needsRelaunch(next.relaunchReason ?? error.reason)) as Outcome, next] as const
     })
 
-  /** Decides again with the lock of the session, and sends the refresh request if it is still needed and `mayRequest`. */
+  /**
+   * Decides again with the lock of the session, and sends the refresh request if it is still needed and `mayRequest`.
+   */
   const renewLocked = (id: SessionId, seen: StoredSession, stored: StoredSession, mayRequest: boolean) =>
     Effect.gen(function*() {
       const now = yield* DateTime.now

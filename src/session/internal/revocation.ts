@@ -3,8 +3,8 @@ import type * as SmartServers from "../../smart/SmartServers.js"
 import type { TokenError } from "../../token/TokenError.js"
 
 /**
- * Revokes tokens at their server (RFC 7009, section 2.1). The refresh token goes first, because it ends the whole grant.
- * A failure is logged only: a user can always log out.
+ * Revokes tokens at their server (RFC 7009, section 2.1). The refresh token goes first, because it ends the whole
+ * grant. A failure is logged only: a user can always log out.
  *
  * @internal
  */

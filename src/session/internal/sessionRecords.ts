@@ -44,7 +44,10 @@ export interface SessionRecords {
   readonly load: (id: SessionId) => Effect.Effect<StoredSession, SessionError>
   /** Stores tokens as a new session. */
   readonly create: (server: string, tokens: TokenSet, appState: unknown) => Effect.Effect<SessionId, SessionError>
-  /** `SessionStore.modify` for a session; fails with `NotFound` if there is none. `f` returns the next entry, if any. */
+  /**
+   * `SessionStore.modify` for a session; fails with `NotFound` if it does not exist. `f` returns the
+   * next entry, or undefined to remove it.
+   */
   readonly modify: <A, E>(
     id: SessionId,
     f: (session: StoredSession) => Effect.Effect<readonly [A, StoredSession | undefined], E>
@@ -109,7 +112,8 @@ export const make = (
             ([result, next]) => [result, Option.fromNullable(next)]
           )),
       remove: (id) =>
-        // Waits for a renewal in progress, so that its tokens can be revoked. A lock that stays busy must not prevent a logout.
+        // Waits for a renewal in progress, so that its tokens can be revoked. A lock that stays busy must not prevent
+        // a logout.
         store.modify(keyOf(id), (current) => Effect.succeed([current, Option.none()] as const)).pipe(
           Effect.catchIf(
             ({ reason }) => reason === "LockTimeout" || reason === "LockLost",

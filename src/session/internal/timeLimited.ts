@@ -5,8 +5,8 @@ import type { BackingSessionStore } from "../BackingSessionStore.js"
 import { SessionError } from "../SessionError.js"
 
 /**
- * An operation that does not come back is cut off, even where its caller is not to be interrupted, because it runs in a fiber of its own. One that changes
- * something is not cut off by the caller's interruption: what it did would stay unknown.
+ * A backing store whose operations have a time limit. Each operation runs in its own fiber, so that the limit also
+ * holds in uninterruptible regions. Interrupting a caller interrupts reads only: the result of a write must be known.
  *
  * @internal
  */
@@ -19,7 +19,7 @@ export const timeLimited = (backing: BackingSessionStore, limit: Duration.Durati
         new SessionError({
           reason: "StoreUnavailable",
           store: backing.name,
-          detail: `${operation} got no answer within ${Duration.format(limit)}`
+          detail: `${operation} did not end within ${Duration.format(limit)}`
         })
     }).pipe(Effect.interruptible, Effect.forkDaemon)
   const cut = <A>(operation: string, self: Effect.Effect<A, SessionError>) =>
