@@ -53,7 +53,7 @@ const SAYS: Readonly<Record<string, ReadonlyArray<string | RegExp>>> = {
     "started in one instance, known in the other",
     "50 callers in both, 1 renewal, 1 new token",
     "a token readable in them: false",
-    "ended: Session cannot go on (NotFound)"
+    "ended: Session cannot continue (NotFound)"
   ]
 }
 
