@@ -513,7 +513,10 @@ describe("Sessions", () => {
         assert.strictEqual(error._tag === "IdTokenError" ? error.reason : error._tag, "SubjectChanged")
         assert.strictEqual((yield* Effect.flip(sessions.session(id))).reason, "NotFound")
         const [_, revocation] = (yield* ehr.requests).filter(({ path }) => path.endsWith("/revoke"))
-        assert.strictEqual(revocation?.form?.["token"], (yield* ehr.issued).at(-1))
+        assert.strictEqual(
+          revocation?.form?.["token"],
+          (yield* ehr.issued).findLast((token) => token.startsWith("sandbox_refresh_"))
+        )
       }).pipe(Effect.provide(
         Sessions.layer.pipe(
           Layer.provide(SmartServers.layerFromClient),
@@ -620,7 +623,10 @@ describe("Sessions", () => {
         yield* Fiber.join(renewing)
         assert.strictEqual((yield* Effect.flip(sessions.session(id))).reason, "NotFound")
         const [revocation] = (yield* ehr.requests).filter(({ path }) => path.endsWith("/revoke"))
-        assert.strictEqual(revocation?.form?.["token"], (yield* ehr.issued).at(-1))
+        assert.strictEqual(
+          revocation?.form?.["token"],
+          (yield* ehr.issued).findLast((token) => token.startsWith("sandbox_refresh_"))
+        )
       }).pipe(Effect.provide(world())))
   })
 
