@@ -327,7 +327,10 @@ describe("the end of a session", () => {
       place.writable = true
       yield* sessions.revoke(id)
       const [revocation] = (yield* ehr.requests).filter(({ path }) => path.endsWith("/revoke"))
-      assert.strictEqual(revocation?.form?.["token"], (yield* ehr.issued).findLast((token) => token.startsWith("sandbox_refresh_")))
+      assert.strictEqual(
+        revocation?.form?.["token"],
+        (yield* ehr.issued).findLast((token) => token.startsWith("sandbox_refresh_"))
+      )
     }).pipe(Effect.provide(servers)))
 })
 

@@ -112,7 +112,9 @@ describe(
           const revoked = (yield* sandbox.requests).filter(({ step }) => step === "revoke").map(({ form }) =>
             form["token"]
           )
-          assert.deepStrictEqual(revoked, [(yield* sandbox.issued).findLast((token) => token.startsWith("sandbox_refresh_"))])
+          assert.deepStrictEqual(revoked, [
+            (yield* sandbox.issued).findLast((token) => token.startsWith("sandbox_refresh_"))
+          ])
         }).pipe(Effect.provide(ehr))
     )
   }
