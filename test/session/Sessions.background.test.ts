@@ -329,7 +329,7 @@ describe("the end of a session", () => {
       const [revocation] = (yield* ehr.requests).filter(({ path }) => path.endsWith("/revoke"))
       assert.strictEqual(
         revocation?.form?.["token"],
-        (yield* ehr.issued).findLast((token) => token.startsWith("sandbox_refresh_"))
+        (yield* ehr.issued).filter((token) => token.startsWith("sandbox_refresh_")).at(-1)
       )
     }).pipe(Effect.provide(servers)))
 })

@@ -113,7 +113,7 @@ describe(
             form["token"]
           )
           assert.deepStrictEqual(revoked, [
-            (yield* sandbox.issued).findLast((token) => token.startsWith("sandbox_refresh_"))
+            (yield* sandbox.issued).filter((token) => token.startsWith("sandbox_refresh_")).at(-1)
           ])
         }).pipe(Effect.provide(ehr))
     )

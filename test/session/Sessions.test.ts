@@ -515,7 +515,7 @@ describe("Sessions", () => {
         const [_, revocation] = (yield* ehr.requests).filter(({ path }) => path.endsWith("/revoke"))
         assert.strictEqual(
           revocation?.form?.["token"],
-          (yield* ehr.issued).findLast((token) => token.startsWith("sandbox_refresh_"))
+          (yield* ehr.issued).filter((token) => token.startsWith("sandbox_refresh_")).at(-1)
         )
       }).pipe(Effect.provide(
         Sessions.layer.pipe(
@@ -625,7 +625,7 @@ describe("Sessions", () => {
         const [revocation] = (yield* ehr.requests).filter(({ path }) => path.endsWith("/revoke"))
         assert.strictEqual(
           revocation?.form?.["token"],
-          (yield* ehr.issued).findLast((token) => token.startsWith("sandbox_refresh_"))
+          (yield* ehr.issued).filter((token) => token.startsWith("sandbox_refresh_")).at(-1)
         )
       }).pipe(Effect.provide(world())))
   })
