@@ -145,7 +145,7 @@ interface Parsed {
   readonly kid: string | undefined
 }
 
-/** The header of a compact JWS. Nothing in it is believed: it only says which key to try. */
+/** The header of a compact JWS. It is not verified, and only selects the key to try. */
 const parseHeader = (token: string): Either.Either<Parsed, string> => {
   const parts = token.split(".").length
   if (parts === 5) return Either.left("it is encrypted, which this client does not ask for")

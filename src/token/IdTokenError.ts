@@ -1,5 +1,5 @@
 /**
- * Why an id_token, or what else a server says of a person, is not believed.
+ * The failure to verify an id_token, or the claims of the userinfo endpoint.
  *
  * @since 0.1.0
  */
@@ -81,7 +81,7 @@ export class IdTokenError extends Schema.TaggedError<IdTokenError>("effect-safir
   /** The member concerned. */
   claim: Schema.optional(Schema.String),
   /**
-   * What the server gave at the login that is not believed, or with `SubjectChanged` at the refresh. Nothing else
+   * The tokens that came with the id_token, at a login or (`SubjectChanged`) at a refresh. Nothing else
    * holds these tokens: revoke them. Not part of the encoded error.
    */
   tokens: inMemory(Schema.RedactedFromSelf(Schema.typeSchema(TokenSet)))

@@ -50,8 +50,8 @@ export const FhirUser = Schema.Struct({
 export type FhirUser = typeof FhirUser.Type
 
 /**
- * `iss` and `sub` together name the person for good; `sub` alone does not. Printed it shows no other claim. Encoded with its schema it holds all
- * claims in clear.
+ * `iss` and `sub` together identify the person permanently; `sub` alone does not. Printing shows no other claim. Encoded
+ * with its schema, it holds all claims in clear.
  *
  * @since 0.1.0
  * @category models
@@ -79,8 +79,8 @@ const REFERENCE =
   /(?:^|\/)(Patient|Practitioner|PractitionerRole|RelatedPerson|Person)\/([A-Za-z0-9\-.]{1,64})(?:\/_history\/[A-Za-z0-9\-.]{1,64})?$/
 
 /**
- * The reference a `fhirUser` claim is: absolute, or relative to the FHIR base (requirement 202). Nothing if it is no
- * reference to a person.
+ * The reference in a `fhirUser` claim: absolute, or relative to the FHIR base (requirement 202). Nothing for any other
+ * value.
  *
  * @since 0.1.0
  * @category constructors

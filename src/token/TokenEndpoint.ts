@@ -12,8 +12,6 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
-import * as Metric from "effect/Metric"
-import * as MetricKey from "effect/MetricKey"
 import type * as Redacted from "effect/Redacted"
 import { withBuildTimeDefault } from "../base/BuildTimeDefault.js"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
@@ -27,6 +25,7 @@ import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import type { ReceivedResponse } from "../http/ReceivedResponse.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
 import * as TransportFailure from "../http/TransportFailure.js"
+import { count } from "./internal/countRequests.js"
 import { parseIntrospection } from "./internal/introspectionResponse.js"
 import type { RequestContext, Validated } from "./internal/oauthResponse.js"
 import { parseMembers, unusable } from "./internal/oauthResponse.js"
@@ -156,28 +155,6 @@ export interface Service {
  * @category tags
  */
 export class TokenEndpoint extends Context.Tag("effect-safire/TokenEndpoint")<TokenEndpoint, Service>() {}
-
-const requests = MetricKey.counter("effect_safire_token_requests_total", {
-  description: "Requests to token, introspection and revocation endpoints, by operation and result",
-  incremental: true
-})
-
-/** By operation and result, of which there are few. `Metric.tagged` would look up the counter at each increment. */
-const counters = new Map<string, Metric.Metric.Counter<number>>()
-
-const counterOf = (operation: Operation, result: string): Metric.Metric.Counter<number> => {
-  const key = `${operation} ${result}`
-  const known = counters.get(key)
-  if (known !== undefined) return known
-  const counter = Metric.fromMetricKey(
-    requests.pipe(MetricKey.tagged("operation", operation), MetricKey.tagged("result", result))
-  )
-  counters.set(key, counter)
-  return counter
-}
-
-const count = (operation: Operation, result: string): Effect.Effect<void> =>
-  Metric.increment(counterOf(operation, result))
 
 type BuildRequest = (
   authentication: ClientAuthentication.Service,

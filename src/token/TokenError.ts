@@ -1,5 +1,5 @@
 /**
- * Why the token endpoint, or its neighbours for introspection and revocation, did not do what was asked.
+ * The failure of a request to the token, introspection, revocation or userinfo endpoint.
  *
  * @since 0.1.0
  */
@@ -10,8 +10,8 @@ import * as RetryAfter from "../http/RetryAfter.js"
 import * as TransportFailure from "../http/TransportFailure.js"
 
 /**
- * `Refused`: the server said no (`error` has its code). `Unavailable`: it cannot now. `Malformed`: nobody can tell what it said. `Expired`: the new access
- * token expired before it could be returned.
+ * `Refused`: the server refused the request (`error` has its code). `Unavailable`: the server is busy or failed.
+ * `Malformed`: the response is not one of OAuth. `Expired`: the new access token expired before it could be returned.
  *
  * @since 0.1.0
  * @category schemas
@@ -119,10 +119,10 @@ export class TokenError extends Schema.TaggedError<TokenError>("effect-safire/To
   detail: Schema.String,
   /** Whether the server may have acted on the request: `no` says it did not. */
   processed: Schema.Literal("no", "unknown"),
-  /** The names of the members of an answer that could not be used. */
+  /** The names of the members of a response that could not be used. */
   received: Schema.optional(Schema.Array(Schema.String)),
   /**
-   * What an answer that cannot be used brought all the same. Nothing else holds these tokens: revoke them. Not part
+   * The tokens in a response that cannot be used. Nothing else holds these tokens: revoke them. Not part
    * of the encoded error.
    */
   issued: inMemory(Issued),

@@ -1,5 +1,5 @@
 /**
- * What one token answer gave: the tokens, until when, for what, and in which context. A value; `Sessions` keeps and
+ * The content of a token response: tokens, expiry, scopes and launch context. A value; `Sessions` keeps and
  * renews it.
  *
  * @since 0.1.0
@@ -27,11 +27,11 @@ export class TokenSet extends Schema.Class<TokenSet>("effect-safire/TokenSet")({
   /** The server the tokens came from and may go back to. */
   fhirBaseUrl: Schema.optional(Schema.String),
   accessToken: Schema.Redacted(Schema.String),
-  /** When the answer arrived, by this machine's clock. */
+  /** When the response arrived, by this machine's clock. */
   receivedAt: Schema.DateTimeUtc,
   /** Absent where the server did not say: the token is good until it is refused. */
   expiresAt: Schema.optional(Schema.DateTimeUtc),
-  /** What was granted, which may be less or more than what was asked for. */
+  /** The granted scopes, which may be fewer or more than the requested ones. */
   scopes: Schema.Array(Schema.String),
   /**
    * What the launch granted, where a refresh brought less: a later refresh may ask for all of it again (RFC 6749,
@@ -90,7 +90,7 @@ const isSubset = (some: ReadonlyArray<string>, all: ReadonlySet<string>): boolea
   some.every((scope) => all.has(scope))
 
 /**
- * The tokens after a refresh: what the answer did not repeat stays (requirement 117, X-RF-1).
+ * The tokens after a refresh: members that the response does not repeat stay (requirement 117, X-RF-1).
  *
  * @since 0.1.0
  * @category combinators
