@@ -2,8 +2,8 @@ import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
 
 /**
- * Requests a Web Lock and holds it until `held` ends. Returns whether the browser granted it: at once with `ifAvailable`,
- * otherwise after a wait that can be interrupted.
+ * Requests a Web Lock and holds it until `held` ends. Returns whether the browser granted it: at once with
+ * `ifAvailable`, otherwise after a wait that can be interrupted.
  *
  * @internal
  */
