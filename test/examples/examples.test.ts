@@ -28,7 +28,7 @@ const SAYS: Readonly<Record<string, ReadonlyArray<string | RegExp>>> = {
   "retry-with-backoff/main.ts": [
     /restarted\n(  DiscoveryError 503\n){3}  done after 4 requests/,
     /come back in a second\n  TokenError 429\n  done after 2 requests and [1-9]/,
-    /nobody knows.*\n(  TokenError\n)+  failed after 2 requests/,
+    /the outcome is unknown.*\n(  TokenError\n)+  failed after 2 requests/,
     /for this one call.*\n  failed after 1 requests/,
     /says no\n  TokenError 400\n  failed after 1 requests/,
     /all is well\n  done after 1 requests/
