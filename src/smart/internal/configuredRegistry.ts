@@ -19,6 +19,8 @@ export const make = (
   servers: Servers,
   directory: MixUp.Directory
 ): Effect.Effect<Service, unknown, SmartClient.Dependencies | Scope.Scope> =>
+  // `addAll` sees each entry as the widest one there is; the types of `SmartServers.make` say what the entries need.
+  // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
   Effect.gen(function*() {
     const context = {
       scope: yield* Effect.scope,

@@ -58,9 +58,6 @@ const matchesToken = (concept: unknown, value: string): boolean =>
     )
   })
 
-/** The store of one sandbox. */
-export type FhirStore = ReturnType<typeof make>
-
 /** A store with these resources; absolute references start with `baseUrl`. */
 export const make = (baseUrl: string, resources: ReadonlyArray<FhirResource>) => {
   const byType = new Map<string, Map<string, ReadonlyArray<Version>>>()

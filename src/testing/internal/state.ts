@@ -99,9 +99,6 @@ export type Redemption<A> =
   | { readonly _tag: "Redeemed"; readonly value: A }
   | { readonly _tag: "Unknown" | "Expired" | "Reused" }
 
-/** The state of one sandbox. */
-export type State = ReturnType<typeof make>
-
 const withNow = <A>(f: (now: number) => A): Effect.Effect<A> => Effect.map(Clock.currentTimeMillis, f)
 
 // Effect's Random can be seeded; secrets need the platform's generator.
