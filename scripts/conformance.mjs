@@ -32,21 +32,23 @@ const others = [...proofs].filter(([id]) => !known.has(id)).sort(([a], [b]) => a
 
 const chapter = ({ name, numbered, proven, source }) => `## Client requirements of ${name}
 
-Numbers: ${source}. Of ${numbered.length} client requirements ${proven.length} are named by a test here.
+Numbers: ${source}.
+Of ${numbered.length} client requirements ${proven.length} are named by a test here.
 
 | requirement | level | proven by |
 |---|---|---|
 ${proven.map(({ id, level, tests, url }) => `| [${id}](${url}) | ${level} | ${cell(tests)} |`).join("\n")}
 
-Not named by a test: ${numbered.filter(({ tests }) => tests.length === 0).map(({ id, url }) => `[${id}](${url})`).join(", ")}
+Not named by a test: ${numbered.filter(({ tests }) => tests.length === 0).map(({ id, url }) => `[${id}](${url})`).join(",\n")}
 `
 
 writeFileSync(
   "docs/conformance.md",
   `# Conformance
 
-Written by \`npm run conformance\` from the names of the tests. Most of the requirements that no test names concern what an app does beyond this library (how it
-registers, stores, shows), or repeat one that is named. UDAP is under way: registration, authentication, B2B and Tiered OAuth are not there yet.
+\`npm run conformance\` writes this page from the names of the tests. Most of the requirements that no test names concern
+what an app does beyond this library (how it registers, stores, shows), or repeat one that is named. Of UDAP, trust and
+discovery are implemented; registration, authentication, B2B and Tiered OAuth are not.
 
 ${specifications.map(chapter).join("\n")}
 ## What servers must do and a client has to judge, and rules of other specifications

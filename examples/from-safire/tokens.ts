@@ -7,7 +7,7 @@ import { BackendServices, Sessions } from "effect-safire"
  */
 export const SessionsLive = Sessions.layerWith({ renewalMargin: "5 minutes" })
 
-/** Returns a valid token at once. If it is due, its renewal runs in the background and the next call gets the new token. */
+/** Returns a valid token at once. If a renewal is due, it runs in the background; the next call gets the new token. */
 export const validToken = (session: Sessions.SessionId) =>
   Effect.flatMap(Sessions.Sessions, (sessions) => sessions.accessToken(session))
 

@@ -1,9 +1,9 @@
 /**
- * How often and how slowly is yours to say, what may be repeated is the library's judgement: `npx tsx
+ * You decide how often and how slowly to repeat; the library decides what may be repeated: `npx tsx
  * examples/retry-with-backoff/main.ts`.
  *
- * The policy is any `Schedule`. `Retry-After` is a floor under it; a refusal that will not pass is never repeated; a
- * request that a server may have acted on is repeated once at most, whatever the schedule says.
+ * The policy is any `Schedule`. The library never repeats sooner than `Retry-After`, and never repeats a permanent
+ * refusal. It repeats a request that a server may have acted on at most once, even if the schedule allows more.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"

@@ -50,8 +50,8 @@ export const FhirUser = Schema.Struct({
 export type FhirUser = typeof FhirUser.Type
 
 /**
- * `iss` and `sub` together identify the person permanently; `sub` alone does not. Printing shows no other claim. Encoded
- * with its schema, it holds all claims in clear.
+ * `iss` and `sub` together identify the person permanently; `sub` alone does not. Printing shows no other claim.
+ * Encoded with its schema, it holds all claims in clear.
  *
  * @since 0.1.0
  * @category models

@@ -18,6 +18,7 @@ import * as Token from "./errors/token.js"
 import * as Udap from "./errors/udap.js"
 import { token } from "./example.js"
 import { atSandbox, type Met, secrets } from "./world.js"
+import { wrap } from "./wrap.js"
 
 /** In the order of the walk. */
 const sections = [
@@ -138,7 +139,7 @@ describe("docs/errors.md", () => {
         printed.push(print(section, examples))
       }
       assert.deepStrictEqual(problems, [])
-      const text = `${introduction}${contents(sections)}\n\n${printed.join("\n")}`
+      const text = wrap(`${introduction}${contents(sections)}\n\n${printed.join("\n")}`)
       yield* Effect.promise(() => expect(text).toMatchFileSnapshot("../../docs/errors.md"))
     }), 60_000)
 

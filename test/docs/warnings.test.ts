@@ -9,6 +9,7 @@ import { expect } from "vitest"
 import { watch } from "./subscribe.js"
 import { entries, type Entry } from "./warnings.js"
 import { secrets } from "./world.js"
+import { wrap } from "./wrap.js"
 
 const codes: ReadonlyArray<string> = ConformanceWarning.Code.literals
 const entryOf: Readonly<Record<string, Entry>> = entries
@@ -17,18 +18,24 @@ const example = readFileSync(new URL("./subscribe.ts", import.meta.url), "utf8")
 
 const introduction = `# Conformance warnings
 
-What a server did that its specification does not allow, or does not like, and that was tolerated: strict on security, lenient on shape, and nothing silent. The messages
-are made by running the library against a server that deviates, and compared with this page by \`test/docs/warnings.test.ts\`.
+A server did something that its specification forbids or discourages, and the library tolerated it. The library is
+strict on security, lenient on shape, and never silent. \`test/docs/warnings.test.ts\` runs the library against a
+server that deviates, and compares the messages with this page.
 
-A warning goes to three places: the log (level \`WARN\` at its first occurrence, \`DEBUG\` when it is repeated; the annotation \`code\` has its code), the metric
-\`effect_safire_conformance_warnings_total\` (tag \`code\`), and goes to subscribers:
+A warning goes to three places:
+
+- the log: level \`WARN\` at the first occurrence, \`DEBUG\` at a repetition; the annotation \`code\` has the code
+- the metric \`effect_safire_conformance_warnings_total\`, with the tag \`code\`
+- subscribers:
 
 \`\`\`ts
 ${example}
 \`\`\`
 
-It holds names of members and rules, never a value that could be secret. The number in brackets is that of the requirement in SMART App Launch 2.2
-(\`hl7.fhir.uv.smart-app-launch_2.2.0\`), by which [conformance.md](conformance.md) has its tests; without one the rule is OAuth's or OpenID Connect's.
+A warning holds names of members and rules, never a value that could be secret. The number in brackets is the
+requirement in SMART App Launch 2.2 (\`hl7.fhir.uv.smart-app-launch_2.2.0\`).
+[conformance.md](conformance.md) lists its tests under that number. Without a number, the rule comes from OAuth or
+OpenID Connect.
 
 `
 
@@ -82,7 +89,7 @@ describe("docs/warnings.md", () => {
       }
       assert.deepStrictEqual(problems, [])
       yield* Effect.promise(() =>
-        expect(`${introduction}${printed.join("\n")}`).toMatchFileSnapshot("../../docs/warnings.md")
+        expect(wrap(`${introduction}${printed.join("\n")}`)).toMatchFileSnapshot("../../docs/warnings.md")
       )
     }), 60_000)
 })

@@ -126,24 +126,25 @@ const legacy = Effect.suspend(() => {
 export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
   MetadataMemberMalformed: {
     example: discovered({ scopes_supported: "openid fhirUser" }),
-    did: "A member of the SMART configuration is not of the type it must have.",
-    instead: "It counts as absent. A step that needs it fails with `EndpointMissing`; the others go on.",
-    tell: "Which member it is, and what it should be. `effect-safire doctor` shows the whole list."
+    did: "A member of the SMART configuration does not have the required type.",
+    instead:
+      "The library treats it as absent. A step that needs it fails with `EndpointMissing`; the other steps work.",
+    tell: "Name the member and its required type. `effect-safire doctor` shows the whole list."
   },
   MetadataEndpointRelative: {
     example: discovered({ introspection_endpoint: "introspect" }),
     did: "An endpoint of the SMART configuration is a relative URL.",
-    instead: "It is resolved against the FHIR base URL.",
-    tell: "Endpoints must be absolute: other clients resolve them otherwise, or not at all."
+    instead: "The library resolves it against the FHIR base URL.",
+    tell: "Endpoints must be absolute URLs. Other clients resolve a relative URL differently, or not at all."
   },
   MetadataContentType: {
     example: warned(Effect.zipRight(
       fault("discovery", SandboxEhr.Fault.headers({ set: { "content-type": "text/plain" } })),
       configuration
     )),
-    did: "The SMART configuration is JSON, but came under another content type.",
-    instead: "It is read as JSON.",
-    tell: "The content type is `application/json`, whatever is accepted."
+    did: "The SMART configuration is JSON, but has another content type.",
+    instead: "The library reads it as JSON.",
+    tell: "The content type must be `application/json`, independent of the `Accept` header."
   },
   MetadataStale: {
     example: warned(
@@ -154,93 +155,96 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
         yield* configuration
       })
     ),
-    did: "The server does not give its SMART configuration any more.",
+    did: "The server no longer delivers its SMART configuration.",
     instead:
-      "The last good one serves, for a day at most (`Discovery.layer({ staleIfError })`). It is asked for again every few seconds.",
-    tell: "That it is down. Nobody's login fails because of it yet."
+      "The library uses the last good one, for a day at most (`Discovery.layer({ staleIfError })`). It asks the server again every few seconds.",
+    tell: "The server is down. So far no login fails because of it."
   },
   MetadataLegacy: {
     example: legacy,
-    did: "There is no SMART configuration, only the deprecated extension of the CapabilityStatement.",
-    instead: "The endpoints that stand there are used, because `legacyMetadata` was set.",
-    tell: "To publish `.well-known/smart-configuration`; SMART wants it since 1.0."
+    did: "The server has no SMART configuration, only the deprecated extension of the CapabilityStatement.",
+    instead: "The library uses the endpoints of that extension, because `legacyMetadata` is set.",
+    tell: "Publish `.well-known/smart-configuration`. SMART has required it since 1.0."
   },
   PkceNotAdvertised: {
     example: warned(authorize, { metadata: { code_challenge_methods_supported: undefined } }),
-    did: "`S256` is not among `code_challenge_methods_supported`.",
+    did: "The server does not list `S256` in `code_challenge_methods_supported`.",
     instead:
-      "The challenge is sent all the same. A server that does not know it ignores it, and the login is protected by `state` alone.",
-    tell: "To check the verifier, and to say so."
+      "The library still sends the challenge. A server that does not know it ignores it; then only `state` protects the login.",
+    tell: "Check the verifier, and list `S256` in the SMART configuration."
   },
   IssuerUnknown: {
     example: warned(Effect.either(login()), { metadata: { issuer: undefined } }),
-    did: "The callback names an issuer, and the SMART configuration has none.",
+    did: "The callback names an issuer, but the SMART configuration names none.",
     instead:
-      "It is not compared with anything, because the redirect URI of the launch belongs to this server alone. Where several servers have it, the callback is refused " +
+      "The library does not compare the issuer, because the redirect URI of the launch belongs to this server alone. If several servers share the redirect URI, the library refuses the callback " +
       "(`AuthorizationError`, `IssuerNotComparable`).",
-    tell: "To put its `issuer` into the SMART configuration. Until then configure it (`issuer`, `SMART_ISSUER`)."
+    tell:
+      "Put your `issuer` into the SMART configuration. (Until then, configure it in the app: `issuer`, `SMART_ISSUER`.)"
   },
   IssuerShared: {
     example: shared,
     did:
-      "It names an issuer that another server of the registry names, too, and their endpoints differ: one of them is not telling the truth.",
+      "The server names an issuer that another server of the registry also names, and their endpoints differ. One of the two does not tell the truth.",
     instead:
-      "The issuer identifies the server for which it is configured, or else the one at whose FHIR base URL's origin it is. Where that is neither, the `iss` of a callback is " +
-      "compared with nothing: it is accepted only at a redirect URI that belongs to one server alone.",
+      "The issuer identifies the server for which you configured it, or else the server whose FHIR base URL has the issuer's origin. If it identifies neither, the library does not compare the `iss` of a callback: " +
+      "it accepts the callback only at a redirect URI that belongs to one server alone.",
     tell:
-      "Which other server names its issuer. Find out whose it is and configure it (`issuer`, `SMART_ISSUER`); the other server may be hostile."
+      "Name the other server that uses the same issuer. Find out which server owns the issuer and configure it for that one (`issuer`, `SMART_ISSUER`). The other server may be hostile."
   },
   TokenContentType: {
     example: answered(SandboxEhr.Fault.headers({ set: { "content-type": "text/html" } })),
-    did: "An answer of the token endpoint is JSON, but came under another content type.",
-    instead: "It is read as JSON.",
-    tell: "The content type is `application/json` (RFC 6749, section 5.1)."
+    did: "An answer of the token endpoint is JSON, but has another content type.",
+    instead: "The library reads it as JSON.",
+    tell: "The content type must be `application/json` (RFC 6749, section 5.1)."
   },
   TokenMemberMalformed: {
     example: changed({ refresh_token: 42 }),
-    did: "A member of a token answer or an introspection is not of the type it must have.",
-    instead: "It counts as absent. Without a refresh token, as here, the session ends with its access token.",
-    tell: "Which member it is, and what it should be."
+    did: "A member of a token answer or an introspection does not have the required type.",
+    instead:
+      "The library treats it as absent. Without a refresh token, as here, the session ends with its access token.",
+    tell: "Name the member and its required type."
   },
   TokenTypeMissing: {
     example: answered(SandboxEhr.Fault.omit("token_type")),
     did: "A token answer does not say what kind of token it is.",
-    instead: "It is used as a bearer token.",
-    tell: "`token_type` is required and is `Bearer`."
+    instead: "The library uses it as a bearer token.",
+    tell: "Send `token_type`: it is required, and its value is `Bearer`."
   },
   ExpiresInNotNumber: {
     example: changed({ expires_in: "300" }),
-    did: "`expires_in` is a string, or no usable number of seconds (a date, milliseconds, zero).",
+    did: "`expires_in` is a string, or not a usable number of seconds (a date, milliseconds, zero).",
     instead:
-      "A string of digits is read as the number. Otherwise the token is used until it is refused, and renewed then.",
-    tell: "`expires_in` is a JSON number: the seconds from now on."
+      "The library reads a string of digits as the number. Otherwise it uses the token until the server refuses it, and then renews it.",
+    tell: "`expires_in` must be a JSON number: the seconds from now on."
   },
   ExpiresInMissing: {
     example: answered(SandboxEhr.Fault.omit("expires_in")),
-    did: "A token answer does not say how long the token is good.",
-    instead: "The token is used until it is refused, and renewed then: one request more whenever it has expired.",
-    tell: "To send `expires_in`."
+    did: "A token answer does not say how long the token is valid.",
+    instead:
+      "The library uses the token until the server refuses it, and then renews it. Each expiry costs one more request.",
+    tell: "Send `expires_in`."
   },
   ScopeMissing: {
     example: answered(SandboxEhr.Fault.omit("scope")),
-    did: "A token answer does not say what was granted.",
+    did: "A token answer does not say which scopes the server granted.",
     instead:
-      "What was asked for counts as granted, as OAuth has it. A request may then be refused with 403 although `scopes` covers it.",
-    tell: "SMART requires `scope` in every token answer."
+      "The library treats the requested scopes as granted, as OAuth defines. The server may then refuse a request with 403 although `scopes` covers it.",
+    tell: "Send `scope`. SMART requires it in every token answer."
   },
   ScopeNotString: {
     example: changed({ scope: ["openid", "fhirUser", "launch/patient", "patient/*.rs", "offline_access"] }),
     did: "`scope` is a list.",
-    instead: "It is read as one.",
-    tell: "`scope` is one string, separated by spaces."
+    instead: "The library reads it as a list of scopes.",
+    tell: "`scope` must be one string, with spaces between the scopes."
   },
   ScopeNotGranted: {
     example: changed({ scope: "openid fhirUser launch/patient patient/*.r" }),
     did:
-      "The server granted less than the request asked for, which OAuth and SMART allow: people and policies may narrow a grant.",
+      "The server granted less than the request asked for. OAuth and SMART allow this: people and policies may narrow a grant.",
     instead:
-      "The login succeeds; `scopes` has what was granted. `launch`, and what the answer fulfils without naming it (a refresh token, an id_token, the launch context), counts as granted.",
-    tell: "Nothing, unless the app needs the scope: then compare the client's registration."
+      "The login succeeds, and `scopes` holds the granted scopes. The library also treats as granted: `launch`, and each scope that the answer fulfils without naming it (with a refresh token, an id_token or the launch context).",
+    tell: "Nothing, unless the app needs the scope. In that case compare the client's registration."
   },
   ScopeNotNarrowed: {
     example: warned(
@@ -251,52 +255,53 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
         yield* client.refresh(first, { scopes: ["patient/Observation.rs"] })
       })
     ),
-    did: "A refresh asked for fewer scopes than were granted, and the answer has more than it asked for.",
-    instead: "The token is used as it is; `scopes` says what it is good for.",
+    did:
+      "A refresh asked for fewer scopes than the server had granted, and the answer has more than the refresh asked for.",
+    instead: "The library uses the token as it is. `scopes` says what the token allows.",
     tell: "A refresh may narrow the scopes (RFC 6749, section 6; SMART-107)."
   },
   LaunchContextLegacy: {
     example: changed({ fhirContext: ["ImagingStudy/1"] }),
-    did: "`fhirContext` holds strings, as SMART 2.0 had it.",
-    instead: "Each string is read as the reference of an item.",
-    tell: "Since 2.1 each item is an object with a `reference`."
+    did: "`fhirContext` holds strings, as in SMART 2.0.",
+    instead: "The library reads each string as the `reference` of an item.",
+    tell: "Since SMART 2.1, each item must be an object with a `reference`."
   },
   LaunchContextMalformed: {
     example: changed({ fhirContext: [{ reference: "List/1", role: "med-list" }] }),
     did:
-      "An item of the launch context is not as SMART wants it: a role that is no absolute URI, a patient without a role.",
-    instead: "It is handed on as it came.",
-    tell: "What the message says."
+      "An item of the launch context breaks a rule of SMART: its role is not an absolute URI, or a patient has no role.",
+    instead: "The library passes the item on unchanged.",
+    tell: "Pass on what the message says."
   },
   PatientMissing: {
     example: answered(SandboxEhr.Fault.omit("patient")),
-    did: "Patient scopes were granted, and the token answer names no patient.",
+    did: "The server granted patient scopes, but the token answer names no patient.",
     instead:
       "The login succeeds, with no `patient` in its context. `FhirClient`'s `patient()` fails with `NotInContext`.",
-    tell: "Who is granted `launch/patient` or `patient/` scopes must be told which patient."
+    tell: "If the server grants `launch/patient` or `patient/` scopes, the token answer must name the patient."
   },
   IdTokenMissing: {
     example: answered(SandboxEhr.Fault.omit("id_token")),
-    did: "`openid` was granted, and there is no id_token in the answer.",
+    did: "The server granted `openid`, but the answer holds no id_token.",
     instead:
-      "The login succeeds without `identity`: nobody knows who logged in. If the app needs to know, it must look.",
-    tell: "A grant of `openid` comes with an id_token."
+      "The login succeeds without `identity`: the app does not know who logged in. If the app needs to know, it must check for `identity`.",
+    tell: "A grant of `openid` must come with an id_token."
   },
   IdTokenNonceMissing: {
     example: identified((good, key) => Identity.sign(key, without(good, "nonce"))),
-    did: "The id_token does not repeat the nonce that was sent.",
+    did: "The id_token does not repeat the nonce that the login sent.",
     instead:
-      "It is accepted: SMART does not oblige servers. With `idToken: { nonce: \"required\" }` it is an `IdTokenError`.",
-    tell: "OpenID Connect requires it; without it, an id_token can be replayed."
+      "The library accepts it, because SMART does not oblige servers to repeat the nonce. With `idToken: { nonce: \"required\" }` it is an `IdTokenError`.",
+    tell: "OpenID Connect requires the nonce. Without it, an attacker can replay an id_token."
   },
   IdTokenUnverifiable: {
     example: warned(
       Effect.zipRight(fault("openid", SandboxEhr.Fault.status(404)), login()),
       { metadata: { issuer: undefined, jwks_uri: undefined } }
     ),
-    did: "There is an id_token, but the server says nowhere who signs it, or with which keys.",
-    instead: "It is not believed. The login succeeds without `identity`.",
-    tell: "To put `issuer` and `jwks_uri` into the SMART configuration, as `sso-openid-connect` requires."
+    did: "The server sends an id_token, but says nowhere who signs it, or with which keys.",
+    instead: "The library does not believe it. The login succeeds without `identity`.",
+    tell: "Put `issuer` and `jwks_uri` into the SMART configuration, as `sso-openid-connect` requires."
   },
   IdTokenInvalid: {
     example: identified(
@@ -308,9 +313,9 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
           yield* client.refresh(tokens({ fhirBaseUrl: Identity.fhirBaseUrl, scopes: ["openid"] }))
         })
     ),
-    did: "The id_token that came with a refresh is not believed; the reason is one of `IdTokenError`.",
-    instead: "The new tokens are used. Who logged in stays as it was, and the id_token is dropped.",
-    tell: "As for the `IdTokenError` of this reason: see [errors.md](errors.md#idtokenerror)."
+    did: "A refresh brought an id_token that the library does not believe. The reason is one of `IdTokenError`.",
+    instead: "The library uses the new tokens, drops the id_token and keeps the identity of the login.",
+    tell: "The same as for the `IdTokenError` of this reason: see [errors.md](errors.md#idtokenerror)."
   },
   IdTokenAlgorithmUnlisted: {
     example: Effect.gen(function*() {
@@ -327,21 +332,21 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
       ).pipe(Effect.provide(Identity.layerClient(server, { name: "north" })))
       return server.warnings
     }),
-    did: "The id_token is signed with an algorithm that the server's OpenID metadata does not list.",
+    did: "The server signed the id_token with an algorithm that its OpenID metadata does not list.",
     instead:
-      "It is accepted, because the server's own public key has signed it. With `idToken: { algorithms }` only the algorithms given there are accepted, without this warning.",
-    tell: "To list every algorithm that it signs with in `id_token_signing_alg_values_supported`."
+      "The library accepts it, because the server's own public key verifies the signature. With `idToken: { algorithms }` it accepts only the algorithms given there, without this warning.",
+    tell: "List every algorithm that the server signs with in `id_token_signing_alg_values_supported`."
   },
   FhirUserMissing: {
     example: identified((good, key) => Identity.sign(key, without(good, "fhirUser"))),
-    did: "`fhirUser` was granted, and is not in the id_token.",
-    instead: "The login succeeds; `identity` has no `fhirUser`. Userinfo may have it.",
-    tell: "A grant of `fhirUser` comes with the claim."
+    did: "The server granted `fhirUser`, but the id_token does not hold this claim.",
+    instead: "The login succeeds, but `identity` has no `fhirUser`. Userinfo may have it.",
+    tell: "A grant of `fhirUser` must come with the claim."
   },
   FhirUserMalformed: {
     example: identified((good, key) => Identity.sign(key, { ...good, fhirUser: "Device/1" })),
-    did: "`fhirUser` is no reference to a Patient, Practitioner, PractitionerRole, RelatedPerson or Person.",
-    instead: "It counts as absent.",
-    tell: "`fhirUser` is the URL of the person's resource on the same server."
+    did: "`fhirUser` does not refer to a Patient, Practitioner, PractitionerRole, RelatedPerson or Person.",
+    instead: "The library treats it as absent.",
+    tell: "`fhirUser` must be the URL of the person's resource on the same server."
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What another site can do to people who use the demo app, in a real browser, whose cookies and frames obey nobody's
- * model of them.
+ * Attacks by another site on the users of the demo app. They run in a real browser, because a model of cookies and
+ * frames can differ from what the browser does.
  */
 import { assert, describe, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -14,7 +14,7 @@ import { server } from "../support/http.js"
 
 const { drive } = Chromium
 
-/** A site of somebody else's: pages as they are wanted. */
+/** The attacker's site: it serves each page that a test gives it. */
 const elsewhere = Effect.gen(function*() {
   const pages: Array<string> = []
   const { origin } = yield* server((request, response) => {
@@ -65,7 +65,7 @@ const live = { timeout: 60_000 }
 
 describe.skipIf(!Chromium.available)(`the demo app under attack, in Chromium${Chromium.condition}`, () => {
   layer(Layer.merge(DemoApp.layer, Chromium.layer), { excludeTestServices: true, timeout: "60 seconds" })((it) => {
-    it.scoped("[SMART-61] login CSRF: a link with another person's code logs nobody in", () =>
+    it.scoped("[SMART-61] login CSRF: a link with a stranger's code starts no session", () =>
       Effect.gen(function*() {
         const { baseUrl } = yield* App
         const show = yield* elsewhere
@@ -113,7 +113,7 @@ describe.skipIf(!Chromium.available)(`the demo app under attack, in Chromium${Ch
         const { baseUrl } = yield* App
         const context = yield* Chromium.newContext()
         const page = yield* context.newPage
-        const planted = "planted-by-somebody-else-0123456789abcdefghijk"
+        const planted = "planted-by-some-attacker-0123456789abcdefghijk"
         yield* drive(() => page.goto(baseUrl))
         yield* drive(() =>
           page.evaluate((value) => {
@@ -130,7 +130,7 @@ describe.skipIf(!Chromium.available)(`the demo app under attack, in Chromium${Ch
         yield* heading(page, "You are signed out")
       }), live)
 
-    it.scoped("forged forms: nobody is logged out, and nothing is revoked", () =>
+    it.scoped("forged forms: the app logs no user out and revokes no access", () =>
       Effect.gen(function*() {
         const { baseUrl } = yield* App
         const show = yield* elsewhere
@@ -174,7 +174,7 @@ describe.skipIf(!Chromium.available)(`the demo app under attack, in Chromium${Ch
         yield* heading(page, /^Chart of/)
       }), live)
 
-    it.scoped("a site that is no EHR of this app cannot show it in a frame", () =>
+    it.scoped("a site that is not an EHR of this app cannot show it in a frame", () =>
       Effect.gen(function*() {
         const { baseUrl } = yield* App
         const show = yield* elsewhere
@@ -193,7 +193,7 @@ describe.skipIf(!Chromium.available)(`the demo app under attack, in Chromium${Ch
       }), live)
 
     it.scoped(
-      "[SMART-6] open redirect: a login leads into the app, whatever its link said",
+      "[SMART-6] open redirect: a login leads into the app, even if its link names another target",
       () =>
         Effect.gen(function*() {
           const { baseUrl } = yield* App

@@ -28,7 +28,7 @@ describe("the chart of the demo app", () => {
     assert.strictEqual(unreadable, 3)
   })
 
-  it("calls a patient by the official name, and says so where there is none", () => {
+  it("calls a patient by the official name, and says so when the patient has no name", () => {
     assert.strictEqual(
       Fhir.nameOf({
         name: [{ text: "Al" }, { use: "official", prefix: ["Dr."], given: ["Alpha"], family: "Example" }]

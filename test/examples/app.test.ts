@@ -120,7 +120,7 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
       assert.include(page.headers["content-security-policy"] ?? "", "form-action 'self' http://127.0.0.1:")
       assert.strictEqual(pathOf(yield* browser.post("/servers/east/discovery")), "/servers/east")
       assert.strictEqual((yield* browser.post("/servers/east/discovery", {}, "cross-site")).status, 403)
-      assert.strictEqual((yield* browser.get("/servers/nobody")).status, 404)
+      assert.strictEqual((yield* browser.get("/servers/unknown")).status, 404)
       assert.strictEqual((yield* browser.get("/nowhere")).status, 404)
     }))
 

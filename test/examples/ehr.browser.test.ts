@@ -105,7 +105,7 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
           assert.notInclude(given?.scopes ?? [], "offline_access")
           assert.strictEqual(given?.context.patient, "patient-beta")
 
-          // The cookie is strict, and yet nobody has to sign in twice.
+          // The cookie is strict, and yet the user does not have to sign in twice.
           yield* drive(() => page.getByRole("link", { name: "Log in" }).click())
           yield* heading(page, "Growth chart requests access")
           yield* drive(() => button(page, "Deny").click())

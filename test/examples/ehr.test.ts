@@ -174,7 +174,7 @@ describe("the sandbox EHR's site", () => {
     it.live(name, () => Effect.provide(act, TestLive))
 
   test(
-    "signs somebody in, and out",
+    "signs a user in, and out",
     Effect.gen(function*() {
       const { get, post } = yield* open
       assert.strictEqual((yield* get("/")).location, "/login?next=%2F")
@@ -194,7 +194,7 @@ describe("the sandbox EHR's site", () => {
       assert.include((yield* get("/login")).body, "You are signed in as Dr. Sandbox Two Clinician.")
       assert.strictEqual((yield* post("/logout", {})).location, "/login")
       assert.strictEqual((yield* get("/log")).location, "/login?next=%2Flog")
-      assert.strictEqual((yield* post("/login", { user: "Practitioner/nobody" })).status, 400)
+      assert.strictEqual((yield* post("/login", { user: "Practitioner/unknown" })).status, 400)
     })
   )
 
@@ -329,10 +329,10 @@ describe("the sandbox EHR's site", () => {
       for (
         const [path, fields] of [
           ["/launch", { app: "nothing", patient: "patient-alpha" }],
-          ["/launch", { app: "growth", patient: "nobody" }]
+          ["/launch", { app: "growth", patient: "unknown" }]
         ] as const
       ) assert.include([400, 404], (yield* post(path, fields)).status)
-      assert.strictEqual((yield* get("/chart/nobody")).status, 404)
+      assert.strictEqual((yield* get("/chart/unknown")).status, 404)
       assert.strictEqual((yield* get("/chart/patient-alpha?app=nothing")).status, 404)
     })
   )
@@ -419,11 +419,11 @@ describe("the sandbox EHR's site", () => {
       assertSound(nothing)
       assert.strictEqual(nothing.status, 400)
       assert.match(nothing.body, /role="alert">\s*<strong>Select at least one permission/)
-      const nobody = yield* post("/consent", { ticket, decision: "allow", scope: "patient/*.rs" })
-      assert.include(nobody.body, "Choose a patient.")
-      assert.match(nobody.body, /value="patient\/\*\.rs" checked/)
-      assert.notMatch(nobody.body, /value="openid" checked/)
-      const unknown = yield* post("/consent", { ticket, decision: "allow", scope: "patient/*.rs", patient: "nobody" })
+      const noPatient = yield* post("/consent", { ticket, decision: "allow", scope: "patient/*.rs" })
+      assert.include(noPatient.body, "Choose a patient.")
+      assert.match(noPatient.body, /value="patient\/\*\.rs" checked/)
+      assert.notMatch(noPatient.body, /value="openid" checked/)
+      const unknown = yield* post("/consent", { ticket, decision: "allow", scope: "patient/*.rs", patient: "unknown" })
       assert.strictEqual(unknown.status, 400)
       assert.deepStrictEqual(yield* ehr.access, [])
       const good = yield* post("/consent", {
@@ -464,7 +464,7 @@ describe("the sandbox EHR's site", () => {
   )
 
   test(
-    "sends whoever is signed out by then to sign in, and back to the question",
+    "sends a user who is signed out by then to sign in, and back to the question",
     Effect.gen(function*() {
       const { ask, post, signIn } = yield* open
       const { path, ticket } = yield* ask("patient/*.rs")
@@ -499,7 +499,7 @@ describe("the sandbox EHR's site", () => {
       for (const issued of yield* ehr.issued) assert.notInclude(page.body, issued)
       const access = hidden(page.body, "access")
 
-      // Somebody else's record: not seen, not ended.
+      // Another patient does not see this access and cannot end it.
       yield* signIn("Patient/patient-alpha")
       assert.notInclude((yield* get("/access")).body, "Growth chart")
       assert.strictEqual((yield* post("/access/revoke", { access })).status, 404)
@@ -516,7 +516,7 @@ describe("the sandbox EHR's site", () => {
         authorization: `Bearer ${String(tokens["access_token"])}`
       })
       assert.strictEqual(refused.status, 401)
-      // The sandbox's own page for it, which asks nobody who they are, is not there.
+      // This site replaces the sandbox's own page for access, which does not ask for a sign-in.
       assert.strictEqual((yield* get(ehr.endpoints.management)).location, "/access")
     })
   )

@@ -91,7 +91,7 @@ describe("what people of Safire do here", () => {
       assert.lengthOf(yield* requests, 2)
     }).pipe(Effect.provide(Layer.provideMerge(Discovery.layer(), ehr()))))
 
-  it.effect("registry: by key, by issuer, and nobody else", () =>
+  it.effect("registry: by key and by issuer; an unknown key fails", () =>
     Effect.gen(function*() {
       assert.strictEqual((yield* Registry.clientFor("south")).config.clientId, "4711")
       assert.strictEqual((yield* Registry.clientForIssuer("https://north.example.org/fhir/")).name, "north")

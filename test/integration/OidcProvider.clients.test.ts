@@ -247,7 +247,7 @@ layer(environment(), { excludeTestServices: true })("oidc-provider refuses crede
     Effect.gen(function*() {
       for (const [clientId, name] of [["key-app", "RS384"], ["key-by-url-app", "ES384"]] as const) {
         assert.deepStrictEqual(
-          yield* exchange(clientId, keys(vectorKeys(name, "nobody-published-this"))),
+          yield* exchange(clientId, keys(vectorKeys(name, "unpublished-key"))),
           [invalidClient, "no applicable key found in the JSON Web Key Set"]
         )
       }

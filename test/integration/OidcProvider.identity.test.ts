@@ -63,7 +63,7 @@ layer(environment(), { excludeTestServices: true })("who logged in, at oidc-prov
       assert.isTrue(Option.isNone(yield* client.logoutUrl(tokens)))
     }))
 
-  it.scoped("without openid nobody is said to have logged in", () =>
+  it.scoped("a login without openid gives no identity", () =>
     Effect.gen(function*() {
       const client = yield* connect()
       const tokens = yield* login(client, { scopes: ["launch/patient", "patient/*.rs"] })

@@ -149,13 +149,13 @@ layer(environment(), { excludeTestServices: true })("a public app at oidc-provid
   it.scoped("[SMART-78] takes what was granted, not what was asked for", () =>
     Effect.gen(function*() {
       const client = yield* connect()
-      const tokens = yield* login(client, { scopes: ["openid", "patient/*.rs", "patient/Nobody.knows"] })
+      const tokens = yield* login(client, { scopes: ["openid", "patient/*.rs", "patient/Unknown.scope"] })
       assert.deepStrictEqual(tokens.scopes, ["openid", "patient/*.rs"])
     }))
 
   it.scoped("an app that the server does not know gets no callback", () =>
     Effect.gen(function*() {
-      const client = yield* connect("nobody-registered-this")
+      const client = yield* connect("unregistered-app")
       const error = yield* failed(approved(client))
       assert.deepStrictEqual([error._tag, "status" in error && error.status], ["WalkError", 400])
     }))
@@ -247,7 +247,7 @@ layer(environment(), { excludeTestServices: true })("the callback from oidc-prov
       assert.strictEqual(yield* exchange((callback) => callback.searchParams.delete("state")), "StateMissing")
     }))
 
-  it.scoped("of one launch is no answer to another", () =>
+  it.scoped("of one launch does not complete another launch", () =>
     Effect.gen(function*() {
       const client = yield* connect()
       const { callback } = yield* approved(client)
@@ -279,7 +279,7 @@ layer(environment(), { excludeTestServices: true })("the token endpoint of oidc-
       )
     }))
 
-  it.scoped("[SMART-70] a verifier that is none", () =>
+  it.scoped("[SMART-70] a verifier that is too short", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(
         yield* exchangeWith({ verifier: Redacted.make("short") }),
@@ -302,10 +302,10 @@ layer(environment(), { excludeTestServices: true })("the token endpoint of oidc-
     Effect.gen(function*() {
       const client = yield* connect()
       const { callback, pending } = yield* approved(client)
-      callback.searchParams.set("code", "a-code-nobody-gave")
+      callback.searchParams.set("code", "never-issued-code")
       const error = yield* failed(client.exchange(callback, pending))
       assert.strictEqual(error._tag, "TokenError")
-      assert.notInclude(`${error.message}${JSON.stringify(error)}`, "a-code-nobody-gave")
+      assert.notInclude(`${error.message}${JSON.stringify(error)}`, "never-issued-code")
       assert.notInclude(JSON.stringify(error), Redacted.value(pending.verifier))
       assert.deepStrictEqual(yield* tokenError(Effect.fail(error)), invalidGrant)
     }))
@@ -346,7 +346,7 @@ layer(environment(), { excludeTestServices: true })("the token endpoint of oidc-
   it.scoped("a client it does not know", () =>
     Effect.gen(function*() {
       const { callback, pending } = yield* approved(yield* connect())
-      const stranger = yield* connect("nobody-registered-this")
+      const stranger = yield* connect("unregistered-app")
       assert.deepStrictEqual(
         yield* refusal(stranger.exchange(callback, pending)),
         [refused("exchangeCode", "invalid_client", 401), "client not found"]
@@ -455,11 +455,11 @@ layer(environment(), { excludeTestServices: true })("introspection and revocatio
       assert.isDefined(introspection.expiresAt)
     }))
 
-  it.scoped("[SMART-272] a token nobody gave, and one of another client, is just inactive", () =>
+  it.scoped("[SMART-272] the server reports a token that it never issued, and one of another client, as inactive", () =>
     Effect.gen(function*() {
       const tokens = yield* login(yield* connect())
       const other = yield* connect("other-public-app")
-      for (const token of [tokens.accessToken, Redacted.make("nobody-gave-this")]) {
+      for (const token of [tokens.accessToken, Redacted.make("never-issued-token")]) {
         const introspection = yield* other.introspect(token)
         assert.deepStrictEqual([introspection.active, introspection.scopes], [false, []])
       }
@@ -486,16 +486,16 @@ layer(environment(), { excludeTestServices: true })("introspection and revocatio
       assert.isFalse((yield* client.introspect(tokens.accessToken)).active)
     }))
 
-  it.scoped("[X-REV-1] revoking a token nobody gave succeeds", () =>
+  it.scoped("[X-REV-1] the server accepts the revocation of a token that it never issued", () =>
     Effect.gen(function*() {
       const client = yield* connect()
-      assert.isUndefined(yield* client.revoke(Redacted.make("nobody-gave-this")))
+      assert.isUndefined(yield* client.revoke(Redacted.make("never-issued-token")))
     }))
 
   it.scoped("the neighbours of the token endpoint refuse a client they do not know", () =>
     Effect.gen(function*() {
-      const stranger = yield* connect("nobody-registered-this")
-      const token = Redacted.make("nobody-gave-this")
+      const stranger = yield* connect("unregistered-app")
+      const token = Redacted.make("never-issued-token")
       assert.deepStrictEqual(
         yield* tokenError(stranger.introspect(token)),
         refused("introspect", "invalid_client", 401)
@@ -503,7 +503,7 @@ layer(environment(), { excludeTestServices: true })("introspection and revocatio
       assert.deepStrictEqual(yield* tokenError(stranger.revoke(token)), refused("revoke", "invalid_client", 401))
     }))
 
-  it.scoped("an address that is no token endpoint is refused, not an unknown outcome", () =>
+  it.scoped("an address without a token endpoint gives a refusal, not an unknown outcome", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const http = yield* HttpClient.HttpClient

@@ -17,7 +17,7 @@ const target: Effect.Effect<Target, never, OidcProvider> = Effect.map(OidcProvid
   approve: server.approve
 }))
 
-/** Where it answers otherwise than RFC 6749 says, and no less of a refusal: section 5.2 has `unauthorized_client` for this one. */
+/** oidc-provider refuses these with another error than RFC 6749: section 5.2 has `unauthorized_client` for this one. */
 const otherwise: Readonly<Record<string, Expected>> = {
   "token: client_credentials by a public client": {
     kind: "token",

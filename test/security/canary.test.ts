@@ -1,6 +1,6 @@
 /**
- * Whatever happens, no code, verifier, state, token or client secret is shown to anyone. A new case is one line in one
- * of the tables.
+ * No output shows a code, verifier, state, token or client secret, even when a step fails. A new case is one line in
+ * one of the tables.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Data from "effect/Data"
@@ -187,7 +187,7 @@ const hostileCallbacks: Readonly<Record<string, (callback: URL, state: string) =
     `${url.href}&code=canary-second-code&error_description=canary-second-code%20${url.searchParams.get("code") ?? ""}`,
   "two states": (url) => `${url.href}&state=canary-another-state&error_uri=canary-another-state`,
   "no code": (url) => with_(url, { code: undefined }),
-  "a code nobody issued": (url) => with_(url, { code: "canary-another-code" }),
+  "a code that the server did not issue": (url) => with_(url, { code: "canary-another-code" }),
   "the code alone": (url) => url.searchParams.get("code") ?? "",
   "nested parameters": (url) => ({ code: { x: url.searchParams.get("code") }, state: url.href }) as unknown as Callback
 }

@@ -1,6 +1,6 @@
 /**
  * Everything a program shows to anyone, as text to be searched for what must not be in it: logs as all built-in loggers
- * print them, spans, metrics, and its outcome however somebody prints that.
+ * print them, spans, metrics, and its outcome in each way to print it.
  */
 import { inspect } from "node:util"
 import * as Cause from "effect/Cause"

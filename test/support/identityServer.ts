@@ -1,6 +1,6 @@
 /**
- * A SMART server reduced to what identity needs, in memory: its documents, its keys, and token answers with whatever
- * id_token a test wants.
+ * A SMART server reduced to what identity needs, in memory: its documents, its keys, and token answers with the
+ * id_token that a test chooses.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"

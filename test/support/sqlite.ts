@@ -1,6 +1,6 @@
 /**
- * Whether SQLite's addon was built. It is no part of an ordinary installation, because it needs a compiler where no
- * ready-made one is to be had: `npm run build:sqlite` builds it.
+ * Whether SQLite's addon was built. An ordinary installation leaves it out, because it needs a compiler on systems
+ * without a prebuilt addon. `npm run build:sqlite` builds it.
  */
 import { createRequire } from "node:module"
 

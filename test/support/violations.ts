@@ -228,7 +228,7 @@ const invalidClient = { status: 401, error: "invalid_client" }
 
 const authorizeViolations: ReadonlyArray<Violation> = [
   authorize("plainOAuth", "no client_id", page, { client_id: undefined }),
-  authorize("plainOAuth", "an unknown client_id", page, { client_id: "nobody-registered-this" }),
+  authorize("plainOAuth", "an unknown client_id", page, { client_id: "unregistered-client" }),
   authorize("plainOAuth", "client_id twice", page, (url) => url.searchParams.append("client_id", "another")),
   authorize("plainOAuth", "no redirect_uri", page, { redirect_uri: undefined }),
   authorize("plainOAuth", "an unregistered redirect_uri", page, { redirect_uri: "https://evil.sandbox.test/callback" }),
@@ -306,12 +306,12 @@ const authorizeViolations: ReadonlyArray<Violation> = [
     scope: "launch patient/*.rs"
   }),
   authorize("smart", "a launch without the launch scope", redirect("invalid_request"), { launch: "something" }),
-  authorize("smart", "a launch nobody minted", redirect("invalid_request"), {
+  authorize("smart", "a launch that the server did not issue", redirect("invalid_request"), {
     scope: "launch patient/*.rs",
     launch: "made-up"
   }),
   {
-    name: "authorize: a POST that is no form",
+    name: "authorize: a POST that is not a form",
     plainOAuth: false,
     expected: page,
     send: (target) =>
@@ -327,7 +327,7 @@ const authorizeViolations: ReadonlyArray<Violation> = [
 const tokenViolations: ReadonlyArray<Violation> = [
   token(
     "plainOAuth",
-    "a body that is no form",
+    "a body that is not a form",
     [invalidRequest],
     (target) =>
       Effect.flatMap(freshCode(target, target.publicClient), (code) =>
@@ -358,7 +358,7 @@ const tokenViolations: ReadonlyArray<Violation> = [
   ),
   token(
     "plainOAuth",
-    "nobody says who it is",
+    "no client_id and no client authentication",
     [invalidClient, invalidRequest],
     (target) => exchange(target, { client_id: undefined })
   ),
@@ -366,7 +366,7 @@ const tokenViolations: ReadonlyArray<Violation> = [
     "plainOAuth",
     "an unknown client",
     [invalidClient],
-    (target) => exchange(target, { client_id: "nobody-registered-this" })
+    (target) => exchange(target, { client_id: "unregistered-client" })
   ),
   token(
     "plainOAuth",

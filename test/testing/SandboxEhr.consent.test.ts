@@ -80,7 +80,7 @@ describe("SandboxEhr with the option consentPage", () => {
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const ticket = yield* ask("patient/*.rs")
-      const error = yield* Effect.flip(ehr.decide(ticket, { patient: "nobody" }))
+      const error = yield* Effect.flip(ehr.decide(ticket, { patient: "unknown" }))
       assert.strictEqual(error.reason, "UnknownResource")
       assert.isNotNull((yield* ehr.decide(ticket, {})).searchParams.get("code"))
     }).pipe(Effect.provide(layer)))
@@ -93,7 +93,7 @@ describe("SandboxEhr with the option consentPage", () => {
       assert.strictEqual((yield* arrive("patient/*.rs")).status, 503)
       const ticket = yield* ask("patient/*.rs")
       yield* ehr.fault("authorize", Fault.status(503))
-      // For whoever comes next, not for this answer.
+      // The fault waits for the next request and does not change this answer.
       assert.isNotNull((yield* ehr.decide(ticket, {})).searchParams.get("code"))
       assert.lengthOf(yield* ehr.pendingFaults, 1)
     }).pipe(Effect.provide(layer)))

@@ -139,7 +139,7 @@ describe("SandboxEhr FHIR", () => {
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const token = yield* tokenFor("user/*.cruds")
-      for (const path of ["Patient/nobody", "Unknown/1", "Patient/patient-alpha/_history/9", "Patient/%E0%A4%A", ""]) {
+      for (const path of ["Patient/unknown", "Unknown/1", "Patient/patient-alpha/_history/9", "Patient/%E0%A4%A", ""]) {
         const answer = yield* fhir(path, token)
         assert.deepStrictEqual([path, answer.status, answer.body["resourceType"]], [path, 404, "OperationOutcome"])
       }

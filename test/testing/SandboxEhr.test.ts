@@ -162,16 +162,16 @@ describe("SandboxEhr", () => {
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const url = yield* authorizationUrl("launch/patient")
-        const error = yield* Effect.flip(ehr.approve(url, { patient: "nobody" }))
-        assert.strictEqual(error.message, "UnknownResource: the store has no Patient/nobody")
-        const launch = yield* Effect.flip(ehr.launch({ user: "Practitioner/nobody" }))
+        const error = yield* Effect.flip(ehr.approve(url, { patient: "unknown" }))
+        assert.strictEqual(error.message, "UnknownResource: the store has no Patient/unknown")
+        const launch = yield* Effect.flip(ehr.launch({ user: "Practitioner/unknown" }))
         assert.strictEqual(launch.reason, "UnknownResource")
       }).pipe(Effect.provide(layer)))
 
     it.effect("never redirects to an unknown client or an unregistered redirect URI", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
-        const unknown = yield* Effect.flip(ehr.approve(yield* authorizationUrl("openid", { client_id: "nobody" })))
+        const unknown = yield* Effect.flip(ehr.approve(yield* authorizationUrl("openid", { client_id: "unknown" })))
         assert.deepStrictEqual([unknown.reason, unknown.error], ["Refused", "invalid_client"])
         const evil = yield* authorizationUrl("openid", { redirect_uri: "https://evil.sandbox.test/" })
         const redirect = yield* Effect.flip(ehr.deny(evil))

@@ -80,7 +80,9 @@ describe("LaunchContext, oddities that are used all the same", () => {
     ["an absolute reference", { fhirContext: [{ reference: "https://x.test/fhir/ImagingStudy/1" }] }, [
       "LaunchContextMalformed"
     ]],
-    ["a role that is no URI", { fhirContext: [{ reference: "List/1", role: "med-list" }] }, ["LaunchContextMalformed"]],
+    ["a role that is not a URI", { fhirContext: [{ reference: "List/1", role: "med-list" }] }, [
+      "LaunchContextMalformed"
+    ]],
     ["[SMART-186] an empty role", { fhirContext: [{ reference: "List/1", role: "" }] }, ["TokenMemberMalformed"]]
   ]
   for (const [name, answer, expected] of rows) {

@@ -30,7 +30,7 @@ import { worked } from "../vectors/idToken.js"
 
 const start = Date.parse("2026-01-01T00:00:00Z")
 
-/** A login at a server with one key, whose id_token is changed; the outcome as one word, and who is shown to have logged in. */
+/** Logs in at a server with one key, which issues an id_token with changed claims; gives the server and the outcome. */
 const attempt = (
   change: (claims: Members) => Members,
   options: {
@@ -56,7 +56,7 @@ const reasonOf = (self: ReturnType<typeof attempt>) =>
     outcome._tag === "Left"
       ? outcome.left._tag === "IdTokenError" ? outcome.left.reason : outcome.left._tag
       : outcome.right.identity === undefined
-      ? "nobody"
+      ? "no identity"
       : "believed")
 
 const seconds = start / 1000
@@ -68,7 +68,7 @@ describe("IdToken, claims", () => {
     ["a good one", (claims) => claims, "believed"],
     ["[X-OIDC-1] another issuer", (claims) => ({ ...claims, iss: "https://evil.test" }), "IssuerMismatch"],
     ["[X-OIDC-1] the issuer with a slash more", (claims) => ({ ...claims, iss: `${issuer}/` }), "IssuerMismatch"],
-    ["[X-OIDC-1] an issuer that is no string", (claims) => ({ ...claims, iss: [issuer] }), "IssuerMismatch"],
+    ["[X-OIDC-1] an issuer that is a list", (claims) => ({ ...claims, iss: [issuer] }), "IssuerMismatch"],
     ["[X-OIDC-1] no issuer", ({ iss: _, ...claims }) => claims, "ClaimMissing"],
     ["[X-OIDC-1] another audience", (claims) => ({ ...claims, aud: "app-2" }), "AudienceMismatch"],
     ["[X-OIDC-1] no audience", (claims) => ({ ...claims, aud: null }), "ClaimMissing"],
@@ -111,7 +111,7 @@ describe("IdToken, claims", () => {
     ["[X-OIDC-1] a sub that is not ASCII", (claims) => ({ ...claims, sub: "pérson" }), "SubjectInvalid"],
     ["[X-OIDC-1] a sub that is a number", (claims) => ({ ...claims, sub: 7 }), "SubjectInvalid"],
     ["[X-AUTH-2] another nonce", (claims) => ({ ...claims, nonce: "another" }), "NonceMismatch"],
-    ["[X-AUTH-2] a nonce that is no string", (claims) => ({ ...claims, nonce: 1 }), "NonceMismatch"],
+    ["[X-AUTH-2] a nonce that is a number", (claims) => ({ ...claims, nonce: 1 }), "NonceMismatch"],
     ["[X-AUTH-2] no nonce", ({ nonce: _, ...claims }) => claims, "believed"],
     ["[X-AUTH-2] no nonce where it is required", ({ nonce: _, ...claims }) => claims, "NonceMissing", {
       nonce: "required"
@@ -147,7 +147,7 @@ describe("IdToken, claims", () => {
         metadata: { issuer: undefined },
         policy: { issuer }
       })
-      // The SMART configuration's keys are those of whom it names: nobody.
+      // The SMART configuration names no issuer, so its keys verify no id_token.
       assert.strictEqual(outcome._tag === "Right" ? outcome.right.identity : "failed", undefined)
       assert.deepStrictEqual(server.codes(), ["IdTokenUnverifiable"])
       assert.strictEqual(server.times(openIdUrl), 1)
@@ -306,7 +306,7 @@ describe("IdToken, hostile", () => {
           Effect.gen(function*() {
             const key = yield* makeKey("k1")
             const [header, , signature] = (yield* sign(key, claims)).split(".")
-            return `${header}.${encoded({ ...claims, sub: "somebody-else" })}.${signature}`
+            return `${header}.${encoded({ ...claims, sub: "person-2" })}.${signature}`
           })
         ),
         "SignatureInvalid"
@@ -409,7 +409,7 @@ describe("IdToken, hostile", () => {
       assert.strictEqual(error._tag === "IdTokenError" ? error.reason : error._tag, "AlgorithmNotAllowed")
     }))
 
-  it.effect("an alg that is no name of an algorithm is not repeated in the message", () =>
+  it.effect("the message does not repeat an alg that names no algorithm", () =>
     Effect.gen(function*() {
       yield* TestClock.setTime(start)
       const server = makeServer([])
@@ -459,7 +459,7 @@ describe("IdToken, the published example", () => {
 })
 
 describe("IdToken, in the walk", () => {
-  it.effect("[SMART-47] openid sends a nonce of 256 bits, which the pending launch keeps; without openid there is none", () =>
+  it.effect("[SMART-47] the client sends a nonce of 256 bits and keeps it in the pending launch, but only with openid", () =>
     Effect.gen(function*() {
       const server = makeServer([])
       yield* Effect.gen(function*() {
@@ -498,7 +498,7 @@ describe("IdToken, in the walk", () => {
       assert.deepStrictEqual(quiet.codes(), ["ScopeNotGranted"])
     }))
 
-  it.effect("[SMART-200] an id_token that nobody asked for is not looked at", () =>
+  it.effect("[SMART-200] the client ignores an id_token that it did not ask for", () =>
     Effect.gen(function*() {
       const server = makeServer([])
       const tokens = yield* login(server, () => Effect.succeed("nonsense"), {
@@ -509,7 +509,7 @@ describe("IdToken, in the walk", () => {
       assert.strictEqual(server.times(jwksUri), 0)
     }))
 
-  it.effect("a server without issuer or keys: a warning, and nobody is believed to have logged in", () =>
+  it.effect("a login at a server without issuer or keys gives a warning and no identity", () =>
     Effect.gen(function*() {
       for (const metadata of [{ issuer: undefined, jwks_uri: undefined }, { jwks_uri: undefined }]) {
         const { outcome, server } = yield* attempt((claims) => claims, { metadata })
@@ -532,7 +532,7 @@ describe("IdToken, in the walk", () => {
             Effect.flatMap(goodClaims(nonce), (claims) => sign(key, { ...claims, iss })))
             .pipe(
               Effect.map(({ identity }) =>
-                identity === undefined ? "nobody" : "believed"
+                identity === undefined ? "no identity" : "believed"
               ),
               Effect.catchTag("IdTokenError", ({ reason }) => Effect.succeed(reason)),
               Effect.provide(layerClient(server))
@@ -550,7 +550,7 @@ describe("IdToken, in the walk", () => {
       )
       assert.strictEqual(
         yield* believed({ issuer: "https://evil.test", jwks_uri: jwksUri }, { issuer: undefined, jwks_uri: undefined }),
-        "nobody"
+        "no identity"
       )
       const listed = { issuer, jwks_uri: jwksUri, id_token_signing_alg_values_supported: ["RS256"] }
       assert.strictEqual(yield* believed(listed, { jwks_uri: undefined }), "believed")
@@ -566,18 +566,18 @@ describe("IdToken, in the walk", () => {
           server.answers.set(openIdUrl, { issuer, jwks_uri: jwksUri })
           return login(server, (nonce) => Effect.flatMap(goodClaims(nonce), (claims) => sign(key, { ...claims, iss })))
             .pipe(
-              Effect.map(({ identity }) => identity === undefined ? "nobody" : "believed"),
+              Effect.map(({ identity }) => identity === undefined ? "no identity" : "believed"),
               Effect.catchTag("IdTokenError", ({ reason }) => Effect.succeed(reason)),
               Effect.provide(layerClient(server, config))
             )
         })
-      assert.strictEqual(yield* outcome(issuer, {}), "nobody")
+      assert.strictEqual(yield* outcome(issuer, {}), "no identity")
       assert.strictEqual(yield* outcome(issuer, { issuer }), "believed")
       assert.strictEqual(yield* outcome("https://evil.test", { issuer }), "IssuerMismatch")
       assert.strictEqual(yield* outcome(issuer, { issuer: "https://x.test", idToken: { issuer } }), "believed")
     }))
 
-  it.effect("keys that cannot be had are an error, because nobody is believed unverified", () =>
+  it.effect("a login fails when the client cannot fetch the keys that verify the id_token", () =>
     Effect.gen(function*() {
       yield* TestClock.setTime(start)
       const key = yield* makeKey("k1")
@@ -669,7 +669,7 @@ describe("IdToken, at a refresh", () => {
       }
     }))
 
-  it.effect("who was nobody becomes somebody only by a verified id_token", () =>
+  it.effect("a verified id_token adds an identity to a token set without one", () =>
     Effect.gen(function*() {
       const { outcome } = yield* refreshed((claims) => claims, false)
       assert.strictEqual(outcome._tag === "Right" ? outcome.right.identity?.sub : outcome._tag, "person-1")
@@ -714,9 +714,9 @@ describe("UserInfo and logout", () => {
     }))
 
   const refusals: ReadonlyArray<readonly [string, Members | undefined, Members, string]> = [
-    ["of somebody else", endpoints, { sub: "person-2" }, "IdTokenError SubjectMismatch"],
+    ["of another person", endpoints, { sub: "person-2" }, "IdTokenError SubjectMismatch"],
     ["without sub", endpoints, { email: "x@y.test" }, "TokenError Malformed"],
-    ["where there is none", { issuer, jwks_uri: jwksUri }, {}, "MetadataError EndpointMissing"],
+    ["without a userinfo_endpoint", { issuer, jwks_uri: jwksUri }, {}, "MetadataError EndpointMissing"],
     [
       "on a foreign host",
       { ...endpoints, userinfo_endpoint: "https://elsewhere.test/userinfo" },
@@ -742,7 +742,7 @@ describe("UserInfo and logout", () => {
       }))
   }
 
-  it.scoped("userinfo needs somebody verified to compare with", () =>
+  it.scoped("userinfo refuses a token set without identity and one of another server", () =>
     Effect.gen(function*() {
       const { client, server, tokens } = yield* setUp(endpoints, { sub: "person-1" })
       const { TokenSet } = yield* Effect.promise(() => import("../../src/token/TokenSet.js"))

@@ -76,12 +76,12 @@ describe("LaunchContext", () => {
     })
   })
 
-  it.each<[unknown]>([[{}], ["x"], [1], [true]])("[SMART-177] %j is no fhirContext", (value) => {
+  it.each<[unknown]>([[{}], ["x"], [1], [true]])("[SMART-177] %j is a malformed fhirContext", (value) => {
     assert.deepStrictEqual(items(value), { found: null, problems: ["fhirContext"] })
   })
 
   it.each<[unknown]>([[{}], [null], [1], [[]], [""], [{ role: "launch" }], [{ reference: 1 }], [{ identifier: "x" }]])(
-    "[SMART-178] %j is no item, and does not cost its neighbours",
+    "[SMART-178] the parser drops the item %j and keeps its neighbours",
     (item) => {
       const { found, problems } = items([item, { reference: "A/1" }])
       assert.deepStrictEqual(found, [{ reference: "A/1", role: "launch" }])

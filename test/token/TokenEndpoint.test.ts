@@ -163,7 +163,7 @@ describe("TokenEndpoint, what is repeated", () => {
     )
 
     it.effect.each(unknown)(
-      `[X-CB-2] ${name}: nobody knows (%s), once more, or not at all`,
+      `[X-CB-2] ${name}: an unknown outcome (%s), once more, or never where retryUnknown is false`,
       ([, answer]) =>
         Effect.gen(function*() {
           const twice = yield* attempts(Http.script(answer), call())
@@ -260,7 +260,7 @@ describe("TokenEndpoint, what is repeated", () => {
 })
 
 describe("TokenEndpoint, what it does not repeat to anyone", () => {
-  it.effect("client secrets, with colons and escapes and all, in whatever spelling a server quotes them", () =>
+  it.effect("client secrets with colons and escapes, in any spelling in which a server quotes them", () =>
     Effect.gen(function*() {
       const secret = "s:3cret/+ %x&y"
       const clientId = "https://app.example/id"
@@ -313,7 +313,7 @@ describe("TokenEndpoint, revocation", () => {
       return { http, outcome }
     })
 
-  it.effect.each([200, 204])("[X-REV-1] %d is success, whatever the body", (code) =>
+  it.effect.each([200, 204])("[X-REV-1] revocation succeeds at a %d with any body", (code) =>
     Effect.gen(function*() {
       for (const body of [null, "<html>", "{\"error\":\"x\"}"]) {
         const { http, outcome } = yield* revoke(() => new Response(code === 204 ? null : body, { status: code }))

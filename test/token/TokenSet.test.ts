@@ -50,7 +50,7 @@ describe("TokenSet", () => {
     )
   })
 
-  it("another version is no token set, and the refusal shows no token through its message", () => {
+  it("the schema refuses a token set of another version, and its message shows no token", () => {
     const either = Schema.decodeUnknownEither(TokenSet.TokenSet)({ ...JSON.parse(golden), version: 2 })
     assert.strictEqual(either._tag, "Left")
     if (either._tag === "Left") assert.notInclude(either.left.message, "t0ken")

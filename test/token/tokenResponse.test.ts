@@ -159,7 +159,7 @@ describe("parseTokenSet, what is accepted", () => {
     )
   })
 
-  it("any success status, and errors that are none", () => {
+  it("`parseTokenSet` accepts any success status, and an error that is null or empty", () => {
     assert.deepStrictEqual(granted(responseOf({ ...good, error: null }, { status: 201 })).codes, [])
     assert.deepStrictEqual(granted(responseOf({ ...good, error: "" })).codes, [])
   })
@@ -204,7 +204,7 @@ describe("parseTokenSet, what is refused", () => {
   it.each<[string, ReceivedResponse, TokenError["reason"], TokenError["processed"]]>([
     ["no access_token", responseOf(bare("access_token")), "Malformed", "unknown"],
     ["an empty access_token", responseOf({ ...good, access_token: "" }), "Malformed", "unknown"],
-    ["an access_token that is no string", responseOf({ ...good, access_token: 1 }), "Malformed", "unknown"],
+    ["an access_token that is a number", responseOf({ ...good, access_token: 1 }), "Malformed", "unknown"],
     ["access_token null", responseOf({ ...good, access_token: null }), "Malformed", "unknown"],
     ["[SMART-75] token_type mac", responseOf({ ...good, token_type: "mac" }), "UnsupportedTokenType", "unknown"],
     ["[SMART-75] token_type DPoP", responseOf({ ...good, token_type: "DPoP" }), "UnsupportedTokenType", "unknown"],
@@ -369,7 +369,7 @@ describe("a token answer and the scopes that were asked for", () => {
     assert.include(warning?.detail, "offline_access user/*.cud")
   })
 
-  it("the same grant in other words is none, nor is what the answer fulfils without naming it, nor a missing scope", () => {
+  it("the same grant in other words, scopes that other members fulfil and a missing scope cause no ScopeNotGranted", () => {
     assert.deepStrictEqual(codes("user/*.read", ["user/*.rs"]), [])
     assert.deepStrictEqual(codes("user/Patient.r user/Patient.s", ["user/Patient.rs"]), [])
     assert.deepStrictEqual(
@@ -399,7 +399,7 @@ describe("a token answer and the scopes that were asked for", () => {
     for (const { detail } of Either.getOrThrow(parsed).warnings) assert.notInclude(detail, "Observation")
   })
 
-  it("an expires_in below one second is one second, one that no date can hold is none", () => {
+  it("`parseTokenSet` raises an expires_in below one second to one second, and drops one that no date can hold", () => {
     assert.strictEqual(seconds(granted(responseOf({ ...good, expires_in: 0.001 })).tokens), 1)
     for (const expires_in of ["9".repeat(309), "1e999", 1e300]) {
       assert.isUndefined(granted(responseOf({ ...good, expires_in })).tokens.expiresAt)

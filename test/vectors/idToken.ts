@@ -1,6 +1,7 @@
 /**
- * The worked example of an id_token that SMART App Launch publishes (HL7/smart-app-launch, `input/pages/worked_example_id_token.md`; licence and
- * attribution: README.md beside). It has neither exp nor iat, which OpenID Connect requires.
+ * The worked example of an id_token that SMART App Launch publishes. It has neither exp nor iat, which OpenID Connect
+ * requires. Source: HL7/smart-app-launch, `input/pages/worked_example_id_token.md`. Licence and attribution: README.md
+ * in this folder.
  */
 export const worked = {
   publicKey: `-----BEGIN PUBLIC KEY-----

@@ -14,26 +14,26 @@ export const transportError = section<Transport.Reason>({
   name: "TransportError",
   literals: Transport.TransportError.fields.reason.literals,
   about:
-    "From `effect-safire/node`. It is the `cause` of a `RequestError` or `ResponseError` of `@effect/platform`, which has the request with its URL; the " +
-    "services of this library turn it into their own errors, with its `code` as the `detail`. You meet it where you use `NodeTransport`'s `HttpClient` " +
-    "yourself.",
+    "From `effect-safire/node`. It is the `cause` of a `RequestError` or `ResponseError` of `@effect/platform`, which holds the request with its URL. The " +
+    "services of this library turn it into their own errors, with its `code` as the `detail`. You see it only where you use the `HttpClient` of " +
+    "`NodeTransport` yourself.",
   names: /\([A-Z_]+\)/,
   entries: {
     ConnectTimeout: {
       example: code("UND_ERR_CONNECT_TIMEOUT", false),
-      cause: "Name, TCP and TLS together took longer than `connectTimeout` (10 seconds).",
-      cure: "A firewall that drops packets is the usual reason.",
+      cause: "Name lookup, TCP and TLS together took longer than `connectTimeout` (10 seconds).",
+      cure: "Look for a firewall that drops packets: it is the usual reason.",
       again: byOutcome
     },
     HeadersTimeout: {
       example: code("UND_ERR_HEADERS_TIMEOUT", true),
-      cause: "No answer began within `headersTimeout` (30 seconds).",
+      cause: "The server did not begin to answer within `headersTimeout` (30 seconds).",
       cure: "Ask the operator, or raise the limit.",
       again: byOutcome
     },
     BodyTimeout: {
       example: code("UND_ERR_BODY_TIMEOUT", true),
-      cause: "No piece of the body came within `bodyTimeout` (30 seconds).",
+      cause: "The server sent no piece of the body within `bodyTimeout` (30 seconds).",
       cure: "Ask the operator, or raise the limit.",
       again: byOutcome
     },
@@ -41,7 +41,7 @@ export const transportError = section<Transport.Reason>({
       example: Effect.succeed(
         new Transport.TransportError({ reason: "TotalTimeout", code: "ERR_TOTAL_TIMEOUT", processed: "unknown" })
       ),
-      cause: "The whole took longer than `totalTimeout`, which has no default.",
+      cause: "The whole request took longer than `totalTimeout`. This limit has no default.",
       cure: "Raise the limit, or set none.",
       again: byOutcome
     },
@@ -50,40 +50,40 @@ export const transportError = section<Transport.Reason>({
         new Transport.TransportError({ reason: "AddressRefused", code: "ERR_ADDRESS_REFUSED", processed: "no" })
       ),
       cause:
-        "A guarded transport was asked to connect to an address that it may not connect to: private, loopback, link-local.",
+        "A guarded transport was asked to connect to an address that it may not connect to: a private, loopback or link-local one.",
       cure:
-        "If the server is meant to be inside, allow its network. Else somebody tried to make this program ask on their behalf.",
+        "If the server belongs inside your network, allow that network. Otherwise treat it as an attack: the URL tried to make this program send a request on the attacker's behalf.",
       again: byOutcome
     },
     NotResolved: {
       example: code("ENOTFOUND", false),
-      cause: "The host's name has no address, or no name server answers (`EAI_AGAIN`).",
-      cure: "Check the spelling, then DNS from where the program runs.",
+      cause: "The host name has no address, or no name server answers (`EAI_AGAIN`).",
+      cure: "Check the spelling. Then check DNS from the machine where the program runs.",
       again: byOutcome
     },
     NotConnected: {
       example: code("ECONNREFUSED", false),
-      cause: "Nobody listens there, or there is no way to it.",
-      cure: "Check port, firewall and server.",
+      cause: "No program listens at this address and port, or the network has no route to it.",
+      cure: "Check the port, the firewall and the server.",
       again: byOutcome
     },
     CertificateRefused: {
       example: code("CERT_HAS_EXPIRED", false),
-      cause: "The certificate has expired, is for another name, or comes from a CA that is not trusted here.",
-      cure: "The operator renews it; for a CA of one's own give `tls: { ca }` or set `NODE_EXTRA_CA_CERTS`.",
+      cause: "The certificate has expired, is for another name, or comes from a CA that this machine does not trust.",
+      cure: "Ask the operator to renew it. For your own CA, give `tls: { ca }` or set `NODE_EXTRA_CA_CERTS`.",
       again: byOutcome
     },
     HandshakeFailed: {
       example: code("EPROTO", false),
       cause:
-        "The two sides do not agree on TLS: http where https is spoken, an old version, or a client certificate that is missing.",
-      cure: "Check the port; for mutual TLS give `tls: { cert, key }`.",
+        "The two sides do not agree on TLS: one speaks http and the other https, one has an old version, or a client certificate is missing.",
+      cure: "Check the port. For mutual TLS, give `tls: { cert, key }`.",
       again: byOutcome
     },
     HeadersTooLarge: {
       example: code("UND_ERR_HEADERS_OVERFLOW", true),
       cause: "The headers of the answer are longer than `maxHeaderBytes` (16 KiB).",
-      cure: "Look at what the server sends; raise the limit.",
+      cure: "Look at what the server sends, then raise the limit.",
       again: byOutcome
     },
     BodyTooLarge: {
@@ -96,33 +96,34 @@ export const transportError = section<Transport.Reason>({
       example: Effect.succeed(
         new Transport.TransportError({ reason: "BodyUsed", code: "ERR_BODY_USED", processed: "unknown" })
       ),
-      cause: "The body was read as a stream, and is asked for again.",
-      cure: "A mistake of the program: keep what was read.",
+      cause: "The program read the body as a stream, and asks for it again.",
+      cure: "Correct the program: keep what it has read.",
       again: "Not repeated: the same call fails the same way."
     },
     Malformed: {
       example: code("HPE_INVALID_CONSTANT", true),
       cause: "The answer is not HTTP, or its compression is broken.",
-      cure: "See who answers there; try `decompress: false`.",
+      cure: "Find out which program answers there. Try `decompress: false`.",
       again: byOutcome
     },
     InvalidRequest: {
       example: code("UND_ERR_INVALID_ARG", false),
-      cause: "The request cannot be sent: a header with a line break, a body that is not as long as it says.",
-      cure: "A mistake of the program.",
+      cause:
+        "The request cannot be sent: a header has a line break, or the body does not have the length that the request states.",
+      cure: "Correct the program.",
       again: "Not repeated: the same call fails the same way."
     },
     BrokenOff: {
       example: code("ECONNRESET", true),
       cause: "The connection broke off after the request, or a part of it, was written.",
       cure:
-        "A server or proxy that restarts, or drops idle connections. If it is frequent, compare their keep-alive times.",
+        "A server or a proxy restarts, or drops idle connections. If it happens often, compare their keep-alive times.",
       again: byOutcome
     },
     Closed: {
       example: code("UND_ERR_DESTROYED", true),
-      cause: "The request was given up, because the transport's layer was closed.",
-      cure: "Let requests end before the layer does.",
+      cause: "The transport gave up the request, because its layer was closed.",
+      cure: "Let all requests end before the layer closes.",
       again: byOutcome
     }
   }
@@ -151,22 +152,22 @@ export const sandboxError = section<SandboxEhr.SandboxError["reason"]>({
         return ehr.approve(other)
       }),
       cause:
-        "The app or its redirect URI is not known to the sandbox: a server answers that with a page, not with a redirect.",
+        "The sandbox does not know the app or its redirect URI. A server answers such a request with a page, not with a redirect.",
       cure: "Give the app to the sandbox with the option `clients`, or use one of `SandboxEhr.defaultClients`.",
       again: testsOnly
     },
     NotAuthorizationEndpoint: {
       example: inTest((ehr) => ehr.approve("https://app.example.org/login")),
-      cause: "`approve` or `deny` was given another URL than the one `authorize` makes.",
-      cure: "Give it `url` as it is.",
+      cause: "The test gave `approve` or `deny` another URL than the one that `authorize` makes.",
+      cure: "Pass on `url` unchanged.",
       again: testsOnly
     },
     NoRedirect: {
       example: inTest((ehr, url) =>
         Effect.zipRight(ehr.fault("authorize", SandboxEhr.Fault.status(500)), ehr.approve(url))
       ),
-      cause: "A fault of the step `authorize` answered with something else than a redirect.",
-      cure: "That is what the fault is for: expect this error.",
+      cause: "A fault of the step `authorize` did not answer with a redirect.",
+      cure: "The fault is there for that: expect this error in the test.",
       again: testsOnly
     },
     UnknownResource: {
@@ -184,7 +185,7 @@ export const sandboxError = section<SandboxEhr.SandboxError["reason"]>({
     UnknownTicket: {
       example: inTest((ehr) => ehr.decide("made-up", "deny")),
       cause: "No authorization request waits for a person under this ticket.",
-      cure: "Take the ticket that the option `consentPage` is called with, and answer once.",
+      cure: "Take the ticket that the sandbox passes to the option `consentPage`, and answer it once.",
       again: testsOnly
     }
   }

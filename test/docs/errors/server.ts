@@ -1,4 +1,4 @@
-/** What can go wrong before anybody is asked: settings, and what a server says about itself. */
+/** What can go wrong before a login begins: settings, and what a server says about itself. */
 import type * as ConfigError from "effect/ConfigError"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
@@ -51,16 +51,16 @@ export const configurationError = section<ConfigurationError["reason"]>({
   name: "ConfigurationError",
   literals: ConfigurationError.fields.reason.literals,
   about:
-    "What this program was told is incomplete, contradictory or unsafe. It comes when a layer is built, or from the call whose options are wrong; " +
-    "`fields` names every setting concerned, never its value. Nothing was sent, so none of these is repeated. A variable that is missing or of the " +
-    "wrong kind altogether is Effect's own `ConfigError`.",
+    "A setting of this program is incomplete, contradictory or unsafe. The error comes when a layer is built, or from the call whose options are wrong. " +
+    "`fields` names every setting concerned, never its value. The library sent nothing and repeats nothing. For a variable that is missing or of the " +
+    "wrong kind altogether, Effect reports its own `ConfigError`.",
   names: /north|SMART_/,
   entries: {
     Missing: {
       example: met(Effect.flatMap(SmartClient.SmartClient, (client) => client.authorize())).pipe(
         Effect.provide(atSandbox({ redirectUri: undefined }))
       ),
-      cause: "A setting that this call needs was given neither in the configuration nor in the call.",
+      cause: "This call needs a setting. Neither the configuration nor the call gives it.",
       cure: "Set what `fields` names.",
       again: nothingSent
     },
@@ -71,8 +71,8 @@ export const configurationError = section<ConfigurationError["reason"]>({
         )
       ),
       cause:
-        "Settings that cannot be what they should be: a URL that is not absolute, an empty client id, a scope with a comma in it.",
-      cure: "Correct all that `fields` names; they are listed together so that one round is enough.",
+        "Settings have impossible values: a URL that is not absolute, an empty client id, a scope with a comma in it.",
+      cure: "Correct everything that `fields` names. It lists all of them, so that one round is enough.",
       again: nothingSent
     },
     Insecure: {
@@ -89,8 +89,8 @@ export const configurationError = section<ConfigurationError["reason"]>({
         SMART_CLIENT_SECRET: "the-client-s3cret",
         SMART_PRIVATE_KEY: "{}"
       }),
-      cause: "Two settings exclude each other, or a parameter was given that the client itself sends.",
-      cure: "Remove one of those that `fields` names.",
+      cause: "Two settings exclude each other, or the program gave a parameter that the client itself sends.",
+      cure: "Remove one of the settings that `fields` names.",
       again: nothingSent
     },
     BadKey: {
@@ -98,9 +98,9 @@ export const configurationError = section<ConfigurationError["reason"]>({
         SMART_PRIVATE_KEY: "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
       }),
       cause:
-        "What was given as a key to sign with is none: a certificate, a public key, a key that is too short, two keys of one name.",
+        "The library cannot sign with this key: it is a certificate, a public key or too short, or two keys have one name.",
       cure:
-        "Give a private key as PKCS #8 PEM, JWK or JWK Set, RSA of 2,048 bits or more, or EC P-384 (what SMART signs with: RS384 and ES384).",
+        "Give a private key as PKCS #8 PEM, JWK or JWK Set. It must be RSA of 2,048 bits or more, or EC P-384 (SMART signs with RS384 and ES384).",
       again: nothingSent
     }
   }
@@ -115,69 +115,71 @@ export const discoveryError = section<DiscoveryError["reason"]>({
   name: "DiscoveryError",
   literals: DiscoveryError.fields.reason.literals,
   about:
-    "A server's SMART configuration could not be had, or does not hold what is needed. Every step that needs metadata can fail with it. A last good " +
-    "configuration serves for a day while a server is in trouble (with the warning `MetadataStale`), so that most failures of the moment do not reach you " +
-    "at all; a failure is remembered for three seconds. Fields: `fhirBaseUrl`, `url`, `detail`, `member`, `status`, `retryAfter`.",
+    "The library could not get the server's SMART configuration, or the configuration lacks what a step needs. Every step that needs metadata can fail " +
+    "with this error. While a server is in trouble, the library uses its last good configuration for a day (with the warning `MetadataStale`), so that most " +
+    "short failures do not reach you. It remembers a failure for three seconds. Fields: `fhirBaseUrl`, `url`, `detail`, `member`, `status`, `retryAfter`.",
   names: /ehr\.example\.org/,
   entries: {
     InvalidUrl: {
       example: discover(html, `${fhirBaseUrl}?tenant=1`),
-      cause: "What was given is no FHIR base URL.",
+      cause: "The program gave a value that cannot be a FHIR base URL.",
       cure: "Give the absolute URL of the FHIR server, with its whole path and nothing after it.",
       again: nothingSent
     },
     Unreachable: {
       example: discover(refusing),
-      cause: "No connection to the server, or one that broke off. The code is the operating system's.",
+      cause:
+        "The connection to the server failed or broke off. The code in the message comes from the operating system.",
       cure:
-        "`ENOTFOUND`: the name. `ECONNREFUSED`, `ETIMEDOUT`: server, firewall or proxy. `CERT_…`, `UNABLE_TO_…`: its certificate, or a CA this machine does not know.",
+        "`ENOTFOUND`: check the host name. `ECONNREFUSED`, `ETIMEDOUT`: check the server, firewall or proxy. `CERT_…`, `UNABLE_TO_…`: check its certificate, or add the CA that this machine does not know.",
       again: readOnly
     },
     TimedOut: {
       example: patiently(discover(() => hang)),
-      cause: "No complete answer within `HttpLimits.discoveryTimeout` (10 seconds), redirects included.",
+      cause:
+        "The server did not answer completely within `HttpLimits.discoveryTimeout` (10 seconds). This time includes redirects.",
       cure: "Ask the operator. If the server is known to be slow, raise the limit.",
       again: readOnly
     },
     Status: {
       example: discover(busy),
       cause:
-        "An answer with a status that is no success. Of 408, 429, 502, 503 and 504 the library asks again by itself, but waits no longer than 30 seconds for a `Retry-After`.",
+        "The server answered with a status that does not mean success. After 408, 429, 502, 503 and 504 the library asks again by itself, but it waits no longer than 30 seconds for a `Retry-After`.",
       cure:
-        "Wait as long as `retryAfter` says. 401 or 403: the SMART configuration is public by specification; look for a gateway that wants credentials.",
+        "Wait as long as `retryAfter` says. 401 or 403: look for a gateway that wants credentials. By specification the SMART configuration is public.",
       again:
-        "Repeated if the status is one that passes and no longer wait was asked for. Safe to call again after `retryAfter`."
+        "Repeated if the status is temporary and the server did not ask for a longer wait. Safe to call again after `retryAfter`."
     },
     NotFound: {
       example: discover(() => text("", { status: 404 })),
-      cause: "404 or 410: there is no `.well-known/smart-configuration` under this URL.",
+      cause: "404 or 410: the server has no `.well-known/smart-configuration` under this URL.",
       cure:
-        "Nearly always the base URL lacks a part of its path (`/fhir`, `/r4`, a tenant). For an old server that has only its CapabilityStatement, set `legacyMetadata`.",
+        "Check the path of the base URL: nearly always a part is missing (`/fhir`, `/r4`, a tenant). For an old server that has only its CapabilityStatement, set `legacyMetadata`.",
       again: final
     },
     NotJson: {
       example: discover(html),
-      cause: "An answer that is not JSON: a login page, a captive portal, a proxy's notice.",
-      cure: "Open the URL with curl and see who answers.",
+      cause: "The answer is not JSON, but for example a login page, a captive portal or a proxy's notice.",
+      cure: "Open the URL with curl and see which program answers.",
       again: final
     },
     NotObject: {
       example: discover(() => json(["https://ehr.example.org/fhir"])),
-      cause: "JSON, but no object.",
-      cure: "This is another document than a SMART configuration: compare the URL, then ask the operator.",
+      cause: "The answer is JSON, but not an object.",
+      cure: "The document cannot be a SMART configuration. Compare the URL, then ask the operator.",
       again: final
     },
     TooLarge: {
       example: discover(large, fhirBaseUrl, smallLimits),
       cause: "The answer is longer than `HttpLimits.maxResponseBytes` (1 MiB; a small one here).",
-      cure: "A SMART configuration has a few kilobytes: look at what comes before you raise the limit.",
+      cure: "A SMART configuration has a few kilobytes. Look at the answer before you raise the limit.",
       again: final
     },
     RedirectRefused: {
       example: discover(moved),
-      cause: "A redirect that is not followed: to http, or the fourth in a row.",
+      cause: "The library did not follow a redirect: it leads to http, or it is the fourth in a row.",
       cure:
-        "Configure the URL it leads to, if that is the server you mean. A redirect to a login page means that a gateway is in between.",
+        "If the redirect leads to the server that you mean, configure that URL. If it leads to a login page, a gateway is in between.",
       again: final
     },
     EndpointMissing: {
@@ -190,7 +192,7 @@ export const discoveryError = section<DiscoveryError["reason"]>({
         Effect.provide(atSandbox({}, { metadata: { introspection_endpoint: undefined } })),
         Effect.map((error): DiscoveryError => error as DiscoveryError)
       ),
-      cause: "The metadata has no usable value for the endpoint that this step needs: `member` says which.",
+      cause: "The metadata has no usable value for the endpoint that this step needs. `member` names the endpoint.",
       cure:
         "Ask the operator, do without the step, or give the endpoint by hand (`metadata` of the client's configuration).",
       again: final
@@ -200,9 +202,9 @@ export const discoveryError = section<DiscoveryError["reason"]>({
         Effect.provide(atSandbox({}, { metadata: { token_endpoint: "http://ehr.example.org/auth/token" } }))
       ),
       cause:
-        "The metadata names an endpoint that is not https, and this step would use it. It is found out before a person is sent to log in.",
+        "The metadata names an endpoint that is not https, and this step would use it. The library checks this before it sends a person to log in.",
       cure:
-        "Tell the operator: codes and tokens would go over the wire in clear. For a server on this machine, set `allowInsecureLocalhost`.",
+        "Tell the operator: codes and tokens would travel unencrypted. For a server on this machine, set `allowInsecureLocalhost`.",
       again: final
     }
   }
@@ -239,65 +241,67 @@ export const metadataError = section<MetadataError["reason"]>({
   name: "MetadataError",
   literals: MetadataError.fields.reason.literals,
   about:
-    "A document beside the SMART configuration could not be had or used: `subject` says whether it is the `OpenIdConfiguration`, the `Jwks` or the " +
-    "`SmartStyle`. `userInfo` and `logoutUrl` of a client fail with it; inside of a login it becomes an `IdTokenError`.",
+    "The library could not get or use a document beside the SMART configuration. `subject` says whether it is the `OpenIdConfiguration`, the `Jwks` or the " +
+    "`SmartStyle`. `userInfo` and `logoutUrl` of a client fail with this error. Inside of a login it becomes an `IdTokenError`.",
   names: /example\.org/,
   entries: {
     InvalidUrl: {
       example: style(html, "https://reader:pass@ehr.example.org/style.json"),
-      cause: "The URL of the document is not absolute, or has credentials in it, as here: they are not shown.",
-      cure: "It comes from the server's metadata, or from the caller: whoever wrote it has to give it whole.",
+      cause:
+        "The URL of the document is not absolute, or it has credentials in it, as here. The message does not show them.",
+      cure:
+        "The URL comes from the server's metadata or from the caller. Its author must give a complete URL without credentials.",
       again: nothingSent
     },
     Unreachable: {
       example: openId(refusing),
-      cause: "No connection, or one that broke off. The code is the operating system's.",
+      cause: "The connection failed or broke off. The code in the message comes from the operating system.",
       cure:
-        "As with `DiscoveryError`. The login server is often another host than the FHIR server, with a firewall rule of its own.",
+        "Do what `DiscoveryError` says. The login server is often another host than the FHIR server, with its own firewall rule.",
       again: readOnly
     },
     TimedOut: {
       example: patiently(openId(() => hang)),
-      cause: "No complete answer within `HttpLimits.discoveryTimeout`.",
+      cause: "The server did not answer completely within `HttpLimits.discoveryTimeout`.",
       cure: "Ask the operator, or raise the limit.",
       again: readOnly
     },
     Status: {
       example: keys(busy),
-      cause: "An answer with a status that is no success.",
+      cause: "The server answered with a status that does not mean success.",
       cure: "Wait as long as `retryAfter` says, then ask the operator.",
       again:
-        "Repeated if the status is one that passes and no longer wait was asked for. Safe to call again after `retryAfter`."
+        "Repeated if the status is temporary and the server did not ask for a longer wait. Safe to call again after `retryAfter`."
     },
     NotFound: {
       example: openId(() => text("", { status: 404 })),
-      cause: "404 or 410, in both places where OpenID Connect and RFC 8414 have the document.",
+      cause: "The server answered 404 or 410 in both places where OpenID Connect and RFC 8414 put the document.",
       cure:
-        "Compare the issuer with what the server calls itself. Many SMART servers have no OpenID metadata: then userinfo is not to be had.",
+        "Compare the issuer with what the server calls itself. Many SMART servers have no OpenID metadata; such a server offers no userinfo.",
       again: final
     },
     NotJson: {
       example: keys(html),
       cause: "The answer is not JSON.",
-      cure: "Open the URL with curl and see who answers.",
+      cure: "Open the URL with curl and see which program answers.",
       again: final
     },
     NotObject: {
       example: style(() => json([]), "https://ehr.example.org/style.json"),
-      cause: "JSON, but no object.",
+      cause: "The answer is JSON, but not an object.",
       cure: "Tell the operator.",
       again: final
     },
     TooLarge: {
       example: openId(large, loginServer, smallLimits),
       cause: "The answer is longer than `HttpLimits.maxResponseBytes`.",
-      cure: "Look at what comes before you raise the limit.",
+      cure: "Look at the answer before you raise the limit.",
       again: final
     },
     RedirectRefused: {
       example: openId(moved),
-      cause: "A redirect to http, or the fourth in a row.",
-      cure: "Tell the operator: metadata should name the place itself.",
+      cause: "The server redirects to http, or for the fourth time in a row.",
+      cure: "Tell the operator: the metadata should name the final URL.",
       again: final
     },
     InsecureEndpoint: {
@@ -311,28 +315,29 @@ export const metadataError = section<MetadataError["reason"]>({
       cause:
         "The OpenID metadata of an issuer names another issuer. Here they differ by one slash, the most frequent case.",
       cure:
-        "If you configured the issuer (`idToken.issuer`), copy it to the letter from the document. Else the operator must make the SMART configuration agree with it.",
+        "If you configured the issuer (`idToken.issuer`), copy it to the letter from the document. Otherwise the operator must make the SMART configuration agree with the document.",
       again: final
     },
     NotAKeySet: {
       example: keys(() => json({ issuer: loginServer })),
-      cause: "What is under `jwks_uri` is no key set.",
-      cure: "Tell the operator; often `jwks_uri` leads to another document.",
+      cause: "The document under `jwks_uri` is not a key set.",
+      cure: "Tell the operator. Often `jwks_uri` leads to another document.",
       again: final
     },
     TooManyKeys: {
       example: keys(() => json({ keys: Array.from({ length: 200 }, (_, kid) => ({ ...ec, kid: String(kid) })) })),
-      cause: "A key set with more than 100 keys.",
+      cause: "The key set has more than 100 keys.",
       cure: "Ask the operator what is in it. `Jwks.layer({ maxKeys })` accepts more.",
       again: final
     },
     NoSuchKey: {
       example: keys(() => json({ keys: [{ ...ec, kid: "2025" }] }), "2026"),
       cause:
-        "A token was signed with a key that the server does not publish. The set is fetched anew for an unknown key, once a minute.",
+        "A key that the server does not publish has signed a token. For an unknown key, the library fetches the set anew, once a minute.",
       cure:
-        "In the minutes after a key rotation: try again. Else the token is not this server's, or the operator forgot to publish the key.",
-      again: "The set was fetched anew if that was not done within the last minute. Safe to call again after a minute."
+        "In the minutes after a key rotation, try again. Otherwise the token comes from another server, or the operator forgot to publish the key.",
+      again:
+        "The library fetched the set anew, unless it had done so within the last minute. Safe to call again after a minute."
     },
     AmbiguousKey: {
       example: keys(() => json({ keys: [ec, ec] })),
@@ -342,8 +347,8 @@ export const metadataError = section<MetadataError["reason"]>({
     },
     UnusableKey: {
       example: keys(() => json({ keys: [{ ...ec, kid: "2026" }] }), "2026"),
-      cause: "The key that fits is malformed, too short, or a private one.",
-      cure: "Tell the operator; a private key in a public set must be replaced at once.",
+      cause: "The key that fits is malformed, too short or private.",
+      cure: "Tell the operator. The operator must replace a private key in a public set at once.",
       again: final
     },
     EndpointMissing: {
@@ -355,8 +360,8 @@ export const metadataError = section<MetadataError["reason"]>({
     ForeignEndpoint: {
       example: userInfo("https://elsewhere.example.org/userinfo"),
       cause:
-        "The `userinfo_endpoint` is on a host that neither issued the token nor is the FHIR server: the token was not sent there.",
-      cure: "Ask the operator whether that is meant. Nothing switches this check off.",
+        "The `userinfo_endpoint` is on a host that neither issued the token nor is the FHIR server. The library did not send the token there.",
+      cure: "Ask the operator whether this host is intended. You cannot switch this check off.",
       again: nothingSent
     }
   }
@@ -373,7 +378,7 @@ export const brandsError = section<BrandsError["reason"]>({
   name: "BrandsError",
   literals: BrandsError.fields.reason.literals,
   about:
-    "A bundle of user-access brands could not be had. No login depends on it: show the list you had before, or none.",
+    "The library could not get a bundle of user-access brands. No login depends on it: show the list that you had before, or none.",
   names: /example\.org/,
   entries: {
     NotPublished: {
@@ -383,7 +388,7 @@ export const brandsError = section<BrandsError["reason"]>({
         Effect.provide(Brands.layer({}).pipe(Layer.provide(http(html))))
       ),
       cause: "The server's SMART configuration links to no brand bundle.",
-      cure: "Look for a directory of the vendor's, and give `Brands.bundle` its URL.",
+      cure: "Look for a directory of the vendor, and give its URL to `Brands.bundle`.",
       again: nothingSent
     },
     InvalidUrl: {
@@ -394,44 +399,45 @@ export const brandsError = section<BrandsError["reason"]>({
     },
     InsecureEndpoint: {
       example: brands(html, "http://brands.example.org/bundle.json"),
-      cause: "The bundle is not at an https URL: who changes it on its way decides where people log in.",
+      cause:
+        "The URL of the bundle is not https. An attacker who changes the bundle on its way decides where people log in.",
       cure: "Tell its publisher.",
       again: nothingSent
     },
     Unreachable: {
       example: brands(refusing),
-      cause: "No connection, or one that broke off. The code is the operating system's.",
-      cure: "As with `DiscoveryError`.",
+      cause: "The connection failed or broke off. The code in the message comes from the operating system.",
+      cure: "Do what `DiscoveryError` says.",
       again: readOnly
     },
     TimedOut: {
       example: patiently(brands(() => hang)),
-      cause: "No complete answer within `HttpLimits.fhirTimeout` (30 seconds).",
+      cause: "The server did not answer completely within `HttpLimits.fhirTimeout` (30 seconds).",
       cure: "Bundles can be large: fetch them ahead of time and keep them.",
       again: readOnly
     },
     Status: {
       example: brands(busy),
-      cause: "An answer with a status that is no success.",
+      cause: "The server answered with a status that does not mean success.",
       cure: "Wait as long as `retryAfter` says, then ask the publisher.",
       again:
-        "Repeated if the status is one that passes and no longer wait was asked for. Safe to call again after `retryAfter`."
+        "Repeated if the status is temporary and the server did not ask for a longer wait. Safe to call again after `retryAfter`."
     },
     NotFound: {
       example: brands(() => text("", { status: 404 })),
-      cause: "404 or 410: there is no bundle here.",
-      cure: "Ask the publisher where it went.",
+      cause: "404 or 410: the server has no bundle at this URL.",
+      cure: "Ask the publisher for the new URL.",
       again: final
     },
     NotJson: {
       example: brands(html),
       cause: "The answer is not JSON.",
-      cure: "Open the URL with curl and see who answers.",
+      cure: "Open the URL with curl and see which program answers.",
       again: final
     },
     NotBundle: {
       example: brands(() => json({ resourceType: "Organization" })),
-      cause: "JSON, but no FHIR Bundle.",
+      cause: "The answer is JSON, but not a FHIR Bundle.",
       cure: "Tell the publisher.",
       again: final
     },
@@ -443,8 +449,8 @@ export const brandsError = section<BrandsError["reason"]>({
     },
     RedirectRefused: {
       example: brands(moved),
-      cause: "A redirect to http, or the fourth in a row.",
-      cure: "Use the URL it leads to, if that is the bundle you mean.",
+      cause: "The server redirects to http, or for the fourth time in a row.",
+      cure: "If the redirect leads to the bundle that you mean, use that URL.",
       again: final
     }
   }

@@ -65,15 +65,15 @@ const expiredWhileSaved = Effect.gen(function*() {
 const notSent = "Not repeated: nothing was sent."
 
 const unknownOutcome =
-  "An exchange or a refresh with `processed` `unknown` is sent at most once more (`retryUnknown`), because a lost answer's tokens are lost either way. After it failed, start a new login; `Sessions` keeps the tokens it has."
+  "The library sends an exchange or a refresh with `processed` `unknown` at most once more (`retryUnknown`), because the tokens of a lost answer are lost either way. If that fails, start a new login. `Sessions` keeps the tokens that it has."
 
 export const tokenError = section<TokenError["reason"]>({
   name: "TokenError",
   literals: TokenError.fields.reason.literals,
   about:
-    "The token endpoint, or introspection, revocation or userinfo (`operation`), did not give what was asked for. `error`, `errorDescription` and " +
-    "`errorUri` are the server's words, with everything that was sent taken out; `received` has the names of the members of an answer that could not be " +
-    "used, never their values, and `issued` the tokens in it, redacted, so that they can be revoked. `processed` says whether the server may have acted: only with `no` is a code or a refresh token certainly unused.",
+    "The token endpoint, or introspection, revocation or userinfo (`operation`), did not give what the request asked for. `error`, `errorDescription` and " +
+    "`errorUri` are the server's words, without anything that the request sent. `received` names the members of an answer that the library could not use, " +
+    "never their values. `issued` holds the tokens of that answer, redacted, so that you can revoke them. `processed` says whether the server may have acted: only `no` guarantees that a code or a refresh token is unused.",
   names: /north/,
   entries: {
     Refused: {
@@ -82,52 +82,54 @@ export const tokenError = section<TokenError["reason"]>({
       ),
       cause: "The server said no, with an OAuth error or a status of 4xx.",
       cure:
-        "`invalid_grant`: a new login; for client credentials as `invalid_client`. `invalid_client`, `unauthorized_client`: client id, secret or key, how they are sent (the message names `SMART_CLIENT_SECRET_ENCODING` where it matters), and the clock of this machine where assertions are signed. `invalid_scope`: the registration. 404: the metadata names another URL than the token endpoint.",
+        "`invalid_grant`: start a new login; for client credentials, do the same as for `invalid_client`. `invalid_client`, `unauthorized_client`: check the client id, the secret or key, and how the client sends them (the message names `SMART_CLIENT_SECRET_ENCODING` where it matters). If the client signs assertions, also check the clock of this machine. `invalid_scope`: check the registration. 404: the metadata names another URL than the token endpoint.",
       again:
-        "Not repeated. With `invalid_client` the code or token was not used: correct the credentials and call again. After any other refusal of a refresh a session needs a new launch."
+        "Not repeated. With `invalid_client` the server did not use the code or token: correct the credentials and call again. After any other refusal of a refresh, a session needs a new launch."
     },
     Unavailable: {
       example: exchange(SandboxEhr.Fault.status(503, { headers: { "retry-after": "120" } })),
-      cause: "The server, or a proxy before it, is busy or broken: 408, 429 or 5xx.",
-      cure: "Wait as long as `retryAfter` says; then ask the operator.",
+      cause: "The server, or a proxy in front of it, is busy or broken: 408, 429 or 5xx.",
+      cure: "Wait as long as `retryAfter` says. Then ask the operator.",
       again:
-        `Repeated as the \`RetryPolicy\` says, never sooner than \`Retry-After\`, and not where that is more than 30 seconds. With \`processed\` \`no\` (429, 503) the same call is safe. ${unknownOutcome}`
+        `Repeated as the \`RetryPolicy\` says, never sooner than \`Retry-After\`, and not at all if \`Retry-After\` is more than 30 seconds. With \`processed\` \`no\` (429, 503) the same call is safe. ${unknownOutcome}`
     },
     Unreachable: {
       example: exchange(SandboxEhr.Fault.drop),
       cause:
-        "No connection (`processed` `no`), or one that broke off after the request may have arrived (`unknown`, as here).",
+        "The connection failed (`processed` `no`), or it broke off after the request may have arrived (`unknown`, as here).",
       cure:
-        "The code is the operating system's. `ENOTFOUND`: the name. `ECONNREFUSED`: server or firewall. `ECONNRESET`: a proxy or the server dropped it. `CERT_…`, `UNABLE_TO_…`: the certificate.",
-      again: `Repeated as the \`RetryPolicy\` says where nothing left this machine. ${unknownOutcome}`
+        "The code comes from the operating system. `ENOTFOUND`: check the host name. `ECONNREFUSED`: check the server or firewall. `ECONNRESET`: a proxy or the server dropped the connection. `CERT_…`, `UNABLE_TO_…`: check the certificate.",
+      again: `Repeated as the \`RetryPolicy\` says if nothing left this machine. ${unknownOutcome}`
     },
     TimedOut: {
       example: met(Effect.flatMap(SmartClient.SmartClient, (client) => client.refresh(tokens()))).pipe(
         Effect.provide(atServer(() => hang)),
         patiently
       ),
-      cause: "No complete answer within `HttpLimits.tokenTimeout` (30 seconds).",
-      cure: "Ask the operator. If you raise the limit, see that the lease of the session store outlives it.",
+      cause: "The server did not answer completely within `HttpLimits.tokenTimeout` (30 seconds).",
+      cure: "Ask the operator. If you raise the limit, make sure that the lease of the session store lasts longer.",
       again: unknownOutcome
     },
     Malformed: {
       example: exchange(SandboxEhr.Fault.omit("access_token")),
       cause:
-        "A success that is no token answer. `received` says what members it had; without any it was no JSON object.",
-      cure: "A web page: a proxy or login wall is in between. Members in another spelling: tell the operator.",
+        "The status means success, but the body is not a token answer. `received` names its members. If `received` is empty, the body was not a JSON object.",
+      cure:
+        "If it is a web page, a proxy or a login wall is in between. If it spells the members differently, tell the operator.",
       again: "Not repeated: the code or refresh token is probably used up. Start a new login."
     },
     UnsupportedTokenType: {
       example: exchange(SandboxEhr.Fault.mutate((members) => ({ ...members, token_type: "DPoP" }))),
       cause: "The server gave a token of another kind than `Bearer`.",
       cure: "Have the client registered for bearer tokens, and revoke the tokens in `issued`.",
-      again: "Not repeated: the code is used up. Start a new login when the registration has been changed."
+      again: "Not repeated: the code is used up. Change the registration, then start a new login."
     },
     Expired: {
       example: expiredWhileSaved,
-      cause: "The new access token expired before it could be returned: while the session store took long to write it.",
+      cause:
+        "The session store took so long to write the new access token that the token expired before the library could return it.",
       cure:
-        "Ask the operator for a longer life of access tokens, or see why the store is slow. The new refresh token is saved.",
+        "Ask the operator for access tokens that live longer, or find out why the store is slow. The new refresh token is saved.",
       again: "Not repeated by itself. The same call renews once more, and is safe."
     },
     TooLarge: {
@@ -136,14 +138,14 @@ export const tokenError = section<TokenError["reason"]>({
         HttpLimits.layer({ maxResponseBytes: 10_000 })
       ),
       cause: "The answer is longer than `HttpLimits.maxResponseBytes` (1 MiB; a small one here).",
-      cure: "Look at what comes before you raise the limit.",
+      cure: "Look at the answer before you raise the limit.",
       again: "Not repeated: the code is probably used up. Start a new login."
     },
     RedirectRefused: {
       example: exchange(SandboxEhr.Fault.redirect("https://portal.example.org/login")),
-      cause: "The endpoint redirects. A request with credentials in it follows no redirect.",
+      cause: "The endpoint redirects. The library follows no redirect with a request that holds credentials.",
       cure:
-        "To a login page: a gateway is in between. To another token endpoint: the server's metadata should name it.",
+        "If the redirect leads to a login page, a gateway is in between. If it leads to another token endpoint, the server's metadata should name that one.",
       again: "Not repeated: the same call gets the same answer."
     },
     InsecureEndpoint: {
@@ -157,14 +159,14 @@ export const tokenError = section<TokenError["reason"]>({
           Effect.provide(TokenEndpoint.layer.pipe(Layer.provide(http(() => hang))))
         ),
       cause:
-        "An endpoint that is used without having been checked before, such as userinfo's, is not https. For the endpoints of the SMART configuration it is a `DiscoveryError`.",
+        "An endpoint that the library checks only when it uses it, such as userinfo's, is not https. For the endpoints of the SMART configuration, the error is a `DiscoveryError`.",
       cure: "Tell the operator. For a server on this machine, set `allowInsecureLocalhost`.",
       again: notSent
     },
     NoRefreshToken: {
       example: refresh({ refreshToken: undefined }),
       cause:
-        "The server gave no refresh token: `offline_access` or `online_access` was not asked for, was not granted (the warning `ScopeNotGranted` says so), or was granted without one.",
+        "The server gave no refresh token. Either the app did not ask for `offline_access` or `online_access`, or the server did not grant it (the warning `ScopeNotGranted` says so), or the server granted it without a refresh token.",
       cure:
         "Ask for one of them at the next launch. If the app did ask, add `prompt=consent` (`authorize({ params: { prompt: \"consent\" } })`), and ask the operator whether the client may have refresh tokens.",
       again: `${notSent} Only a new login helps.`
@@ -172,13 +174,13 @@ export const tokenError = section<TokenError["reason"]>({
     ScopeExceedsGrant: {
       example: refresh({}, ["patient/Observation.rs", "patient/MedicationRequest.rs"]),
       cause: "A refresh asked for scopes that these tokens do not have.",
-      cure: "Ask for what was granted or less; for more, start a new login.",
+      cure: "Ask for the granted scopes or fewer. For more, start a new login.",
       again: `${notSent} With fewer scopes the same call may succeed.`
     },
     WrongServer: {
       example: refresh({ fhirBaseUrl: "https://south.example.org/r4" }),
-      cause: "Tokens of one server were given to the client of another.",
-      cure: "Pick the client by the tokens' `fhirBaseUrl`; `Sessions` does.",
+      cause: "The program gave the tokens of one server to the client of another.",
+      cure: "Choose the client by the `fhirBaseUrl` of the tokens. `Sessions` does so.",
       again: notSent
     }
   }
@@ -234,35 +236,36 @@ const without = (claim: string) => (claims: Identity.Members): Identity.Members 
   Object.fromEntries(Object.entries(claims).filter(([name]) => name !== claim))
 
 const lost =
-  "Not repeated: the code is used up. The tokens that came are in `tokens`, redacted: revoke them, and start a new login."
+  "Not repeated: the code is used up. `tokens` holds the tokens that came, redacted: revoke them, and start a new login."
 
 export const idTokenError = section<IdTokenError["reason"]>({
   name: "IdTokenError",
   literals: IdTokenError.fields.reason.literals,
   about:
-    "The server's word for who logged in is not believed. At a login it is an error, which holds the tokens, redacted, so that they can be revoked. At a refresh a bad id_token is only the " +
-    "warning `IdTokenInvalid`: tokens and identity stay as they were, unless it proves that somebody else has logged in (`SubjectChanged`). " +
-    "`claim` names the member concerned; no value of the token stands in the error.",
+    "The library does not believe the server's word for who logged in. At a login this is an error. It holds the tokens, redacted, so that you can revoke them. At a refresh a bad id_token is only the " +
+    "warning `IdTokenInvalid`: tokens and identity stay as they were, unless the id_token proves that another person has logged in (`SubjectChanged`). " +
+    "`claim` names the member concerned. The error holds no value of the token.",
   names: /north/,
   entries: {
     Malformed: {
       example: verified({ token: "not-a-jwt" }),
-      cause: "What came is no signed JWT, or an encrypted one, or one of another kind.",
-      cure: "Report it to the operator. An app that registered for encrypted id_tokens must register without.",
+      cause: "The id_token is not a signed JWT, or it is encrypted, or it is a JWT of another kind.",
+      cure: "Report it to the operator. If the app registered for encrypted id_tokens, register it without encryption.",
       again: lost
     },
     AlgorithmNotAllowed: {
       example: verified({ token: "eyJhbGciOiJIUzI1NiJ9.e30.AAAA" }),
       cause:
-        "It is signed with a shared secret or not at all, or with an algorithm that `idToken.algorithms` does not list.",
+        "The id_token is signed with a shared secret or not at all, or with an algorithm that `idToken.algorithms` does not list.",
       cure:
-        "The operator must sign with RS256, ES256 or another algorithm with a public key; many servers have a setting per app. If the algorithm in the message is one of these, add it to `idToken.algorithms`.",
+        "The operator must sign with RS256, ES256 or another algorithm with a public key. Many servers have a setting for each app. If the algorithm in the message is one of these, add it to `idToken.algorithms`.",
       again: lost
     },
     KeyNotFound: {
       example: verified({ keys: () => [] }),
-      cause: "The key that signed it is not among those that the server publishes.",
-      cure: "Just after a key rotation: start again in a minute. Else compare `jwks_uri` and `kid` with the operator.",
+      cause: "The server does not publish the key that signed the id_token.",
+      cure:
+        "Just after a key rotation, start again in a minute. Otherwise compare `jwks_uri` and `kid` with the operator.",
       again: lost
     },
     KeyAmbiguous: {
@@ -273,36 +276,37 @@ export const idTokenError = section<IdTokenError["reason"]>({
     },
     KeysUnavailable: {
       example: verified({ jwksStatus: 503 }),
-      cause: "The server's keys, or the metadata that says where they are, could not be had; the message says why.",
-      cure: "As with `MetadataError`. The host of `jwks_uri` is often another one than the FHIR server's.",
-      again: `The document was asked for as the \`RetryPolicy\` says. ${lost}`
+      cause:
+        "The library could not get the server's keys, or the metadata that says where they are. The message says why.",
+      cure: "Do what `MetadataError` says. The host of `jwks_uri` is often not the host of the FHIR server.",
+      again: `The library asked for the document as often as the \`RetryPolicy\` says. ${lost}`
     },
     SignatureInvalid: {
       example: Effect.flatMap(Identity.makeKey("2026"), (other) => verified({ keys: () => [other.jwk] })),
       cause:
-        "The signature does not fit the server's key of that name: it was not signed by the server, or changed on its way.",
+        "The signature does not fit the server's key of that name. The server did not sign the id_token, or the id_token changed on its way.",
       cure:
-        "If it is so with every login, the operator publishes another key than the one that signs. Else treat it as an attack.",
+        "If every login fails so, the operator publishes another key than the one that signs. Otherwise treat it as an attack.",
       again: lost
     },
     IssuerMismatch: {
       example: verified({ claims: (good) => ({ ...good, iss: `${Identity.issuer}/` }) }),
       cause:
-        "`iss` is not the issuer that the server's metadata names. They are compared to the letter; here they differ by one slash.",
+        "`iss` is not the issuer that the server's metadata names. The library compares them to the letter; here they differ by one slash.",
       cure:
-        "The operator must make them agree. Until then set `idToken.issuer` to what the token says, once you know that it is the server's.",
+        "The operator must make them agree. Until then, set `idToken.issuer` to what the token says, but only once you know that this issuer is the server's.",
       again: lost
     },
     AudienceMismatch: {
       example: verified({ claims: (good) => ({ ...good, aud: "another-app" }) }),
-      cause: "It was issued to another app, or to others beside this one.",
+      cause: "The server issued the id_token to another app, or to other apps beside this one.",
       cure:
-        "Compare the client id with the registration. If others may stand beside this app, name them in `idToken.trustedAudiences`.",
+        "Compare the client id with the registration. If other apps may stand beside this one, name them in `idToken.trustedAudiences`.",
       again: lost
     },
     AuthorizedPartyMismatch: {
       example: verified({ claims: (good) => ({ ...good, azp: "another-app" }) }),
-      cause: "`azp` names another app, or is missing where several audiences stand.",
+      cause: "`azp` names another app, or it is missing although the id_token has several audiences.",
       cure: "Compare the client id with the registration, then tell the operator.",
       again: lost
     },
@@ -315,57 +319,58 @@ export const idTokenError = section<IdTokenError["reason"]>({
     Expired: {
       example: verified({ claims: (good) => ({ ...good, exp: -61 }) }),
       cause: "`exp` has passed by more than `idToken.clockSkew` (60 seconds).",
-      cure: "Compare the clocks; run NTP on both machines.",
+      cure: "Compare the clocks, and run NTP on both machines.",
       again: lost
     },
     NotYetValid: {
       example: verified({ claims: (good) => ({ ...good, nbf: 61 }) }),
       cause: "`nbf` is in the future by more than `idToken.clockSkew`.",
-      cure: "Compare the clocks; the server's is ahead.",
+      cure: "Compare the clocks: the server's clock is ahead.",
       again: lost
     },
     IssuedInFuture: {
       example: verified({ claims: (good) => ({ ...good, iat: 61 }) }),
       cause: "`iat` is in the future by more than `idToken.clockSkew`.",
-      cure: "Compare the clocks; the server's is ahead, or yours behind.",
+      cure: "Compare the clocks: the server's clock is ahead, or yours is behind.",
       again: lost
     },
     ClaimMissing: {
       example: verified({ claims: without("sub") }),
-      cause: "One of `iss`, `sub`, `aud`, `exp` and `iat` is missing, or `auth_time` where `max_age` was sent.",
+      cause:
+        "One of `iss`, `sub`, `aud`, `exp` and `iat` is missing, or `auth_time` is missing although the login sent `max_age`.",
       cure: "Report it to the operator.",
       again: lost
     },
     ClaimMalformed: {
       example: verified({ claims: (good) => ({ ...good, exp: "tomorrow" }) }),
-      cause: "A time is not a number.",
+      cause: "A claim that holds a time is not a number.",
       cure: "Report it to the operator.",
       again: lost
     },
     NonceMissing: {
       example: verified({ claims: without("nonce"), policy: { nonce: "required" } }),
-      cause: "The nonce that was sent is not repeated, and `idToken.nonce` is `required`.",
+      cause: "The id_token does not repeat the nonce that the login sent, and `idToken.nonce` is `required`.",
       cure:
-        "SMART does not oblige servers to repeat it: leave the policy at `optional` for this one, or ask the operator.",
+        "SMART does not oblige servers to repeat the nonce. Leave the policy at `optional` for this server, or ask the operator.",
       again: lost
     },
     NonceMismatch: {
       example: verified({ claims: (good) => ({ ...good, nonce: "another" }) }),
-      cause: "It belongs to another login: an answer that was swapped or replayed.",
-      cure: "Treat it as an attack, unless it is so with every login: then report it to the operator.",
+      cause: "The id_token belongs to another login: the answer was swapped or replayed.",
+      cure: "Treat it as an attack. But if every login fails so, report it to the operator.",
       again: lost
     },
     AuthenticationTooOld: {
       example: verified({ claims: (good) => ({ ...good, auth_time: -1_000 }), params: { max_age: "300" } }),
-      cause: "The person logged in longer ago than the `max_age` that was sent.",
+      cause: "The person logged in longer ago than the `max_age` that the login sent.",
       cure: "Start a login with `params: { prompt: \"login\" }`.",
       again: lost
     },
     SubjectChanged: {
       example: refreshedAs("person-2"),
-      cause: "A refresh brought the id_token of another person.",
+      cause: "The answer to a refresh holds the id_token of another person.",
       cure:
-        "End the session and revoke `tokens`, which nobody else holds; `Sessions` does both. Report it to the operator.",
+        "End the session and revoke `tokens`: only this error holds them. `Sessions` does both. Report it to the operator.",
       again: "Not repeated. The old refresh token may be used up: start a new login."
     },
     SubjectMismatch: {
@@ -374,17 +379,17 @@ export const idTokenError = section<IdTokenError["reason"]>({
         yield* fault("userinfo", SandboxEhr.Fault.mutate((members) => ({ ...members, sub: "somebody-else" })))
         return yield* Effect.flatMap(SmartClient.SmartClient, (client) => client.userInfo(found))
       })).pipe(Effect.provide(atSandbox())),
-      cause: "Userinfo speaks of another person than the id_token.",
-      cure: "Go by the id_token, and report it to the operator.",
+      cause: "Userinfo names another person than the id_token.",
+      cure: "Rely on the id_token, and report it to the operator.",
       again: "Not repeated. Nothing is lost: the tokens are as good as before."
     },
     NoIdentity: {
       example: met(Effect.flatMap(SmartClient.SmartClient, (client) => client.userInfo(tokens()))).pipe(
         Effect.provide(atServer(() => new Broken("ECONNREFUSED")))
       ),
-      cause: "Something needs to know who logged in, and these tokens came without a verified id_token.",
+      cause: "A call needs to know who logged in, but these tokens came without a verified id_token.",
       cure:
-        "Ask for `openid` and `fhirUser` at the next login. If that was done, look for the warnings `IdTokenMissing` and `IdTokenUnverifiable`.",
+        "Ask for `openid` and `fhirUser` at the next login. If the app did ask, look for the warnings `IdTokenMissing` and `IdTokenUnverifiable`.",
       again: "Not repeated: nothing was sent."
     }
   }
