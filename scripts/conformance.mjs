@@ -32,7 +32,8 @@ const others = [...proofs].filter(([id]) => !known.has(id)).sort(([a], [b]) => a
 
 const chapter = ({ name, numbered, proven, source }) => `## Client requirements of ${name}
 
-Numbers: ${source}.
+Numbers:
+${source}.
 Of ${numbered.length} client requirements ${proven.length} are named by a test here.
 
 | requirement | level | proven by |

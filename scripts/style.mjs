@@ -1,7 +1,7 @@
 // Checks what no linter knows: the size of files, the width of prose, and words that hide who does what.
 //
 //   node scripts/style.mjs            prints the number of lines of code in src and every violation
-//   node scripts/style.mjs --check    exits with 1 when there is a violation
+//   node scripts/style.mjs --check    and exits with 1 when there is a violation
 import { execFileSync } from "node:child_process"
 import { readFileSync } from "node:fs"
 
@@ -38,11 +38,13 @@ for (const file of files) {
   const prose = isPage(file) ? proseOf(file) : isSource(file) && /^(src|test|examples|scripts|bench)\//.test(file) ? commentsOf(file) : []
   for (const { line, number } of prose) {
     // A URL cannot be broken.
-    if (line.length > MAX_PROSE_COLUMNS && !/https?:\/\/\S{60,}/.test(line)) report(file, number, `${line.length} columns`)
+    if (line.length > MAX_PROSE_COLUMNS && !/https?:\/\/\S{40,}/.test(line)) report(file, number, `${line.length} columns`)
   }
   if (file === "scripts/style.mjs") continue
   const worded = isPage(file) || (isSource(file) && /^(src|examples|test)\//.test(file)) ? read(file) : []
   worded.forEach((line, index) => {
+    // The name of a Unix account is not a word of a sentence.
+    if (line.includes('"nobody"')) return
     const word = AVOIDED.exec(line)?.[0]
     if (word !== undefined) report(file, index + 1, `"${word}": name who does what, in an active sentence`)
   })

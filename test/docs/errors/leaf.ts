@@ -148,7 +148,7 @@ export const sandboxError = section<SandboxEhr.SandboxError["reason"]>({
     Refused: {
       example: inTest((ehr, url) => {
         const other = new URL(url)
-        other.searchParams.set("client_id", "nobody")
+        other.searchParams.set("client_id", "unknown")
         return ehr.approve(other)
       }),
       cause:
@@ -171,7 +171,7 @@ export const sandboxError = section<SandboxEhr.SandboxError["reason"]>({
       again: testsOnly
     },
     UnknownResource: {
-      example: inTest((ehr) => ehr.launch({ patient: "nobody" })),
+      example: inTest((ehr) => ehr.launch({ patient: "unknown" })),
       cause: "The sandbox's store has no such patient, encounter or user.",
       cure: "Choose one of `SandboxEhr.syntheticResources`, or give the option `resources`.",
       again: testsOnly

@@ -376,7 +376,7 @@ export const idTokenError = section<IdTokenError["reason"]>({
     SubjectMismatch: {
       example: met(Effect.gen(function*() {
         const found = yield* login()
-        yield* fault("userinfo", SandboxEhr.Fault.mutate((members) => ({ ...members, sub: "somebody-else" })))
+        yield* fault("userinfo", SandboxEhr.Fault.mutate((members) => ({ ...members, sub: "another-user" })))
         return yield* Effect.flatMap(SmartClient.SmartClient, (client) => client.userInfo(found))
       })).pipe(Effect.provide(atSandbox())),
       cause: "Userinfo names another person than the id_token.",
