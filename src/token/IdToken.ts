@@ -76,7 +76,7 @@ export interface Policy {
 }
 
 /**
- * Whose id_token it should be.
+ * The server and the client that an id_token must be for.
  *
  * @since 0.1.0
  * @category models

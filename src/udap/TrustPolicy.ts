@@ -88,7 +88,7 @@ export interface TrustedChain {
 export interface Request {
   /** What the chain is of, for errors: a FHIR base URL, for example. */
   readonly subject: string
-  /** Whose anchors are used. May be left out where only one community is configured. */
+  /** The community whose anchors are used. Optional where only one community is configured. */
   readonly community?: string | undefined
 }
 

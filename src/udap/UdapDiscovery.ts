@@ -22,7 +22,7 @@ import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import { perHttpClient } from "../http/PerHttpClient.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
 import { communityProblem, isUri } from "./internal/communities.js"
-import type { Asked } from "./internal/fetchMetadata.js"
+import type { MetadataRequest } from "./internal/fetchMetadata.js"
 import { fetchMetadata } from "./internal/fetchMetadata.js"
 import type { Algorithm } from "./internal/signedMetadata.js"
 import { verify } from "./internal/signedMetadata.js"
@@ -123,7 +123,7 @@ const makeWith = (
     const servers = new Map<string, Map<string, Entry>>()
     const flights = SingleFlight.make<UdapMetadata, UdapDiscoveryError | TrustError>()
 
-    const keyOf = ({ allowInsecureLocalhost, community }: Asked): string =>
+    const keyOf = ({ allowInsecureLocalhost, community }: MetadataRequest): string =>
       `${allowInsecureLocalhost} ${community ?? ""}`
 
     const keep = (server: string, key: string, entry: Entry): void => {
@@ -135,14 +135,17 @@ const makeWith = (
       if (oldest !== undefined) servers.delete(oldest)
     }
 
-    const load = (server: string, asked: Asked): Effect.Effect<UdapMetadata, UdapDiscoveryError | TrustError> => {
-      const key = keyOf(asked)
+    const load = (
+      server: string,
+      request: MetadataRequest
+    ): Effect.Effect<UdapMetadata, UdapDiscoveryError | TrustError> => {
+      const key = keyOf(request)
       return flights.run(`${key} ${server}`, (isCurrent) =>
         Effect.gen(function*() {
-          const { declaredMaxAge, members } = yield* fetchMetadata(client, asked).pipe(RetryPolicy.retry("always"))
-          const { chain, claims, until } = yield* verify(members, { ...asked, policy, algorithms })
+          const { declaredMaxAge, members } = yield* fetchMetadata(client, request).pipe(RetryPolicy.retry("always"))
+          const { chain, claims, until } = yield* verify(members, { ...request, policy, algorithms })
           const metadata = fromDocument(members, {
-            fhirBaseUrl: asked.fhirBaseUrl,
+            fhirBaseUrl: request.fhirBaseUrl,
             claims,
             community: chain.community,
             certificatePath: chain.path,
@@ -157,7 +160,7 @@ const makeWith = (
             warnings.report(
               new ConformanceWarning({
                 code: "MetadataMemberMalformed",
-                server: asked.fhirBaseUrl,
+                server: request.fhirBaseUrl,
                 detail: `${member} of the UDAP metadata is not ${expected}; it counts as absent`
               })
             ), { discard: true })
@@ -173,7 +176,7 @@ const makeWith = (
           withLimits,
           Effect.withSpan("UdapDiscovery.load", {
             kind: "client",
-            attributes: { "smart.fhir_base_url": asked.fhirBaseUrl, "udap.community": asked.community ?? "" }
+            attributes: { "smart.fhir_base_url": request.fhirBaseUrl, "udap.community": request.community ?? "" }
           })
         ))
     }
@@ -201,7 +204,7 @@ const makeWith = (
     const withServer = <A>(
       input: string,
       request: Request | undefined,
-      use: (server: string, asked: Asked) => Effect.Effect<A, UdapDiscoveryError | TrustError>
+      use: (server: string, request: MetadataRequest) => Effect.Effect<A, UdapDiscoveryError | TrustError>
     ): Effect.Effect<A, UdapDiscoveryError | TrustError> =>
       Effect.suspend((): Effect.Effect<A, UdapDiscoveryError | TrustError> => {
         const parsed = FhirBaseUrl.parse(input)
@@ -223,16 +226,16 @@ const makeWith = (
 
     return {
       metadata: (fhirBaseUrl, request) =>
-        withServer(fhirBaseUrl, request, (server, asked) =>
+        withServer(fhirBaseUrl, request, (server, metadataRequest) =>
           Effect.flatMap(Clock.currentTimeMillis, (now) => {
-            const { failure, verified } = servers.get(server)?.get(keyOf(asked)) ?? {}
+            const { failure, verified } = servers.get(server)?.get(keyOf(metadataRequest)) ?? {}
             const held = verified?.metadata
             if (verified !== undefined && now < verified.freshUntil && now < verified.metadata.trustedUntil) {
               return Effect.succeed(verified.metadata)
             }
             if (failure !== undefined && now < failure.until) return orHeld(failure.error, held, now)
             return Effect.catchAll(
-              load(server, asked),
+              load(server, metadataRequest),
               (error) => Effect.flatMap(Clock.currentTimeMillis, (then) => orHeld(error, held, then))
             )
           })),

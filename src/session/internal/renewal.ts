@@ -41,12 +41,12 @@ export interface Renewal {
 
 type Outcome = Either.Either<StoredSession, RenewalError | SessionError>
 
-const needsRelaunch = (detail: string): SessionError => new SessionError({ reason: "NeedsRelaunch", detail })
+const relaunchError = (detail: string): SessionError => new SessionError({ reason: "NeedsRelaunch", detail })
 
 /** For callers that wait: the session, unless it cannot be renewed now. */
 const outcomeOf = (session: StoredSession, decision: Decision): Outcome =>
   decision._tag === "Relaunch"
-    ? Either.left(needsRelaunch(decision.reason))
+    ? Either.left(relaunchError(decision.reason))
     : decision._tag === "CoolDown"
     ? Either.left(decision.error)
     : Either.right(session)
@@ -95,7 +95,7 @@ export const make = ({ options, records, servers }: {
       }
       const next = SessionState.refusedForGood(session, error)
       yield* records.publish("RelaunchNeeded", id, session.server)
-      return [Either.left(needsRelaunch(next.relaunchReason ?? error.reason)) as Outcome, next] as const
+      return [Either.left(relaunchError(next.relaunchReason ?? error.reason)) as Outcome, next] as const
     })
 
   /**
@@ -188,7 +188,7 @@ export const make = ({ options, records, servers }: {
           case "CoolDown":
             return yield* decision.error
           case "Relaunch":
-            return yield* needsRelaunch(decision.reason)
+            return yield* relaunchError(decision.reason)
         }
       }),
     latestTokens: (id, removed) => {

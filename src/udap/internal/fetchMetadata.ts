@@ -1,6 +1,6 @@
 /**
  * One request for a server's UDAP metadata (UDAP Security STU2, sections 2.1 and 2.4; UDAP-16, UDAP-60), and the
- * judgement of its answer.
+ * judgement of its response.
  */
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
@@ -17,7 +17,7 @@ import * as TransportFailure from "../../http/TransportFailure.js"
 import { UdapDiscoveryError } from "../UdapDiscoveryError.js"
 
 /** @internal */
-export interface Asked {
+export interface MetadataRequest {
   readonly fhirBaseUrl: FhirBaseUrl.FhirBaseUrl
   readonly community: string | undefined
   readonly allowInsecureLocalhost: boolean
@@ -26,25 +26,25 @@ export interface Asked {
 /** @internal */
 export interface Fetched {
   readonly members: JsonObject
-  /** How long the answer says that it may be kept, in milliseconds. */
+  /** The lifetime that the response declares, in milliseconds. */
   readonly declaredMaxAge: number | undefined
 }
 
-const judge = (
-  { community, fhirBaseUrl }: Asked,
-  answer: ReceivedResponse.ReceivedResponse,
+const validate = (
+  { community, fhirBaseUrl }: MetadataRequest,
+  response: ReceivedResponse.ReceivedResponse,
   now: number
 ): Either.Either<JsonObject, UdapDiscoveryError> => {
   const fail = (reason: UdapDiscoveryError["reason"], detail: string) =>
     new UdapDiscoveryError({
-      ...ReceivedResponse.errorFields(answer, now),
+      ...ReceivedResponse.errorFields(response, now),
       reason,
       fhirBaseUrl,
       detail,
       community
     })
-  if (answer.status === 204) return Either.left(fail("CommunityUnknown", "HTTP status 204, without metadata"))
-  return Either.mapLeft(ReceivedResponse.parseJsonObject(answer), ({ detail, reason }) =>
+  if (response.status === 204) return Either.left(fail("CommunityUnknown", "HTTP status 204, without metadata"))
+  return Either.mapLeft(ReceivedResponse.parseJsonObject(response), ({ detail, reason }) =>
     reason !== "NotFound"
       ? fail(reason, detail)
       : fail(
@@ -62,14 +62,14 @@ const judge = (
  */
 export const fetchMetadata = (
   client: HttpClient.HttpClient,
-  asked: Asked
+  request: MetadataRequest
 ): Effect.Effect<Fetched, UdapDiscoveryError> =>
   Effect.gen(function*() {
-    const { allowInsecureLocalhost, community, fhirBaseUrl } = asked
+    const { allowInsecureLocalhost, community, fhirBaseUrl } = request
     const limits = yield* HttpLimits
     const base = FhirBaseUrl.append(fhirBaseUrl, ".well-known/udap")
     const url = community === undefined ? base : `${base}?community=${encodeURIComponent(community)}`
-    const answer = yield* OutgoingRequest.send(
+    const response = yield* OutgoingRequest.send(
       client,
       HttpClientRequest.get(url).pipe(HttpClientRequest.setHeader("accept", "application/json")),
       { timeout: limits.discoveryTimeout, maxBytes: limits.maxResponseBytes, redirects: 3, allowInsecureLocalhost }
@@ -79,5 +79,5 @@ export const fetchMetadata = (
       )
     )
     const now = yield* Clock.currentTimeMillis
-    return { members: yield* judge(asked, answer, now), declaredMaxAge: Freshness.millis(answer.headers, now) }
+    return { members: yield* validate(request, response, now), declaredMaxAge: Freshness.millis(response.headers, now) }
   })

@@ -82,8 +82,8 @@ type Failure = FetchFailure | ({ readonly _tag: "Unusable" } & crls.Unusable)
 
 const unusable = (because: crls.Unusable): Failure => ({ _tag: "Unusable", ...because })
 
-/** What a source said about a certificate, or why it said nothing. */
-type Said = Either.Either<crls.Status, Failure>
+/** What a source states about a certificate, or why it states nothing. */
+type SourceResult = Either.Either<crls.Status, Failure>
 
 /** One kind of source: how it is fetched and read, and what it says. */
 interface Source<A> {
@@ -114,7 +114,7 @@ const makeAsk = <A>(maxAge: number) => {
       ? { ...status, until: Math.min(status.until, Math.max(fetchedAt + maxAge, now + RETRY_MILLIS)) }
       : status
 
-  return (key: string, source: Source<A>, now: number): Effect.Effect<Said> =>
+  return (key: string, source: Source<A>, now: number): Effect.Effect<SourceResult> =>
     Effect.gen(function*() {
       const held = cache.get(key)
       if (held !== undefined && now < held.fetchedAt + maxAge) {
@@ -187,20 +187,20 @@ export const make = (options: Options): Revocation => {
             status?._tag === "Good"))
     }, times.now)
 
-  interface Asked {
+  interface RevocationResult {
     readonly status: crls.Status | undefined
     readonly failures: ReadonlyArray<Failure>
   }
 
-  /** Asks one source after the other until one knows. */
-  const firstKnown = (sources: ReadonlyArray<Effect.Effect<Said>>): Effect.Effect<Asked> =>
+  /** Asks the sources in order until one has a status. */
+  const firstKnown = (sources: ReadonlyArray<Effect.Effect<SourceResult>>): Effect.Effect<RevocationResult> =>
     Effect.gen(function*() {
       const failures: Array<Failure> = []
       for (const source of sources) {
-        const said = yield* source
-        if (Either.isLeft(said)) failures.push(said.left)
-        else if (said.right._tag === "Unusable") failures.push(said.right)
-        else return { status: said.right, failures }
+        const result = yield* source
+        if (Either.isLeft(result)) failures.push(result.left)
+        else if (result.right._tag === "Unusable") failures.push(result.right)
+        else return { status: result.right, failures }
       }
       return { status: undefined, failures }
     })
@@ -210,7 +210,7 @@ export const make = (options: Options): Revocation => {
     issuer: Certificate,
     policy: Policy,
     times: Times
-  ): Effect.Effect<Asked> =>
+  ): Effect.Effect<RevocationResult> =>
     firstKnown([
       ...policy.crls.filter((crl) => sameName(crl.issuer, certificate.issuer)).map((crl) =>
         Effect.map(crls.status(crl, certificate, issuer, times), Either.right)
