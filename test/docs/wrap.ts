@@ -4,7 +4,7 @@ const COLUMNS = 120
 const MARKER = /^([-+*#>]+|\d+[.)])$/
 
 const wrapLine = (line: string): string => {
-  const indent = /^- /.test(line) ? "  " : ""
+  const indent = line.startsWith("- ") ? "  " : ""
   const lines: Array<string> = []
   let current = ""
   for (const word of line.split(" ")) {
