@@ -182,23 +182,23 @@ const makeWith = (
     }
 
     /** While a server is in trouble, what was verified serves as long as it is trusted. */
-    const orHeld = (
+    const staleOrFail = (
       error: UdapDiscoveryError | TrustError,
-      held: UdapMetadata | undefined,
+      cached: UdapMetadata | undefined,
       now: number
     ): Effect.Effect<UdapMetadata, UdapDiscoveryError | TrustError> =>
-      held === undefined || now >= held.trustedUntil || error._tag === "TrustError" || !error.isRetryable
+      cached === undefined || now >= cached.trustedUntil || error._tag === "TrustError" || !error.isRetryable
         ? Effect.fail(error)
         : Effect.as(
           warnings.report(
             new ConformanceWarning({
               code: "MetadataStale",
-              server: held.fhirBaseUrl,
+              server: cached.fhirBaseUrl,
               detail:
                 `the server does not give its UDAP metadata (${error.reason}); the last verified ones serve meanwhile`
             })
           ),
-          held
+          cached
         )
 
     const withServer = <A>(
@@ -229,14 +229,14 @@ const makeWith = (
         withServer(fhirBaseUrl, request, (server, metadataRequest) =>
           Effect.flatMap(Clock.currentTimeMillis, (now) => {
             const { failure, verified } = servers.get(server)?.get(keyOf(metadataRequest)) ?? {}
-            const held = verified?.metadata
+            const cached = verified?.metadata
             if (verified !== undefined && now < verified.freshUntil && now < verified.metadata.trustedUntil) {
               return Effect.succeed(verified.metadata)
             }
-            if (failure !== undefined && now < failure.until) return orHeld(failure.error, held, now)
+            if (failure !== undefined && now < failure.until) return staleOrFail(failure.error, cached, now)
             return Effect.catchAll(
               load(server, metadataRequest),
-              (error) => Effect.flatMap(Clock.currentTimeMillis, (then) => orHeld(error, held, then))
+              (error) => Effect.flatMap(Clock.currentTimeMillis, (then) => staleOrFail(error, cached, then))
             )
           })),
       refresh: (fhirBaseUrl, request) => withServer(fhirBaseUrl, request, load),
