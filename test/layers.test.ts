@@ -136,7 +136,7 @@ const configurations = Effect.all([
 ])
 
 describe("several clients in one program", () => {
-  it.effect("[X-SSRF-1] an open registry uses its guarded transport beside a client with a plain one", () => {
+  it.effect("an open registry uses its guarded transport beside a client with a plain one", () => {
     const [plain, guarded] = [transport(), transport()]
     return Effect.gen(function*() {
       const client = yield* North

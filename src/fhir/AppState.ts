@@ -1,6 +1,6 @@
 /**
- * Small state of an app, such as preferences, stored by the EHR (SMART App Launch 2.2, "App State", experimental;
- * rules X-AS-1 to X-AS-11). It is not for clinical data: other apps do not read it.
+ * Small state of an app, such as preferences, stored by the EHR (SMART App Launch 2.2, "App State", experimental).
+ * It is not for clinical data: other apps do not read it.
  *
  * @since 0.1.0
  */
@@ -21,7 +21,7 @@ import { isId, isResource } from "./internal/resource.js"
 export type { Code, Values } from "./internal/appStateResource.js"
 
 /**
- * Stored state. Other writers may have changed its texts, so they are only available through a schema (X-AS-8).
+ * Stored state. Other writers may have changed its texts, so they are only available through a schema.
  *
  * @since 0.1.0
  * @category models
@@ -68,7 +68,7 @@ export interface AppState<E, R> {
   readonly create: (state: NewState) => Effect.Effect<State, FhirError | DiscoveryError | E, R>
   /** Replaces the values; code and subject stay. Fails with `Conflict` if another writer changed the state. */
   readonly update: (state: State, values: Values) => Effect.Effect<State, FhirError | DiscoveryError | E, R>
-  /** Deletes the state. Its id cannot be used again (X-AS-5). */
+  /** Deletes the state. Its id cannot be used again. */
   readonly remove: (state: State) => Effect.Effect<void, FhirError | DiscoveryError | E, R>
   /** The states with a code. */
   readonly find: (query: Query) => Stream.Stream<State, FhirError | DiscoveryError | E, R>
@@ -137,7 +137,7 @@ const stateIn = (response: FhirResponse, sent: Parts, fail: Fail): Effect.Effect
  */
 export const make = <E, R>(fhir: Authorized<E, R>, options: Options = {}): AppState<E, R> => {
   const maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES
-  // A deleted id must not be written again (X-AS-5).
+  // A deleted id must not be written again.
   const removed = new WeakSet<State>()
 
   /** What all interactions need: errors, the FHIR base URL, and the endpoint. */

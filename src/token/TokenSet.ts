@@ -90,7 +90,7 @@ const isSubset = (some: ReadonlyArray<string>, all: ReadonlySet<string>): boolea
   some.every((scope) => all.has(scope))
 
 /**
- * The tokens after a refresh: members that the response does not repeat stay (requirement 117, X-RF-1).
+ * The tokens after a refresh: members that the response does not repeat stay (requirement 117).
  *
  * @since 0.1.0
  * @category combinators

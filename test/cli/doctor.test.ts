@@ -221,7 +221,7 @@ describe("`doctor` with a SMART server", () => {
       )))
     }))
 
-  it.effect("[X-DISC-1] a CapabilityStatement with oauth-uris is usable, with the setting in the advice", () =>
+  it.effect("a CapabilityStatement with oauth-uris is usable, with the setting in the advice", () =>
     Effect.gen(function*() {
       const statement = {
         resourceType: "CapabilityStatement",

@@ -26,7 +26,7 @@ describe("ClientAssertion", () => {
     ])
   })
 
-  it("[X-ASSERT-1] `claims` has iat and nbf only for a profile that asks for them", () => {
+  it("`claims` has iat and nbf only for a profile that asks for them", () => {
     assert.doesNotHaveAnyKeys(make(), ["iat", "nbf"])
     const both = make({ profile: { ...ClientAssertion.smart, iat: true, nbf: true } })
     assert.deepStrictEqual([both.iat, both.nbf], [1_700_000_000, 1_700_000_000])

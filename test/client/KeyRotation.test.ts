@@ -71,7 +71,7 @@ const hasKey: typeof verifies = (jwt, keys) =>
   Effect.succeed(keys.some((key) => "kid" in key && key.kid === kidOf(jwt)))
 
 describe("KeyRotation", () => {
-  it.effect("[R-JWKS-1 SMART-303] `rotate` publishes, then signs, then retires the old key; servers with cached key sets refuse no assertion", () =>
+  it.effect("[SMART-303] `rotate` publishes, then signs, then retires the old key; servers with cached key sets refuse no assertion", () =>
     Effect.gen(function*() {
       const program = Effect.gen(function*() {
         const all = servers(verifies)
@@ -92,7 +92,7 @@ describe("KeyRotation", () => {
       yield* Effect.provide(program, yield* layer())
     }))
 
-  it.effect("[R-JWKS-1] `rollback` at any minute of a rotation causes no refusal", () =>
+  it.effect("`rollback` at any minute of a rotation causes no refusal", () =>
     Effect.gen(function*() {
       for (let minute = 0; minute <= 24; minute += 2) {
         const program = Effect.gen(function*() {
@@ -111,7 +111,7 @@ describe("KeyRotation", () => {
       }
     }), 60_000)
 
-  it.effect("[R-JWKS-1] `rollback` goes back one key at a time, and not to a withdrawn key", () =>
+  it.effect("`rollback` goes back one key at a time, and not to a withdrawn key", () =>
     Effect.gen(function*() {
       const program = Effect.gen(function*() {
         const handle = yield* rotation

@@ -63,7 +63,7 @@ describe("SigningKeys", () => {
     }).pipe(Effect.provide(SigningKeys.layerJwk({ jwk: Redacted.make(assertions.exampleKey) }))))
 
   for (const name of ["RS384", "ES384"] as const) {
-    it.effect(`[X-JWKS-1] the ${name} example set, with two copies under one kid, publishes one public key`, () =>
+    it.effect(`the ${name} example set, with two copies under one kid, publishes one public key`, () =>
       Effect.gen(function*() {
         const { keys } = yield* published
         assert.strictEqual(keys.length, 1)

@@ -46,7 +46,7 @@ const basic = (id: string, changes: Readonly<Record<string, unknown>> = {}) => (
 })
 
 describe("AppState", () => {
-  it("[X-AS-2] the endpoint: associated, else the base that offers it, else the deprecated member, else none", () => {
+  it("the endpoint: associated, else the base that offers it, else the deprecated member, else none", () => {
     const endpoint = "https://state.example/r4"
     const capabilities = ["smart-app-state"]
     assert.strictEqual(
@@ -60,7 +60,7 @@ describe("AppState", () => {
     )
   })
 
-  it.effect("[X-AS-2] a server that does not offer it is asked for nothing", () =>
+  it.effect("a server that does not offer it is asked for nothing", () =>
     Effect.gen(function*() {
       const state = AppState.make(yield* sandbox)
       const error = yield* Effect.flip(state.create({ code, values: { [url]: "x" } }))
@@ -68,7 +68,7 @@ describe("AppState", () => {
       assert.strictEqual((yield* requests).length, 0)
     }).pipe(Effect.provide(backend())))
 
-  it.effect("[X-AS-3] [X-AS-4] [X-AS-5] [X-AS-9] created, found, changed by its ETag, removed for good", () =>
+  it.effect("created, found, changed by its ETag, removed for good", () =>
     Effect.gen(function*() {
       const state = AppState.make(yield* sandbox)
       const created = yield* state.create({
@@ -112,7 +112,7 @@ describe("AppState", () => {
       assert.strictEqual((yield* requests).length, before)
     }).pipe(Effect.provide(offering)))
 
-  it.effect("[X-AS-3] what is not allowed is not sent", () =>
+  it.effect("what is not allowed is not sent", () =>
     Effect.gen(function*() {
       const { sent, state } = yield* associated(() => Http.json(basic("1")))
       for (
@@ -136,7 +136,7 @@ describe("AppState", () => {
       assert.strictEqual(sent().length, 1)
     }))
 
-  it.effect("[X-AS-6] `find` searches by one code, and by a subject or its absence", () =>
+  it.effect("`find` searches by one code, and by a subject or its absence", () =>
     Effect.gen(function*() {
       const { sent, state } = yield* associated(() => Http.json({ resourceType: "Bundle" }))
       yield* Stream.runDrain(state.find({ code }))
@@ -150,7 +150,7 @@ describe("AppState", () => {
       ])
     }))
 
-  it.effect("[X-AS-7] the token goes to the declared endpoint, and only to what is under it", () =>
+  it.effect("the token goes to the declared endpoint, and only to what is under it", () =>
     Effect.gen(function*() {
       const { sent, state } = yield* associated(() =>
         Http.json({ resourceType: "Bundle", link: [{ relation: "next", url: "https://state.example/r4-evil" }] })
@@ -163,7 +163,7 @@ describe("AppState", () => {
       assert.strictEqual(insecure.sent().length, 0)
     }))
 
-  it.effect("[X-AS-8] what is stored comes out through a schema, or not at all", () =>
+  it.effect("what is stored comes out through a schema, or not at all", () =>
     Effect.gen(function*() {
       const values = ["{\"theme\":\"dark\"}", "{\"theme\":\"<script>evil</script>\"}", "evil"]
       const { state } = yield* associated(() =>
@@ -186,7 +186,7 @@ describe("AppState", () => {
       assert.notInclude(JSON.stringify(bad), "evil")
     }))
 
-  it.effect("[X-AS-3] [X-AS-8] `find` rejects a resource that does not have the form of app state", () =>
+  it.effect("`find` rejects a resource that does not have the form of app state", () =>
     Effect.gen(function*() {
       for (
         const changes of [
@@ -205,7 +205,7 @@ describe("AppState", () => {
       }
     }))
 
-  it.effect("[X-AS-4] [X-AS-9] the ETag is the header's, else the version's; without either nothing is changed", () =>
+  it.effect("the ETag is the header's, else the version's; without either nothing is changed", () =>
     Effect.gen(function*() {
       const header = yield* associated(() => Http.json(basic("1"), { headers: { etag: "W/\"a\"" } }))
       assert.strictEqual((yield* header.state.create({ code, values: {} })).etag, "W/\"a\"")

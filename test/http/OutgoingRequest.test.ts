@@ -324,7 +324,7 @@ describe("OutgoingRequest in memory", () => {
     ["UND_ERR_BODY_TIMEOUT", undefined, "unknown"],
     ["ECONNABORTED", undefined, "unknown"],
     ["ERR_SOMETHING_NEW", undefined, "unknown"]
-  ])("[X-CB-2] %s (%s): the processed is %s", (code, syscall, processed) => {
+  ])("%s (%s): the processed is %s", (code, syscall, processed) => {
     const { client } = Http.script(() => new Http.Broken(code, syscall))
     const error = Effect.runSync(Effect.flip(send(client, get("https://ehr.example/token"))))
     assert.strictEqual(error.reason, /(HEADERS|BODY)_TIMEOUT/.test(code) ? "TimedOut" : "Unreachable")
@@ -496,7 +496,7 @@ for (const [name, layer] of Object.entries(transports)) {
         }
       }))
 
-    it.scopedLive("[X-CB-2] `processed`: \"no\" if the connection is refused, \"unknown\" if it is reset", () =>
+    it.scopedLive("`processed`: \"no\" if the connection is refused, \"unknown\" if it is reset", () =>
       Effect.gen(function*() {
         const origin = yield* Effect.scoped(
           Effect.map(Http.server((_, response) => response.end()), (server) => server.origin)
@@ -518,7 +518,7 @@ for (const [name, layer] of Object.entries(transports)) {
         assert.strictEqual(broken.processed, "unknown")
       }))
 
-    it.scopedLive("[X-CB-2] a host that has no address: refused", () =>
+    it.scopedLive("a host that has no address: refused", () =>
       Effect.gen(function*() {
         const error = yield* Effect.flip(over("https://nowhere.invalid/"))
         assert.strictEqual(error.reason, "Unreachable")

@@ -105,7 +105,7 @@ describe("RetryPolicy", () => {
       assert.deepStrictEqual(times, [0, 3000])
     }))
 
-  it.effect("[X-CB-2] after an unknown outcome the request is repeated as usual, once, or never", () =>
+  it.effect("after an unknown outcome the request is repeated as usual, once, or never", () =>
     Effect.gen(function*() {
       const times = (kind: "always" | "once" | "never", errors: ReadonlyArray<Failure>) =>
         Effect.map(run(kind, errors).pipe(RetryPolicy.withPolicy(plain)), (done) => done.times.length)
@@ -114,7 +114,7 @@ describe("RetryPolicy", () => {
       assert.strictEqual(yield* times("never", repeat(unknown, 10)), 1)
     }))
 
-  it.effect("[X-CB-2] a request that the server did not process is repeated under every rule", () =>
+  it.effect("a request that the server did not process is repeated under every rule", () =>
     Effect.gen(function*() {
       for (const kind of ["always", "once", "never"] as const) {
         const { times } = yield* run(kind, repeat(refused, 10)).pipe(RetryPolicy.withPolicy(plain))
@@ -122,7 +122,7 @@ describe("RetryPolicy", () => {
       }
     }))
 
-  it.effect("[X-CB-2] after one unknown outcome there is one more attempt, also if that fails otherwise", () =>
+  it.effect("after one unknown outcome there is one more attempt, also if that fails otherwise", () =>
     Effect.gen(function*() {
       const length = (kind: "once" | "never", errors: ReadonlyArray<Failure>) =>
         Effect.map(run(kind, errors).pipe(RetryPolicy.withPolicy(plain)), ({ times }) => times.length)
@@ -131,7 +131,7 @@ describe("RetryPolicy", () => {
       assert.strictEqual(yield* length("never", [refused, unknown, refused]), 2)
     }))
 
-  it.effect("[X-CB-2] an unknown outcome counts for one run of the effect", () =>
+  it.effect("an unknown outcome counts for one run of the effect", () =>
     Effect.gen(function*() {
       let attempts = 0
       const effect = RetryPolicy.retry("once")(Effect.suspend(() => {

@@ -191,7 +191,7 @@ layer(environment(), { excludeTestServices: true })("the callback from oidc-prov
       return error.reason
     })
 
-  it.scoped("[X-CB-1] a person's no is AccessDenied, in the server's words", () =>
+  it.scoped("a person's no is AccessDenied, in the server's words", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const client = yield* connect()
@@ -206,7 +206,7 @@ layer(environment(), { excludeTestServices: true })("the callback from oidc-prov
       assert.deepStrictEqual(forms, [])
     }))
 
-  it.scoped("[X-CB-1] any other error is Refused", () =>
+  it.scoped("any other error is Refused", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const client = yield* connect()
@@ -362,7 +362,7 @@ layer(environment(), { excludeTestServices: true })("the token endpoint of oidc-
       )
     }))
 
-  it.scoped("[X-CB-2] and is asked once, not again", () =>
+  it.scoped("and is asked once, not again", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const [, forms] = yield* server.received(exchangeWith({ verifier: Redacted.make("x".repeat(43)) }))
@@ -473,7 +473,7 @@ layer(environment(), { excludeTestServices: true })("introspection and revocatio
       assert.deepStrictEqual(error, refused("introspect", "invalid_request", 400))
     }))
 
-  it.scoped("[X-REV-1] a revoked refresh token ends the grant, and revoking it again succeeds", () =>
+  it.scoped("a revoked refresh token ends the grant, and revoking it again succeeds", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const client = yield* connect()
@@ -486,7 +486,7 @@ layer(environment(), { excludeTestServices: true })("introspection and revocatio
       assert.isFalse((yield* client.introspect(tokens.accessToken)).active)
     }))
 
-  it.scoped("[X-REV-1] the server accepts the revocation of a token that it never issued", () =>
+  it.scoped("the server accepts the revocation of a token that it never issued", () =>
     Effect.gen(function*() {
       const client = yield* connect()
       assert.isUndefined(yield* client.revoke(Redacted.make("never-issued-token")))

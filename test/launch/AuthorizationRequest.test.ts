@@ -58,13 +58,13 @@ describe("AuthorizationRequest", () => {
     assert.strictEqual(url().searchParams.get("scope"), request.scopes.join(" "))
   })
 
-  it("[X-AUTH-1] the endpoint's own query stays as it is written, its fragment does not", () => {
+  it("the endpoint's own query stays as it is written, its fragment does not", () => {
     const sent = url({}, `${endpoint}?tenant=a%2fb+c&flag&x=1&x=2#frag`)
     assert.isTrue(sent.href.startsWith(`${endpoint}?tenant=a%2fb+c&flag&x=1&x=2&response_type=code&`))
     assert.strictEqual(sent.hash, "")
   })
 
-  it("[X-AUTH-1] an endpoint cannot fix a parameter of ours", () => {
+  it("an endpoint cannot fix a parameter of ours", () => {
     const own = "state=evil&%73tate=evil2&client_id=evil&aud=evil&code_challenge_method=plain&redirect_uri=evil&keep=1"
     const sent = url({}, `${endpoint}?${own}`)
     for (const name of ["state", "client_id", "aud", "code_challenge_method", "redirect_uri"]) {

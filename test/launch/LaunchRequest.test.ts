@@ -35,7 +35,7 @@ const url = (from: string, launch = "xyz") =>
   `https://app.test/launch?iss=${encodeURIComponent(from)}&launch=${encodeURIComponent(launch)}`
 
 describe("LaunchRequest", () => {
-  it.effect("[X-LAUNCH-1] [SMART-35] reads a launch URL in every form a framework hands it over", () =>
+  it.effect("[SMART-35] reads a launch URL in every form a framework hands it over", () =>
     Effect.gen(function*() {
       const inputs: ReadonlyArray<LaunchRequest.Input> = [
         url(iss),
@@ -56,10 +56,10 @@ describe("LaunchRequest", () => {
   const refusals: ReadonlyArray<readonly [name: string, input: LaunchRequest.Input, expected: string]> = [
     ["nothing", "", "NotALaunch"],
     ["a URL without a query", "https://app.test/launch", "NotALaunch"],
-    ["[X-LAUNCH-1] no iss", "https://app.test/launch?launch=x", "IssMissing"],
-    ["[X-LAUNCH-1] an empty iss", url(""), "IssMissing"],
-    ["[X-LAUNCH-1] no launch", `https://app.test/launch?iss=${encodeURIComponent(iss)}`, "LaunchMissing"],
-    ["[X-LAUNCH-1] an empty launch", url(iss, ""), "LaunchMissing"],
+    ["no iss", "https://app.test/launch?launch=x", "IssMissing"],
+    ["an empty iss", url(""), "IssMissing"],
+    ["no launch", `https://app.test/launch?iss=${encodeURIComponent(iss)}`, "LaunchMissing"],
+    ["an empty launch", url(iss, ""), "LaunchMissing"],
     ["two iss", `${url(iss)}&iss=https://evil.test`, "DuplicateParameter"],
     ["two launch", `${url(iss)}&launch=y`, "DuplicateParameter"],
     ["two of the same in a record", { iss: [iss, iss], launch: "x" }, "DuplicateParameter"],
@@ -77,11 +77,11 @@ describe("LaunchRequest", () => {
     ["a fragment", url(`${iss}#x`), "IssInvalid"],
     ["another scheme", url("javascript://ehr.sandbox.test/%0aalert(1)"), "IssInvalid"],
     ["[SMART-1] http", url("http://ehr.sandbox.test/fhir"), "IssInsecure"],
-    ["[R-LAUNCH-1] an unknown host", url("https://evil.test/fhir"), "IssUntrusted"],
-    ["[R-LAUNCH-1] a known host, another path", url(`${iss}2`), "IssUntrusted"],
-    ["[R-LAUNCH-1] a known host, a longer path", url(`${iss}/..;/x`), "IssUntrusted"],
-    ["[R-LAUNCH-1] another port", url("https://ehr.sandbox.test:8443/fhir"), "IssUntrusted"],
-    ["[R-LAUNCH-1] http on loopback without allowInsecureLocalhost", url("http://localhost:9000/fhir"), "IssUntrusted"],
+    ["an unknown host", url("https://evil.test/fhir"), "IssUntrusted"],
+    ["a known host, another path", url(`${iss}2`), "IssUntrusted"],
+    ["a known host, a longer path", url(`${iss}/..;/x`), "IssUntrusted"],
+    ["another port", url("https://ehr.sandbox.test:8443/fhir"), "IssUntrusted"],
+    ["http on loopback without allowInsecureLocalhost", url("http://localhost:9000/fhir"), "IssUntrusted"],
     ["the base URL of two servers", url("https://twin.test/fhir"), "IssAmbiguous"],
     ["the right one", url(iss), "followed: sandbox"],
     ["with a slash more", url(`${iss}/`), "followed: sandbox"],
@@ -96,7 +96,7 @@ describe("LaunchRequest", () => {
       }))
   }
 
-  it.effect("[R-LAUNCH-1] nothing was requested of anybody, and no error shows the handle or what the iss hides", () =>
+  it.effect("nothing was requested of anybody, and no error shows the handle or what the iss hides", () =>
     Effect.gen(function*() {
       for (const [, input] of refusals) yield* outcome(input)
       assert.deepStrictEqual(net.seen, [])

@@ -387,11 +387,11 @@ describe("coverage", () => {
     ["", "openid", false],
     ["", "", true],
     ["openid", "", true]
-  ])("[X-SCOPE-1] %s covers %s: %s", (granted, needed, expected) => {
+  ])("%s covers %s: %s", (granted, needed, expected) => {
     strictEqual(covers(granted, needed), expected)
   })
 
-  it("[X-SCOPE-1] missing says which letters", () => {
+  it("missing says which letters", () => {
     strictEqual(
       print(Scopes.missing(parse("patient/*.rs openid"), parse("openid launch patient/A.cruds"))),
       "launch patient/A.cud"
@@ -481,11 +481,11 @@ describe("syntax", () => {
     ["patient/A.read?x=1", "", "patient/A.rs?x=1"],
     ["patient/A.rs patient/A.rs?x=1", "patient/A.read", ""],
     ["launch patient/A.sr __x patient/A.read openid", "launch patient/A.sr __x patient/A.read openid", ""]
-  ])("[X-SCOPE-4] %s in v1 is %s, not: %s", (text, scopes, unconvertible) => {
+  ])("%s in v1 is %s, not: %s", (text, scopes, unconvertible) => {
     deepStrictEqual(toV1(text), { scopes, unconvertible, widened: [] })
   })
 
-  it("[X-SCOPE-4] widening has to be asked for", () => {
+  it("widening has to be asked for", () => {
     deepStrictEqual(toV1("openid patient/A.r patient/B.cs patient/C.rs?x=1 patient/C.r?x=2", { widen: true }), {
       scopes: "openid patient/A.read patient/B.* patient/C.read",
       unconvertible: "",
@@ -498,7 +498,7 @@ describe("syntax", () => {
     })
   })
 
-  it("[X-SCOPE-4] a server gets the syntax it speaks", () => {
+  it("a server gets the syntax it speaks", () => {
     const scopes = parse("openid patient/A.read patient/B.rs patient/C.r")
     const of = (server: Scopes.ServerSyntaxes, options?: Scopes.ConversionOptions) => {
       const result = Scopes.forServer(scopes, server, options)
@@ -648,21 +648,21 @@ describe("laws", () => {
     assert(Scopes.normalize(a).length <= a.length)
   }, { fastCheck })
 
-  it.prop("[X-SCOPE-1] union covers both, and nothing more", [scopes, scopes, scopes], ([a, b, c]) => {
+  it.prop("union covers both, and nothing more", [scopes, scopes, scopes], ([a, b, c]) => {
     const both = Scopes.union(a, b)
     assert(Scopes.covers(both, a) && Scopes.covers(both, b))
     strictEqual(Scopes.covers(c, both), Scopes.covers(c, a) && Scopes.covers(c, b))
     deepStrictEqual(Scopes.union(b, a), both)
   }, { fastCheck })
 
-  it.prop("[X-SCOPE-1] intersection is covered by both, and is all that is", [scopes, scopes, scopes], ([a, b, c]) => {
+  it.prop("intersection is covered by both, and is all that is", [scopes, scopes, scopes], ([a, b, c]) => {
     const common = Scopes.intersection(a, b)
     assert(Scopes.covers(a, common) && Scopes.covers(b, common))
     strictEqual(Scopes.covers(common, c), Scopes.covers(a, c) && Scopes.covers(b, c))
     deepStrictEqual(Scopes.intersection(b, a), common)
   }, { fastCheck })
 
-  it.prop("[X-SCOPE-1] coverage is reflexive and transitive", [scopes, scopes, scopes], ([a, b, c]) => {
+  it.prop("coverage is reflexive and transitive", [scopes, scopes, scopes], ([a, b, c]) => {
     assert(Scopes.covers(a, a))
     // intersections make chains, which three random sets rarely are
     const less = Scopes.intersection(a, b)
@@ -671,14 +671,14 @@ describe("laws", () => {
     assert(!(Scopes.covers(a, b) && Scopes.covers(b, c)) || Scopes.covers(a, c))
   }, { fastCheck })
 
-  it.prop("[X-SCOPE-1] what covers each other has one normal form", [scopes, scopes], ([a, b]) => {
+  it.prop("what covers each other has one normal form", [scopes, scopes], ([a, b]) => {
     const same = JSON.stringify(Scopes.normalize(a)) === JSON.stringify(Scopes.normalize(b))
     strictEqual(Scopes.covers(a, b) && Scopes.covers(b, a), same)
     // and a redundant spelling of the same
     deepStrictEqual(Scopes.normalize([...a, ...Scopes.intersection(a, b)]), Scopes.normalize(a))
   }, { fastCheck })
 
-  it.prop("[X-SCOPE-1] coverage agrees with its definition, letter by letter", [scopes, scopes], ([a, b]) => {
+  it.prop("coverage agrees with its definition, letter by letter", [scopes, scopes], ([a, b]) => {
     const pairs = (scope: Scopes.Resource) =>
       new Set(Scopes.constraintsOf(scope).map(([name, value]) => `${name}=${value}`))
     const expected = b.every((need) =>
@@ -730,7 +730,7 @@ describe("laws", () => {
     deepStrictEqual(Scopes.normalize(v2), Scopes.normalize(a))
   }, { fastCheck })
 
-  it.prop("[X-SCOPE-4] v1 and the unconvertible rest make up the whole", [scopes], ([a]) => {
+  it.prop("v1 and the unconvertible rest make up the whole", [scopes], ([a]) => {
     const narrow = Scopes.toV1(a)
     deepStrictEqual(Scopes.union(narrow.scopes, narrow.unconvertible), Scopes.normalize(a))
     const wide = Scopes.toV1(a, { widen: true })

@@ -86,7 +86,7 @@ describe("NodeTransport", () => {
       })
     }
 
-    it.scopedLive("[X-BODY-1] a bomb costs no more than the limit", () =>
+    it.scopedLive("a bomb costs no more than the limit", () =>
       using({ maxResponseBytes: 1_000_000 }, (client) =>
         Effect.gen(function*() {
           const server = yield* bomb(400_000_000)
@@ -96,7 +96,7 @@ describe("NodeTransport", () => {
           assert.isBelow(process.memoryUsage().rss - before, 100_000_000)
         })))
 
-    it.scopedLive("[X-BODY-1] streamed, it gives what came before the limit, and fails there", () =>
+    it.scopedLive("streamed, it gives what came before the limit, and fails there", () =>
       using({ maxResponseBytes: 1_000_000 }, (client) =>
         Effect.gen(function*() {
           const server = yield* bomb(50_000_000)

@@ -242,7 +242,7 @@ describe("SmartServers.layerOpen", () => {
         ["a copy", derived((client) => Object.assign(Object.create(Object.getPrototypeOf(client)), client))],
         ["an heir", derived((client) => Object.create(client))]
       ] as const
-    )("[X-SSRF-1] layerOpen refuses %s", ([, transport]) =>
+    )("layerOpen refuses %s", ([, transport]) =>
       Effect.gen(function*() {
         const error = yield* Effect.flip(built(transport))
         assert.strictEqual(error._tag, "ConfigurationError")
@@ -258,7 +258,7 @@ describe("SmartServers.layerOpen", () => {
         yield* built(Layer.merge(FetchHttpClient.layer, transport))
       }))
 
-    it.scopedLive("[X-SSRF-1] a marked client connects through the guard of the client that it was derived from", () =>
+    it.scopedLive("a marked client connects through the guard of the client that it was derived from", () =>
       Effect.gen(function*() {
         const server = yield* Http.server((_, response) => response.end("{}"))
         const port = server.origin.split(":")[2]
@@ -349,7 +349,7 @@ describe("SmartServers.layerOpen", () => {
           : patient()
       )
 
-    it.effect("[X-SSRF-1] over a client without a guard none is sent, and each fails with what to do", () => {
+    it.effect("over a client without a guard none is sent, and each fails with what to do", () => {
       const plain = Http.fake(patient)
       return Effect.gen(function*() {
         const outcomes = yield* requests(stranger)
@@ -383,7 +383,7 @@ describe("SmartServers.layerOpen", () => {
     })
   })
 
-  it.scopedLive("[X-SSRF-1] end to end: an iss on this machine is followed nowhere", () =>
+  it.scopedLive("end to end: an iss on this machine is followed nowhere", () =>
     Effect.gen(function*() {
       const server = yield* Http.server((_, response) => response.end("{}"))
       const port = server.origin.split(":")[2]

@@ -103,7 +103,7 @@ describe("hostile id_tokens", () => {
       )
     })
 
-  it.effect("[X-OIDC-1] rejects claims that are objects with a `toString` member, with a typed error", () =>
+  it.effect("rejects claims that are objects with a `toString` member, with a typed error", () =>
     Effect.gen(function*() {
       const bad = { toString: 1, valueOf: 2 }
       for (const claim of ["iss", "sub", "aud", "exp", "iat", "nbf", "azp", "nonce"]) {

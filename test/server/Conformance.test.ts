@@ -184,7 +184,7 @@ describe("one deviation, one finding", () => {
 describe("capabilities", () => {
   const capabilities = (...names: ReadonlyArray<string>) => change({ capabilities: names, issuer: null })
 
-  it("[X-CAP-2] full URIs are anybody's, simple strings are HL7's", () => {
+  it("full URIs are anybody's, simple strings are HL7's", () => {
     const standard = conformant["capabilities"]
     assert(Array.isArray(standard))
     deepStrictEqual(brief(change({ capabilities: [...standard, "https://sdo.example.org/new", "urn:x:new"] })), [])

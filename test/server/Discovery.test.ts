@@ -276,7 +276,7 @@ describe("Discovery, leniency", () => {
       assert.notInclude(details.join(), "SECRET")
     }))
 
-  it.effect("[X-DISC-3] unknown members and capabilities are kept", () =>
+  it.effect("unknown members and capabilities are kept", () =>
     Effect.gen(function*() {
       const { codes, configuration } = yield* found(() =>
         Http.json(document({ x_vendor: { deep: [1] }, capabilities: ["https://vendor.example/cap", "launch-ehr"] }))

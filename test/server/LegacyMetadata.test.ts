@@ -79,7 +79,7 @@ describe("the oauth-uris of a CapabilityStatement", () => {
 })
 
 describe("Discovery, legacyMetadata", () => {
-  it.effect("[X-DISC-1] is not requested without legacyMetadata", () =>
+  it.effect("is not requested without legacyMetadata", () =>
     Effect.gen(function*() {
       const http = server(missing)
       const discovery = yield* over(http)
@@ -94,7 +94,7 @@ describe("Discovery, legacyMetadata", () => {
     ["a web page", () => Http.text("<!doctype html>", { headers: { "content-type": "text/html" } }), "NotJson"],
     ["a web page without a content type", () => Http.text("\n<html>"), "NotJson"],
     ["an empty page", () => Http.text("", { headers: { "content-type": "text/html; charset=utf-8" } }), "NotJson"]
-  ])("[X-DISC-1] serves after %s, with a warning and a finding", ([, wellKnown, reason]) =>
+  ])("serves after %s, with a warning and a finding", ([, wellKnown, reason]) =>
     Effect.gen(function*() {
       const warnings = recorded()
       const http = server(wellKnown)
@@ -122,7 +122,7 @@ describe("Discovery, legacyMetadata", () => {
     ["401", () => Http.text("", { status: 401 }), "Status"],
     ["half a document", () => Http.text("{\"token_endpoint\":"), "NotJson"],
     ["an array", () => Http.json([]), "NotObject"]
-  ])("[X-DISC-1] is not looked at after %s", ([, wellKnown, reason]) =>
+  ])("is not looked at after %s", ([, wellKnown, reason]) =>
     Effect.gen(function*() {
       const http = server(wellKnown)
       const discovery = yield* over(http)

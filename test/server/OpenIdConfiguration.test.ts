@@ -46,7 +46,7 @@ describe("OpenIdConfiguration", () => {
       )
     }))
 
-  it.effect("[X-OIDC-1] the issuer is compared as a string", () =>
+  it.effect("the issuer is compared as a string", () =>
     Effect.gen(function*() {
       const document = (of: unknown) => ({ [openIdUrl]: { issuer: of } })
       for (const other of [`${issuer}/`, issuer.toUpperCase(), `${issuer}:443`, "https://evil.test", 7, undefined]) {

@@ -12,7 +12,7 @@ const read = (document: JsonObject) => SmartConfiguration.fromDocument(base, doc
 const conformant = servers[0]?.document ?? {}
 
 describe("pages", () => {
-  it("[X-DISC-6] a management endpoint that a browser could run as code counts as absent", () => {
+  it("a management endpoint that a browser could run as code counts as absent", () => {
     for (const url of ["javascript:alert(1)", "data:text/html,x", "file:///etc/passwd"]) {
       const configuration = read({ management_endpoint: url })
       strictEqual(configuration.managementEndpoint, undefined)
@@ -24,7 +24,7 @@ describe("pages", () => {
   })
 })
 
-describe("capability sets [X-CAP-1]", () => {
+describe("capability sets ", () => {
   const sets = (...capabilities: ReadonlyArray<string>) => Capabilities.capabilitySets(read({ capabilities }))
 
   it("[SMART-348] patient access for standalone apps", () => {
@@ -151,7 +151,7 @@ describe("Capabilities", () => {
     deepStrictEqual(algorithms("RS384"), ["ES384", "RS384"])
   })
 
-  it("[SMART-439] [X-DISC-5] associated endpoints by capability, the deprecated member included", () => {
+  it("[SMART-439] associated endpoints by capability, the deprecated member included", () => {
     const configuration = read({
       associated_endpoints: [
         { url: "https://state.example.com", capabilities: ["smart-app-state"] },
@@ -192,7 +192,7 @@ describe("documents", () => {
     }))
   })
 
-  it("[X-DISC-3] unknown members survive encoding and decoding", () => {
+  it("unknown members survive encoding and decoding", () => {
     const codec = Schema.parseJson(SmartConfiguration.SmartConfiguration)
     FastCheck.assert(FastCheck.property(
       FastCheck.dictionary(
@@ -209,7 +209,7 @@ describe("documents", () => {
     ))
   })
 
-  it("[X-DISC-3] unknown capabilities are kept", () => {
+  it("unknown capabilities are kept", () => {
     const names = ["https://example.org/extra", "something-new"]
     deepStrictEqual(read({ capabilities: names }).capabilities, names)
     assert(Capabilities.has(read({ capabilities: names }), "something-new"))

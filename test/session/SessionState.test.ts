@@ -20,7 +20,7 @@ const tokenSet = (lifeSeconds: number | undefined, token = "token") =>
 
 describe("SessionState.dueAt", () => {
   it.prop(
-    "[R-RF-1] is before the expiry, spreads only earlier, and is never in the first half of the lifetime",
+    "is before the expiry, spreads only earlier, and is never in the first half of the lifetime",
     { life: FastCheck.integer({ min: 1, max: 100_000 }), token: FastCheck.string() },
     ({ life, token }) => {
       const due = SessionState.dueAt(tokenSet(life, token))

@@ -264,7 +264,7 @@ describe("Sessions", () => {
         }
       }).pipe(Effect.provide(world())))
 
-    it.effect("[R-RF-1] renews before expiry, and not before the token is due", () =>
+    it.effect("renews before expiry, and not before the token is due", () =>
       Effect.gen(function*() {
         const sessions = yield* Sessions.Sessions
         const id = yield* login()
@@ -565,7 +565,7 @@ describe("Sessions", () => {
   })
 
   describe("revoke and remove", () => {
-    it.effect("[X-REV-1] `revoke` revokes the grant and removes the session", () =>
+    it.effect("`revoke` revokes the grant and removes the session", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr
         const sessions = yield* Sessions.Sessions

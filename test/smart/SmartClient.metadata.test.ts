@@ -70,7 +70,7 @@ describe("SmartClient, metadata given by hand", () => {
       yield* over(http, { metadata: { tokenEndpoint: "http://localhost/token" }, allowInsecureLocalhost: true })
     }))
 
-  it.scoped("[X-DISC-1] legacyMetadata is handed on to the discovery", () =>
+  it.scoped("legacyMetadata is handed on to the discovery", () =>
     Effect.gen(function*() {
       const http = Http.script(
         () => Http.text("", { status: 404 }),

@@ -148,7 +148,7 @@ describe("SmartClient, the authorization request", () => {
       assert.strictEqual(slashed.url.searchParams.get("launch"), "a+b/c=")
     }).pipe(Effect.provide(layer)))
 
-  it.effect("[R-LAUNCH-1] a launch from another server is refused before anything is sent", () =>
+  it.effect("a launch from another server is refused before anything is sent", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       for (
@@ -254,7 +254,7 @@ describe("SmartClient, the exchange", () => {
       assert.notInclude(JSON.stringify(pending), Redacted.value(pending.verifier))
     }).pipe(Effect.provide(layer)))
 
-  it.effect("[X-CB-2] a lost answer: once more, and then the server's word; with retryUnknown false, not at all", () =>
+  it.effect("a lost answer: once more, and then the server's word; with retryUnknown false, not at all", () =>
     Effect.gen(function*() {
       for (const retryUnknown of [undefined, false]) {
         yield* Effect.gen(function*() {

@@ -117,7 +117,7 @@ describe("LaunchContext", () => {
     assert.deepStrictEqual(problems, ["authorization_details.locations", "authorization_details.fhirVersions"])
   })
 
-  it("[X-RF-1] what a refresh does not say stays as it was", () => {
+  it("what a refresh does not say stays as it was", () => {
     const previous = new LaunchContext({ patient: "1", intent: "x", needPatientBanner: true })
     const next = new LaunchContext({ encounter: "2", needPatientBanner: false })
     assert.deepStrictEqual(JSON.parse(JSON.stringify(carriedOver(previous, next))), {

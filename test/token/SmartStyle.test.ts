@@ -9,7 +9,7 @@ import { makeServer } from "../support/identityServer.js"
 const url = "https://ehr.test/style-1.json"
 
 describe("SmartStyle", () => {
-  it("[X-CTX-1] reads every property, and needs none", () => {
+  it("reads every property, and needs none", () => {
     const style = SmartStyle.fromDocument({
       color_background: "#edeae3",
       color_error: "#9e2d2d",
@@ -50,7 +50,7 @@ describe("SmartStyle", () => {
     }
   })
 
-  it.effect("[SMART-175] [X-CTX-1] is fetched once for a URL, by however many", () =>
+  it.effect("[SMART-175] is fetched once for a URL, by however many", () =>
     Effect.gen(function*() {
       const server = makeServer([])
       server.answers.set(url, { color_text: "red" })

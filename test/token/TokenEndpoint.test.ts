@@ -148,7 +148,7 @@ describe("TokenEndpoint, what is repeated", () => {
 
   for (const [name, call] of Object.entries(grants)) {
     it.effect.each(refused)(
-      `[X-CB-2] ${name}: the server did not act (%s), as often as the policy says`,
+      `${name}: the server did not act (%s), as often as the policy says`,
       ([, answer]) =>
         Effect.gen(function*() {
           for (const retryUnknown of [undefined, false]) {
@@ -163,7 +163,7 @@ describe("TokenEndpoint, what is repeated", () => {
     )
 
     it.effect.each(unknown)(
-      `[X-CB-2] ${name}: an unknown outcome (%s), once more, or never where retryUnknown is false`,
+      `${name}: an unknown outcome (%s), once more, or never where retryUnknown is false`,
       ([, answer]) =>
         Effect.gen(function*() {
           const twice = yield* attempts(Http.script(answer), call())
@@ -177,7 +177,7 @@ describe("TokenEndpoint, what is repeated", () => {
         })
     )
 
-    it.effect.each(final)(`[X-CB-2] ${name}: %s, never`, ([, answer]) =>
+    it.effect.each(final)(`${name}: %s, never`, ([, answer]) =>
       Effect.gen(function*() {
         const { outcome, times } = yield* attempts(Http.script(answer, good()), call())
         assert.deepStrictEqual(times, [0])
@@ -313,7 +313,7 @@ describe("TokenEndpoint, revocation", () => {
       return { http, outcome }
     })
 
-  it.effect.each([200, 204])("[X-REV-1] revocation succeeds at a %d with any body", (code) =>
+  it.effect.each([200, 204])("revocation succeeds at a %d with any body", (code) =>
     Effect.gen(function*() {
       for (const body of [null, "<html>", "{\"error\":\"x\"}"]) {
         const { http, outcome } = yield* revoke(() => new Response(code === 204 ? null : body, { status: code }))
@@ -326,7 +326,7 @@ describe("TokenEndpoint, revocation", () => {
       }
     }))
 
-  it.effect("[X-REV-1] an error is an error", () =>
+  it.effect("an error is an error", () =>
     Effect.gen(function*() {
       const { outcome } = yield* revoke(() => Http.json({ error: "unsupported_token_type" }, { status: 400 }))
       assert.strictEqual(

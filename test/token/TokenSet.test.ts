@@ -84,7 +84,7 @@ describe("TokenSet", () => {
     assert.isFalse(TokenSet.isExpired(endless, DateTime.add(at, { days: 10_000 })))
   })
 
-  it("[SMART-117] [X-RF-1] after a refresh: what is new replaces, what was not repeated stays", () => {
+  it("[SMART-117] after a refresh: what is new replaces, what was not repeated stays", () => {
     const next = new TokenSet.TokenSet({
       version: 1,
       fhirBaseUrl: "https://ehr.example/fhir/",

@@ -86,7 +86,7 @@ describe.each(
 })
 
 describe("over a guarded transport", () => {
-  it.scoped("[X-SSRF-1] a distribution point whose name leads to a private address is not connected to", () =>
+  it.scoped("a distribution point whose name leads to a private address is not connected to", () =>
     Effect.gen(function*() {
       const { inter, makeLeaf } = yield* base
       const { port, seen } = yield* webServer(new Map())

@@ -1,6 +1,6 @@
 /**
- * App state as a FHIR resource: a `Basic` with few allowed members (SMART App Launch 2.2, "App State"; rules X-AS-3 and
- * X-AS-8). Pure functions.
+ * App state as a FHIR resource: a `Basic` with few allowed members (SMART App Launch 2.2, "App State"). Pure
+ * functions.
  *
  * @since 0.1.0
  */
@@ -44,7 +44,7 @@ export interface Parts {
 export const DEFAULT_MAX_BYTES = 256 * 1024
 
 /**
- * The endpoint for app state (X-AS-2): an associated endpoint with the capability, else a FHIR base with it, else the
+ * The endpoint for app state: an associated endpoint with the capability, else a FHIR base with it, else the
  * deprecated member.
  */
 export const endpointOf = (configuration: SmartConfiguration): string | undefined => {
@@ -57,7 +57,7 @@ export const endpointOf = (configuration: SmartConfiguration): string | undefine
       : configuration.smartAppStateEndpoint)
 }
 
-/** The absolute reference to a resource of this server (X-AS-3), or the problem. */
+/** The absolute reference to a resource of this server, or the problem. */
 export const subjectOf = (subject: string, fhirBaseUrl: string): Either.Either<string, string> => {
   const base = FhirBaseUrl.append(fhirBaseUrl as FhirBaseUrl.FhirBaseUrl, "")
   const relative = Url.parse(subject) === undefined

@@ -1,6 +1,6 @@
 /**
  * The predecessor of the SMART configuration: the `oauth-uris` and `capabilities` extensions of a CapabilityStatement
- * (SMART App Launch 1.0, "Declaring support for OAuth2 endpoints"; deprecated since 2.0, X-DISC-1).
+ * (SMART App Launch 1.0, "Declaring support for OAuth2 endpoints"; deprecated since 2.0).
  */
 import { isJsonObject, type JsonObject } from "../../base/JsonReader.js"
 
