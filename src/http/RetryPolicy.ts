@@ -14,7 +14,7 @@ import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
-import { withBuildTimeDefault } from "../base/BuildTimeDefault.js"
+import { withBuildTimeDefault } from "../base/Settings.js"
 
 /**
  * The part of an error that decides about a retry. Structural, because this folder does not import the error classes.

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { inMemory } from "../base/InMemoryField.js"
+import { inMemory } from "../base/SchemaFields.js"
 import { TokenSet } from "./TokenSet.js"
 
 /**

@@ -8,7 +8,7 @@ import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import * as Schema from "effect/Schema"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
-import { JsonMembers } from "../base/JsonMembers.js"
+import { JsonMembers } from "../base/SchemaFields.js"
 import * as Url from "../base/Url.js"
 
 /**

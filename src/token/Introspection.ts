@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { JsonMembers } from "../base/JsonMembers.js"
+import { JsonMembers } from "../base/SchemaFields.js"
 import { LaunchContext } from "./LaunchContext.js"
 
 /**

@@ -8,8 +8,7 @@ import { dual } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
-import { JsonMembers } from "../base/JsonMembers.js"
-import { skipValidation } from "../base/SkipValidation.js"
+import { JsonMembers, skipValidation } from "../base/SchemaFields.js"
 
 const Text = Schema.optional(Schema.String)
 

@@ -1,7 +1,7 @@
 /** Reads the launch context from the members of a token response or an introspection response. */
 import type { JsonObject } from "../../base/JsonReader.js"
 import { isJsonObject, others, reader } from "../../base/JsonReader.js"
-import { skipValidation } from "../../base/SkipValidation.js"
+import { skipValidation } from "../../base/SchemaFields.js"
 import type { FhirContextItem } from "../LaunchContext.js"
 import { LaunchContext } from "../LaunchContext.js"
 import type { Warn } from "./oauthResponse.js"

@@ -1,0 +1,53 @@
+/**
+ * What the schema classes of this library have in common: fields for members of unknown shape, for values that stay in
+ * memory and for dates, and their construction without validation.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { isJsonObject } from "./JsonReader.js"
+
+/**
+ * The members of a JSON object, unchanged. `Schema.Record` would copy each member, and lose one with the name
+ * `__proto__`.
+ *
+ * @internal
+ */
+export const JsonMembers: Schema.Schema<{ readonly [member: string]: unknown }> = Schema.declare(isJsonObject, {
+  identifier: "JsonMembers",
+  arbitrary: () => (fc) => fc.dictionary(fc.string(), fc.jsonValue())
+})
+
+/**
+ * A field that is omitted from the encoding, so that an error with tokens can be sent to a queue or a store.
+ *
+ * @internal
+ */
+export const inMemory = <A>(
+  type: Schema.Schema<A>
+): Schema.PropertySignature<"?:", A | undefined, never, "?:", unknown, false> =>
+  Schema.optionalToOptional(Schema.Unknown, Schema.UndefinedOr(Schema.typeSchema(type)), {
+    decode: () => Option.none<A | undefined>(),
+    encode: () => Option.none<unknown>()
+  })
+
+/** The end of the year 9999: later years have more than four digits. */
+const LAST_MILLIS = 253_402_300_799_999
+
+/**
+ * The date after a duration, at most the last date that can be stored.
+ *
+ * @internal
+ */
+export const later = (now: DateTime.Utc, duration: Duration.DurationInput): DateTime.Utc =>
+  DateTime.unsafeMake(Math.min(DateTime.toEpochMillis(now) + Duration.toMillis(duration), LAST_MILLIS))
+
+/**
+ * Constructor option of a `Schema.Class` whose fields are already validated. For a schema with a transformation, such
+ * as a date or a secret, the constructor would also compile the validation each time, at fifty times the cost of
+ * everything else.
+ *
+ * @internal
+ */
+export const skipValidation: { readonly disableValidation: true } = { disableValidation: true }
