@@ -1,61 +1,87 @@
-// Writes docs/conformance.md: which requirement is proven by which test. A test names what it proves, as in "[SMART-41]
-// aud is the FHIR base".
-import { readdirSync, readFileSync, writeFileSync } from "node:fs"
+// Writes docs/conformance.md from reports/tests.json, the report of the last `npm test`: which requirement is proven by
+// which tests. A test names its requirements in its title, as in "[SMART-41] aud is the FHIR base". A requirement
+// without a test has a `reason` in scripts/*-client-requirements.json; a file is `partial` until it has all reasons.
+// `--check` fails if a requirement has neither, or has a reason although tests prove it, or if the page is outdated.
+import { readFileSync, writeFileSync } from "node:fs"
+import { relative } from "node:path"
 
-/** The prefix of its numbers in test titles, and where they are from. */
+const PAGE = "docs/conformance.md"
+/** So many tests of one requirement are listed; the others are counted. */
+const LISTED = 6
+
 const SPECIFICATIONS = [
   { name: "SMART App Launch 2.2", prefix: "SMART", file: "scripts/smart-client-requirements.json" },
   { name: "UDAP Security", prefix: "UDAP", file: "scripts/udap-client-requirements.json" }
 ]
-const files = readdirSync("test", { recursive: true }).map(String).filter((file) => file.endsWith(".test.ts")).sort()
 
-const proofs = new Map()
-for (const file of files) {
-  for (const [name] of readFileSync(`test/${file}`, "utf8").matchAll(/["'`](\[[A-Z]+-[\w-]+\][^"'`\n]*)["'`]/g)) {
-    const title = name.slice(1, -1)
-    for (const [, id] of title.matchAll(/\[([A-Z]+-[\w-]+)\]/g)) {
-      const tests = proofs.get(id) ?? []
-      tests.push({ file, title: title.replace(/(\[[A-Z]+-[\w-]+\]\s*)+/g, "").replaceAll("|", "\\|") })
-      proofs.set(id, tests)
-    }
-  }
-}
+const IDS = /\[([A-Z]+-\w+(?:,? [A-Z]+-\w+)*)\]/g
+const report = JSON.parse(readFileSync("reports/tests.json", "utf8"))
+const tests = report.testResults.flatMap(({ assertionResults, name }) =>
+  assertionResults.map((test) => ({
+    file: relative("test", name),
+    ran: test.status === "passed",
+    ids: [...test.fullName.matchAll(IDS)].flatMap(([, ids]) => ids.split(/,? /)),
+    title: test.title.replace(IDS, "").trim().replace(/\s+/g, " ")
+  }))
+).filter(({ ids }) => ids.length > 0).sort((a, b) => a.file < b.file ? -1 : a.file > b.file ? 1 : 0)
 
-const cell = (tests) => tests.map(({ file, title }) => `${title} (\`${file}\`)`).join("<br>")
+const escaped = (text) => text.replaceAll("|", "\\|").replaceAll("<", "&lt;").replaceAll("*", "\\*").replaceAll("_", "\\_")
+const cell = (proofs) => [
+  ...proofs.slice(0, LISTED).map(({ file, title }) => `${escaped(title)} (\`${file}\`)`),
+  ...(proofs.length > LISTED ? [`and ${proofs.length - LISTED} more`] : [])
+].join("<br>")
+
 const specifications = SPECIFICATIONS.map(({ file, name, prefix }) => {
-  const { requirements, source } = JSON.parse(readFileSync(file, "utf8"))
-  const numbered = requirements.map(({ id, level, url }) => ({ id, level, url, tests: proofs.get(`${prefix}-${id}`) ?? [] }))
-  return { name, prefix, source, numbered, proven: numbered.filter(({ tests }) => tests.length > 0) }
+  const { partial = false, requirements, source } = JSON.parse(readFileSync(file, "utf8"))
+  const proven = (id) => tests.filter(({ ids }) => ids.includes(`${prefix}-${id}`))
+  return { name, partial, prefix, source, requirements: requirements.map((one) => ({ ...one, proofs: proven(one.id) })) }
 })
-const known = new Set(specifications.flatMap(({ numbered, prefix }) => numbered.map(({ id }) => `${prefix}-${id}`)))
-const others = [...proofs].filter(([id]) => !known.has(id)).sort(([a], [b]) => a.localeCompare(b, "en", { numeric: true }))
 
-const chapter = ({ name, numbered, proven, source }) => `## Client requirements of ${name}
+const chapter = ({ name, requirements, source }) => {
+  const tested = requirements.filter(({ proofs }) => proofs.length > 0)
+  const others = requirements.filter(({ proofs, reason }) => proofs.length === 0 && reason !== undefined)
+  const open = requirements.filter(({ proofs, reason }) => proofs.length === 0 && reason === undefined)
+  return `## Client requirements of ${name}
 
-Numbers:
-${source}.
-Of ${numbered.length} client requirements ${proven.length} are named by a test here.
+Numbers: ${source}.
+Of ${requirements.length} client requirements, tests prove ${tested.length}; ${others.length} need no test, for a stated reason${
+    open.length > 0 ? `; ${open.length} are not proven yet` : ""
+  }.
 
 | requirement | level | proven by |
 |---|---|---|
-${proven.map(({ id, level, tests, url }) => `| [${id}](${url}) | ${level} | ${cell(tests)} |`).join("\n")}
+${tested.map(({ id, level, proofs, url }) => `| [${id}](${url}) | ${level} | ${cell(proofs)} |`).join("\n")}
+${others.length === 0 ? "" : `
+| requirement | level | reason why no test proves it |
+|---|---|---|
+${others.map(({ id, level, reason, url }) => `| [${id}](${url}) | ${level} | ${reason} |`).join("\n")}
+`}${open.length === 0 ? "" : `
+Not proven yet: ${open.map(({ id, url }) => `[${id}](${url})`).join(",\n")}
+`}`
+}
 
-Not named by a test: ${numbered.filter(({ tests }) => tests.length === 0).map(({ id, url }) => `[${id}](${url})`).join(",\n")}
-`
+const page = `# Conformance
 
-writeFileSync(
-  "docs/conformance.md",
-  `# Conformance
+\`npm run conformance\` writes this page from the report of the last \`npm test\`. \`npm run check\` fails if a
+requirement has neither a test that ran nor a reason.
 
-\`npm run conformance\` writes this page from the names of the tests. Most of the requirements that no test names concern
-what an app does beyond this library (how it registers, stores, shows), or repeat one that is named. Of UDAP, trust and
-discovery are implemented; registration, authentication, B2B and Tiered OAuth are not.
+${specifications.map(chapter).join("\n")}`
 
-${specifications.map(chapter).join("\n")}
-## What servers must do and a client has to judge, and rules of other specifications
-
-| rule | proven by |
-|---|---|
-${others.map(([id, tests]) => `| ${id} | ${cell(tests)} |`).join("\n")}
-`
-)
+if (process.argv.includes("--check")) {
+  const problems = specifications.flatMap(({ partial, prefix, requirements }) =>
+    requirements.flatMap(({ id, proofs, reason }) =>
+      proofs.some(({ ran }) => ran)
+        ? reason === undefined ? [] : [`${prefix}-${id} has a test and a reason why it has none`]
+        : proofs.length > 0
+        ? [`${prefix}-${id}: its tests did not run, or failed`]
+        : reason === undefined && !partial
+        ? [`${prefix}-${id} has neither a test nor a reason`]
+        : []
+    )
+  )
+  if (readFileSync(PAGE, "utf8") !== page) problems.push(`${PAGE} is outdated: npm run conformance`)
+  for (const problem of problems) console.error(problem)
+  process.exitCode = problems.length === 0 ? 0 : 1
+} else {
+  writeFileSync(PAGE, page)
+}

@@ -212,7 +212,7 @@ describe("ClientAuthentication", () => {
         assert.deepStrictEqual([error.reason, ...error.fields], ["Invalid", "lifetime"])
       }))
 
-    it.effect("[SMART-324 SMART-301] sends the registered JWKS URL unchanged as jku", () =>
+    it.effect("[SMART-301 SMART-324 SMART-325] sends the registered JWKS URL unchanged as jku", () =>
       Effect.gen(function*() {
         assert.strictEqual(jose.decodeProtectedHeader(yield* assertion()).jku, "https://app.test/jwks.json?v=1")
       }).pipe(provide({ jwksUri: "https://app.test/jwks.json?v=1" })))
@@ -293,7 +293,7 @@ describe("ClientAuthentication", () => {
         ])
       }))
 
-    it.effect("[SMART-345] with SMART_CLIENT_SECRET it is a symmetric client", () =>
+    it.effect("[SMART-343 SMART-345] with SMART_CLIENT_SECRET it is a symmetric client", () =>
       Effect.gen(function*() {
         const { lines, method, request } = yield* run({ SMART_CLIENT_SECRET: "canary-secret" })
         assert.strictEqual(method, "client_secret_basic")

@@ -81,7 +81,7 @@ const registered = (changes: Partial<ConstructorParameters<typeof RegisteredClie
   })
 
 describe("Registration.register", () => {
-  it.effect("[SMART-292] posts the metadata as JSON, with the initial access token, and reads the response", () => {
+  it.effect("[SMART-225] [SMART-291] [SMART-292] [SMART-294] [SMART-298] [SMART-300] [SMART-304] posts the metadata as JSON, with the initial access token, and reads the response", () => {
     const { http, layer } = setup(() => json(answered, { status: 201 }))
     return Effect.gen(function*() {
       const client = yield* register({ initialAccessToken: Redacted.make("initial-token") })

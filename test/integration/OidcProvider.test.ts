@@ -353,7 +353,7 @@ layer(environment(), { excludeTestServices: true })("the token endpoint of oidc-
       )
     }))
 
-  it.scoped("a grant that the client does not have", () =>
+  it.scoped("[SMART-229] refuses client credentials for a public client, and the error says so", () =>
     Effect.gen(function*() {
       const client = yield* connect()
       assert.deepStrictEqual(

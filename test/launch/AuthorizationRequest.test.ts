@@ -15,7 +15,7 @@ const url = (changes: Partial<AuthorizationRequest.AuthorizationRequest> = {}, a
   AuthorizationRequest.toUrl(at, AuthorizationRequest.toParams({ ...request, ...changes }))
 
 describe("AuthorizationRequest", () => {
-  it("[SMART-32] [SMART-33] [SMART-34] [SMART-37] [SMART-44] [SMART-45] exactly the parameters of a standalone launch", () => {
+  it("[SMART-3] [SMART-32] [SMART-33] [SMART-34] [SMART-37] [SMART-44] [SMART-45] exactly the parameters of a standalone launch", () => {
     assert.deepStrictEqual(AuthorizationRequest.toParams(request), [
       ["response_type", "code"],
       ["client_id", "app"],

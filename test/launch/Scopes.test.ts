@@ -40,7 +40,7 @@ describe("grammar", () => {
     })
   })
 
-  it("[SMART-135] each of the 31 ordered subsets of cruds is a permission", () => {
+  it("[SMART-120] [SMART-122] [SMART-124] [SMART-135] each of the 31 ordered subsets of cruds is a permission", () => {
     strictEqual(all31.length, 31)
     for (const letters of all31) {
       const scope = parseScope(`user/Basic.${letters}`)
@@ -86,7 +86,7 @@ describe("grammar", () => {
     "http://openid.net/specs/openid-connect-core-1_0#patient/Observation.rs",
     "Launch",
     "user_impersonation"
-  ])("[SMART-129] undefined %s is kept as unknown", (text) => {
+  ])("[SMART-129] [SMART-157] undefined %s is kept as unknown", (text) => {
     deepStrictEqual(parseScope(text), { _tag: "Unknown", value: text })
   })
 
@@ -178,7 +178,7 @@ describe("grammar", () => {
 })
 
 describe("constructors", () => {
-  it("print what they say", () => {
+  it("[SMART-137] [SMART-141] [SMART-143] [SMART-146] [SMART-151] [SMART-152] [SMART-153] print the scope of the specification", () => {
     strictEqual(
       print([
         Scopes.launch,
@@ -213,7 +213,7 @@ describe("constructors", () => {
     strictEqual(print([Scopes.user("Observation", "r", { constraints })]), "user/Observation.r?code=a&code=b")
   })
 
-  it("[SMART-155] launch context names are written in lower case", () => {
+  it("[SMART-155] [SMART-158] launch context names are written in lower case", () => {
     strictEqual(print([Scopes.launchContext(Scopes.ResourceType("ImagingStudy"))]), "launch/imagingstudy")
     strictEqual(print([Scopes.launchContext("list", { role: "at home" })]), "launch/list?role=at%20home")
     strictEqual(print([Scopes.launchContext("list", { role: "" })]), "launch/list")

@@ -32,7 +32,7 @@ describe("FileSessionStore", () => {
     60_000
   )
 
-  it.scopedLive("is readable by its owner only, and leaves nothing behind when all is removed", () =>
+  it.scopedLive("[SMART-8] [SMART-9] [SMART-90] is readable by its owner only, and leaves nothing behind when all is removed", () =>
     Effect.gen(function*() {
       const path = join(yield* directory, "made", "here")
       const store = yield* Effect.provide(SessionStore.SessionStore, FileSessionStore.layer({ directory: path }))

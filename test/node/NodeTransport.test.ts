@@ -246,6 +246,19 @@ describe("NodeTransport", () => {
         assert.strictEqual(right.served(), 1)
       }))
 
+    it.scopedLive("[SMART-318] sends nothing to a server that speaks TLS 1.1 at most", () =>
+      Effect.gen(function*() {
+        const authority = yield* Certificates.authority
+        // The security level lets the server itself speak TLS 1.1.
+        const old = { minVersion: "TLSv1", maxVersion: "TLSv1.1", ciphers: "DEFAULT:@SECLEVEL=0" } as const
+        const server = yield* tlsServer({ ...authority.issue("127.0.0.1"), ...old })
+        const client = yield* NodeTransport.make({ tls: { ca: authority.ca } })
+        const error = causeOf(yield* Effect.flip(client.get(`https://127.0.0.1:${server.port}/`)))
+        assert.deepStrictEqual([error.reason, error.processed], ["HandshakeFailed", "no"])
+        assert.include(error.code, "PROTOCOL_VERSION")
+        assert.strictEqual(server.served(), 0)
+      }))
+
     it.scopedLive("mutual TLS: a client with a certificate is let in, one without was not acted on", () =>
       Effect.gen(function*() {
         const authority = yield* Certificates.authority

@@ -574,7 +574,7 @@ const reasonOf = <A>(effect: Effect.Effect<A, Brands.BrandsError>) =>
   Effect.map(Effect.flip(effect), ({ reason }) => reason)
 
 describe("fetching", () => {
-  it.effect("[SMART-413] [SMART-414] revalidates with the unchanged ETag, weak or strong", () =>
+  it.effect("[SMART-413] [SMART-414] [SMART-426] revalidates with the unchanged ETag, weak or strong", () =>
     Effect.gen(function*() {
       const { make, requests } = publisher(
         { body: vector(1), headers: { etag: "W/\"3141\"" } },

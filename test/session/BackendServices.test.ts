@@ -33,13 +33,19 @@ const tokenRequests = Effect.map(
 )
 
 describe("BackendServices", () => {
-  it.effect("[SMART-263] sends one request for a thousand callers, and none while the token is valid", () =>
+  it.effect("[SMART-234] [SMART-263] sends one form-encoded POST for a thousand callers, and none while the token is valid", () =>
     Effect.gen(function*() {
       const backend = yield* BackendServices.BackendServices
       const tokens = yield* Effect.all(Array.from({ length: 1_000 }, () => backend.accessToken()), {
         concurrency: "unbounded"
       })
       assert.strictEqual(new Set(tokens.map(Redacted.value)).size, 1)
+      const [request] = yield* tokenRequests
+      assert.deepStrictEqual([request?.method, request?.form?.["grant_type"], request?.headers["content-type"]], [
+        "POST",
+        "client_credentials",
+        "application/x-www-form-urlencoded"
+      ])
       yield* TestClock.adjust("4 minutes")
       yield* backend.accessToken()
       assert.strictEqual((yield* tokenRequests).length, 1)

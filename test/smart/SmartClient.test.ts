@@ -121,7 +121,7 @@ describe("SmartClient, the authorization request", () => {
       assert.strictEqual((yield* sent()).scope, "launch/patient patient/*.rs offline_access")
     }).pipe(Effect.provide(layer)))
 
-  it.effect("[SMART-39] [SMART-13] state, verifier and challenge are new each time, and none is derived from another", () =>
+  it.effect("[SMART-2] [SMART-13] [SMART-39] [SMART-40] state, verifier and challenge are new each time, and none is derived from another", () =>
     Effect.gen(function*() {
       const all = yield* Effect.replicateEffect(sent(), 50)
       const states = all.map(({ pending }) => Redacted.value(pending.state))
@@ -134,7 +134,7 @@ describe("SmartClient, the authorization request", () => {
       }
     }).pipe(Effect.provide(layer)))
 
-  it.effect("[SMART-35] [SMART-161] [SMART-41] an EHR launch: launch and aud as they came, the launch scope added", () =>
+  it.effect("[SMART-35] [SMART-41] [SMART-161] [SMART-162] an EHR launch: launch and aud as they came, the launch scope added", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const client = yield* SmartClient.SmartClient

@@ -71,7 +71,7 @@ describe("SmartRoutes", () => {
       })
   )
 
-  it.scoped("sets a session cookie for the browser's life and a launch cookie for the launch's", () =>
+  it.scoped("[SMART-7] sets a session cookie and a launch cookie with a random id, `Secure` and `HttpOnly`; no cookie has a token", () =>
     Effect.gen(function*() {
       const { browser, walk } = yield* start()
       const { begun, done } = yield* walk(browser(), "/launch")

@@ -300,7 +300,7 @@ describe("untrusted launch URLs", () => {
 const markup = `"><script>alert(1)</script><img src=x onerror=alert(2)>`
 
 describe("HTML in what an EHR or a URL controls", () => {
-  it.scoped("stands on no page of the app's routes", () =>
+  it.scoped("[SMART-5] is escaped on every page of the routes", () =>
     Effect.gen(function*() {
       const { browser, ehr } = yield* start()
       const pages: Array<string> = []
@@ -332,7 +332,7 @@ describe("HTML in what an EHR or a URL controls", () => {
       assert.lengthOf(pages, 6)
     }))
 
-  it.scoped("pages of a failure are under a policy that runs nothing", () =>
+  it.scoped("[SMART-5] the policy of failure pages forbids scripts", () =>
     Effect.gen(function*() {
       const { browser } = yield* start()
       const { headers } = yield* browser().go("/launch?server=unknown")
