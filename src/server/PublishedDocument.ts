@@ -1,6 +1,6 @@
 /**
  * The cache of the JSON documents that servers publish (RFC 9111, section 4.2): the mechanism under `Discovery`,
- * `OpenIdConfiguration`, `Jwks`, `Brands` and `SmartStyle`, each of which adds its own decoder and errors.
+ * `OpenIdConfiguration`, `Jwks`, `Brands`, `SmartStyle` and `UdapDiscovery`, each of which adds its own decoder and errors.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -23,6 +23,8 @@ export interface Request {
 export interface Loaded<A> {
   readonly value: A
   readonly declaredMaxAge?: number | undefined
+  /** When the document can no longer be used, even while its server fails. Default: no such time. */
+  readonly usableUntil?: number | undefined
   /** Only where the subject revalidates: a document with an `ETag` stays in the cache when it is no longer fresh. */
   readonly etag?: string | undefined
 }
@@ -66,6 +68,8 @@ export interface Lifetimes {
 /** @internal */
 export interface Options<A, E> extends Lifetimes {
   readonly capacity: number
+  /** Whether a load is repeated after this error, if the error is retryable. Default: after each. */
+  readonly mayRepeat?: (error: E) => boolean
   /** Without it, a document is not used when it is no longer fresh. */
   readonly staleIfError?: {
     readonly duration: Duration.DurationInput
@@ -143,6 +147,8 @@ export const make = <A, E extends RetryPolicy.RetryableError>(
     const fetches = SingleFlight.make<A, E>()
     /** Keys whose removal from the shared store is under way or failed: the store is not read for them. */
     const unremoved = new Set<string>()
+    /** Documents of the shared store that were fetched up to this time are not used: `unremoved` was full then. */
+    let distrustedUntil = -Infinity
 
     const write = (key: string, document: Cached<A>, now: number): void => {
       if (document.etag === undefined && document.staleUntil <= now) return entries.delete(key)
@@ -152,14 +158,20 @@ export const make = <A, E extends RetryPolicy.RetryableError>(
       })
     }
 
-    const succeeded = (key: string, { declaredMaxAge, etag, value }: Loaded<A>, isCurrent: () => boolean) =>
+    const succeeded = (
+      key: string,
+      { declaredMaxAge, etag, usableUntil = Infinity, value }: Loaded<A>,
+      isCurrent: () => boolean
+    ) =>
       Effect.gen(function*() {
         if (!isCurrent()) return
         const now = yield* Clock.currentTimeMillis
-        const freshUntil = now + (declaredMaxAge === undefined
+        const lifetime = declaredMaxAge === undefined
           ? timeToLive
-          : Math.min(maxTimeToLive, Math.max(minTimeToLive, declaredMaxAge)))
-        const document = { value, fetchedAt: now, freshUntil, staleUntil: freshUntil + staleTime, etag }
+          : Math.min(maxTimeToLive, Math.max(minTimeToLive, declaredMaxAge))
+        const freshUntil = Math.min(now + lifetime, usableUntil)
+        const staleUntil = Math.min(freshUntil + staleTime, usableUntil)
+        const document = { value, fetchedAt: now, freshUntil, staleUntil, etag }
         write(key, document, now)
         if (shared === undefined) return
         const isWritten = yield* shared.set(key, document)
@@ -179,7 +191,7 @@ export const make = <A, E extends RetryPolicy.RetryableError>(
     const refresh = (key: string, load: Load<A, E>): Effect.Effect<A, E> =>
       fetches.run(key, (isCurrent) =>
         Effect.suspend(() => load(entries.get(key)?.document)).pipe(
-          RetryPolicy.retry("always"),
+          RetryPolicy.retryOurs("always", (error: E): error is E => options.mayRepeat?.(error) ?? true),
           withPolicy,
           withLimits,
           Effect.tapBoth({
@@ -209,7 +221,7 @@ export const make = <A, E extends RetryPolicy.RetryableError>(
           const now = yield* Clock.currentTimeMillis
           // An absent document was invalidated by another process; an unavailable store leaves what is in memory.
           if (found === "Absent") return yield* refresh(key, load)
-          const stored = found === "Unavailable" ? undefined : bounded(found, now)
+          const stored = found === "Unavailable" || found.fetchedAt <= distrustedUntil ? undefined : bounded(found, now)
           const newest = stored === undefined || (inMemory !== undefined && inMemory.fetchedAt > stored.fetchedAt)
             ? inMemory
             : stored
@@ -226,11 +238,15 @@ export const make = <A, E extends RetryPolicy.RetryableError>(
     }
 
     const invalidateKey = (key: string): Effect.Effect<void> =>
-      Effect.suspend(() => {
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
         lookups.forget(key)
         fetches.forget(key)
         entries.delete(key)
         if (shared === undefined) return Effect.void
+        if (unremoved.size >= options.capacity) {
+          unremoved.clear()
+          distrustedUntil = now
+        }
         unremoved.add(key)
         return Effect.map(shared.remove(key), (isRemoved) => {
           if (isRemoved) unremoved.delete(key)

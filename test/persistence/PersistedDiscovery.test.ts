@@ -319,6 +319,20 @@ describe("PersistedDiscovery", () => {
         assert.deepStrictEqual(calls, ["get", "set"])
       }))
 
+    /** A store whose entries cannot be removed while it is down. */
+    const unremovable = (persistence: Layer.Layer<Persistence.ResultPersistence>, isDown: () => boolean) =>
+      Layer.flatMap(persistence, (context) => {
+        const real = context.unsafeMap.get(Persistence.ResultPersistence.key) as Persistence.ResultPersistence
+        return Layer.succeed(Persistence.ResultPersistence, {
+          ...real,
+          make: (options) =>
+            Effect.map(real.make(options), (store) => ({
+              ...store,
+              remove: (key) => isDown() ? down : store.remove(key)
+            }))
+        })
+      })
+
     it.scoped("does not undo an invalidation with the entry that it could not remove", () =>
       Effect.gen(function*() {
         const { entries, persistence } = sharedMap()
@@ -327,21 +341,8 @@ describe("PersistedDiscovery", () => {
           (first) => first.configuration(base)
         )
         let isDown = true
-        const flaky = Layer.map(persistence, (context) => context).pipe(
-          Layer.flatMap((context) => {
-            const real = context.unsafeMap.get(Persistence.ResultPersistence.key) as Persistence.ResultPersistence
-            return Layer.succeed(Persistence.ResultPersistence, {
-              ...real,
-              make: (options) =>
-                Effect.map(real.make(options), (store) => ({
-                  ...store,
-                  remove: (key) => isDown ? down : store.remove(key)
-                }))
-            })
-          })
-        )
         const http = Http.script(good("new.example"), good("newer.example"))
-        const discovery = yield* processOver(http, flaky)
+        const discovery = yield* processOver(http, unremovable(persistence, () => isDown))
         yield* discovery.invalidate(base)
         assert.strictEqual(entries.size, 1)
         assert.strictEqual((yield* discovery.configuration(base)).tokenEndpoint, "https://new.example/token")
@@ -349,6 +350,20 @@ describe("PersistedDiscovery", () => {
         yield* TestClock.adjust("2 minutes")
         assert.strictEqual((yield* discovery.configuration(base)).tokenEndpoint, "https://new.example/token")
         assert.strictEqual(http.seen.length, 1)
+      }))
+
+    it.scoped("does not undo invalidations of more servers than it has a capacity for", () =>
+      Effect.gen(function*() {
+        const { persistence } = sharedMap()
+        const servers = Array.from({ length: 5 }, (_, i) => `https://ehr${i}.example/fhir`)
+        const first = yield* processOver(Http.script(...servers.map(() => good("old.example"))), persistence)
+        yield* Effect.forEach(servers, (server) => first.configuration(server))
+        const http = Http.script(...servers.map(() => good("new.example")))
+        const discovery = yield* processOver(http, unremovable(persistence, () => true), { capacity: 2 })
+        yield* Effect.forEach(servers, discovery.invalidate)
+        for (const server of servers) {
+          assert.strictEqual((yield* discovery.configuration(server)).tokenEndpoint, "https://new.example/token")
+        }
       }))
   })
 })

@@ -292,6 +292,22 @@ describe("trust in cached metadata", () => {
       }).pipe(Effect.provide(discovery(net).pipe(Layer.provide(warnings.layer))))
     }))
 
+  it.effect("metadata that were invalidated during a failing load are not used again", () =>
+    Effect.gen(function*() {
+      const net = yield* good()
+      yield* Effect.gen(function*() {
+        const { invalidate } = yield* UdapDiscovery.UdapDiscovery
+        yield* metadata()
+        net.network.set(WELL_KNOWN, { status: 503 })
+        yield* TestClock.adjust("61 minutes")
+        const load = yield* Effect.fork(Effect.flip(metadata()))
+        yield* Effect.repeatN(Effect.yieldNow(), 20)
+        assert.strictEqual(net.requests.length, 2)
+        yield* invalidate(FHIR_BASE)
+        assert.deepInclude(yield* Fiber.join(load), { reason: "Status", status: 503 })
+      }).pipe(Effect.provide(discovery(net)))
+    }))
+
   it.effect("hostile documents end in a typed error", () =>
     Effect.gen(function*() {
       const { leaf } = yield* base
