@@ -1,6 +1,7 @@
 /**
  * The cache of the JSON documents that servers publish (RFC 9111, section 4.2): the mechanism under `Discovery`,
- * `OpenIdConfiguration`, `Jwks`, `Brands`, `SmartStyle` and `UdapDiscovery`, each of which adds its own decoder and errors.
+ * `OpenIdConfiguration`, `Jwks`, `Brands`, `SmartStyle` and `UdapDiscovery`, each of which adds its own decoder and
+ * errors.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
