@@ -1,6 +1,7 @@
 /**
  * `effect-safire doctor <fhirBaseUrl>`: probes a server and prints the result as text or JSON. Exit code 0: usable;
- * 1: not usable or not reachable; 2: invalid command line or environment.
+ * 1: not usable or not reachable, or with `--strict`: a finding of the severity `error`; 2: invalid command line or
+ * environment.
  *
  * @since 0.1.0
  */
@@ -57,6 +58,9 @@ const options = {
       "Accept http for localhost, 127.0.0.1 and [::1], as SMART_ALLOW_INSECURE_LOCALHOST=true does"
     )
   ),
+  strict: Options.boolean("strict").pipe(
+    Options.withDescription("For CI: exit with 1 if the server has a finding of the severity error")
+  ),
   timeout: Options.integer("timeout").pipe(
     Options.withDefault(10),
     Options.filterMap(
@@ -70,7 +74,7 @@ const options = {
 const doctor = Command.make(
   "doctor",
   { ...options, fhirBaseUrl },
-  ({ allowInsecureLocalhost, fhirBaseUrl, json, timeout }) =>
+  ({ allowInsecureLocalhost, fhirBaseUrl, json, strict, timeout }) =>
     Effect.gen(function*() {
       const fromEnvironment = yield* flag("SMART_ALLOW_INSECURE_LOCALHOST")
       const probe = yield* Probe.make(fhirBaseUrl, {
@@ -82,7 +86,7 @@ const doctor = Command.make(
           ? Report.toJson(probe, timeout)
           : Report.toText(probe, timeout, yield* Style.detect)
       )
-      if (!Probe.isUsable(probe)) return yield* new NotUsable()
+      if (!Probe.isUsable(probe) || (strict && Probe.hasErrors(probe))) return yield* new NotUsable()
     })
 ).pipe(
   Command.withDescription(

@@ -44,6 +44,32 @@ const server = SandboxEhr.layerServer().pipe(
   Layer.provide(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))
 )
 
+describe("`doctor --strict`", () => {
+  const codeOf = (document: object, args: ReadonlyArray<string>) =>
+    Effect.map(answering(() => Http.json(document), args), ({ code }) => code)
+
+  it.effect("exits with 1 for a finding of the severity error, with which the server is usable", () =>
+    Effect.gen(function*() {
+      const deviating = { ...whole, code_challenge_methods_supported: ["plain"] }
+      assert.strictEqual(yield* codeOf(deviating, []), 0)
+      assert.strictEqual(yield* codeOf(deviating, ["--strict"]), 1)
+    }))
+
+  it.effect("exits with 0 for warnings", () =>
+    Effect.gen(function*() {
+      const { code, out } = yield* answering(
+        () => Http.json({ ...whole, user_access_brand_identifier: { value: "https://ehr.example" } }),
+        ["--strict", "--json"]
+      )
+      const severities = (JSON.parse(out) as { findings: ReadonlyArray<{ severity: string }> }).findings.map((one) =>
+        one.severity
+      )
+      assert.include(severities, "warning")
+      assert.notInclude(severities, "error")
+      assert.strictEqual(code, 0)
+    }))
+})
+
 describe("`doctor` with a SMART server", () => {
   it.effect("prints text", () =>
     Effect.gen(function*() {

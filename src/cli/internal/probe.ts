@@ -58,6 +58,15 @@ export interface ProbeOptions {
  */
 export const isUsable = ({ result }: Probe): boolean => Either.isRight(result) && result.right.blockers.length === 0
 
+/**
+ * Whether the server has a finding of the severity `error`.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const hasErrors = ({ result }: Probe): boolean =>
+  Either.isRight(result) && result.right.findings.some(({ severity }) => severity === "error")
+
 const RANK: Record<Severity, number> = { error: 0, warning: 1, information: 2 }
 
 /** The content type is in the response, not in the document. */

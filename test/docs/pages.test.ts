@@ -1,0 +1,44 @@
+import { assert, describe, it } from "@effect/vitest"
+import { deadLinks, pages } from "../support/pages.js"
+import { file } from "../support/shownExamples.js"
+
+/** Their own tests generate these pages and run their programs. */
+const GENERATED = ["docs/errors.md", "docs/warnings.md"]
+
+const documents = pages.filter(({ path }) => path !== "CHANGELOG.md")
+
+describe("the documentation", () => {
+  it("shows programs as they are compiled and run", () => {
+    const problems = documents.filter(({ path }) => !GENERATED.includes(path)).flatMap(({ path, text }) => {
+      const shown = [...text.matchAll(/<!-- (examples\/\S+) -->\n\n```tsx?\n([\s\S]*?)```/g)]
+      const different = shown.filter(([, name = "", code = ""]) => code.trim() !== file(name).trim())
+      const blocks = text.match(/^\s*```(ts|tsx|js|jsx)\b/gm)?.length ?? 0
+      return [
+        ...different.map(([, name]) => `${path}: ${name} has changed; run \`npm run snippets\``),
+        ...(blocks === shown.length ? [] : [`${path}: ${blocks - shown.length} programs without a file in examples/`])
+      ]
+    })
+    assert.deepStrictEqual(problems, [])
+  })
+
+  it("has no dead links", () => {
+    assert.isAtLeast(pages.length, 20)
+    assert.deepStrictEqual(pages.flatMap(deadLinks), [])
+  })
+
+  it("has no page without a link from the README or another page", () => {
+    const linked = new Set(
+      documents.flatMap(({ path, text }) =>
+        [...text.matchAll(/\]\(([^)#\s]+\.md)/g)].map(([, link = ""]) =>
+          new URL(link, `file:///${path}`).pathname.slice(1)
+        )
+      )
+    )
+    const unlinked = documents.filter(({ path }) => path.startsWith("docs/") && !linked.has(path))
+    assert.deepStrictEqual(unlinked.map(({ path }) => path), [])
+  })
+
+  it("has a README of at most 1,800 words", () => {
+    assert.isAtMost(file("README.md").split(/\s+/).length, 1800)
+  })
+})
