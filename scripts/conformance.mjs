@@ -43,7 +43,8 @@ const chapter = ({ name, requirements, source }) => {
   const open = requirements.filter(({ proofs, reason }) => proofs.length === 0 && reason === undefined)
   return `## Client requirements of ${name}
 
-Numbers: ${source}.
+Numbers:
+${source}.
 Of ${requirements.length} client requirements, tests prove ${tested.length}; ${others.length} need no test, for a stated reason${
     open.length > 0 ? `; ${open.length} are not proven yet` : ""
   }.

@@ -1,5 +1,5 @@
-// Copies programs of examples/ into the pages that show them: below a comment with the path of a file, the block of code
-// becomes the content of this file. `test/docs/pages.test.ts` checks that pages and files agree.
+// Copies programs of examples/ into the pages that show them: below a comment with the path of a file, the block of
+// code becomes the content of this file. `test/docs/pages.test.ts` checks that pages and files agree.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 
 const pages = ["README.md", ...readdirSync("docs").filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)]

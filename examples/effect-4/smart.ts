@@ -1,6 +1,6 @@
 /**
- * The border of a package that uses Effect 3: only standard types cross it. A program that uses Effect 4, or none, calls
- * these functions.
+ * The border of a package that uses Effect 3: only standard types cross it. A program that uses Effect 4 calls these
+ * functions.
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
