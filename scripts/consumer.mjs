@@ -25,6 +25,7 @@ const PROJECTS = [
     title: "a page with the required peers",
     packages: peers.filter((peer) => peerDependenciesMeta[peer]?.optional !== true),
     paths: entryPoints.filter((path) => !["./node", "./persistence", "./redis", "./sql", "./udap"].includes(path)),
+    resources: "withoutFhirTypes.ts",
     lib: ["lib.es2022.d.ts", "lib.dom.d.ts", "lib.dom.iterable.d.ts"],
     types: []
   },
@@ -32,6 +33,7 @@ const PROJECTS = [
     title: "a Node program with all peers",
     packages: [...peers, "@types/node"],
     paths: entryPoints.filter((path) => path !== "./browser"),
+    resources: "withFhirTypes.ts",
     lib: ["lib.es2022.d.ts"],
     types: ["node"]
   }
@@ -60,7 +62,7 @@ const link = (folder, pkg) => {
 }
 
 /** A project that has the unpacked library, what the library says it needs, and nothing else. */
-const create = (folder, tarball, { packages, paths }) => {
+const create = (folder, tarball, { packages, paths, resources }) => {
   const library = join(folder, "node_modules", name)
   mkdirSync(library, { recursive: true })
   execFileSync("tar", ["-xzf", tarball, "-C", library, "--strip-components=1"])
@@ -78,15 +80,16 @@ const notAny = <T>(path: 0 extends 1 & T ? never : string, module: object): void
 ${checks.join("\n")}
 `
   )
-  copyFileSync(join(root, "scripts/consumer/launch.ts"), join(folder, "launch.ts"))
+  for (const file of ["launch.ts", resources]) copyFileSync(join(root, "scripts/consumer", file), join(folder, file))
 }
 
 /**
  * Errors in a peer's own declarations are the peer's; a name that our declarations miss in a peer is reported in our
  * file.
  */
-const compile = (folder, { lib, title, types }, resolution) => {
-  const program = ts.createProgram([join(folder, "entryPoints.ts"), join(folder, "launch.ts")], {
+const compile = (folder, { lib, resources, title, types }, resolution) => {
+  const files = ["entryPoints.ts", "launch.ts", resources].map((file) => join(folder, file))
+  const program = ts.createProgram(files, {
     ...RESOLUTIONS[resolution],
     target: ts.ScriptTarget.ES2022,
     lib,

@@ -39,15 +39,12 @@ const describeTokens = (tokens: TokenSet.TokenSet): Report.Found => ({
 })
 
 /** The patient's name in one line. */
-const nameOf = (patient: FhirClient.Resource): string => {
-  const names = patient["name"] as
-    | ReadonlyArray<{ text?: string; variables?: ReadonlyArray<string>; family?: string }>
-    | undefined
-  const name = names?.[0]
-  return name?.text ?? [...(name?.variables ?? []), name?.family ?? ""].join(" ").trim()
+const nameOf = (patient: FhirClient.ResourceOf<"R4", "Patient">): string => {
+  const name = patient.name?.[0]
+  return name?.text ?? [...(name?.given ?? []), name?.family ?? ""].join(" ").trim()
 }
 
-const describePatient = (patient: FhirClient.Resource): Report.Found => ({
+const describePatient = (patient: FhirClient.ResourceOf<"R4", "Patient">): Report.Found => ({
   text: `Patient "${nameOf(patient)}"`,
   found: { resourceType: patient.resourceType, name: nameOf(patient) }
 })

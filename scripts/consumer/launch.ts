@@ -37,7 +37,7 @@ type OpenReason = { [N in keyof Namespaces]: Closed<ReasonOf<Namespaces[N]>> ext
   keyof Namespaces
 ]
 
-type Read = Effect.Effect.Success<ReturnType<FhirClient.Authorized["read"]>>
+type Read = FhirClient.ResourceOf<"R4", "Patient">
 type Tokens = Effect.Effect.Success<ReturnType<Sessions.Service["tokens"]>>
 
 export type Assertions = [

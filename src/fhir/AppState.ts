@@ -16,7 +16,9 @@ import type { Code, Parts, Values } from "./internal/appStateResource.js"
 import { DEFAULT_MAX_BYTES, endpointOf, fromResource, subjectOf, toResource } from "./internal/appStateResource.js"
 import type { FhirRequest, FhirResponse } from "./internal/fhirRequest.js"
 import { storedOf } from "./internal/interaction.js"
-import { isId, isResource } from "./internal/resource.js"
+import type { Resource } from "./internal/resource.js"
+import { isId, isResource, typed } from "./internal/resource.js"
+import type { FhirVersion } from "./internal/resourceTypes.js"
 
 export type { Code, Values } from "./internal/appStateResource.js"
 
@@ -66,7 +68,7 @@ export interface Query {
 export interface AppState<E, R> {
   /** Creates a state. */
   readonly create: (state: NewState) => Effect.Effect<State, FhirError | DiscoveryError | E, R>
-  /** Replaces the values; code and subject stay. Fails with `Conflict` if another writer changed the state. */
+  /** Replaces the values; code and subject stay. `PreconditionFailed` if another writer changed the state. */
   readonly update: (state: State, values: Values) => Effect.Effect<State, FhirError | DiscoveryError | E, R>
   /** Deletes the state. Its id cannot be used again. */
   readonly remove: (state: State) => Effect.Effect<void, FhirError | DiscoveryError | E, R>
@@ -135,7 +137,10 @@ const stateIn = (response: FhirResponse, sent: Parts, fail: Fail): Effect.Effect
  * @since 0.1.0
  * @category constructors
  */
-export const make = <E, R>(fhir: Authorized<E, R>, options: Options = {}): AppState<E, R> => {
+export const make = <E, R, V extends FhirVersion>(
+  fhir: Authorized<E, R, V>,
+  options: Options = {}
+): AppState<E, R> => {
   const maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES
   // A deleted id must not be written again.
   const removed = new WeakSet<State>()
@@ -211,6 +216,7 @@ export const make = <E, R>(fhir: Authorized<E, R>, options: Options = {}): AppSt
           : { subject: yield* orFail(subjectOf(subject, fhirBaseUrl), fail, INVALID) }
         const params = { code: `${code.system}|${code.code}`, ...subjectParams }
         return fhir.search("Basic", params, { base: yield* endpoint }).pipe(
+          Stream.map(typed<Resource>),
           Stream.mapEffect((resource) =>
             Effect.map(orFail(fromResource(resource), fail, { reason: "NotFhir" }), (parts) => {
               const { etag } = storedOf({ headers: {}, json: resource, status: 200 }, undefined)

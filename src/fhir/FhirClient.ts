@@ -28,35 +28,54 @@ import * as Bundle from "./internal/bundle.js"
 import type { FhirRequest, FhirResponse } from "./internal/fhirRequest.js"
 import type { TokenSource } from "./internal/fhirRequester.js"
 import * as FhirRequester from "./internal/fhirRequester.js"
+import * as History from "./internal/history.js"
 import * as Interaction from "./internal/interaction.js"
 import * as LaunchResources from "./internal/launchResources.js"
 import type { LinkOptions } from "./internal/linkPolicy.js"
+import * as Operation from "./internal/operation.js"
+import type { FhirVersion } from "./internal/resourceTypes.js"
 import * as Search from "./internal/search.js"
 import * as Reference from "./Reference.js"
 
-export type { BundleRequest, BundleResult } from "./internal/bundle.js"
+export type { BundleEntry, BundleRequest, BundleResult } from "./internal/bundle.js"
+export type { PageOptions } from "./internal/bundlePages.js"
 export type { FhirRequest, FhirResponse } from "./internal/fhirRequest.js"
-export type { ConditionOptions, OperationOptions, PatchOperation } from "./internal/interaction.js"
+export type { HistoryEntry, HistoryOptions } from "./internal/history.js"
+export { NotModified } from "./internal/interaction.js"
+export type { IfModified } from "./internal/interaction.js"
 export type { LinkOptions } from "./internal/linkPolicy.js"
+export type { GraphqlOptions, GraphqlResult, OperationOptions } from "./internal/operation.js"
 export type { Params } from "./internal/params.js"
+export type { AnyResource, AnySchema, Decoded, Decoding, Resource, Stored } from "./internal/resource.js"
+export type { AnyResourceOf, FhirVersion, ResourceInput, ResourceOf } from "./internal/resourceTypes.js"
+export type { Page, SearchOptions } from "./internal/search.js"
+export type {
+  CreateOptions,
+  MatchOptions,
+  Patch,
+  PatchOperation,
+  PatchOptions,
+  UpdateOptions,
+  WriteOptions
+} from "./internal/writeOptions.js"
 export type { ReferenceInput, Resolver } from "./Reference.js"
-export type { AnyResource, Decoding, Resource, Stored } from "./internal/resource.js"
-export type { HistoryEntry, Page, SearchOptions } from "./internal/search.js"
 
 /**
  * Requests with the tokens of one session, one backend service, or one token response. They fail with `FhirError`, or
- * with `E` if the token source fails.
+ * with `E` if the token source fails. `V` is the version of FHIR, by which `@types/fhir` types the resources.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Authorized<E = never, R = never>
+export interface Authorized<E = never, R = never, V extends FhirVersion = "R4">
   extends
-    Interaction.Interactions<E, R>,
-    Search.Searches<E, R>,
-    Bundle.Bundles<E, R>,
-    Reference.References<E, R>,
-    LaunchResources.LaunchResources<E, R>
+    Interaction.Interactions<E, R, V>,
+    Operation.Operations<E, R, V>,
+    Search.Searches<E, R, V>,
+    History.Histories<E, R, V>,
+    Bundle.Bundles<E, R, V>,
+    Reference.References<E, R, V>,
+    LaunchResources.LaunchResources<E, R, V>
 {
   /** Sends any request, by the same rules. */
   readonly request: (request: FhirRequest) => Effect.Effect<FhirResponse, FhirError | E, R>
@@ -77,16 +96,20 @@ export interface Authorized<E = never, R = never>
  */
 export interface Service {
   /** With tokens that the caller renews. */
-  readonly forTokens: (client: SmartClient.Service, tokens: TokenSet, options?: LinkOptions) => Authorized
+  readonly forTokens: <V extends FhirVersion = "R4">(
+    client: SmartClient.Service,
+    tokens: TokenSet,
+    options?: LinkOptions
+  ) => Authorized<never, never, V>
   /** With the tokens of a session, renewed when necessary. */
-  readonly forSession: (
+  readonly forSession: <V extends FhirVersion = "R4">(
     id: Sessions.SessionId,
     options?: LinkOptions
-  ) => Authorized<Sessions.SessionFailure, Sessions.Sessions>
+  ) => Authorized<Sessions.SessionFailure, Sessions.Sessions, V>
   /** With the tokens of the backend service at a server. */
-  readonly forBackend: (
+  readonly forBackend: <V extends FhirVersion = "R4">(
     request?: BackendServices.Request & LinkOptions
-  ) => Authorized<BackendServices.BackendError, BackendServices.BackendServices>
+  ) => Authorized<BackendServices.BackendError, BackendServices.BackendServices, V>
 }
 
 /**
@@ -103,16 +126,21 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
   const client = yield* HttpClient.HttpClient
   const transport = yield* FhirRequester.transport
 
-  const authorized = <E, R>(source: TokenSource<E, R>, options: LinkOptions | undefined): Authorized<E, R> => {
+  const authorized = <E, R, V extends FhirVersion>(
+    source: TokenSource<E, R>,
+    options: LinkOptions | undefined
+  ): Authorized<E, R, V> => {
     const requester = FhirRequester.make(transport, source, options)
-    const interactions = Interaction.make(requester)
-    const references = Reference.make(requester)
+    const interactions = Interaction.make<E, R, V>(requester)
+    const references = Reference.make<E, R, V>(requester)
     return {
       ...interactions,
       ...references,
-      ...Search.make(requester),
-      ...Bundle.make(requester),
-      ...LaunchResources.make(requester, interactions, references),
+      ...Operation.make<E, R, V>(requester),
+      ...Search.make<E, R, V>(requester),
+      ...History.make<E, R, V>(requester),
+      ...Bundle.make<E, R, V>(requester),
+      ...LaunchResources.make<E, R, V>(requester, interactions, references),
       request: (request) =>
         Effect.map(requester.send(request), ({ body, headers, json, status, url }) => ({
           body,
@@ -149,25 +177,29 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
   }
 
   return {
-    forTokens: (smart, tokens, options) =>
-      authorized({
+    forTokens: <V extends FhirVersion>(smart: SmartClient.Service, tokens: TokenSet, options?: LinkOptions) =>
+      authorized<never, never, V>({
         server: Effect.succeed(smart),
         tokens: Effect.succeed(tokens),
         authorization: Effect.succeed({ client: smart, tokens: Effect.succeed(tokens) }),
         tokenAfter: (rejected) => Effect.succeed(rejected)
       }, options),
-    forSession: (id, options) =>
-      authorized<Sessions.SessionFailure, Sessions.Sessions>({
+    forSession: <V extends FhirVersion>(id: Sessions.SessionId, options?: LinkOptions) =>
+      authorized<Sessions.SessionFailure, Sessions.Sessions, V>({
         server: Effect.flatMap(Sessions.Sessions, (sessions) => sessions.client(id)),
         tokens: Effect.flatMap(Sessions.Sessions, (sessions) => sessions.tokens(id)),
-        authorization: Effect.flatMap(Sessions.Sessions, (sessions) =>
-          Effect.map(sessions.authorization(id), ({ client, tokens }) => ({ client, tokens: Effect.succeed(tokens) }))),
+        authorization: Effect.flatMap(
+          Sessions.Sessions,
+          (sessions) =>
+            Effect.map(sessions.authorization(id), ({ client, tokens }) => ({ client, tokens: Effect.succeed(tokens) }))
+        ),
         tokenAfter: (rejected) =>
-          Effect.flatMap(Sessions.Sessions, (sessions) =>
-            sessions.accessTokenAfter(id, rejected))
+          Effect.flatMap(Sessions.Sessions, (sessions) => sessions.accessTokenAfter(id, rejected))
       }, options),
-    forBackend: ({ foreignOrigins, rebaseLinks, ...request } = {}) =>
-      authorized<BackendServices.BackendError, BackendServices.BackendServices>({
+    forBackend: <V extends FhirVersion>(
+      { foreignOrigins, rebaseLinks, ...request }: BackendServices.Request & LinkOptions = {}
+    ) =>
+      authorized<BackendServices.BackendError, BackendServices.BackendServices, V>({
         server: Effect.flatMap(BackendServices.BackendServices, (backend) => backend.client(request)),
         tokens: Effect.flatMap(BackendServices.BackendServices, (backend) => backend.tokens(request)),
         authorization: Effect.flatMap(

@@ -18,8 +18,8 @@ export const Reason = Schema.Literal(
   "Forbidden",
   "NotFound",
   "Gone",
-  "NotModified",
   "Conflict",
+  "PreconditionFailed",
   "Refused",
   "Unavailable",
   ...TransportFailure.reasons,
@@ -46,17 +46,41 @@ export const Reason = Schema.Literal(
 export type Reason = typeof Reason.Type
 
 /**
- * One issue of an OperationOutcome. `diagnostics` and `text` may name a patient, so the error message leaves them out.
+ * A code of a code system, in the details of an issue.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Coding = Schema.Struct({
+  system: Schema.optional(Schema.String),
+  code: Schema.optional(Schema.String),
+  display: Schema.optional(Schema.String)
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Coding = typeof Coding.Type
+
+/**
+ * One issue of an OperationOutcome. `details` and `diagnostics` may name a patient, so the error message leaves them
+ * out.
  *
  * @since 0.1.0
  * @category schemas
  */
 export const Issue = Schema.Struct({
+  /** `fatal`, `error`, `warning` or `information`. */
   severity: Schema.optional(Schema.String),
+  /** The type of the issue, such as `required` or `not-found`. */
   code: Schema.optional(Schema.String),
-  text: Schema.optional(Schema.String),
+  details: Schema.optional(Schema.Struct({ text: Schema.optional(Schema.String), coding: Schema.Array(Coding) })),
   diagnostics: Schema.optional(Schema.String),
-  expression: Schema.optional(Schema.Array(Schema.String))
+  /** FHIRPaths of the elements. */
+  expression: Schema.optional(Schema.Array(Schema.String)),
+  /** XPaths of the elements, which older servers use. */
+  location: Schema.optional(Schema.Array(Schema.String))
 })
 
 /**
@@ -109,8 +133,8 @@ const ADVICE: Record<Reason, string> = {
   Forbidden: "the granted scopes or the server's policy do not cover this request; check the granted scopes",
   NotFound: "the resource does not exist, or the token does not give access to it",
   Gone: "the resource was deleted",
-  NotModified: "the resource has not changed; use `request`, which returns a 304 as a response",
-  Conflict: "another writer changed the resource, or the condition does not hold; read it again, then retry",
+  Conflict: "the request conflicts with the current state of the resource; read it again, then retry",
+  PreconditionFailed: "another writer changed the resource, or the criteria match several; read it again, then retry",
   Refused: "correct what the issues name",
   Unavailable: "the server or its proxy is busy or down; retry later",
   NotFhir: "the response is not valid FHIR; check whether a proxy or a login page responded",
@@ -246,8 +270,9 @@ export const reasonOf = (status: number): Reason => {
     case 404:
       return "NotFound"
     case 409:
-    case 412:
       return "Conflict"
+    case 412:
+      return "PreconditionFailed"
     case 410:
       return "Gone"
     default:

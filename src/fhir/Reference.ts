@@ -12,8 +12,9 @@ import * as SingleFlight from "../base/SingleFlight.js"
 import type { FhirError } from "./FhirError.js"
 import { isFhirError } from "./FhirError.js"
 import type { FhirRequester } from "./internal/fhirRequester.js"
-import type { AnyResource, Decoding, Resource } from "./internal/resource.js"
-import { decode, isId, isResource, isType } from "./internal/resource.js"
+import type { AnyResource, AnySchema, Decoded, Decoding, Resource } from "./internal/resource.js"
+import { decode, isId, isResource, isType, typed } from "./internal/resource.js"
+import type { AnyResourceOf, FhirVersion } from "./internal/resourceTypes.js"
 
 /**
  * A reference as a string, or a Reference element.
@@ -27,7 +28,7 @@ export type ReferenceInput = string | { readonly reference?: string | undefined 
  * @since 0.1.0
  * @category models
  */
-export interface ReferenceOptions<A, I> extends Decoding<A, I> {
+export interface ReferenceOptions<S extends AnySchema | undefined> extends Decoding<S> {
   /** The resource that contains the reference: contained references (`#id`) are resolved in it. */
   readonly within?: AnyResource | undefined
 }
@@ -47,31 +48,31 @@ export interface ResolverOptions {
  * @since 0.1.0
  * @category models
  */
-export interface Resolver<E, R> {
+export interface Resolver<E, R, V extends FhirVersion = "R4"> {
   /** The resource of one reference. */
   readonly resolve: (
     reference: ReferenceInput,
     options?: { readonly within?: AnyResource | undefined }
-  ) => Effect.Effect<Resource, FhirError | E, R>
+  ) => Effect.Effect<AnyResourceOf<V>, FhirError | E, R>
   /** The resources by the text of their references. An unresolvable reference does not affect the others. */
   readonly resolveAll: (
     references: Iterable<ReferenceInput>,
     options?: { readonly within?: AnyResource | undefined }
-  ) => Effect.Effect<ReadonlyMap<string, Either.Either<Resource, FhirError>>, E, R>
+  ) => Effect.Effect<ReadonlyMap<string, Either.Either<AnyResourceOf<V>, FhirError>>, E, R>
 }
 
 /**
  * @since 0.1.0
  * @category models
  */
-export interface References<E, R> {
+export interface References<E, R, V extends FhirVersion> {
   /** Reads the resource of a reference. */
-  readonly readReference: <A = Resource, I = unknown>(
+  readonly readReference: <S extends AnySchema | undefined = undefined>(
     reference: ReferenceInput,
-    options?: ReferenceOptions<A, I>
-  ) => Effect.Effect<A, FhirError | E, R>
+    options?: ReferenceOptions<S>
+  ) => Effect.Effect<Decoded<S, AnyResourceOf<V>>, FhirError | E, R>
   /** Makes a resolver with an empty cache. */
-  readonly resolver: (options?: ResolverOptions) => Resolver<E, R>
+  readonly resolver: (options?: ResolverOptions) => Resolver<E, R, V>
 }
 
 const textOf = (reference: ReferenceInput): string =>
@@ -145,7 +146,9 @@ const locate = (reference: string, lookup: Lookup | undefined): Resource | Targe
 }
 
 /** @internal */
-export const make = <E, R>({ errors, refuse, resolve, send }: FhirRequester<E, R>): References<E, R> => {
+export const make = <E, R, V extends FhirVersion>(
+  { errors, refuse, resolve, send }: FhirRequester<E, R>
+): References<E, R, V> => {
   const INTERACTION = "read reference"
 
   const fetch = ({ reference, type }: Target): Effect.Effect<Resource, FhirError | E, R> =>
@@ -177,13 +180,13 @@ export const make = <E, R>({ errors, refuse, resolve, send }: FhirRequester<E, R
         : read(located)
     })
 
-  const readReference: References<E, R>["readReference"] = (reference, options = {}) =>
+  const readReference: References<E, R, V>["readReference"] = (reference, options = {}) =>
     Effect.flatMap(
       readWith(reference, lookupIn(options), fetch),
       (resource) => Effect.flatMap(errors(INTERACTION), (fail) => decode(resource, options, fail))
     )
 
-  const resolver: References<E, R>["resolver"] = ({ concurrency = 4 } = {}) => {
+  const resolver: References<E, R, V>["resolver"] = ({ concurrency = 4 } = {}) => {
     const semaphore = Effect.unsafeMakeSemaphore(concurrency)
     const reads = SingleFlight.make<Resource, FhirError | E>()
     const cache = new Map<string, Either.Either<Resource, FhirError>>()
@@ -204,12 +207,16 @@ export const make = <E, R>({ errors, refuse, resolve, send }: FhirRequester<E, R
       })
 
     return {
-      resolve: (reference, options) => readWith(reference, lookupIn(options), readCached),
+      resolve: (reference, options) =>
+        Effect.map(readWith(reference, lookupIn(options), readCached), typed<AnyResourceOf<V>>),
       resolveAll: (references, options) => {
         const lookup = lookupIn(options)
-        const resolveOne = (reference: string): Effect.Effect<Either.Either<Resource, FhirError>, E, R> =>
+        const resolveOne = (reference: string): Effect.Effect<Either.Either<AnyResourceOf<V>, FhirError>, E, R> =>
           Effect.catchAll(
-            Effect.map(readWith(reference, lookup, readCached), Either.right),
+            Effect.map(
+              readWith(reference, lookup, readCached),
+              (resource) => Either.right(typed<AnyResourceOf<V>>(resource))
+            ),
             (error: FhirError | E) => isFhirError(error) ? Effect.succeed(Either.left(error)) : Effect.fail(error)
           )
         return Effect.map(

@@ -97,7 +97,7 @@ describe("AppState", () => {
       assert.include(put?.body, `"id":"${created.id}"`)
 
       const late = yield* Effect.flip(state.update(created, { [url]: "x" }))
-      assert.deepStrictEqual(late._tag === "FhirError" ? [late.reason, late.status] : [], ["Conflict", 412])
+      assert.deepStrictEqual(late._tag === "FhirError" ? [late.reason, late.status] : [], ["PreconditionFailed", 412])
 
       const found = yield* Stream.runCollect(state.find({ code, subject: "Practitioner/practitioner-one" }))
       assert.deepStrictEqual(Chunk.toReadonlyArray(found).map(({ etag, id }) => [id, etag]), [[created.id, "W/\"2\""]])

@@ -271,7 +271,7 @@ describe("FhirError", () => {
           assert.notInclude(error.message, "issues")
         }
         const streamed = fhir.download({ interaction: "download Binary", url: "Binary/1", headers: condition })
-        assert.strictEqual((yield* Effect.flip(Stream.runDrain(streamed))).reason, "NotModified")
+        assert.strictEqual((yield* Effect.flip(Stream.runDrain(streamed))).reason, "InvalidRequest")
       }))
 
     it.effect("of an entry is a result without a resource, also in a transaction", () =>

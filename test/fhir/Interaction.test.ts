@@ -34,10 +34,7 @@ describe("Interaction", () => {
     Effect.gen(function*() {
       const fhir = yield* sandbox
       assert.strictEqual((yield* fhir.read("Patient", "patient-alpha"))["gender"], "female")
-      const typed = yield* fhir.read<{ readonly resourceType: "Patient"; readonly birthDate: string }>(
-        "Patient",
-        "patient-alpha"
-      )
+      const typed = yield* fhir.read("Patient", "patient-alpha")
       assert.strictEqual(typed.birthDate, "1970-01-01")
       const decoded = yield* fhir.read("Patient", "patient-alpha", { schema: Patient })
       assert.strictEqual(decoded.name[0]?.family, "Sandbox")
@@ -72,7 +69,7 @@ describe("Interaction", () => {
       const late = yield* Effect.flip(fhir.update({ ...observation, id }, { ifMatch: created.etag }))
       assert.deepStrictEqual(
         late instanceof FhirError ? [late.reason, late.status, late.processed, late.issues[0]?.code] : [],
-        ["Conflict", 412, "no", "conflict"]
+        ["PreconditionFailed", 412, "no", "conflict"]
       )
       const patched = yield* fhir.patch("Observation", id, [{ op: "replace", path: "/status", value: "cancelled" }])
       assert.strictEqual(patched.resource?.["status"], "cancelled")
@@ -97,7 +94,7 @@ describe("Interaction", () => {
         yield* refused(
           fhir.create({ resourceType: "Patient" }, { ifNoneExist: { _id: "patient-alpha,patient-beta" } })
         ),
-        "Conflict"
+        "PreconditionFailed"
       )
     }).pipe(Effect.provide(backend())))
 

@@ -5,17 +5,21 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Encoding from "effect/Encoding"
 import type * as Redacted from "effect/Redacted"
 import type { JsonObject } from "../../base/JsonReader.js"
 import { reader } from "../../base/JsonReader.js"
 import { processedAtStatus } from "../../http/ReceivedResponse.js"
-import type { EntryResult, FhirError, Fields } from "../FhirError.js"
+import type { EntryResult, FhirError, Fields, Issue } from "../FhirError.js"
 import { reasonOf } from "../FhirError.js"
 import type { FhirRequester } from "./fhirRequester.js"
 import type { ReadResponse } from "./fhirResponse.js"
 import { storedOf } from "./interaction.js"
-import type { AnyResource, Resource, Stored } from "./resource.js"
-import { isResource, issuesOf } from "./resource.js"
+import type { Resource, Stored } from "./resource.js"
+import { isResource, issuesOf, typed } from "./resource.js"
+import type { AnyResourceOf, FhirVersion, ResourceInput } from "./resourceTypes.js"
+import type { PatchOperation, WriteOptions } from "./writeOptions.js"
+import { writeHeaders } from "./writeOptions.js"
 
 /**
  * One request of a batch or a transaction.
@@ -23,43 +27,64 @@ import { isResource, issuesOf } from "./resource.js"
  * @since 0.1.0
  * @category models
  */
-export interface BundleRequest {
+export interface BundleRequest<V extends FhirVersion = "R4", Type = unknown> {
   readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE"
   /** Relative to the FHIR base: `Patient`, `Patient/123`, `Patient?name=x`. */
   readonly url: string
-  readonly resource?: AnyResource | undefined
+  readonly resource?: ResourceInput<V, Type> | undefined
+  /** The JSON Patch of a PATCH. A FHIRPath Patch is a `resource`. */
+  readonly patch?: ReadonlyArray<PatchOperation> | undefined
   /** The `urn:uuid:…` by which other entries reference the resource before it has an id. */
   readonly fullUrl?: string | undefined
   readonly ifMatch?: string | undefined
   readonly ifNoneExist?: string | undefined
   /** An ETag: a GET then returns 304 without a resource if the version has not changed. */
   readonly ifNoneMatch?: string | undefined
+  readonly ifModifiedSince?: string | undefined
 }
 
 /**
- * The result of one request. An error has its `index`. A 304 is a result without a resource.
+ * The response to one request, by its index from 0 on. A 304 has no resource. `issues` may be warnings.
  *
  * @since 0.1.0
  * @category models
  */
-export type BundleResult = Either.Either<Stored<Resource | undefined>, FhirError>
+export interface BundleEntry<A> extends Stored<A | undefined> {
+  readonly index: number
+  readonly issues: ReadonlyArray<Issue>
+}
+
+/**
+ * The result of one request. An error has its `index`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type BundleResult<V extends FhirVersion = "R4"> = Either.Either<BundleEntry<AnyResourceOf<V>>, FhirError>
+
+/** The requests, with the resource of each checked by its type. */
+type BundleRequests<V extends FhirVersion, Types extends ReadonlyArray<unknown>> = {
+  readonly [K in keyof Types]: BundleRequest<V, Types[K]>
+}
 
 /**
  * @since 0.1.0
  * @category models
  */
-export interface Bundles<E, R> {
+export interface Bundles<E, R, V extends FhirVersion> {
   /** Independent requests. The results are in the order of the requests. */
-  readonly batch: (
-    requests: ReadonlyArray<BundleRequest>
-  ) => Effect.Effect<ReadonlyArray<BundleResult>, FhirError | E, R>
+  readonly batch: <const Types extends ReadonlyArray<unknown>>(
+    requests: BundleRequests<V, Types>,
+    options?: WriteOptions<V>
+  ) => Effect.Effect<ReadonlyArray<BundleResult<V>>, FhirError | E, R>
   /**
    * Requests of which the server processes all or none. If it processes some, the error has `processed: "partly"` and
    * `entries`: sending all requests again would repeat the processed ones.
    */
-  readonly transaction: (
-    requests: ReadonlyArray<BundleRequest>
-  ) => Effect.Effect<ReadonlyArray<Stored<Resource | undefined>>, FhirError | E, R>
+  readonly transaction: <const Types extends ReadonlyArray<unknown>>(
+    requests: BundleRequests<V, Types>,
+    options?: WriteOptions<V>
+  ) => Effect.Effect<ReadonlyArray<BundleEntry<AnyResourceOf<V>>>, FhirError | E, R>
 }
 
 const ignore = () => undefined
@@ -143,6 +168,20 @@ const entryResponse = (
   }
 }
 
+const bundleEntry = <A>({ result: { index, issues }, stored }: EntryResponse): BundleEntry<A> => ({
+  ...stored,
+  resource: stored.resource === undefined ? undefined : typed<A>(stored.resource),
+  index,
+  issues
+})
+
+/** A JSON Patch is sent as a Binary (FHIR R4, section 3.1.0.8.1). */
+const patchResource = (patch: ReadonlyArray<PatchOperation>) => ({
+  resourceType: "Binary",
+  contentType: "application/json-patch+json",
+  data: Encoding.encodeBase64(JSON.stringify(patch))
+})
+
 /** Whether the server processed a transaction of which some entries failed. */
 const processedTogether = (results: ReadonlyArray<EntryResult>): "no" | "partly" | "unknown" =>
   results.some(({ processed }) => processed === "yes")
@@ -173,20 +212,33 @@ const entryError = (
   })
 }
 
-export const make = <E, R>({ send }: FhirRequester<E, R>): Bundles<E, R> => {
-  const submit = (type: "batch" | "transaction", requests: ReadonlyArray<BundleRequest>) =>
+export const make = <E, R, V extends FhirVersion>({ refuse, send }: FhirRequester<E, R>): Bundles<E, R, V> => {
+  const submit = (
+    type: "batch" | "transaction",
+    requests: ReadonlyArray<BundleRequest<V, unknown>>,
+    options: WriteOptions<V>
+  ) =>
     Effect.gen(function*() {
+      const encoded = Either.all([
+        writeHeaders(options),
+        Either.try({
+          try: () =>
+            requests.map(({ fullUrl, patch, resource, ...request }) => ({
+              fullUrl,
+              resource: patch === undefined ? resource : patchResource(patch),
+              request
+            })),
+          catch: () => "a patch cannot be encoded as JSON"
+        })
+      ])
+      if (Either.isLeft(encoded)) return yield* refuse(type, "InvalidRequest", encoded.left)
+      const [headers, entry] = encoded.right
       const response = yield* send({
         interaction: type,
         method: "POST",
         url: "",
-        body: {
-          json: {
-            resourceType: "Bundle",
-            type,
-            entry: requests.map(({ fullUrl, resource, ...request }) => ({ fullUrl, resource, request }))
-          }
-        }
+        headers,
+        body: { json: { resourceType: "Bundle", type, entry } }
       })
       const { fail, secrets, status } = response
       const bundle = yield* bundleIn(response, "unknown")
@@ -204,21 +256,23 @@ export const make = <E, R>({ send }: FhirRequester<E, R>): Bundles<E, R> => {
     })
 
   return {
-    batch: (requests) =>
+    batch: (requests, options = {}) =>
       Effect.map(
-        submit("batch", requests),
+        submit("batch", requests, options),
         ({ entries, fail }) =>
-          entries.map(({ result, stored }): BundleResult =>
-            result.processed === "yes" ? Either.right(stored) : Either.left(entryError(fail, result))
+          entries.map((entry): BundleResult<V> =>
+            entry.result.processed === "yes"
+              ? Either.right(bundleEntry<AnyResourceOf<V>>(entry))
+              : Either.left(entryError(fail, entry.result))
           )
       ),
-    transaction: (requests) =>
-      Effect.flatMap(submit("transaction", requests), ({ entries, fail }) => {
+    transaction: (requests, options = {}) =>
+      Effect.flatMap(submit("transaction", requests, options), ({ entries, fail }) => {
         const results = entries.map(({ result }) => result)
         const failed = results.filter(({ processed }) => processed !== "yes")
         const [first] = failed
         return first === undefined
-          ? Effect.succeed(entries.map(({ stored }) => stored))
+          ? Effect.succeed(entries.map((entry) => bundleEntry<AnyResourceOf<V>>(entry)))
           : entryError(fail, first, { results, done: results.length - failed.length })
       })
   }

@@ -59,7 +59,7 @@ export interface FhirRequester<E, R> {
   /** Fails before a request is sent. */
   readonly refuse: (
     interaction: string,
-    reason: "InvalidReference" | "NotInContext",
+    reason: "InvalidReference" | "InvalidRequest" | "NotInContext",
     detail: string
   ) => Effect.Effect<never, FhirError | E, R>
   /** The absolute URL of a reference. */

@@ -115,7 +115,12 @@ export const stream = (
   { fhirTimeout }: Limits
 ): Effect.Effect<Stream.Stream<Uint8Array, FhirError>, FhirError> =>
   response.status === 304
-    ? fail({ reason: "NotModified", detail: "HTTP status 304", status: 304, processed: "no" })
+    ? fail({
+      reason: "InvalidRequest",
+      detail: "HTTP status 304 to a download with a condition; use `request`, which returns it as a response",
+      status: 304,
+      processed: "no"
+    })
     : Effect.succeed(response.stream.pipe(
       Stream.catchAll((error) =>
         error.reason === "EmptyBody"

@@ -1,116 +1,123 @@
 /**
- * The RESTful interactions of FHIR R4 (section 3.1.0) on one resource or one version: read, vread, create, update,
- * patch, delete, and operations.
+ * The RESTful interactions of FHIR R4 (section 3.1.0) on one resource: read, vread, create, update, patch, delete, and
+ * their conditional forms.
  *
  * @since 0.1.0
  */
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import { isJsonObject } from "../../base/JsonReader.js"
 import type { FhirError } from "../FhirError.js"
 import type { FhirRequest, FhirResponse } from "./fhirRequest.js"
 import type { FhirRequester } from "./fhirRequester.js"
 import type { ReadResponse } from "./fhirResponse.js"
 import * as Params from "./params.js"
-import type { AnyResource, Decoding, Resource, Stored } from "./resource.js"
+import type { AnySchema, Decoded, Decoding, Stored } from "./resource.js"
 import { decode, INVALID_REFERENCE, isId, isResource, isType } from "./resource.js"
+import type { FhirVersion, ResourceInput, ResourceOf } from "./resourceTypes.js"
+import type { CreateOptions, MatchOptions, Patch, PatchOptions, UpdateOptions, WriteOptions } from "./writeOptions.js"
+import { writeHeaders } from "./writeOptions.js"
 
 /**
- * One operation of a JSON Patch (RFC 6902, section 4).
+ * The version that the caller has: at least one of both.
  *
  * @since 0.1.0
  * @category models
  */
-export interface PatchOperation {
-  readonly op: "add" | "remove" | "replace" | "move" | "copy" | "test"
-  readonly path: string
-  readonly from?: string | undefined
-  readonly value?: unknown
+export interface IfModified {
+  /** The `etag` of the version. */
+  readonly ifNoneMatch?: string | undefined
+  /** The `lastModified` of the version. */
+  readonly ifModifiedSince?: string | undefined
 }
 
 /**
- * @since 0.1.0
- * @category models
- */
-export interface ConditionOptions {
-  /** The ETag that the resource must still have. Without it, the update overwrites any version. */
-  readonly ifMatch?: string | undefined
-}
-
-/**
- * @since 0.1.0
- * @category models
- */
-export interface OperationOptions<A, I> extends Decoding<A, I> {
-  /** The type or the instance of the operation, such as `Patient` or `Patient/123`. Default: the whole server. */
-  readonly on?: string | undefined
-  readonly params?: Params.Params | undefined
-  /** A Parameters resource, or another resource that the operation takes. */
-  readonly input?: AnyResource | undefined
-  /** Default: POST with an `input`, else GET. GET is only for operations that change nothing. */
-  readonly method?: "GET" | "POST" | undefined
-}
-
-/**
- * The RESTful interactions. Each fails with `FhirError`, or with `E` if the token source fails. Without a schema, the
- * result is JSON of the type that the caller names, such as `fhir.read<fhir4.Patient>("Patient", id)`.
+ * The resource has not changed: the response has the status 304.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Interactions<E, R> {
-  readonly read: <A = Resource, I = unknown>(
-    resourceType: string,
+export class NotModified extends Data.TaggedClass("NotModified")<{
+  readonly etag: string | undefined
+  readonly lastModified: string | undefined
+}> {}
+
+/**
+ * The RESTful interactions. Each fails with `FhirError`, or with `E` if the token source fails. The result has the type
+ * of the `schema`, or else of the resource type. A write has no resource if the response has none.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Interactions<E, R, V extends FhirVersion> {
+  readonly read: <const Type extends string, S extends AnySchema | undefined = undefined>(
+    resourceType: Type,
     id: string,
-    options?: Decoding<A, I>
-  ) => Effect.Effect<A, FhirError | E, R>
+    options?: Decoding<S>
+  ) => Effect.Effect<Decoded<S, ResourceOf<V, Type>>, FhirError | E, R>
   /** Like `read`, with the ETag for a later update. */
-  readonly readStored: <A = Resource, I = unknown>(
-    resourceType: string,
+  readonly readStored: <const Type extends string, S extends AnySchema | undefined = undefined>(
+    resourceType: Type,
     id: string,
-    options?: Decoding<A, I>
-  ) => Effect.Effect<Stored<A>, FhirError | E, R>
+    options?: Decoding<S>
+  ) => Effect.Effect<Stored<Decoded<S, ResourceOf<V, Type>>>, FhirError | E, R>
+  /** Reads a resource only if it is another version than the one that the caller has. */
+  readonly conditionalRead: <const Type extends string, S extends AnySchema | undefined = undefined>(
+    resourceType: Type,
+    id: string,
+    options: IfModified & Decoding<S>
+  ) => Effect.Effect<Stored<Decoded<S, ResourceOf<V, Type>>> | NotModified, FhirError | E, R>
   /** One version of a resource. */
-  readonly vread: <A = Resource, I = unknown>(
-    resourceType: string,
+  readonly vread: <const Type extends string, S extends AnySchema | undefined = undefined>(
+    resourceType: Type,
     id: string,
     versionId: string,
-    options?: Decoding<A, I>
-  ) => Effect.Effect<A, FhirError | E, R>
-  /**
-   * Creates a resource; with `ifNoneExist` only if no resource matches. The result has no resource if the response has
-   * none.
-   */
-  readonly create: <A extends AnyResource>(
-    resource: A,
-    options?: { readonly ifNoneExist?: Params.Params | undefined }
-  ) => Effect.Effect<Stored<A | undefined>, FhirError | E, R>
+    options?: Decoding<S>
+  ) => Effect.Effect<Decoded<S, ResourceOf<V, Type>>, FhirError | E, R>
+  /** Creates a resource. The server chooses its id. */
+  readonly create: <Type extends string, S extends AnySchema | undefined = undefined>(
+    resource: ResourceInput<V, Type>,
+    options?: CreateOptions<V> & Decoding<S>
+  ) => Effect.Effect<Stored<Decoded<S, ResourceOf<V, Type>> | undefined>, FhirError | E, R>
   /** Replaces the resource of the same id, or creates it if the server allows that. */
-  readonly update: <A extends AnyResource & { readonly id?: string | undefined }>(
-    resource: A,
-    options?: ConditionOptions
-  ) => Effect.Effect<Stored<A | undefined>, FhirError | E, R>
-  /** Changes a resource by JSON Patch, or by a Parameters resource (FHIRPath Patch). */
-  readonly patch: <A = Resource, I = unknown>(
-    resourceType: string,
+  readonly update: <Type extends string, S extends AnySchema | undefined = undefined>(
+    resource: ResourceInput<V, Type>,
+    options?: UpdateOptions<V> & Decoding<S>
+  ) => Effect.Effect<Stored<Decoded<S, ResourceOf<V, Type>> | undefined>, FhirError | E, R>
+  /** Replaces the resource that matches, or creates one. Several matches are a `PreconditionFailed`. */
+  readonly conditionalUpdate: <Type extends string, S extends AnySchema | undefined = undefined>(
+    criteria: Params.Params,
+    resource: ResourceInput<V, Type>,
+    options?: UpdateOptions<V> & Decoding<S>
+  ) => Effect.Effect<Stored<Decoded<S, ResourceOf<V, Type>> | undefined>, FhirError | E, R>
+  /** Changes a resource. */
+  readonly patch: <const Type extends string, S extends AnySchema | undefined = undefined>(
+    resourceType: Type,
     id: string,
-    patch: ReadonlyArray<PatchOperation> | AnyResource,
-    options?: ConditionOptions & Decoding<A, I>
-  ) => Effect.Effect<Stored<A | undefined>, FhirError | E, R>
+    patch: Patch<V>,
+    options?: PatchOptions<V> & Decoding<S>
+  ) => Effect.Effect<Stored<Decoded<S, ResourceOf<V, Type>> | undefined>, FhirError | E, R>
+  /** Changes the resource that matches. Several matches are a `PreconditionFailed`. */
+  readonly conditionalPatch: <const Type extends string, S extends AnySchema | undefined = undefined>(
+    resourceType: Type,
+    criteria: Params.Params,
+    patch: Patch<V>,
+    options?: PatchOptions<V> & Decoding<S>
+  ) => Effect.Effect<Stored<Decoded<S, ResourceOf<V, Type>> | undefined>, FhirError | E, R>
+  /** The result has the OperationOutcome of the response, if there is one. */
   readonly delete: (
     resourceType: string,
     id: string,
-    options?: ConditionOptions
-  ) => Effect.Effect<Stored<Resource | undefined>, FhirError | E, R>
-  /** Calls the operation `$name`. The result has no resource if the response has none. */
-  readonly operation: <A = Resource, I = unknown>(
-    name: string,
-    options?: OperationOptions<A, I>
-  ) => Effect.Effect<Stored<A | undefined>, FhirError | E, R>
+    options?: MatchOptions & Pick<WriteOptions<V>, "provenance">
+  ) => Effect.Effect<Stored<ResourceOf<V, "OperationOutcome"> | undefined>, FhirError | E, R>
+  /** Deletes the resources that match; some servers delete one only, and refuse several with `PreconditionFailed`. */
+  readonly conditionalDelete: (
+    resourceType: string,
+    criteria: Params.Params,
+    options?: Pick<WriteOptions<V>, "provenance">
+  ) => Effect.Effect<Stored<ResourceOf<V, "OperationOutcome"> | undefined>, FhirError | E, R>
 }
-
-/** The headers of a conditional request. */
-const headersOf = ({ ifMatch }: ConditionOptions): Readonly<Record<string, string>> =>
-  ifMatch === undefined ? {} : { "if-match": ifMatch }
 
 const versionIn = (resource: unknown): string | undefined => {
   const meta = isResource(resource) ? resource["meta"] : undefined
@@ -137,7 +144,41 @@ export const storedOf = <A>(
 /** A type that FHIR does not allow may be a value in the wrong place, so errors and spans do not contain it. */
 export const nameOf = (resourceType: string): string => isType(resourceType) ? resourceType : "(no type)"
 
-export const make = <E, R>({ refuse, send }: FhirRequester<E, R>): Interactions<E, R> => {
+/** The resource of a response, of the type that is given. */
+const resourceIn = <S extends AnySchema | undefined, A>(
+  { fail, json, status }: ReadResponse,
+  resourceType: string | undefined,
+  options: Decoding<S>
+): Effect.Effect<Decoded<S, A>, FhirError> =>
+  !isResource(json)
+    ? fail({ reason: "NotFhir", detail: `HTTP status ${status} without a resource`, status })
+    : resourceType !== undefined && json.resourceType !== resourceType
+    ? fail({ reason: "NotFhir", detail: `HTTP status ${status} with a resource of another type`, status })
+    : decode(json, options, fail)
+
+const storedResourceIn = <S extends AnySchema | undefined, A>(
+  response: ReadResponse,
+  resourceType: string | undefined,
+  options: Decoding<S>
+): Effect.Effect<Stored<Decoded<S, A>>, FhirError> =>
+  Effect.map(resourceIn<S, A>(response, resourceType, options), (resource) => storedOf(response, resource))
+
+/** The resource of a response that may be empty or have an OperationOutcome instead. */
+export const optionalResourceIn = <S extends AnySchema | undefined, A>(
+  response: ReadResponse,
+  resourceType: string | undefined,
+  options: Decoding<S>
+): Effect.Effect<Stored<Decoded<S, A> | undefined>, FhirError> => {
+  const { body, json } = response
+  const isAbsent = body.trim() === "" ||
+    (resourceType !== undefined && resourceType !== "OperationOutcome" && isResource(json) &&
+      json.resourceType === "OperationOutcome")
+  return isAbsent
+    ? Effect.succeed(storedOf(response, undefined))
+    : storedResourceIn(response, resourceType, options)
+}
+
+export const make = <E, R, V extends FhirVersion>({ refuse, send }: FhirRequester<E, R>): Interactions<E, R, V> => {
   const withPath = <A>(
     name: string,
     resourceType: string,
@@ -152,126 +193,133 @@ export const make = <E, R>({ refuse, send }: FhirRequester<E, R>): Interactions<
       : refuse(interaction, "InvalidReference", INVALID_REFERENCE)
   }
 
-  /** The resource of a response, of the type that is given. */
-  const resourceIn = <A, I>(
-    { fail, json, status }: ReadResponse,
-    resourceType: string | undefined,
-    options: Decoding<A, I>
-  ): Effect.Effect<A, FhirError> =>
-    !isResource(json)
-      ? fail({ reason: "NotFhir", detail: `HTTP status ${status} without a resource`, status })
-      : resourceType !== undefined && json.resourceType !== resourceType
-      ? fail({ reason: "NotFhir", detail: `HTTP status ${status} with a resource of another type`, status })
-      : decode(json, options, fail)
-
-  /** The resource of a response that may be empty or hold an OperationOutcome instead. */
-  const optionalResourceIn = <A, I>(
-    response: ReadResponse,
-    resourceType: string | undefined,
-    options: Decoding<A, I>
-  ): Effect.Effect<Stored<A | undefined>, FhirError> => {
-    const isAbsent = response.body.trim() === "" ||
-      (resourceType !== undefined && isResource(response.json) && response.json.resourceType === "OperationOutcome" &&
-        resourceType !== "OperationOutcome")
-    return isAbsent
-      ? Effect.succeed(storedOf(response, undefined))
-      : Effect.map(resourceIn(response, resourceType, options), (resource) => storedOf(response, resource))
-  }
-
   const readWith = <A>(
     resourceType: string,
     id: string,
+    headers: FhirRequest["headers"],
     use: (response: ReadResponse) => Effect.Effect<A, FhirError>
   ): Effect.Effect<A, FhirError | E, R> =>
-    withPath("read", resourceType, [id], (interaction, url) => Effect.flatMap(send({ interaction, url }), use))
+    withPath("read", resourceType, [id], (interaction, url) => Effect.flatMap(send({ interaction, url, headers }), use))
 
-  const write = <A, I>(
-    name: string,
-    resourceType: string,
-    ids: ReadonlyArray<string>,
-    { headers, ...request }: Pick<FhirRequest, "method" | "body" | "headers">,
-    options: Decoding<A, I>
+  interface Write extends Pick<FhirRequest, "method" | "body" | "params"> {
+    readonly name: string
+    readonly resourceType: string
+    readonly ids: ReadonlyArray<string>
+    readonly headers?: Readonly<Record<string, string>> | undefined
+  }
+
+  /** Sends a write. Without criteria, a conditional one could change or delete any resource. */
+  const sendWrite = (
+    { headers: more, ids, name, params, resourceType, ...request }: Write,
+    options: UpdateOptions<V>
+  ): Effect.Effect<ReadResponse, FhirError | E, R> =>
+    withPath(name, resourceType, ids, (interaction, url) => {
+      const headers = writeHeaders(options)
+      return params !== undefined && Params.print(params) === ""
+        ? refuse(interaction, "InvalidRequest", "the criteria are empty")
+        : Either.isLeft(headers)
+        ? refuse(interaction, "InvalidRequest", headers.left)
+        : send({ ...request, interaction, url, params, headers: { ...headers.right, ...more } })
+    })
+
+  const write = <S extends AnySchema | undefined, A>(
+    request: Write,
+    options: UpdateOptions<V> & Decoding<S>
+  ): Effect.Effect<Stored<Decoded<S, A> | undefined>, FhirError | E, R> =>
+    Effect.flatMap(
+      sendWrite(request, { prefer: "representation", ...options }),
+      (response) => optionalResourceIn<S, A>(response, request.resourceType, options)
+    )
+
+  const remove = <A>(
+    request: Write,
+    options: UpdateOptions<V>
   ): Effect.Effect<Stored<A | undefined>, FhirError | E, R> =>
-    withPath(name, resourceType, ids, (interaction, url) =>
-      Effect.flatMap(
-        send({ ...request, interaction, url, headers: { prefer: "return=representation", ...headers } }),
-        (response) => optionalResourceIn(response, resourceType, options)
-      ))
+    Effect.flatMap(
+      sendWrite({ ...request, method: "DELETE" }, options),
+      (response) =>
+        isResource(response.json)
+          ? optionalResourceIn<undefined, A>(response, undefined, {})
+          : Effect.succeed(storedOf(response, undefined))
+    )
+
+  const patchBody = (patch: Patch<V>) => ({
+    json: patch,
+    contentType: Array.isArray(patch) ? "application/json-patch+json" : undefined
+  })
 
   return {
     readStored: (resourceType, id, options = {}) =>
-      readWith(
-        resourceType,
-        id,
-        (response) =>
-          Effect.map(resourceIn(response, resourceType, options), (resource) => storedOf(response, resource))
-      ),
+      readWith(resourceType, id, undefined, (response) => storedResourceIn(response, resourceType, options)),
     read: (resourceType, id, options = {}) =>
-      readWith(resourceType, id, (response) => resourceIn(response, resourceType, options)),
+      readWith(resourceType, id, undefined, (response) => resourceIn(response, resourceType, options)),
+    conditionalRead: (resourceType, id, options) => {
+      const { ifModifiedSince, ifNoneMatch } = options
+      const headers = {
+        ...(ifNoneMatch === undefined ? {} : { "if-none-match": ifNoneMatch }),
+        ...(ifModifiedSince === undefined ? {} : { "if-modified-since": ifModifiedSince })
+      }
+      return readWith(resourceType, id, headers, (response) => {
+        const { etag = ifNoneMatch, lastModified = ifModifiedSince, status } = storedOf(response, undefined)
+        return Effect.if(status === 304, {
+          onTrue: () => Effect.succeed(new NotModified({ etag, lastModified })),
+          onFalse: () => storedResourceIn(response, resourceType, options)
+        })
+      })
+    },
     vread: (resourceType, id, versionId, options = {}) =>
       withPath("vread", resourceType, [id, versionId], (interaction) =>
         Effect.flatMap(
           send({ interaction, url: `${resourceType}/${id}/_history/${versionId}` }),
           (response) => resourceIn(response, resourceType, options)
         )),
-    create: <A extends AnyResource>(
-      resource: A,
-      { ifNoneExist }: { readonly ifNoneExist?: Params.Params | undefined } = {}
-    ) =>
-      write<A, unknown>("create", resource.resourceType, [], {
-        method: "POST",
-        body: { json: resource },
-        headers: ifNoneExist === undefined ? {} : { "if-none-exist": Params.print(ifNoneExist) }
-      }, {}),
-    update: <A extends AnyResource & { readonly id?: string | undefined }>(
-      resource: A,
-      options: ConditionOptions = {}
-    ) =>
-      resource.id === undefined || resource.id === ""
+    create: (resource, options = {}) => {
+      const { resourceType } = resource
+      const query = options.ifNoneExist === undefined ? undefined : Params.print(options.ifNoneExist)
+      return query === ""
+        ? refuse(`create ${nameOf(resourceType)}`, "InvalidRequest", "the criteria are empty")
+        : write({
+          name: "create",
+          resourceType,
+          ids: [],
+          method: "POST",
+          body: { json: resource },
+          headers: query === undefined ? {} : { "if-none-exist": query }
+        }, options)
+    },
+    update: (resource, options = {}) => {
+      const { resourceType } = resource
+      const id = "id" in resource && typeof resource.id === "string" ? resource.id : ""
+      return id === ""
         ? refuse(
-          `update ${nameOf(resource.resourceType)}`,
+          `update ${nameOf(resourceType)}`,
           "InvalidReference",
           "the resource has no id: set one, or use `create` so that the server chooses it"
         )
-        : write<A, unknown>("update", resource.resourceType, [resource.id], {
-          method: "PUT",
-          body: { json: resource },
-          headers: headersOf(options)
-        }, {}),
-    patch: (resourceType, id, patch, options = {}) =>
-      write("patch", resourceType, [id], {
-        method: "PATCH",
-        body: { json: patch, contentType: Array.isArray(patch) ? "application/json-patch+json" : undefined },
-        headers: headersOf(options)
+        : write({ name: "update", resourceType, ids: [id], method: "PUT", body: { json: resource } }, options)
+    },
+    conditionalUpdate: (criteria, resource, options = {}) =>
+      write({
+        name: "conditional update",
+        resourceType: resource.resourceType,
+        ids: [],
+        method: "PUT",
+        params: criteria,
+        body: { json: resource }
       }, options),
-    delete: (resourceType, id, options = {}) =>
-      withPath("delete", resourceType, [id], (interaction, url) =>
-        Effect.map(
-          send({ interaction, method: "DELETE", url, headers: headersOf(options) }),
-          (response) => storedOf(response, isResource(response.json) ? response.json : undefined)
-        )),
-    operation: (name, options = {}) => {
-      const { input, method = input === undefined ? "GET" : "POST", on = "", params } = options
-      const bare = name.startsWith("$") ? name.slice(1) : name
-      const [resourceType, ...ids] = on === "" ? [] : on.split("/")
-      const isValidName = /^[A-Za-z][A-Za-z0-9-]{0,63}$/.test(bare)
-      const isValidTarget = resourceType === undefined || (isType(resourceType) && ids.length <= 1 && ids.every(isId))
-      return !isValidName || !isValidTarget
-        ? refuse(
-          "operation",
-          "InvalidReference",
-          "the name of the operation, or its `on`, has characters that FHIR does not allow"
-        )
-        : Effect.flatMap(
-          send({
-            interaction: `$${bare}${resourceType === undefined ? "" : ` ${resourceType}`}`,
-            method,
-            url: `${on === "" ? "" : `${on}/`}$${bare}`,
-            params,
-            body: method === "POST" && input !== undefined ? { json: input } : undefined
-          }),
-          (response) => optionalResourceIn(response, undefined, options)
-        )
-    }
+    patch: (resourceType, id, patch, options = {}) =>
+      write({ name: "patch", resourceType, ids: [id], method: "PATCH", body: patchBody(patch) }, options),
+    conditionalPatch: (resourceType, criteria, patch, options = {}) =>
+      write({
+        name: "conditional patch",
+        resourceType,
+        ids: [],
+        method: "PATCH",
+        params: criteria,
+        body: patchBody(patch)
+      }, options),
+    delete: (resourceType, id, options = {}) => remove({ name: "delete", resourceType, ids: [id] }, options),
+    conditionalDelete: (resourceType, criteria, options = {}) =>
+      remove({ name: "conditional delete", resourceType, ids: [], params: criteria }, options)
   }
 }

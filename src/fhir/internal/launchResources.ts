@@ -10,33 +10,40 @@ import type { FhirError } from "../FhirError.js"
 import type { References } from "../Reference.js"
 import type { FhirRequester } from "./fhirRequester.js"
 import type { Interactions } from "./interaction.js"
-import type { Decoding, Resource } from "./resource.js"
+import type { AnySchema, Decoded, Decoding } from "./resource.js"
+import type { AnyResourceOf, FhirVersion, ResourceOf } from "./resourceTypes.js"
 
 /**
  * @since 0.1.0
  * @category models
  */
-export interface LaunchResources<E, R> {
+export interface LaunchResources<E, R, V extends FhirVersion> {
   /** The patient in context. Needs the scope `launch/patient`, or an EHR launch. */
-  readonly patient: <A = Resource, I = unknown>(options?: Decoding<A, I>) => Effect.Effect<A, FhirError | E, R>
+  readonly patient: <S extends AnySchema | undefined = undefined>(
+    options?: Decoding<S>
+  ) => Effect.Effect<Decoded<S, ResourceOf<V, "Patient">>, FhirError | E, R>
   /** The encounter in context. */
-  readonly encounter: <A = Resource, I = unknown>(options?: Decoding<A, I>) => Effect.Effect<A, FhirError | E, R>
+  readonly encounter: <S extends AnySchema | undefined = undefined>(
+    options?: Decoding<S>
+  ) => Effect.Effect<Decoded<S, ResourceOf<V, "Encounter">>, FhirError | E, R>
   /** The user, by the verified id_token. A user of another server is a `ForeignLink` (requirement 97). */
-  readonly fhirUser: <A = Resource, I = unknown>(options?: Decoding<A, I>) => Effect.Effect<A, FhirError | E, R>
+  readonly fhirUser: <S extends AnySchema | undefined = undefined>(
+    options?: Decoding<S>
+  ) => Effect.Effect<Decoded<S, AnyResourceOf<V>>, FhirError | E, R>
   /**
    * The resources that `fhirContext` references with a role (default `launch`). Items with only a canonical or an
    * identifier are left out.
    */
   readonly fhirContext: (options?: {
     readonly role?: string | undefined
-  }) => Effect.Effect<ReadonlyArray<Resource>, FhirError | E, R>
+  }) => Effect.Effect<ReadonlyArray<AnyResourceOf<V>>, FhirError | E, R>
 }
 
-export const make = <E, R>(
+export const make = <E, R, V extends FhirVersion>(
   { refuse, source }: FhirRequester<E, R>,
-  { read }: Pick<Interactions<E, R>, "read">,
-  { readReference }: Pick<References<E, R>, "readReference">
-): LaunchResources<E, R> => {
+  { read }: Pick<Interactions<E, R, V>, "read">,
+  { readReference }: Pick<References<E, R, V>, "readReference">
+): LaunchResources<E, R, V> => {
   const inContext = <A>(name: string, find: (tokens: TokenSet) => A | undefined): Effect.Effect<A, FhirError | E, R> =>
     Effect.flatMap(source.tokens, (tokens) => {
       const value = find(tokens)

@@ -30,15 +30,31 @@ export type Resource = JsonObject & { readonly resourceType: string }
 export type AnyResource = Resource | { readonly resourceType: string }
 
 /**
- * How a resource is decoded: by a schema, or as JSON of the type that the caller names. Without a schema, only the
- * resource type is checked.
+ * A schema without services.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Decoding<A, I> {
-  readonly schema?: Schema.Schema<A, I> | undefined
+export type AnySchema = Schema.Schema.AnyNoContext
+
+/**
+ * How a resource is decoded. A resource that the schema does not accept is an `Undecodable` error. Without a schema,
+ * only the resource type is checked.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Decoding<S extends AnySchema | undefined> {
+  readonly schema?: S | undefined
 }
+
+/**
+ * The type of a decoded resource: that of the schema, or `A` without one.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Decoded<S, A> = S extends Schema.Schema<infer B, infer _I, never> ? B : A
 
 /**
  * A resource with the metadata in the headers of its response.
@@ -78,15 +94,25 @@ export const issuesOf = (value: unknown, redacted: ReadonlyArray<Redacted.Redact
   const secrets = redacted.map(Redacted.value)
   const safe = (text: string | undefined, maxLength = 1000) =>
     text === undefined ? undefined : safeText(text, secrets, maxLength)
+  const safeAll = (texts: ReadonlyArray<string> | undefined) =>
+    texts?.slice(0, 20).map((text) => safeText(text, secrets))
   return (reader(value, ignore).objects("issue") ?? []).slice(0, 20).map((issue) => {
     const { object, string, strings } = reader(issue, ignore)
     const details = object("details")
+    const { objects, string: detail } = reader(details ?? {}, ignore)
     return {
       severity: safe(string("severity"), 40),
       code: safe(string("code"), 40),
-      text: details === undefined ? undefined : safe(reader(details, ignore).string("text")),
+      details: details === undefined ? undefined : {
+        text: safe(detail("text")),
+        coding: (objects("coding") ?? []).slice(0, 5).map((coding) => {
+          const { string: of } = reader(coding, ignore)
+          return { system: safe(of("system"), 200), code: safe(of("code"), 100), display: safe(of("display"), 200) }
+        })
+      },
       diagnostics: safe(string("diagnostics")),
-      expression: strings("expression")?.slice(0, 20).map((expression) => safeText(expression, secrets))
+      expression: safeAll(strings("expression")),
+      location: safeAll(strings("location"))
     }
   })
 }
@@ -116,21 +142,24 @@ const pathOf = (error: ParseResult.ParseError): string =>
     path.length === 0 ? "the resource itself" : path.slice(0, 20).map(segmentOf).join(".")
   ).join(", ")
 
+/** The resource with the type that the caller expects of it: without a schema, its members are not checked. */
+export const typed = <A>(resource: unknown): A => resource as A
+
 /** Decodes a resource by the schema, if there is one. */
-export const decode = <A, I, E>(
+export const decode = <S extends AnySchema | undefined, A, E>(
   value: unknown,
-  { schema }: Decoding<A, I>,
+  { schema }: Decoding<S>,
   fail: (fields: Fields) => E
-): Effect.Effect<A, E> =>
+): Effect.Effect<Decoded<S, A>, E> =>
   schema === undefined
-    // The caller chose the type.
-    ? Effect.succeed(value as A)
-    : Effect.suspend(() => Schema.decodeUnknown(schema)(value)).pipe(
-      Effect.mapError((error) =>
-        fail({ reason: "Undecodable", detail: `the resource does not match the schema at ${pathOf(error)}` })
-      ),
-      // A recursive schema overflows the stack if the resource is nested deeply.
-      failOnDefect((exception) =>
-        fail({ reason: "Undecodable", detail: `the schema could not be applied to the resource (${exception})` })
+    ? Effect.succeed(typed<Decoded<S, A>>(value))
+    : Effect.suspend((): Effect.Effect<Decoded<S, A>, ParseResult.ParseError> => Schema.decodeUnknown(schema)(value))
+      .pipe(
+        Effect.mapError((error) =>
+          fail({ reason: "Undecodable", detail: `the resource does not match the schema at ${pathOf(error)}` })
+        ),
+        // A recursive schema overflows the stack if the resource is nested deeply.
+        failOnDefect((exception) =>
+          fail({ reason: "Undecodable", detail: `the schema could not be applied to the resource (${exception})` })
+        )
       )
-    )

@@ -54,7 +54,7 @@ const read = (answer: () => Answer, limits?: Layer.Layer<never>) =>
 
 const search = (
   answer: (seen: Seen, index: number) => Answer,
-  options: FhirClient.SearchOptions<unknown, unknown> = {}
+  options: FhirClient.SearchOptions<undefined> = {}
 ) => using(answer, (fhir) => Stream.runDrain(fhir.search("Observation", { patient: "123" }, options)))
 
 const outcome = (status: number, code: string) => () =>
@@ -134,30 +134,25 @@ export const fhirError = section<FhirError["reason"]>({
       cure: "Remove the reference.",
       again: final
     },
-    NotModified: {
-      example: using(
-        () => new Response(null, { status: 304 }),
-        (fhir) =>
-          Stream.runDrain(
-            fhir.download({ interaction: "download Binary", url: "Binary/1", headers: { "if-none-match": "W/\"7\"" } })
-          )
-      ),
-      cause: "The server returned 304 to a `download` with a condition, which has no body.",
-      cure:
-        "Keep your copy. `request` returns a 304 as a response; `batch` and `transaction` return it as a result without a resource.",
-      again: final
-    },
     Conflict: {
+      example: using(outcome(409, "conflict"), (fhir) => fhir.delete("Patient", "123")),
+      cause:
+        "409: the request conflicts with the current state of the resource, such as a resource that others reference.",
+      cure: "Read the resource again, and correct what the issues name.",
+      again: "Not retried. The server did not act."
+    },
+    PreconditionFailed: {
       example: using(
         outcome(412, "conflict"),
         (fhir) => fhir.update({ resourceType: "Patient", id: "123" }, { ifMatch: "W/\"7\"" })
       ),
-      cause: "409 or 412: another writer changed the resource, or a condition does not hold.",
-      cure: "Read the resource again, apply the change to it, and update it with its new ETag.",
+      cause:
+        "412: another writer changed the resource, or the criteria of a conditional interaction match several resources.",
+      cure: "Read the resource again, apply the change to it, and update it with its new ETag; or narrow the criteria.",
       again: "Not retried. The server did not act. The same call fails again until you read the resource again."
     },
     Refused: {
-      example: using(outcome(422, "invalid"), (fhir) => fhir.create({ resourceType: "Observation" })),
+      example: using(outcome(422, "invalid"), (fhir) => fhir.create({ resourceType: "Patient" })),
       cause: "400, 422 or another 4xx: the server does not accept the request.",
       cure: "Correct the request: `issues` has texts and element paths.",
       again: "Not retried. The server did not act."
@@ -210,7 +205,7 @@ export const fhirError = section<FhirError["reason"]>({
     RedirectRefused: {
       example: using(
         () => text("", { status: 307, headers: { location: "https://ehr.example.org/fhir/r4/Observation" } }),
-        (fhir) => fhir.create({ resourceType: "Observation" })
+        (fhir) => fhir.create({ resourceType: "Patient" })
       ),
       cause: "A write was redirected, or a read was redirected more than five times.",
       cure: "Configure the FHIR base URL that the server redirects to.",

@@ -1,0 +1,79 @@
+/**
+ * Bundles that `next` links connect, as a stream (FHIR R4, section 3.1.1.4). A page is fetched when the page before it
+ * was consumed. The link policy checks `next` links like all others.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { FhirError } from "../FhirError.js"
+import { bundleIn, linksOf } from "./bundle.js"
+import type { FhirRequest } from "./fhirRequest.js"
+import type { FhirRequester } from "./fhirRequester.js"
+import type { ReadResponse } from "./fhirResponse.js"
+import type { Resource } from "./resource.js"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface PageOptions {
+  /** The maximum number of pages; more are an error, not a short result. Default 10,000. */
+  readonly maxPages?: number | undefined
+}
+
+const DEFAULT_MAX_PAGES = 10_000
+
+/** A response with the Bundle in its body. */
+export interface BundleResponse extends Pick<ReadResponse, "fail" | "resolve" | "url"> {
+  readonly bundle: Resource
+  readonly next: string | undefined
+}
+
+/** The Bundles that `next` links connect, from the response to `first` on. */
+export const bundlePages = <E, R>(
+  { send }: FhirRequester<E, R>,
+  first: FhirRequest,
+  { maxPages = DEFAULT_MAX_PAGES }: PageOptions
+): Stream.Stream<BundleResponse, FhirError | E, R> =>
+  Stream.suspend(() => {
+    const visited = new Set<string>()
+
+    /** The request of the next page. It is checked only when the consumer needs that page. */
+    const nextOf = (
+      { fail, next, resolve, url }: BundleResponse
+    ): Effect.Effect<FhirRequest | undefined, FhirError> => {
+      if (next === undefined) return Effect.succeed(undefined)
+      const href = resolve(next)?.href ?? next
+      if (visited.has(href)) {
+        return fail({ reason: "PageLoop", detail: `page ${visited.size} links to a page that was already read` })
+      }
+      if (visited.size >= maxPages) {
+        return fail({ reason: "TooManyPages", detail: `there are more than ${maxPages} pages` })
+      }
+      visited.add(href)
+      return Effect.succeed({ interaction: first.interaction, url: next, base: first.base, page: url })
+    }
+
+    const start: Effect.Effect<FhirRequest | undefined, FhirError> = Effect.succeed(first)
+    return Stream.unfoldEffect(start, (next) =>
+      Effect.gen(function*() {
+        const request = yield* next
+        if (request === undefined) return Option.none()
+        const response = yield* send(request)
+        const { fail, resolve, status, url } = response
+        if (request === first) visited.add(url)
+        const bundle = yield* bundleIn(response)
+        const links = linksOf(bundle)
+        if (links.malformed !== undefined) {
+          return yield* fail({
+            reason: "NotFhir",
+            detail: `HTTP status ${status} with a Bundle whose ${links.malformed} is malformed`,
+            status
+          })
+        }
+        const page: BundleResponse = { fail, bundle, next: links.next, resolve, url }
+        return Option.some([page, nextOf(page)] as const)
+      }))
+  })

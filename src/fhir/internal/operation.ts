@@ -1,0 +1,168 @@
+/**
+ * Operations on an instance, a type, or the whole server (FHIR R4, section 3.2), and the capabilities of the server.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import { isJsonObject, reader } from "../../base/JsonReader.js"
+import { safeText } from "../../http/Redaction.js"
+import type { FhirError } from "../FhirError.js"
+import { entriesOf } from "./bundle.js"
+import type { PageOptions } from "./bundlePages.js"
+import { bundlePages } from "./bundlePages.js"
+import type { FhirRequest } from "./fhirRequest.js"
+import type { FhirRequester } from "./fhirRequester.js"
+import { optionalResourceIn } from "./interaction.js"
+import type * as Params from "./params.js"
+import type { AnySchema, Decoded, Decoding, Stored } from "./resource.js"
+import { decode, isId, isResource, isType, typed } from "./resource.js"
+import type { AnyResourceOf, FhirVersion, ResourceInput, ResourceOf } from "./resourceTypes.js"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface OperationOptions<V extends FhirVersion = "R4", Type = unknown> {
+  /** The type or the instance of the operation, such as `Patient` or `Patient/123`. Default: the whole server. */
+  readonly on?: string | undefined
+  readonly params?: Params.Params | undefined
+  /** A Parameters resource, or another resource that the operation takes. */
+  readonly input?: ResourceInput<V, Type> | undefined
+  /** Default: POST with an `input`, else GET. GET is only for operations that change nothing. */
+  readonly method?: "GET" | "POST" | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface GraphqlOptions<S extends AnySchema | undefined> extends Decoding<S> {
+  /** The instance of the query, such as `Patient/123`. Default: the whole server. */
+  readonly on?: string | undefined
+  readonly variables?: Readonly<Record<string, unknown>> | undefined
+  readonly operationName?: string | undefined
+}
+
+/**
+ * The response to a GraphQL query. `errors` are about parts of the query; their messages may name a patient.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface GraphqlResult<A> {
+  readonly data: A
+  readonly errors: ReadonlyArray<string>
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Operations<E, R, V extends FhirVersion> {
+  /** Calls the operation `$name`. The result has no resource if the response has none. */
+  readonly operation: <Type extends string, S extends AnySchema | undefined = undefined>(
+    name: string,
+    options?: OperationOptions<V, Type> & Decoding<S>
+  ) => Effect.Effect<Stored<Decoded<S, AnyResourceOf<V>> | undefined>, FhirError | E, R>
+  /** The resources of the Bundle that an operation returns, of all its pages, such as those of `$everything`. */
+  readonly operationStream: <Type extends string>(
+    name: string,
+    options?: OperationOptions<V, Type> & PageOptions
+  ) => Stream.Stream<AnyResourceOf<V>, FhirError | E, R>
+  /** Runs a query with `$graphql`. A response without data is a `Refused`. Without a schema, the data are unknown. */
+  readonly graphql: <S extends AnySchema | undefined = undefined>(
+    query: string,
+    options?: GraphqlOptions<S>
+  ) => Effect.Effect<GraphqlResult<Decoded<S, unknown>>, FhirError | E, R>
+  /** The CapabilityStatement of the server. */
+  readonly capabilities: Effect.Effect<ResourceOf<V, "CapabilityStatement">, FhirError | E, R>
+}
+
+export const make = <E, R, V extends FhirVersion>(requester: FhirRequester<E, R>): Operations<E, R, V> => {
+  const { refuse, send } = requester
+
+  /** The request of an operation; absent if its name or its target is not valid. */
+  const requestOf = <Type>(
+    name: string,
+    { input, method = input === undefined ? "GET" : "POST", on = "", params }: OperationOptions<V, Type>
+  ): FhirRequest | undefined => {
+    const bare = name.startsWith("$") ? name.slice(1) : name
+    const [resourceType, ...ids] = on === "" ? [] : on.split("/")
+    const isValidName = /^[A-Za-z][A-Za-z0-9-]{0,63}$/.test(bare)
+    const isValidTarget = resourceType === undefined || (isType(resourceType) && ids.length <= 1 && ids.every(isId))
+    return !isValidName || !isValidTarget ? undefined : {
+      interaction: `$${bare}${resourceType === undefined ? "" : ` ${resourceType}`}`,
+      method,
+      url: `${on === "" ? "" : `${on}/`}$${bare}`,
+      params,
+      body: method === "POST" && input !== undefined ? { json: input } : undefined
+    }
+  }
+
+  const invalid = refuse(
+    "operation",
+    "InvalidReference",
+    "the name of the operation, or its `on`, has characters that FHIR does not allow"
+  )
+
+  return {
+    operation: (name, options = {}) => {
+      const request = requestOf(name, options)
+      return request === undefined
+        ? invalid
+        : Effect.flatMap(send(request), (response) => optionalResourceIn(response, undefined, options))
+    },
+    operationStream: (name, options = {}) => {
+      const request = requestOf(name, options)
+      return request === undefined
+        ? Stream.fromEffect(invalid)
+        : bundlePages(requester, request, options).pipe(
+          Stream.mapConcat(({ bundle }) =>
+            entriesOf(bundle).flatMap(({ resource }) =>
+              resource === undefined ? [] : [typed<AnyResourceOf<V>>(resource)]
+            )
+          )
+        )
+    },
+    graphql: (query, options = {}) => {
+      const { on, operationName, variables } = options
+      const request = requestOf("graphql", { on, method: "POST" })
+      return request === undefined ? invalid : Effect.flatMap(
+        // A query changes nothing.
+        send({
+          ...request,
+          headers: { accept: "application/json" },
+          body: { json: { query, variables, operationName }, contentType: "application/json" },
+          retry: "always"
+        }),
+        ({ fail, json, secrets, status }) => {
+          const errors = isJsonObject(json)
+            ? (reader(json, () => undefined).objects("errors") ?? []).slice(0, 20).map((error) =>
+              safeText(String(error["message"]), secrets.map(Redacted.value))
+            )
+            : []
+          return !isJsonObject(json) || (json["data"] === undefined && errors.length === 0)
+            ? fail({ reason: "NotFhir", detail: `HTTP status ${status} without a GraphQL response`, status })
+            : json["data"] === undefined || json["data"] === null
+            ? fail({
+              reason: "Refused",
+              detail: "the response to the query has errors and no data",
+              status,
+              issues: errors.map((text) => ({ code: "processing", details: { text, coding: [] } })),
+              processed: "no"
+            })
+            : Effect.map(decode(json["data"], options, fail), (data) => ({ data, errors }))
+        }
+      )
+    },
+    capabilities: Effect.flatMap(
+      send({ interaction: "capabilities", url: "metadata" }),
+      ({ fail, json, status }) =>
+        isResource(json) && json.resourceType === "CapabilityStatement"
+          ? Effect.succeed(typed<ResourceOf<V, "CapabilityStatement">>(json))
+          : fail({ reason: "NotFhir", detail: `HTTP status ${status} without a CapabilityStatement`, status })
+    )
+  }
+}
