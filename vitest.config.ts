@@ -6,6 +6,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^effect-safire$/, replacement: src("index.ts") },
+      { find: /^effect-safire\/testing-udap$/, replacement: src("testing/udap.ts") },
       {
         find: /^effect-safire\/(testing|node|redis|sql|browser|persistence|web|udap)$/,
         replacement: src("$1/index.ts")

@@ -9,6 +9,8 @@ const index = readFileSync("src/index.ts", "utf8")
 const modules = [...index.matchAll(/^export (?:\* as (\w+)|\{ (\w+) \}) from "\.\/(.+?)\.js"$/gm)]
   .map(([, namespace, name, path]) => [`./${namespace ?? name}`, target(path)])
 const leaves = LEAVES.filter((leaf) => existsSync(`src/${leaf}/index.ts`)).map((leaf) => [`./${leaf}`, target(`${leaf}/index`)])
+// A part of the sandbox that needs an optional peer.
+leaves.push(["./testing-udap", target("testing/udap")])
 const exports = Object.fromEntries([
   [".", target("index")],
   ...[...modules, ...leaves].sort(([a], [b]) => a < b ? -1 : 1),

@@ -6,6 +6,7 @@
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import type { Client } from "./client.js"
 import { mayUse } from "./client.js"
 import type { Pairs } from "./http.js"
 import { duplicates, toParams } from "./http.js"
@@ -23,7 +24,7 @@ export class RedirectedError extends Data.TaggedError("RedirectedError")<{ reado
 const MIN_STATE_LENGTH = 22
 
 const callbackUrl = (
-  sandbox: Sandbox,
+  sandbox: Pick<Sandbox, "issueIss" | "issuer">,
   redirectUri: string,
   parameters: Readonly<Record<string, string | undefined>>
 ): string => {
@@ -37,11 +38,25 @@ const callbackUrl = (
 
 /** The callback URL of an authorization error. */
 export const errorRedirect = (
-  sandbox: Sandbox,
+  sandbox: Pick<Sandbox, "issueIss" | "issuer">,
   request: Pick<ValidRequest, "redirectUri"> & { readonly state: string | undefined },
   error: string,
   description?: string
 ): string => callbackUrl(sandbox, request.redirectUri, { error, error_description: description, state: request.state })
+
+/** What differs between SMART App Launch and UDAP. */
+export interface Rules {
+  /** Whether these clients may use the endpoint. */
+  readonly isRegistered: (client: Client) => boolean
+  /** Whether `aud` may be absent, and `redirect_uri` of a client that has registered only one. */
+  readonly optionalParameters: boolean
+}
+
+/** The rules of the SMART authorization endpoint. */
+export const smartRules: Rules = {
+  isRegistered: ({ authentication }) => authentication.method !== "udap",
+  optionalParameters: false
+}
 
 /**
  * Validates an authorization request. An `OAuthError` must be shown to the user without a redirect (RFC 6749 §4.1.2.1),
@@ -49,7 +64,8 @@ export const errorRedirect = (
  */
 export const validate = (
   sandbox: Sandbox,
-  pairs: Pairs
+  pairs: Pairs,
+  rules: Rules
 ): Effect.Effect<ValidRequest, OAuthError | RedirectedError> =>
   Effect.gen(function*() {
     const params = toParams(pairs)
@@ -59,10 +75,12 @@ export const validate = (
     const clientId = single("client_id")
     if (clientId === undefined) return yield* invalidRequest("exactly one client_id is required")
     const client = sandbox.clients.get(clientId)
-    if (client === undefined) {
+    if (client === undefined || !rules.isRegistered(client)) {
       return yield* new OAuthError({ error: "invalid_client", description: "no such client is registered" })
     }
-    const redirectUri = single("redirect_uri")
+    const sent = single("redirect_uri")
+    const redirectUri = sent ??
+      (rules.optionalParameters && client.redirectUris.length === 1 ? client.redirectUris[0] : undefined)
     if (redirectUri === undefined || !client.redirectUris.includes(redirectUri)) {
       return yield* invalidRequest("redirect_uri must equal a redirect URI that the client has registered")
     }
@@ -86,7 +104,8 @@ export const validate = (
     if (state === undefined || state.length < MIN_STATE_LENGTH) {
       return yield* refuse("invalid_request", `state is required, ${MIN_STATE_LENGTH} characters or more`)
     }
-    if (params.get("aud") !== sandbox.fhirBaseUrl) {
+    const aud = params.get("aud")
+    if (aud !== sandbox.fhirBaseUrl && (aud !== undefined || !rules.optionalParameters)) {
       return yield* refuse("invalid_request", "aud is required and must equal the FHIR base URL")
     }
 
@@ -112,7 +131,16 @@ export const validate = (
     if ((params.get("prompt") ?? "").split(" ").includes("none")) {
       return yield* refuse("login_required", "the user must decide on a page")
     }
-    return { client, redirectUri, state, scopes, challenge, nonce: params.get("nonce"), launch: launchContext }
+    return {
+      client,
+      redirectUri,
+      sendsRedirectUri: sent !== undefined,
+      state,
+      scopes,
+      challenge,
+      nonce: params.get("nonce"),
+      launch: launchContext
+    }
   })
 
 const hasPatientScope = (scopes: ReadonlyArray<string>): boolean =>
@@ -160,7 +188,7 @@ const resolveContext = (
 /** The requested scopes that the sandbox can grant to the client. */
 export const grantable = (request: ValidRequest): ReadonlyArray<string> =>
   request.scopes.filter((scope) =>
-    Scope.isGrantableToUser(scope) &&
+    (Scope.isGrantableToUser(scope) || scope === "udap" && request.client.authentication.method === "udap") &&
     (request.client.scopes === undefined || Scope.covers(request.client.scopes, scope))
   )
 
@@ -177,12 +205,13 @@ export const approve = (
   Effect.gen(function*() {
     const scopes = decision.scopes ?? grantable(request)
     const firstPractitioner = sandbox.store.search("Practitioner", [])[0]?.id ?? "unknown"
-    const user = decision.user ?? request.launch?.user ?? `Practitioner/${firstPractitioner}`
+    const user = request.user ?? decision.user ?? request.launch?.user ?? `Practitioner/${firstPractitioner}`
     const [type = "", id = ""] = user.split("/")
     if (sandbox.store.read(type, id) === undefined) return yield* unknownResource(user)
     const context = yield* resolveContext(sandbox, request, scopes, user, decision)
-    const { challenge, client: { clientId }, nonce, redirectUri, state } = request
-    const grant = yield* sandbox.state.addGrant({ clientId, scopes, context, user, nonce })
-    const code = yield* sandbox.state.addCode({ grant, redirectUri, challenge })
+    const { challenge, client: { clientId }, nonce, redirectUri, sendsRedirectUri, state } = request
+    const requestedScopes = request.scopes
+    const grant = yield* sandbox.state.addGrant({ clientId, scopes, requestedScopes, context, user, nonce })
+    const code = yield* sandbox.state.addCode({ grant, redirectUri, sendsRedirectUri, challenge })
     return callbackUrl(sandbox, redirectUri, { code: code.value, state })
   })

@@ -22,6 +22,12 @@ export type ClientAuthentication =
     /** The URL of the public keys; fetched with `Options.httpClient`, cached as its `Cache-Control` allows. */
     readonly jwksUri?: string | undefined
   }
+  | {
+    /** Registered with `SandboxUdap`: `private_key_jwt` with a certificate of the community for this URI. */
+    readonly method: "udap"
+    readonly clientUri: string
+    readonly community: string
+  }
 
 /**
  * A grant type of a registered client.

@@ -11,6 +11,7 @@ import type { Faults } from "./faults.js"
 import type { Pairs } from "./http.js"
 import * as Http from "./http.js"
 import type { LaunchContext } from "./launchContext.js"
+import type { OAuthError } from "./oAuthError.js"
 import { SandboxError, unknownResource } from "./oAuthError.js"
 import type { Decision, Sandbox } from "./sandbox.js"
 import type { ValidRequest } from "./state.js"
@@ -48,20 +49,32 @@ export interface ConsentRequest {
   readonly needsPatient: boolean
 }
 
-const authorizationPairs = (
-  sandbox: Sandbox,
+/** An authorization endpoint. */
+export interface AuthorizationEndpoint {
+  readonly url: string
+  readonly validate: (pairs: Pairs) => Effect.Effect<ValidRequest, OAuthError | Authorize.RedirectedError>
+  /** For a request that names an identity provider: the request with the user that it has authenticated. */
+  readonly authenticateUser?: (
+    request: ValidRequest,
+    user: string | undefined
+  ) => Effect.Effect<ValidRequest, OAuthError | SandboxError | Authorize.RedirectedError>
+}
+
+/** The endpoint of a request, and its parameters. */
+const authorizationRequest = (
+  endpoints: ReadonlyArray<AuthorizationEndpoint>,
   request: AuthorizationRequest
-): Effect.Effect<Pairs, SandboxError> => {
+): Effect.Effect<{ readonly endpoint: AuthorizationEndpoint; readonly pairs: Pairs }, SandboxError> => {
   const { params = [], url: href } = typeof request === "string" || request instanceof URL ? { url: request } : request
   const url = URL.canParse(href) ? new URL(href) : undefined
-  if (url === undefined || `${url.origin}${url.pathname}` !== sandbox.endpoints.authorization) {
-    return new SandboxError({
-      reason: "NotAuthorizationEndpoint",
-      description: `the authorization endpoint is ${sandbox.endpoints.authorization}`
-    })
+  const endpoint = endpoints.find((one) => url !== undefined && one.url === `${url.origin}${url.pathname}`)
+  if (url === undefined || endpoint === undefined) {
+    const urls = endpoints.map((one) => one.url).join(" or ")
+    const description = `the authorization endpoint is ${urls}`
+    return new SandboxError({ reason: "NotAuthorizationEndpoint", description })
   }
   const fields: Pairs = Symbol.iterator in params ? Array.from(params) : Object.entries(params)
-  return Effect.succeed([...Http.parsePairs(url.search), ...fields])
+  return Effect.succeed({ endpoint, pairs: [...Http.parsePairs(url.search), ...fields] })
 }
 
 const unknownTicket = new SandboxError({
@@ -73,17 +86,21 @@ const unknownTicket = new SandboxError({
 export type Consent = ReturnType<typeof make>
 
 /** Decisions about the requests of a sandbox. */
-export const make = (sandbox: Sandbox, faults: Faults) => {
+export const make = (sandbox: Sandbox, faults: Faults, endpoints: ReadonlyArray<AuthorizationEndpoint>) => {
   const denial = (request: ValidRequest, error = "access_denied") =>
     Authorize.errorRedirect(sandbox, request, error, "the user denied access")
 
   const respond = (
     request: AuthorizationRequest,
-    decide: (valid: ValidRequest) => Effect.Effect<string, SandboxError>
+    decide: (
+      valid: ValidRequest,
+      endpoint: AuthorizationEndpoint
+    ) => Effect.Effect<string, OAuthError | SandboxError | Authorize.RedirectedError>
   ): Effect.Effect<URL, SandboxError> =>
-    authorizationPairs(sandbox, request).pipe(
-      Effect.flatMap((pairs) => Authorize.validate(sandbox, pairs)),
-      Effect.flatMap(decide),
+    authorizationRequest(endpoints, request).pipe(
+      Effect.flatMap(({ endpoint, pairs }) =>
+        Effect.flatMap(endpoint.validate(pairs), (valid) => decide(valid, endpoint))
+      ),
       Effect.catchTags({
         OAuthError: ({ description, error }) => new SandboxError({ reason: "Refused", error, description }),
         RedirectedError: ({ location }) => Effect.succeed(location)
@@ -110,7 +127,11 @@ export const make = (sandbox: Sandbox, faults: Faults) => {
 
   return {
     approve: (request: AuthorizationRequest, decision: Decision = {}) =>
-      respond(request, (valid) => Authorize.approve(sandbox, valid, decision)),
+      respond(request, (valid, { authenticateUser }) =>
+        Effect.flatMap(
+          authenticateUser === undefined ? Effect.succeed(valid) : authenticateUser(valid, decision.user),
+          (authenticated) => Authorize.approve(sandbox, authenticated, decision)
+        )),
     deny: (request: AuthorizationRequest, error?: string) =>
       respond(request, (valid) => Effect.succeed(denial(valid, error))),
     launch: (context: LaunchContext = {}) =>

@@ -9,7 +9,7 @@ import type { SandboxRequest, SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 import type { Sandbox } from "./sandbox.js"
 
-const publicSteps: ReadonlySet<Step> = new Set<Step>(["discovery", "openid", "jwks"])
+const publicSteps: ReadonlySet<Step> = new Set<Step>(["discovery", "udap", "openid", "jwks"])
 const protectedSteps: ReadonlySet<Step> = new Set<Step>([
   "token",
   "fhir",

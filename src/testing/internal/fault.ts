@@ -9,7 +9,8 @@ import * as Duration from "effect/Duration"
 
 /**
  * The steps of the protocol that faults and recorded requests distinguish. `openid` is the OpenID Connect discovery
- * document. The sandbox has no endpoint for `register`: it responds only with a fault.
+ * document. `udap` (UDAP metadata), `crl`, `ocsp` and `idp` (all requests to the identity provider) are steps of
+ * `SandboxUdap`. A sandbox without UDAP has no endpoint for `register`: it responds only with a fault.
  *
  * @since 0.1.0
  * @category models
@@ -25,6 +26,10 @@ export type Step =
   | "introspect"
   | "revoke"
   | "register"
+  | "udap"
+  | "crl"
+  | "ocsp"
+  | "idp"
 
 /**
  * A fault. With `processed`, the server processes the request before the fault: the code is used up, the refresh token

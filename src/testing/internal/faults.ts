@@ -58,7 +58,7 @@ const changeHeaders = (
   return {
     ...response,
     headers: Object.fromEntries([...unchanged, ...set]),
-    body: contentType !== undefined && (response.body._tag === "Json" || response.body._tag === "Text")
+    body: contentType !== undefined && (response.body._tag !== "Empty" && response.body._tag !== "Filler")
       ? { ...response.body, contentType }
       : response.body
   }

@@ -7,6 +7,7 @@ import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { OAuthError } from "./oAuthError.js"
@@ -31,6 +32,7 @@ export type ResponseBody =
   | { readonly _tag: "Empty" }
   | { readonly _tag: "Json"; readonly value: unknown; readonly contentType: string }
   | { readonly _tag: "Text"; readonly text: string; readonly contentType: string }
+  | { readonly _tag: "Bytes"; readonly bytes: Uint8Array; readonly contentType: string }
   | { readonly _tag: "Filler"; readonly bytes: number }
 
 /** A response. */
@@ -65,6 +67,13 @@ export const text = (body: string, options: ResponseOptions = {}): SandboxRespon
   status: options.status ?? 200,
   headers: options.headers ?? {},
   body: { _tag: "Text", text: body, contentType: options.contentType ?? "text/plain; charset=utf-8" }
+})
+
+/** A response with a binary body. */
+export const binary = (bytes: Uint8Array, contentType: string): SandboxResponse => ({
+  status: 200,
+  headers: {},
+  body: { _tag: "Bytes", bytes, contentType }
 })
 
 /** A redirect. */
@@ -131,6 +140,15 @@ export const parseJson = (body: string): unknown => {
 export const bearer = (request: SandboxRequest): string | undefined =>
   /^Bearer +([A-Za-z0-9\-._~+/]+=*)$/i.exec(request.headers["authorization"] ?? "")?.[1]
 
+/** The body as text, or in base64 if its content type is that of an OCSP request, which is binary. */
+const bodyOf = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<string> =>
+  Effect.orElseSucceed(
+    request.headers["content-type"] === "application/ocsp-request"
+      ? Effect.map(request.arrayBuffer, (bytes) => Encoding.encodeBase64(new Uint8Array(bytes)))
+      : request.text,
+    () => ""
+  )
+
 /** Reads a platform request with its body. */
 export const fromServerRequest: Effect.Effect<SandboxRequest, never, HttpServerRequest.HttpServerRequest> = Effect
   .flatMap(HttpServerRequest.HttpServerRequest, (request) => {
@@ -146,7 +164,7 @@ export const fromServerRequest: Effect.Effect<SandboxRequest, never, HttpServerR
     })
     return request.method === "GET" || request.method === "HEAD" || request.method === "OPTIONS"
       ? Effect.succeed(withBody(""))
-      : Effect.map(Effect.orElseSucceed(request.text, () => ""), withBody)
+      : Effect.map(bodyOf(request), withBody)
   })
 
 const chunkSize = 64 * 1024
@@ -179,6 +197,8 @@ export const toServerResponse = (response: SandboxResponse): HttpServerResponse.
       return HttpServerResponse.text(stringify(body.value), { status, headers, contentType: body.contentType })
     case "Text":
       return HttpServerResponse.text(body.text, { status, headers, contentType: body.contentType })
+    case "Bytes":
+      return HttpServerResponse.uint8Array(body.bytes, { status, headers, contentType: body.contentType })
     case "Filler":
       return HttpServerResponse.stream(filler(body.bytes), { status, headers, contentType: "application/json" })
   }

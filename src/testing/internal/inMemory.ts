@@ -15,6 +15,9 @@ import * as Stream from "effect/Stream"
 import type { ConnectionReset } from "./faults.js"
 import type { SandboxRequest, SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
+import type { Options } from "./sandbox.js"
+import type { Extension, ExtensionContext } from "./service.js"
+import { defaultFhirBaseUrl, makeSandbox } from "./service.js"
 
 /** An error whose cause looks like a Node socket error. */
 const transportError = (request: HttpClientRequest.HttpClientRequest, code: string, message: string) =>
@@ -72,7 +75,7 @@ const webRequest = (
     }))
 
 /** A client that sends requests for `origin` to the sandbox; a request to another origin fails with `ENOTFOUND`. */
-export const make = (
+const makeClient = (
   origin: string,
   handle: (request: SandboxRequest) => Effect.Effect<SandboxResponse, ConnectionReset>
 ): HttpClient.HttpClient =>
@@ -96,4 +99,11 @@ export const make = (
         })
       )
     })
+  )
+
+/** A sandbox and the client for it. */
+export const sandbox = (options: Options, extend?: (context: ExtensionContext) => Extension) =>
+  Effect.map(
+    makeSandbox(options.fhirBaseUrl ?? defaultFhirBaseUrl, options, { autoApprove: false }, extend),
+    ({ handle, service }) => ({ service, client: makeClient(new URL(service.fhirBaseUrl).origin, handle) })
   )

@@ -29,7 +29,8 @@ const capabilities: ReadonlyArray<string> = [
   "permission-v2"
 ]
 
-const scopesSupported: ReadonlyArray<string> = [
+/** The scopes that the sandbox supports. */
+export const scopesSupported: ReadonlyArray<string> = [
   "openid",
   "fhirUser",
   "launch",

@@ -46,6 +46,7 @@ export const invalidClient = (
  * - `NoRedirect`: a fault replaced the redirect with another response
  * - `UnknownResource`: the store has no such patient, encounter or user
  * - `UnknownToken`: the sandbox never issued this token
+ * - `UnknownCertificate`: no authority of the sandbox issued this certificate
  * - `UnknownTicket`: no authorization request with this ticket waits for a decision
  *
  * @since 0.1.0
@@ -59,6 +60,7 @@ export class SandboxError
       "NoRedirect",
       "UnknownResource",
       "UnknownToken",
+      "UnknownCertificate",
       "UnknownTicket"
     ),
     description: Schema.String,

@@ -1,52 +1,32 @@
 /**
- * The sandbox as an `HttpApp`, for a port.
+ * The sandbox on an `HttpServer`.
  *
  * @since 0.1.0
  */
-import type * as HttpApp from "@effect/platform/HttpApp"
-import type * as HttpServer from "@effect/platform/HttpServer"
-import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
-import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
+import * as HttpServer from "@effect/platform/HttpServer"
 import * as Effect from "effect/Effect"
-import * as Predicate from "effect/Predicate"
-import * as Stream from "effect/Stream"
-import { ConnectionReset } from "./faults.js"
-import type { SandboxRequest, SandboxResponse } from "./http.js"
-import * as Http from "./http.js"
-
-/**
- * Resets the connection. Node's request object has a socket, which can be destroyed without importing Node. A server
- * with web requests and responses closes the connection when the body of the response fails.
- */
-const resetConnection: Effect.Effect<
-  HttpServerResponse.HttpServerResponse,
-  never,
-  HttpServerRequest.HttpServerRequest
-> = Effect.map(HttpServerRequest.HttpServerRequest, ({ source }) => {
-  if (Predicate.hasProperty(source, "socket") && Predicate.hasProperty(source.socket, "destroy")) {
-    const { destroy } = source.socket
-    if (typeof destroy === "function") {
-      destroy.call(source.socket)
-      return HttpServerResponse.empty()
-    }
-  }
-  return HttpServerResponse.stream(Stream.fail(new ConnectionReset()))
-})
-
-/** The `HttpApp` of a sandbox. */
-export const make = (
-  handle: (request: SandboxRequest) => Effect.Effect<SandboxResponse, ConnectionReset>
-): HttpApp.Default =>
-  Http.fromServerRequest.pipe(
-    Effect.flatMap(handle),
-    Effect.map(Http.toServerResponse),
-    Effect.catchTag("ConnectionReset", () => resetConnection)
-  )
+import type { Options } from "./sandbox.js"
+import type { Extension, ExtensionContext } from "./service.js"
+import { makeSandbox } from "./service.js"
 
 /** The origin of a server on this machine. */
-export const originOf = (address: HttpServer.Address): string => {
+const originOf = (address: HttpServer.Address): string => {
   if (address._tag === "UnixAddress") return "http://localhost"
   const { hostname, port } = address
   const host = hostname === "0.0.0.0" || hostname === "::" ? "127.0.0.1" : hostname
   return `http://${host.includes(":") ? `[${host}]` : host}:${port}`
 }
+
+/** A sandbox that serves its requests while the scope is open. */
+export const sandbox = (options: Options, extend?: (context: ExtensionContext) => Extension) =>
+  Effect.gen(function*() {
+    const server = yield* HttpServer.HttpServer
+    const fhirBaseUrl = options.fhirBaseUrl ?? `${originOf(server.address)}/fhir`
+    const made = yield* makeSandbox(fhirBaseUrl, options, { autoApprove: true }, extend)
+    yield* server.serve(made.service.httpApp).pipe(
+      // The server's spans would put codes and states into the traces of the program under test.
+      HttpMiddleware.withTracerDisabledWhenEffect(() => true)
+    )
+    return made
+  })

@@ -4,10 +4,12 @@
  *
  * @since 0.1.0
  */
+import * as Effect from "effect/Effect"
 import { escape } from "../../base/Html.js"
 import * as Authorize from "./authorize.js"
-import type { SandboxResponse } from "./http.js"
+import type { Pairs, SandboxRequest, SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
+import type { OAuthError, SandboxError } from "./oAuthError.js"
 import type { Sandbox } from "./sandbox.js"
 import type { Grant, ValidRequest } from "./state.js"
 
@@ -47,6 +49,37 @@ export const consent = (sandbox: Sandbox, request: ValidRequest, ticket: string)
     `<p><code>${escape(request.client.clientId)}</code> requests:</p>` +
       `<ul>${request.scopes.map((scope) => `<li><code>${escape(scope)}</code></li>`).join("")}</ul>` +
       `<ul>${approvals.join("")}<li><a href="${decide("deny")}">Deny</a></li></ul>`
+  )
+}
+
+/** The response to a valid authorization request: a redirect, or the consent page. */
+export const decideOrAsk = (sandbox: Sandbox) => (valid: ValidRequest): Effect.Effect<SandboxResponse, SandboxError> =>
+  sandbox.autoApprove === undefined
+    ? Effect.map(sandbox.state.addPending(valid), (ticket) =>
+      sandbox.consentPage === undefined
+        ? consent(sandbox, valid, ticket)
+        : Http.redirect(sandbox.consentPage(ticket), 303))
+    : Effect.map(Authorize.approve(sandbox, valid, sandbox.autoApprove), (location) => Http.redirect(location))
+
+/** The response to a request of the authorization endpoint. */
+export const authorize = (
+  validate: (pairs: Pairs) => Effect.Effect<ValidRequest, OAuthError | Authorize.RedirectedError>,
+  respond: (valid: ValidRequest) => Effect.Effect<SandboxResponse, SandboxError | Authorize.RedirectedError>
+) =>
+(request: SandboxRequest): Effect.Effect<SandboxResponse> => {
+  if (request.method === "POST" && !Http.isForm(request)) {
+    return Effect.succeed(refused("invalid_request", "the content type must be application/x-www-form-urlencoded"))
+  }
+  const pairs: Pairs = request.method === "POST"
+    ? [...request.query, ...Http.parsePairs(request.body)]
+    : request.query
+  return validate(pairs).pipe(
+    Effect.flatMap(respond),
+    Effect.catchTags({
+      OAuthError: (error) => Effect.succeed(refused(error.error, error.description)),
+      RedirectedError: ({ location }) => Effect.succeed(Http.redirect(location)),
+      SandboxError: (error) => Effect.succeed(refused("server_error", error.description, 500))
+    })
   )
 }
 

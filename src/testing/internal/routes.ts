@@ -11,7 +11,7 @@ import * as Cors from "./cors.js"
 import type { Step } from "./fault.js"
 import type { ConnectionReset, Faults } from "./faults.js"
 import * as FhirApi from "./fhirApi.js"
-import type { Pairs, SandboxRequest, SandboxResponse } from "./http.js"
+import type { SandboxRequest, SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 import * as Metadata from "./metadata.js"
 import type { OAuthError } from "./oAuthError.js"
@@ -21,9 +21,11 @@ import type { Sandbox } from "./sandbox.js"
 import * as Token from "./token.js"
 import * as TokenStatus from "./tokenStatus.js"
 
-type Handler = (request: SandboxRequest) => Effect.Effect<SandboxResponse>
+/** Responds to a request. */
+export type Handler = (request: SandboxRequest) => Effect.Effect<SandboxResponse>
 
-interface Route {
+/** The steps and methods of a path. */
+export interface Route {
   readonly step: Step | undefined
   readonly methods: ReadonlyArray<string>
   readonly handle: Handler
@@ -38,40 +40,16 @@ const oauthReply = (error: OAuthError): SandboxResponse =>
     }
   })
 
-const oauth = (handle: (request: SandboxRequest) => Effect.Effect<SandboxResponse, OAuthError>): Handler => (request) =>
-  Effect.catchAll(handle(request), (error) => Effect.succeed(oauthReply(error)))
+/** A handler whose OAuth errors become responses. */
+export const oauth =
+  (handle: (request: SandboxRequest) => Effect.Effect<SandboxResponse, OAuthError>): Handler => (request) =>
+    Effect.catchAll(handle(request), (error) => Effect.succeed(oauthReply(error)))
 
 const document = (value: () => unknown): Handler => () => Effect.sync(() => Http.json(value()))
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Pages
 // ---------------------------------------------------------------------------------------------------------------------
-
-const authorize = (sandbox: Sandbox): Handler => (request) => {
-  if (request.method === "POST" && !Http.isForm(request)) {
-    return Effect.succeed(
-      Pages.refused("invalid_request", "the content type must be application/x-www-form-urlencoded")
-    )
-  }
-  const pairs: Pairs = request.method === "POST"
-    ? [...request.query, ...Http.parsePairs(request.body)]
-    : request.query
-  return Authorize.validate(sandbox, pairs).pipe(
-    Effect.flatMap((valid) =>
-      sandbox.autoApprove === undefined
-        ? Effect.map(sandbox.state.addPending(valid), (ticket) =>
-          sandbox.consentPage === undefined
-            ? Pages.consent(sandbox, valid, ticket)
-            : Http.redirect(sandbox.consentPage(ticket), 303))
-        : Effect.map(Authorize.approve(sandbox, valid, sandbox.autoApprove), (location) => Http.redirect(location))
-    ),
-    Effect.catchTags({
-      OAuthError: (error) => Effect.succeed(Pages.refused(error.error, error.description)),
-      RedirectedError: ({ location }) => Effect.succeed(Http.redirect(location)),
-      SandboxError: (error) => Effect.succeed(Pages.refused("server_error", error.description, 500))
-    })
-  )
-}
 
 const decide = (consent: Consent): Handler => (request) => {
   const params = Http.toParams(request.query)
@@ -95,20 +73,30 @@ const manage = (sandbox: Sandbox): Handler => (request) =>
 // Paths
 // ---------------------------------------------------------------------------------------------------------------------
 
-const get: ReadonlyArray<string> = ["GET", "HEAD"]
-const post: ReadonlyArray<string> = ["POST"]
-const getOrPost: ReadonlyArray<string> = ["GET", "HEAD", "POST"]
+/** The methods of a document. */
+export const get: ReadonlyArray<string> = ["GET", "HEAD"]
+/** The methods of a form. */
+export const post: ReadonlyArray<string> = ["POST"]
+/** The methods of a page. */
+export const getOrPost: ReadonlyArray<string> = ["GET", "HEAD", "POST"]
+
+/** A route at the path of a URL. */
+export const at = (url: string, step: Step | undefined, methods: ReadonlyArray<string>, handle: Handler) =>
+  [new URL(url).pathname, { step, methods, handle }] as const
 
 const routes = (sandbox: Sandbox, consent: Consent): ReadonlyMap<string, Route> => {
   const { endpoints } = sandbox
-  const at = (url: string, step: Step | undefined, methods: ReadonlyArray<string>, handle: Handler) =>
-    [new URL(url).pathname, { step, methods, handle }] as const
   return new Map<string, Route>([
     at(endpoints.smartConfiguration, "discovery", get, document(() => Metadata.smartConfiguration(sandbox))),
     at(endpoints.openidConfiguration, "openid", get, document(() => Metadata.openidConfiguration(sandbox))),
     at(endpoints.style, undefined, get, document(() => Metadata.style)),
     at(endpoints.jwks, "jwks", get, () => Effect.map(sandbox.idTokens.jwks, (jwks) => Http.json(jwks))),
-    at(endpoints.authorization, "authorize", getOrPost, authorize(sandbox)),
+    at(
+      endpoints.authorization,
+      "authorize",
+      getOrPost,
+      Pages.authorize((pairs) => Authorize.validate(sandbox, pairs, Authorize.smartRules), Pages.decideOrAsk(sandbox))
+    ),
     ...(sandbox.consentPage === undefined
       ? [at(`${endpoints.authorization}/decision`, undefined, get, decide(consent))]
       : []),
@@ -118,7 +106,9 @@ const routes = (sandbox: Sandbox, consent: Consent): ReadonlyMap<string, Route> 
     at(endpoints.userinfo, "userinfo", getOrPost, oauth((request) => TokenStatus.userinfo(sandbox, request))),
     at(endpoints.management, undefined, getOrPost, manage(sandbox)),
     // Not in the metadata; only a fault makes it respond with another status.
-    at(endpoints.registration, "register", post, () => Effect.succeed(Http.empty(404)))
+    at(endpoints.registration, "register", post, () => Effect.succeed(Http.empty(404))),
+    // The FHIR server supports no UDAP workflows (UDAP Security STU2, section 2.1).
+    at(`${sandbox.fhirRoot}/.well-known/udap`, "udap", get, () => Effect.succeed(Http.empty(404)))
   ])
 }
 
@@ -127,13 +117,14 @@ export const make = (
   sandbox: Sandbox,
   consent: Consent,
   faults: Faults,
-  requestLog: RequestLog
+  requestLog: RequestLog,
+  extension: (path: string) => Route | undefined
 ): (request: SandboxRequest) => Effect.Effect<SandboxResponse, ConnectionReset> => {
   const table = routes(sandbox, consent)
   const fhirPath = `${new URL(sandbox.fhirRoot).pathname.replace(/\/$/, "")}/`
 
   const routeOf = (path: string): Route | undefined =>
-    table.get(path) ?? (`${path}/`.startsWith(fhirPath)
+    extension(path) ?? table.get(path) ?? (`${path}/`.startsWith(fhirPath)
       ? {
         step: "fhir",
         methods: [],

@@ -108,11 +108,11 @@ export type Sandbox = ReturnType<typeof make>
 export const make = (
   fhirBaseUrl: string,
   options: Options,
-  defaults: { readonly autoApprove: boolean },
+  defaults: { readonly autoApprove: boolean; readonly issuer?: string | undefined },
   idTokens: IdToken.Signer
 ) => {
   // The issuer differs from the FHIR base, so that tests detect a client that confuses them.
-  const issuer = `${new URL(fhirBaseUrl).origin}/auth`
+  const issuer = defaults.issuer ?? `${new URL(fhirBaseUrl).origin}/auth`
   const fhirRoot = fhirBaseUrl.replace(/\/$/, "")
   const { autoApprove = defaults.autoApprove } = options
   return {

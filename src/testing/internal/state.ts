@@ -18,11 +18,17 @@ import type { LaunchContext } from "./launchContext.js"
 export interface ValidRequest {
   readonly client: Client
   readonly redirectUri: string
+  /** Whether the request has the redirect URI; without it, the client's only one is used. */
+  readonly sendsRedirectUri: boolean
   readonly state: string
   readonly scopes: ReadonlyArray<string>
   readonly challenge: string
   readonly nonce: string | undefined
   readonly launch: LaunchContext | undefined
+  /** The FHIR reference of the user that an identity provider has authenticated. */
+  readonly user?: string | undefined
+  /** The base URL of the identity provider that must authenticate the user. */
+  readonly idp?: string | undefined
 }
 
 /** The user's approval. Revoking it revokes everything issued for it. */
@@ -30,6 +36,7 @@ export interface Grant {
   readonly id: string
   readonly clientId: string
   readonly scopes: ReadonlyArray<string>
+  readonly requestedScopes: ReadonlyArray<string>
   readonly context: LaunchContext
   /** A FHIR reference. */
   readonly user: string
@@ -51,6 +58,7 @@ interface Credential {
 export interface Code extends Credential {
   readonly grant: Grant
   readonly redirectUri: string
+  readonly sendsRedirectUri: boolean
   readonly challenge: string
 }
 
@@ -67,6 +75,8 @@ export interface AccessToken extends Credential {
   readonly id: string
   readonly clientId: string
   readonly scopes: ReadonlyArray<string>
+  /** The extensions that the client asserted in its request, with UDAP. */
+  readonly extensions?: unknown
   readonly issuedAt: number
 }
 
@@ -154,7 +164,7 @@ export const make = (lifetimes: { readonly code: Duration.Duration; readonly ref
     const accessTokenExpiresAt = newestExpiry(accessTokens, grant)
     const refreshTokenExpiresAt = newestExpiry(refreshTokens, grant)
     const expiries = [accessTokenExpiresAt, refreshTokenExpiresAt, newestExpiry(codes, grant)]
-    const { nonce: _, ...approval } = grant
+    const { nonce: _nonce, requestedScopes: _scopes, ...approval } = grant
     return {
       ...approval,
       accessTokenExpiresAt,
@@ -195,9 +205,9 @@ export const make = (lifetimes: { readonly code: Duration.Duration; readonly ref
         revoked: token.ended
       }))
     ]),
-    addCode: ({ challenge, grant, redirectUri }: Pick<Code, "grant" | "redirectUri" | "challenge">) =>
+    addCode: (fields: Pick<Code, "grant" | "redirectUri" | "sendsRedirectUri" | "challenge">) =>
       withNow((now): Code => {
-        const code = { ...issue("code", grant, lifetimes.code, now), grant, redirectUri, challenge }
+        const code = { ...issue("code", fields.grant, lifetimes.code, now), ...fields }
         codes.set(code.value, code)
         return code
       }),
@@ -206,7 +216,10 @@ export const make = (lifetimes: { readonly code: Duration.Duration; readonly ref
         const code = codes.get(value)
         return redeem(code?.grant.clientId === clientId ? code : undefined, true, now)
       }),
-    addAccessToken: (token: Pick<AccessToken, "clientId" | "scopes" | "grant">, lifetime: Duration.Duration) =>
+    addAccessToken: (
+      token: Pick<AccessToken, "clientId" | "scopes" | "grant" | "extensions">,
+      lifetime: Duration.Duration
+    ) =>
       withNow((now): AccessToken => {
         const fields = { ...token, ...issue("access", token.grant, lifetime, now), id: randomText(16), issuedAt: now }
         const accessToken: AccessToken = { _tag: "AccessToken", ...fields }

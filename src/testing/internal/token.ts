@@ -27,20 +27,24 @@ const required = (params: ReadonlyMap<string, string>, name: string): Effect.Eff
   return value === undefined ? invalidRequest(`${name} is required`) : Effect.succeed(value)
 }
 
-const matchesChallenge = (verifier: string, challenge: string): Effect.Effect<boolean> =>
+/** The S256 code challenge of a verifier (RFC 7636 §4.2). */
+export const challengeOf = (verifier: string): Effect.Effect<string> =>
   Effect.map(
     Effect.promise(() => globalThis.crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier))),
-    (digest) => Encoding.encodeBase64Url(new Uint8Array(digest)) === challenge
+    (digest) => Encoding.encodeBase64Url(new Uint8Array(digest))
   )
 
-/** The claims about the user of a grant; `sub` is stable and differs from the FHIR id. */
+/** The `sub` of a user, given as a FHIR reference; it is stable and differs from the FHIR id. */
+export const subjectOf = (user: string): string => `sandbox-user.${user.replace("/", ".").toLowerCase()}`
+
+/** The claims about the user of a grant. */
 export const userClaims = (
   { fhirRoot, issuer }: Sandbox,
   { user }: Grant,
   scopes: ReadonlyArray<string>
 ): Readonly<Record<string, string>> => ({
   iss: issuer,
-  sub: `sandbox-user.${user.replace("/", ".").toLowerCase()}`,
+  sub: subjectOf(user),
   ...(scopes.includes("fhirUser") ? { fhirUser: `${fhirRoot}/${user}` } : {})
 })
 
@@ -59,35 +63,45 @@ const idToken = (sandbox: Sandbox, grant: Grant): Effect.Effect<string> =>
   })
 
 /** An authenticated request to the token endpoint. */
-interface TokenRequest {
+export interface TokenRequest {
   readonly sandbox: Sandbox
   readonly client: Client
   readonly params: ReadonlyMap<string, string>
+  /** For UDAP: the `extensions` of the authentication token. The response then repeats no scope that was requested. */
+  readonly extensions?: unknown
+  readonly isUdap?: boolean | undefined
 }
 
 const respond = (
-  { client: { clientId }, sandbox }: TokenRequest,
+  { client: { clientId }, extensions, isUdap, sandbox }: TokenRequest,
   token: Pick<AccessToken, "scopes" | "grant">,
+  requested: ReadonlyArray<string>,
   lifetime: Duration.Duration,
   members: Readonly<Record<string, unknown>>
 ): Effect.Effect<SandboxResponse> =>
-  Effect.map(sandbox.state.addAccessToken({ clientId, ...token }, lifetime), ({ value }) =>
+  Effect.map(sandbox.state.addAccessToken({ clientId, extensions, ...token }, lifetime), ({ value }) =>
     Http.json({
       access_token: value,
       token_type: "Bearer",
       expires_in: Math.floor(Duration.toSeconds(lifetime)),
-      scope: token.scopes.join(" "),
+      ...(isUdap === true && token.scopes.join(" ") === requested.join(" ") ? {} : { scope: token.scopes.join(" ") }),
       ...members
     }, { headers: Http.noStore }))
 
 const respondWithGrant = (
   request: TokenRequest,
   grant: Grant,
-  options: { readonly scopes: ReadonlyArray<string>; readonly refreshToken: boolean; readonly idToken: boolean }
+  options: {
+    readonly scopes: ReadonlyArray<string>
+    readonly requested: ReadonlyArray<string>
+    readonly refreshToken: boolean
+    readonly idToken: boolean
+  }
 ): Effect.Effect<SandboxResponse> =>
   Effect.gen(function*() {
     const { sandbox } = request
-    return yield* respond(request, { scopes: options.scopes, grant }, sandbox.accessTokenLifetime, {
+    const { requested, scopes } = options
+    return yield* respond(request, { scopes, grant }, requested, sandbox.accessTokenLifetime, {
       ...(options.refreshToken ? { refresh_token: (yield* sandbox.state.addRefreshToken(grant)).value } : {}),
       ...(options.idToken ? { id_token: yield* idToken(sandbox, grant) } : {}),
       ...toMembers(grant.context)
@@ -109,22 +123,25 @@ const exchangeCode = (request: TokenRequest): Effect.Effect<SandboxResponse, OAu
   Effect.gen(function*() {
     const { client, params, sandbox } = request
     const value = yield* required(params, "code")
-    const redirectUri = yield* required(params, "redirect_uri")
+    const redirectUri = request.isUdap === true
+      ? params.get("redirect_uri")
+      : yield* required(params, "redirect_uri")
     const verifier = yield* required(params, "code_verifier")
     if (!/^[A-Za-z0-9\-._~]{43,128}$/.test(verifier)) {
       return yield* invalidRequest("code_verifier must be 43 to 128 unreserved characters")
     }
     // A wrong verifier or redirect URI uses the code up; the attempt of another client does not.
     const code = yield* redeemed(yield* sandbox.state.redeemCode(value, client.clientId), "code")
-    if (code.redirectUri !== redirectUri) {
+    if (redirectUri !== (code.sendsRedirectUri ? code.redirectUri : undefined)) {
       return yield* invalidGrant("redirect_uri differs from that of the authorization request")
     }
-    if (!(yield* matchesChallenge(verifier, code.challenge))) {
+    if ((yield* challengeOf(verifier)) !== code.challenge) {
       return yield* invalidGrant("code_verifier does not match the code_challenge")
     }
     const { scopes } = code.grant
     return yield* respondWithGrant(request, code.grant, {
       scopes,
+      requested: code.grant.requestedScopes,
       refreshToken: mayUse(client, "refresh_token") &&
         (scopes.includes("offline_access") || scopes.includes("online_access")),
       idToken: scopes.includes("openid")
@@ -148,6 +165,7 @@ const refresh = (request: TokenRequest): Effect.Effect<SandboxResponse, OAuthErr
     const { grant } = yield* redeemed(redemption, "refresh token")
     return yield* respondWithGrant(request, grant, {
       scopes,
+      requested: scopes,
       refreshToken: sandbox.rotateRefreshTokens,
       idToken: false
     })
@@ -166,14 +184,13 @@ const clientCredentials = (request: TokenRequest): Effect.Effect<SandboxResponse
       return yield* invalidScope("the client can be granted none of these scopes as a backend service")
     }
     const lifetime = Duration.min(sandbox.accessTokenLifetime, "5 minutes")
-    return yield* respond(request, { scopes, grant: undefined }, lifetime, { token_type: "bearer" })
+    return yield* respond(request, { scopes, grant: undefined }, requested, lifetime, { token_type: "bearer" })
   })
 
-/** Responds to a POST to the token endpoint. */
-export const handle = (sandbox: Sandbox, request: SandboxRequest): Effect.Effect<SandboxResponse, OAuthError> =>
+/** Responds to an authenticated request by its grant type. */
+export const issueTokens = (request: TokenRequest): Effect.Effect<SandboxResponse, OAuthError> =>
   Effect.gen(function*() {
-    const params = yield* Http.formParams(request)
-    const client = yield* ClientAuthn.authenticate(sandbox, request, params, sandbox.endpoints.token)
+    const { client, params } = request
     const grantType = yield* required(params, "grant_type")
     if (grantType !== "authorization_code" && grantType !== "refresh_token" && grantType !== "client_credentials") {
       return yield* new OAuthError({
@@ -184,13 +201,20 @@ export const handle = (sandbox: Sandbox, request: SandboxRequest): Effect.Effect
     if (!mayUse(client, grantType) || grantType === "client_credentials" && client.authentication.method === "none") {
       return yield* new OAuthError({ error: "unauthorized_client", description: `the client may not use ${grantType}` })
     }
-    const tokenRequest: TokenRequest = { sandbox, client, params }
     switch (grantType) {
       case "authorization_code":
-        return yield* exchangeCode(tokenRequest)
+        return yield* exchangeCode(request)
       case "refresh_token":
-        return yield* refresh(tokenRequest)
+        return yield* refresh(request)
       case "client_credentials":
-        return yield* clientCredentials(tokenRequest)
+        return yield* clientCredentials(request)
     }
+  })
+
+/** Responds to a POST to the token endpoint. */
+export const handle = (sandbox: Sandbox, request: SandboxRequest): Effect.Effect<SandboxResponse, OAuthError> =>
+  Effect.gen(function*() {
+    const params = yield* Http.formParams(request)
+    const client = yield* ClientAuthn.authenticate(sandbox, request, params, sandbox.endpoints.token)
+    return yield* issueTokens({ sandbox, client, params })
   })

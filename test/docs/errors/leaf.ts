@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import { SmartClient } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
+import { SandboxUdap } from "effect-safire/testing-udap"
 import * as Transport from "../../../src/node/TransportError.js"
 import { section } from "../entry.js"
 import { atSandbox, met } from "../world.js"
@@ -180,6 +181,14 @@ export const sandboxError = section<SandboxEhr.SandboxError["reason"]>({
       example: inTest((ehr) => ehr.revoke("made-up")),
       cause: "The sandbox never issued this token.",
       cure: "Take one from a token answer, or from `issued`.",
+      again: testsOnly
+    },
+    UnknownCertificate: {
+      example: met(Effect.flatMap(SandboxUdap.SandboxUdap, (udap) => udap.revokeCertificate(new Uint8Array()))).pipe(
+        Effect.provide(SandboxUdap.layerHttpClient())
+      ),
+      cause: "The certificate is not from the sandbox.",
+      cure: "Take it from `issueCertificate`, or from the `x5c` of the sandbox's signed metadata.",
       again: testsOnly
     },
     UnknownTicket: {

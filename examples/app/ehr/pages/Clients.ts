@@ -12,7 +12,8 @@ const kinds: Readonly<Record<SandboxEhr.ClientAuthentication["method"], string>>
   none: "Public: PKCE only",
   client_secret_basic: "Confidential, symmetric: a secret in the header",
   client_secret_post: "Confidential, symmetric: a secret in the form",
-  private_key_jwt: "Confidential, asymmetric: signs an assertion"
+  private_key_jwt: "Confidential, asymmetric: signs an assertion",
+  udap: "UDAP certificate"
 }
 
 const keysOf = ({ authentication }: SandboxEhr.Client): ReadonlyArray<readonly [string, Child]> =>
