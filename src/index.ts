@@ -77,6 +77,7 @@ export * as BulkExport from "./fhir/BulkExport.js"
 export * as FhirClient from "./fhir/FhirClient.js"
 export { FhirError } from "./fhir/FhirError.js"
 export * as FhirSearch from "./fhir/FhirSearch.js"
+export * as RateLimit from "./fhir/RateLimit.js"
 export * as Reference from "./fhir/Reference.js"
 // app
 export * as SmartApp from "./app/SmartApp.js"

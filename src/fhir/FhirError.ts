@@ -22,6 +22,7 @@ export const Reason = Schema.Literal(
   "PreconditionFailed",
   "Refused",
   "Unavailable",
+  "RateLimited",
   ...TransportFailure.reasons,
   "NotFhir",
   "Undecodable",
@@ -137,6 +138,7 @@ const ADVICE: Record<Reason, string> = {
   PreconditionFailed: "another writer changed the resource, or the criteria match several; read it again, then retry",
   Refused: "correct what the issues name",
   Unavailable: "the server or its proxy is busy or down; retry later",
+  RateLimited: "nothing was sent; wait as long as the server demands, or raise maxDelay of the RateLimit",
   NotFhir: "the response is not valid FHIR; check whether a proxy or a login page responded",
   Undecodable: "adapt the schema to the resources of this server",
   RedirectRefused: "if the server has moved, configure its new base URL",
@@ -239,7 +241,7 @@ export class FhirError extends Schema.TaggedError<FhirError>("effect-safire/Fhir
 
   get isRetryable(): boolean {
     if (this.processed === "partly") return false
-    return TransportFailure.isTransient(this)
+    return this.reason === "RateLimited" || TransportFailure.isTransient(this)
   }
 }
 

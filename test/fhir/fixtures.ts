@@ -12,6 +12,7 @@ import {
   ClientAuthentication,
   FhirClient,
   LaunchContext,
+  RateLimit,
   RetryPolicy,
   SmartClient,
   TokenSet
@@ -37,6 +38,7 @@ export interface Settings extends FhirClient.LinkOptions {
   readonly fhirBaseUrl?: string | undefined
   readonly tokens?: TokenSet.TokenSet | undefined
   readonly retry?: RetryPolicy.Policy | undefined
+  readonly rateLimit?: RateLimit.Options | undefined
 }
 
 /** Requests with one fixed token, over any client, for as long as the scope is open. */
@@ -50,7 +52,12 @@ export const over = (http: Layer.Layer<HttpClient.HttpClient>, settings: Setting
         allowInsecureLocalhost: settings.fhirBaseUrl !== undefined
       })
     ).pipe(
-      Layer.provide([http, ClientAuthentication.layerPublic, RetryPolicy.layer(settings.retry ?? RetryPolicy.none)])
+      Layer.provide([
+        http,
+        ClientAuthentication.layerPublic,
+        RetryPolicy.layer(settings.retry ?? RetryPolicy.none),
+        settings.rateLimit === undefined ? Layer.empty : RateLimit.layer(settings.rateLimit)
+      ])
     )
   ).pipe(
     Effect.map((context) =>

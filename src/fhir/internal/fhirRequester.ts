@@ -4,15 +4,13 @@
  *
  * @since 0.1.0
  */
-import * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Redacted from "effect/Redacted"
+import type * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { withBuildTimeDefault } from "../../base/Settings.js"
 import { span } from "../../base/Span.js"
@@ -28,11 +26,14 @@ import type * as SmartClient from "../../smart/SmartClient.js"
 import type { TokenSet } from "../../token/TokenSet.js"
 import type { Fields, File } from "../FhirError.js"
 import { errorsAt, FhirError, isFhirError } from "../FhirError.js"
+import { RateLimit } from "../RateLimit.js"
 import type { FhirRequest } from "./fhirRequest.js"
 import type { OpenResponse, ReadResponse } from "./fhirResponse.js"
 import { read, statusError, stream, transportError } from "./fhirResponse.js"
+import { encodeBody, isConditional, toHttpRequest } from "./httpRequest.js"
 import * as LinkPolicy from "./linkPolicy.js"
 import * as Params from "./params.js"
+import type { RateLimiter } from "./rateLimiter.js"
 
 /** Where the tokens of a FHIR client come from: a session, a backend service, or one set of tokens. */
 export interface TokenSource<E, R> {
@@ -85,6 +86,7 @@ type Limited = (
 export interface Transport extends BearerRequest.BearerTransport {
   /** Provides the retry policy and the limits of the service's layer. */
   readonly settings: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  readonly rateLimit: RateLimiter | undefined
 }
 
 export const transport: Effect.Effect<Transport, never, HttpClient.HttpClient> = Effect.gen(function*() {
@@ -93,42 +95,10 @@ export const transport: Effect.Effect<Transport, never, HttpClient.HttpClient> =
   const withLimits = yield* withBuildTimeDefault(HttpLimits)
   return {
     ...BearerRequest.transport(client),
-    settings: (self) => withLimits(withPolicy(self))
+    settings: (self) => withLimits(withPolicy(self)),
+    rateLimit: yield* RateLimit
   }
 })
-
-/** Whether a 304 is a valid response to the request. */
-const isConditional = ({ headers = {} }: FhirRequest): boolean =>
-  Object.keys(headers).some((name) => /^if-(?:none-match|modified-since)$/i.test(name))
-
-const ACCEPT = { accept: "application/fhir+json, application/json;q=0.9" }
-
-/** Encodes the body once for all attempts; fails if it is circular or nested too deeply for JSON. */
-const encodeBody = (request: FhirRequest): Either.Either<FhirRequest, Fields> => {
-  const { body } = request
-  if (body === undefined || "text" in body) return Either.right(request)
-  const { contentType = "application/fhir+json", json } = body
-  return Either.try({
-    try: () => ({ ...request, body: { text: JSON.stringify(json), contentType } }),
-    catch: () => ({ reason: "InvalidRequest", detail: "the body cannot be encoded as JSON", processed: "no" })
-  })
-}
-
-const toHttpRequest = (
-  { body, headers, method = "GET" }: FhirRequest,
-  url: URL,
-  token: Redacted.Redacted | undefined
-): HttpClientRequest.HttpClientRequest => {
-  // Only the token source decides which token is sent.
-  const accepted = headers === undefined
-    ? ACCEPT
-    : Headers.remove(Headers.fromInput({ ...ACCEPT, ...headers }), "authorization")
-  const authorization = token === undefined ? {} : { authorization: `Bearer ${Redacted.value(token)}` }
-  const made = HttpClientRequest.make(method)(url.href, { headers: { ...accepted, ...authorization } })
-  return body === undefined || !("text" in body)
-    ? made
-    : HttpClientRequest.bodyText(made, body.text, body.contentType)
-}
 
 /** The URL of a request, by the rules of the link policy. */
 const locate = ({ base, page, params, url }: FhirRequest) => (rules: LinkPolicy.LinkRules): URL | undefined => {
@@ -150,7 +120,7 @@ export const make = <E, R>(
   source: TokenSource<E, R>,
   options: LinkPolicy.LinkOptions = {}
 ): FhirRequester<E, R> => {
-  const { client, settings } = transport
+  const { client, rateLimit, settings } = transport
   const checkLink = LinkPolicy.make(options)
 
   const resolve = (
@@ -238,6 +208,7 @@ export const make = <E, R>(
             processed: "unknown"
           })
         const inTime = limited(fhirTimeout, timedOut)
+        const { fhirBaseUrl } = smart.config
         const checkStatus = (open: OpenResponse): Attempt<A | TokenRejected> => {
           const { status } = open.response
           if ((status >= 200 && status <= 299) || (status === 304 && isConditional(request))) return use(open, limits)
@@ -246,17 +217,35 @@ export const make = <E, R>(
             (error) => status === 401 && open.secrets.length > 0 ? Effect.succeed(new TokenRejected(error)) : error
           )
         }
+        const onResponse = rateLimit === undefined
+          ? checkStatus
+          : (open: OpenResponse) => Effect.zipRight(rateLimit.observe(fhirBaseUrl, open.response), checkStatus(open))
         const run = (destination: LinkPolicy.Destination, token: Redacted.Redacted) => {
-          sent += 1
-          return Effect.mapError(
-            inTime((sender) => follow(sender, smart, tokens, request, token, fail, checkStatus)(destination)),
-            (error) =>
-              error._tag !== "TransportFailure"
-                ? error
-                : isTotalTimeout(error)
-                ? timedOut()
-                : transportError(fail)(error)
-          )
+          const attempted = Effect.suspend(() => {
+            sent += 1
+            return Effect.mapError(
+              inTime((sender) => follow(sender, smart, tokens, request, token, fail, onResponse)(destination)),
+              (error) =>
+                error._tag !== "TransportFailure"
+                  ? error
+                  : isTotalTimeout(error)
+                  ? timedOut()
+                  : transportError(fail)(error)
+            )
+          })
+          return rateLimit === undefined ?
+            attempted :
+            rateLimit.run(
+              fhirBaseUrl,
+              attempted,
+              (retryAfter) =>
+                fail({
+                  reason: "RateLimited",
+                  detail: "the server's rate limit is used up",
+                  retryAfter,
+                  processed: "no"
+                })
+            )
         }
         let isRenewed = false
         return Effect.flatMap(checkLink(smart, tokens, request, locate(request), fail), (destination) =>

@@ -8,6 +8,7 @@ import {
   FhirClient,
   FhirError,
   LaunchContext,
+  RateLimit,
   SmartClient,
   SmartServers,
   TokenAudienceError
@@ -226,6 +227,27 @@ export const fhirError = section<FhirError["reason"]>({
         "The last check before sending found a URL that is not https. Earlier checks (`ConfigurationError`, `ForeignLink`) should have found it first.",
       cure: "Report it to the maintainers of this library.",
       again: nothingSent
+    },
+    RateLimited: {
+      example: met(
+        Effect.gen(function*() {
+          const fhir = (yield* FhirClient.FhirClient).forTokens(yield* SmartClient.SmartClient, tokens())
+          yield* fhir.read("Patient", "123")
+          return yield* fhir.read("Patient", "123")
+        })
+      ).pipe(
+        Effect.provide(
+          atServer(
+            () => json({ resourceType: "Patient" }, { headers: { ratelimit: "\"daily\";r=0;t=3600" } }),
+            {},
+            RateLimit.layer({ maxDelay: "1 minute" })
+          )
+        )
+      ),
+      cause:
+        "A `RateLimit` layer limits the requests. With `Retry-After` or a `RateLimit` header, the server demanded a pause above `maxDelay` (2 minutes; one minute here).",
+      cure: "Retry after `retryAfter`, or raise `maxDelay`: requests then wait for the end of the pause.",
+      again: "Retried by the `RetryPolicy` if `retryAfter` is 30 seconds or less. Nothing was sent."
     },
     UnguardedTransport: {
       example: atDiscovered((fhir) => fhir.read("Patient", "123")),

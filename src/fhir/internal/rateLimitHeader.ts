@@ -1,0 +1,55 @@
+/**
+ * The rate limits that a server states in its responses: `RateLimit` (draft-ietf-httpapi-ratelimit-headers, also with
+ * several policies, as Medplum sends it) and the headers of its earlier drafts.
+ *
+ * @internal
+ */
+
+/** What a server still accepts within a window. */
+export interface Quota {
+  readonly policy: string
+  readonly remaining: number
+  /** The end of the window, in milliseconds from now. */
+  readonly resetMillis: number
+}
+
+type HeaderMap = Readonly<Record<string, string | undefined>>
+
+const MAX_HEADER = 2_000
+const MAX_POLICIES = 10
+/** A week. */
+const MAX_RESET_MILLIS = 604_800_000
+
+const quota = (policy: string, remaining: string | undefined, reset: string | undefined): ReadonlyArray<Quota> =>
+  remaining === undefined || reset === undefined || !/^\d{1,15}$/.test(remaining) || !/^\d{1,15}$/.test(reset)
+    ? []
+    : [{ policy, remaining: Number(remaining), resetMillis: Math.min(Number(reset) * 1000, MAX_RESET_MILLIS) }]
+
+/** `a=1;b=2` as a record. */
+const parametersOf = (text: string): Readonly<Record<string, string | undefined>> =>
+  Object.fromEntries(
+    text.split(/[;,]/).map((parameter) => {
+      const [name = "", value = ""] = parameter.split("=")
+      return [name.trim().toLowerCase(), value.trim()]
+    })
+  )
+
+/** `"requests";r=10;t=60, "fhirInteractions";r=400;t=60`, or `limit=100, remaining=10, reset=60` of draft 7. */
+const fromRateLimit = (header: string): ReadonlyArray<Quota> => {
+  const items = [...header.matchAll(/"([^"]{0,100})"([^"]*)/g)].slice(0, MAX_POLICIES)
+  if (items.length === 0) {
+    const { remaining, reset } = parametersOf(header)
+    return quota("", remaining, reset)
+  }
+  return items.flatMap(([, policy = "", text = ""]) => {
+    const { r, t } = parametersOf(text)
+    return quota(policy, r, t)
+  })
+}
+
+export const parse = (headers: HeaderMap): ReadonlyArray<Quota> => {
+  const header = headers["ratelimit"]
+  return header !== undefined
+    ? fromRateLimit(header.slice(0, MAX_HEADER))
+    : quota("", headers["ratelimit-remaining"]?.trim(), headers["ratelimit-reset"]?.trim())
+}
