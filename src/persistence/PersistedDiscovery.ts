@@ -13,6 +13,7 @@
  */
 import * as Persistence from "@effect/experimental/Persistence"
 import type * as HttpClient from "@effect/platform/HttpClient"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -123,13 +124,26 @@ const makeStore = (
     const succeeds = (operation: string, self: Effect.Effect<void, Persistence.PersistenceError>) =>
       Effect.match(run(operation, self), { onFailure: () => false, onSuccess: () => true })
 
-    const remove = (key: string) => succeeds("remove", store.remove(new Lookup({ key })))
+    /** Keys whose removal is under way or failed. */
+    const unremoved = new Set<string>()
+    /** Entries that were fetched up to this time are not used: `unremoved` was full then. */
+    let distrustedUntil = -Infinity
+
+    const remove = (key: string) =>
+      Effect.gen(function*() {
+        if (unremoved.size >= (options.capacity ?? 10_000)) {
+          unremoved.clear()
+          distrustedUntil = yield* Clock.currentTimeMillis
+        }
+        unremoved.add(key)
+        if (yield* succeeds("remove", store.remove(new Lookup({ key })))) unremoved.delete(key)
+      })
     const discard = (key: string) => Effect.as(remove(key), "Absent" as const)
 
     return {
       memoryTimeToLive: Duration.toMillis(options.memoryTimeToLive ?? "1 minute"),
       get: (key) =>
-        run("get", store.get(new Lookup({ key }))).pipe(
+        unremoved.has(key) ? Effect.succeed("Absent") : run("get", store.get(new Lookup({ key }))).pipe(
           Effect.flatMap((found): Effect.Effect<Cached<SmartConfiguration> | "Absent"> => {
             if (Option.isNone(found)) return Effect.succeed("Absent")
             const stored = Exit.isSuccess(found.value) ? found.value.value : undefined
@@ -137,13 +151,16 @@ const makeStore = (
               return Effect.zipRight(reportProblem("get", "Unreadable"), discard(key))
             }
             const { configuration, fetchedAt, freshUntil, staleUntil } = stored
+            if (fetchedAt <= distrustedUntil) return Effect.succeed("Absent")
             return Effect.succeed({ value: configuration, fetchedAt, freshUntil, staleUntil })
           }),
           Effect.catchAll((problem) => problem === "Unreadable" ? discard(key) : Effect.succeed("Unavailable" as const))
         ),
       set: (key, { fetchedAt, freshUntil, staleUntil, value }) => {
         const stored = { version: VERSION, key, fetchedAt, freshUntil, staleUntil, configuration: value } as const
-        return succeeds("set", store.set(new Lookup({ key }), Exit.succeed(stored)))
+        return Effect.map(succeeds("set", store.set(new Lookup({ key }), Exit.succeed(stored))), (isWritten) => {
+          if (isWritten) unremoved.delete(key)
+        })
       },
       remove
     }

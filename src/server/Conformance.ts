@@ -7,12 +7,12 @@
  */
 import { collector } from "./Finding.js"
 import { claimRules } from "./internal/claimRules.js"
-import type { ConformanceCode, ConformanceFinding, ConformanceOptions } from "./internal/conformanceRule.js"
+import type { ConformanceCode, ConformanceFinding, ConformanceOptions } from "./internal/memberRules.js"
 import { memberRules } from "./internal/memberRules.js"
 import type { SmartConfiguration } from "./SmartConfiguration.js"
 
 export type { Finding, Severity } from "./Finding.js"
-export type { ConformanceCode, ConformanceFinding, ConformanceOptions } from "./internal/conformanceRule.js"
+export type { ConformanceCode, ConformanceFinding, ConformanceOptions } from "./internal/memberRules.js"
 
 /**
  * All deviations, in an order that does not depend on the order of the document's members.

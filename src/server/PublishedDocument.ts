@@ -3,16 +3,23 @@
  * `OpenIdConfiguration`, `Jwks`, `Brands`, `SmartStyle` and `UdapDiscovery`, each of which adds its own decoder and
  * errors.
  */
+import type * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as BoundedMap from "../base/BoundedMap.js"
+import type { JsonObject } from "../base/JsonReader.js"
 import { withBuildTimeDefault } from "../base/Settings.js"
 import * as SingleFlight from "../base/SingleFlight.js"
+import * as Url from "../base/Url.js"
+import * as Freshness from "../http/Freshness.js"
 import { HttpLimits } from "../http/HttpLimits.js"
+import * as OutgoingRequest from "../http/OutgoingRequest.js"
+import * as ReceivedResponse from "../http/ReceivedResponse.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
-
-export { fetch } from "./internal/fetchDocument.js"
+import * as TransportFailure from "../http/TransportFailure.js"
 
 /** @internal */
 export interface Request {
@@ -46,28 +53,23 @@ export interface Cached<A> {
  * @internal
  */
 export interface SharedStore<A> {
+  /** `Absent` also if the removal of the document failed, so that no invalidation is undone. */
   readonly get: (key: string) => Effect.Effect<Cached<A> | "Absent" | "Unavailable">
-  /** Whether the document was written. */
-  readonly set: (key: string, document: Cached<A>) => Effect.Effect<boolean>
-  /** Whether the document was removed. */
-  readonly remove: (key: string) => Effect.Effect<boolean>
+  readonly set: (key: string, document: Cached<A>) => Effect.Effect<void>
+  readonly remove: (key: string) => Effect.Effect<void>
   /** How long a document in memory is used before the store is read again, in milliseconds. */
   readonly memoryTimeToLive: number
 }
 
 /** @internal */
-export interface Lifetimes {
-  /** For responses without `Cache-Control` and `Expires`. */
+export interface Options<A, E> {
+  /** For responses without `Cache-Control` and `Expires`. Default 1 hour. */
   readonly timeToLive?: Duration.DurationInput | undefined
   /** Bounds for `Cache-Control` and `Expires`. Default 1 minute to 1 day. */
   readonly minTimeToLive?: Duration.DurationInput | undefined
   readonly maxTimeToLive?: Duration.DurationInput | undefined
   /** Without it, failures are not cached. */
   readonly failureTimeToLive?: Duration.DurationInput | undefined
-}
-
-/** @internal */
-export interface Options<A, E> extends Lifetimes {
   readonly capacity: number
   /** Whether a load is repeated after this error, if the error is retryable. Default: after each. */
   readonly mayRepeat?: (error: E) => boolean
@@ -108,10 +110,7 @@ export const cacheKey = (id: string, request: Request | undefined): string =>
     request?.legacyMetadata === true ? "legacy " : ""
   }${id}`
 
-const cacheKeys = (id: string): ReadonlyArray<string> =>
-  [true, false].flatMap((allowInsecureLocalhost) =>
-    [true, false].map((legacyMetadata) => cacheKey(id, { allowInsecureLocalhost, legacyMetadata }))
-  )
+const PERMISSIONS = ["", "insecure ", "legacy ", "insecure legacy "] as const
 
 interface Entry<A, E> {
   readonly document?: Cached<A> | undefined
@@ -136,9 +135,6 @@ export const make = <A, E extends RetryPolicy.RetryableError>(
     const minTimeToLive = Duration.toMillis(options.minTimeToLive ?? "1 minute")
     const maxTimeToLive = Duration.toMillis(options.maxTimeToLive ?? "1 day")
     const staleTime = Duration.toMillis(staleIfError?.duration ?? 0)
-    const failureTimeToLive = options.failureTimeToLive === undefined
-      ? undefined
-      : Duration.toMillis(options.failureTimeToLive)
 
     // Not Effect's `Cache`: its lookup ends with an interrupted first caller, and it evicts by the first write of a
     // key.
@@ -146,10 +142,6 @@ export const make = <A, E extends RetryPolicy.RetryableError>(
     // A lookup may end with a document of the shared store, a fetch does not: `refresh` joins fetches only.
     const lookups = SingleFlight.make<A, E>()
     const fetches = SingleFlight.make<A, E>()
-    /** Keys whose removal from the shared store is under way or failed: the store is not read for them. */
-    const unremoved = new Set<string>()
-    /** Documents of the shared store that were fetched up to this time are not used: `unremoved` was full then. */
-    let distrustedUntil = -Infinity
 
     const write = (key: string, document: Cached<A>, now: number): void => {
       if (document.etag === undefined && document.staleUntil <= now) return entries.delete(key)
@@ -175,17 +167,16 @@ export const make = <A, E extends RetryPolicy.RetryableError>(
         const document = { value, fetchedAt: now, freshUntil, staleUntil, etag }
         write(key, document, now)
         if (shared === undefined) return
-        const isWritten = yield* shared.set(key, document)
+        yield* shared.set(key, document)
         // Invalidated while it was written.
         if (!isCurrent()) yield* shared.remove(key)
-        else if (isWritten) unremoved.delete(key)
       })
 
     const failed = (key: string, error: E, isCurrent: () => boolean) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
-        if (failureTimeToLive === undefined || !isCurrent()) return
+        if (options.failureTimeToLive === undefined || !isCurrent()) return
         const retryAfter = Duration.min(error.retryAfter ?? Duration.zero, RetryPolicy.retryAfterCap)
-        const until = now + Math.max(failureTimeToLive, Duration.toMillis(retryAfter))
+        const until = now + Duration.toMillis(Duration.max(options.failureTimeToLive, retryAfter))
         entries.set(key, { ...entries.get(key), failure: { error, until } })
       })
 
@@ -216,13 +207,12 @@ export const make = <A, E extends RetryPolicy.RetryableError>(
     const lookUp = (key: string, load: Load<A, E>): Effect.Effect<A, E> =>
       shared === undefined ? refresh(key, load) : lookups.run(key, (isCurrent) =>
         Effect.gen(function*() {
-          if (unremoved.has(key)) return yield* refresh(key, load)
           const found = yield* shared.get(key)
           const inMemory = entries.get(key)?.document
           const now = yield* Clock.currentTimeMillis
           // An absent document was invalidated by another process; an unavailable store leaves what is in memory.
           if (found === "Absent") return yield* refresh(key, load)
-          const stored = found === "Unavailable" || found.fetchedAt <= distrustedUntil ? undefined : bounded(found, now)
+          const stored = found === "Unavailable" ? undefined : bounded(found, now)
           const newest = stored === undefined || (inMemory !== undefined && inMemory.fetchedAt > stored.fetchedAt)
             ? inMemory
             : stored
@@ -230,28 +220,21 @@ export const make = <A, E extends RetryPolicy.RetryableError>(
           return newest !== undefined && now < newest.freshUntil ? newest.value : yield* refresh(key, load)
         }))
 
-    const staleOrFail = (key: string, now: number, error: E): Effect.Effect<A, E> => {
-      const document = entries.get(key)?.document
-      return staleIfError === undefined || document === undefined || now >= document.staleUntil ||
-          !staleIfError.accepts(error)
-        ? Effect.fail(error)
-        : Effect.as(staleIfError.report(error), document.value)
-    }
+    const staleOrFail = (key: string, error: E): Effect.Effect<A, E> =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        const document = entries.get(key)?.document
+        return staleIfError === undefined || document === undefined || now >= document.staleUntil ||
+            !staleIfError.accepts(error)
+          ? Effect.fail(error)
+          : Effect.as(staleIfError.report(error), document.value)
+      })
 
     const invalidateKey = (key: string): Effect.Effect<void> =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      Effect.suspend(() => {
         lookups.forget(key)
         fetches.forget(key)
         entries.delete(key)
-        if (shared === undefined) return Effect.void
-        if (unremoved.size >= options.capacity) {
-          unremoved.clear()
-          distrustedUntil = now
-        }
-        unremoved.add(key)
-        return Effect.map(shared.remove(key), (isRemoved) => {
-          if (isRemoved) unremoved.delete(key)
-        })
+        return shared === undefined ? Effect.void : shared.remove(key)
       })
 
     return {
@@ -263,19 +246,104 @@ export const make = <A, E extends RetryPolicy.RetryableError>(
             // A failed refresh does not change how long a document is fresh.
             return document !== undefined && now < document.freshUntil
               ? Effect.succeed(document.value)
-              : staleOrFail(key, now, entry.failure.error)
+              : staleOrFail(key, entry.failure.error)
           }
           if (entry === undefined || document === undefined || now >= (entry.useUntil ?? 0)) {
-            return Effect.catchAll(
-              lookUp(key, load),
-              (error) => Effect.flatMap(Clock.currentTimeMillis, (then) => staleOrFail(key, then, error))
-            )
+            return Effect.catchAll(lookUp(key, load), (error) => staleOrFail(key, error))
           }
           // Evicted last.
           entries.set(key, entry)
           return Effect.succeed(document.value)
         }),
       refresh,
-      invalidate: (id) => Effect.forEach(cacheKeys(id), invalidateKey, { concurrency: "unbounded", discard: true })
+      invalidate: (id) =>
+        Effect.forEach(PERMISSIONS, (permissions) => invalidateKey(permissions + id), {
+          concurrency: "unbounded",
+          discard: true
+        })
     }
   })
+
+/**
+ * Why a document could not be fetched or is not a JSON object: the fields that the errors of all subjects share.
+ *
+ * @internal
+ */
+export interface Problem {
+  readonly reason: TransportFailure.Reason | ReceivedResponse.ObjectProblem["reason"] | "InvalidUrl"
+  /** Without query and credentials. */
+  readonly url: string
+  readonly detail: string
+  readonly code?: string | undefined
+  readonly status?: number | undefined
+  readonly retryAfter?: Duration.Duration | undefined
+}
+
+/** @internal */
+export interface Source {
+  readonly client: HttpClient.HttpClient
+  readonly url: string
+  readonly accept: string
+  /** Which of the `HttpLimits` apply: those of metadata, or those of FHIR resources. */
+  readonly limits: "metadata" | "fhir"
+  readonly allowInsecureLocalhost: boolean | undefined
+  /** The `ETag` of the cached document, sent as `If-None-Match`. */
+  readonly etag?: string | undefined
+}
+
+/** @internal */
+export interface Fetched {
+  /** Absent where the server responded 304 to a conditional request. */
+  readonly members: JsonObject | undefined
+  readonly response: ReceivedResponse.ReceivedResponse
+  readonly fetchedAt: number
+  /** From `Cache-Control` and `Expires`, in milliseconds. */
+  readonly declaredMaxAge: number | undefined
+}
+
+/**
+ * Sends one request and reads its response, of any status.
+ *
+ * @internal
+ */
+export const request = (source: Source): Effect.Effect<ReceivedResponse.ReceivedResponse, Problem> =>
+  Effect.gen(function*() {
+    const { accept, client, etag, limits, url } = source
+    const target = Url.parse(url)
+    if (target === undefined || target.username !== "" || target.password !== "") {
+      const detail = "the URL is not absolute, or it contains credentials"
+      return yield* Effect.fail<Problem>({ reason: "InvalidUrl", url: Url.forDisplay(url), detail })
+    }
+    const { discoveryTimeout, fhirTimeout, maxFhirResponseBytes, maxResponseBytes } = yield* HttpLimits
+    const headers = { accept, ...(etag === undefined ? {} : { "if-none-match": etag }) }
+    return yield* OutgoingRequest.send(client, HttpClientRequest.get(target.href, { headers }), {
+      timeout: limits === "fhir" ? fhirTimeout : discoveryTimeout,
+      maxBytes: limits === "fhir" ? maxFhirResponseBytes : maxResponseBytes,
+      redirects: 3,
+      allowInsecureLocalhost: source.allowInsecureLocalhost ?? false
+    }).pipe(Effect.mapError((failure): Problem => TransportFailure.errorFields(failure)))
+  })
+
+/**
+ * Checks status and body of a response.
+ *
+ * @internal
+ */
+export const parse = (
+  response: ReceivedResponse.ReceivedResponse,
+  etag?: string | undefined
+): Effect.Effect<Fetched, Problem> =>
+  Effect.flatMap(Clock.currentTimeMillis, (fetchedAt): Either.Either<Fetched, Problem> => {
+    const declaredMaxAge = Freshness.millis(response.headers, fetchedAt)
+    if (response.status === 304 && etag !== undefined) {
+      return Either.right({ members: undefined, response, fetchedAt, declaredMaxAge })
+    }
+    return Either.mapBoth(ReceivedResponse.parseJsonObject(response), {
+      onLeft: (problem) => ({ ...problem, ...ReceivedResponse.errorFields(response, fetchedAt) }),
+      onRight: (members) => ({ members, response, fetchedAt, declaredMaxAge })
+    })
+  })
+
+/** @internal */
+export const fetch = (source: Source): Effect.Effect<Fetched, Problem> =>
+  Effect.flatMap(request(source), (response) => parse(response, source.etag))

@@ -13,10 +13,9 @@ import { MetadataError, type Subject } from "../MetadataError.js"
 import * as PublishedDocument from "../PublishedDocument.js"
 
 /** @internal */
-export interface Options<A> extends PublishedDocument.Lifetimes {
+export interface Options<A> extends PublishedDocument.Options<A, MetadataError> {
   readonly subject: Subject
   readonly accept: string
-  readonly capacity: number
   /** URLs of a document. The next one is tried where the server responds 404 or 410. */
   readonly urls: (id: string) => ReadonlyArray<string>
   readonly decode: (members: JsonObject, id: string, fetchedAt: number) => Effect.Effect<A, MetadataError>
