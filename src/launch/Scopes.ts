@@ -17,6 +17,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type { Scope } from "./internal/scope.js"
 import { parseScope, printScope } from "./internal/scope.js"
+import { rank } from "./internal/scopeSet.js"
 
 export {
   type Constraint,
@@ -36,6 +37,8 @@ export {
   type ResourceV2,
   type Scope,
   type Unknown,
+  type Unsendable,
+  unsendable,
   type Word
 } from "./internal/scope.js"
 export {
@@ -50,6 +53,7 @@ export {
   onlineAccess,
   openid,
   patient,
+  type ResourceConstructor,
   type ResourceOptions,
   ResourceType,
   type ResourceTypeName,
@@ -57,18 +61,9 @@ export {
   toUri,
   user
 } from "./internal/scopeBuilder.js"
-export { type Finding, type FindingReason, lint, type LintOptions, validate } from "./internal/scopeFindings.js"
+export * from "./internal/scopeFindings.js"
 export { covers, diff, type Difference, intersection, missing, normalize, union } from "./internal/scopeSet.js"
-export {
-  type Conversion,
-  type ConversionOptions,
-  forServer,
-  type ServerScopes,
-  type ServerSyntaxes,
-  toV1,
-  toV2,
-  type Widened
-} from "./internal/scopeSyntax.js"
+export * from "./internal/scopeSyntax.js"
 
 /**
  * Parses scopes from a space-separated string or a list. Never fails: unknown scopes are `Unknown`.
@@ -90,19 +85,6 @@ export const parse = (text: string | ReadonlyArray<string>): ReadonlyArray<Scope
  */
 export const print = (scopes: ReadonlyArray<Scope>): string => scopes.map(printScope).join(" ")
 
-const tags: ReadonlySet<string> = new Set<Scope["_tag"]>([
-  "Launch",
-  "LaunchContext",
-  "OpenId",
-  "FhirUser",
-  "Other",
-  "OfflineAccess",
-  "OnlineAccess",
-  "Resource",
-  "Extension",
-  "Unknown"
-])
-
 /**
  * Whether a value has the tag of a scope.
  *
@@ -110,7 +92,7 @@ const tags: ReadonlySet<string> = new Set<Scope["_tag"]>([
  * @category refinements
  */
 export const isScope = (value: unknown): value is Scope =>
-  Predicate.hasProperty(value, "_tag") && typeof value._tag === "string" && tags.has(value._tag)
+  Predicate.hasProperty(value, "_tag") && typeof value._tag === "string" && Object.hasOwn(rank, value._tag)
 
 /**
  * The `scope` member of a message: encoded as a space-separated string.

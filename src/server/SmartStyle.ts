@@ -73,23 +73,11 @@ const isHarmless = (value: string): boolean =>
  */
 export const fromDocument = (members: JsonObject): Style => {
   const { string } = reader(members, () => undefined)
-  const value = (member: string): string | undefined => {
-    const found = string(member)
-    return found !== undefined && isHarmless(found) ? found : undefined
-  }
-  return new Style({
-    colorBackground: value("color_background"),
-    colorError: value("color_error"),
-    colorHighlight: value("color_highlight"),
-    colorModalBackdrop: value("color_modal_backdrop"),
-    colorSuccess: value("color_success"),
-    colorText: value("color_text"),
-    dimBorderRadius: value("dim_border_radius"),
-    dimFontSize: value("dim_font_size"),
-    dimSpacingSize: value("dim_spacing_size"),
-    fontFamilyBody: value("font_family_body"),
-    fontFamilyHeading: value("font_family_heading")
+  const values = Object.keys(Style.fields).flatMap((key) => {
+    const value = string(key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`))
+    return value !== undefined && isHarmless(value) ? [[key, value] as const] : []
   })
+  return new Style(Object.fromEntries(values))
 }
 
 /**

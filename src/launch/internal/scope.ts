@@ -4,7 +4,6 @@
  *
  * @since 0.1.0
  */
-import * as Option from "effect/Option"
 
 /**
  * The prefix of the URI form of a SMART scope.
@@ -225,73 +224,45 @@ export const printScope = (scope: Scope): string => {
   }
 }
 
-type Access = Pick<ResourceV1, "syntax" | "permissions"> | Pick<ResourceV2, "syntax" | "permissions">
+const keysOf = <K extends string>(table: Readonly<Record<K, string>>): ReadonlyArray<K> =>
+  Object.keys(table) as ReadonlyArray<string> as ReadonlyArray<K>
 
-const parseAccess = (text: string): Option.Option<Access> => {
-  switch (text) {
-    case "read":
-      return Option.some({ syntax: "v1", permissions: "rs" })
-    case "write":
-      return Option.some({ syntax: "v1", permissions: "cud" })
-    case "*":
-      return Option.some({ syntax: "v1", permissions: "cruds" })
-    default:
-      return isPermissions(text) ? Option.some({ syntax: "v2", permissions: text }) : Option.none()
-  }
+const parseAccess = (text: string): Pick<ResourceV1 | ResourceV2, "syntax" | "permissions"> | undefined => {
+  const permissions = keysOf(wordsV1).find((one) => wordsV1[one] === text)
+  if (permissions !== undefined) return { syntax: "v1", permissions }
+  return isPermissions(text) ? { syntax: "v2", permissions: text } : undefined
 }
 
-const parseConstraint = (pair: string): Option.Option<Constraint> => {
-  const at = pair.indexOf("=")
-  return at < 0 ? Option.none() : Option.some([pair.slice(0, at), pair.slice(at + 1)])
-}
-
-const isContext = (text: string | undefined): text is Context =>
-  text === "patient" || text === "user" || text === "system"
-
-const parseResource = (text: string, prefix: Prefix): Option.Option<Scope> =>
-  Option.gen(function*() {
-    const [, context, resourceType = "", letters = "", query] =
-      /^(patient|user|system)\/(\*|[A-Z][A-Za-z0-9]*)\.([^?]+)(?:\?(.*))?$/.exec(text) ?? []
-    if (!isContext(context)) return yield* Option.none()
-    const access = yield* parseAccess(letters)
-    const constraints = query === undefined ? [] : yield* Option.all(query.split("&").map(parseConstraint))
-    return { _tag: "Resource", prefix, context, resourceType, ...access, constraints }
+const parseResource = (text: string, prefix: Prefix): Scope | undefined => {
+  const [, context, resourceType = "", letters = "", query] =
+    /^(patient|user|system)\/(\*|[A-Z][A-Za-z0-9]*)\.([^?]+)(?:\?(.*))?$/.exec(text) ?? []
+  const access = parseAccess(letters)
+  const pairs = query?.split("&") ?? []
+  if (context === undefined || access === undefined || !pairs.every((pair) => pair.includes("="))) return undefined
+  const constraints = pairs.map((pair): Constraint => {
+    const at = pair.indexOf("=")
+    return [pair.slice(0, at), pair.slice(at + 1)]
   })
+  return { _tag: "Resource", prefix, context: context as Context, resourceType, ...access, constraints } as Resource
+}
 
-const parseLaunchContext = (text: string, prefix: Prefix): Option.Option<Scope> => {
+const parseLaunchContext = (text: string, prefix: Prefix): Scope | undefined => {
   const [, resourceType, role] = /^launch\/([a-z][a-z0-9]*)(?:\?role=([^&]+))?$/.exec(text) ?? []
-  return resourceType === undefined
-    ? Option.none()
-    : Option.some({ _tag: "LaunchContext", prefix, resourceType, ...(role === undefined ? {} : { role }) })
+  if (resourceType === undefined) return undefined
+  return { _tag: "LaunchContext", prefix, resourceType, ...(role === undefined ? {} : { role }) }
 }
 
-const parseWord = (text: string, prefix: Prefix): Option.Option<Scope> => {
-  switch (text) {
-    case "launch":
-      return Option.some({ _tag: "Launch", prefix })
-    case "openid":
-      return Option.some({ _tag: "OpenId", prefix })
-    case "fhirUser":
-      return Option.some({ _tag: "FhirUser", prefix })
-    case "offline_access":
-      return Option.some({ _tag: "OfflineAccess", prefix })
-    case "online_access":
-      return Option.some({ _tag: "OnlineAccess", prefix })
-    case "profile":
-    case "email":
-    case "address":
-    case "phone":
-      return Option.some({ _tag: "Other", prefix, name: text })
-    default:
-      return Option.none()
-  }
+const OTHERS = ["profile", "email", "address", "phone"] as const
+
+const parseWord = (text: string, prefix: Prefix): Scope | undefined => {
+  const _tag = keysOf(words).find((one) => words[one] === text)
+  if (_tag !== undefined) return { _tag, prefix }
+  const name = OTHERS.find((one) => one === text)
+  return name === undefined ? undefined : { _tag: "Other", prefix, name }
 }
 
-const parseKnown = (text: string, prefix: Prefix): Option.Option<Scope> =>
-  parseWord(text, prefix).pipe(
-    Option.orElse(() => parseLaunchContext(text, prefix)),
-    Option.orElse(() => parseResource(text, prefix))
-  )
+const parseKnown = (text: string, prefix: Prefix): Scope | undefined =>
+  parseWord(text, prefix) ?? parseLaunchContext(text, prefix) ?? parseResource(text, prefix)
 
 /**
  * Parses one scope. Never fails: a scope that SMART does not define is an `Extension` or `Unknown`.
@@ -300,16 +271,71 @@ const parseKnown = (text: string, prefix: Prefix): Option.Option<Scope> =>
  * @category constructors
  */
 export const parseScope = (text: string): Scope => {
-  const unknown = (): Scope => ({ _tag: "Unknown", value: text })
-  if (/\s/.test(text)) return unknown()
-  if (text.startsWith(smartPrefix)) {
-    return Option.getOrElse(parseKnown(text.slice(smartPrefix.length), smartPrefix), unknown)
-  }
-  if (text.startsWith(openIdPrefix)) {
-    return Option.getOrElse(parseWord(text.slice(openIdPrefix.length), openIdPrefix), unknown)
-  }
-  return Option.getOrElse(
-    parseKnown(text, ""),
-    () => /^(?:__|[A-Za-z][A-Za-z0-9+.-]*:)./.test(text) ? { _tag: "Extension", value: text } : unknown()
-  )
+  const unknown: Unknown = { _tag: "Unknown", value: text }
+  if (/\s/.test(text)) return unknown
+  if (text.startsWith(smartPrefix)) return parseKnown(text.slice(smartPrefix.length), smartPrefix) ?? unknown
+  if (text.startsWith(openIdPrefix)) return parseWord(text.slice(openIdPrefix.length), openIdPrefix) ?? unknown
+  return parseKnown(text, "") ??
+    (/^(?:__|[A-Za-z][A-Za-z0-9+.-]*:)./.test(text) ? { _tag: "Extension", value: text } : unknown)
 }
+
+/**
+ * Why a scope string cannot be sent.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Unsendable {
+  readonly reason: "Empty" | "Spacing" | "NotScopeToken" | "CommaSeparated"
+  readonly scope: string
+  readonly advice: string
+}
+
+// RFC 6749 section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
+const isScopeToken = (text: string): boolean => /^[\x21\x23-\x5B\x5D-\x7E]+$/.test(text)
+
+const isSmart = (text: string): boolean => {
+  const { _tag } = parseScope(text)
+  return _tag !== "Unknown" && _tag !== "Extension" && _tag !== "Other"
+}
+
+/** A comma may stand in the value of a constraint, where it separates alternatives; a scope behind it may not. */
+const isCommaSeparated = (text: string): boolean => {
+  const [, ...rest] = text.split(",")
+  return rest.some(isSmart) || rest.length > 0 && !text.includes("?") && parseScope(text)._tag === "Unknown"
+}
+
+/**
+ * The problems of a scope string, and those that `validateScope` finds in scopes that can be sent.
+ *
+ * @internal
+ */
+export const findUnsendable = <F>(
+  text: string,
+  validateScope: (scope: string) => ReadonlyArray<F>
+): ReadonlyArray<Unsendable | F> => {
+  if (text.trim() === "") return [{ reason: "Empty", scope: text, advice: "ask for at least one scope" }]
+  const spacing: Unsendable = { reason: "Spacing", scope: text, advice: "separate scopes by exactly one space" }
+  const parts = text.split(" ")
+  return [
+    ...parts.includes("") ? [spacing] : [],
+    ...parts.filter((part) => part !== "").flatMap((scope): ReadonlyArray<Unsendable | F> => {
+      if (!isScopeToken(scope)) {
+        const advice = "percent-encode spaces, quotes, backslashes and what is not ASCII"
+        return [{ reason: "NotScopeToken", scope, advice }]
+      }
+      return isCommaSeparated(scope)
+        ? [{ reason: "CommaSeparated", scope, advice: "separate scopes by spaces" }]
+        : validateScope(scope)
+    })
+  ]
+}
+
+/**
+ * The problems because of which a scope string cannot be sent (RFC 6749, section 3.3). Unknown scopes can be sent:
+ * servers define their own. `validate` also finds misspelled ones.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const unsendable = (text: string): ReadonlyArray<Unsendable> => findUnsendable<never>(text, () => [])

@@ -30,34 +30,9 @@ export const ResourceType: Brand.Brand.Constructor<ResourceType> = Brand.refined
   () => Brand.error("a FHIR resource type is a capital letter followed by letters or digits")
 )
 
-type Lower =
-  | "a"
-  | "b"
-  | "c"
-  | "d"
-  | "e"
-  | "f"
-  | "g"
-  | "h"
-  | "i"
-  | "j"
-  | "k"
-  | "l"
-  | "m"
-  | "n"
-  | "o"
-  | "p"
-  | "q"
-  | "r"
-  | "s"
-  | "t"
-  | "u"
-  | "v"
-  | "w"
-  | "x"
-  | "y"
-  | "z"
-type Digit = "0" | "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9"
+type Characters<Text extends string> = Text extends `${infer First}${infer Tail}` ? First | Characters<Tail> : never
+type Lower = Characters<"abcdefghijklmnopqrstuvwxyz">
+type Digit = Characters<"0123456789">
 type Rest<Text extends string> = Text extends "" ? true
   : Text extends `${infer First}${infer Tail}` ? Lowercase<First> extends Lower | Digit ? Rest<Tail> : false
   : false
@@ -152,12 +127,19 @@ export const constraintsOf = (scope: Resource): ReadonlyArray<Constraint> =>
 
 // ---- constructors
 
-const resource = (
-  context: Context,
-  resourceType: string,
+/**
+ * Makes a scope for a resource type or `*`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ResourceConstructor = <const T extends string>(
+  resourceType: "*" | (T & ResourceTypeName<T>),
   permissions: Permissions,
-  options: ResourceOptions | undefined
-): ResourceV2 => {
+  options?: ResourceOptions
+) => ResourceV2
+
+const resource = (context: Context): ResourceConstructor => (resourceType, permissions, options) => {
   const constraints = options?.constraints ?? []
   const pairs = Predicate.isIterable(constraints) ? Array.from(constraints) : Object.entries(constraints)
   return {
@@ -178,11 +160,7 @@ const resource = (
  * @since 0.1.0
  * @category constructors
  */
-export const patient = <const T extends string>(
-  resourceType: "*" | (T & ResourceTypeName<T>),
-  permissions: Permissions,
-  options?: ResourceOptions
-): ResourceV2 => resource("patient", resourceType, permissions, options)
+export const patient: ResourceConstructor = resource("patient")
 
 /**
  * Access to data that the user may see: `Scopes.user("Appointment", "cruds")` is `user/Appointment.cruds`.
@@ -190,11 +168,7 @@ export const patient = <const T extends string>(
  * @since 0.1.0
  * @category constructors
  */
-export const user = <const T extends string>(
-  resourceType: "*" | (T & ResourceTypeName<T>),
-  permissions: Permissions,
-  options?: ResourceOptions
-): ResourceV2 => resource("user", resourceType, permissions, options)
+export const user: ResourceConstructor = resource("user")
 
 /**
  * Access to data that the client itself may see, with no user: `Scopes.system("*", "rs")` is `system/*.rs`.
@@ -202,11 +176,7 @@ export const user = <const T extends string>(
  * @since 0.1.0
  * @category constructors
  */
-export const system = <const T extends string>(
-  resourceType: "*" | (T & ResourceTypeName<T>),
-  permissions: Permissions,
-  options?: ResourceOptions
-): ResourceV2 => resource("system", resourceType, permissions, options)
+export const system: ResourceConstructor = resource("system")
 
 /**
  * Asks for a resource in context: `Scopes.launchContext("imagingstudy")`. One role a scope; several roles are several

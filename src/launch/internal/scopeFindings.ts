@@ -6,7 +6,7 @@
  */
 import * as Option from "effect/Option"
 import type { Scope } from "./scope.js"
-import { isPermissions, isResource, parseScope, printScope } from "./scope.js"
+import { findUnsendable, isPermissions, isResource, parseScope, printScope } from "./scope.js"
 
 /**
  * The problem of a scope.
@@ -53,20 +53,6 @@ export interface Finding {
 
 const finding = (reason: FindingReason, scope: string, advice: string): Finding => ({ reason, scope, advice })
 
-// RFC 6749 section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
-const isScopeToken = (text: string): boolean => /^[\x21\x23-\x5B\x5D-\x7E]+$/.test(text)
-
-const isSmart = (text: string): boolean => {
-  const { _tag } = parseScope(text)
-  return _tag !== "Unknown" && _tag !== "Extension" && _tag !== "Other"
-}
-
-/** A comma may stand in the value of a constraint, where it separates alternatives; a scope behind it may not. */
-const isCommaSeparated = (text: string): boolean => {
-  const [, ...rest] = text.split(",")
-  return rest.some(isSmart) || rest.length > 0 && !text.includes("?") && parseScope(text)._tag === "Unknown"
-}
-
 /** The letters in the right order; none if the scope has other letters. */
 const inOrder = (text: string): Option.Option<string> => {
   const [, start = "", letters = "", query = ""] = /^([a-z]+\/[^.?]+\.)([cruds]+)(\?.*)?$/.exec(text) ?? []
@@ -88,10 +74,6 @@ const misspelled = (text: string): Finding =>
   )
 
 const validateScope = (text: string): ReadonlyArray<Finding> => {
-  if (!isScopeToken(text)) {
-    return [finding("NotScopeToken", text, "percent-encode spaces, quotes, backslashes and what is not ASCII")]
-  }
-  if (isCommaSeparated(text)) return [finding("CommaSeparated", text, "separate scopes by spaces")]
   const scope = parseScope(text)
   if (scope._tag === "Unknown" && /^(?:patient|user|system|launch)\//.test(text)) return [misspelled(text)]
   if (scope._tag !== "Resource" || scope.constraints.length === 0) return []
@@ -106,20 +88,13 @@ const validateScope = (text: string): ReadonlyArray<Finding> => {
 }
 
 /**
- * The problems that prevent a scope string from being sent. Without findings, every scope is well-formed, known to
- * SMART or not.
+ * The problems of a scope string: those of `unsendable`, and scopes that look like SMART and do not follow its grammar.
+ * Without findings, every scope is well-formed, known to SMART or not.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const validate = (text: string): ReadonlyArray<Finding> => {
-  if (text.trim() === "") return [finding("Empty", text, "ask for at least one scope")]
-  const parts = text.split(" ")
-  return [
-    ...parts.includes("") ? [finding("Spacing", text, "separate scopes by exactly one space")] : [],
-    ...parts.filter((part) => part !== "").flatMap(validateScope)
-  ]
-}
+export const validate = (text: string): ReadonlyArray<Finding> => findUnsendable(text, validateScope)
 
 /**
  * `backend`: the scopes are for a backend service, which acts without a user.

@@ -138,7 +138,12 @@ export const indexed = (scopes: ReadonlyArray<ResourceV2>): (need: ResourceV2) =
   }
 }
 
-const rank: Record<Scope["_tag"], number> = {
+/**
+ * The order of the kinds of scopes in the normal form.
+ *
+ * @internal
+ */
+export const rank: Record<Scope["_tag"], number> = {
   Launch: 0,
   LaunchContext: 1,
   OpenId: 2,

@@ -69,9 +69,6 @@ export interface AuthorizeContext {
 
 const textOf = (scope: ScopeInput): string => typeof scope === "string" ? scope : Scopes.printScope(scope)
 
-/** Scopes that cannot be sent. Unknown scopes are sent unchanged: servers define their own. */
-const UNSENDABLE: ReadonlySet<Scopes.FindingReason> = new Set(["Empty", "Spacing", "NotScopeToken", "CommaSeparated"])
-
 /**
  * The scopes of one request as text; a `ConfigurationError` if they cannot be sent.
  *
@@ -91,7 +88,7 @@ export const scopesOf = (
       detail: "configure scopes, or pass them to the call"
     })
   }
-  const findings = Scopes.validate(scopes.join(" ")).filter(({ reason }) => UNSENDABLE.has(reason))
+  const findings = Scopes.unsendable(scopes.join(" "))
   return findings.length === 0 ? Effect.succeed(scopes) : new ConfigurationError({
     reason: "Invalid",
     fields: ["scopes"],
