@@ -9,6 +9,7 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -348,6 +349,30 @@ describe("NodeTransport", () => {
   })
 
   describe("bodies", () => {
+    it.scopedLive.each([["of its length", 70_000], ["without its last bytes", 80_000]] as const)(
+      "a connection that ends while its response %s is paused does not end the process",
+      ([, length]) =>
+        using({}, (client) =>
+          Effect.gen(function*() {
+            const sent = new Uint8Array(70_000)
+            const server = yield* raw((socket) =>
+              socket.once("data", () => {
+                socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${length}\r\nconnection: close\r\n\r\n`)
+                socket.end(sent)
+              })
+            )
+            const response = yield* client.get(server.origin)
+            yield* Effect.sleep("200 millis")
+            const read = yield* Effect.either(
+              Stream.runFold(response.stream, 0, (size, chunk) => size + chunk.byteLength)
+            )
+            assert.deepStrictEqual(
+              Either.match(read, { onLeft: ({ reason }) => reason, onRight: (size) => size }),
+              length === sent.byteLength ? length : "Decode"
+            )
+          }))
+    )
+
     it.scopedLive("the connection of an unread short response is reused", () =>
       using({ agent: { connections: 1 } }, (client) =>
         Effect.gen(function*() {

@@ -9,6 +9,7 @@ import * as Timers from "node:timers"
 import type { Dispatcher } from "undici"
 import { ByteBuffer } from "../../base/ByteBuffer.js"
 import * as TransportError from "../TransportError.js"
+import * as ConnectionEnd from "./connectionEnd.js"
 import * as Decoder from "./decoder.js"
 
 /** What may lie unread before the connection is paused. */
@@ -40,6 +41,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   private decoded = 0
   private paused = false
   private blocked = false
+  private connectionOver = false
   private greedy = false
   private timer: NodeJS.Timeout | undefined
   private remembered = false
@@ -67,6 +69,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.failure !== undefined) return controller.abort(this.failure)
     this.controller = controller
     this.left = true
+    ConnectionEnd.watch(this)
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
@@ -96,7 +99,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.decoder === undefined) return this.accept(chunk)
     if (!this.decoder.write(chunk)) {
       this.blocked = true
-      this.controller?.pause()
+      this.pauseConnection()
     }
   }
 
@@ -109,6 +112,12 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.fail(TransportError.from(cause, this.left))
   }
 
+  /** undici must not be paused when it handles the end. What it still has is bounded by the buffer of the socket. */
+  connectionEnded(): void {
+    this.connectionOver = true
+    if (this.paused || this.blocked) this.controller?.resume()
+  }
+
   // What the decoder reports
 
   accept(chunk: Buffer): void {
@@ -119,7 +128,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (!this.greedy && this.unread.size > HIGH_WATER && !this.paused) {
       this.paused = true
       this.decoder?.pause()
-      this.controller?.pause()
+      this.pauseConnection()
     }
     if (this.taken) this.wake()
   }
@@ -219,6 +228,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.failure !== undefined || this.ended) return
     this.fail(failure)
     this.controller?.abort(failure)
+  }
+
+  private pauseConnection(): void {
+    if (!this.connectionOver) this.controller?.pause()
   }
 
   private tooLarge(): void {

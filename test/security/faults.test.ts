@@ -1,0 +1,290 @@
+/**
+ * Every request that the library makes, against every fault of a server, over every transport, on real sockets. Each
+ * ends in a typed error within its time limit: no defect, no secret in the error, no connection left open, and no secret
+ * at the server that a redirect names.
+ */
+import { inspect } from "node:util"
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import type * as HttpClient from "@effect/platform/HttpClient"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import {
+  Brands,
+  ClientAuthentication,
+  Discovery,
+  FhirClient,
+  HttpLimits,
+  Jwks,
+  OpenIdConfiguration,
+  Registration,
+  RetryPolicy,
+  SmartClient,
+  SmartStyle,
+  TokenEndpoint
+} from "effect-safire"
+import { NodeTransport } from "effect-safire/node"
+import { TrustPolicy, UdapDiscovery } from "effect-safire/udap"
+import { ClientMetadata } from "../../src/client/ClientMetadata.js"
+import * as Pki from "../../src/testing/internal/pki.js"
+import * as LaunchContext from "../../src/token/LaunchContext.js"
+import * as TokenSet from "../../src/token/TokenSet.js"
+import { leak } from "../support/canary.js"
+import * as FaultServer from "../support/faultServer.js"
+
+const CANARIES = {
+  token: "canary:access/token+1",
+  refresh: "canary:refresh/token+2",
+  code: "canary:code/3",
+  verifier: "canary:verifier-4-canary:verifier-4-canary:verifier",
+  secret: "canary:client/secret&5"
+}
+const redacted = Redacted.make
+
+const authentication = ClientAuthentication.layerClientSecretBasic({ clientSecret: redacted(CANARIES.secret) })
+
+type Services =
+  | Brands.Brands
+  | ClientAuthentication.ClientAuthentication
+  | Discovery.Discovery
+  | FhirClient.FhirClient
+  | HttpClient.HttpClient
+  | Jwks.Jwks
+  | OpenIdConfiguration.OpenIdConfiguration
+  | Registration.Registration
+  | SmartStyle.SmartStyle
+  | TokenEndpoint.TokenEndpoint
+  | UdapDiscovery.UdapDiscovery
+
+interface Call {
+  readonly run: (origin: string) => Effect.Effect<unknown, unknown, Services>
+  /** It follows redirects to other origins: it sends no secret. */
+  readonly followsRedirects?: true
+  /** The status alone decides: a body may have any fault. */
+  readonly statusOnly?: true
+  /** The time limit is that of one piece; the caller limits the whole. */
+  readonly limitedByPiece?: true
+}
+
+const local = { allowInsecureLocalhost: true } as const
+
+const atTokenEndpoint = (
+  send: (
+    service: TokenEndpoint.Service,
+    target: TokenEndpoint.Target
+  ) => Effect.Effect<unknown, unknown, ClientAuthentication.ClientAuthentication>
+) =>
+(origin: string) =>
+  Effect.gen(function*() {
+    const service = yield* TokenEndpoint.TokenEndpoint
+    const target = {
+      ...local,
+      endpoint: `${origin}/token`,
+      clientId: "app",
+      authentication: yield* ClientAuthentication.ClientAuthentication
+    }
+    return yield* send(service, target)
+  })
+
+const atFhirServer = (send: (fhir: FhirClient.Authorized) => Effect.Effect<unknown, unknown>) => (origin: string) =>
+  Effect.gen(function*() {
+    const client = yield* SmartClient.make({
+      ...local,
+      fhirBaseUrl: `${origin}/fhir`,
+      clientId: "app",
+      scopes: ["system/*.rs"],
+      metadata: { tokenEndpoint: `${origin}/token` }
+    }).pipe(Effect.provide(SmartClient.layerDependencies()))
+    const tokens = new TokenSet.TokenSet({
+      version: 1,
+      fhirBaseUrl: `${origin}/fhir`,
+      accessToken: redacted(CANARIES.token),
+      receivedAt: yield* DateTime.now,
+      scopes: ["system/*.rs"],
+      context: new LaunchContext.LaunchContext({ fhirContext: [] }),
+      extensions: redacted({})
+    })
+    return yield* send((yield* FhirClient.FhirClient).forTokens(client, tokens))
+  }).pipe(Effect.provide(authentication))
+
+const calls: Readonly<Record<string, Call>> = {
+  "SMART configuration": {
+    run: (origin) => Effect.flatMap(Discovery.Discovery, (service) => service.configuration(`${origin}/fhir`, local)),
+    followsRedirects: true
+  },
+  "OpenID configuration": {
+    run: (origin) =>
+      Effect.flatMap(OpenIdConfiguration.OpenIdConfiguration, (service) => service.metadata(origin, local))
+  },
+  "key set": {
+    run: (origin) => Effect.flatMap(Jwks.Jwks, (service) => service.find(`${origin}/jwks`, { alg: "ES384" }, local))
+  },
+  brands: { run: (origin) => Effect.flatMap(Brands.Brands, (service) => service.bundle(`${origin}/brands`, local)) },
+  style: {
+    run: (origin) => Effect.flatMap(SmartStyle.SmartStyle, (service) => service.style(`${origin}/style`, local)),
+    followsRedirects: true
+  },
+  "UDAP metadata": {
+    run: (origin) => Effect.flatMap(UdapDiscovery.UdapDiscovery, (service) => service.metadata(`${origin}/fhir`, local))
+  },
+  "code exchange": {
+    run: atTokenEndpoint((service, target) =>
+      service.exchangeCode(target, {
+        code: redacted(CANARIES.code),
+        verifier: redacted(CANARIES.verifier),
+        redirectUri: "https://app.test/callback"
+      })
+    )
+  },
+  refresh: {
+    run: atTokenEndpoint((service, target) => service.refresh(target, { refreshToken: redacted(CANARIES.refresh) }))
+  },
+  "client credentials": {
+    run: atTokenEndpoint((service, target) => service.clientCredentials(target, { scopes: ["system/*.rs"] }))
+  },
+  introspection: {
+    run: atTokenEndpoint((service, target) => service.introspect(target, { token: redacted(CANARIES.token) }))
+  },
+  revocation: {
+    run: atTokenEndpoint((service, target) => service.revoke(target, { token: redacted(CANARIES.token) })),
+    statusOnly: true
+  },
+  userinfo: {
+    run: atTokenEndpoint((service, target) => service.userInfo(target, { token: redacted(CANARIES.token) }))
+  },
+  registration: {
+    run: (origin) =>
+      Effect.flatMap(
+        Registration.Registration,
+        (service) =>
+          service.register(new ClientMetadata({ clientName: "app" }), {
+            ...local,
+            endpoint: `${origin}/register`,
+            initialAccessToken: redacted(CANARIES.token)
+          })
+      )
+  },
+  "FHIR read": { run: atFhirServer((fhir) => fhir.read("Patient", "1")) },
+  "FHIR search": { run: atFhirServer((fhir) => Stream.runDrain(fhir.search("Patient", { name: "a" }))) },
+  "FHIR create": { run: atFhirServer((fhir) => fhir.create({ resourceType: "Patient" })) },
+  "FHIR batch": {
+    run: atFhirServer((fhir) => fhir.batch([{ method: "GET", url: "Patient/1" }]))
+  },
+  download: {
+    run: atFhirServer((fhir) =>
+      Stream.runDrain(fhir.download({ interaction: "read", method: "GET", url: "Binary/1" }))
+    ),
+    statusOnly: true,
+    limitedByPiece: true
+  }
+}
+
+const NO_RESULT = "no result within its time limit"
+
+const anchor = Effect.flatMap(Pki.newKeys(), (keys) => Pki.issue({ commonName: "Root", authority: true, keys }))
+
+const services = (transport: Layer.Layer<HttpClient.HttpClient>) =>
+  Layer.mergeAll(
+    Brands.layer(),
+    FhirClient.layer,
+    Jwks.layer(),
+    OpenIdConfiguration.layer(),
+    Registration.layer,
+    SmartStyle.layer(),
+    TokenEndpoint.layer,
+    UdapDiscovery.layer().pipe(
+      Layer.provide(Layer.unwrapEffect(
+        Effect.map(anchor, ({ der }) => TrustPolicy.layer({ communities: { "urn:test": { anchors: [der] } } }))
+      ))
+    ),
+    authentication
+  ).pipe(
+    Layer.provideMerge(Discovery.layer()),
+    Layer.provideMerge(transport),
+    Layer.provide(RetryPolicy.layer(RetryPolicy.none)),
+    Layer.provide(HttpLimits.layer(FaultServer.LIMITS))
+  )
+
+const transports: Readonly<Record<string, Layer.Layer<HttpClient.HttpClient>>> = {
+  NodeTransport: NodeTransport.layer(),
+  "stock undici": NodeHttpClient.layerUndici,
+  "stock fetch": FetchHttpClient.layer
+}
+
+const closes = (server: FaultServer.FaultServer) =>
+  Effect.suspend(() => server.open() === 0 ? Effect.void : Effect.fail(server.open())).pipe(
+    Effect.retry(Schedule.spaced("20 millis")),
+    Effect.timeoutFail({ duration: "5 seconds", onTimeout: () => "timeout" }),
+    Effect.match({ onFailure: () => false, onSuccess: () => true })
+  )
+
+/** The violations of one call at a server with one fault. */
+const violations = (call: Call, name: string) =>
+  Effect.gen(function*() {
+    const fault = FaultServer.faults[name]!
+    const other = yield* FaultServer.make((socket) => socket.end("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"), "")
+    const server = yield* FaultServer.make(fault.send, other.origin)
+    const logged: Array<string> = []
+    const logger = Logger.make(({ annotations, cause, message }) =>
+      void logged.push(inspect([message, [...annotations]]), Cause.pretty(cause))
+    )
+    const exit = yield* Effect.timeoutFail(call.run(server.origin), {
+      duration: call.limitedByPiece === true ? "5 seconds" : "20 seconds",
+      onTimeout: () => NO_RESULT
+    }).pipe(Effect.exit, Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+    const found: Array<string> = []
+    if (Exit.isSuccess(exit)) {
+      const tolerated = fault.tolerated === true || call.statusOnly === true ||
+        (call.followsRedirects === true && name === "redirects to another origin")
+      if (!tolerated) found.push(`succeeded with ${JSON.stringify(exit.value)}`)
+    } else {
+      const failures = [...Cause.failures(exit.cause)] as ReadonlyArray<
+        { _tag?: string; reason?: string; message?: string }
+      >
+      const [error] = failures
+      if (call.limitedByPiece === true && (error as unknown) === NO_RESULT) {
+        // The interruption is the limit of the caller.
+      } else if (failures.length !== 1 || Cause.isInterrupted(exit.cause) || !Cause.isFailType(exit.cause)) {
+        found.push(`ended with ${Cause.pretty(exit.cause)}`)
+      } else if (typeof error?._tag !== "string" || typeof error.reason !== "string") {
+        found.push(`failed with ${String(error)}`)
+      } else if (!String(error.message).includes("127.0.0.1")) found.push(`does not name the server: ${error.message}`)
+    }
+    const shown = [
+      ...logged,
+      inspect(exit, { depth: 8 }),
+      JSON.stringify(exit),
+      Exit.isFailure(exit) ? Cause.pretty(exit.cause) : ""
+    ]
+    const leaked = leak(shown.join("\n"), Object.values(CANARIES))
+    if (leaked !== undefined) found.push(`shows ${leaked}`)
+    const collected = leak(other.requests.join("\n"), Object.values(CANARIES))
+    if (collected !== undefined) found.push(`sends ${collected} to another origin`)
+    if (server.requests.length === 0) found.push("sent no request")
+    if (!(yield* closes(server))) found.push(`leaves ${server.open()} connections open`)
+    return found.map((violation) => `${name}: ${violation}`)
+  })
+
+for (const [transport, layer] of Object.entries(transports)) {
+  describe(`over ${transport}`, () => {
+    it.scopedLive.each(Object.entries(calls))(
+      "%s ends in a typed error at each faulty server",
+      ([, call]) =>
+        Effect.gen(function*() {
+          const found = yield* Effect.forEach(Object.keys(FaultServer.faults), (name) => violations(call, name), {
+            concurrency: 20
+          })
+          assert.deepStrictEqual(found.flat(), [])
+        }).pipe(Effect.provide(services(layer))),
+      60_000
+    )
+  })
+}
