@@ -56,7 +56,7 @@ const registrations: Readonly<Record<string, RegistrationViolation>> = {
     header: { x5c: ["-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"] },
     error: invalidStatement
   },
-  "[UDAP-8] a certificate that is no DER": { header: { x5c: ["AAAA"] }, error: invalidStatement },
+  "[UDAP-8] a certificate that is not DER": { header: { x5c: ["AAAA"] }, error: invalidStatement },
   "[UDAP-75] an iss that the certificate does not have": ofBackend({
     iss: "https://other.sandbox.test",
     sub: "https://other.sandbox.test"

@@ -1,6 +1,6 @@
 /**
- * Tiered OAuth: an identity provider authenticates the user (UDAP Security STU2, section 6). The sandbox registers itself
- * with the identity provider as a UDAP client.
+ * Tiered OAuth: an identity provider authenticates the user (UDAP Security STU2, section 6). The sandbox registers
+ * itself with the identity provider as a UDAP client.
  *
  * @since 0.1.0
  */
