@@ -1,5 +1,4 @@
 import { execFileSync } from "node:child_process"
-import * as Https from "node:https"
 import { inspect } from "node:util"
 import * as V8 from "node:v8"
 import * as Vm from "node:vm"
@@ -27,6 +26,7 @@ import { TransportError } from "../../src/node/TransportError.js"
 import * as Certificates from "../support/certificates.js"
 import * as Http from "../support/http.js"
 import { heldBytes } from "../support/memory.js"
+import { tlsServer } from "../support/tlsServer.js"
 import { raw } from "../support/transportContract.js"
 
 const rules: OutgoingRequest.Rules = {
@@ -47,35 +47,6 @@ const causeOf = (error: { readonly cause?: unknown }): TransportError => {
   assert.instanceOf(error.cause, TransportError)
   return error.cause
 }
-
-const tlsServer = (
-  options: Https.ServerOptions
-): Effect.Effect<{ readonly port: number; readonly served: () => number }, never, Scope.Scope> =>
-  Effect.map(
-    Effect.acquireRelease(
-      Effect.async<{ readonly server: Https.Server; readonly port: number; readonly served: () => number }>(
-        (resume) => {
-          let served = 0
-          const server = Https.createServer(options, (_, response) => {
-            served += 1
-            response.end("secure")
-          })
-          server.on("tlsClientError", () => undefined)
-          server.listen(0, "127.0.0.1", () => {
-            const address = server.address()
-            const port = typeof address === "object" && address !== null ? address.port : 0
-            resume(Effect.succeed({ server, port, served: () => served }))
-          })
-        }
-      ),
-      ({ server }) =>
-        Effect.async<void>((done) => {
-          server.close(() => done(Effect.void))
-          server.closeAllConnections()
-        })
-    ),
-    ({ port, served }) => ({ port, served })
-  )
 
 describe("NodeTransport", () => {
   describe("limits in size", () => {

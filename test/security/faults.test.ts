@@ -9,8 +9,10 @@ import type * as HttpClient from "@effect/platform/HttpClient"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Encoding from "effect/Encoding"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
@@ -33,12 +35,14 @@ import {
 } from "effect-safire"
 import { NodeTransport } from "effect-safire/node"
 import { TrustPolicy, UdapDiscovery } from "effect-safire/udap"
+import { Agent } from "undici"
 import { ClientMetadata } from "../../src/client/ClientMetadata.js"
 import * as Pki from "../../src/testing/internal/pki.js"
 import * as LaunchContext from "../../src/token/LaunchContext.js"
 import * as TokenSet from "../../src/token/TokenSet.js"
 import { leak } from "../support/canary.js"
 import * as FaultServer from "../support/faultServer.js"
+import { tlsServer } from "../support/tlsServer.js"
 
 const CANARIES = {
   token: "canary:access/token+1",
@@ -289,3 +293,69 @@ for (const [transport, layer] of Object.entries(transports)) {
     )
   })
 }
+
+const DAY = 86_400_000
+
+/** Certificates for localhost, each with one fault; `ca` trusts all but the last. */
+const certificates = Effect.gen(function*() {
+  const now = yield* Clock.currentTimeMillis
+  const root = yield* Pki.issue({ commonName: "Root", authority: true, keys: yield* Pki.newKeys() })
+  const stranger = yield* Pki.issue({ commonName: "Other root", authority: true, keys: yield* Pki.newKeys() })
+  const one = (options: Partial<Pki.CertificateOptions>) =>
+    Effect.gen(function*() {
+      const keys = yield* Pki.newKeys()
+      const { der } = yield* Pki.issue({ commonName: "EHR", by: root, names: [Pki.dns("localhost")], keys, ...options })
+      const key = yield* Effect.promise(() => globalThis.crypto.subtle.exportKey("pkcs8", keys.privateKey))
+      return { cert: pem("CERTIFICATE", der), key: pem("PRIVATE KEY", new Uint8Array(key)) }
+    })
+  return {
+    ca: pem("CERTIFICATE", root.der),
+    faulty: {
+      "has expired": yield* one({ from: now - 2 * DAY, to: now - DAY }),
+      "is not valid yet": yield* one({ from: now + DAY, to: now + 2 * DAY }),
+      "is for another name": yield* one({ names: [Pki.dns("other.example")] }),
+      "is of an unknown authority": yield* one({ by: stranger }),
+      "is signed by itself": yield* one({ by: undefined })
+    }
+  }
+})
+
+const pem = (label: string, der: Uint8Array): string =>
+  `-----BEGIN ${label}-----\n${Encoding.encodeBase64(der).replace(/.{64}/g, "$&\n")}\n-----END ${label}-----\n`
+
+const trusting = (ca: string): Readonly<Record<string, Layer.Layer<HttpClient.HttpClient>>> => ({
+  NodeTransport: NodeTransport.layer({ tls: { ca } }),
+  "stock undici": Layer.provide(
+    NodeHttpClient.layerUndiciWithoutDispatcher,
+    Layer.scoped(
+      NodeHttpClient.Dispatcher,
+      Effect.acquireRelease(
+        Effect.sync(() => new Agent({ connect: { ca } })),
+        (agent) => Effect.promise(() => agent.destroy())
+      )
+    )
+  ),
+  "stock fetch, which trusts none of them": FetchHttpClient.layer
+})
+
+/** One call of each part of the library. */
+const SENT = ["SMART configuration", "key set", "code exchange", "registration", "FHIR read", "download"]
+
+describe("over TLS", () => {
+  it.scopedLive("sends no request to a server whose certificate is invalid", () =>
+    Effect.gen(function*() {
+      const { ca, faulty } = yield* certificates
+      for (const [transport, layer] of Object.entries(trusting(ca))) {
+        yield* Effect.gen(function*() {
+          for (const [fault, certificate] of Object.entries(faulty)) {
+            const server = yield* tlsServer(certificate)
+            for (const name of SENT) {
+              const error = yield* Effect.flip(calls[name]!.run(`https://localhost:${server.port}`))
+              assert.match(String(error), /certificate/i, `${transport}, ${fault}, ${name}`)
+            }
+            assert.strictEqual(server.served(), 0, `${transport}, ${fault}`)
+          }
+        }).pipe(Effect.provide(services(layer)))
+      }
+    }), 60_000)
+})
