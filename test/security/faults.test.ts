@@ -1,7 +1,7 @@
 /**
  * Every request that the library makes, against every fault of a server, over every transport, on real sockets. Each
- * ends in a typed error within its time limit: no defect, no secret in the error, no connection left open, and no secret
- * at the server that a redirect names.
+ * ends in a typed error within its time limit: no defect, no secret in the error, no connection left open, and no
+ * secret at the server that a redirect names.
  */
 import { inspect } from "node:util"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
