@@ -7,7 +7,7 @@ const pages = ["README.md", ...readdirSync("docs").filter((name) => name.endsWit
 for (const page of pages) {
   const before = readFileSync(page, "utf8")
   const after = before.replaceAll(
-    /<!-- (examples\/\S+\.(tsx?)) -->\n\n(?:```tsx?\n[\s\S]*?```)?/g,
+    /<!-- (examples\/\S+\.(tsx?)) -->\n\n(?:```tsx?\n[\s\S]*?\n```(?=\n))?/g,
     (_, path, language) => `<!-- ${path} -->\n\n\`\`\`${language}\n${readFileSync(path, "utf8").trim()}\n\`\`\``
   )
   if (after !== before) writeFileSync(page, after)

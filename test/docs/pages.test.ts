@@ -21,6 +21,14 @@ describe("the documentation", () => {
     assert.deepStrictEqual(problems, [])
   })
 
+  it("ends each block of code with a line that has the fence only", () => {
+    const problems = documents.flatMap(({ path, text }) => {
+      const fences = text.split("\n").filter((line) => /^\s*```/.test(line))
+      return fences.flatMap((line, index) => index % 2 === 1 && line.trim() !== "```" ? [`${path}: ${line}`] : [])
+    })
+    assert.deepStrictEqual(problems, [])
+  })
+
   it("has no dead links", () => {
     assert.isAtLeast(pages.length, 20)
     assert.deepStrictEqual(pages.flatMap(deadLinks), [])
