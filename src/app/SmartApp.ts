@@ -30,6 +30,8 @@ export interface Config<out E = never, out R = never> extends SmartClient.Config
 }
 
 /**
+ * Options of the layers of this module.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -7,18 +7,25 @@
 import * as Schema from "effect/Schema"
 
 /**
+ * Why a configuration cannot be used, as a schema.
+ *
  * @since 0.1.0
  * @category schemas
  */
 export const Reason = Schema.Literal("Missing", "Invalid", "Insecure", "Conflict", "BadKey")
 
 /**
+ * Why a configuration cannot be used, as a schema.
+ *
  * @since 0.1.0
  * @category models
  */
 export type Reason = typeof Reason.Type
 
 /**
+ * A configuration, from code or from the environment, cannot be used. `fields` names all members in question. It is
+ * raised before any request is made; `isRetryable` is false.
+ *
  * @since 0.1.0
  * @category errors
  */

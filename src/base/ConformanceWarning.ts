@@ -49,6 +49,8 @@ export const Code = Schema.Literal(
 )
 
 /**
+ * The code of a warning: which deviation was tolerated.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -77,6 +79,8 @@ export class ConformanceWarning extends Schema.TaggedClass<ConformanceWarning>("
 }
 
 /**
+ * Receives the warnings of the library.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -103,6 +107,8 @@ const counter = Metric.counter("effect_safire_conformance_warnings_total", {
 })
 
 /**
+ * Makes a service that logs and counts each warning, and publishes it on `stream`.
+ *
  * @since 0.1.0
  * @category constructors
  */

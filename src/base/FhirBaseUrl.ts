@@ -43,12 +43,16 @@ export const FhirBaseUrl: Schema.brand<Schema.filter<typeof Schema.String>, "eff
   )
 
 /**
+ * The base URL of a FHIR server: absolute, without query, fragment and credentials.
+ *
  * @since 0.1.0
  * @category models
  */
 export type FhirBaseUrl = typeof FhirBaseUrl.Type
 
 /**
+ * Parses a FHIR base URL. `Left` is the reason why it cannot be one.
+ *
  * @since 0.1.0
  * @category constructors
  */

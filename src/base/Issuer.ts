@@ -7,6 +7,8 @@
 import * as Schema from "effect/Schema"
 
 /**
+ * The schema of an issuer identifier. Issuers are compared exactly.
+ *
  * @since 0.1.0
  * @category schemas
  */
@@ -15,6 +17,8 @@ export const Issuer: Schema.brand<typeof Schema.NonEmptyString, "effect-safire/I
 )
 
 /**
+ * The issuer identifier of an authorization server (RFC 8414, OpenID Connect).
+ *
  * @since 0.1.0
  * @category models
  */

@@ -10,6 +10,8 @@ import * as Encoding from "effect/Encoding"
 import * as Layer from "effect/Layer"
 
 /**
+ * A source of random bytes.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -31,6 +33,8 @@ export class SecureRandom extends Context.Reference<SecureRandom>()("effect-safi
 }) {}
 
 /**
+ * Another source of random bytes, for tests.
+ *
  * @since 0.1.0
  * @category layers
  */

@@ -29,7 +29,17 @@ import * as PopupRelay from "./internal/popupRelay.js"
 import * as TabStore from "./internal/tabStore.js"
 import * as Page from "./Page.js"
 
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  TokenStorage
+} from "./internal/tabStore.js"
+
 /**
+ * Where the server's pages are shown.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -42,6 +52,8 @@ export interface WindowOptions {
 }
 
 /**
+ * Options of one launch.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -72,12 +84,16 @@ export type Opened =
   | { readonly _tag: "CallbackForwarded" }
 
 /**
+ * Why a launch from a page failed.
+ *
  * @since 0.1.0
  * @category errors
  */
 export type Failure = Sessions.StartLaunchError | Sessions.CompleteLaunchError | LaunchError | BrowserLaunchError
 
 /**
+ * Launches from a page, and the session of its tab.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -100,12 +116,16 @@ export interface Service {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */
 export class BrowserLaunch extends Context.Tag("effect-safire/browser/BrowserLaunch")<BrowserLaunch, Service>() {}
 
 /**
+ * Options of `layer`: where tokens are stored, and how popups behave.
+ *
  * @since 0.1.0
  * @category models
  */

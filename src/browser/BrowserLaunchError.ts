@@ -18,6 +18,8 @@ import * as Schema from "effect/Schema"
 export const Reason = Schema.Literal("PopupBlocked", "PopupClosed", "PopupTimedOut", "Returned", "SessionGone")
 
 /**
+ * Why a launch in a page ended without a session.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -32,6 +34,8 @@ const ADVICE: Record<Reason, string> = {
 }
 
 /**
+ * A launch in a page ended without a session. The app can offer it again.
+ *
  * @since 0.1.0
  * @category errors
  */

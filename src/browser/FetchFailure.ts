@@ -26,6 +26,8 @@ import * as Page from "./Page.js"
 export type Cause = "Cors" | "ContentSecurityPolicy" | "MixedContent" | "Offline" | "Unreachable"
 
 /**
+ * The cause of a failed fetch, with a sentence for a log.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -60,6 +60,8 @@ export interface Channel {
 }
 
 /**
+ * A popup that the page has opened.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -73,6 +75,8 @@ export interface Popup {
 }
 
 /**
+ * The size of a popup in CSS pixels.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -82,6 +86,8 @@ export interface PopupSize {
 }
 
 /**
+ * What `BrowserLaunch` needs of a page. In tests, provide another implementation.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -121,6 +127,8 @@ export interface Network {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */

@@ -17,6 +17,8 @@ import { requestLock } from "./internal/webLock.js"
 import { lockManager, storageOf } from "./Page.js"
 
 /**
+ * Options of the store.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
-import type { JsonObject, JsonReader } from "../base/JsonReader.js"
+import type { JsonReader } from "../base/JsonReader.js"
 import { isJsonObject, others, reader } from "../base/JsonReader.js"
 import { JsonMembers } from "../base/SchemaFields.js"
 import * as Url from "../base/Url.js"
@@ -105,7 +105,7 @@ const KNOWN: ReadonlySet<string> = new Set([...memberEntries.map(([, { name }]) 
  * @since 0.1.0
  * @category conversions
  */
-export const toJson = (self: ClientMetadata): JsonObject => ({
+export const toJson = (self: ClientMetadata): Readonly<Record<string, unknown>> => ({
   ...others(self.extensions, KNOWN),
   ...Object.fromEntries(memberEntries.flatMap(([field, { name }]) => {
     const value: unknown = self[field]
@@ -120,7 +120,7 @@ export const toJson = (self: ClientMetadata): JsonObject => ({
  * @category conversions
  */
 export const fromJson = (
-  document: JsonObject,
+  document: Readonly<Record<string, unknown>>,
   onMalformed: (member: string, expected: string) => void
 ): ClientMetadata => {
   const members = reader(document, onMalformed)
@@ -186,6 +186,8 @@ export const Change = Schema.Struct({
 })
 
 /**
+ * A value of the schema `Change`.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -22,6 +22,8 @@ import type { JwkSet } from "./PublicJwk.js"
 import type { SigningKey } from "./SigningKey.js"
 
 /**
+ * Options of a rotation.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -53,6 +55,8 @@ export interface State {
 }
 
 /**
+ * Replaces and publishes signing keys.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -75,6 +79,8 @@ export interface Service {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */

@@ -14,6 +14,8 @@
 export type Algorithm = "RS384" | "ES384"
 
 /**
+ * A public RSA key. It has no private members.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -27,6 +29,8 @@ export interface RsaPublicJwk {
 }
 
 /**
+ * A public key on an elliptic curve. It has no private members.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -41,6 +45,8 @@ export interface EcPublicJwk {
 }
 
 /**
+ * A public key that a client publishes (RFC 7517).
+ *
  * @since 0.1.0
  * @category models
  */

@@ -110,6 +110,8 @@ export interface Client {
 }
 
 /**
+ * Options of the client that a registration gives.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -63,6 +63,8 @@ export type RegisterOptions =
   )
 
 /**
+ * Registers clients and manages their registrations. Each operation fails with a `RegistrationError`.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -89,6 +91,8 @@ export interface Service {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */
@@ -200,6 +204,8 @@ const parse = (
 }
 
 /**
+ * Makes the service.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -10,6 +10,8 @@ import * as RetryAfter from "../http/RetryAfter.js"
 import * as TransportFailure from "../http/TransportFailure.js"
 
 /**
+ * Why a registration failed, as a schema.
+ *
  * @since 0.1.0
  * @category schemas
  */
@@ -25,6 +27,8 @@ export const Reason = Schema.Literal(
 )
 
 /**
+ * Why a registration failed.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -52,6 +56,8 @@ const Credentials = Schema.Struct({
 })
 
 /**
+ * A request of dynamic registration failed (RFC 7591, RFC 7592).
+ *
  * @since 0.1.0
  * @category errors
  */

@@ -77,6 +77,8 @@ export interface Signer {
 }
 
 /**
+ * A private key as PEM.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -91,6 +93,8 @@ export interface PemOptions {
 }
 
 /**
+ * A private key as JWK, or a set of which one signs.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -102,6 +106,8 @@ export interface JwkOptions {
 }
 
 /**
+ * A pair of WebCrypto keys. The private one may be non-extractable.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -20,13 +20,11 @@ import type * as PublicJwk from "./PublicJwk.js"
 import type { CryptoKeyOptions, JwkOptions, PemOptions, PublishedKey, Signer } from "./SigningKey.js"
 import * as SigningKey from "./SigningKey.js"
 
-/**
- * @since 0.1.0
- * @category models
- */
-export type SignOptions = Jws.SignOptions
+export type { Sign, SignOptions } from "./internal/jws.js"
 
 /**
+ * The keys of a client: they sign its assertions, and their public halves are published.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -38,6 +36,8 @@ export interface Service {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */

@@ -41,6 +41,8 @@ export interface State {
 }
 
 /**
+ * A state to store.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -52,6 +54,8 @@ export interface NewState {
 }
 
 /**
+ * Which states to find.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -62,6 +66,9 @@ export interface Query {
 }
 
 /**
+ * Operations on the states of an app at one server. They fail with `FhirError`, or with `E` if the source of the
+ * token fails.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -77,6 +84,8 @@ export interface AppState<E, R> {
 }
 
 /**
+ * Options of the states of an app.
+ *
  * @since 0.1.0
  * @category models
  */

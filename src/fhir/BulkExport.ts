@@ -20,6 +20,8 @@ export type { JobOptions } from "./internal/bulkJob.js"
 export { Checkpoint, type Manifest, type ManifestFile, type Progress } from "./internal/bulkManifest.js"
 
 /**
+ * Options of an export and of the reading of its files.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -91,6 +91,8 @@ export interface Authorized<E = never, R = never, V extends FhirVersion = "R4">
 }
 
 /**
+ * FHIR clients for tokens, sessions and backend services.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -113,12 +115,16 @@ export interface Service {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */
 export class FhirClient extends Context.Tag("effect-safire/FhirClient")<FhirClient, Service>() {}
 
 /**
+ * Makes the service. It sends requests with the `HttpClient` of its environment.
+ *
  * @since 0.1.0
  * @category constructors
  */

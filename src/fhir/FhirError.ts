@@ -10,6 +10,8 @@ import * as RetryAfter from "../http/RetryAfter.js"
 import * as TransportFailure from "../http/TransportFailure.js"
 
 /**
+ * Why a FHIR request failed, as a schema.
+ *
  * @since 0.1.0
  * @category schemas
  */
@@ -41,6 +43,8 @@ export const Reason = Schema.Literal(
 )
 
 /**
+ * Why a FHIR request failed.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -85,6 +89,8 @@ export const Issue = Schema.Struct({
 })
 
 /**
+ * An issue of an OperationOutcome. Its texts may mention a patient.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -100,6 +106,8 @@ export type Issue = typeof Issue.Type
 export const File = Schema.Struct({ index: Schema.Number, type: Schema.String, url: Schema.String })
 
 /**
+ * A file of a bulk export that an error is about.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -123,6 +131,8 @@ export const EntryResult = Schema.Struct({
 })
 
 /**
+ * The result of one request of a transaction or a batch.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -191,6 +201,9 @@ const issuesText = (issues: ReadonlyArray<Issue>): string => {
 }
 
 /**
+ * A FHIR request failed. `processed` says whether the server acted, `attempts` how often the request was sent.
+ * `issues`, `entries` and `bodyExcerpt` are texts of the server, which may mention a patient: log the `message`.
+ *
  * @since 0.1.0
  * @category errors
  */

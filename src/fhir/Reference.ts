@@ -25,6 +25,8 @@ import type { AnyResourceOf, FhirVersion } from "./internal/resourceTypes.js"
 export type ReferenceInput = string | { readonly reference?: string | undefined }
 
 /**
+ * Options of a request for a reference.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -34,6 +36,8 @@ export interface ReferenceOptions<S extends AnySchema | undefined> extends Decod
 }
 
 /**
+ * Options of a resolver.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -62,6 +66,8 @@ export interface Resolver<E, R, V extends FhirVersion = "R4"> {
 }
 
 /**
+ * Requests for the targets of references.
+ *
  * @since 0.1.0
  * @category models
  */

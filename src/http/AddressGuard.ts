@@ -18,6 +18,8 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 
 /**
+ * A guard that checks the address of each connection.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -35,6 +37,8 @@ export interface Service {
 }
 
 /**
+ * The tag of the service. It is a hint in types; the guard itself belongs to one `HttpClient` instance (`mark`).
+ *
  * @since 0.1.0
  * @category tags
  */

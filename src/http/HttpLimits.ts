@@ -8,6 +8,8 @@ import * as Duration from "effect/Duration"
 import * as Layer from "effect/Layer"
 
 /**
+ * Time and size limits of one attempt.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -25,6 +27,8 @@ export interface Limits {
 }
 
 /**
+ * The default limits: 10 seconds for metadata, 30 seconds for tokens and FHIR, 1 MiB and 64 MiB.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -47,6 +51,8 @@ export class HttpLimits extends Context.Reference<HttpLimits>()("effect-safire/H
 }) {}
 
 /**
+ * Limits of all services that this layer is provided to. Limits that are not given have their defaults.
+ *
  * @since 0.1.0
  * @category layers
  */

@@ -32,6 +32,8 @@ export interface RetryableError {
 }
 
 /**
+ * How often and after which delays a failed request is repeated. Its input is the error of the failed attempt.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -65,6 +67,8 @@ export const transient: Policy = Schedule.exponential("200 millis").pipe(
 )
 
 /**
+ * The policy of a service or a call. Default: `transient`.
+ *
  * @since 0.1.0
  * @category tags
  */

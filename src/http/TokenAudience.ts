@@ -10,6 +10,8 @@ import { dual } from "effect/Function"
 import * as Url from "../base/Url.js"
 
 /**
+ * The URLs to which an access token may be sent.
+ *
  * @since 0.1.0
  * @category models
  */

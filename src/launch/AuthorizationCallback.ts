@@ -137,6 +137,8 @@ export const stateOf = (callback: Callback): Either.Either<Redacted.Redacted, Au
   Either.map(read(callback).state("an unknown server"), (state) => Redacted.make(state))
 
 /**
+ * What a callback is compared with.
+ *
  * @since 0.1.0
  * @category models
  */

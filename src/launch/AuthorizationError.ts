@@ -7,6 +7,8 @@ import * as Schema from "effect/Schema"
 import * as OAuthError from "../http/OAuthError.js"
 
 /**
+ * Why a callback gave no code, as a schema.
+ *
  * @since 0.1.0
  * @category schemas
  */
@@ -27,6 +29,8 @@ export const Reason = Schema.Literal(
 )
 
 /**
+ * Why a callback gave no code.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -8,6 +8,8 @@ import { escape } from "../base/Html.js"
 import * as AuthorizationRequest from "./AuthorizationRequest.js"
 
 /**
+ * An authorization request as a form (SMART App Launch 2.2, "authorize-post").
+ *
  * @since 0.1.0
  * @category models
  */

@@ -6,6 +6,8 @@
  */
 
 /**
+ * The parameters of an authorization request.
+ *
  * @since 0.1.0
  * @category models
  */

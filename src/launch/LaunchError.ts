@@ -6,6 +6,8 @@
 import * as Schema from "effect/Schema"
 
 /**
+ * Why a launch URL is refused, as a schema.
+ *
  * @since 0.1.0
  * @category schemas
  */
@@ -21,6 +23,8 @@ export const Reason = Schema.Literal(
 )
 
 /**
+ * Why a launch URL is refused.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -39,6 +43,8 @@ const ADVICE: Record<Reason, string> = {
 }
 
 /**
+ * A launch URL is refused. No request was made.
+ *
  * @since 0.1.0
  * @category errors
  */

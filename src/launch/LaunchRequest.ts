@@ -90,6 +90,8 @@ export const parse = (input: Input): Either.Either<Claimed, LaunchError> => {
 }
 
 /**
+ * Options of `decode`.
+ *
  * @since 0.1.0
  * @category models
  */

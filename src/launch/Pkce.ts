@@ -12,6 +12,8 @@ import * as Redacted from "effect/Redacted"
 import * as SecureRandom from "../base/SecureRandom.js"
 
 /**
+ * A verifier and its `S256` challenge (RFC 7636).
+ *
  * @since 0.1.0
  * @category models
  */
@@ -22,6 +24,8 @@ export interface Challenge {
 }
 
 /**
+ * Makes verifiers and their challenges.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -31,6 +35,8 @@ export interface Service {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */
@@ -52,6 +58,8 @@ export const challengeOf = (verifier: Redacted.Redacted): Effect.Effect<string> 
   )
 
 /**
+ * Makes the service with the `SecureRandom` of its environment.
+ *
  * @since 0.1.0
  * @category constructors
  */

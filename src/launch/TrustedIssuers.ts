@@ -9,6 +9,8 @@ import type * as Effect from "effect/Effect"
 import type { LaunchError } from "./LaunchError.js"
 
 /**
+ * A server from which launches are followed.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -20,6 +22,8 @@ export interface TrustedIssuer {
 }
 
 /**
+ * The servers from which launches are followed.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -34,6 +34,8 @@ export {
 } from "../http/AddressGuard.js"
 
 /**
+ * Which addresses the guard accepts beside public ones.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -27,6 +27,8 @@ import type { SessionError } from "../session/SessionError.js"
 import * as SessionStore from "../session/SessionStore.js"
 
 /**
+ * Options of the store.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -78,6 +80,8 @@ const OCCUPIED = ["ENOTEMPTY", "EEXIST", "EPERM", "ENOENT", "EBUSY"]
 const done = (result: unknown): boolean => result !== undefined
 
 /**
+ * The store as a `BackingSessionStore`: one file for each entry, with locks between the processes of one machine.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -270,6 +274,8 @@ export const backing = (options: { readonly directory: string }): BackingSession
 }
 
 /**
+ * A session store in a directory, which is created if it does not exist.
+ *
  * @since 0.1.0
  * @category layers
  */

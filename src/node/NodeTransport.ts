@@ -53,6 +53,8 @@ export interface Limits {
 }
 
 /**
+ * Limits of the pool of connections.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -76,6 +78,8 @@ export interface Connections {
 }
 
 /**
+ * Options of the transport.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -85,6 +89,8 @@ export interface Options extends Limits, Connections {
 }
 
 /**
+ * Options of the transport with an address guard.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -155,6 +161,8 @@ const dispatcherOf = (options: Options): Effect.Effect<Undici.Dispatcher, never,
   })
 
 /**
+ * Makes the client. Its connections close with the scope.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -162,6 +170,8 @@ export const make = (options: Options = {}): Effect.Effect<HttpClient.HttpClient
   Effect.map(dispatcherOf(options), (dispatcher) => Client.make(dispatcher, settings(options)))
 
 /**
+ * A fast `HttpClient` over undici. It follows no redirects and retries nothing.
+ *
  * @since 0.1.0
  * @category layers
  */

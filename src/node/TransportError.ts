@@ -7,6 +7,8 @@
 import * as Schema from "effect/Schema"
 
 /**
+ * Why a request of `NodeTransport` failed, as a schema.
+ *
  * @since 0.1.0
  * @category schemas
  */
@@ -30,6 +32,8 @@ export const Reason = Schema.Literal(
 )
 
 /**
+ * Why a request of `NodeTransport` failed.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -55,6 +59,8 @@ const EXPLANATION: Record<Reason, string> = {
 }
 
 /**
+ * The cause of a failed request of `NodeTransport`: the `cause` of an `HttpClientError`.
+ *
  * @since 0.1.0
  * @category errors
  */

@@ -29,6 +29,8 @@ import type { Cached, SharedStore } from "../server/PublishedDocument.js"
 import { SmartConfiguration } from "../server/SmartConfiguration.js"
 
 /**
+ * Options of the cache.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -167,6 +169,8 @@ const makeStore = (
   })
 
 /**
+ * Makes a `Discovery` whose documents are in the store of the environment.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -26,6 +26,8 @@ export interface Client {
 }
 
 /**
+ * Options of the store.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -25,6 +25,8 @@ export interface BrandCollection {
 }
 
 /**
+ * The brands of a bundle, with its findings.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -36,6 +36,8 @@ export { merge, type Publication } from "./internal/brandMerge.js"
 export { BrandsError, BrandsReason } from "./BrandsError.js"
 
 /**
+ * Which bundle is requested.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -59,6 +61,8 @@ export interface Linked {
 }
 
 /**
+ * Fetches and caches user-access brand bundles.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -70,12 +74,16 @@ export interface Service {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */
 export class Brands extends Context.Tag("effect-safire/Brands")<Brands, Service>() {}
 
 /**
+ * Options of the cache.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -87,6 +95,8 @@ export interface Options {
 const ACCEPT = "application/fhir+json, application/json;q=0.9"
 
 /**
+ * Makes the service.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -9,6 +9,8 @@ import * as RetryAfter from "../http/RetryAfter.js"
 import * as TransportFailure from "../http/TransportFailure.js"
 
 /**
+ * Why a brand bundle could not be read, as a schema.
+ *
  * @since 0.1.0
  * @category schemas
  */
@@ -23,6 +25,8 @@ export const BrandsReason = Schema.Literal(
 )
 
 /**
+ * Why a brand bundle could not be read.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -39,6 +43,8 @@ const ADVICE: Record<BrandsReason, string> = {
 }
 
 /**
+ * A brand bundle could not be fetched or read.
+ *
  * @since 0.1.0
  * @category errors
  */

@@ -41,6 +41,8 @@ export const CAPABILITIES = [
 ] as const
 
 /**
+ * A capability that SMART App Launch 2.2 defines.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -89,12 +91,16 @@ const supportsLaunch = (capability: Capability) => (self: SmartConfiguration): b
   has(self, capability) && isUsable(self.authorizationEndpoint) && isUsable(self.tokenEndpoint)
 
 /**
+ * Whether the server claims launches from the EHR.
+ *
  * @since 0.1.0
  * @category predicates
  */
 export const supportsEhrLaunch: (self: SmartConfiguration) => boolean = supportsLaunch("launch-ehr")
 
 /**
+ * Whether the server claims standalone launches.
+ *
  * @since 0.1.0
  * @category predicates
  */
@@ -110,6 +116,8 @@ export const supportsPostAuthorization = (self: SmartConfiguration): boolean =>
   has(self, "authorize-post") && isUsable(self.authorizationEndpoint)
 
 /**
+ * Whether the server claims public clients.
+ *
  * @since 0.1.0
  * @category predicates
  */
@@ -117,6 +125,8 @@ export const supportsPublicClients = (self: SmartConfiguration): boolean =>
   isUsable(self.tokenEndpoint) && (has(self, "client-public") || hasMethod(self, "none"))
 
 /**
+ * Whether the server claims clients with a secret.
+ *
  * @since 0.1.0
  * @category predicates
  */
@@ -125,6 +135,8 @@ export const supportsSymmetricAuthentication = (self: SmartConfiguration): boole
   (has(self, "client-confidential-symmetric") || hasMethod(self, "client_secret_basic", "client_secret_post"))
 
 /**
+ * Whether the server claims clients with a key pair.
+ *
  * @since 0.1.0
  * @category predicates
  */
@@ -151,18 +163,24 @@ export const supportsOpenIdConnect = (self: SmartConfiguration): boolean =>
   has(self, "sso-openid-connect") && isUsable(self.tokenEndpoint)
 
 /**
+ * Whether the server has a usable registration endpoint.
+ *
  * @since 0.1.0
  * @category predicates
  */
 export const supportsDynamicRegistration = (self: SmartConfiguration): boolean => isUsable(self.registrationEndpoint)
 
 /**
+ * Whether the server has a usable introspection endpoint.
+ *
  * @since 0.1.0
  * @category predicates
  */
 export const supportsIntrospection = (self: SmartConfiguration): boolean => isUsable(self.introspectionEndpoint)
 
 /**
+ * Whether the server has a usable revocation endpoint.
+ *
  * @since 0.1.0
  * @category predicates
  */

@@ -44,6 +44,8 @@ export interface Request {
 }
 
 /**
+ * Fetches and caches SMART configurations. Failures are `DiscoveryError`s.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -57,12 +59,16 @@ export interface Service {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */
 export class Discovery extends Context.Tag("effect-safire/Discovery")<Discovery, Service>() {}
 
 /**
+ * Options of the cache.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -268,6 +274,8 @@ export const makeWith = (
   })
 
 /**
+ * Makes the service.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -9,6 +9,8 @@ import * as RetryAfter from "../http/RetryAfter.js"
 import * as TransportFailure from "../http/TransportFailure.js"
 
 /**
+ * Why a SMART configuration cannot be used, as a schema.
+ *
  * @since 0.1.0
  * @category schemas
  */
@@ -23,6 +25,8 @@ export const Reason = Schema.Literal(
 )
 
 /**
+ * Why a SMART configuration cannot be used.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -39,6 +43,9 @@ const ADVICE: Record<Reason, string> = {
 }
 
 /**
+ * The SMART configuration of a server could not be fetched, or lacks what a step needs. `code` is that of the system
+ * or of TLS if the connection failed.
+ *
  * @since 0.1.0
  * @category errors
  */

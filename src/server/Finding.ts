@@ -16,6 +16,8 @@
 export type Severity = "error" | "warning" | "information"
 
 /**
+ * A deviation in a document, with its severity, requirement and advice.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -32,6 +32,8 @@ export interface Header {
 }
 
 /**
+ * Which key is requested.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -41,6 +43,8 @@ export interface Request {
 }
 
 /**
+ * Fetches and caches key sets. Failures are `MetadataError`s.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -55,12 +59,16 @@ export interface Service {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */
 export class Jwks extends Context.Tag("effect-safire/Jwks")<Jwks, Service>() {}
 
 /**
+ * Options of the cache.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -140,6 +148,8 @@ const decode =
   }
 
 /**
+ * Makes the service.
+ *
  * @since 0.1.0
  * @category constructors
  */

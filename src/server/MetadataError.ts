@@ -10,18 +10,24 @@ import * as RetryAfter from "../http/RetryAfter.js"
 import * as TransportFailure from "../http/TransportFailure.js"
 
 /**
+ * The kinds of documents, as a schema.
+ *
  * @since 0.1.0
  * @category schemas
  */
 export const Subject = Schema.Literal("OpenIdConfiguration", "Jwks", "SmartStyle")
 
 /**
+ * The kind of the document.
+ *
  * @since 0.1.0
  * @category models
  */
 export type Subject = typeof Subject.Type
 
 /**
+ * Why a document cannot be used, as a schema.
+ *
  * @since 0.1.0
  * @category schemas
  */
@@ -43,6 +49,8 @@ export const Reason = Schema.Literal(
 )
 
 /**
+ * Why a document cannot be used.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -73,6 +81,9 @@ const ADVICE: Record<Reason, string> = {
 }
 
 /**
+ * A document other than the SMART configuration could not be fetched or used: an OpenID configuration, a key set, a
+ * style.
+ *
  * @since 0.1.0
  * @category errors
  */

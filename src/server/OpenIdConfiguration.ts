@@ -34,6 +34,8 @@ export class Metadata extends Schema.Class<Metadata>("effect-safire/OpenIdConfig
 }) {}
 
 /**
+ * Which configuration is requested.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -43,6 +45,8 @@ export interface Request {
 }
 
 /**
+ * Fetches and caches OpenID configurations. Failures are `MetadataError`s.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -54,6 +58,8 @@ export interface Service {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */
@@ -62,6 +68,8 @@ export class OpenIdConfiguration
 {}
 
 /**
+ * Options of the cache.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -117,6 +125,8 @@ const decode = (members: JsonObject, issuer: string): Effect.Effect<Metadata, Me
 }
 
 /**
+ * Makes the service.
+ *
  * @since 0.1.0
  * @category constructors
  */

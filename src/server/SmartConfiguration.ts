@@ -27,6 +27,8 @@ export const Deviation = Schema.Struct({
 })
 
 /**
+ * A member that was malformed and counts as absent.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -42,6 +44,8 @@ export type Deviation = typeof Deviation.Type
 export const Source = Schema.Literal("CapabilityStatement", "Settings")
 
 /**
+ * Where the configuration comes from.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -38,6 +38,8 @@ export class Style extends Schema.Class<Style>("effect-safire/SmartStyle/Style")
 }) {}
 
 /**
+ * Which style is requested.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -47,6 +49,8 @@ export interface Request {
 }
 
 /**
+ * Fetches the style of a launch (`smart_style_url`).
+ *
  * @since 0.1.0
  * @category models
  */
@@ -56,6 +60,8 @@ export interface Service {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */
@@ -81,6 +87,8 @@ export const fromDocument = (members: JsonObject): Style => {
 }
 
 /**
+ * Makes the service.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -36,6 +36,8 @@ import * as SessionState from "./SessionState.js"
 export type BackendError = UnknownServerError | TokenError | DiscoveryError | ConfigurationError
 
 /**
+ * At which server, and with which scopes.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -47,6 +49,8 @@ export interface Request {
 }
 
 /**
+ * Access tokens for the app itself. Failures are `BackendError`s.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -69,12 +73,16 @@ export interface Service {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */
 export class BackendServices extends Context.Tag("effect-safire/BackendServices")<BackendServices, Service>() {}
 
 /**
+ * When tokens are renewed, and pauses after failures.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -106,6 +114,8 @@ const keyOf = (scopes: ReadonlyArray<SmartClient.ScopeInput>): string =>
   )
 
 /**
+ * Makes the service. Requests in progress end with the scope.
+ *
  * @since 0.1.0
  * @category constructors
  */

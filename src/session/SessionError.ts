@@ -31,6 +31,8 @@ export const Reason = Schema.Literal(
 )
 
 /**
+ * Why a session cannot be used.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -53,6 +55,8 @@ const ADVICE: Record<Reason, string> = {
 }
 
 /**
+ * A session or a launch is unknown, has ended, or cannot be read from its store.
+ *
  * @since 0.1.0
  * @category errors
  */

@@ -17,10 +17,20 @@ import { isExpired, TokenSet, whyNoRefreshToken } from "../token/TokenSet.js"
 import type { RefreshFailure } from "./internal/sessionEntry.js"
 import { StoredSession } from "./internal/sessionEntry.js"
 
-/** Why a renewal failed. */
+/**
+ * Why a renewal failed.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
 export type RenewalError = Effect.Effect.Error<ReturnType<SmartClient.Service["refresh"]>>
 
-/** Options that `Sessions` and `BackendServices` share. */
+/**
+ * Options that `Sessions` and `BackendServices` share.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export interface RenewalOptions {
   /**
    * How long before its expiry a token is due for renewal. Default `adaptive`: the smaller of 60 seconds and a tenth of

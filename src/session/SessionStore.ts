@@ -70,10 +70,32 @@ export type {
    * @since 0.1.0
    * @category models
    */
-  Entry
+  CompletedLaunch,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Entry,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  PendingLaunch,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Sealed,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  StoredSession
 } from "./internal/sessionEntry.js"
 
 /**
+ * Options of a store.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -122,6 +144,8 @@ export interface Service {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */
@@ -168,6 +192,8 @@ const keyOf = (id: Redacted.Redacted): Effect.Effect<string> =>
 const MAX_RACES = 1000
 
 /**
+ * Makes a store over a `BackingSessionStore`.
+ *
  * @since 0.1.0
  * @category constructors
  */

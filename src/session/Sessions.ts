@@ -65,6 +65,19 @@ export type {
 export type {
   /**
    * @since 0.1.0
+   * @category errors
+   */
+  RenewalError,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  RenewalOptions
+} from "./SessionState.js"
+
+export type {
+  /**
+   * @since 0.1.0
    * @category models
    */
   SessionChange,
@@ -101,6 +114,8 @@ export interface Authorization {
 }
 
 /**
+ * Launches, sessions and their tokens.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -148,12 +163,16 @@ export interface Service {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */
 export class Sessions extends Context.Tag("effect-safire/Sessions")<Sessions, Service>() {}
 
 /**
+ * Renewal and lifetime of sessions.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -179,6 +198,9 @@ export const isCallbackRetryable = (error: CompleteLaunchError): boolean =>
   error._tag === "SessionError" ? error.isRetryable : Launches.isCodeUnused(error)
 
 /**
+ * Makes the service. Renewals, callbacks and logouts in progress end before the scope closes, or after
+ * `shutdownTimeout`.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -67,6 +67,8 @@ export type { Authorization, AuthorizeOptions } from "./internal/buildAuthorizat
 export type { Service } from "./internal/clientService.js"
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */
@@ -86,6 +88,8 @@ export type Dependencies =
   | OpenIdConfiguration.OpenIdConfiguration
 
 /**
+ * Makes a client. It fails if the configuration cannot be used, and makes no request.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -34,6 +34,8 @@ export type { Configure } from "./internal/openRegistry.js"
 export type { Server, Servers, Service } from "./internal/registry.js"
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */
@@ -59,10 +61,21 @@ export type ContextOf<S extends Servers> = S[keyof S]["authentication"] extends 
   ? A extends Layer.Layer<infer _Out, infer _E, infer R> ? Exclude<R, Scope.Scope> : never
   : never
 
-/** A registry layer: its error and requirements follow from the type of its servers. */
-type RegistryLayer<S extends Servers, R> = Layer.Layer<SmartServers, ErrorOf<S> | ConfigurationError, ContextOf<S> | R>
+/**
+ * A registry layer: its error and requirements follow from the type of its servers.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RegistryLayer<S extends Servers, R> = Layer.Layer<
+  SmartServers,
+  ErrorOf<S> | ConfigurationError,
+  ContextOf<S> | R
+>
 
 /**
+ * Makes a registry.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -6,12 +6,16 @@
 import * as Schema from "effect/Schema"
 
 /**
+ * Why a server cannot be chosen, as a schema.
+ *
  * @since 0.1.0
  * @category schemas
  */
 export const Reason = Schema.Literal("UnknownKey", "UnknownIssuer", "Ambiguous")
 
 /**
+ * Why a server cannot be chosen.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -24,6 +28,8 @@ const ADVICE: Record<Reason, string> = {
 }
 
 /**
+ * The registry cannot choose a server. No request was made.
+ *
  * @since 0.1.0
  * @category errors
  */

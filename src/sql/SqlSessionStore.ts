@@ -18,6 +18,8 @@ import { type BackingSessionStore, unavailable } from "../session/BackingSession
 import * as SessionStore from "../session/SessionStore.js"
 
 /**
+ * Options of the store.
+ *
  * @since 0.1.0
  * @category models
  */

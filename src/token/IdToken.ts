@@ -116,6 +116,8 @@ export interface Provider {
 }
 
 /**
+ * Verifies id_tokens (OpenID Connect Core, section 3.1.3.7). Failures are `IdTokenError`s.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -135,6 +137,8 @@ export interface Service {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */
@@ -184,6 +188,8 @@ const notAllowed = (
   }${listed === undefined ? "" : `; the server lists ${listOf(listed)}`}`
 
 /**
+ * Makes the service.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -8,6 +8,8 @@ import { inMemory } from "../base/SchemaFields.js"
 import { TokenSet } from "./TokenSet.js"
 
 /**
+ * Why an id_token is refused, as a schema.
+ *
  * @since 0.1.0
  * @category schemas
  */
@@ -36,6 +38,8 @@ export const Reason = Schema.Literal(
 )
 
 /**
+ * Why an id_token is refused.
+ *
  * @since 0.1.0
  * @category models
  */

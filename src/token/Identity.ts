@@ -20,6 +20,8 @@ import * as Url from "../base/Url.js"
 export const FhirUserType = Schema.Literal("Patient", "Practitioner", "PractitionerRole", "RelatedPerson", "Person")
 
 /**
+ * The resource type of a `fhirUser`.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -44,6 +46,8 @@ export const FhirUser = Schema.Struct({
 })
 
 /**
+ * The resource of the user who logged in.
+ *
  * @since 0.1.0
  * @category models
  */

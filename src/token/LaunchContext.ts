@@ -28,6 +28,8 @@ export const FhirContextItem = Schema.Struct({
 })
 
 /**
+ * A value of the schema `FhirContextItem`.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -50,6 +52,8 @@ export const AuthorizationDetail = Schema.Struct({
 })
 
 /**
+ * A value of the schema `AuthorizationDetail`.
+ *
  * @since 0.1.0
  * @category models
  */

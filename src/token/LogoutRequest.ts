@@ -7,6 +7,8 @@ import * as Redacted from "effect/Redacted"
 import * as AuthorizationRequest from "../launch/AuthorizationRequest.js"
 
 /**
+ * The parameters of a logout at the OpenID provider.
+ *
  * @since 0.1.0
  * @category models
  */

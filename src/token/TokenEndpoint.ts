@@ -73,6 +73,8 @@ export interface RetryUnknown {
 }
 
 /**
+ * An exchange of an authorization code (RFC 6749, section 4.1.3; RFC 7636).
+ *
  * @since 0.1.0
  * @category models
  */
@@ -86,6 +88,8 @@ export interface CodeExchange extends RetryUnknown {
 }
 
 /**
+ * A use of a refresh token (RFC 6749, section 6).
+ *
  * @since 0.1.0
  * @category models
  */
@@ -107,12 +111,16 @@ export interface Refresh extends RetryUnknown {
 export type Authorization = "client" | Redacted.Redacted
 
 /**
+ * The kind of a token (RFC 7009, RFC 7662).
+ *
  * @since 0.1.0
  * @category models
  */
 export type TokenTypeHint = "access_token" | "refresh_token"
 
 /**
+ * Requests to token, introspection and revocation endpoints. Failures are `TokenError`s.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -151,6 +159,8 @@ export interface Service {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */

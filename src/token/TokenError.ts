@@ -29,12 +29,16 @@ export const Reason = Schema.Literal(
 )
 
 /**
+ * Why a request failed.
+ *
  * @since 0.1.0
  * @category models
  */
 export type Reason = typeof Reason.Type
 
 /**
+ * The operations of an authorization server, as a schema.
+ *
  * @since 0.1.0
  * @category schemas
  */
@@ -48,6 +52,8 @@ export const Operation = Schema.Literal(
 )
 
 /**
+ * The operation that failed.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -105,6 +111,9 @@ const Issued = Schema.Struct({
 })
 
 /**
+ * A request to a token, introspection, revocation or userinfo endpoint failed. `processed` says whether the server
+ * acted; `error`, `errorDescription` and `errorUri` are those of the server.
+ *
  * @since 0.1.0
  * @category errors
  */

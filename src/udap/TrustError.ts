@@ -7,6 +7,8 @@
 import * as Schema from "effect/Schema"
 
 /**
+ * Why a certificate or signed metadata are not trusted, as a schema.
+ *
  * @since 0.1.0
  * @category schemas
  */
@@ -47,12 +49,16 @@ export const Reason = Schema.Literal(
 )
 
 /**
+ * Why a certificate or signed metadata are not trusted.
+ *
  * @since 0.1.0
  * @category models
  */
 export type Reason = typeof Reason.Type
 
 /**
+ * A single reason against trust, as a schema.
+ *
  * @since 0.1.0
  * @category schemas
  */
@@ -67,12 +73,16 @@ export const Problem = Schema.Struct({
 })
 
 /**
+ * A single reason against trust.
+ *
  * @since 0.1.0
  * @category models
  */
 export type Problem = typeof Problem.Type
 
 /**
+ * All reasons against trust, at least one.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -134,6 +144,8 @@ const text = ({ certificate, detail, rule }: Problem): string =>
   `${certificate === undefined ? "" : `certificate ${certificate}: `}${detail} [${rule}]`
 
 /**
+ * A certificate or signed metadata are not trusted. `problems` has all reasons.
+ *
  * @since 0.1.0
  * @category errors
  */

@@ -41,6 +41,8 @@ export type {
 } from "./internal/communities.js"
 
 /**
+ * The communities that the app trusts.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -82,6 +84,8 @@ export interface TrustedChain {
 }
 
 /**
+ * The certificates to validate.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -93,6 +97,8 @@ export interface Request {
 }
 
 /**
+ * Validates the certificates of a community. Failures are `TrustError`s.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -112,6 +118,8 @@ export interface Service {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */
@@ -140,6 +148,8 @@ const parseChain = (
 }
 
 /**
+ * Makes the service.
+ *
  * @since 0.1.0
  * @category constructors
  */

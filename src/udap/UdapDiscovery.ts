@@ -29,7 +29,17 @@ import { UdapDiscoveryError } from "./UdapDiscoveryError.js"
 import type { UdapMetadata } from "./UdapMetadata.js"
 import { fromDocument } from "./UdapMetadata.js"
 
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Algorithm
+} from "./internal/signedMetadata.js"
+
 /**
+ * Which metadata are requested.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -44,6 +54,8 @@ export interface Request {
 }
 
 /**
+ * Fetches, verifies and caches UDAP metadata.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -63,12 +75,16 @@ export interface Service {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */
 export class UdapDiscovery extends Context.Tag("effect-safire/udap/UdapDiscovery")<UdapDiscovery, Service>() {}
 
 /**
+ * Options of the cache and of the verification.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -87,6 +103,8 @@ export interface Options {
 }
 
 /**
+ * Makes the service.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -10,6 +10,8 @@ import * as RetryAfter from "../http/RetryAfter.js"
 import * as TransportFailure from "../http/TransportFailure.js"
 
 /**
+ * Why UDAP metadata cannot be used, as a schema.
+ *
  * @since 0.1.0
  * @category schemas
  */
@@ -25,6 +27,8 @@ export const Reason = Schema.Literal(
 )
 
 /**
+ * Why UDAP metadata cannot be used.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -42,6 +46,8 @@ const REMEDY: Record<Reason, string> = {
 }
 
 /**
+ * The UDAP metadata of a server could not be fetched or used.
+ *
  * @since 0.1.0
  * @category errors
  */

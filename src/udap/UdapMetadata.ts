@@ -37,6 +37,8 @@ const Strings = Schema.optional(Schema.Array(Schema.String))
 export const Deviation = Schema.Struct({ member: Schema.String, expected: Schema.String })
 
 /**
+ * A member that was malformed and counts as absent.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -31,6 +31,8 @@ import type { Failure } from "./Problem.js"
 import * as WebApp from "./WebApp.js"
 
 /**
+ * The session of a request.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -49,12 +51,16 @@ export interface Service {
 }
 
 /**
+ * The tag of the session that `required` provides.
+ *
  * @since 0.1.0
  * @category tags
  */
 export class CurrentSession extends Context.Tag("effect-safire/CurrentSession")<CurrentSession, Service>() {}
 
 /**
+ * The tag of the session that `optional` provides.
+ *
  * @since 0.1.0
  * @category tags
  */

@@ -43,6 +43,8 @@ export type Kind =
   | "AppFailed"
 
 /**
+ * What an error page shows: a kind, and the reference of the log line.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -196,6 +198,8 @@ const ofFhir = (error: FhirError): Kind => {
 const isUnavailable = ({ reason }: DiscoveryError): boolean => reason === "Unreachable" || reason === "TimedOut"
 
 /**
+ * The kind of page for an error.
+ *
  * @since 0.1.0
  * @category accessors
  */

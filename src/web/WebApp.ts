@@ -38,6 +38,8 @@ export interface Launch {
 export type LaunchOptions = Pick<StartLaunchOptions, "scopes" | "addScopes" | "params" | "method" | "appState">
 
 /**
+ * The public address and the settings of a web app.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -82,6 +84,8 @@ export interface Options {
 }
 
 /**
+ * The settings of a web app, validated.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -112,6 +116,8 @@ export interface Service {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */
@@ -136,6 +142,8 @@ const asRouted = (pathname: string): string | undefined => {
 }
 
 /**
+ * Makes the service. It fails if the settings contradict each other.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -237,6 +245,8 @@ export const make = (options: Options): Effect.Effect<Service, ConfigurationErro
   })
 
 /**
+ * The settings of a web app.
+ *
  * @example
  * import { WebApp } from "effect-safire/web"
  *

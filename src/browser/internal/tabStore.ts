@@ -20,6 +20,12 @@ import * as Page from "../Page.js"
 import * as WebStorageSessionStore from "../WebStorageSessionStore.js"
 import { requestLock } from "./webLock.js"
 
+/**
+ * Where tokens are stored.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export type TokenStorage = "memory" | "sessionStorage" | "localStorage"
 
 export interface TabStore {

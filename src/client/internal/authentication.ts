@@ -37,6 +37,8 @@ export interface UnauthenticatedRequest {
 }
 
 /**
+ * How a client authenticates its requests to an authorization server.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -61,6 +63,8 @@ export interface Service {
 }
 
 /**
+ * The tag of the service: the layers of this module provide it.
+ *
  * @since 0.1.0
  * @category tags
  */

@@ -23,6 +23,8 @@ import { ClientAuthentication, formRequest } from "./authentication.js"
 export type ClientSecret = Redacted.Redacted | Effect.Effect<Redacted.Redacted, ConfigurationError>
 
 /**
+ * A client secret, and the one before it.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -37,6 +39,8 @@ export interface SecretOptions {
 }
 
 /**
+ * A client secret for HTTP Basic.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -11,6 +11,12 @@ import { safeText } from "../../http/Redaction.js"
 import type { SigningKey } from "../SigningKey.js"
 import { configurationError } from "./configurationError.js"
 
+/**
+ * Options of a signature.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export interface SignOptions {
   /** The algorithms that the server accepts. Default: any. */
   readonly algs?: ReadonlyArray<string> | undefined
@@ -20,6 +26,12 @@ export interface SignOptions {
   readonly jku?: string | undefined
 }
 
+/**
+ * Signs claims as a compact JWS. It fails with a `ConfigurationError` if no key has an accepted algorithm.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export type Sign = (
   claims: Readonly<Record<string, unknown>>,
   options?: SignOptions | undefined

@@ -18,6 +18,8 @@ import { ClientAuthentication, formRequest } from "./authentication.js"
 import { urlError } from "./configurationError.js"
 
 /**
+ * How assertions are made (RFC 7523).
+ *
  * @since 0.1.0
  * @category models
  */

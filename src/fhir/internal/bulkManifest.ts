@@ -23,12 +23,16 @@ export const ManifestFile = Schema.Struct({
 })
 
 /**
+ * A value of the schema `ManifestFile`.
+ *
  * @since 0.1.0
  * @category models
  */
 export type ManifestFile = typeof ManifestFile.Type
 
 /**
+ * The manifest of an export (Bulk Data Access, "Response - Output Manifest").
+ *
  * @since 0.1.0
  * @category schemas
  */
@@ -40,6 +44,8 @@ export const Manifest = Schema.Struct({
 })
 
 /**
+ * A value of the schema `Manifest`.
+ *
  * @since 0.1.0
  * @category models
  */

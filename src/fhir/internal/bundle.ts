@@ -68,6 +68,8 @@ type BundleRequests<V extends FhirVersion, Types extends ReadonlyArray<unknown>>
 }
 
 /**
+ * Batches and transactions.
+ *
  * @since 0.1.0
  * @category models
  */

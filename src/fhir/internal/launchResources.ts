@@ -14,6 +14,8 @@ import type { AnySchema, Decoded, Decoding } from "./resource.js"
 import type { AnyResourceOf, FhirVersion, ResourceOf } from "./resourceTypes.js"
 
 /**
+ * The resources of the launch context.
+ *
  * @since 0.1.0
  * @category models
  */

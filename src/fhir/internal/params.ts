@@ -5,10 +5,12 @@
  */
 
 /**
+ * The value of a parameter.
+ *
  * @since 0.1.0
  * @category models
  */
-export type Value = string | number | boolean
+export type ParamValue = string | number | boolean
 
 /**
  * By name, with an array for a repeated parameter and `undefined` for an absent one; or pairs in order. Values are
@@ -18,17 +20,17 @@ export type Value = string | number | boolean
  * @category models
  */
 export type Params =
-  | Readonly<Record<string, Value | ReadonlyArray<Value> | undefined>>
-  | ReadonlyArray<readonly [name: string, value: Value]>
+  | Readonly<Record<string, ParamValue | ReadonlyArray<ParamValue> | undefined>>
+  | ReadonlyArray<readonly [name: string, value: ParamValue]>
 
-const isPairs = (params: Params): params is ReadonlyArray<readonly [name: string, value: Value]> =>
+const isPairs = (params: Params): params is ReadonlyArray<readonly [name: string, value: ParamValue]> =>
   Array.isArray(params)
 
 /** Names and values, without absent parameters. */
-export const pairs = (params: Params): ReadonlyArray<readonly [name: string, value: Value]> =>
+export const pairs = (params: Params): ReadonlyArray<readonly [name: string, value: ParamValue]> =>
   isPairs(params)
     ? params
-    : Object.entries(params).flatMap(([name, value]): ReadonlyArray<readonly [string, Value]> =>
+    : Object.entries(params).flatMap(([name, value]): ReadonlyArray<readonly [string, ParamValue]> =>
       value === undefined
         ? []
         : typeof value === "object"

@@ -8,7 +8,6 @@ import * as ParseResult from "effect/ParseResult"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { failOnDefect } from "../../base/FailOnDefect.js"
-import type { JsonObject } from "../../base/JsonReader.js"
 import { isJsonObject, reader } from "../../base/JsonReader.js"
 import { safeText } from "../../http/Redaction.js"
 import type { Fields, Issue } from "../FhirError.js"
@@ -19,7 +18,7 @@ import type { Fields, Issue } from "../FhirError.js"
  * @since 0.1.0
  * @category models
  */
-export type Resource = JsonObject & { readonly resourceType: string }
+export type Resource = Readonly<Record<string, unknown>> & { readonly resourceType: string }
 
 /**
  * A resource to send: an object literal, or an interface of `@types/fhir`, which has no index signature.
@@ -74,6 +73,8 @@ export interface Stored<A> {
 }
 
 /**
+ * Whether a value is a JSON object with a `resourceType`.
+ *
  * @since 0.1.0
  * @category predicates
  */

@@ -19,6 +19,8 @@ import { decode, INVALID_REFERENCE, isType, typed } from "./resource.js"
 import type { AnyResourceOf, FhirVersion, ResourceOf } from "./resourceTypes.js"
 
 /**
+ * Options of a search.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -30,6 +32,8 @@ export interface SearchOptions<S extends AnySchema | undefined> extends Decoding
 }
 
 /**
+ * A page of a search.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -44,6 +48,8 @@ export interface Page<A, V extends FhirVersion = "R4"> {
 }
 
 /**
+ * Searches and histories as streams. The next page is requested when the program needs it.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -38,12 +38,16 @@ export type BrandCode =
   | "PrimaryBrandAmbiguous"
 
 /**
+ * A deviation in a brand bundle.
+ *
  * @since 0.1.0
  * @category models
  */
 export type BrandFinding = Finding<BrandCode>
 
 /**
+ * A business identifier.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -87,6 +91,8 @@ export interface Endpoint {
 }
 
 /**
+ * A portal of a brand, with its endpoints.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -103,6 +109,8 @@ export interface Portal {
 }
 
 /**
+ * A brand that users know, with its portals.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -9,6 +9,8 @@ import type { BrandCollection } from "../BrandBundle.js"
 import type { Brand, Endpoint, Identifier, Portal } from "./brand.js"
 
 /**
+ * A bundle, and the URL from which it came.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -9,6 +9,8 @@ import type { Codec } from "./entryCodec.js"
 import { Entry, Sealed } from "./sessionEntry.js"
 
 /**
+ * A key that encrypts entries of a store.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -27,6 +27,8 @@ import { CompletedLaunch, PendingLaunch } from "./sessionEntry.js"
 import type { SessionId, SessionRecords } from "./sessionRecords.js"
 
 /**
+ * Options of a launch.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -52,6 +54,8 @@ export interface StartLaunchOptions extends SmartClient.AuthorizeOptions {
 export type Destination = Omit<Effect.Effect.Success<ReturnType<SmartClient.Service["authorize"]>>, "pending">
 
 /**
+ * Why a launch could not be started.
+ *
  * @since 0.1.0
  * @category errors
  */
@@ -61,6 +65,8 @@ export type StartLaunchError =
   | Effect.Effect.Error<ReturnType<SmartClient.Service["authorize"]>>
 
 /**
+ * Why a callback gave no session. `isCallbackRetryable` tells whether the same callback can succeed later.
+ *
  * @since 0.1.0
  * @category errors
  */

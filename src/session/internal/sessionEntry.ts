@@ -56,6 +56,8 @@ const RenewalFailure = Schema.Struct({
 export type RefreshFailure = (typeof RenewalFailure.Type)["error"]
 
 /**
+ * A session as it is stored.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -90,6 +92,8 @@ export class Sealed extends Schema.TaggedClass<Sealed>("effect-safire/Sealed")("
 export const Entry = Schema.Union(PendingLaunch, CompletedLaunch, StoredSession, Sealed)
 
 /**
+ * An entry of a store: a pending or completed launch, or a session.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -24,6 +24,8 @@ import type * as IdToken from "../../token/IdToken.js"
 export type ScopeInput = string | Scopes.Scope
 
 /**
+ * The configuration of an app at one server.
+ *
  * @since 0.1.0
  * @category models
  */

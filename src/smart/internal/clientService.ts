@@ -21,6 +21,8 @@ import type { Authorization, AuthorizeOptions } from "./buildAuthorization.js"
 import type { Config, ScopeInput } from "./clientConfig.js"
 
 /**
+ * The steps of an app at one server, without state.
+ *
  * @since 0.1.0
  * @category models
  */

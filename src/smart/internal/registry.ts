@@ -35,6 +35,8 @@ export interface Server<out E = never, out R = never> extends Omit<SmartClient.C
 export type Servers = Readonly<Record<string, Server<unknown, unknown>>>
 
 /**
+ * A registry of servers, each with a client of its own.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -20,6 +20,8 @@ import * as pem from "./pem.js"
 export type Encoded = string | Uint8Array
 
 /**
+ * A trust community: its anchors and rules.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -18,7 +18,12 @@ import type { Certificate } from "./certificate.js"
 import * as certificates from "./certificate.js"
 import { keyProblem } from "./signature.js"
 
-/** @internal */
+/**
+ * An algorithm of signed metadata.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export type Algorithm = "RS256" | "RS384" | "ES256" | "ES384"
 
 /** @internal */

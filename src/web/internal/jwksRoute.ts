@@ -13,6 +13,8 @@ import { KeyRotation } from "../../client/KeyRotation.js"
 import { SigningKeys } from "../../client/SigningKeys.js"
 
 /**
+ * Options of the route that publishes keys.
+ *
  * @since 0.1.0
  * @category models
  */
