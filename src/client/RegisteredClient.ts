@@ -8,7 +8,6 @@ import * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
-import type { JsonObject } from "../base/JsonReader.js"
 import { reader, withoutDeepMembers } from "../base/JsonReader.js"
 import * as ClientAuthentication from "./ClientAuthentication.js"
 import * as ClientMetadata from "./ClientMetadata.js"
@@ -55,7 +54,7 @@ const seconds = (value: unknown): number | undefined => {
  * @category constructors
  */
 export const fromResponse = (
-  response: JsonObject,
+  response: Readonly<Record<string, unknown>>,
   options?: {
     /** The metadata that was sent. */
     readonly requested?: ClientMetadata.ClientMetadata | undefined

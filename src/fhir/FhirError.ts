@@ -63,6 +63,8 @@ export const Coding = Schema.Struct({
 })
 
 /**
+ * A coding of an issue.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -13,6 +13,8 @@ import type { RateLimiter } from "./internal/rateLimiter.js"
 import * as Limiter from "./internal/rateLimiter.js"
 
 /**
+ * How many requests, and how many at once.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -27,6 +27,14 @@ import { SandboxEhr } from "./SandboxEhr.js"
 // Models
 // ---------------------------------------------------------------------------------------------------------------------
 
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  UdapOptions
+} from "./internal/udap.js"
+
 export {
   /**
    * @since 0.1.0

@@ -15,6 +15,8 @@ import type { ReadResponse } from "./fhirResponse.js"
 import type { Resource } from "./resource.js"
 
 /**
+ * Limits of a stream of pages.
+ *
  * @since 0.1.0
  * @category models
  */

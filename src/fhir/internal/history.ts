@@ -29,6 +29,8 @@ export interface HistoryEntry<A> {
 }
 
 /**
+ * Options of a history.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -42,6 +44,8 @@ export interface HistoryOptions<Type extends string = string> extends PageOption
 }
 
 /**
+ * Histories as streams of versions.
+ *
  * @since 0.1.0
  * @category models
  */

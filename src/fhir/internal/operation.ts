@@ -21,6 +21,8 @@ import { decode, isId, isResource, isType, typed } from "./resource.js"
 import type { AnyResourceOf, FhirVersion, ResourceInput, ResourceOf } from "./resourceTypes.js"
 
 /**
+ * Options of a FHIR operation (`$…`).
+ *
  * @since 0.1.0
  * @category models
  */
@@ -35,6 +37,8 @@ export interface OperationOptions<V extends FhirVersion = "R4", Type = unknown> 
 }
 
 /**
+ * Options of a GraphQL query (`$graphql`).
+ *
  * @since 0.1.0
  * @category models
  */
@@ -57,6 +61,8 @@ export interface GraphqlResult<A> {
 }
 
 /**
+ * FHIR operations.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -27,6 +27,8 @@ export type PatchOperation =
 export type Patch<V extends FhirVersion = "R4"> = ReadonlyArray<PatchOperation> | ResourceInput<V, "Parameters">
 
 /**
+ * Options of a write.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -38,6 +40,8 @@ export interface WriteOptions<V extends FhirVersion = "R4"> {
 }
 
 /**
+ * Conditions of a write: it is processed only if they hold.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -47,6 +51,8 @@ export interface MatchOptions {
 }
 
 /**
+ * Options of `create`.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -56,6 +62,8 @@ export interface CreateOptions<V extends FhirVersion = "R4"> extends WriteOption
 }
 
 /**
+ * Options of `update`.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -65,6 +73,8 @@ export interface UpdateOptions<V extends FhirVersion = "R4"> extends WriteOption
 }
 
 /**
+ * Options of `patch`.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -45,12 +45,16 @@ export type ConformanceCode =
   | "BrandBundleMissing"
 
 /**
+ * A deviation of a SMART configuration.
+ *
  * @since 0.1.0
  * @category models
  */
 export type ConformanceFinding = Finding<ConformanceCode>
 
 /**
+ * Options of `findings`.
+ *
  * @since 0.1.0
  * @category models
  */
