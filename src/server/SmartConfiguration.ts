@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Schema from "effect/Schema"
 import { FhirBaseUrl } from "../base/FhirBaseUrl.js"
-import { type JsonObject, type JsonReader, others, reader, withoutDeepMembers } from "../base/JsonReader.js"
+import { type JsonReader, others, reader, withoutDeepMembers } from "../base/JsonReader.js"
 import { JsonMembers, skipValidation } from "../base/SchemaFields.js"
 import * as Url from "../base/Url.js"
 import { DiscoveryError } from "./DiscoveryError.js"
@@ -192,7 +192,7 @@ export class SmartConfiguration extends Schema.Class<SmartConfiguration>("effect
  */
 export const fromDocument = (
   fhirBaseUrl: FhirBaseUrl,
-  received: JsonObject,
+  received: Readonly<Record<string, unknown>>,
   source?: Source | undefined
 ): SmartConfiguration => {
   // A list of many malformed items makes one deviation.
