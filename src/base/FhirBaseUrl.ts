@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as Either from "effect/Either"
+import { dual } from "effect/Function"
 import * as Schema from "effect/Schema"
 import * as Url from "./Url.js"
 
@@ -79,10 +80,13 @@ export const key = (self: FhirBaseUrl): string => {
  * @since 0.1.0
  * @category predicates
  */
-export const areSame = (a: string, b: string): boolean => {
-  const [left, right] = [parse(a), parse(b)]
+export const areSame: {
+  (that: string): (self: string) => boolean
+  (self: string, that: string): boolean
+} = dual(2, (self: string, that: string): boolean => {
+  const [left, right] = [parse(self), parse(that)]
   return Either.isRight(left) && Either.isRight(right) && key(left.right) === key(right.right)
-}
+})
 
 /**
  * Appends to the whole base path, with exactly one slash between (SMART App Launch 2.2, conformance; requirement 226).
@@ -90,5 +94,11 @@ export const areSame = (a: string, b: string): boolean => {
  * @since 0.1.0
  * @category combinators
  */
-export const append = (self: FhirBaseUrl, path: string): string =>
-  `${self.endsWith("/") ? self.slice(0, -1) : self}/${path.startsWith("/") ? path.slice(1) : path}`
+export const append: {
+  (path: string): (self: FhirBaseUrl) => string
+  (self: FhirBaseUrl, path: string): string
+} = dual(
+  2,
+  (self: FhirBaseUrl, path: string): string =>
+    `${self.endsWith("/") ? self.slice(0, -1) : self}/${path.startsWith("/") ? path.slice(1) : path}`
+)

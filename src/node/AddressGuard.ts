@@ -42,26 +42,26 @@ export {
 export interface Options {
   /** Networks that may be connected to although they are not public, such as `10.20.0.0/16` or `fd12:3456::/32`. */
   readonly allow?: ReadonlyArray<string> | undefined
-  /** Networks that may not although they are public, such as one's own. They beat `allow`. */
+  /** Networks that may not be connected to although they are public, such as your own. They override `allow`. */
   readonly refuse?: ReadonlyArray<string> | undefined
-  /** Who resolves names; `dns.lookup` unless told otherwise. Its answers are judged like any others. */
+  /** Resolves names. Its results are checked too. Default `dns.lookup`. */
   readonly lookup?: Net.LookupFunction | undefined
 }
 
 type Address = IpAddr.IPv4 | IpAddr.IPv6
 type Network = readonly [Address, number]
 
-/** Public by the registries, but the platform of one cloud answers there, with what its guests may know. */
+/** A public address that is the internal metadata service of one cloud (Azure). */
 const PLATFORM: ReadonlyArray<string> = ["168.63.129.16/32"]
 
-/** All of IPv6 that is handed out: what lies outside has a meaning of its own or none yet. */
+/** The only part of IPv6 with public addresses: the rest is special-purpose or reserved. */
 const GLOBAL_UNICAST = "2000::/3"
 
-/** The address of which NAT64 makes a connection over IPv4. */
+/** NAT64 connects to the IPv4 address in the last four bytes. */
 const NAT64 = "64:ff9b::/96"
 
 /**
- * The pure rule.
+ * Whether an address may be connected to.
  *
  * @internal
  */
@@ -74,22 +74,22 @@ export const rule = (
   const refused = [...lists.refuse, ...PLATFORM.map((cidr) => ip.parseCIDR(cidr))]
   const global = ip.parseCIDR(GLOBAL_UNICAST)
   const nat64 = ip.parseCIDR(NAT64)
-  const judge = (address: Address): boolean => {
+  const isAllowed = (address: Address): boolean => {
     if (lists.refuse.some((network) => within(address, network))) return false
     if (lists.allow.some((network) => within(address, network))) return true
     if (refused.some((network) => within(address, network))) return false
-    if (within(address, nat64)) return judge(new ip.IPv4(address.toByteArray().slice(12)))
+    if (within(address, nat64)) return isAllowed(new ip.IPv4(address.toByteArray().slice(12)))
     return address.range() === "unicast" && (address.kind() === "ipv4" || within(address, global))
   }
   return (address) => {
     if (!ip.isValid(address)) return false
-    // As a 4-in-6 address is what it maps to.
-    return judge(ip.process(address))
+    // An IPv4-mapped address counts as its IPv4 address.
+    return isAllowed(ip.process(address))
   }
 }
 
 /**
- * What the transport needs beside the service.
+ * The guard of one transport: the service, and what applies it to connections.
  *
  * @internal
  */
@@ -106,7 +106,7 @@ export interface Guard extends Service {
 const refusal = (): TransportError =>
   new TransportError({ reason: "AddressRefused", code: "ERR_ADDRESS_REFUSED", processed: "no" })
 
-const judgedLookup =
+const allowedLookup =
   (allows: Service["allows"], lookup: Net.LookupFunction): Net.LookupFunction => (hostname, options, callback) => {
     lookup(hostname, { ...options, all: true }, (error, found, family) => {
       if (error) return callback(error, "", 0)
@@ -134,7 +134,7 @@ const parseNetworks = (
       reason: "Invalid",
       fields: [field],
       detail:
-        `${wrong.length} of its entries are no networks; write them as an address and a length, such as 10.20.0.0/16`
+        `${wrong.length} of its entries are not networks; write them as an address and a length, such as 10.20.0.0/16`
     })
 }
 
@@ -164,7 +164,7 @@ export const make = (options: Options): Effect.Effect<Guard, ConfigurationError>
           ? Effect.void
           : Effect.acquireRelease(count(origin, 1), () => count(origin, -1))
       },
-      lookup: judgedLookup(allows, options.lookup ?? Dns.lookup),
+      lookup: allowedLookup(allows, options.lookup ?? Dns.lookup),
       connector: (guarded, open) => (target, callback) => {
         if (trusted.has(Url.parse(`${target.protocol}//${target.host ?? ""}`)?.origin ?? "")) open(target, callback)
         // A literal address is never looked up.

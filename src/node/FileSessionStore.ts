@@ -33,7 +33,7 @@ import * as SessionStore from "../session/SessionStore.js"
  * @category models
  */
 export interface Options extends SessionStore.Options {
-  /** Made, with mode 0700, when it is not there. Nothing else should live in it. */
+  /** For this store alone. Created with mode 0700 if it does not exist. */
   readonly directory: string
 }
 
@@ -112,7 +112,7 @@ export const backing = (options: { readonly directory: string }): BackingSession
   const list = (folder: string) =>
     Effect.map(unless("reading", GONE, () => fs.readdir(folder)), (names): ReadonlyArray<string> => names ?? [])
 
-  /** So that a name outlives a loss of power; not every platform can. */
+  /** A new name then survives a loss of power. Not every platform supports it. */
   const flush = (folder: string) =>
     Effect.ignore(
       attempt("flushing", () => fs.open(folder, "r").then((file) => file.sync().finally(() => file.close())))
@@ -127,11 +127,11 @@ export const backing = (options: { readonly directory: string }): BackingSession
         )
     )
 
-  /** The name of an entry's file. Finishes what a process left half done. */
+  /** The name of an entry's file. Completes the steps of a process that died. */
   const settled = (key: string): Effect.Effect<Option.Option<string>, SessionError> =>
     Effect.gen(function*() {
       const folder = join(entries, key)
-      let spent: string | undefined
+      let unfinished: string | undefined
       let wasEmpty = false
       for (;;) {
         const names = yield* list(folder)
@@ -147,8 +147,8 @@ export const backing = (options: { readonly directory: string }): BackingSession
         const successor = successorOf(claim)
         if (yield* rename(join(scratch, successor), join(folder, successor))) yield* unlink(join(folder, claim))
         // Found twice without its successor, which therefore was stored and removed.
-        else if (spent === claim) yield* unlink(join(folder, claim))
-        else spent = claim
+        else if (unfinished === claim) yield* unlink(join(folder, claim))
+        else unfinished = claim
       }
     })
 
@@ -164,7 +164,7 @@ export const backing = (options: { readonly directory: string }): BackingSession
       }
     })
 
-  /** Puts a file where none is: true for one of all that try. */
+  /** Creates a file. Only one of several concurrent calls returns true. */
   const place = (parent: string, key: string, name: string, text: string, isDurable: boolean) =>
     Effect.gen(function*() {
       const draft = join(scratch, `d-${randomBytes(9).toString("hex")}`)
@@ -213,14 +213,14 @@ export const backing = (options: { readonly directory: string }): BackingSession
     }
     // All claimed successors are stored by now: an old file here is unused.
     for (const name of yield* list(scratch)) {
-      const seen = yield* unless("reading", GONE, () => fs.stat(join(scratch, name)))
-      if (seen !== undefined && seen.mtimeMs + DAY < now) {
+      const stat = yield* unless("reading", GONE, () => fs.stat(join(scratch, name)))
+      if (stat !== undefined && stat.mtimeMs + DAY < now) {
         yield* attempt("removing", () => fs.rm(join(scratch, name), { recursive: true, force: true }))
       }
     }
   })
 
-  const sweepNowAndThen = Effect.gen(function*() {
+  const sweepHourly = Effect.gen(function*() {
     const now = yield* Clock.currentTimeMillis
     if (now - lastSweep < HOUR) return
     lastSweep = now
@@ -230,13 +230,13 @@ export const backing = (options: { readonly directory: string }): BackingSession
   const isLocked = (folder: string) =>
     Effect.gen(function*() {
       const now = yield* Clock.currentTimeMillis
-      let isHeld = false
+      let isLeased = false
       for (const name of yield* list(folder)) {
-        // A lock's name is its owner's alone: to remove one that is over cannot hit a younger one.
+        // The name of a lock is unique: removing an expired one cannot remove a newer one.
         if (isLeaseOver(leaseOf(name), now)) yield* unlink(join(folder, name))
-        else isHeld = true
+        else isLeased = true
       }
-      return isHeld
+      return isLeased
     })
 
   return {
@@ -245,7 +245,7 @@ export const backing = (options: { readonly directory: string }): BackingSession
     replace: (key, expected, next) =>
       Effect.gen(function*() {
         yield* prepare
-        yield* sweepNowAndThen
+        yield* sweepHourly
         const now = yield* current(key)
         if (Option.getOrUndefined(Option.map(now, ({ text }) => text)) !== Option.getOrUndefined(expected)) return false
         if (Option.isNone(next)) return Option.isNone(now) || (yield* remove(key, now.value.name))

@@ -59,9 +59,9 @@ export interface Limits {
  * @category models
  */
 export interface Connections {
-  /** Name, TCP and TLS together. Default 10 seconds. */
+  /** DNS, TCP and TLS together. Default 10 seconds. */
   readonly connectTimeout?: Duration.DurationInput | undefined
-  /** Bytes of the headers of an answer. Default 16 KiB. */
+  /** Bytes of the headers of a response. Default 16 KiB. */
   readonly maxHeaderBytes?: number | undefined
   /** TLS of every connection: `ca`, and `cert` with `key` or `pfx` for mutual TLS. */
   readonly tls?:
@@ -71,7 +71,7 @@ export interface Connections {
   readonly tcp?:
     | Pick<TcpNetConnectOpts, "localAddress" | "family" | "autoSelectFamily" | "autoSelectFamilyAttemptTimeout">
     | undefined
-  /** The rest of what undici's `Agent` can be told; 64 `connections` to an origin unless told otherwise. */
+  /** Other options of undici's `Agent`. Default 64 `connections` to an origin. */
   readonly agent?:
     | Omit<Undici.Agent.Options, "connect" | "connectTimeout" | "maxHeaderSize" | "factory" | "socketPath">
     | undefined
@@ -84,7 +84,7 @@ export interface Connections {
  * @category models
  */
 export interface Options extends Limits, Connections {
-  /** Everything goes through this proxy: its URL, or all that undici's `ProxyAgent` can be told. */
+  /** A proxy for all requests: its URL, or options of undici's `ProxyAgent`. */
   readonly proxy?: string | URL | Undici.ProxyAgent.Options | undefined
 }
 
@@ -97,9 +97,9 @@ export interface Options extends Limits, Connections {
 export interface GuardedOptions extends Limits, Connections, NodeAddressGuard.Options {}
 
 /** undici applies no limit for 0. */
-const millis = (given: Duration.DurationInput | undefined, fallback: number): number => {
-  const asked = given === undefined ? fallback : Duration.toMillis(given)
-  return Number.isFinite(asked) ? asked : 0
+const millis = (duration: Duration.DurationInput | undefined, fallback: number): number => {
+  const found = duration === undefined ? fallback : Duration.toMillis(duration)
+  return Number.isFinite(found) ? found : 0
 }
 
 const settings = (limits: Limits): Client.Settings => ({
@@ -111,7 +111,7 @@ const settings = (limits: Limits): Client.Settings => ({
   tracing: limits.tracing ?? false
 })
 
-/** Loaded when a layer is built, so that what else this room has needs no undici. */
+/** Loaded when a layer is built: the other modules of this entry point do not need undici. */
 const undici = Effect.promise(() => {
   BuiltinFetch.load()
   return import("undici")
@@ -130,14 +130,15 @@ const connectOptions = ({ agent, connectTimeout, tcp, tls }: Connections) => ({
  * reports the alert and reads on, and undici then sees only the end of the connection. Ending the connection here
  * makes the request fail with the alert.
  */
-const alerting = (connect: Undici.buildConnector.connector): Undici.buildConnector.connector => (target, callback) =>
-  connect(target, (...result) => {
-    const [, socket] = result
-    socket?.on("error", (error) => {
-      if (TransportError.isHandshakeAlert(error)) socket.destroy(error)
+const withHandshakeAlerts =
+  (connect: Undici.buildConnector.connector): Undici.buildConnector.connector => (target, callback) =>
+    connect(target, (...result) => {
+      const [, socket] = result
+      socket?.on("error", (error) => {
+        if (TransportError.isHandshakeAlert(error)) socket.destroy(error)
+      })
+      callback(...result)
     })
-    callback(...result)
-  })
 
 const agentOptions = ({ agent, maxHeaderBytes }: Connections): Undici.Agent.Options => ({
   connections: 64,
@@ -145,8 +146,8 @@ const agentOptions = ({ agent, maxHeaderBytes }: Connections): Undici.Agent.Opti
   ...(maxHeaderBytes === undefined ? {} : { maxHeaderSize: maxHeaderBytes })
 })
 
-/** What is under way when the scope closes is given up. */
-const owned = <D extends Undici.Dispatcher>(make: () => D): Effect.Effect<D, never, Scope.Scope> =>
+/** Requests in progress are cancelled when the scope closes. */
+const scopedDispatcher = <D extends Undici.Dispatcher>(make: () => D): Effect.Effect<D, never, Scope.Scope> =>
   Effect.acquireRelease(Effect.sync(make), (dispatcher) => Effect.promise(() => dispatcher.destroy()))
 
 const dispatcherOf = (options: Options): Effect.Effect<Undici.Dispatcher, never, Scope.Scope> =>
@@ -154,10 +155,12 @@ const dispatcherOf = (options: Options): Effect.Effect<Undici.Dispatcher, never,
     const connect = connectOptions(options)
     const { proxy } = options
     if (proxy === undefined) {
-      return owned(() => new Agent({ ...agentOptions(options), connect: alerting(buildConnector(connect)) }))
+      return scopedDispatcher(() =>
+        new Agent({ ...agentOptions(options), connect: withHandshakeAlerts(buildConnector(connect)) })
+      )
     }
-    const given = typeof proxy === "string" || proxy instanceof URL ? { uri: proxy.toString() } : proxy
-    return owned(() => new ProxyAgent({ ...agentOptions(options), requestTls: connect, ...given }))
+    const proxyOptions = typeof proxy === "string" || proxy instanceof URL ? { uri: proxy.toString() } : proxy
+    return scopedDispatcher(() => new ProxyAgent({ ...agentOptions(options), requestTls: connect, ...proxyOptions }))
   })
 
 /**
@@ -210,10 +213,10 @@ export const layerGuarded = (
     const { Agent, buildConnector } = yield* undici
     const connect = connectOptions(options)
     const plain = options.lookup === undefined ? connect : { ...connect, lookup: options.lookup }
-    const dispatcher = yield* owned(() =>
+    const dispatcher = yield* scopedDispatcher(() =>
       new Agent({
         ...agentOptions(options),
-        connect: alerting(
+        connect: withHandshakeAlerts(
           guard.connector(buildConnector({ ...connect, lookup: guard.lookup }), buildConnector(plain))
         )
       })

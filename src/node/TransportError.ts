@@ -27,7 +27,7 @@ export const Reason = Schema.Literal(
   "BodyUsed",
   "Malformed",
   "InvalidRequest",
-  "BrokenOff",
+  "ConnectionLost",
   "Closed"
 )
 
@@ -54,7 +54,7 @@ const EXPLANATION: Record<Reason, string> = {
   BodyUsed: "the body has been read as a stream already",
   Malformed: "the response violates its protocol or its content coding",
   InvalidRequest: "the request cannot be sent",
-  BrokenOff: "the connection was lost",
+  ConnectionLost: "the connection was lost",
   Closed: "the request was cancelled"
 }
 
@@ -139,17 +139,17 @@ const codeOf = (failure: unknown): string | undefined => {
 }
 
 /**
- * The error for a failure of Node or undici; `left` is whether a part of the request was written to a connection.
+ * The error for a failure of Node or undici; `wasSent` is whether a part of the request was written to a connection.
  *
  * @internal
  */
-export const from = (failure: unknown, left: boolean): TransportError => {
+export const from = (failure: unknown, wasSent: boolean): TransportError => {
   if (failure instanceof TransportError) return failure
   const code = codeOf(failure) ?? "UNKNOWN"
   return new TransportError({
     reason: REASONS[code] ?? PATTERNS.find(([pattern]) => pattern.test(code))?.[1] ??
-      (left ? "BrokenOff" : "NotConnected"),
+      (wasSent ? "ConnectionLost" : "NotConnected"),
     code,
-    processed: left && !HANDSHAKE_ALERT.test(code) ? "unknown" : "no"
+    processed: wasSent && !HANDSHAKE_ALERT.test(code) ? "unknown" : "no"
   })
 }

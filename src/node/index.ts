@@ -1,5 +1,5 @@
 /**
- * What needs Node.
+ * Transport, address guard and session store for Node.
  *
  * @since 0.1.0
  */

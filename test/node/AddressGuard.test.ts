@@ -119,7 +119,7 @@ describe("AddressGuard", () => {
       for (const address of NOT_PUBLIC) assert.isFalse(allowed(address), address)
     }))
 
-  it.scoped("allows what a list says, also as 4-in-6, and refuses what another says", () =>
+  it.scoped("`allow` and `refuse` apply to IPv4-mapped addresses too", () =>
     Effect.map(allows({ allow: ["10.20.0.0/16", "fd12::/32"], refuse: ["10.20.99.0/24", "8.8.8.0/24"] }), (allowed) => {
       for (const address of ["10.20.0.1", "::ffff:10.20.0.1", "fd12::5", "1.1.1.1"]) {
         assert.isTrue(allowed(address), address)
@@ -165,7 +165,7 @@ describe("AddressGuard", () => {
       assert.strictEqual(connections, 0)
     }))
 
-  it.scopedLive("DNS rebinding: the answer that was judged is the one that is connected to", () =>
+  it.scopedLive("DNS rebinding: connects to the address that was checked", () =>
     Effect.gen(function*() {
       let connections = 0
       const server = yield* raw((socket) => {

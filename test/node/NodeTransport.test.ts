@@ -264,7 +264,7 @@ describe("NodeTransport", () => {
   })
 
   describe("dispatchers", () => {
-    it.scopedLive("takes one's own, with its interceptors", () =>
+    it.scopedLive("uses a dispatcher of the app with its interceptors", () =>
       Effect.gen(function*() {
         const server = yield* Http.server((request, response) => response.end(request.url))
         const agent = yield* Effect.acquireRelease(
@@ -367,22 +367,22 @@ describe("NodeTransport", () => {
       exchange.onResponseEnd()
     }
 
-    it("2 MB in chunks of one byte are held without an object for each", () => {
+    it("buffers 2 MB in chunks of one byte without an object for each chunk", () => {
       const exchange = new Exchange(false, Infinity, undefined)
       exchange.readAll()
       const before = heldBytes()
       oneByOne(exchange, 2_000_000)
       assert.isBelow(heldBytes() - before, 20_000_000)
-      assert.strictEqual(exchange.whole().toString(), "x".repeat(2_000_000))
-      assert.strictEqual(exchange.whole().byteLength, 2_000_000)
+      assert.strictEqual(exchange.readBuffered().toString(), "x".repeat(2_000_000))
+      assert.strictEqual(exchange.readBuffered().byteLength, 2_000_000)
     })
 
-    it("a stream gets what came meanwhile in one chunk", () => {
+    it("a stream receives all unread bytes in one chunk", () => {
       const exchange = new Exchange(false, Infinity, undefined)
-      exchange.taken = true
+      exchange.isStreamed = true
       oneByOne(exchange, 10_000)
-      assert.strictEqual(exchange.next().toString(), "x".repeat(10_000))
-      assert.strictEqual(exchange.next().byteLength, 0)
+      assert.strictEqual(exchange.readChunk().toString(), "x".repeat(10_000))
+      assert.strictEqual(exchange.readChunk().byteLength, 0)
     })
 
     it.scopedLive("the connection of an unread response is closed when the response is garbage-collected", () =>
@@ -447,7 +447,7 @@ describe("NodeTransport", () => {
           }
         })))
 
-    it.scopedLive("shows no body, token or query in what a log would print", () =>
+    it.scopedLive("a logged request or response contains no body, token or query", () =>
       using({}, (client) =>
         Effect.gen(function*() {
           const server = yield* Http.server((_, response) => {
@@ -466,7 +466,7 @@ describe("NodeTransport", () => {
         })))
   })
 
-  describe("the ecosystem's habits, when asked for", () => {
+  describe("tracing and scoped requests of HttpClient", () => {
     it.scopedLive("makes spans with headers redacted, and passes the trace on", () =>
       using({ tracing: true }, (client) =>
         Effect.gen(function*() {

@@ -79,7 +79,7 @@ const makeNet = () => {
 }
 
 describe("SmartServers.layerOpen", () => {
-  it("over a transport that does not judge addresses it does not type-check", () => {
+  it("does not type-check over a transport without an address guard", () => {
     const open = SmartServers.layerOpen(() => us)
     const guarded: Layer.Layer<SmartServers.SmartServers, unknown> = Layer.provide(open, NodeTransport.layerGuarded())
     // @ts-expect-error fetch provides no AddressGuard

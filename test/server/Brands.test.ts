@@ -147,7 +147,7 @@ describe("reading", () => {
     }
   })
 
-  it("[SMART-405] a website that was asked for in vain is excused, by the two reasons that are allowed", () => {
+  it("[SMART-405] a missing website is no finding with one of the two allowed data-absent-reasons", () => {
     const absent = (valueCode: string) => ({
       extension: [{ url: "http://hl7.org/fhir/StructureDefinition/data-absent-reason", valueCode }]
     })
@@ -171,7 +171,7 @@ describe("reading", () => {
     deepStrictEqual(bases(Brands.portalsOf(bundle, named(bundle, "a"))), [[undefined, ["https://ehr.example.com/r4"]]])
   })
 
-  it("`portalsOf` ends for a circle of affiliates", () => {
+  it("`portalsOf` ends if affiliates form a cycle", () => {
     const bundle = read(bundleOf(
       organization("a", { endpoint: [], partOf: { reference: "Organization/b" } }),
       organization("b", { endpoint: [], partOf: { reference: "Organization/a" } })
@@ -214,7 +214,7 @@ describe("reading", () => {
     )
   })
 
-  it("references: relative to the entry, by full URL, with a version, and by type and id where one can be meant", () => {
+  it("resolves references relative to the entry, by full URL, with a version, and by a unique type and id", () => {
     const resolves = (reference: string, ...entries: ReadonlyArray<unknown>) =>
       named(read(bundleOf(organization("a", { endpoint: [{ reference }] }), ...entries)), "a").endpoints.length === 1
     assert(resolves("Endpoint/r4", endpoint("r4")))
@@ -355,7 +355,7 @@ describe("the primary brand", () => {
       onRight: ({ name }) => name
     })
 
-  it("[SMART-412] is the one with the identifier: value, and system where it is given", () => {
+  it("[SMART-412] has the identifier's value, and its system if the server gives one", () => {
     const document = vector(4)
     strictEqual(reason(document, { system: "urn:ietf:rfc:3986", value: "https://brand2.example.com" }), "Brand2")
     strictEqual(reason(document, { value: "https://brand2.example.com" }), "Brand2")
@@ -369,7 +369,7 @@ describe("the primary brand", () => {
     ])
   })
 
-  it("[SMART-409] needs no identifier where there is one brand only", () => {
+  it("[SMART-409] needs no identifier if the bundle has one brand", () => {
     strictEqual(reason(vector(1), undefined), "ExampleLabs")
     deepStrictEqual(reason(vector(4), undefined), ["PrimaryBrandUnnamed", "409"])
     deepStrictEqual(reason(bundleOf(), undefined), ["PrimaryBrandUnmatched", "412"])
@@ -408,7 +408,7 @@ describe("hostile bundles", () => {
     valueCode
   }]
 
-  it("references to an id that 30,000 entries have are read in time", () => {
+  it("reads references to an id that 30,000 entries have in linear time", () => {
     const bundle = read(bundleOf(
       organization("a", { endpoint: each(30_000, () => ({ reference: "https://other.example/Endpoint/r4" })) }),
       ...each(30_000, (index) => ({ ...endpoint("r4"), fullUrl: `https://ehr.example.com/${index}/Endpoint/r4` }))
@@ -425,7 +425,7 @@ describe("hostile bundles", () => {
     strictEqual(named(bundle, "a").endpoints.length, 1)
   }, 15_000)
 
-  it("20,000 versions of one server are listed in time", () => {
+  it("lists 20,000 versions of one server in linear time", () => {
     const bundle = read(bundleOf(
       ...each(
         20_000,
@@ -435,7 +435,7 @@ describe("hostile bundles", () => {
     strictEqual(Brands.servers(bundle)[0]?.fhirVersions.length, 20_000)
   }, 15_000)
 
-  it("brands below each other have no end of levels, and the portals of none take long", () => {
+  it("limits the levels of brands when it looks for portals", () => {
     const bundle = read(bundleOf(
       organization("b0", { endpoint: [], ...portal({ url: "portalName", valueString: "Top" }) }),
       ...each(
@@ -447,7 +447,7 @@ describe("hostile bundles", () => {
     deepStrictEqual([portals.length, portals[0], portals[100], portals[20_000]], [20_001, 1, 1, 0])
   }, 15_000)
 
-  it("10,000 brands that share an identifier with one of another publication are merged in time", () => {
+  it("merges 10,000 brands that share an identifier with a brand of another publication in linear time", () => {
     const first = read(bundleOf(organization("a"), endpoint("r4")))
     const second = read(
       bundleOf(...each(10_000, (index) => ({
@@ -465,7 +465,7 @@ describe("hostile bundles", () => {
 describe("merging publications", () => {
   const other = (id: string, address: string) => endpoint(id, { address })
 
-  it("[SMART-415] [SMART-416] linked resources win over a consolidated list, in whichever order they come", () => {
+  it("[SMART-415] [SMART-416] linked resources override a consolidated list in either order", () => {
     const linked = read(
       bundleOf(organization("a", { name: "New" }), other("r4", "https://new.example.com/r4")),
       "https://a.example/l"
@@ -489,7 +489,7 @@ describe("merging publications", () => {
     }
   })
 
-  it("[SMART-416] a linked endpoint wins wherever the same server is listed", () => {
+  it("[SMART-416] a linked endpoint replaces other endpoints of the same server", () => {
     const linked = read(bundleOf(organization("a"), endpoint("r4")))
     const list = read(
       bundleOf(
@@ -506,7 +506,7 @@ describe("merging publications", () => {
     strictEqual(merged.endpoints.size, 1)
   })
 
-  it("[SMART-420] equals that share an identifier are one card with the portals of all", () => {
+  it("[SMART-420] brands of equal publications with the same identifier become one brand with all portals", () => {
     const from = (host: string, name: string) =>
       read(
         bundleOf(
@@ -660,7 +660,7 @@ describe("fetching", () => {
       strictEqual(yield* refused({ status: 302, headers: { location: "http://evil.example/" } }), "RedirectRefused")
     }))
 
-  it.effect("[SMART-1] only https, and nothing is sent elsewhere", () =>
+  it.effect("[SMART-1] sends requests over https only", () =>
     Effect.gen(function*() {
       const { make, requests } = publisher({ body: vector(1) })
       const brands = yield* make

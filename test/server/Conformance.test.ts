@@ -137,14 +137,14 @@ describe("one deviation, one finding", () => {
     ])
   })
 
-  it("[SMART-412] a brand identifier needs a bundle to be found in", () => {
+  it("[SMART-412] a brand identifier requires a brand bundle", () => {
     deepStrictEqual(brief(change({ user_access_brand_bundle: null })), [
       "RecommendedMemberMissing user_access_brand_bundle",
       "BrandBundleMissing user_access_brand_bundle"
     ])
   })
 
-  it("[SMART-232] the FHIR base itself is https", () => {
+  it("[SMART-232] the FHIR base URL must be https", () => {
     const insecure = Schema.decodeSync(FhirBaseUrl.FhirBaseUrl)("http://ehr.example.com/fhir")
     const finding = one(Conformance.findings(SmartConfiguration.fromDocument(insecure, conformant)))
     deepStrictEqual([finding.code, finding.severity, finding.requirement], ["EndpointInsecure", "error", "232"])
@@ -184,7 +184,7 @@ describe("one deviation, one finding", () => {
 describe("capabilities", () => {
   const capabilities = (...names: ReadonlyArray<string>) => change({ capabilities: names, issuer: null })
 
-  it("full URIs are anybody's, simple strings are HL7's", () => {
+  it("accepts full URIs of any organization, and simple names of HL7 only", () => {
     const standard = conformant["capabilities"]
     assert(Array.isArray(standard))
     deepStrictEqual(brief(change({ capabilities: [...standard, "https://sdo.example.org/new", "urn:x:new"] })), [])
@@ -193,7 +193,7 @@ describe("capabilities", () => {
     assert(!finding.message.includes("\u001b"))
   })
 
-  it("old names are named anew", () => {
+  it("gives the current name of an old capability", () => {
     const legacy = change({
       capabilities: ["context-passthrough-banner", "context-passthrough-style", "single-sign-on"]
     }).filter(({ code }) => code === "CapabilityLegacy")
@@ -204,7 +204,7 @@ describe("capabilities", () => {
     ])
   })
 
-  it("launch context without its launch", () => {
+  it("reports launch context without the launch that it applies to", () => {
     const found = capabilities("launch-ehr", "context-standalone-patient", "context-banner")
     assert(
       found.some(({ code, message }) =>
@@ -216,7 +216,7 @@ describe("capabilities", () => {
     )
   })
 
-  it("[SMART-346] a server that launches adds up to at least one capability set", () => {
+  it("[SMART-346] a server with a launch satisfies at least one capability set", () => {
     const sets = (names: ReadonlyArray<string>) =>
       capabilities(...names).filter(({ code }) => code === "CapabilitySetMissing")
     const finding = one(
@@ -227,7 +227,7 @@ describe("capabilities", () => {
     deepStrictEqual(sets(["client-confidential-asymmetric"]), [])
   })
 
-  it("[SMART-383] an authorization endpoint without a launch", () => {
+  it("[SMART-383] reports an authorization endpoint without a launch", () => {
     assert(brief(capabilities("client-public")).includes("CapabilityMissing capabilities"))
   })
 })

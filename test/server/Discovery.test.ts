@@ -160,7 +160,7 @@ describe("Discovery, its errors", () => {
       }
     }))
 
-  it.effect("[SMART-230] missing and insecure endpoints are named, by their names on the wire", () =>
+  it.effect("[SMART-230] missing and insecure endpoints are named, by their names in the document", () =>
     Effect.gen(function*() {
       const http = Http.script(() =>
         Http.json(document({ authorization_endpoint: undefined, token_endpoint: "http://auth.example/token?k=SECRET" }))
@@ -246,7 +246,7 @@ describe("Discovery, leniency", () => {
       assert.strictEqual(slashed.tokenEndpoint, "https://ehr.example/fhir/token")
     }))
 
-  it.effect("[SMART-379] a protocol-relative endpoint leads where it says, over https", () =>
+  it.effect("[SMART-379] a protocol-relative endpoint is resolved to its own host over https", () =>
     Effect.gen(function*() {
       const { configuration } = yield* found(() => Http.json(document({ token_endpoint: "//auth.example/token" })))
       assert.strictEqual(configuration.tokenEndpoint, "https://auth.example/token")
@@ -276,7 +276,7 @@ describe("Discovery, leniency", () => {
       assert.notInclude(details.join(), "SECRET")
     }))
 
-  it.effect("unknown members and capabilities are kept", () =>
+  it.effect("unknown members and capabilities stay in the configuration", () =>
     Effect.gen(function*() {
       const { codes, configuration } = yield* found(() =>
         Http.json(document({ x_vendor: { deep: [1] }, capabilities: ["https://vendor.example/cap", "launch-ehr"] }))
@@ -286,7 +286,7 @@ describe("Discovery, leniency", () => {
       assert.deepStrictEqual(codes, [])
     }))
 
-  it.effect("hostile documents are answers or typed errors, never defects, and pollute nothing", () =>
+  it.effect("hostile documents cause configurations or typed errors, never defects or prototype pollution", () =>
     Effect.gen(function*() {
       const deep = (open: string, close: string) => `{"x":${open.repeat(50_000)}1${close.repeat(50_000)}}`
       const bodies = [

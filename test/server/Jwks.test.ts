@@ -118,7 +118,7 @@ describe("Jwks", () => {
       assert.strictEqual(server.times(jwksUri), 2)
     }))
 
-  it.effect("many unknown kids cause one request per minute, also where it fails", () =>
+  it.effect("many unknown kids cause one request per minute, even if it fails", () =>
     Effect.gen(function*() {
       const key = yield* makeKey("a")
       const { outcome, server } = yield* setUp([key.jwk])
@@ -157,7 +157,7 @@ describe("Jwks", () => {
       assert.strictEqual(server.times(jwksUri), 2)
     }))
 
-  it.effect("[SMART-1] only https is asked, and http on loopback for those who opted in", () =>
+  it.effect("[SMART-1] sends requests over https only, and to http on loopback with allowInsecureLocalhost", () =>
     Effect.gen(function*() {
       const key = yield* makeKey("a")
       const server = makeServer([])

@@ -40,7 +40,7 @@ const server = (
 const missing = () => Http.text("", { status: 404 })
 
 describe("the oauth-uris of a CapabilityStatement", () => {
-  it("in any rest entry, with every endpoint it names", () => {
+  it("are read from any rest entry, with all their endpoints", () => {
     const all = {
       ...uris,
       register: "https://auth.example/register",
@@ -63,7 +63,7 @@ describe("the oauth-uris of a CapabilityStatement", () => {
     )
   })
 
-  it("gives none for other resources and without endpoints", () => {
+  it("are absent in other resources and without endpoints", () => {
     for (
       const resource of [
         {},
@@ -130,7 +130,7 @@ describe("Discovery, legacyMetadata", () => {
       assert.strictEqual(http.seen.length, 1)
     }))
 
-  it.effect("a SMART configuration comes first, and is not asked twice", () =>
+  it.effect("the SMART configuration has priority and is requested once", () =>
     Effect.gen(function*() {
       const http = server(() => Http.json({ token_endpoint: "https://smart.example/token" }))
       const found = yield* Effect.flatMap(over(http), (discovery) => discovery.configuration(base, legacy))
@@ -139,7 +139,7 @@ describe("Discovery, legacyMetadata", () => {
       assert.strictEqual(http.seen.length, 1)
     }))
 
-  it.effect("a server that gives XML is asked for JSON in the URL, too", () =>
+  it.effect("requests JSON in the URL too if the server responds with XML", () =>
     Effect.gen(function*() {
       const http = server(missing, (url) =>
         url.search === "?_format=json"
@@ -162,7 +162,7 @@ describe("Discovery, legacyMetadata", () => {
       assert.include(error.message, "and the server has no CapabilityStatement with endpoints")
     }))
 
-  it.effect("a CapabilityStatement that cannot be had just now does not pass for one that is not there", () =>
+  it.effect("a transient failure of the CapabilityStatement does not count as a missing one", () =>
     Effect.gen(function*() {
       for (const metadata of [() => new Http.Broken("ECONNRESET"), () => Http.text("", { status: 503 })]) {
         const discovery = yield* over(server(missing, metadata))
@@ -172,7 +172,7 @@ describe("Discovery, legacyMetadata", () => {
       }
     }))
 
-  it.effect("its endpoints are used as any others: relative ones resolved, http ones refused", () =>
+  it.effect("its relative endpoints are resolved, and its http endpoints refused", () =>
     Effect.gen(function*() {
       const http = server(missing, () => Http.json(statement(rest({ ...uris, token: "/oauth/token" }))))
       const found = yield* Effect.flatMap(over(http), (discovery) => discovery.configuration(base, legacy))

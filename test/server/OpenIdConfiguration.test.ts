@@ -92,7 +92,7 @@ describe("OpenIdConfiguration", () => {
       assert.strictEqual(server.seen.length, 3)
     }))
 
-  it.effect("failures say what was seen, and show no query, credentials or body", () =>
+  it.effect("errors state the response, without query, credentials and body", () =>
     Effect.gen(function*() {
       const rows: ReadonlyArray<readonly [Members | (() => Response), string]> = [
         [() => new Response("secret-body", { status: 403 }), "Status"],

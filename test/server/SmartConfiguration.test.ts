@@ -209,7 +209,7 @@ describe("documents", () => {
     ))
   })
 
-  it("unknown capabilities are kept", () => {
+  it("unknown capabilities stay in the list", () => {
     const names = ["https://example.org/extra", "something-new"]
     deepStrictEqual(read({ capabilities: names }).capabilities, names)
     assert(Capabilities.has(read({ capabilities: names }), "something-new"))

@@ -91,7 +91,7 @@ describe("SmartRoutes", () => {
       )
     }))
 
-  it.scoped("embedded in an EHR, its cookies are the frame's own, and only that EHR may show it", () =>
+  it.scoped("embedded in an EHR, its cookies are partitioned, and only that EHR may frame it", () =>
     Effect.gen(function*() {
       const { browser, walk } = yield* start({ web: { embeddedBy: ["https://ehr.sandbox.test"] } })
       const { begun, done, page } = yield* walk(browser(), "/launch")
@@ -191,7 +191,7 @@ describe("SmartRoutes", () => {
       assert.strictEqual(requests.filter(({ step }) => step === "token").length, 1)
     }))
 
-  it.scoped("several launches at once, each with a session, a cookie and a path of its own", () =>
+  it.scoped("concurrent launches have their own sessions, cookies and paths", () =>
     Effect.gen(function*() {
       const { browser, ehr, walk } = yield* start({ web: { afterLogin: "/sessions/:session/patient" } })
       const who = browser()
@@ -217,7 +217,7 @@ describe("SmartRoutes", () => {
       assert.strictEqual((yield* stranger.go(second.location)).status, 401)
     }))
 
-  it.scoped("a browser keeps at most a dozen launches and twenty sessions: the oldest go", () =>
+  it.scoped("a browser has at most twelve launches and twenty sessions: the oldest are removed", () =>
     Effect.gen(function*() {
       const { browser, walk } = yield* start({ web: { afterLogin: "/sessions/:session/patient" } })
       const who = browser()
@@ -229,7 +229,7 @@ describe("SmartRoutes", () => {
       assert.strictEqual((yield* who.go(first.done.location)).status, 401)
     }))
 
-  it.scoped("logs out: the session ends, the cookie goes, the token is revoked", () =>
+  it.scoped("a logout removes session and cookie and revokes the token", () =>
     Effect.gen(function*() {
       const { browser, ehr, walk } = yield* start()
       const who = browser()
@@ -300,7 +300,7 @@ describe("SmartRoutes", () => {
       assert.strictEqual(done.location, `${ORIGIN}/patient`)
     }))
 
-  it.scoped("authorizes by a form where the launch says so: [SMART-50] [SMART-52] [SMART-133]", () =>
+  it.scoped("uses a form if `onLaunch` chooses POST: [SMART-50] [SMART-52] [SMART-133]", () =>
     Effect.gen(function*() {
       const { browser } = yield* start({ web: { onLaunch: () => Effect.succeed({ method: "POST" }) } })
       const page = yield* browser().go("/launch")
@@ -310,7 +310,7 @@ describe("SmartRoutes", () => {
       assert.strictEqual(page.headers.get("cache-control"), "no-store")
     }))
 
-  it.scoped("chosen scopes, parameters and state of a launch", () =>
+  it.scoped("`onLaunch` chooses scopes, parameters and state", () =>
     Effect.gen(function*() {
       const { browser, sessions, walk } = yield* start({
         web: {
@@ -336,7 +336,7 @@ describe("SmartRoutes", () => {
       assert.include(page.body, "The app has a problem")
     }))
 
-  it.scoped("each server has a redirect URI of its own: of a plain callback, of a posted one, and with a query", () =>
+  it.scoped("each server has its own redirect URI: for GET, for POST, and with a query", () =>
     Effect.gen(function*() {
       for (const path of ["/callback/hospital", "/back-from-hospital", "/callback?server=hospital", "/a/b/c/"]) {
         const redirectUri = `${ORIGIN}${path}`
@@ -368,7 +368,7 @@ describe("SmartRoutes", () => {
       }
     }))
 
-  it.scoped("a server that is added later has a redirect URI below the callback's path, and no other is mounted", () =>
+  it.scoped("a server that is added later needs a redirect URI below the callback path", () =>
     Effect.gen(function*() {
       const redirectUri = `${ORIGIN}/callback/added`
       const { browser, ehr, services, walk } = yield* start({
@@ -392,7 +392,7 @@ describe("SmartRoutes", () => {
       }
     }))
 
-  it.scoped("an app under a path has its routes, its return paths and its callback under it", () =>
+  it.scoped("an app below a path has its routes, return paths and callback below it", () =>
     Effect.gen(function*() {
       const redirectUri = `${ORIGIN}/vitals/callback`
       const { browser, walk } = yield* start({

@@ -57,7 +57,7 @@ describe("a launch without a navigation", () => {
       })
   )
 
-  it.scoped("nor does HEAD", () =>
+  it.scoped("HEAD starts no launch", () =>
     Effect.gen(function*() {
       const { browser, ehr } = yield* start()
       const who = browser()
@@ -66,7 +66,7 @@ describe("a launch without a navigation", () => {
       assert.strictEqual((yield* who.go(callback)).status, 303)
     }))
 
-  it.scoped("in the frame of an EHR that may embed the app, it does", () =>
+  it.scoped("a frame of an EHR that may embed the app starts a launch", () =>
     Effect.gen(function*() {
       const { browser } = yield* start({ web: { embeddedBy: ["https://ehr.sandbox.test"] } })
       const headers = { "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe" }
@@ -191,7 +191,7 @@ describe("two clicks on a button", () => {
     }))
 })
 
-describe("two charts", () => {
+describe("sessions of one browser", () => {
   it.scoped("a start page has all sessions of its browser and no other sessions", () =>
     Effect.gen(function*() {
       const list = HttpLayerRouter.addAll(Effect.succeed([
@@ -253,7 +253,7 @@ describe("two charts", () => {
     }))
 })
 
-describe("a server in trouble in the middle of a launch", () => {
+describe("a server that fails during a launch", () => {
   const troubles = {
     "the connection broke, and the code may be used up": (ehr: SandboxEhr.Service) =>
       ehr.fault("token", Fault.lostResponse, 9),
@@ -280,7 +280,7 @@ describe("a server in trouble in the middle of a launch", () => {
   )
 
   // In real time: a clock that jumps would let the token request itself time out.
-  it.scopedLive("its keys are not available, and the code is used up: the page says to start again", () =>
+  it.scopedLive("if its keys are not available and the code is used, the page says to start again", () =>
     Effect.gen(function*() {
       const { browser, ehr } = yield* start()
       const who = browser()
@@ -294,7 +294,7 @@ describe("a server in trouble in the middle of a launch", () => {
 })
 
 describe("a form from the authorization server", () => {
-  it.scoped("is read with the content types of browsers, and up to a limit on every server", () =>
+  it.scoped("is read with the content types of browsers, up to a limit", () =>
     Effect.gen(function*() {
       const { browser, ehr } = yield* start()
       const callback = (who: ReturnType<typeof browser>) =>
@@ -597,7 +597,7 @@ describe("spans of the app", () => {
 })
 
 describe("two apps on one router", () => {
-  it.scoped("have each its own routes, cookies and sessions", () =>
+  it.scoped("have their own routes, cookies and sessions", () =>
     Effect.gen(function*() {
       const redirectUri = `${ORIGIN}/second/callback`
       const clients = [{

@@ -137,7 +137,7 @@ describe("SmartRoutes on a router", () => {
       })
   )
 
-  it.scopedLive("`toHttpEffect(SmartRoutes.layer)` answers, for two apps of one program, too", () =>
+  it.scopedLive("`toHttpEffect(SmartRoutes.layer)` serves two apps of one program", () =>
     Effect.gen(function*() {
       const context = yield* Layer.build(Layer.provideMerge(webApp(), servicesAt()))
       const other = yield* Layer.build(Layer.provideMerge(webApp({ paths: { launch: "/start" } }), servicesAt()))
@@ -155,7 +155,7 @@ describe("SmartRoutes on a router", () => {
       assert.strictEqual((yield* ask("/start")(second)).status, 303)
     }))
 
-  it.live("`toWebHandler` answers a fetch request", () =>
+  it.live("`toWebHandler` handles a fetch request", () =>
     Effect.gen(function*() {
       const { dispose, handler } = HttpLayerRouter.toWebHandler(
         SmartRoutes.layer.pipe(Layer.provide(webApp()), Layer.provide(servicesAt())),

@@ -179,7 +179,7 @@ const paths = [
 const leadsTo = (location: string) => new URL(location, `${ORIGIN}/callback`)
 
 describe("open redirect", () => {
-  it.scoped("a return path leads into the app or nowhere: [SMART-6]", () =>
+  it.scoped("a return path that leaves the app is ignored: [SMART-6]", () =>
     Effect.gen(function*() {
       const { browser, walk } = yield* start()
       for (const path of paths) {
@@ -233,7 +233,7 @@ describe("open redirect", () => {
       )
     }))
 
-  it.scoped("nothing follows Host and X-Forwarded headers", () =>
+  it.scoped("ignores Host and X-Forwarded headers", () =>
     Effect.gen(function*() {
       const { browser, ehr } = yield* start()
       const who = browser()
@@ -277,7 +277,7 @@ describe("untrusted launch URLs", () => {
       assert.deepStrictEqual(yield* ehr.requests, [])
     }))
 
-  it.scoped("a launch that is damaged: no iss, no launch, either twice, an unknown server", () =>
+  it.scoped("rejects launches without iss or launch, with repeated parameters, and of unknown servers", () =>
     Effect.gen(function*() {
       const { browser } = yield* start()
       const iss = encodeURIComponent(`${EHR_ORIGIN}/fhir`)
@@ -299,7 +299,7 @@ describe("untrusted launch URLs", () => {
 
 const markup = `"><script>alert(1)</script><img src=x onerror=alert(2)>`
 
-describe("HTML in what an EHR or a URL controls", () => {
+describe("HTML in values that an EHR or a URL controls", () => {
   it.scoped("[SMART-5] is escaped on every page of the routes", () =>
     Effect.gen(function*() {
       const { browser, ehr } = yield* start()

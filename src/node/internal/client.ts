@@ -33,7 +33,7 @@ export interface Settings {
   readonly tracing: boolean
 }
 
-/** How `HttpClient.withScope` tells a client that the scope of a request is closed. */
+/** The abort controllers by which `HttpClient.withScope` ends a request when its scope closes. */
 const scopedRequests = globalValue(
   "@effect/platform/HttpClient/scopedRequests",
   () => new WeakMap<HttpClientRequest.HttpClientRequest, AbortController>()
@@ -61,7 +61,7 @@ interface Sendable {
 
 const NO_BODY: Sendable = { body: null }
 
-/** A body that can be sent as it is, or nothing. */
+/** A body that needs no preparation, if the request has one. */
 const plain = ({ body }: HttpClientRequest.HttpClientRequest): Sendable | undefined => {
   switch (body._tag) {
     case "Empty":
@@ -77,7 +77,7 @@ const plain = ({ body }: HttpClientRequest.HttpClientRequest): Sendable | undefi
   }
 }
 
-/** A body that is to be prepared. */
+/** Encodes a form, or reads a stream. */
 const prepared = (
   request: HttpClientRequest.HttpClientRequest
 ): Effect.Effect<Sendable, HttpClientError.RequestError> => {
@@ -116,9 +116,9 @@ const dispatch = (
     const exchange: Exchange = new Exchange(request.method === "HEAD", maxBytes, () => {
       if (exchange.failure !== undefined) return resume(failed(request, "Transport", exchange.failure))
       const response = new Response(request, exchange)
-      // By the time this runs, a short answer has come to its end, and there is nothing to be remembered.
+      // A short response is complete by the time this runs, and needs no cleanup.
       resume(Effect.sync(() => {
-        exchange.remember(response)
+        exchange.closeWhenCollected(response)
         return response
       }))
     })
@@ -141,14 +141,14 @@ const dispatch = (
         exchange
       )
     } catch (cause) {
-      exchange.refuse(cause)
+      exchange.failToSend(cause)
     }
     if (signal !== undefined) {
-      if (signal.aborted) exchange.abandon()
-      else signal.addEventListener("abort", () => exchange.abandon(), { once: true })
+      if (signal.aborted) exchange.cancel()
+      else signal.addEventListener("abort", () => exchange.cancel(), { once: true })
     }
     return Effect.sync(() => {
-      exchange.abandon()
+      exchange.cancel()
       if (sendable.body instanceof Readable) sendable.body.destroy()
     })
   })
@@ -165,18 +165,18 @@ const send = (
   if (url.protocol !== "https:" && url.protocol !== "http:") {
     return failed(request, "InvalidUrl", undefined, "neither https nor http")
   }
-  const asked = Context.get(fiber.currentContext, HttpIncomingMessage.MaxBodySize)
-  const maxBytes = Option.isSome(asked) ? Number(asked.value) : settings.maxResponseBytes
-  const go = (sendable: Sendable) =>
+  const maxBodySize = Context.get(fiber.currentContext, HttpIncomingMessage.MaxBodySize)
+  const maxBytes = Option.isSome(maxBodySize) ? Number(maxBodySize.value) : settings.maxResponseBytes
+  const sendBody = (sendable: Sendable) =>
     dispatch(dispatcher, settings, request, url, sendable, maxBytes, timeoutMillis, signal)
   const body = plain(request)
-  return body === undefined ? Effect.flatMap(prepared(request), go) : go(body)
+  return body === undefined ? Effect.flatMap(prepared(request), sendBody) : sendBody(body)
 }
 
 /** The shorter of two time limits; 0 means no limit. */
 const shorter = (one: number, other: number): number => one > 0 && other > 0 ? Math.min(one, other) : one + other
 
-const lean = (dispatcher: Dispatcher, settings: Settings): HttpClient.HttpClient => {
+const withoutTracing = (dispatcher: Dispatcher, settings: Settings): HttpClient.HttpClient => {
   const client = HttpClient.makeWith<never, never, HttpClientError.HttpClientError, never>(
     Effect.flatMap((request) =>
       Effect.withFiberRuntime<Response, HttpClientError.RequestError>((fiber) => {
@@ -188,13 +188,13 @@ const lean = (dispatcher: Dispatcher, settings: Settings): HttpClient.HttpClient
     ),
     Effect.succeed
   )
-  const offered: FastTransport.FastTransport = {
+  const fast: FastTransport.FastTransport = {
     [FastTransport.TypeId]: (request, url, timeoutMillis) =>
       Effect.withFiberRuntime((fiber) =>
         send(dispatcher, settings, request, url, fiber, shorter(settings.totalTimeout, timeoutMillis), undefined)
       )
   }
-  return Object.assign(client, offered)
+  return Object.assign(client, fast)
 }
 
 export const make = (dispatcher: Dispatcher, settings: Settings): HttpClient.HttpClient =>
@@ -202,4 +202,4 @@ export const make = (dispatcher: Dispatcher, settings: Settings): HttpClient.Htt
     ? HttpClient.make((request, url, signal, fiber) =>
       send(dispatcher, settings, request, url, fiber, settings.totalTimeout, signal)
     )
-    : lean(dispatcher, settings)
+    : withoutTracing(dispatcher, settings)

@@ -8,7 +8,7 @@ import * as Zlib from "node:zlib"
 
 export type Coding = "gzip" | "deflate" | "br"
 
-/** What the `Accept-Encoding` of a request says. */
+/** The `Accept-Encoding` of a request. */
 export const ACCEPTED = "gzip, deflate, br"
 
 export interface Sink {
@@ -20,7 +20,7 @@ export interface Sink {
 }
 
 export interface Decoder {
-  /** False when no more is to be written until `drained`. */
+  /** False if the caller must wait for `drained`. */
   readonly write: (chunk: Buffer) => boolean
   readonly end: () => void
   readonly pause: () => void
@@ -43,7 +43,7 @@ export const codingOf = (header: string | ReadonlyArray<string> | undefined): Co
   }
 }
 
-/** Many servers send bare deflate where zlib's envelope is meant: its first byte tells them apart. */
+/** Many servers send raw deflate instead of the zlib format. The first byte distinguishes them. */
 const streamFor = (coding: Coding, first: number | undefined) => {
   switch (coding) {
     case "gzip":

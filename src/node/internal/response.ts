@@ -62,13 +62,13 @@ export class Response extends Inspectable.Class implements FastTransport.FastRes
   }
 
   get discard(): Effect.Effect<void> {
-    return Effect.sync(() => this.#exchange.abandon())
+    return Effect.sync(() => this.#exchange.cancel())
   }
 
   bufferedBody(maxBytes: number): string | undefined {
     const exchange = this.#exchange
-    return exchange.ended && !exchange.taken && exchange.size <= maxBytes
-      ? this.#text ??= decode(exchange.whole())
+    return exchange.ended && !exchange.isStreamed && exchange.size <= maxBytes
+      ? this.#text ??= decode(exchange.readBuffered())
       : undefined
   }
 
@@ -83,7 +83,7 @@ export class Response extends Inspectable.Class implements FastTransport.FastRes
     return Effect.flatMap(this.text, (text) =>
       Effect.try({
         try: (): unknown => text === "" ? null : JSON.parse(text),
-        // Not the parser's own error: it quotes what it could not read.
+        // The parser's own error quotes the text.
         catch: () => this.#failed(undefined, "it is not JSON")
       }))
   }
@@ -93,7 +93,7 @@ export class Response extends Inspectable.Class implements FastTransport.FastRes
   }
 
   get arrayBuffer(): Effect.Effect<ArrayBuffer, HttpClientError.ResponseError> {
-    // A copy: what Node hands out may share its memory with other answers.
+    // A copy: Node may share the memory of a buffer with other responses.
     return Effect.map(this.#bytes, (bytes) => new Uint8Array(bytes).buffer)
   }
 
@@ -111,14 +111,14 @@ export class Response extends Inspectable.Class implements FastTransport.FastRes
   get stream(): Stream.Stream<Uint8Array, HttpClientError.ResponseError> {
     return Stream.fromPull(Effect.suspend(() => {
       const exchange = this.#exchange
-      if (exchange.taken) return Effect.succeed(Effect.fail(Option.some(this.#used)))
-      // What has been read whole can be had again and again.
-      if (exchange.kept) {
+      if (exchange.isStreamed) return Effect.succeed(Effect.fail(Option.some(this.#used)))
+      // A buffered body can be read several times.
+      if (exchange.isBuffered) {
         return Effect.sync(() => {
-          let over = false
+          let isRead = false
           return Effect.suspend(() => {
-            if (over) return Effect.fail(Option.none())
-            over = true
+            if (isRead) return Effect.fail(Option.none())
+            isRead = true
             return Effect.mapBoth(this.#bytes, {
               onFailure: Option.some,
               onSuccess: (bytes) => bytes.byteLength === 0 ? Chunk.empty<Uint8Array>() : Chunk.of<Uint8Array>(bytes)
@@ -126,16 +126,16 @@ export class Response extends Inspectable.Class implements FastTransport.FastRes
           })
         })
       }
-      exchange.taken = true
+      exchange.isStreamed = true
       const pull: Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<HttpClientError.ResponseError>> = Effect
         .suspend(() => {
           if (exchange.failure !== undefined) return Effect.fail(Option.some(this.#failed(exchange.failure)))
-          const bytes = exchange.next()
+          const bytes = exchange.readChunk()
           if (bytes.byteLength > 0) return Effect.succeed(Chunk.of<Uint8Array>(bytes))
           if (exchange.failure === undefined && exchange.ended) return Effect.fail(Option.none())
-          return this.#waited(pull)
+          return this.#waitFor(pull)
         })
-      return Effect.acquireRelease(Effect.succeed(pull), () => Effect.sync(() => exchange.abandon()))
+      return Effect.acquireRelease(Effect.succeed(pull), () => Effect.sync(() => exchange.cancel()))
     }))
   }
 
@@ -153,18 +153,18 @@ export class Response extends Inspectable.Class implements FastTransport.FastRes
   get #bytes(): Effect.Effect<Buffer, HttpClientError.ResponseError> {
     return Effect.suspend(() => {
       const exchange = this.#exchange
-      if (exchange.taken) return Effect.fail(this.#used)
+      if (exchange.isStreamed) return Effect.fail(this.#used)
       if (exchange.failure !== undefined) return Effect.fail(this.#failed(exchange.failure))
       exchange.readAll()
-      return exchange.ended ? Effect.succeed(exchange.whole()) : this.#waited(this.#bytes)
+      return exchange.ended ? Effect.succeed(exchange.readBuffered()) : this.#waitFor(this.#bytes)
     })
   }
 
-  /** Waits for news, then does `next`. */
-  #waited<A, E>(next: Effect.Effect<A, E>): Effect.Effect<A, E> {
+  /** Waits for a change of the exchange, then runs `next`. */
+  #waitFor<A, E>(next: Effect.Effect<A, E>): Effect.Effect<A, E> {
     return Effect.async<A, E>((resume) => {
-      const forget = this.#exchange.wait(() => resume(next))
-      return Effect.sync(forget)
+      const stopWaiting = this.#exchange.wait(() => resume(next))
+      return Effect.sync(stopWaiting)
     })
   }
 

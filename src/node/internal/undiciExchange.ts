@@ -12,54 +12,56 @@ import * as TransportError from "../TransportError.js"
 import * as ConnectionEnd from "./connectionEnd.js"
 import * as Decoder from "./decoder.js"
 
-/** What may lie unread before the connection is paused. */
+/** Unread bytes after which the connection is paused. */
 const HIGH_WATER = 64 * 1024
 
-/** What a timer of Node can hold: 24 days. */
-const LONGEST = 2 ** 31 - 1
+/** The longest timer of Node: 24 days. */
+const MAX_TIMER_MILLIS = 2 ** 31 - 1
 
-const error = (reason: TransportError.Reason, code: string, left: boolean) =>
-  new TransportError.TransportError({ reason, code, processed: left ? "unknown" : "no" })
+const error = (reason: TransportError.Reason, code: string, wasSent: boolean) =>
+  new TransportError.TransportError({ reason, code, processed: wasSent ? "unknown" : "no" })
 
-const forgotten = new FinalizationRegistry<Exchange>((exchange) => exchange.abandon())
+/** Exchanges whose response the program dropped without reading it. */
+const collected = new FinalizationRegistry<Exchange>((exchange) => exchange.cancel())
 
 export class Exchange implements Dispatcher.DispatchHandler {
   status = 0
   headers: IncomingHttpHeaders = {}
   failure: TransportError.TransportError | undefined
-  /** The answer has come to its end. */
+  /** The response is complete. */
   ended = false
-  /** A stream has the body. */
-  taken = false
+  /** The body is read as a stream. */
+  isStreamed = false
 
-  private left = false
-  private answered = false
+  private wasSent = false
+  private hasResponse = false
   private controller: Dispatcher.DispatchController | undefined
   private decoder: Decoder.Decoder | undefined
   private readonly unread = new ByteBuffer()
   private received = 0
   private decoded = 0
-  private paused = false
-  private blocked = false
-  private connectionOver = false
-  private greedy = false
+  private isPaused = false
+  /** The decoder accepts no more input. */
+  private isBlocked = false
+  private hasConnectionEnded = false
+  private buffersWhole = false
   private timer: NodeJS.Timeout | undefined
-  private remembered = false
+  private isRegistered = false
   private readonly waiting = new Set<() => void>()
 
   constructor(
     private readonly head: boolean,
     private maxBytes: number,
     /** Called once: when the response begins or has failed. */
-    private onAnswer: (() => void) | undefined
+    private onResponse: (() => void) | undefined
   ) {}
 
   /** No limit for 0 and for a duration that a timer cannot hold. */
   startTimer(millis: number): void {
-    if (millis <= 0 || millis > LONGEST) return
-    // Effect.timeout on every request costs several times as much, and the rest of the clock here is undici's.
+    if (millis <= 0 || millis > MAX_TIMER_MILLIS) return
+    // Effect.timeout for every request costs several times as much, and undici uses the same clock.
     // @effect-diagnostics-next-line globalTimers:off
-    this.timer = Timers.setTimeout(() => this.close(error("TotalTimeout", "ERR_TOTAL_TIMEOUT", this.left)), millis)
+    this.timer = Timers.setTimeout(() => this.close(error("TotalTimeout", "ERR_TOTAL_TIMEOUT", this.wasSent)), millis)
     this.timer.unref()
   }
 
@@ -68,17 +70,17 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onRequestStart(controller: Dispatcher.DispatchController): void {
     if (this.failure !== undefined) return controller.abort(this.failure)
     this.controller = controller
-    this.left = true
+    this.wasSent = true
     ConnectionEnd.watch(this)
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
-    // Interim answers say nothing that is wanted here.
+    // Interim responses are ignored.
     if (status < 200 || this.failure !== undefined) return
     this.controller = controller
     this.status = status
     this.headers = headers
-    this.answered = true
+    this.hasResponse = true
     const empty = this.head || status === 204 || status === 304
     const coding = empty ? undefined : Decoder.codingOf(headers["content-encoding"])
     if (coding !== undefined) {
@@ -86,7 +88,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       this.headers = rest
       this.decoder = Decoder.make(coding, this)
     }
-    this.answer()
+    this.notify()
     // Content-Length here is that of another response: no body follows (RFC 9110, section 8.6).
     if (empty) this.end()
     else if (coding === undefined && Number(headers["content-length"]) > this.maxBytes) this.tooLarge()
@@ -98,7 +100,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.received > this.maxBytes) return this.tooLarge()
     if (this.decoder === undefined) return this.accept(chunk)
     if (!this.decoder.write(chunk)) {
-      this.blocked = true
+      this.isBlocked = true
       this.pauseConnection()
     }
   }
@@ -109,13 +111,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, cause: Error): void {
-    this.fail(TransportError.from(cause, this.left))
+    this.fail(TransportError.from(cause, this.wasSent))
   }
 
-  /** undici must not be paused when it handles the end. What it still has is bounded by the buffer of the socket. */
+  /** undici must not be paused when it handles the end. Its remaining bytes are limited by the buffer of the socket. */
   connectionEnded(): void {
-    this.connectionOver = true
-    if (this.paused || this.blocked) this.controller?.resume()
+    this.hasConnectionEnded = true
+    if (this.isPaused || this.isBlocked) this.controller?.resume()
   }
 
   // What the decoder reports
@@ -125,17 +127,17 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.decoded += chunk.byteLength
     if (this.decoded > this.maxBytes) return this.tooLarge()
     this.unread.push(chunk)
-    if (!this.greedy && this.unread.size > HIGH_WATER && !this.paused) {
-      this.paused = true
+    if (!this.buffersWhole && this.unread.size > HIGH_WATER && !this.isPaused) {
+      this.isPaused = true
       this.decoder?.pause()
       this.pauseConnection()
     }
-    if (this.taken) this.wake()
+    if (this.isStreamed) this.wake()
   }
 
   drained(): void {
-    this.blocked = false
-    if (!this.paused && this.failure === undefined) this.controller?.resume()
+    this.isBlocked = false
+    if (!this.isPaused && this.failure === undefined) this.controller?.resume()
   }
 
   end(): void {
@@ -150,37 +152,37 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   // What readers do
 
-  /** Calls back when there is something new to be seen: the end, a failure, or, for a stream, a chunk. */
+  /** Calls back at the end, at a failure and, for a stream, at a chunk. */
   wait(callback: () => void): () => void {
     this.waiting.add(callback)
     return () => {
       this.waiting.delete(callback)
-      // No reader is left.
-      if (this.waiting.size === 0) this.abandon()
+      // The last reader was interrupted.
+      if (this.waiting.size === 0) this.cancel()
     }
   }
 
-  /** Bytes of the body that have come, after decompression. */
+  /** Bytes of the body so far, after decompression. */
   get size(): number {
     return this.decoded
   }
 
-  /** Whether the body is, or will be, kept whole. */
-  get kept(): boolean {
-    return this.greedy
+  /** Whether the whole body is buffered. */
+  get isBuffered(): boolean {
+    return this.buffersWhole
   }
 
-  /** Everything is wanted at once. */
+  /** Buffers the whole body. */
   readAll(): void {
-    this.greedy = true
+    this.buffersWhole = true
     this.resume()
   }
 
   /** Closes the connection when the response is garbage-collected before its end. */
-  remember(response: object): void {
+  closeWhenCollected(response: object): void {
     if (this.ended || this.failure !== undefined) return
-    this.remembered = true
-    forgotten.register(response, this, this)
+    this.isRegistered = true
+    collected.register(response, this, this)
   }
 
   /** A stricter limit than that of the request. */
@@ -188,38 +190,38 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (maxBytes >= this.maxBytes) return
     this.maxBytes = maxBytes
     if (this.decoded <= maxBytes) return
-    // Even if it has all come meanwhile.
+    // Even if the body is complete.
     this.ended = false
     this.tooLarge()
   }
 
-  /** All that came, as one; to be asked for after the end. */
-  whole(): Buffer {
-    const all = this.taking()
+  /** The whole body. Call it after the end. */
+  readBuffered(): Buffer {
+    const all = this.takeUnread()
     this.unread.push(all)
     return all
   }
 
-  /** What came since, for a stream; the connection goes on. */
-  next(): Buffer {
-    const bytes = this.taking()
+  /** The bytes since the last call, for a stream. Resumes the connection. */
+  readChunk(): Buffer {
+    const bytes = this.takeUnread()
     if (!this.ended) this.resume()
     return bytes
   }
 
-  /** Gives the request up, unless it is over; the connection is closed. */
-  abandon(): void {
-    // Most were read to their end, and an error takes its stack with it.
+  /** Cancels the request and closes its connection, unless it is complete. */
+  cancel(): void {
+    // Most are complete, and creating an error is slow.
     if (this.ended || this.failure !== undefined) return
-    this.close(error("Closed", "UND_ERR_ABORTED", this.left))
+    this.close(error("Closed", "UND_ERR_ABORTED", this.wasSent))
   }
 
-  /** What the dispatcher would not take. */
-  refuse(cause: unknown): void {
-    this.fail(TransportError.from(cause, this.left))
+  /** The dispatcher did not accept the request. */
+  failToSend(cause: unknown): void {
+    this.fail(TransportError.from(cause, this.wasSent))
   }
 
-  private taking(): Buffer {
+  private takeUnread(): Buffer {
     const { buffer, byteLength, byteOffset } = this.unread.take()
     return Buffer.from(buffer, byteOffset, byteLength)
   }
@@ -231,7 +233,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   private pauseConnection(): void {
-    if (!this.connectionOver) this.controller?.pause()
+    if (!this.hasConnectionEnded) this.controller?.pause()
   }
 
   private tooLarge(): void {
@@ -244,27 +246,27 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.unread.take()
     this.decoder?.destroy()
     this.settle()
-    if (!this.answered) this.answer()
+    if (!this.hasResponse) this.notify()
   }
 
   /** Drops the callback: it refers to the response, which otherwise could not be garbage-collected. */
-  private answer(): void {
-    const tell = this.onAnswer
-    this.onAnswer = undefined
-    tell?.()
+  private notify(): void {
+    const callback = this.onResponse
+    this.onResponse = undefined
+    callback?.()
   }
 
   private settle(): void {
     if (this.timer !== undefined) Timers.clearTimeout(this.timer)
-    if (this.remembered) forgotten.unregister(this)
+    if (this.isRegistered) collected.unregister(this)
     this.wake()
   }
 
   private resume(): void {
-    if (!this.paused) return
-    this.paused = false
+    if (!this.isPaused) return
+    this.isPaused = false
     this.decoder?.resume()
-    if (!this.blocked) this.controller?.resume()
+    if (!this.isBlocked) this.controller?.resume()
   }
 
   private wake(): void {

@@ -114,7 +114,7 @@ export const transportError = section<Transport.Reason>({
       cure: "Correct the program.",
       again: "Not repeated: the same call fails the same way."
     },
-    BrokenOff: {
+    ConnectionLost: {
       example: code("ECONNRESET", true),
       cause: "The connection broke off after the request, or a part of it, was written.",
       cure:
