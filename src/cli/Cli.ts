@@ -1,5 +1,6 @@
 /**
- * `effect-safire doctor <fhirBaseUrl>`: probes a server and prints the result as text or JSON. Exit code 0: usable;
+ * `effect-safire doctor <fhirBaseUrl>`: probes a server and prints the result as text or JSON; with `--anchor`, it
+ * probes the server's UDAP metadata. Exit code 0: usable;
  * 1: not usable or not reachable, or with `--strict`: a finding of the severity `error`; 2: invalid command line or
  * environment.
  *
@@ -23,6 +24,8 @@ import { flag } from "../base/Settings.js"
 import * as Probe from "./internal/probe.js"
 import * as Report from "./internal/report.js"
 import * as Style from "./internal/style.js"
+import * as UdapProbe from "./internal/udapProbe.js"
+import * as UdapReport from "./internal/udapReport.js"
 
 /** Replaced by the bundler. */
 declare const EFFECT_SAFIRE_VERSION: string | undefined
@@ -68,19 +71,54 @@ const options = {
       "The time limit must be a number of seconds from 1 to 3600"
     ),
     Options.withDescription("Time limit of one request in seconds")
+  ),
+  anchors: Options.file("anchor", { exists: "yes" }).pipe(
+    Options.repeated,
+    Options.withDescription("For UDAP: a file with certificates that the community trusts, as PEM or DER; repeatable")
+  ),
+  intermediates: Options.file("intermediate", { exists: "yes" }).pipe(
+    Options.repeated,
+    Options.withDescription(
+      "For UDAP: a file with certificates between a server's certificate and an anchor; repeatable"
+    )
+  ),
+  community: Options.text("community").pipe(
+    Options.optional,
+    Options.withDescription("For UDAP: the URI of the trust community; without it, the server chooses its certificate")
+  ),
+  revocation: Options.choice("revocation", ["required", "whenAvailable", "off"]).pipe(
+    Options.withDefault("required" as const),
+    Options.withDescription("For UDAP: whether each certificate needs a valid CRL or OCSP response")
   )
 }
 
 const doctor = Command.make(
   "doctor",
   { ...options, fhirBaseUrl },
-  ({ allowInsecureLocalhost, fhirBaseUrl, json, strict, timeout }) =>
+  ({ anchors, community, fhirBaseUrl, intermediates, json, revocation, strict, timeout, ...given }) =>
     Effect.gen(function*() {
       const fromEnvironment = yield* flag("SMART_ALLOW_INSECURE_LOCALHOST")
-      const probe = yield* Probe.make(fhirBaseUrl, {
-        allowInsecureLocalhost: allowInsecureLocalhost || fromEnvironment,
+      const settings = {
+        allowInsecureLocalhost: given.allowInsecureLocalhost || fromEnvironment,
         timeout: `${timeout} seconds`
-      })
+      } as const
+      if (Option.isSome(community) && anchors.length === 0) {
+        return yield* new UdapProbe.InvalidTrust({ detail: "--community needs --anchor, the community's certificates" })
+      }
+      if (anchors.length > 0) {
+        const probe = yield* UdapProbe.make(fhirBaseUrl, {
+          ...settings,
+          community: Option.getOrUndefined(community),
+          anchors,
+          intermediates,
+          revocation
+        })
+        yield* Console.log(json ? UdapReport.toJson(probe) : UdapReport.toText(probe, yield* Style.detect))
+        return yield* UdapProbe.isUsable(probe) && !(strict && UdapProbe.hasErrors(probe))
+          ? Effect.void
+          : new NotUsable()
+      }
+      const probe = yield* Probe.make(fhirBaseUrl, settings)
       yield* Console.log(
         json
           ? Report.toJson(probe, timeout)
@@ -90,7 +128,8 @@ const doctor = Command.make(
     })
 ).pipe(
   Command.withDescription(
-    "Probes a FHIR server: which SMART features it supports, and how it deviates from SMART App Launch"
+    "Probes a FHIR server: which SMART features it supports, and how it deviates from SMART App Launch. " +
+      "With --anchor: whether its UDAP metadata can be trusted, what it supports, and how it deviates from UDAP Security"
   )
 )
 
@@ -129,6 +168,8 @@ export const run = (
           ? Effect.succeed(2)
           : error._tag === "NotUsable"
           ? Effect.succeed(1)
+          : error._tag === "InvalidTrust"
+          ? Effect.as(Console.error(error.detail), 2)
           : Effect.as(Console.error("SMART_ALLOW_INSECURE_LOCALHOST must be true or false"), 2)
       ),
       Effect.provide(CliConfig.layer({ showBuiltIns: false })),

@@ -66,6 +66,31 @@ const countsOf = (findings: ReadonlyArray<Finding<string>>): ReadonlyArray<strin
     return count === 0 ? [] : [`${count} ${LABELS[severity]}${count === 1 ? "" : "s"}`]
   })
 
+/** The heading of the findings. */
+export const headingOf = (findings: ReadonlyArray<Finding<string>>): string =>
+  findings.length === 0 ? "No findings" : `Findings: ${countsOf(findings).join(", ")}`
+
+/** The heading of a section, after an empty line. */
+export const heading = (text: string, style: Style): ReadonlyArray<string> => ["", style.bold(text)]
+
+/** The line of a feature. */
+export const claimText = (isSupported: boolean, text: string, style: Style): string =>
+  isSupported ? `  ${style.green("✓")} ${text}` : style.dim(`  – ${text}`)
+
+/** The lines of a finding. */
+export const findingText = (
+  { advice, message, requirement, severity }: Pick<Finding<string>, "advice" | "message" | "requirement" | "severity">,
+  style: Style
+): ReadonlyArray<string> => {
+  const colour = { error: style.red, warning: style.yellow, information: style.dim }
+  return [
+    `  ${colour[severity](LABELS[severity].padEnd(7))}  ${message}${
+      requirement === undefined ? "" : style.dim(` [${requirement}]`)
+    }`,
+    `           ${style.dim("→")} ${advice}`
+  ]
+}
+
 const summaryOf = (configuration: SmartConfiguration): string => {
   const uses = [
     ...(Capabilities.supportsEhrLaunch(configuration) ? ["EHR launch"] : []),
@@ -81,18 +106,8 @@ const errorText = (error: DiscoveryError, timeoutSeconds: number, style: Style):
 }
 
 const resultText = ({ blockers, configuration, findings }: ProbeResult, style: Style): ReadonlyArray<string> => {
-  const claim = (isSupported: boolean, text: string) =>
-    isSupported ? `  ${style.green("✓")} ${text}` : style.dim(`  – ${text}`)
   const features = (list: ReadonlyArray<Feature>) =>
-    list.map(([, text, isSupported]) => claim(isSupported(configuration), text))
-  const heading = (text: string) => ["", style.bold(text)]
-  const colour = { error: style.red, warning: style.yellow, information: style.dim }
-  const findingText = ({ advice, message, requirement, severity }: Finding<string>) => [
-    `  ${colour[severity](LABELS[severity].padEnd(7))}  ${message}${
-      requirement === undefined ? "" : style.dim(` [${requirement}]`)
-    }`,
-    `           ${style.dim("→")} ${advice}`
-  ]
+    list.map(([, text, isSupported]) => claimText(isSupported(configuration), text, style))
   const sets = Capabilities.capabilitySets(configuration)
   const algorithms = Capabilities.signingAlgorithms(configuration)
   const endpoints = Object.entries(ENDPOINTS).flatMap(([name, member]) => {
@@ -104,20 +119,20 @@ const resultText = ({ blockers, configuration, findings }: ProbeResult, style: S
     ...(blockers.length === 0
       ? [`${style.green("✓")} ${style.bold(summaryOf(configuration))}`]
       : blockers.map((blocker) => `${style.red("✗")} ${style.bold(`Not usable: ${blocker}.`)}`)),
-    ...heading("Launches"),
+    ...heading("Launches", style),
     ...features(LAUNCHES),
-    ...heading("Clients"),
+    ...heading("Clients", style),
     ...features(CLIENTS),
-    ...heading("Other features"),
+    ...heading("Other features", style),
     ...features(OTHERS),
-    ...heading("Algorithms for client assertions"),
+    ...heading("Algorithms for client assertions", style),
     algorithms.length === 0 ? style.dim("  none") : `  ${algorithms.join(", ")}`,
-    ...heading("Capability sets"),
-    ...SETS.map(([set, text]) => claim(sets.includes(set), text)),
-    ...heading("Endpoints"),
+    ...heading("Capability sets", style),
+    ...SETS.map(([set, text]) => claimText(sets.includes(set), text, style)),
+    ...heading("Endpoints", style),
     ...(endpoints.length === 0 ? [style.dim("  none")] : endpoints),
-    ...heading(findings.length === 0 ? "No findings" : `Findings: ${countsOf(findings).join(", ")}`),
-    ...findings.flatMap(findingText)
+    ...heading(headingOf(findings), style),
+    ...findings.flatMap((finding) => findingText(finding, style))
   ]
 }
 
