@@ -1,6 +1,6 @@
 /**
- * A probe of a server's UDAP metadata (UDAP Security STU2, section 2): whether its certificate leads to an anchor of the
- * community, what it supports, and how it deviates.
+ * A probe of a server's UDAP metadata (UDAP Security STU2, section 2): whether its certificate leads to an anchor of
+ * the community, what it supports, and how it deviates.
  *
  * @since 0.1.0
  */
