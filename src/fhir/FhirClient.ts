@@ -48,7 +48,7 @@ export type { GraphqlOptions, GraphqlResult, OperationOptions } from "./internal
 export type { Params, ParamValue } from "./internal/params.js"
 export type { AnyResource, AnySchema, Decoded, Decoding, Resource, Stored } from "./internal/resource.js"
 export type { AnyResourceOf, FhirVersion, ResourceInput, ResourceOf } from "./internal/resourceTypes.js"
-export type { Page, SearchOptions } from "./internal/search.js"
+export type { Page, ReadOptions, SearchOptions } from "./internal/search.js"
 export type {
   CreateOptions,
   MatchOptions,
@@ -58,7 +58,7 @@ export type {
   UpdateOptions,
   WriteOptions
 } from "./internal/writeOptions.js"
-export type { ReferenceInput, Resolver } from "./Reference.js"
+export type { ReferenceInput, Resolver, Surroundings } from "./Reference.js"
 
 /**
  * Requests with the tokens of one session, one backend service, or one token response. They fail with `FhirError`, or

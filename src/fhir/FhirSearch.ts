@@ -19,6 +19,7 @@
  *
  * @since 0.1.0
  */
+import * as Schema from "effect/Schema"
 import type { Params } from "./internal/params.js"
 import { pairs } from "./internal/params.js"
 import type { Comparable, Component, DateValue, OneOrMore, Quantity, Token } from "./internal/searchValue.js"
@@ -51,6 +52,23 @@ const modified = (name: string, modifier: string | undefined): string =>
 
 const compare = <A>(name: string, value: Comparable<A>, print: (value: A) => string): Query =>
   comparisons(value, print).map((text) => [name, text])
+
+/**
+ * A page of a search, from which `resumeSearch` continues, also in another process. Its URL comes from the server and
+ * is checked when it is used. It may contain search values: store it like data of patients.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const PagePosition = Schema.Struct({ resourceType: Schema.String, url: Schema.String })
+
+/**
+ * The type of the schema `PagePosition`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type PagePosition = typeof PagePosition.Type
 
 /**
  * Joins parameters; a search has to match all of them. Takes plain records, too.
@@ -204,7 +222,7 @@ export const has = (resourceType: string, reference: string, query: Params): Que
   all(query).map(([name, value]) => [`_has:${resourceType}:${reference}:${name}`, value])
 
 /**
- * What `iterate` does: the path is also followed from included resources.
+ * With `iterate`, the path is also followed from included resources.
  *
  * @since 0.1.0
  * @category models

@@ -1,19 +1,23 @@
 /**
- * References between resources (FHIR R4, section 2.3.0): contained, relative and absolute. The link policy decides
- * whether an absolute reference is read with the token.
+ * References between resources (FHIR R4, section 2.3.0): contained, relative, absolute and versioned ones, and those
+ * between the entries of a Bundle. The link policy decides whether an absolute reference is read with the token.
  *
  * @since 0.1.0
  */
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { dual } from "effect/Function"
-import { isJsonObject, reader } from "../base/JsonReader.js"
-import * as SingleFlight from "../base/SingleFlight.js"
+import { isJsonObject } from "../base/JsonReader.js"
 import type { FhirError } from "./FhirError.js"
 import { isFhirError } from "./FhirError.js"
 import type { FhirRequester } from "./internal/fhirRequester.js"
+import * as Loader from "./internal/referenceLoader.js"
+import { readTarget } from "./internal/referenceLoader.js"
+import type { Located, Target } from "./internal/referenceTarget.js"
+import { containedIn, entryIn, locator } from "./internal/referenceTarget.js"
 import type { AnyResource, AnySchema, Decoded, Decoding, Resource } from "./internal/resource.js"
-import { decode, isId, isResource, isType, typed } from "./internal/resource.js"
+import { decode, isResource, typed } from "./internal/resource.js"
 import type { AnyResourceOf, FhirVersion } from "./internal/resourceTypes.js"
 
 /**
@@ -25,15 +29,25 @@ import type { AnyResourceOf, FhirVersion } from "./internal/resourceTypes.js"
 export type ReferenceInput = string | { readonly reference?: string | undefined }
 
 /**
+ * The resource and the Bundle that contain a reference.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Surroundings {
+  /** The resource that contains the reference: contained references (`#id`) are resolved in it. */
+  readonly within?: AnyResource | undefined
+  /** The Bundle that contains the resource: its entries are found by `fullUrl`, such as `urn:uuid:…`. */
+  readonly bundle?: AnyResource | undefined
+}
+
+/**
  * Options of a request for a reference.
  *
  * @since 0.1.0
  * @category models
  */
-export interface ReferenceOptions<S extends AnySchema | undefined> extends Decoding<S> {
-  /** The resource that contains the reference: contained references (`#id`) are resolved in it. */
-  readonly within?: AnyResource | undefined
-}
+export interface ReferenceOptions<S extends AnySchema | undefined> extends Decoding<S>, Surroundings {}
 
 /**
  * Options of a resolver.
@@ -42,12 +56,22 @@ export interface ReferenceOptions<S extends AnySchema | undefined> extends Decod
  * @category models
  */
 export interface ResolverOptions {
-  /** How many resources are read at the same time. Default 4. */
+  /** How many requests run at the same time. Default 4. */
   readonly concurrency?: number | undefined
+  /** How many ids one search contains. 1 turns searches off. Default 50. */
+  readonly batchSize?: number | undefined
+  /** How long a resource is cached. Default: as long as the resolver is used. */
+  readonly timeToLive?: Duration.DurationInput | undefined
+  /** How many resources are cached; the oldest are dropped. Default 10,000. */
+  readonly capacity?: number | undefined
 }
 
 /**
- * Reads each resource at most once, and caches it for the lifetime of the resolver.
+ * Reads resources in few requests, and caches them. References that are resolved together (`resolveAll`, or `resolve`
+ * in an `Effect.forEach` with `batching: true`) are loaded by one search for each type: `Practitioner?_id=a,b,c`. What
+ * the search does not return is read one by one; if the server rejects the search, all are.
+ *
+ * Versioned references and those to other servers are read one by one. Transient failures are not cached.
  *
  * @since 0.1.0
  * @category models
@@ -56,12 +80,12 @@ export interface Resolver<E, R, V extends FhirVersion = "R4"> {
   /** The resource of one reference. */
   readonly resolve: (
     reference: ReferenceInput,
-    options?: { readonly within?: AnyResource | undefined }
+    options?: Surroundings
   ) => Effect.Effect<AnyResourceOf<V>, FhirError | E, R>
   /** The resources by the text of their references. An unresolvable reference does not affect the others. */
   readonly resolveAll: (
     references: Iterable<ReferenceInput>,
-    options?: { readonly within?: AnyResource | undefined }
+    options?: Surroundings
   ) => Effect.Effect<ReadonlyMap<string, Either.Either<AnyResourceOf<V>, FhirError>>, E, R>
 }
 
@@ -105,19 +129,6 @@ export const collect = (resource: AnyResource): ReadonlyArray<string> => {
   return [...found]
 }
 
-type Lookup = (reference: string) => Resource | undefined
-
-/** Finds contained resources by `#id`; the first one if several have the same id. */
-const containedIn = (within: AnyResource): Lookup => {
-  const resources = isJsonObject(within) ? reader(within, () => undefined).objects("contained") ?? [] : []
-  const byReference = new Map<string, Resource>()
-  for (const resource of resources.filter(isResource)) {
-    const { id } = resource
-    if (typeof id === "string" && !byReference.has(`#${id}`)) byReference.set(`#${id}`, resource)
-  }
-  return (reference) => reference !== "#" ? byReference.get(reference) : isResource(within) ? within : undefined
-}
-
 /**
  * The contained resource of a reference `#id`; `#` is the container itself.
  *
@@ -129,111 +140,73 @@ export const contained: {
   (within: AnyResource, reference: string): Resource | undefined
 } = dual(2, (within: AnyResource, reference: string): Resource | undefined => containedIn(within)(reference))
 
-/** The type, the id and optionally the version at the end of a reference. */
-const TARGET = /(?:^|\/)([A-Za-z]{1,64})\/([A-Za-z0-9\-.]{1,64})(?:\/_history\/([A-Za-z0-9\-.]{1,64}))?$/
-
-/** A resource on a server. */
-interface Target {
-  readonly reference: string
-  readonly type: string
-}
-
-const targetOf = (reference: string): Target | undefined => {
-  const [, type = "", id = "", version] = TARGET.exec(reference) ?? []
-  return isType(type) && isId(id) && (version === undefined || isId(version)) ? { reference, type } : undefined
-}
-
-/** The contained resource, the target on a server, or why the reference is invalid. */
-const locate = (reference: string, lookup: Lookup | undefined): Resource | Target | string => {
-  if (reference.startsWith("#")) {
-    return lookup?.(reference) ?? "the contained resource does not exist, or the option `within` is missing"
-  }
-  return targetOf(reference) ?? "the reference does not end with a resource type and an id"
-}
+/**
+ * The resource of an entry of a Bundle by its `fullUrl` (FHIR R4, section 2.36.4.1): `urn:uuid:…`, an absolute URL, or
+ * a relative reference. `within`, the resource with the reference, gives a relative reference its base.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const inBundle: {
+  (reference: string, within?: AnyResource): (bundle: AnyResource) => Resource | undefined
+  (bundle: AnyResource, reference: string, within?: AnyResource): Resource | undefined
+} = dual(
+  ([first]: IArguments) => typeof first !== "string",
+  (bundle: AnyResource, reference: string, within?: AnyResource): Resource | undefined =>
+    entryIn(bundle, within)(reference)
+)
 
 /** @internal */
-export const make = <E, R, V extends FhirVersion>(
-  { errors, refuse, resolve, send }: FhirRequester<E, R>
-): References<E, R, V> => {
+export const make = <E, R, V extends FhirVersion>(requester: FhirRequester<E, R>): References<E, R, V> => {
   const INTERACTION = "read reference"
 
-  const fetch = ({ reference, type }: Target): Effect.Effect<Resource, FhirError | E, R> =>
-    Effect.flatMap(
-      send({ interaction: `read ${type}`, url: reference }),
-      ({ fail, json, status }) =>
-        isResource(json) && json.resourceType === type
-          ? Effect.succeed(json)
-          : fail({ reason: "NotFhir", detail: `HTTP status ${status} without the ${type}`, status })
-    )
-
-  const lookupIn = ({ within }: { readonly within?: AnyResource | undefined } = {}): Lookup | undefined => {
-    // The index is made for the first contained reference, and once for all that are resolved together.
-    let lookup: Lookup | undefined
-    return within === undefined ? undefined : (reference) => (lookup ??= containedIn(within))(reference)
-  }
-
-  const readWith = (
-    reference: ReferenceInput,
-    lookup: Lookup | undefined,
+  const load = (
+    located: Located,
     read: (target: Target) => Effect.Effect<Resource, FhirError | E, R>
   ): Effect.Effect<Resource, FhirError | E, R> =>
-    Effect.suspend(() => {
-      const located = locate(textOf(reference), lookup)
-      return typeof located === "string"
-        ? refuse(INTERACTION, "InvalidReference", located)
-        : isResource(located)
-        ? Effect.succeed(located)
-        : read(located)
-    })
+    typeof located === "string"
+      ? requester.refuse(INTERACTION, "InvalidReference", located)
+      : isResource(located)
+      ? Effect.succeed(located)
+      : read(located)
 
   const readReference: References<E, R, V>["readReference"] = (reference, options = {}) =>
     Effect.flatMap(
-      readWith(reference, lookupIn(options), fetch),
-      (resource) => Effect.flatMap(errors(INTERACTION), (fail) => decode(resource, options, fail))
+      Effect.suspend(() => load(locator(options)(textOf(reference)), (target) => readTarget(requester, target))),
+      (resource) => Effect.flatMap(requester.errors(INTERACTION), (fail) => decode(resource, options, fail))
     )
 
-  const resolver: References<E, R, V>["resolver"] = ({ concurrency = 4 } = {}) => {
-    const semaphore = Effect.unsafeMakeSemaphore(concurrency)
-    const reads = SingleFlight.make<Resource, FhirError | E>()
-    const cache = new Map<string, Either.Either<Resource, FhirError>>()
-
-    const readCached = (target: Target): Effect.Effect<Resource, FhirError | E, R> =>
-      Effect.flatMap(resolve(target.reference), (url) => {
-        const key = url?.href ?? target.reference
-        return cache.get(key) ?? reads.run(key, () =>
-          semaphore.withPermits(1)(fetch(target)).pipe(
-            Effect.tap((resource) => Effect.sync(() => cache.set(key, Either.right(resource)))),
-            Effect.tapError((error) =>
-              Effect.sync(() => {
-                // A transient failure is not cached.
-                if (isFhirError(error) && !error.isRetryable) cache.set(key, Either.left(error))
-              })
-            )
-          ))
-      })
-
+  const resolver: References<E, R, V>["resolver"] = (
+    { batchSize = 50, capacity = 10_000, concurrency = 4, timeToLive = Infinity } = {}
+  ) => {
+    const read = Loader.make(requester, { batchSize: Math.max(1, batchSize), capacity, concurrency, timeToLive })
     return {
-      resolve: (reference, options) =>
-        Effect.map(readWith(reference, lookupIn(options), readCached), typed<AnyResourceOf<V>>),
-      resolveAll: (references, options) => {
-        const lookup = lookupIn(options)
-        const resolveOne = (reference: string): Effect.Effect<Either.Either<AnyResourceOf<V>, FhirError>, E, R> =>
-          Effect.catchAll(
+      resolve: (reference, options = {}) =>
+        Effect.map(Effect.suspend(() => load(locator(options)(textOf(reference)), read)), typed<AnyResourceOf<V>>),
+      resolveAll: (references, options = {}) =>
+        Effect.suspend(() => {
+          const locate = locator(options)
+          const resolved = new Map<string, Either.Either<AnyResourceOf<V>, FhirError>>()
+          const resolveOne = (reference: string, located: Located) =>
             Effect.map(
-              readWith(reference, lookup, readCached),
-              (resource) => Either.right(typed<AnyResourceOf<V>>(resource))
-            ),
-            (error: FhirError | E) => isFhirError(error) ? Effect.succeed(Either.left(error)) : Effect.fail(error)
+              Effect.either(load(located, read)),
+              (result): Effect.Effect<void, E> => {
+                if (Either.isLeft(result) && !isFhirError(result.left)) return Effect.fail(result.left)
+                resolved.set(reference, result as Either.Either<AnyResourceOf<V>, FhirError>)
+                return Effect.void
+              }
+            ).pipe(Effect.flatten)
+          const remaining: Array<Effect.Effect<void, E, R>> = []
+          for (const reference of new Set(Array.from(references, textOf))) {
+            const located = locate(reference)
+            if (isResource(located)) resolved.set(reference, Either.right(typed<AnyResourceOf<V>>(located)))
+            else remaining.push(resolveOne(reference, located))
+          }
+          return Effect.as(
+            Effect.all(remaining, { batching: true, concurrency: "unbounded", discard: true }),
+            resolved
           )
-        return Effect.map(
-          Effect.forEach(
-            new Set(Array.from(references, textOf)),
-            (reference) => Effect.map(resolveOne(reference), (result) => [reference, result] as const),
-            { concurrency }
-          ),
-          (results) => new Map(results)
-        )
-      }
+        })
     }
   }
 

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { FhirSearch } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import * as Http from "../support/http.js"
 import { backend, base, over, sandbox, token, written } from "./fixtures.js"
@@ -25,7 +26,7 @@ const endless = Http.fake.bind(undefined, ({ url }) => {
 })
 
 describe("Search", () => {
-  it.effect("[SMART-93] goes through the pages of the sandbox, by GET and by POST", () =>
+  it.effect("[SMART-93] reads all pages of the sandbox, by GET and by POST", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const fhir = yield* sandbox
@@ -38,7 +39,7 @@ describe("Search", () => {
       assert.notInclude(first?.url, "8867-4")
     }).pipe(Effect.provide(backend())))
 
-  it.effect("what _include brings is told apart from what was searched for", () =>
+  it.effect("included resources are apart from the matches", () =>
     Effect.gen(function*() {
       const fhir = yield* sandbox
       const params = { _id: "vital-alpha-1,vital-beta-1", _include: "Observation:subject" }
@@ -54,7 +55,7 @@ describe("Search", () => {
       assert.strictEqual(yield* Stream.runCount(fhir.search("Observation", params)), 2)
     }).pipe(Effect.provide(backend())))
 
-  it.effect("entries without a mode are told apart by type, and broken ones are left out", () =>
+  it.effect("entries without a mode are told apart by type; malformed ones are left out", () =>
     Effect.gen(function*() {
       const http = Http.script(() =>
         Http.json({
@@ -73,7 +74,7 @@ describe("Search", () => {
       assert.deepStrictEqual([page?.matches.length, page?.included.length, page?.outcomes.length], [1, 1, 1])
     }))
 
-  it.effect("a page is fetched when the one before is used up, not earlier", () =>
+  it.effect("a page is fetched when the page before was consumed", () =>
     Effect.gen(function*() {
       const http = endless()
       const fhir = yield* written(http)
@@ -87,7 +88,100 @@ describe("Search", () => {
       assert.deepStrictEqual(seen, [1, 1, 2, 2, 3])
     }))
 
-  it.effect("the same next link twice is an error, after the pages before it", () =>
+  it.effect("`readAhead` fetches pages in advance, delivers them in order, and fails after them", () =>
+    Effect.gen(function*() {
+      const http = Http.fake((_, index) =>
+        index === 5 ? Http.json({}, { status: 500 }) : bundle([String(index)], `${base}/Patient?page=${index + 2}`)
+      )
+      const fhir = yield* written(http)
+      const seen: Array<string | undefined> = []
+      const fetched: Array<number> = []
+      const error = yield* fhir.search("Patient", {}, { readAhead: 2 }).pipe(
+        Stream.runForEach(({ id }) =>
+          Effect.gen(function*() {
+            for (let turn = 0; turn < 50; turn++) yield* Effect.yieldNow()
+            seen.push(id)
+            fetched.push(http.seen.length)
+          })
+        ),
+        Effect.flip
+      )
+      assert.deepStrictEqual(seen, ["0", "1", "2", "3", "4"])
+      assert.deepStrictEqual(fetched, [4, 5, 6, 6, 6])
+      assert.strictEqual(error.reason, "Unavailable")
+    }))
+
+  it.effect("`readAhead` stops with the consumer", () =>
+    Effect.gen(function*() {
+      const http = endless()
+      const fhir = yield* written(http)
+      yield* Stream.runDrain(Stream.take(fhir.searchPages("Patient", {}, { readAhead: 3 }), 2))
+      const requests = http.seen.length
+      for (let turn = 0; turn < 50; turn++) yield* Effect.yieldNow()
+      assert.strictEqual(http.seen.length, requests)
+      assert.isAtMost(requests, 6)
+    }))
+
+  it.effect("a search resumes from a stored position, whose URL is checked", () =>
+    Effect.gen(function*() {
+      const http = endless()
+      const fhir = yield* written(http)
+      const [first] = Chunk.toReadonlyArray(yield* Stream.runCollect(Stream.take(fhir.searchPages("Patient"), 1)))
+      const json = JSON.stringify(Schema.encodeSync(Schema.UndefinedOr(FhirSearch.PagePosition))(first?.next))
+      const position = yield* Schema.decode(Schema.parseJson(FhirSearch.PagePosition))(json)
+      const rest = yield* Stream.runCollect(Stream.take(fhir.resumeSearch(position), 2))
+      assert.deepStrictEqual(
+        Chunk.toReadonlyArray(rest).map(({ matches }) => matches.map(({ id }) => id)),
+        [["2a", "2b"], ["3a", "3b"]]
+      )
+      for (
+        const [resourceType, url, reason] of [
+          ["Patient", "https://evil.example/fhir/Patient?page=2", "ForeignLink"],
+          ["Patient", "http://ehr.example/fhir/Patient?page=2", "ForeignLink"],
+          ["Patient", "https://[", "ForeignLink"],
+          ["../x", `${base}/Patient`, "InvalidReference"]
+        ] as const
+      ) {
+        const error = yield* Effect.flip(Stream.runDrain(fhir.resumeSearch({ resourceType, url })))
+        assert.strictEqual(error.reason, reason, url)
+      }
+      const withToken = http.seen.filter(({ headers }) => headers["authorization"] !== undefined)
+      assert.isTrue(withToken.every(({ url }) => url.startsWith(`${base}/Patient`)))
+    }))
+
+  it.effect("a relative `next` link resumes, too, and the last page has no position", () =>
+    Effect.gen(function*() {
+      const http = Http.script(() => bundle(["1"], "?page=2"), () => bundle(["2"]))
+      const fhir = yield* written(http)
+      const pages = Chunk.toReadonlyArray(yield* Stream.runCollect(fhir.searchPages("Patient")))
+      assert.deepStrictEqual(pages.map(({ next }) => next), [
+        { resourceType: "Patient", url: `${base}/Patient?page=2` },
+        undefined
+      ])
+    }))
+
+  it.effect("`searchTotal` is one request without resources", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const fhir = yield* sandbox
+      yield* fhir.searchTotal("Patient")
+      yield* ehr.clearRequests
+      assert.strictEqual(yield* fhir.searchTotal("Patient"), 3)
+      assert.strictEqual(yield* fhir.searchTotal("Observation", { patient: "patient-alpha" }, { method: "POST" }), 6)
+      const urls = (yield* ehr.requests).map(({ url }) => url)
+      assert.strictEqual(urls.length, 2)
+      assert.include(urls[0], "_summary=count")
+      assert.notInclude(urls[1], "patient-alpha")
+    }).pipe(Effect.provide(backend())))
+
+  it.effect("`searchTotal` fails if the response has no total", () =>
+    Effect.gen(function*() {
+      const fhir = yield* written(Http.script(() => bundle([])))
+      assert.strictEqual((yield* Effect.flip(fhir.searchTotal("Patient"))).reason, "NotFhir")
+      assert.strictEqual((yield* Effect.flip(fhir.searchTotal("a/b"))).reason, "InvalidReference")
+    }))
+
+  it.effect("a loop of `next` links is a `PageLoop`, after the pages before it", () =>
     Effect.gen(function*() {
       for (
         const [next, pages] of [
@@ -107,7 +201,7 @@ describe("Search", () => {
       }
     }))
 
-  it.effect("more pages than allowed is an error, not a short result", () =>
+  it.effect("more than `maxPages` pages are an error, not a short result", () =>
     Effect.gen(function*() {
       const http = endless()
       const fhir = yield* written(http)
@@ -115,7 +209,7 @@ describe("Search", () => {
       assert.deepStrictEqual([error.reason, http.seen.length], ["TooManyPages", 3])
     }))
 
-  it.effect("[SMART-97] a next link to elsewhere is an error; one of a server behind a proxy can be moved", () =>
+  it.effect("[SMART-97] a `next` link to another origin or by http is a `ForeignLink`; `rebaseLinks` moves the link of a proxied server", () =>
     Effect.gen(function*() {
       for (
         const next of [
@@ -139,7 +233,7 @@ describe("Search", () => {
       assert.strictEqual(http.seen[1]?.url, `${base}/Patient?page=2`)
     }))
 
-  it.effect("values are encoded, and a resource that does not fit the schema ends the stream", () =>
+  it.effect("values are URL-encoded; a resource that does not match the schema is `Undecodable`", () =>
     Effect.gen(function*() {
       const http = Http.script(() => bundle(["1"]))
       const fhir = yield* written(http)
@@ -155,7 +249,7 @@ describe("Search", () => {
       assert.strictEqual((yield* Effect.flip(Stream.runDrain(fhir.search("../x")))).reason, "InvalidReference")
     }))
 
-  it.scopedLive("interrupting the stream closes the connection, over a real socket", () =>
+  it.scopedLive("interrupting the stream closes the connection", () =>
     Effect.gen(function*() {
       const started = yield* Deferred.make<void>()
       const server = yield* Http.server((request, response) => {

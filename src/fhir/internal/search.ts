@@ -6,9 +6,10 @@
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type { FhirError, Fields } from "../FhirError.js"
-import { entriesOf, type Entry, stringIn } from "./bundle.js"
-import type { PageOptions } from "./bundlePages.js"
+import type { FhirError } from "../FhirError.js"
+import type { PagePosition } from "../FhirSearch.js"
+import { bundleIn, entriesOf, type Entry, stringIn } from "./bundle.js"
+import type { BundleResponse, PageOptions } from "./bundlePages.js"
 import { bundlePages } from "./bundlePages.js"
 import type { FhirRequest } from "./fhirRequest.js"
 import type { FhirRequester } from "./fhirRequester.js"
@@ -19,12 +20,23 @@ import { decode, INVALID_REFERENCE, isType, typed } from "./resource.js"
 import type { AnyResourceOf, FhirVersion, ResourceOf } from "./resourceTypes.js"
 
 /**
+ * Options of a stream of pages.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ReadOptions<S extends AnySchema | undefined> extends Decoding<S>, PageOptions {
+  /** How many fetched pages wait in memory while the next one is fetched. Default 0: a page is fetched on demand. */
+  readonly readAhead?: number | undefined
+}
+
+/**
  * Options of a search.
  *
  * @since 0.1.0
  * @category models
  */
-export interface SearchOptions<S extends AnySchema | undefined> extends Decoding<S>, PageOptions {
+export interface SearchOptions<S extends AnySchema | undefined> extends ReadOptions<S> {
   /** `POST` keeps search values out of URLs and logs. Default `GET`. */
   readonly method?: "GET" | "POST" | undefined
   /** A base URL instead of the FHIR base URL, such as an associated endpoint. */
@@ -44,7 +56,10 @@ export interface Page<A, V extends FhirVersion = "R4"> {
   readonly included: ReadonlyArray<AnyResourceOf<V>>
   /** OperationOutcomes about the search. */
   readonly outcomes: ReadonlyArray<ResourceOf<V, "OperationOutcome">>
+  /** How many resources match, if the server states it. */
   readonly total: number | undefined
+  /** The next page, for `resumeSearch`; absent on the last one. */
+  readonly next: PagePosition | undefined
 }
 
 /**
@@ -66,6 +81,17 @@ export interface Searches<E, R, V extends FhirVersion> {
     params?: Params.Params,
     options?: SearchOptions<S>
   ) => Stream.Stream<Page<Decoded<S, ResourceOf<V, Type>>, V>, FhirError | E, R>
+  /** The pages from a position on, which an earlier page had as `next`. */
+  readonly resumeSearch: <S extends AnySchema | undefined = undefined>(
+    position: PagePosition,
+    options?: ReadOptions<S>
+  ) => Stream.Stream<Page<Decoded<S, AnyResourceOf<V>>, V>, FhirError | E, R>
+  /** How many resources match (`_summary=count`). The server may estimate. */
+  readonly searchTotal: (
+    resourceType: string,
+    params?: Params.Params,
+    options?: Pick<SearchOptions<undefined>, "base" | "method">
+  ) => Effect.Effect<number, FhirError | E, R>
 }
 
 /** The search mode of an entry. Some servers omit it: then the resource type decides. */
@@ -76,49 +102,65 @@ const modeOf = ({ resource, search }: Entry, resourceType: string): "match" | "i
   return resource?.resourceType === "OperationOutcome" ? "outcome" : "include"
 }
 
+const totalOf = ({ total }: Resource): number | undefined => typeof total === "number" ? total : undefined
+
 const pageOf = <S extends AnySchema | undefined, A, V extends FhirVersion>(
-  bundle: Resource,
+  { bundle, fail, next, resolve }: BundleResponse,
   resourceType: string,
-  options: Decoding<S>,
-  fail: (fields: Fields) => FhirError
+  options: Decoding<S>
 ): Effect.Effect<Page<Decoded<S, A>, V>, FhirError> => {
   const byMode = { match: [] as Array<Resource>, include: [] as Array<Resource>, outcome: [] as Array<Resource> }
   for (const entry of entriesOf(bundle)) {
     if (entry.resource !== undefined) byMode[modeOf(entry, resourceType)].push(entry.resource)
   }
-  const total = bundle["total"]
   return Effect.map(
     Effect.forEach(byMode.match, (resource) => decode<S, A, FhirError>(resource, options, fail)),
     (matches) => ({
       matches,
       included: byMode.include.map((resource) => typed<AnyResourceOf<V>>(resource)),
       outcomes: byMode.outcome.map((resource) => typed<ResourceOf<V, "OperationOutcome">>(resource)),
-      total: typeof total === "number" ? total : undefined
+      total: totalOf(bundle),
+      next: next === undefined ? undefined : { resourceType, url: resolve(next)?.href ?? next }
     })
   )
 }
 
-export const make = <E, R, V extends FhirVersion>(requester: FhirRequester<E, R>): Searches<E, R, V> => {
-  const searchPages: Searches<E, R, V>["searchPages"] = (resourceType, params = {}, options = {}) => {
-    const interaction = `search ${nameOf(resourceType)}`
-    if (!isType(resourceType)) {
-      return Stream.fromEffect(requester.refuse(interaction, "InvalidReference", INVALID_REFERENCE))
+/** The first request of a search. */
+const requestOf = (
+  resourceType: string,
+  params: Params.Params,
+  { base, method }: Pick<SearchOptions<undefined>, "base" | "method">
+): FhirRequest => {
+  const interaction = `search ${nameOf(resourceType)}`
+  return method === "POST"
+    ? {
+      interaction,
+      base,
+      method,
+      url: `${resourceType}/_search`,
+      body: { text: Params.print(params), contentType: "application/x-www-form-urlencoded" },
+      retry: "always"
     }
-    const { base } = options
-    const first: FhirRequest = options.method === "POST"
-      ? {
-        interaction,
-        base,
-        method: "POST",
-        url: `${resourceType}/_search`,
-        body: { text: Params.print(params), contentType: "application/x-www-form-urlencoded" },
-        retry: "always"
-      }
-      : { interaction, base, url: resourceType, params }
-    return bundlePages(requester, first, options).pipe(
-      Stream.mapEffect(({ bundle, fail }) => pageOf(bundle, resourceType, options, fail))
+    : { interaction, base, url: resourceType, params }
+}
+
+export const make = <E, R, V extends FhirVersion>(requester: FhirRequester<E, R>): Searches<E, R, V> => {
+  const pages = <S extends AnySchema | undefined, A>(
+    resourceType: string,
+    first: FhirRequest,
+    options: ReadOptions<S>
+  ): Stream.Stream<Page<Decoded<S, A>, V>, FhirError | E, R> => {
+    const fetched = isType(resourceType)
+      ? bundlePages(requester, first, options)
+      : Stream.fromEffect(requester.refuse(first.interaction, "InvalidReference", INVALID_REFERENCE))
+    const { readAhead = 0 } = options
+    return (readAhead > 0 ? Stream.buffer(fetched, { capacity: readAhead }) : fetched).pipe(
+      Stream.mapEffect((response) => pageOf<S, A, V>(response, resourceType, options))
     )
   }
+
+  const searchPages: Searches<E, R, V>["searchPages"] = (resourceType, params = {}, options = {}) =>
+    pages(resourceType, requestOf(resourceType, params, options), options)
 
   return {
     searchPages,
@@ -126,6 +168,21 @@ export const make = <E, R, V extends FhirVersion>(requester: FhirRequester<E, R>
       Stream.mapConcatChunk(
         searchPages(resourceType, params, options),
         ({ matches }) => Chunk.unsafeFromArray(matches)
-      )
+      ),
+    resumeSearch: ({ resourceType, url }, options = {}) =>
+      pages(resourceType, { interaction: `search ${nameOf(resourceType)}`, url }, options),
+    searchTotal: (resourceType, params = {}, options = {}) => {
+      const request = requestOf(resourceType, [...Params.pairs(params), ["_summary", "count"]], options)
+      return !isType(resourceType)
+        ? requester.refuse(request.interaction, "InvalidReference", INVALID_REFERENCE)
+        : Effect.flatMap(requester.send(request), (response) =>
+          Effect.flatMap(bundleIn(response), (bundle) => {
+            const total = totalOf(bundle)
+            const { fail, status } = response
+            return total === undefined
+              ? fail({ reason: "NotFhir", detail: `HTTP status ${status} with a Bundle that has no total`, status })
+              : Effect.succeed(total)
+          }))
+    }
   }
 }
