@@ -45,7 +45,8 @@ export const Code = Schema.Literal(
   "IdTokenInvalid",
   "IdTokenAlgorithmUnlisted",
   "FhirUserMissing",
-  "FhirUserMalformed"
+  "FhirUserMalformed",
+  "ExportCountWrong"
 )
 
 /**

@@ -1,23 +1,34 @@
 /**
- * Bulk Data export as a stream of resources (Bulk Data Access 3.0; FHIR R4, "Asynchronous Request Pattern"). It starts
- * the export, waits for the manifests and reads their files. Another process can resume it without loss or repetition.
+ * Bulk Data export as a stream of resources (Bulk Data Access 2.0 and 3.0; FHIR R4, "Asynchronous Request Pattern"). It
+ * starts the export, waits for the manifests and reads their files. Another process can resume it without loss or
+ * repetition.
+ *
+ * `run` and `runForEachBatch` do all of it; `start`, `poll`, `readFile` and `remove` are the steps, for programs that
+ * distribute them.
  *
  * @since 0.1.0
  */
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import type { Authorized } from "./FhirClient.js"
 import type { FhirError } from "./FhirError.js"
-import { errorsAt } from "./FhirError.js"
-import type { Item, ReadOptions } from "./internal/bulkFiles.js"
+import { Checkpoint, type Job, noPositions, type Position, start as startOfFile } from "./internal/bulkCheckpoint.js"
+import type { FileOptions } from "./internal/bulkDownload.js"
+import type { FileItem, Item, ReadOptions } from "./internal/bulkFiles.js"
 import * as BulkFiles from "./internal/bulkFiles.js"
-import type { JobOptions } from "./internal/bulkJob.js"
+import type { SizeOptions, Status } from "./internal/bulkJob.js"
 import * as BulkJob from "./internal/bulkJob.js"
-import { Checkpoint } from "./internal/bulkManifest.js"
+import type { KickOffOptions } from "./internal/bulkKickOff.js"
 
-export type { Item, ReadOptions } from "./internal/bulkFiles.js"
-export type { JobOptions } from "./internal/bulkJob.js"
-export { Checkpoint, type Manifest, type ManifestFile, type Progress } from "./internal/bulkManifest.js"
+export { Checkpoint, Job, Position, Positions, type Progress } from "./internal/bulkCheckpoint.js"
+export type { FileOptions } from "./internal/bulkDownload.js"
+export type { FileItem, Item, ReadOptions } from "./internal/bulkFiles.js"
+export type { SizeOptions, Status } from "./internal/bulkJob.js"
+export type { KickOffOptions } from "./internal/bulkKickOff.js"
+export type { ManifestFile } from "./internal/bulkManifest.js"
+export type { RetryOptions, Temporary } from "./internal/bulkRetry.js"
 
 /**
  * Options of an export and of the reading of its files.
@@ -25,12 +36,101 @@ export { Checkpoint, type Manifest, type ManifestFile, type Progress } from "./i
  * @since 0.1.0
  * @category models
  */
-export interface Options extends JobOptions, ReadOptions {
+export interface Options extends KickOffOptions, ReadOptions {
   /** Resumes from a checkpoint instead of starting an export. */
   readonly from?: Checkpoint | undefined
-  /** Called before the first resource: when the server has accepted the export, and when it has completed it. */
-  readonly onCheckpoint?: ((checkpoint: Checkpoint) => Effect.Effect<void>) | undefined
+  /** Called when the server has accepted the export, before the first status request. */
+  readonly onStart?: ((checkpoint: Checkpoint) => Effect.Effect<void>) | undefined
+  /**
+   * Whether the export is deleted at the server when the stream is interrupted or left before its end. The default is
+   * `keep` if the program uses checkpoints (`from`, `onStart`, `Item.checkpoint`), because it may resume. Else it is
+   * `delete`.
+   */
+  readonly onInterrupt?: "delete" | "keep" | undefined
+  /**
+   * Whether the export is deleted at the end of the stream. The default of `run` is `keep` if the program uses
+   * checkpoints, because it may not have stored the last items: call `remove` after the last commit. Else it is
+   * `delete`. `runForEachBatch` deletes the export after the last batch. A failure never deletes it.
+   */
+  readonly onFinish?: "delete" | "keep" | undefined
 }
+
+/**
+ * Starts an export (kick-off). An interruption deletes it at the server.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const start: <E, R>(
+  fhir: Authorized<E, R>,
+  options?: KickOffOptions
+) => Effect.Effect<Job, FhirError | E, R> = (fhir, options = {}) => BulkJob.start(fhir, options)
+
+/**
+ * Sends one status request. Temporary failures are a `Waiting`, not an error.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const poll: <E, R>(
+  fhir: Authorized<E, R>,
+  job: Job,
+  options?: SizeOptions
+) => Effect.Effect<Status, FhirError | E, R> = (fhir, job, options = {}) => BulkJob.poll(fhir, job, options)
+
+/**
+ * The resources of one file, by its index in `Job.files`; after a position, if one is given.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const readFile: <E, R>(
+  fhir: Authorized<E, R>,
+  job: Job,
+  index: number,
+  options?: FileOptions & Pick<ReadOptions, "onProgress"> & { readonly from?: Position | undefined }
+) => Stream.Stream<FileItem, FhirError | E, R> = (fhir, job, index, options = {}) =>
+  BulkFiles.readFile(fhir, job, index, options.from ?? startOfFile, options)
+
+/**
+ * Deletes the export and its files at the server. Succeeds if the server does not know the export.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const remove: <E, R>(fhir: Authorized<E, R>, job: Job) => Effect.Effect<void, FhirError | E, R> = (fhir, job) =>
+  BulkJob.remove(fhir, job)
+
+/** The items. The export is deleted at their end as the options say. */
+const items = <E, R>(fhir: Authorized<E, R>, options: Options): Stream.Stream<Item, FhirError | E, R> =>
+  Stream.unwrapScoped(Effect.gen(function*() {
+    const { from, onFinish, onInterrupt, onStart } = options
+    let isFinished = false
+    let isCheckpointUsed = from !== undefined || onStart !== undefined
+    const checkpoint = yield* Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function*() {
+        const current = from ??
+          new Checkpoint({ job: yield* restore(BulkJob.start(fhir, options)), positions: noPositions })
+        yield* Effect.addFinalizer((exit) => {
+          const isFailure = Exit.isFailure(exit) && !Exit.isInterrupted(exit)
+          const action = (isFinished ? onFinish : onInterrupt) ?? (isCheckpointUsed ? "keep" : "delete")
+          return action === "keep" || (isFailure && !isFinished)
+            ? Effect.void
+            : BulkJob.atShutdown(BulkJob.remove(fhir, current.job))
+        })
+        return current
+      })
+    )
+    if (from === undefined && onStart !== undefined) yield* onStart(checkpoint)
+    return Stream.concat(
+      BulkFiles.read(fhir, checkpoint, options, () => {
+        isCheckpointUsed = true
+      }),
+      Stream.execute(Effect.sync(() => {
+        isFinished = true
+      }))
+    )
+  }))
 
 /**
  * The resources of an export. The export starts when the stream runs.
@@ -39,19 +139,61 @@ export interface Options extends JobOptions, ReadOptions {
  * @category constructors
  */
 export const run = <E, R>(fhir: Authorized<E, R>, options: Options = {}): Stream.Stream<Item, FhirError | E, R> =>
-  Stream.unwrapScoped(Effect.gen(function*() {
-    const fail = errorsAt(yield* fhir.fhirBaseUrl, "export")
-    const { onCheckpoint = () => Effect.void } = options
-    const job: BulkJob.Job = { isFinished: false }
-    const from = options.from ?? (yield* BulkJob.kickOff(fhir, options, job, fail))
-    yield* options.from === undefined
-      ? onCheckpoint(from)
-      : BulkJob.cancelUnlessFinished(fhir, from.statusUrl, job, options)
-    const manifest = from.manifest ?? (yield* BulkJob.wait(fhir, from.statusUrl, options, fail))
-    const complete = new Checkpoint({ ...from, manifest })
-    if (from.manifest === undefined) yield* onCheckpoint(complete)
-    const finish = Effect.sync(() => {
-      job.isFinished = true
-    })
-    return Stream.concat(BulkFiles.read(fhir, complete, manifest, options, fail), Stream.execute(finish))
-  }))
+  items(fhir, options)
+
+/**
+ * Some items in order, and the checkpoint after the last of them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Batch {
+  readonly items: ReadonlyArray<Item>
+  readonly checkpoint: Checkpoint
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface BatchOptions extends Options {
+  /** The maximum number of items of a batch. Default 1,000. */
+  readonly batchSize?: number | undefined
+}
+
+/**
+ * Runs an export and stores it batch by batch. `store` should write the items and the checkpoint in one transaction.
+ * The next batch follows when it has succeeded. After the last batch, the export is deleted at the server.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const runForEachBatch = <E, R, E2, R2>(
+  fhir: Authorized<E, R>,
+  store: (batch: Batch) => Effect.Effect<void, E2, R2>,
+  options: BatchOptions = {}
+): Effect.Effect<void, FhirError | E | E2, R | R2> => {
+  const { batchSize = 1_000, onFinish = "delete" } = options
+  let last: Job | undefined = options.from?.job
+  return Effect.suspend(() =>
+    items(fhir, {
+      ...options,
+      onStart: (checkpoint) =>
+        Effect.suspend(() => {
+          last = checkpoint.job
+          return options.onStart?.(checkpoint) ?? Effect.void
+        }),
+      onFinish: "keep"
+    }).pipe(
+      Stream.rechunk(batchSize),
+      Stream.runForEachChunk((chunk) =>
+        Chunk.isNonEmpty(chunk)
+          ? store({ items: Chunk.toReadonlyArray(chunk), checkpoint: Chunk.lastNonEmpty(chunk).checkpoint })
+          : Effect.void
+      ),
+      Effect.zipRight(
+        Effect.suspend(() => last === undefined || onFinish === "keep" ? Effect.void : BulkJob.remove(fhir, last))
+      )
+    )
+  )
+}

@@ -12,6 +12,7 @@ import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { TokenAudienceError } from "../http/BearerClient.js"
 import * as BearerClient from "../http/BearerClient.js"
@@ -25,7 +26,7 @@ import type * as SmartClient from "../smart/SmartClient.js"
 import type { TokenSet } from "../token/TokenSet.js"
 import type { FhirError } from "./FhirError.js"
 import * as Bundle from "./internal/bundle.js"
-import type { FhirRequest, FhirResponse } from "./internal/fhirRequest.js"
+import type { FhirRequest, FhirResponse, StreamedResponse } from "./internal/fhirRequest.js"
 import type { TokenSource } from "./internal/fhirRequester.js"
 import * as FhirRequester from "./internal/fhirRequester.js"
 import * as History from "./internal/history.js"
@@ -39,7 +40,7 @@ import * as Reference from "./Reference.js"
 
 export type { BundleEntry, BundleRequest, BundleResult } from "./internal/bundle.js"
 export type { PageOptions } from "./internal/bundlePages.js"
-export type { FhirRequest, FhirResponse } from "./internal/fhirRequest.js"
+export type { FhirRequest, FhirResponse, StreamedResponse } from "./internal/fhirRequest.js"
 export type { HistoryEntry, HistoryOptions } from "./internal/history.js"
 export { NotModified } from "./internal/interaction.js"
 export type { IfModified } from "./internal/interaction.js"
@@ -79,6 +80,8 @@ export interface Authorized<E = never, R = never, V extends FhirVersion = "R4">
 {
   /** Sends any request, by the same rules. */
   readonly request: (request: FhirRequest) => Effect.Effect<FhirResponse, FhirError | E, R>
+  /** A response whose body is a stream until the scope closes, by the same rules. */
+  readonly open: (request: FhirRequest) => Effect.Effect<StreamedResponse, FhirError | E, R | Scope.Scope>
   /** The body of a response as a stream, by the same rules. */
   readonly download: (request: FhirRequest) => Stream.Stream<Uint8Array, FhirError | E, R>
   /** An `HttpClient` with the token. It fails if the token may not go to a URL, and does not follow redirects. */
@@ -155,6 +158,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
           status,
           url
         })),
+      open: requester.open,
       download: requester.download,
       httpClient: BearerClient.make<E, R>(client, {
         authorization: Effect.flatMap(

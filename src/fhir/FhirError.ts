@@ -39,7 +39,10 @@ export const Reason = Schema.Literal(
   "TooManyPages",
   "Truncated",
   "MalformedLine",
-  "LineTooLong"
+  "LineTooLong",
+  "WrongCount",
+  "FileChanged",
+  "DuplicateFile"
 )
 
 /**
@@ -165,7 +168,10 @@ const ADVICE: Record<Reason, string> = {
   TooManyPages: "narrow the request, or raise the limit: maxPages of a search, maxManifests and maxFiles of an export",
   Truncated: "the file is incomplete; the lines before are valid",
   MalformedLine: "the lines before are valid; report it to the operator of the server",
-  LineTooLong: "the lines before are valid; raise maxLineBytes if lines of this size are expected"
+  LineTooLong: "the lines before are valid; raise maxLineBytes if lines of this size are expected",
+  WrongCount: "all lines are valid; set wrongCount to warn if the counts of this server cannot be trusted",
+  FileChanged: "the lines before are of another version of the file; start a new export",
+  DuplicateFile: "the file was not requested; report it to the operator of the server"
 }
 
 /** The advice of the reason, or one that depends on more than the reason. */

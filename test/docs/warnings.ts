@@ -1,14 +1,15 @@
 /** Every conformance warning, met by running the library against a server that deviates. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import type { ConformanceWarning } from "effect-safire"
-import { ClientAuthentication, RetryPolicy, SmartClient, SmartServers } from "effect-safire"
+import { BulkExport, ClientAuthentication, FhirClient, RetryPolicy, SmartClient, SmartServers } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
-import { fake, json, text } from "../support/http.js"
+import { fake, json, type Seen, text } from "../support/http.js"
 import * as Identity from "../support/identityServer.js"
 import { recorded } from "../support/warnings.js"
-import { atSandbox, atServer, config, fault, login, tokens } from "./world.js"
+import { atSandbox, atServer, config, fault, fhirBaseUrl, login, tokens } from "./world.js"
 
 export interface Entry {
   readonly example: Effect.Effect<ReadonlyArray<ConformanceWarning.ConformanceWarning>, unknown>
@@ -348,5 +349,29 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
     did: "`fhirUser` does not refer to a Patient, Practitioner, PractitionerRole, RelatedPerson or Person.",
     instead: "The library treats it as absent.",
     tell: "`fhirUser` must be the URL of the person's resource on the same server."
+  },
+  ExportCountWrong: {
+    example: Effect.suspend(() => {
+      const { layer, seen } = recorded()
+      const files = "https://ehr.example.org/fhir/files"
+      const manifest = { requiresAccessToken: true, output: [], error: [{ url: `${files}/errors.ndjson`, count: 3 }] }
+      const server = ({ url }: Seen) =>
+        url.includes("$export")
+          ? text("", { status: 202, headers: { "content-location": `${fhirBaseUrl}/status/1` } })
+          : url.includes("/status/")
+          ? json(manifest)
+          : text("{\"resourceType\":\"OperationOutcome\"}\n")
+      return Effect.flatMap(
+        Effect.all([FhirClient.FhirClient, SmartClient.SmartClient]),
+        ([fhir, client]) => Stream.runDrain(BulkExport.run(fhir.forTokens(client, tokens())))
+      ).pipe(
+        Effect.provide(Layer.merge(atServer(server), layer)),
+        Effect.as(seen)
+      )
+    }),
+    did: "A file of a bulk export has another number of resources than its `count` in the manifest.",
+    instead:
+      "The library delivers the messages of an `error` file, and with `wrongCount: \"warn\"` the resources of any file. Without it, a wrong count of data is a `FhirError`.",
+    tell: "`count` must be the number of resources in the file."
   }
 }

@@ -99,19 +99,26 @@ describe("BulkExport over several manifests", () => {
       assert.strictEqual(http.seen[0]?.url, `${base}/$export?allowPartialManifests=true`)
     }))
 
-  it.effect.each<[string, string, (url: string) => Listed | undefined, ReadonlyArray<string>]>([
+  it.effect.each<
+    [string, string, (url: string) => Listed | undefined, manifests: ReadonlyArray<string>, ids?: ReadonlyArray<string>]
+  >([
     ["to itself", "PageLoop", pagesOf({ files: [1], link: next(statusUrl) }), [statusUrl]],
     ["back to the first", "PageLoop", pagesOf({ files: [1], link: next("2") }, { files: [2], link: next("1") }), [
       statusUrl,
       `${base}/status/2`
-    ]],
-    ["that is not there", "NotFound", pagesOf({ files: [1], link: next("9") }), [statusUrl, `${base}/status/9`]],
+    ], ["p1"]],
+    ["that is not there", "NotFound", pagesOf({ files: [1], link: next("9") }), [
+      statusUrl,
+      `${base}/status/9`
+    ], ["p1"]],
     ["to another origin", "ForeignLink", pagesOf({ files: [1], link: next("https://evil.example/status/2") }), [
       statusUrl
+    ], ["p1"]],
+    ["outside of the base", "ForeignLink", pagesOf({ files: [1], link: next("/other/status/2") }), [statusUrl], ["p1"]],
+    ["over http", "ForeignLink", pagesOf({ files: [1], link: next("http://ehr.example/fhir/status/2") }), [statusUrl], [
+      "p1"
     ]],
-    ["outside of the base", "ForeignLink", pagesOf({ files: [1], link: next("/other/status/2") }), [statusUrl]],
-    ["over http", "ForeignLink", pagesOf({ files: [1], link: next("http://ehr.example/fhir/status/2") }), [statusUrl]],
-    ["with hidden dots", "ForeignLink", pagesOf({ files: [1], link: next(`${base}/..%2fadmin`) }), [statusUrl]],
+    ["with hidden dots", "ForeignLink", pagesOf({ files: [1], link: next(`${base}/..%2fadmin`) }), [statusUrl], ["p1"]],
     ["without a URL", "NotFhir", pagesOf({ files: [1], link: [{ relation: "next" }] }), [statusUrl]],
     ["whose URL is a number", "NotFhir", pagesOf({ files: [1], link: [{ relation: "next", url: 2 }] }), [statusUrl]],
     ["of two", "NotFhir", pagesOf({ files: [1], link: [...next("2"), ...next("3")] }), [statusUrl]],
@@ -123,17 +130,20 @@ describe("BulkExport over several manifests", () => {
       "to a manifest of another export",
       "NotFhir",
       pagesOf({ files: [1], link: next("2") }, { files: [2], transactionTime: "2024-06-01T00:00:00Z" }),
-      [statusUrl, `${base}/status/2`]
+      [statusUrl, `${base}/status/2`],
+      ["p1"]
     ]
   ])(
-    "a next link %s is a typed error, and no file is taken for all: %s",
-    ([, reason, manifest, asked]) =>
+    "a next link %s ends the export with a typed error after the files of the manifests before: %s",
+    ([, reason, manifest, asked, expected = []]) =>
       Effect.gen(function*() {
         const http = server(manifest)
         const { error, ids } = yield* exported(http)
         assert.strictEqual(error?.reason, reason)
-        assert.deepStrictEqual(ids, [])
-        const withToken = http.seen.filter(({ headers }) => headers["authorization"] !== undefined)
+        assert.deepStrictEqual(ids, expected)
+        const withToken = http.seen.filter(({ headers, url }) =>
+          headers["authorization"] !== undefined && !url.includes("/files/")
+        )
         assert.deepStrictEqual(withToken.slice(1).map(({ url }) => url), asked)
       })
   )
@@ -150,19 +160,22 @@ describe("BulkExport over several manifests", () => {
   it.effect("next links without end and manifests without measure are errors, not a short result", () =>
     Effect.gen(function*() {
       const endless = (files: ReadonlyArray<number>) =>
-        server((url) => ({ files, link: next(`${base}/status/${Number(/\d+$/.exec(url)?.[0]) + 1}`) }))
+        server((url) => {
+          const number = Number(/\d+$/.exec(url)?.[0])
+          return { files: files.map((file) => 10 * number + file), link: next(`${base}/status/${number + 1}`) }
+        })
       const many = endless([])
       const first = yield* exported(many, { maxManifests: 7 })
       assert.deepStrictEqual([first.error?.reason, many.seen.length], ["TooManyPages", 8])
       const full = endless([1, 2, 3])
       const second = yield* exported(full, { maxFiles: 10 })
-      assert.deepStrictEqual([second.error?.reason, full.seen.length], ["TooManyPages", 5])
+      assert.deepStrictEqual([second.error?.reason, second.ids.length], ["TooManyPages", 9])
       const large = server(() => ({ files: Array.from({ length: 150_000 }, (_, index) => index) }))
       const third = yield* exported(large)
       assert.deepStrictEqual([third.error?.reason, large.seen.length], ["TooManyPages", 2])
     }))
 
-  it.effect("a manifest that asks for the token is not read without it because another did not", () =>
+  it.effect("each manifest decides whether its files are requested with the token", () =>
     Effect.gen(function*() {
       const http = server(pagesOf(
         { files: [1], link: next("2"), requiresAccessToken: false },
@@ -170,7 +183,7 @@ describe("BulkExport over several manifests", () => {
       ))
       assert.deepStrictEqual((yield* exported(http)).ids, ["p1", "p2"])
       const sent = http.seen.filter(({ url }) => url.includes("/files/")).map(({ headers }) => headers["authorization"])
-      assert.deepStrictEqual(sent, [`Bearer ${token}`, `Bearer ${token}`])
+      assert.deepStrictEqual(sent, [undefined, `Bearer ${token}`])
     }))
 
   it.effect("a next link to an origin that was allowed by name is followed by its rule", () =>

@@ -35,7 +35,7 @@ const sent = (http: Http.Fake) =>
   )
 
 describe("BulkExport that is interrupted", () => {
-  it.effect.each<[BulkExport.Options["onInterrupt"]]>([["cancel"], ["keep"]])(
+  it.effect.each<[BulkExport.Options["onInterrupt"]]>([["delete"], ["keep"]])(
     "while the kick-off is under way: its answer is awaited and the export deleted (%s: no caller knows its URL)",
     ([onInterrupt]) =>
       Effect.gen(function*() {

@@ -44,6 +44,9 @@ const server = (
 
 const file = (index: number) => `${base}/files/${index}.ndjson`
 
+const failure = (status: number, code: string, headers: Readonly<Record<string, string>> = {}) =>
+  Http.json({ resourceType: "OperationOutcome", issue: [{ severity: "error", code }] }, { status, headers })
+
 /** What came before the end, and the error. */
 const failing = <E, R>(stream: Stream.Stream<BulkExport.Item, E, R>) =>
   Effect.gen(function*() {
@@ -70,7 +73,8 @@ describe("BulkExport", () => {
       const items = yield* inTime(Stream.runCollect(BulkExport.run(fhir, {
         types: ["Patient", "Observation"],
         onProgress: (one) => Effect.sync(() => void progress.push(one)),
-        onCheckpoint: (one) => Effect.sync(() => void checkpoints.push(one))
+        onStart: (one) => Effect.sync(() => void checkpoints.push(one)),
+        onFinish: "delete"
       })))
       assert.strictEqual(new Set(Chunk.toReadonlyArray(items).map(idOf)).size, 15)
       assert.strictEqual(items.length, 15)
@@ -82,14 +86,15 @@ describe("BulkExport", () => {
         ["Done", undefined]
       ])
       assert.deepInclude(progress.at(-1), { files: 4, filesDone: 4, resources: 15, expected: 15 })
-      assert.deepStrictEqual(checkpoints.map(({ manifest }) => manifest?.transactionTime), [
-        undefined,
+      assert.deepStrictEqual(checkpoints.map(({ job }) => [job.files.length, job.isComplete]), [[0, false]])
+      assert.strictEqual(
+        Chunk.toReadonlyArray(items).at(-1)?.checkpoint.job.transactionTime,
         "2024-05-01T00:00:00Z"
-      ])
+      )
       const [kickOff] = (yield* ehr.requests).filter(({ step }) => step === "fhir")
       assert.deepInclude(kickOff?.headers, { accept: "application/fhir+json", prefer: "respond-async" })
       assert.strictEqual(kickOff?.query["_type"], "Patient,Observation")
-      assert.isUndefined((yield* ehr.requests).find(({ method }) => method === "DELETE"))
+      assert.strictEqual((yield* ehr.requests).filter(({ method }) => method === "DELETE").length, 1)
     }).pipe(Effect.provide(backend())))
 
   it.effect("what is asked for: a group, patients, since, filters", () =>
@@ -113,7 +118,9 @@ describe("BulkExport", () => {
       const http = server({ [file(0)]: () => Http.text(lines(1)) }, { polls: 2 })
       const fhir = yield* written(http)
       yield* inTime(Stream.runDrain(BulkExport.run(fhir)))
-      const polls = http.seen.filter(({ url }) => url.endsWith("/status/1")).map(({ at }) => at / 1000)
+      const polls = http.seen.filter(({ method, url }) => method === "GET" && url.endsWith("/status/1")).map(({ at }) =>
+        at / 1000
+      )
       assert.deepStrictEqual(polls, [0, 120, 240])
 
       const busy = Http.script(
@@ -122,7 +129,7 @@ describe("BulkExport", () => {
         () => Http.json({ output: [] })
       )
       yield* inTime(Effect.flatMap(written(busy), (fhir) => Stream.runDrain(BulkExport.run(fhir))))
-      assert.deepStrictEqual(busy.times(), [0, 0, 300])
+      assert.deepStrictEqual(busy.times(), [0, 0, 300, 300])
 
       const slow = yield* written(server({}, { polls: 1_000 }))
       const { error } = yield* inTime(failing(BulkExport.run(slow, { timeout: "10 minutes" })))
@@ -192,15 +199,16 @@ describe("BulkExport", () => {
 
   it.effect.each<[string, string, number | undefined, () => Http.Answer, ReadonlyArray<string>]>([
     ["404", "NotFound", undefined, () => Http.text("", { status: 404 }), []],
+    ["more lines than promised", "WrongCount", 6, () => Http.text(lines(5)), ["p1", "p2", "p3", "p4", "p5"]],
     ["403", "Forbidden", undefined, () => Http.text("", { status: 403 }), []],
-    ["500", "Unavailable", undefined, () => Http.text("", { status: 500 }), []],
+    ["500 with an OperationOutcome", "Unavailable", undefined, () => failure(500, "processing"), []],
     ["cut off in a line", "Truncated", 3, () => Http.text(lines(2) + line("x").slice(0, -5)), ["p1", "p2"]],
     ["a malformed line", "MalformedLine", 2, () => Http.text(`${lines(1)}<html>\n${lines(1)}`), ["p1"]],
     ["a line of 10 MB", "LineTooLong", 2, () => Http.text(lines(1) + line("x".repeat(10_000_000))), ["p1"]],
     ["fewer lines than promised", "Truncated", 3, () => Http.text(lines(2)), ["p1", "p2"]]
   ])("a file fault is typed and says where: %s", ([what, reason, at, answer, before]) =>
     Effect.gen(function*() {
-      const count = what === "fewer lines than promised" ? 5 : undefined
+      const count = what === "fewer lines than promised" ? 5 : what === "more lines than promised" ? 4 : undefined
       const output = [{ type: "Patient", url: file(0), count }]
       const http = server({ [file(0)]: answer }, { manifest: { output } })
       const { error, seen } = yield* failing(BulkExport.run(yield* written(http)))
@@ -213,18 +221,24 @@ describe("BulkExport", () => {
       assert.isUndefined(http.seen.find(({ method }) => method === "DELETE"))
     }))
 
-  it.effect("a file that stops is an error after the time limit", () =>
+  it.effect("a file that stops is requested again, and is an error when the outage lasts too long", () =>
     Effect.gen(function*() {
-      const hanging = new ReadableStream<Uint8Array>({
-        start: (controller) => controller.enqueue(new TextEncoder().encode(lines(1)))
-      })
-      const http = server({ [file(0)]: () => new Response(hanging) })
+      const hanging = () =>
+        new Response(
+          new ReadableStream<Uint8Array>({
+            start: (controller) => controller.enqueue(new TextEncoder().encode(lines(1)))
+          })
+        )
+      const http = server({ [file(0)]: hanging })
       const fhir = yield* written(http)
-      const fiber = yield* Effect.fork(failing(BulkExport.run(fhir)).pipe(RetryPolicy.withPolicy(RetryPolicy.none)))
-      yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 100)))
-      yield* TestClock.adjust("31 seconds")
+      const fiber = yield* Effect.fork(failing(BulkExport.run(fhir, { maxOutage: "1 minute" })))
+      for (let round = 0; round < 10; round++) {
+        yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 50)))
+        yield* TestClock.adjust("31 seconds")
+      }
       const { error, seen } = yield* Fiber.join(fiber)
       assert.deepStrictEqual([error.reason, seen], ["TimedOut", ["p1"]])
+      assert.isAbove(http.seen.filter(({ url }) => url === file(0)).length, 1)
     }))
 
   it.effect("a file that breaks off is gone on with, without losing or repeating a line", () =>
@@ -249,37 +263,6 @@ describe("BulkExport", () => {
       const items = yield* inTime(Stream.runCollect(BulkExport.run(fhir)))
       assert.deepStrictEqual(Chunk.toReadonlyArray(items).map(idOf), ["p1", "p2", "p3", "p4", "p5"])
       assert.strictEqual(opened, 2)
-    }))
-
-  it.effect("a broken file continues by the `RetryPolicy` of the call, else by that of the layer", () =>
-    Effect.gen(function*() {
-      const breaking = () => {
-        let sent = false
-        return new Response(
-          new ReadableStream<Uint8Array>({
-            pull: (controller) => {
-              if (sent) return controller.error(new Error("reset"))
-              sent = true
-              controller.enqueue(new TextEncoder().encode(lines(2)))
-            }
-          })
-        )
-      }
-      for (
-        const [layer, call, expected] of [
-          [RetryPolicy.none, undefined, 1],
-          [RetryPolicy.transient, undefined, 2],
-          [RetryPolicy.transient, RetryPolicy.none, 1],
-          [RetryPolicy.none, RetryPolicy.transient, 2]
-        ] as const
-      ) {
-        let opened = 0
-        const http = server({ [file(0)]: () => ++opened === 1 ? breaking() : Http.text(lines(3)) })
-        const fhir = yield* written(http, { retry: layer })
-        const run = Effect.either(Stream.runCount(BulkExport.run(fhir)))
-        yield* inTime(call === undefined ? run : RetryPolicy.withPolicy(call)(run))
-        assert.strictEqual(opened, expected)
-      }
     }))
 
   it.effect("[SMART-263] a token that expires in the middle is renewed, and the export goes on", () =>
@@ -371,7 +354,7 @@ describe("BulkExport", () => {
         const stuck = (stream: Stream.Stream<BulkExport.Item, unknown>) =>
           interrupted(Stream.mapEffect(stream, () => Effect.never))
         assert.strictEqual((yield* cancelled({}, stuck)).length, 1)
-        assert.strictEqual((yield* cancelled({}, Stream.runDrain)).length, 0)
+        assert.strictEqual((yield* cancelled({ onFinish: "keep" }, Stream.runDrain)).length, 0)
       }))
   })
 
@@ -406,14 +389,18 @@ describe("BulkExport", () => {
       Effect.gen(function*() {
         const indices = Array.from({ length: 200_000 }, (_, index) => index)
         const from = new BulkExport.Checkpoint({
-          version: 1,
-          statusUrl: `${base}/status/1`,
-          manifest: {
-            requiresAccessToken: true,
-            files: indices.map((index) => ({ kind: "output", type: "Patient", url: file(index) }))
-          },
-          lines: {},
-          done: indices
+          job: new BulkExport.Job({
+            version: 1,
+            statusUrl: `${base}/status/1`,
+            manifests: [`${base}/status/1`],
+            files: indices.map((index) => ({
+              kind: "output",
+              type: "Patient",
+              url: file(index),
+              requiresAccessToken: true
+            }))
+          }),
+          positions: { open: {}, done: [[0, 199_999]] }
         })
         const http = server({})
         assert.strictEqual(yield* Stream.runCount(BulkExport.run(yield* written(http), { from })), 0)
@@ -425,17 +412,17 @@ describe("BulkExport", () => {
         const http = server(files)
         const fhir = yield* written(http)
         const saved: Array<BulkExport.Checkpoint> = []
-        const onCheckpoint = (one: BulkExport.Checkpoint) => Effect.sync(() => void saved.push(one))
-        const all = yield* Stream.runCollect(BulkExport.run(fhir, { onCheckpoint, concurrency: 1 }))
+        const onStart = (one: BulkExport.Checkpoint) => Effect.sync(() => void saved.push(one))
+        const all = yield* Stream.runCollect(BulkExport.run(fhir, { onStart, concurrency: 1 }))
         const [first] = saved
-        assert.isUndefined(first?.manifest)
+        assert.deepStrictEqual(first?.job.files, [])
         assert.strictEqual(yield* Stream.runCount(BulkExport.run(fhir, { from: first })), 40)
         assert.strictEqual(http.seen.filter(({ url }) => url.includes("$export")).length, 1)
 
         const fetched = () => http.seen.filter(({ url }) => url === file(0)).length
         const before = fetched()
         const middle = Chunk.toReadonlyArray(all)[15]?.checkpoint
-        assert.deepStrictEqual(middle?.done, [0])
+        assert.deepStrictEqual(middle?.positions.done, [[0, 0]])
         assert.strictEqual(yield* Stream.runCount(BulkExport.run(fhir, { from: middle })), 24)
         assert.strictEqual(fetched(), before)
       }))

@@ -16,6 +16,29 @@ const pieces = (text: string, size: number): ReadonlyArray<Uint8Array> => {
   )
 }
 
+/** The lines of a stream of bytes. */
+const parse = <E>(
+  bytes: Stream.Stream<Uint8Array, E>,
+  { maxLineBytes, skip }: { readonly skip: number; readonly maxLineBytes: number }
+): Stream.Stream<Ndjson.Line, E | Ndjson.NdjsonError> =>
+  Stream.suspend(() => {
+    const reader = new Ndjson.NdjsonReader({
+      from: { line: 0, offset: 0 },
+      skipTo: { line: skip, offset: skip },
+      maxLineBytes
+    })
+    const emit = ({ error, lines }: Ndjson.Parsed): Stream.Stream<Ndjson.Line, Ndjson.NdjsonError> =>
+      error === undefined ? Stream.fromIterable(lines) : Stream.concat(Stream.fromIterable(lines), Stream.fail(error))
+    return Stream.concat(
+      bytes.pipe(
+        Stream.map((chunk) => reader.push(chunk)),
+        Stream.filter(({ error, lines }) => lines.length > 0 || error !== undefined),
+        Stream.flatMap(emit)
+      ),
+      Stream.suspend(() => emit(reader.end()))
+    )
+  })
+
 /** The lines before the error, and the error. */
 const outcome = (
   text: string,
@@ -23,7 +46,7 @@ const outcome = (
 ) =>
   Effect.gen(function*() {
     const lines: Array<string> = []
-    const end = yield* Ndjson.parse(Stream.fromIterable(pieces(text, options.size ?? 1024)), {
+    const end = yield* parse(Stream.fromIterable(pieces(text, options.size ?? 1024)), {
       skip: options.skip ?? 0,
       maxLineBytes: options.max ?? 1024
     }).pipe(
@@ -60,21 +83,50 @@ describe("Ndjson", () => {
     Effect.gen(function*() {
       const bytes = Uint8Array.from([...encoder.encode("{\"resourceType\":\""), 0xff, ...encoder.encode("\"}\n")])
       const error = yield* Effect.flip(
-        Stream.runDrain(Ndjson.parse(Stream.make(bytes), { skip: 0, maxLineBytes: 100 }))
+        Stream.runDrain(parse(Stream.make(bytes), { skip: 0, maxLineBytes: 100 }))
       )
       assert.deepStrictEqual([error.reason, error.line], ["MalformedLine", 1])
     }))
 
-  it.effect("lines that were delivered before are not read again, not even wrong ones", () =>
-    Effect.gen(function*() {
-      assert.deepStrictEqual(yield* outcome(`nonsense\n${line("b")}\n${line("c")}\n`, { skip: 2 }), ["3:c", "end"])
-    }))
+  it("lines before the position are not parsed; another length of them, or of the file, is an error", () => {
+    const read = (text: string, offset: number) => {
+      const reader = new Ndjson.NdjsonReader({
+        from: { line: 0, offset: 0 },
+        skipTo: { line: 2, offset },
+        maxLineBytes: 1000
+      })
+      const all = [reader.push(encoder.encode(text)), reader.end()]
+      return all.flatMap(({ error, lines }) => [
+        ...lines.map(({ end, number, text }) => `${number}:${end}:${text}`),
+        ...(error === undefined ? [] : [`${error.reason} ${error.line}`])
+      ])
+    }
+    assert.deepStrictEqual(read(`nonsense\nb\n${line("c")}\n`, 11), [`3:${12 + line("c").length}:${line("c")}`])
+    assert.deepStrictEqual(read(`nonsense\nbbb\n${line("c")}\n`, 11), ["FileChanged 2"])
+    assert.deepStrictEqual(read("nonsense\n", 11), ["FileChanged 2"])
+    // The last line of a file may lack its newline, and get it later.
+    assert.deepStrictEqual(read("nonsense\nb", 10), [])
+    assert.deepStrictEqual(read("nonsense\nb\n", 10), [])
+  })
+
+  it("lines after a position in the middle of a file have the numbers and offsets of the file", () => {
+    const reader = new Ndjson.NdjsonReader({
+      from: { line: 7, offset: 500 },
+      skipTo: { line: 7, offset: 500 },
+      maxLineBytes: 1000
+    })
+    const { lines } = reader.push(encoder.encode(`${line("a")}\n\n${line("ä")}\n`))
+    assert.deepStrictEqual(lines.map(({ end, number }) => [number, end]), [
+      [8, 500 + line("a").length + 1],
+      [10, 500 + line("a").length + 2 + line("ä").length + 2]
+    ])
+  })
 
   it.effect("an endless line is given up at the limit", () =>
     Effect.gen(function*() {
       const piece = encoder.encode("x".repeat(1000))
       let pulled = 0
-      const error = yield* Effect.flip(Stream.runDrain(Ndjson.parse(
+      const error = yield* Effect.flip(Stream.runDrain(parse(
         Stream.repeatEffect(Effect.sync(() => {
           pulled += 1
           return piece
@@ -97,7 +149,7 @@ describe("Ndjson", () => {
           held = heldBytes() - before
         }))
       )
-      const error = yield* Effect.flip(Stream.runDrain(Ndjson.parse(bytes, { skip: 0, maxLineBytes: size })))
+      const error = yield* Effect.flip(Stream.runDrain(parse(bytes, { skip: 0, maxLineBytes: size })))
       assert.deepStrictEqual([error.reason, error.line], ["Truncated", 1])
       assert.isBelow(held, 20_000_000)
     }), 30_000)
@@ -112,7 +164,7 @@ describe("Ndjson", () => {
         memory.set(chunk)
         return memory.subarray(0, chunk.length)
       })
-      const lines = yield* Stream.runCollect(Ndjson.parse(bytes, { skip: 0, maxLineBytes: 1000 }))
+      const lines = yield* Stream.runCollect(parse(bytes, { skip: 0, maxLineBytes: 1000 }))
       assert.deepStrictEqual(Chunk.toReadonlyArray(lines).map(({ resource }) => resource["id"]), ["a", "b"])
     }))
 
@@ -126,7 +178,7 @@ describe("Ndjson", () => {
       Effect.gen(function*() {
         const text = ids.map((id) => `${line(id)}\n`).join("")
         const lines = yield* Stream.runCollect(
-          Ndjson.parse(Stream.fromIterable(pieces(text, size)), { skip: 0, maxLineBytes: 10_000 })
+          parse(Stream.fromIterable(pieces(text, size)), { skip: 0, maxLineBytes: 10_000 })
         )
         assert.deepStrictEqual(Chunk.toReadonlyArray(lines).map(({ resource }) => resource["id"]), ids)
       })

@@ -1,227 +1,349 @@
 /**
- * Reads the files of an export as one stream, several at the same time (Bulk Data Access 3.0, "File Request"). After a
- * broken connection, a file continues at the next line.
+ * Reads an export as one stream: it polls for the manifests and reads their files, several at the same time.
  *
  * @since 0.1.0
  */
+import * as Chunk from "effect/Chunk"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
-import * as HashSet from "effect/HashSet"
 import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as Url from "../../base/Url.js"
 import type { Authorized } from "../FhirClient.js"
-import type { FhirError, Fields } from "../FhirError.js"
-import { isFhirError } from "../FhirError.js"
-import type { Manifest, ManifestFile, Progress } from "./bulkManifest.js"
-import { Checkpoint } from "./bulkManifest.js"
-import * as Ndjson from "./ndjson.js"
+import type { FhirError } from "../FhirError.js"
+import { errorsAt } from "../FhirError.js"
+import type { Job, Position, Positions, Progress } from "./bulkCheckpoint.js"
+import { addToRanges, Checkpoint, isInRanges, sizeOfRanges, start } from "./bulkCheckpoint.js"
+import type { FileOptions } from "./bulkDownload.js"
+import type { Entry } from "./bulkFile.js"
+import * as BulkFile from "./bulkFile.js"
+import type { SizeOptions } from "./bulkJob.js"
+import { poll } from "./bulkJob.js"
+import type { ManifestFile } from "./bulkManifest.js"
+import type { Temporary } from "./bulkRetry.js"
+import { boundRetryAfter, makePatience, waiting } from "./bulkRetry.js"
 import type { Resource } from "./resource.js"
 
 /**
- * One line of one file.
+ * One resource of one file.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Item {
+export interface FileItem {
   readonly kind: ManifestFile["kind"]
-  /** The type of the file in the manifest. */
+  /** The type of the file in the manifest; `Resource` if it contains several. */
   readonly type: string
   readonly resource: Resource
-  /** The index of the file in the manifest. */
+  /** The resource as the server wrote it, without the newline. */
+  readonly text: string
+  /** The index of the file in `Job.files`. */
   readonly file: number
+  /** The number of the line in the file, from 1 on. */
   readonly line: number
+  /** The reference of the instance whose block this is, with `organizeOutputBy`. */
+  readonly organizer: string | undefined
+  /** The position after this resource in its file. */
+  readonly position: Position
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Item extends FileItem {
   /** Save it once this item and all items before it are processed, best in the same transaction as the results. */
   readonly checkpoint: Checkpoint
 }
 
 /**
- * How the files are read.
+ * How an export is read.
  *
  * @since 0.1.0
  * @category models
  */
-export interface ReadOptions {
-  /** Called when the progress changes, at most once per thousand resources. */
+export interface ReadOptions extends FileOptions, SizeOptions {
+  /** Called when the progress changes: at each wait, each end of a file, and once per thousand resources. */
   readonly onProgress?: ((progress: Progress) => Effect.Effect<void>) | undefined
   /** How many files are read at the same time. Default 3. */
   readonly concurrency?: number | undefined
-  /** The maximum size of a line. Default 8 MiB. */
-  readonly maxLineBytes?: number | undefined
+  /** The first delay between status requests without a `Retry-After`; it grows to a minute. Default 2 seconds. */
+  readonly pollInterval?: Duration.DurationInput | undefined
+  /** How long the server may take for all manifests. Default 1 day. */
+  readonly timeout?: Duration.DurationInput | undefined
 }
 
-type Fail = (fields: Fields) => FhirError
-
-type Event =
-  | { readonly _tag: "Line"; readonly file: number; readonly line: Ndjson.Line }
-  | { readonly _tag: "End"; readonly file: number }
-
-/** The number of emitted lines of each file, and the completely emitted files. */
-interface Positions {
-  readonly lines: HashMap.HashMap<number, number>
-  /** Persistent, because each item keeps its own version. */
-  readonly done: HashSet.HashSet<number>
-  readonly resources: number
-}
-
-const DEFAULT_MAX_LINE_BYTES = 8 * 1024 * 1024
+const MAX_POLL_MILLIS = 60_000
 const PROGRESS_EVERY = 1_000
 
-const DETAILS: Record<Ndjson.NdjsonError["reason"], string> = {
-  MalformedLine: "a line is not a JSON resource",
-  LineTooLong: "a line is longer than allowed",
-  Truncated: "the file ends within a line"
+type Wait = Pick<Progress, "phase" | "message" | "delay" | "retryAfter" | "error">
+
+const READING: Wait = {
+  phase: "Reading",
+  message: undefined,
+  delay: undefined,
+  retryAfter: undefined,
+  error: undefined
 }
 
-/**
- * Reads a file from a line on. After a broken connection it continues, if there was progress and the policy allows it.
- */
-const readFile = <E, R>(
-  fhir: Authorized<E, R>,
-  { requiresAccessToken }: Manifest,
-  file: ManifestFile,
-  index: number,
-  skip: number,
-  maxLineBytes: number,
-  fail: Fail
-): Stream.Stream<Event, FhirError | E, R> =>
-  Stream.unwrap(Effect.gen(function*() {
-    const about = { index, type: file.type, url: Url.forDisplay(file.url) }
-    const driver = yield* Schedule.driver(yield* fhir.retryPolicy)
-    let delivered = skip
-    const readOn = (): Stream.Stream<Event, FhirError | E, R> =>
-      Stream.suspend(() => {
-        const before = delivered
-        return Ndjson.parse(
-          fhir.download({
-            interaction: "export file",
-            url: file.url,
-            headers: { accept: "application/fhir+ndjson" },
-            omitToken: !requiresAccessToken,
-            file: about
-          }),
-          { skip: delivered, maxLineBytes }
-        ).pipe(
-          Stream.map((line): Event => {
-            delivered = line.number
-            return { _tag: "Line", file: index, line }
-          }),
-          Stream.catchAll((error) => {
-            if (error instanceof Ndjson.NdjsonError) {
-              const { line, reason } = error
-              return Stream.fail(fail({ reason, detail: DETAILS[reason], file: about, line }))
-            }
-            return isFhirError(error) && error.isRetryable && delivered > before
-              ? Stream.unwrap(Effect.match(Effect.zipRight(driver.reset, driver.next(error)), {
-                onFailure: () => Stream.fail(error),
-                onSuccess: readOn
-              }))
-              : Stream.fail(error)
-          })
-        )
-      })
-    const end = Stream.suspend((): Stream.Stream<Event, FhirError> =>
-      file.count !== undefined && delivered < file.count
-        ? Stream.fail(fail({
-          reason: "Truncated",
-          detail: `the file has ${delivered} of ${file.count} lines`,
-          file: about,
-          line: delivered + 1
-        }))
-        : Stream.make<[Event]>({ _tag: "End", file: index })
-    )
-    return Stream.concat(readOn(), end)
-  }))
+interface Open {
+  readonly index: number
+  readonly file: ManifestFile
+}
+
+type Event =
+  | { readonly _tag: "Entries"; readonly at: Open; readonly entries: ReadonlyArray<Entry>; readonly bytes: number }
+  | { readonly _tag: "End"; readonly at: Open }
+
+class ItemOfFile implements FileItem {
+  constructor(private readonly at: Open, private readonly entry: Entry) {}
+
+  get kind(): ManifestFile["kind"] {
+    return this.at.file.kind
+  }
+  get type(): string {
+    return this.at.file.type
+  }
+  get file(): number {
+    return this.at.index
+  }
+  get resource(): Resource {
+    return this.entry.resource
+  }
+  get text(): string {
+    return this.entry.text
+  }
+  get line(): number {
+    return this.entry.position.line
+  }
+  get organizer(): string | undefined {
+    return this.entry.position.organizer
+  }
+  get position(): Position {
+    return this.entry.position
+  }
+}
+
+/** The positions of the other files, shared by the items of one chunk. */
+interface Snapshot {
+  readonly job: Job
+  readonly open: HashMap.HashMap<number, Position>
+  readonly done: Positions["done"]
+}
 
 /** A class, because its checkpoint is made only on access. */
-class FileItem implements Item {
-  readonly kind: ManifestFile["kind"]
-  readonly type: string
-  readonly line: number
-  readonly resource: Item["resource"]
-
-  constructor(
-    { kind, type }: ManifestFile,
-    readonly file: number,
-    { number, resource }: Ndjson.Line,
-    private readonly start: Checkpoint,
-    private readonly positions: Positions
-  ) {
-    this.kind = kind
-    this.type = type
-    this.line = number
-    this.resource = resource
+class ItemOfExport extends ItemOfFile implements Item {
+  constructor(at: Open, entry: Entry, private readonly snapshot: Snapshot, private readonly onUse: () => void) {
+    super(at, entry)
   }
 
   get checkpoint(): Checkpoint {
-    const { done, lines } = this.positions
+    this.onUse()
+    const { done, job, open } = this.snapshot
     return new Checkpoint({
-      ...this.start,
-      lines: Object.fromEntries(Array.from(lines).filter(([file]) => !HashSet.has(done, file))),
-      done: Array.from(done).sort((one, other) => one - other)
-    })
+      job,
+      positions: {
+        open: Object.fromEntries([
+          ...Array.from(open, ([index, position]) => [String(index), position] as const),
+          [String(this.file), this.position] as const
+        ]),
+        done
+      }
+    }, { disableValidation: true })
   }
 }
 
-const expectedOf = ({ files }: Manifest): number | undefined =>
-  files.every(({ count }) => count !== undefined) ? files.reduce((sum, { count = 0 }) => sum + count, 0) : undefined
+/** The files of a job, as its manifests arrive. `onJob` gets each version of the job before its files. */
+const files = <E, R>(
+  fhir: Authorized<E, R>,
+  first: Job,
+  options: ReadOptions,
+  onWait: (wait: Wait) => Effect.Effect<void>,
+  onJob: (job: Job) => void
+): Stream.Stream<Open, FhirError | E, R> =>
+  Stream.unwrap(Effect.gen(function*() {
+    const { pollInterval = "2 seconds", timeout = "1 day" } = options
+    const fail = errorsAt(yield* fhir.fhirBaseUrl, "export status")
+    const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(timeout)
+    const timedOut = () => fail({ reason: "TimedOut", detail: "the server did not complete the export in time" })
 
-/** The items of an export after a checkpoint. */
+    /** The job with the next manifest. */
+    const advance = (job: Job): Effect.Effect<Job, FhirError | E, R> =>
+      Effect.gen(function*() {
+        const patience = makePatience(options)
+        let interval = Duration.toMillis(pollInterval)
+        while (true) {
+          const status = yield* poll(fhir, job, options)
+          if (status._tag === "Manifest") return status.job
+          const { error, message, retryAfter } = status
+          let delay: Duration.Duration | undefined
+          if (error === undefined) {
+            patience.reset()
+            delay = retryAfter === undefined ? Duration.millis(interval) : boundRetryAfter(retryAfter, options)
+            interval = Math.min(interval * 1.5, Math.max(MAX_POLL_MILLIS, interval))
+          } else {
+            delay = yield* patience.next(error)
+            if (delay === undefined) return yield* Effect.fail(error as FhirError | E)
+          }
+          yield* onWait(waiting(delay, { error, message, retryAfter }))
+          yield* Effect.sleep(delay)
+        }
+      }).pipe(
+        (self) =>
+          Effect.flatMap(
+            Clock.currentTimeMillis,
+            (now) => Effect.timeoutFail(self, { duration: Math.max(1, deadline - now), onTimeout: timedOut })
+          )
+      )
+
+    const filesFrom = (job: Job, index: number) =>
+      Chunk.fromIterable(job.files.slice(index).map((file, offset): Open => ({ index: index + offset, file })))
+    onJob(first)
+    return Stream.concat(
+      Stream.fromChunk(filesFrom(first, 0)),
+      Stream.unfoldChunkEffect(first, (job) =>
+        job.isComplete
+          ? Effect.succeedNone
+          : Effect.map(advance(job), (next) => {
+            onJob(next)
+            return Option.some([filesFrom(next, job.files.length), next] as const)
+          }))
+    )
+  }))
+
+const events = <E, R>(
+  fhir: Authorized<E, R>,
+  job: Job,
+  at: Open,
+  from: Position,
+  options: FileOptions,
+  onWait: (wait: Wait) => Effect.Effect<void>
+): Stream.Stream<Event, FhirError | E, R> =>
+  Stream.unwrap(Effect.map(fhir.fhirBaseUrl, (fhirBaseUrl) => {
+    const { file, index } = at
+    const errors = errorsAt(fhirBaseUrl, "export file")
+    const about = { index, type: file.type, url: Url.forDisplay(file.url) }
+    const parts = BulkFile.read(fhir, {
+      job,
+      index,
+      file,
+      fhirBaseUrl,
+      fail: (fields) => errors({ file: about, ...fields }),
+      options,
+      onWait: (delay, error: Temporary) => onWait(waiting(delay, { error }))
+    }, from)
+    return Stream.concat(
+      Stream.map(parts, ({ bytes, entries }): Event => ({ _tag: "Entries", at, entries, bytes })),
+      Stream.succeed<Event>({ _tag: "End", at })
+    )
+  }))
+
+/** The items of one file after a position. */
+export const readFile = <E, R>(
+  fhir: Authorized<E, R>,
+  job: Job,
+  index: number,
+  from: Position,
+  options: FileOptions & Pick<ReadOptions, "onProgress">
+): Stream.Stream<FileItem, FhirError | E, R> => {
+  const file = job.files[index]
+  const { onProgress = () => Effect.void } = options
+  return file === undefined
+    ? Stream.unwrap(Effect.map(fhir.fhirBaseUrl, (fhirBaseUrl) =>
+      Stream.fail(
+        errorsAt(fhirBaseUrl, "export file")({
+          reason: "InvalidRequest",
+          detail: `the export has ${job.files.length} files; none has the index ${index}`,
+          processed: "no"
+        })
+      )))
+    : events(fhir, job, { file, index }, from, options, (wait) =>
+      onProgress({
+        ...wait,
+        files: 1,
+        filesDone: 0,
+        resources: 0,
+        bytes: 0,
+        expected: file.count,
+        expiresAt: job.expiresAt
+      })).pipe(
+        Stream.mapConcat((event): ReadonlyArray<FileItem> =>
+          event._tag === "End" ? [] : event.entries.map((entry) => new ItemOfFile(event.at, entry))
+        )
+      )
+}
+
+const expectedOf = ({ files, isComplete }: Job): number | undefined =>
+  isComplete && files.every(({ count }) => count !== undefined)
+    ? files.reduce((sum, { count = 0 }) => sum + count, 0)
+    : undefined
+
+/** The items of an export after a checkpoint. `onCheckpoint` is called when the program reads one of an item. */
 export const read = <E, R>(
   fhir: Authorized<E, R>,
-  start: Checkpoint,
-  manifest: Manifest,
-  { concurrency = 3, maxLineBytes = DEFAULT_MAX_LINE_BYTES, onProgress }: ReadOptions,
-  fail: Fail
-): Stream.Stream<Item, FhirError | E, R> => {
-  const files = manifest.files.map((file, index) => ({ file, index }))
-  const expected = expectedOf(manifest)
-  const initial: Positions = {
-    lines: HashMap.fromIterable(Object.entries(start.lines).map(([file, line]) => [Number(file), line] as const)),
-    done: HashSet.fromIterable(start.done),
-    resources: 0
-  }
-  const open = files.filter(({ index }) => !HashSet.has(initial.done, index))
+  from: Checkpoint,
+  options: ReadOptions,
+  onCheckpoint: () => void
+): Stream.Stream<Item, FhirError | E, R> =>
+  Stream.suspend(() => {
+    const { concurrency = 3, onProgress } = options
+    let job = from.job
+    let expected = expectedOf(job)
+    let open = HashMap.fromIterable(
+      Object.entries(from.positions.open).map(([index, position]) => [Number(index), position] as const)
+    )
+    let done = from.positions.done
+    let resources = 0
+    let bytes = 0
+    const report = (wait: Wait): Effect.Effect<void> =>
+      onProgress === undefined ? Effect.void : Effect.suspend(() => {
+        const filesDone = sizeOfRanges(done)
+        const isDone = job.isComplete && filesDone === job.files.length
+        return onProgress({
+          ...wait,
+          ...(isDone ? { phase: "Done" as const } : {}),
+          files: job.files.length,
+          filesDone,
+          resources,
+          bytes,
+          expected,
+          expiresAt: job.expiresAt
+        })
+      })
+    const unread = files(fhir, job, options, report, (next) => {
+      job = next
+      expected = expectedOf(next)
+    }).pipe(Stream.filter(({ index }) => !isInRanges(from.positions.done, index)))
+    const all = Stream.flatMap(unread, (at) => {
+      const position = from.positions.open[String(at.index)] ?? start
+      return events(fhir, job, at, position, options, report)
+    }, { concurrency, bufferSize: 2 })
 
-  const progress = ({ done, resources }: Positions): Progress => ({
-    phase: HashSet.size(done) === files.length ? "Done" : "Reading",
-    message: undefined,
-    files: files.length,
-    filesDone: HashSet.size(done),
-    resources,
-    expected
-  })
-
-  const events = Stream.flatMap(
-    Stream.fromIterable(open),
-    ({ file, index }) => readFile(fhir, manifest, file, index, start.lines[String(index)] ?? 0, maxLineBytes, fail),
-    { concurrency, bufferSize: 2 }
-  )
-
-  const counted = Stream.mapAccum(events, initial, (before, event) => {
-    const positions: Positions = event._tag === "End"
-      ? { ...before, done: HashSet.add(before.done, event.file) }
-      : {
-        lines: HashMap.set(before.lines, event.file, event.line.number),
-        done: before.done,
-        resources: before.resources + 1
+    const itemsOf = (event: Event): ReadonlyArray<Item> => {
+      const { at } = event
+      if (event._tag === "End") {
+        open = HashMap.remove(open, at.index)
+        done = addToRanges(done, at.index)
+        return []
       }
-    return [positions, { event, positions }]
+      const { entries } = event
+      const last = entries.at(-1)
+      bytes += event.bytes
+      resources += entries.length
+      if (last === undefined) return []
+      const snapshot: Snapshot = { job, open, done }
+      open = HashMap.set(open, at.index, last.position)
+      return entries.map((entry) => new ItemOfExport(at, entry, snapshot, onCheckpoint))
+    }
+    if (onProgress === undefined) return Stream.mapConcat(all, itemsOf)
+    return Stream.mapConcatEffect(all, (event) =>
+      Effect.suspend(() => {
+        const before = Math.floor(resources / PROGRESS_EVERY)
+        const items = itemsOf(event)
+        return event._tag === "End" || Math.floor(resources / PROGRESS_EVERY) > before
+          ? Effect.as(report(READING), items)
+          : Effect.succeed(items)
+      }))
   })
-
-  const reported = onProgress === undefined
-    ? counted
-    : Stream.tap(counted, ({ event, positions }) =>
-      event._tag === "End" || positions.resources % PROGRESS_EVERY === 0
-        ? onProgress(progress(positions))
-        : Effect.void)
-
-  return Stream.filterMap(reported, ({ event, positions }): Option.Option<Item> => {
-    const file = manifest.files[event.file]
-    return event._tag === "End" || file === undefined
-      ? Option.none()
-      : Option.some(new FileItem(file, event.file, event.line, start, positions))
-  })
-}

@@ -3,7 +3,8 @@
  *
  * @since 0.1.0
  */
-import type { File } from "../FhirError.js"
+import type * as Stream from "effect/Stream"
+import type { FhirError, File } from "../FhirError.js"
 import type * as Params from "./params.js"
 
 /**
@@ -54,4 +55,16 @@ export interface FhirResponse {
   readonly body: string
   /** The body decoded as JSON; `undefined` if it is not JSON. */
   readonly json: unknown
+}
+
+/**
+ * A response whose body is read as a stream.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface StreamedResponse {
+  readonly status: number
+  readonly headers: FhirResponse["headers"]
+  readonly body: Stream.Stream<Uint8Array, FhirError>
 }

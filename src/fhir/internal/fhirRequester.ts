@@ -6,11 +6,14 @@
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { withBuildTimeDefault } from "../../base/Settings.js"
 import { span } from "../../base/Span.js"
@@ -27,7 +30,7 @@ import type { TokenSet } from "../../token/TokenSet.js"
 import type { Fields, File } from "../FhirError.js"
 import { errorsAt, FhirError, isFhirError } from "../FhirError.js"
 import { RateLimit } from "../RateLimit.js"
-import type { FhirRequest } from "./fhirRequest.js"
+import type { FhirRequest, StreamedResponse } from "./fhirRequest.js"
 import type { OpenResponse, ReadResponse } from "./fhirResponse.js"
 import { read, statusError, stream, transportError } from "./fhirResponse.js"
 import { encodeBody, isConditional, toHttpRequest } from "./httpRequest.js"
@@ -53,6 +56,8 @@ export interface TokenSource<E, R> {
 export interface FhirRequester<E, R> {
   readonly source: TokenSource<E, R>
   readonly send: (request: FhirRequest) => Effect.Effect<ReadResponse, FhirError | E, R>
+  /** A response whose body is a stream until the scope closes; a status other than 2xx is an error. */
+  readonly open: (request: FhirRequest) => Effect.Effect<StreamedResponse, FhirError | E, R | Scope.Scope>
   /** The body of a response as a stream; a status other than 2xx is an error. */
   readonly download: (request: FhirRequest) => Stream.Stream<Uint8Array, FhirError | E, R>
   /** Makes errors about a request that is not sent. */
@@ -68,6 +73,9 @@ export interface FhirRequester<E, R> {
 }
 
 const MAX_REDIRECTS = 5
+
+/** A transport's limit of a body in memory does not apply to a stream. */
+const UNLIMITED = Option.some(Number.MAX_SAFE_INTEGER)
 
 /** A 401, before it is known whether there is a newer token. */
 class TokenRejected {
@@ -306,6 +314,17 @@ export const make = <E, R>(
       )
     })
 
+  const open = (request: FhirRequest) =>
+    perform(request, (smart, tokens, encoded) =>
+      Effect.flatMap(Effect.scope, (scope) =>
+        attempt(
+          smart,
+          tokens,
+          encoded,
+          (timeout, onTimeout) => (use) => OutgoingRequest.opening(client, scope, timeout, onTimeout, use),
+          stream
+        ))).pipe(HttpIncomingMessage.withMaxBodySize(UNLIMITED))
+
   const errors = (interaction: string) => Effect.map(source.server, (smart) => errorsOf(smart, interaction))
 
   return {
@@ -319,18 +338,8 @@ export const make = <E, R>(
           (timeout, onTimeout) => (use) => OutgoingRequest.within(client, timeout, onTimeout, use),
           read
         )),
-    download: (request) =>
-      Stream.unwrapScoped(
-        perform(request, (smart, tokens, encoded) =>
-          Effect.flatMap(Effect.scope, (scope) =>
-            attempt(
-              smart,
-              tokens,
-              encoded,
-              (timeout, onTimeout) => (use) => OutgoingRequest.opening(client, scope, timeout, onTimeout, use),
-              stream
-            )))
-      ),
+    open,
+    download: (request) => Stream.unwrapScoped(Effect.map(open(request), ({ body }) => body)),
     refuse: (interaction, reason, detail) =>
       Effect.flatMap(errors(interaction), (fail) => fail({ reason, detail, processed: "no" })),
     errors,

@@ -18,7 +18,7 @@ import type { TransportFailure } from "../../http/TransportFailure.js"
 import { bodyError } from "../../http/TransportFailure.js"
 import type { FhirError, Fields } from "../FhirError.js"
 import { reasonOf } from "../FhirError.js"
-import type { FhirResponse } from "./fhirRequest.js"
+import type { FhirResponse, StreamedResponse } from "./fhirRequest.js"
 import { excerptOf, issuesOf } from "./resource.js"
 
 interface ResponseContext {
@@ -113,7 +113,7 @@ export const read = (
 export const stream = (
   { fail, response, url }: OpenResponse,
   { fhirTimeout }: Limits
-): Effect.Effect<Stream.Stream<Uint8Array, FhirError>, FhirError> =>
+): Effect.Effect<StreamedResponse, FhirError> =>
   response.status === 304
     ? fail({
       reason: "InvalidRequest",
@@ -121,14 +121,18 @@ export const stream = (
       status: 304,
       processed: "no"
     })
-    : Effect.succeed(response.stream.pipe(
-      Stream.catchAll((error) =>
-        error.reason === "EmptyBody"
-          ? Stream.empty
-          : Stream.fail(transportError(fail)(bodyError(url, response, error)))
-      ),
-      Stream.timeoutFail(
-        () => fail({ reason: "TimedOut", detail: "no further part of the file came in time", processed: "unknown" }),
-        fhirTimeout
+    : Effect.succeed({
+      status: response.status,
+      headers: response.headers,
+      body: response.stream.pipe(
+        Stream.catchAll((error) =>
+          error.reason === "EmptyBody"
+            ? Stream.empty
+            : Stream.fail(transportError(fail)(bodyError(url, response, error)))
+        ),
+        Stream.timeoutFail(
+          () => fail({ reason: "TimedOut", detail: "no further part of the file came in time", processed: "unknown" }),
+          fhirTimeout
+        )
       )
-    ))
+    })

@@ -64,25 +64,37 @@ const outcome = (status: number, code: string) => () =>
 const page = (next: string) =>
   json({ resourceType: "Bundle", type: "searchset", link: [{ relation: "next", url: next }] })
 
-const manifest = (url: string, count?: number) => ({
+const manifest = (url: string, count?: number, times = 1) => ({
   transactionTime: "2026-01-01T00:00:00Z",
   requiresAccessToken: true,
-  output: [{ type: "Patient", url, ...(count === undefined ? {} : { count }) }],
+  output: Array.from({ length: times }, () => ({ type: "Patient", url, ...(count === undefined ? {} : { count }) })),
   error: []
+})
+
+/** A checkpoint in the middle of a file that was longer. */
+const resumed = new BulkExport.Checkpoint({
+  job: new BulkExport.Job({
+    version: 1,
+    statusUrl: `${fhirBaseUrl}/status/1`,
+    manifests: [`${fhirBaseUrl}/status/1`],
+    files: [{ kind: "output", type: "Patient", url: `${fhirBaseUrl}/files/patients.ndjson`, requiresAccessToken: true }]
+  }),
+  positions: { open: { 0: { line: 2, offset: 200, resources: 2 } }, done: [] }
 })
 
 const exported = (
   file: string,
   options: BulkExport.Options = {},
   where = "https://ehr.example.org/fhir/files/patients.ndjson",
-  count?: number
+  count?: number,
+  times?: number
 ) =>
   using(
     ({ url }) =>
       url.includes("$export")
         ? text("", { status: 202, headers: { "content-location": `${fhirBaseUrl}/status/1` } })
         : url.includes("/status/")
-        ? json(manifest(where, count))
+        ? json(manifest(where, count, times))
         : text(file, { headers: { "content-type": "application/fhir+ndjson" } }),
     (fhir) => Stream.runDrain(BulkExport.run(fhir, options))
   )
@@ -175,7 +187,7 @@ export const fhirError = section<FhirError["reason"]>({
     TimedOut: {
       example: patiently(read(() => hang)),
       cause:
-        "No complete response within `HttpLimits.fhirTimeout` (30 seconds). In a bulk export: no chunk of a file within this time, or an export that is not complete within `timeout`.",
+        "No complete response within `HttpLimits.fhirTimeout` (30 seconds). In a bulk export: no chunk of a file within this time, repeatedly for `maxOutage` (15 minutes), or an export that is not complete within `timeout` (1 day).",
       cure: "Ask for smaller pages (`_count`), or raise the limit.",
       again: changed
     },
@@ -318,7 +330,8 @@ export const fhirError = section<FhirError["reason"]>({
     },
     Truncated: {
       example: exported(patientLine, {}, undefined, 2),
-      cause: "A file of a bulk export has fewer lines than its `count` in the manifest, or ends within a line.",
+      cause:
+        "A file of a bulk export has fewer resources than its `count` in the manifest, ends within a line, or is shorter than its `Content-Length`, also after a second request for the rest.",
       cure: "Resume from the last checkpoint. If it fails again, report it to the operator of the server.",
       again: goOn
     },
@@ -334,6 +347,25 @@ export const fhirError = section<FhirError["reason"]>({
         "A line is longer than `maxLineBytes` (8 MiB; a small one here): usually a Binary or a DocumentReference with its data inside.",
       cure: "Raise the limit, or leave the type out of the export.",
       again: goOn
+    },
+    WrongCount: {
+      example: exported(patientLine + patientLine, {}, undefined, 1),
+      cause: "A file of a bulk export has more resources than its `count` in the manifest.",
+      cure: "Report it to the operator of the server. If the counts cannot be trusted, set `wrongCount: \"warn\"`.",
+      again:
+        "Not retried. All resources of the file were delivered: with `wrongCount: \"warn\"`, resume from the last `checkpoint`."
+    },
+    FileChanged: {
+      example: exported(patientLine, { from: resumed }),
+      cause: "An export was resumed, and the lines of the file that were read before now have another length.",
+      cure: "Start a new export. The lines that were read before are of another version of the file.",
+      again: final
+    },
+    DuplicateFile: {
+      example: exported(patientLine, {}, undefined, undefined, 2),
+      cause: "The manifests of a bulk export list the same URL twice: its resources would arrive twice.",
+      cure: "Report it to the operator of the server.",
+      again: "Not retried. No file of this manifest was requested."
     }
   }
 })

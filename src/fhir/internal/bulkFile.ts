@@ -1,0 +1,241 @@
+/**
+ * Reads one file of an export (Bulk Data Access 3.0, "File Request"). After a broken connection it continues at the
+ * next line: by a range request if the server supports it, else by skipping the lines that were read.
+ *
+ * @since 0.1.0
+ */
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { ConformanceWarning, ConformanceWarnings, reportSafely } from "../../base/ConformanceWarning.js"
+import type { Authorized } from "../FhirClient.js"
+import type { FhirError } from "../FhirError.js"
+import type { Position } from "./bulkCheckpoint.js"
+import type { FileContext, Opened } from "./bulkDownload.js"
+import { openAt, withExpiry } from "./bulkDownload.js"
+import type { ManifestFile } from "./bulkManifest.js"
+import { isTemporary, makePatience } from "./bulkRetry.js"
+import type { Line, Parsed } from "./ndjson.js"
+import { NdjsonError, NdjsonReader } from "./ndjson.js"
+import type { Resource } from "./resource.js"
+
+/** One resource and the position after it. */
+export interface Entry {
+  readonly resource: Resource
+  readonly text: string
+  readonly position: Position
+}
+
+/** The resources of one chunk, in order. */
+export interface Part {
+  readonly entries: ReadonlyArray<Entry>
+  readonly bytes: number
+}
+
+const DEFAULT_MAX_LINE_BYTES = 8 * 1024 * 1024
+const NEWLINE = 10
+
+const DETAILS: Record<NdjsonError["reason"], string> = {
+  MalformedLine: "a line is not a JSON resource",
+  LineTooLong: "a line is longer than allowed",
+  Truncated: "the file ends within a line",
+  FileChanged: "the lines that were read before now have another length"
+}
+
+/** The reference in a header of a file that is organized by a resource type. */
+const headerReference = ({ parameter, resourceType }: Resource): string | undefined => {
+  if (resourceType !== "Parameters" || !Array.isArray(parameter)) return undefined
+  for (const one of parameter as ReadonlyArray<Record<string, unknown> | null>) {
+    const reference = one?.["name"] === "header" ? one["valueReference"] : undefined
+    const text = typeof reference === "object" && reference !== null && "reference" in reference && reference.reference
+    if (typeof text === "string") return text
+  }
+  return undefined
+}
+
+/** A mutable position: one file is read by one fiber at a time. */
+class Cursor {
+  position: Position
+  constructor(private readonly file: ManifestFile, position: Position) {
+    this.position = position
+  }
+
+  /** The entries of lines; headers are not entries. */
+  advance(lines: ReadonlyArray<Line>, etag: string | undefined): ReadonlyArray<Entry> {
+    const entries: Array<Entry> = []
+    let { organizer, resources } = this.position
+    for (const { end, number, resource, text } of lines) {
+      const header = this.file.organizedBy === undefined ? undefined : headerReference(resource)
+      if (header === undefined) resources += 1
+      else organizer = header
+      this.position = {
+        line: number,
+        offset: end,
+        resources,
+        ...(etag === undefined ? {} : { etag }),
+        ...(organizer === undefined ? {} : { organizer })
+      }
+      if (header === undefined) entries.push({ resource, text, position: this.position })
+    }
+    return entries
+  }
+}
+
+/** How an attempt to read the rest of a file ended. */
+type Ended<E> =
+  | { readonly _tag: "Complete" }
+  | { readonly _tag: "Invalid"; readonly error: NdjsonError }
+  | { readonly _tag: "Failed"; readonly error: FhirError | E }
+  /** The range does not begin after a newline. */
+  | { readonly _tag: "NotALine" }
+
+/** Parses a body from the position of the cursor on. It does not fail: `onEnd` gets the end. */
+const parse = <E>(
+  { body, etag, isRange, length }: Opened,
+  cursor: Cursor,
+  maxLineBytes: number,
+  onEnd: (ended: Ended<E>) => void
+): Stream.Stream<Part> => {
+  const { position } = cursor
+  const reader = new NdjsonReader({
+    from: isRange ? position : { line: 0, offset: 0 },
+    skipTo: position,
+    maxLineBytes
+  })
+  let received = 0
+  let unreported = 0
+  let isEnded = false
+  const end = (ended: Ended<E>) => {
+    if (!isEnded) onEnd(ended)
+    isEnded = true
+  }
+  const partOf = ({ error, lines }: Parsed): Part => {
+    if (error !== undefined) end({ _tag: "Invalid", error })
+    const bytes = unreported
+    unreported = 0
+    return { entries: cursor.advance(lines, etag), bytes }
+  }
+  /** Most chunks of a long line end no line: they are no part. */
+  const parseChunk = (chunk: Uint8Array): Option.Option<Part> => {
+    const isFirst = isRange && received === 0 && chunk.byteLength > 0
+    received += chunk.byteLength
+    unreported += chunk.byteLength
+    if (isFirst && chunk[0] !== NEWLINE) {
+      end({ _tag: "NotALine" })
+      return Option.some(NOTHING)
+    }
+    const parsed = reader.push(isFirst ? chunk.subarray(1) : chunk)
+    return parsed.lines.length === 0 && parsed.error === undefined ? Option.none() : Option.some(partOf(parsed))
+  }
+  const last = (): Part => {
+    if (length === undefined || received >= length) return partOf(reader.end())
+    end({ _tag: "Invalid", error: new NdjsonError({ reason: "Truncated", line: cursor.position.line + 1 }) })
+    return NOTHING
+  }
+  return body.pipe(
+    Stream.mapChunks(Chunk.filterMap((chunk) => isEnded ? Option.none() : parseChunk(chunk))),
+    Stream.takeUntil(() => isEnded),
+    Stream.catchAll((error) => {
+      end({ _tag: "Failed", error })
+      return Stream.empty
+    }),
+    Stream.concat(Stream.suspend(() => {
+      const part = isEnded ? NOTHING : last()
+      end({ _tag: "Complete" })
+      return Stream.succeed(part)
+    }))
+  )
+}
+
+const NOTHING: Part = { entries: [], bytes: 0 }
+
+/** The parts of a file after a position. */
+export const read = <E, R>(
+  fhir: Authorized<E, R>,
+  context: FileContext,
+  from: Position
+): Stream.Stream<Part, FhirError | E, R> =>
+  Stream.suspend(() => {
+    const { fail, file, job, onWait, options } = context
+    const cursor = new Cursor(file, from)
+    const patience = makePatience(options)
+    const { maxLineBytes = DEFAULT_MAX_LINE_BYTES } = options
+    let isRangeUsable = true
+    let ended: Ended<E> | undefined
+    let before = from
+
+    const attempt = Stream.suspend(() => {
+      before = cursor.position
+      ended = undefined
+      const isRange = isRangeUsable && before.offset > 0
+      return Stream.unwrapScoped(Effect.match(openAt(fhir, context, before, isRange), {
+        onFailure: (error): Stream.Stream<Part> => {
+          ended = { _tag: "Failed", error }
+          return Stream.empty
+        },
+        onSuccess: (opened) =>
+          parse<E>(opened, cursor, maxLineBytes, (how) => {
+            ended = how
+          })
+      }))
+    })
+
+    const invalid = ({ line, reason }: NdjsonError) =>
+      Effect.fail(Option.some(fail({ reason, detail: DETAILS[reason], line })))
+
+    const next: Effect.Effect<typeof attempt, Option.Option<FhirError | E>> = Effect.suspend(() => {
+      if (ended === undefined) return Effect.succeed(attempt)
+      const hasProgress = cursor.position.line > before.line
+      if (hasProgress) patience.reset()
+      switch (ended._tag) {
+        case "Complete":
+          // A connection that ends early at the end of a line looks like the end of the file.
+          return hasProgress && file.count !== undefined && cursor.position.resources < file.count
+            ? Effect.succeed(attempt)
+            : Effect.zipRight(Effect.mapError(checkCount(context, cursor.position), Option.some), DONE)
+        case "NotALine":
+          isRangeUsable = false
+          return Effect.succeed(attempt)
+        case "Invalid":
+          return ended.error.reason === "Truncated" && hasProgress ? Effect.succeed(attempt) : invalid(ended.error)
+        case "Failed": {
+          const { error } = ended
+          const failed = Effect.flatMap(withExpiry(error, job), (explained) => Effect.fail(Option.some(explained)))
+          return isTemporary(error)
+            ? Effect.flatMap(patience.next(error), (delay) =>
+              delay === undefined
+                ? failed
+                : Effect.as(Effect.zipRight(onWait(delay, error), Effect.sleep(delay)), attempt))
+            : failed
+        }
+      }
+    })
+    return Stream.flatten(Stream.repeatEffectOption(next))
+  })
+
+const DONE = Effect.fail(Option.none())
+
+/** Compares the number of resources with the manifest. Servers disagree whether headers count. */
+const checkCount = (
+  { fail, fhirBaseUrl, file, index, options }: FileContext,
+  { line, resources }: Position
+): Effect.Effect<void, FhirError> => {
+  const { count, kind, organizedBy } = file
+  const isRight = count === undefined || count === resources ||
+    (organizedBy !== undefined && count > resources && count <= line)
+  if (isRight) return Effect.void
+  const detail = `the file has ${resources} resources, but the manifest counts ${count}`
+  if (kind !== "error" && options.wrongCount !== "warn") {
+    return fail({ reason: resources < count ? "Truncated" : "WrongCount", detail, line: line + 1 })
+  }
+  return Effect.flatMap(ConformanceWarnings, (warnings) =>
+    reportSafely(
+      warnings,
+      new ConformanceWarning({
+        code: "ExportCountWrong",
+        server: fhirBaseUrl,
+        detail: `bulk export, file ${index + 1} (${file.type}): ${detail}`
+      })
+    ))
+}
