@@ -29,13 +29,7 @@ import * as PopupRelay from "./internal/popupRelay.js"
 import * as TabStore from "./internal/tabStore.js"
 import * as Page from "./Page.js"
 
-export type {
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  TokenStorage
-} from "./internal/tabStore.js"
+export type { TokenStorage } from "./internal/tabStore.js"
 
 /**
  * Where the server's pages are shown.
@@ -149,7 +143,6 @@ export interface Options extends Sessions.Options {
 }
 
 const POLL_MILLIS = 250
-
 /** A message that the popup sent before it closed may still arrive. */
 const LAST_MESSAGE_MILLIS = 1000
 

@@ -18,6 +18,7 @@ import { failOnDefect } from "../base/FailOnDefect.js"
 import type { JsonObject } from "../base/JsonReader.js"
 import { isJsonObject, parseJson, reader } from "../base/JsonReader.js"
 import { withBuildTimeDefault } from "../base/Settings.js"
+import { span } from "../base/Span.js"
 import * as Url from "../base/Url.js"
 import { HttpLimits } from "../http/HttpLimits.js"
 import * as OAuthError from "../http/OAuthError.js"
@@ -235,7 +236,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient | Discove
         RetryPolicy.retry(request.operation === "read" ? "always" : "never"),
         withPolicy,
         withLimits,
-        Effect.withSpan(`Registration.${request.operation}`, { attributes: { "smart.url": shownUrl(request) } })
+        span(`Registration.${request.operation}`, { attributes: { "smart.url": shownUrl(request) } })
       )
 
   const endpointOf = (

@@ -15,6 +15,7 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
 import { withBuildTimeDefault } from "../base/Settings.js"
+import * as Span from "../base/Span.js"
 
 /**
  * The part of an error that decides about a retry. Structural, because this folder does not import the error classes.
@@ -114,6 +115,13 @@ const retries = Metric.counter("effect_safire_retries_total", {
   incremental: true
 })
 
+/** The failed attempt in the event of its span. A message may mention a patient, so it is not in it. */
+const attributesOf = (error: RetryableError): Readonly<Record<string, unknown>> => ({
+  "error.type": error._tag,
+  ...("reason" in error && typeof error.reason === "string" ? { "error.reason": error.reason } : {}),
+  ...(error.status === undefined ? {} : { "http.response.status_code": error.status })
+})
+
 /**
  * Repeats `attempt`, which must build a new request each time it runs. Only `isRetryable` errors are repeated, and
  * `Retry-After` is the minimum of the schedule's delays. `unknown` applies after an error that leaves open whether the
@@ -156,10 +164,16 @@ export const retryOurs =
             Schedule.passthrough,
             // Runs only if another attempt follows.
             Schedule.modifyDelayEffect((error, delay) =>
-              Effect.as(
-                Metric.increment(Metric.tagged(retries, "error", error._tag)),
-                Duration.max(delay, error.retryAfter ?? Duration.zero)
-              )
+              Effect.suspend(() => {
+                const pause = Duration.max(delay, error.retryAfter ?? Duration.zero)
+                return Effect.as(
+                  Effect.zipRight(
+                    Metric.increment(Metric.tagged(retries, "error", error._tag)),
+                    Span.event("retry", { ...attributesOf(error), "retry.delay_ms": Duration.toMillis(pause) })
+                  ),
+                  pause
+                )
+              })
             )
           )
         )))

@@ -15,6 +15,7 @@ import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import { ConfigurationError } from "../base/ConfigurationError.js"
 import { withBuildTimeDefault } from "../base/Settings.js"
+import { span } from "../base/Span.js"
 import { HttpLimits } from "../http/HttpLimits.js"
 import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
@@ -229,7 +230,7 @@ export const make = (options: Options): Effect.Effect<Service, ConfigurationErro
         }).pipe(
           withPolicy,
           withLimits,
-          Effect.withSpan("TrustPolicy.validate", { attributes: { "udap.subject": request.subject } })
+          span("TrustPolicy.validate", { attributes: { "udap.subject": request.subject } })
         )
     }
   })

@@ -14,6 +14,7 @@ import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import { ConformanceWarning, ConformanceWarnings } from "../base/ConformanceWarning.js"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
+import { span } from "../base/Span.js"
 import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import { perHttpClient } from "../http/PerHttpClient.js"
 import * as PublishedDocument from "../server/PublishedDocument.js"
@@ -162,7 +163,7 @@ const makeWith = (
           ), { discard: true })
         return { value: metadata, declaredMaxAge, usableUntil: until }
       }).pipe(
-        Effect.withSpan("UdapDiscovery.load", {
+        span("UdapDiscovery.load", {
           kind: "client",
           attributes: { "smart.fhir_base_url": request.fhirBaseUrl, "udap.community": request.community ?? "" }
         })
