@@ -13,7 +13,7 @@ export * as Issuer from "./base/Issuer.js"
 export * as SecureRandom from "./base/SecureRandom.js"
 // http
 export * as AddressGuard from "./http/AddressGuard.js"
-export { TokenAudienceError } from "./http/BearerClient.js"
+export { TokenAudienceError } from "./http/BearerRequest.js"
 export * as HttpLimits from "./http/HttpLimits.js"
 export * as RetryPolicy from "./http/RetryPolicy.js"
 export * as TokenAudience from "./http/TokenAudience.js"

@@ -1,6 +1,6 @@
 /**
- * What the schema classes of this library have in common: fields for members of unknown shape, for values that stay in
- * memory and for dates, and their construction without validation.
+ * What the schema classes of this library have in common: fields for reasons, for members of unknown shape, for
+ * values that stay in memory and for dates, and their construction without validation.
  */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -18,6 +18,15 @@ export const JsonMembers: Schema.Schema<{ readonly [member: string]: unknown }> 
   identifier: "JsonMembers",
   arbitrary: () => (fc) => fc.dictionary(fc.string(), fc.jsonValue())
 })
+
+/**
+ * The schema of the reasons of an error class, from the advice for each of them.
+ *
+ * @internal
+ */
+export const reasonsOf = <Reason extends string>(
+  advice: Readonly<Record<Reason, string>>
+): Schema.Literal<[Reason, ...Array<Reason>]> => Schema.Literal(...(Object.keys(advice) as [Reason, ...Array<Reason>]))
 
 /**
  * A field that is omitted from the encoding, so that an error with tokens can be sent to a queue or a store.

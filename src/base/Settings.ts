@@ -1,11 +1,14 @@
 /**
- * The settings of services: `Context.Reference`s, and flags of the environment.
+ * The settings of services: `Context.Reference`s, and environment variables. A blank variable counts as absent: in the
+ * files of containers, it is one that is not set.
  */
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 
 /**
  * Makes the setting of a service's layer the default of its methods; the setting of a call has precedence. A reference
@@ -27,21 +30,30 @@ export const withBuildTimeDefault = <I, S>(
       )
   })
 
+/** @internal */
+export const text = (name: string): Config.Config<string | undefined> =>
+  Config.map(
+    Config.option(Config.string(name)),
+    (value) => Option.getOrUndefined(Option.filter(value, (text) => text.trim() !== ""))
+  )
+
+/** @internal */
+export const secret = (name: string): Config.Config<Redacted.Redacted | undefined> =>
+  Config.map(text(name), (value) => value === undefined ? undefined : Redacted.make(value))
+
 /** The words of `Config.boolean`. */
 const ON: ReadonlyArray<string> = ["true", "yes", "on", "1"]
-const OFF: ReadonlyArray<string> = ["false", "no", "off", "0", ""]
+const OFF: ReadonlyArray<string> = ["false", "no", "off", "0"]
 
 /**
- * Off where the variable is absent or blank: in files for containers, a blank variable is one that is not set.
+ * A setting that is on or off; off if the variable is absent.
  *
  * @internal
  */
 export const flag = (name: string): Config.Config<boolean> =>
-  Config.withDefault(Config.string(name), "").pipe(
-    Config.mapOrFail((text) => {
-      const word = text.trim().toLowerCase()
-      return ON.includes(word) || OFF.includes(word)
-        ? Either.right(ON.includes(word))
-        : Either.left(ConfigError.InvalidData([name], `Expected true or false, but received ${text}`))
-    })
-  )
+  Config.mapOrFail(text(name), (value = "off") => {
+    const word = value.trim().toLowerCase()
+    return ON.includes(word) || OFF.includes(word)
+      ? Either.right(ON.includes(word))
+      : Either.left(ConfigError.InvalidData([name], `Expected true or false, but received ${value}`))
+  })

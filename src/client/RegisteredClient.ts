@@ -8,11 +8,11 @@ import * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
+import type { JsonObject } from "../base/JsonReader.js"
 import { reader, withoutDeepMembers } from "../base/JsonReader.js"
 import * as ClientAuthentication from "./ClientAuthentication.js"
 import * as ClientMetadata from "./ClientMetadata.js"
 import { configurationError } from "./internal/configurationError.js"
-import { metadataChanges } from "./internal/metadataChanges.js"
 import * as SigningKeys from "./SigningKeys.js"
 
 const Secret = Schema.optional(Schema.Redacted(Schema.String))
@@ -45,6 +45,36 @@ const seconds = (value: unknown): number | undefined => {
   const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value
   return typeof number === "number" && Number.isFinite(number) && number >= 0 ? number : undefined
 }
+
+/**
+ * A text that is equal for equal values: neither the lists of RFC 7591 nor the members of an object have an order.
+ * Each level is written once, so that nesting does not multiply the work.
+ */
+const canonical = (value: unknown): string => {
+  if (Array.isArray(value)) return `[${value.map(canonical).sort().join()}]`
+  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null"
+  return `{${
+    Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, item]) => `${JSON.stringify(name)}:${canonical(item)}`).join()
+  }}`
+}
+
+const comparable = (member: string, value: unknown): string =>
+  canonical(member === "scope" && typeof value === "string" ? value.split(" ").filter((scope) => scope !== "") : value)
+
+/**
+ * How the response to a registration differs from the request. Servers unpack a software statement: it is not
+ * compared.
+ */
+const metadataChanges = (request: JsonObject, response: JsonObject): ReadonlyArray<ClientMetadata.Change> =>
+  Object.entries(request).flatMap(([member, requested]): ReadonlyArray<ClientMetadata.Change> => {
+    if (member === "software_statement") return []
+    const registered = Object.hasOwn(response, member) ? response[member] ?? undefined : undefined
+    if (registered === undefined) return [{ member, kind: "NotEchoed", requested, registered }]
+    return comparable(member, requested) === comparable(member, registered)
+      ? []
+      : [{ member, kind: "Changed", requested, registered }]
+  })
 
 /**
  * The client in the response to a registration request. Nothing if the response has no usable `client_id`, or another

@@ -4,37 +4,12 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { inMemory } from "../base/SchemaFields.js"
+import { inMemory, reasonsOf } from "../base/SchemaFields.js"
 import * as OAuthError from "../http/OAuthError.js"
 import * as RetryAfter from "../http/RetryAfter.js"
 import * as TransportFailure from "../http/TransportFailure.js"
 
-/**
- * Why a registration failed, as a schema.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const Reason = Schema.Literal(
-  ...TransportFailure.reasons,
-  "Unauthorized",
-  "Refused",
-  "Status",
-  "NotJson",
-  "NotObject",
-  "ClientIdMissing",
-  "NotManageable"
-)
-
-/**
- * Why a registration failed.
- *
- * @since 0.1.0
- * @category models
- */
-export type Reason = typeof Reason.Type
-
-const ADVICE: Record<Reason, string> = {
+const ADVICE = {
   ...TransportFailure.advice("tokenTimeout", "maxResponseBytes"),
   Unauthorized: "the initial access token or the registration access token is missing, wrong or used up",
   Refused: "change the metadata as the server demands",
@@ -45,6 +20,22 @@ const ADVICE: Record<Reason, string> = {
   ClientIdMissing: "ask the operator which client was registered",
   NotManageable: "change the registration through the server's operator"
 }
+
+/**
+ * Why a registration failed, as a schema.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Reason = reasonsOf(ADVICE)
+
+/**
+ * Why a registration failed.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Reason = typeof Reason.Type
 
 const Secret = Schema.optional(Schema.RedactedFromSelf(Schema.String))
 

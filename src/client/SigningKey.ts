@@ -12,10 +12,8 @@ import type { ConfigurationError } from "../base/ConfigurationError.js"
 import type { JsonObject } from "../base/JsonReader.js"
 import { isJsonObject, parseJson } from "../base/JsonReader.js"
 import { safeText } from "../http/Redaction.js"
+import * as Algorithms from "./internal/algorithms.js"
 import { badKey } from "./internal/configurationError.js"
-import * as DerSignature from "./internal/derSignature.js"
-import * as PublicKey from "./internal/publicKey.js"
-import * as WebCrypto from "./internal/webCrypto.js"
 import * as PublicJwk from "./PublicJwk.js"
 
 /**
@@ -119,33 +117,33 @@ export interface CryptoKeyOptions {
   readonly kid?: string | undefined
 }
 
-const parsePublic = (jwk: JsonObject): Effect.Effect<PublicKey.PublicKey, ConfigurationError> =>
-  Effect.mapError(PublicKey.parse(jwk), badKey)
+const parsePublic = (jwk: JsonObject): Effect.Effect<Algorithms.PublicKey, ConfigurationError> =>
+  Effect.mapError(Algorithms.parsePublicKey(jwk), badKey)
 
-const kidOf = (key: PublicKey.PublicKey, kid: string | undefined): Effect.Effect<string, ConfigurationError> =>
+const kidOf = (key: Algorithms.PublicKey, kid: string | undefined): Effect.Effect<string, ConfigurationError> =>
   kid === undefined || kid === ""
-    ? WebCrypto.attempt(() => jose.calculateJwkThumbprint(key.members), "its thumbprint cannot be calculated")
+    ? Algorithms.attempt(() => jose.calculateJwkThumbprint(key.members), "its thumbprint cannot be calculated")
     : Effect.succeed(kid)
 
 const publishedKey = (
-  key: PublicKey.PublicKey,
+  key: Algorithms.PublicKey,
   kid: string | undefined
 ): Effect.Effect<PublishedKey, ConfigurationError> =>
-  Effect.map(kidOf(key, kid), (kid) => ({ kid, alg: key.alg, publicJwk: PublicKey.toJwk(key, kid) }))
+  Effect.map(kidOf(key, kid), (kid) => ({ kid, alg: key.alg, publicJwk: Algorithms.toJwk(key, kid) }))
 
 /** A signature is made and verified once, so that no server has to find out that the halves do not belong together. */
 const fromPair = (
-  key: PublicKey.PublicKey,
+  key: Algorithms.PublicKey,
   privateKey: CryptoKey,
   kid: string | undefined
 ): Effect.Effect<SigningKey, ConfigurationError> =>
   Effect.gen(function*() {
-    const publicKey = yield* WebCrypto.importPublic(key)
-    if (!(yield* WebCrypto.belongTogether(key.alg, privateKey, publicKey))) {
+    const publicKey = yield* Algorithms.importPublic(key)
+    if (!(yield* Algorithms.belongTogether(key.alg, privateKey, publicKey))) {
       return yield* badKey("its private and its public half do not belong together")
     }
     const published = yield* publishedKey(key, kid)
-    return { ...published, sign: (bytes) => WebCrypto.sign(key.alg, privateKey, bytes) }
+    return { ...published, sign: (bytes) => Algorithms.sign(key.alg, privateKey, bytes) }
   })
 
 /**
@@ -160,21 +158,21 @@ export const fromCryptoKey = (options: CryptoKeyOptions): Effect.Effect<SigningK
     if (privateKey.type !== "private" || !privateKey.usages.includes("sign")) {
       return yield* badKey("privateKey is not a private key that may sign")
     }
-    const jwk = yield* WebCrypto.attempt(() => jose.exportJWK(publicKey), "publicKey cannot be exported")
+    const jwk = yield* Algorithms.attempt(() => jose.exportJWK(publicKey), "publicKey cannot be exported")
     const key = yield* parsePublic(jwk)
-    if (!WebCrypto.isFor(key.alg, privateKey)) return yield* badKey(`privateKey is not made for ${key.alg}`)
+    if (!Algorithms.isFor(key.alg, privateKey)) return yield* badKey(`privateKey is not made for ${key.alg}`)
     return yield* fromPair(key, privateKey, kid)
   })
 
 const fromPrivateJwk = (jwk: JsonObject, kid: string | undefined): Effect.Effect<SigningKey, ConfigurationError> =>
   Effect.gen(function*() {
     const key = yield* parsePublic(jwk)
-    const privateKey = yield* WebCrypto.importPrivate(key.alg, PublicKey.privateMembers(key, jwk))
+    const privateKey = yield* Algorithms.importPrivate(key.alg, Algorithms.privateMembers(key, jwk))
     return yield* fromPair(key, privateKey, kid)
   })
 
 const fromPublicJwk = (jwk: JsonObject, kid: string | undefined): Effect.Effect<PublishedKey, ConfigurationError> =>
-  Effect.flatMap(parsePublic(jwk), (key) => Effect.zipRight(WebCrypto.importPublic(key), publishedKey(key, kid)))
+  Effect.flatMap(parsePublic(jwk), (key) => Effect.zipRight(Algorithms.importPublic(key), publishedKey(key, kid)))
 
 const UNSUPPORTED_PEM: Readonly<Record<string, string>> = {
   "RSA PRIVATE KEY": "it is a PKCS#1 key: convert it with `openssl pkcs8 -topk8 -nocrypt`",
@@ -206,7 +204,7 @@ export const fromPem = (options: PemOptions): Effect.Effect<SigningKey, Configur
     // The key is readable only until its public half is known.
     const jwk = yield* Effect.firstSuccessOf(
       PEM_ALGORITHMS.map((alg) =>
-        WebCrypto.attempt(
+        Algorithms.attempt(
           () => jose.importPKCS8(pem, alg, { extractable: true }).then(jose.exportJWK),
           "it is neither an RSA key nor one on P-384"
         )
@@ -269,16 +267,16 @@ export const fromSigner = (signer: Signer): Effect.Effect<SigningKey, Configurat
     if (kid === "") return yield* badKey("the signer has no kid")
     const key = yield* parsePublic(jwk)
     if (key.alg !== alg) return yield* badKey(`the signer's alg and its publicJwk (${key.alg}) do not agree`)
-    yield* WebCrypto.importPublic(key)
+    yield* Algorithms.importPublic(key)
     return {
       kid,
       alg,
-      publicJwk: PublicKey.toJwk(key, kid),
+      publicJwk: Algorithms.toJwk(key, kid),
       sign: (bytes) =>
         Effect.suspend(() => signer.sign(bytes)).pipe(
           Effect.mapError((line) => badKey(`the signer of key ${kid} failed: ${safeText(line, [], 200)}`)),
           Effect.flatMap((raw) => {
-            const signature = alg === "ES384" && encoding === "der" ? DerSignature.toJose(raw, 48) : raw
+            const signature = alg === "ES384" && encoding === "der" ? Algorithms.derToJose(raw, 48) : raw
             return signature?.length === key.signatureBytes ? Effect.succeed(signature) : badKey(
               `the signer of key ${kid} returned ${raw.length} bytes, not an ${alg} signature; ECDSA in DER needs encoding: "der"`
             )

@@ -11,10 +11,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
+import * as Settings from "../base/Settings.js"
+import { isSameKey } from "./internal/algorithms.js"
 import { badKey, configurationError } from "./internal/configurationError.js"
-import * as Environment from "./internal/environment.js"
 import * as Jws from "./internal/jws.js"
-import { isSameKey } from "./internal/publicKey.js"
 import * as KeyRotation from "./KeyRotation.js"
 import type * as PublicJwk from "./PublicJwk.js"
 import type { CryptoKeyOptions, JwkOptions, PemOptions, PublishedKey, Signer } from "./SigningKey.js"
@@ -150,8 +150,8 @@ export const layerRotating = (
     )
   )
 
-const config = Config.all({ privateKey: Environment.secret("PRIVATE_KEY"), kid: Environment.text("KEY_ID") }).pipe(
-  Config.nested("SMART")
+const config = Config.nested("SMART")(
+  Config.all({ privateKey: Settings.secret("PRIVATE_KEY"), kid: Settings.text("KEY_ID") })
 )
 
 /**

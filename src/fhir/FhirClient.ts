@@ -14,8 +14,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type { TokenAudienceError } from "../http/BearerClient.js"
-import * as BearerClient from "../http/BearerClient.js"
+import type { TokenAudienceError } from "../http/BearerRequest.js"
+import * as BearerRequest from "../http/BearerRequest.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
 import * as TokenAudience from "../http/TokenAudience.js"
 import type { DiscoveryError } from "../server/DiscoveryError.js"
@@ -160,7 +160,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
         })),
       open: requester.open,
       download: requester.download,
-      httpClient: BearerClient.make<E, R>(client, {
+      httpClient: BearerRequest.makeClient<E, R>(client, {
         authorization: Effect.flatMap(
           source.authorization,
           ({ client: { config }, tokens }) =>

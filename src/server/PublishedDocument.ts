@@ -14,7 +14,6 @@ import type { JsonObject } from "../base/JsonReader.js"
 import { withBuildTimeDefault } from "../base/Settings.js"
 import * as SingleFlight from "../base/SingleFlight.js"
 import * as Url from "../base/Url.js"
-import * as Freshness from "../http/Freshness.js"
 import { HttpLimits } from "../http/HttpLimits.js"
 import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import * as ReceivedResponse from "../http/ReceivedResponse.js"
@@ -334,7 +333,7 @@ export const parse = (
   etag?: string | undefined
 ): Effect.Effect<Fetched, Problem> =>
   Effect.flatMap(Clock.currentTimeMillis, (fetchedAt): Either.Either<Fetched, Problem> => {
-    const declaredMaxAge = Freshness.millis(response.headers, fetchedAt)
+    const declaredMaxAge = ReceivedResponse.freshnessMillis(response.headers, fetchedAt)
     if (response.status === 304 && etag !== undefined) {
       return Either.right({ members: undefined, response, fetchedAt, declaredMaxAge })
     }

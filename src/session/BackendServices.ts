@@ -14,8 +14,8 @@ import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
 import * as SingleFlight from "../base/SingleFlight.js"
-import type { TokenAudienceError } from "../http/BearerClient.js"
-import * as BearerClient from "../http/BearerClient.js"
+import type { TokenAudienceError } from "../http/BearerRequest.js"
+import * as BearerRequest from "../http/BearerRequest.js"
 import * as TokenAudience from "../http/TokenAudience.js"
 import * as Scopes from "../launch/Scopes.js"
 import type { DiscoveryError } from "../server/DiscoveryError.js"
@@ -196,7 +196,7 @@ export const make = (
       accessTokenAfter: (refused, request) => accessToken(request, refused),
       client: (request = {}) => clientFor(request),
       httpClient: (request = {}) =>
-        BearerClient.make<BackendError>(httpClient, {
+        BearerRequest.makeClient<BackendError>(httpClient, {
           authorization: Effect.map(clientFor(request), ({ config }) => ({
             audience: { ...TokenAudience.make([config.fhirBaseUrl], config), discovered: config.discovered },
             token: accessToken(request)

@@ -4,8 +4,12 @@
  *
  * @since 0.1.0
  */
+import type { PlatformError } from "@effect/platform/Error"
+import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { SessionError } from "./SessionError.js"
 
@@ -150,3 +154,77 @@ export const backingMemory: Effect.Effect<BackingSessionStore> = Effect.sync(() 
     ...localLocks()
   }
 })
+
+/** The locks of each key-value store, which has neither locks nor a compare-and-set. All layers over it share them. */
+const shared = new WeakMap<
+  KeyValueStore.KeyValueStore,
+  { readonly locks: Pick<BackingSessionStore, "tryLock" | "unlock">; readonly writing: Effect.Semaphore }
+>()
+
+/**
+ * Entries in a `KeyValueStore`, exclusive over this process. It does not use `clear` and `size`, which ignore prefixes,
+ * and `modify`, which is not atomic.
+ *
+ * @internal
+ */
+export const backingKeyValue = (
+  prefix: string
+): Effect.Effect<BackingSessionStore, never, KeyValueStore.KeyValueStore> =>
+  Effect.map(KeyValueStore.KeyValueStore, (values) => {
+    const name = "key-value store"
+    const { locks, writing } = shared.get(values) ?? { locks: localLocks(), writing: Effect.unsafeMakeSemaphore(1) }
+    shared.set(values, { locks, writing })
+    const run = <A>(operation: string, effect: Effect.Effect<A, PlatformError>) =>
+      Effect.mapError(effect, unavailable(name, operation))
+    const read = (key: string) => run("reading", values.get(prefix + key))
+    return {
+      name,
+      read,
+      replace: (key, expected, next) =>
+        Effect.gen(function*() {
+          const current = yield* read(key)
+          if (Option.getOrUndefined(current) !== Option.getOrUndefined(expected)) return false
+          if (Option.isSome(next)) yield* run("writing", values.set(prefix + key, next.value.text))
+          // Some key-value stores fail when they remove an absent key.
+          else if (Option.isSome(current)) yield* run("removing", values.remove(prefix + key))
+          return true
+        }).pipe(writing.withPermits(1)),
+      ...locks
+    }
+  })
+
+/**
+ * A backing store whose operations have a time limit. Each operation runs in its own fiber, so that the limit also
+ * holds in uninterruptible regions. Interrupting a caller interrupts reads only: the result of a write must be known.
+ *
+ * @internal
+ */
+export const timeLimited = (backing: BackingSessionStore, limit: Duration.DurationInput): BackingSessionStore => {
+  if (backing.immediate === true) return backing
+  const fork = <A>(operation: string, self: Effect.Effect<A, SessionError>) =>
+    Effect.timeoutFail(self, {
+      duration: limit,
+      onTimeout: () =>
+        new SessionError({
+          reason: "StoreUnavailable",
+          store: backing.name,
+          detail: `${operation} did not end within ${Duration.format(limit)}`
+        })
+    }).pipe(Effect.interruptible, Effect.forkDaemon)
+  const cut = <A>(operation: string, self: Effect.Effect<A, SessionError>) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(
+        fork(operation, self),
+        (fiber) => Effect.onInterrupt(restore(Fiber.join(fiber)), () => Fiber.interruptFork(fiber))
+      )
+    )
+  const cutWhole = <A>(operation: string, self: Effect.Effect<A, SessionError>) =>
+    Effect.uninterruptible(Effect.flatMap(fork(operation, self), Fiber.join))
+  return {
+    ...backing,
+    read: (key) => cut("reading", backing.read(key)),
+    replace: (key, expected, next) => cutWhole("writing", backing.replace(key, expected, next)),
+    tryLock: (key, owner, leaseMillis) => cut("locking", backing.tryLock(key, owner, leaseMillis)),
+    unlock: (key, owner) => cutWhole("unlocking", backing.unlock(key, owner))
+  }
+}

@@ -4,41 +4,9 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { reasonsOf } from "../base/SchemaFields.js"
 
-/**
- * - `NotFound`: the session does not exist.
- * - `NeedsRelaunch`: the session has no valid token and cannot renew it.
- * - `LaunchNotFound`, `BindingMismatch`: the callback belongs to no launch of this browser.
- * - `StoreUnavailable`, `LockTimeout`, `LockLost`, `Reentrant`: the store could not be used, or not exclusively.
- * - `Undecodable`, `KeyUnknown`: an entry cannot be read. It stays stored.
- * - `KeyUnusable`: an encryption key is invalid.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const Reason = Schema.Literal(
-  "NotFound",
-  "NeedsRelaunch",
-  "LaunchNotFound",
-  "BindingMismatch",
-  "StoreUnavailable",
-  "LockTimeout",
-  "LockLost",
-  "Reentrant",
-  "Undecodable",
-  "KeyUnknown",
-  "KeyUnusable"
-)
-
-/**
- * Why a session cannot be used.
- *
- * @since 0.1.0
- * @category models
- */
-export type Reason = typeof Reason.Type
-
-const ADVICE: Record<Reason, string> = {
+const ADVICE = {
   NotFound: "send the user to a new launch",
   NeedsRelaunch: "send the user to a new launch",
   LaunchNotFound: "send the user to a new launch",
@@ -53,6 +21,27 @@ const ADVICE: Record<Reason, string> = {
   KeyUnknown: "the entry is unchanged; configure the key with that id again, after the new key",
   KeyUnusable: "configure 32 random bytes in base64url, with a unique id"
 }
+
+/**
+ * - `NotFound`: the session does not exist.
+ * - `NeedsRelaunch`: the session has no valid token and cannot renew it.
+ * - `LaunchNotFound`, `BindingMismatch`: the callback belongs to no launch of this browser.
+ * - `StoreUnavailable`, `LockTimeout`, `LockLost`, `Reentrant`: the store could not be used, or not exclusively.
+ * - `Undecodable`, `KeyUnknown`: an entry cannot be read. It stays stored.
+ * - `KeyUnusable`: an encryption key is invalid.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Reason = reasonsOf(ADVICE)
+
+/**
+ * Why a session cannot be used.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Reason = typeof Reason.Type
 
 /**
  * A session or a launch is unknown, has ended, or cannot be read from its store.

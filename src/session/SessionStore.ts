@@ -16,82 +16,18 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as SecureRandom from "../base/SecureRandom.js"
 import type { BackingSessionStore, Value } from "./BackingSessionStore.js"
-import { backingMemory } from "./BackingSessionStore.js"
+import { backingKeyValue, backingMemory, timeLimited } from "./BackingSessionStore.js"
 import * as Encryption from "./internal/encryption.js"
 import type { Codec } from "./internal/entryCodec.js"
 import * as EntryCodec from "./internal/entryCodec.js"
 import * as Exclusive from "./internal/exclusive.js"
-import * as KeyValue from "./internal/keyValue.js"
 import type { Entry } from "./internal/sessionEntry.js"
-import { timeLimited } from "./internal/timeLimited.js"
 import { SessionError } from "./SessionError.js"
 
-export {
-  /**
-   * @since 0.1.0
-   * @category constructors
-   */
-  backingMemory,
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  type BackingSessionStore,
-  /**
-   * @since 0.1.0
-   * @category constructors
-   */
-  unavailable,
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  type Value
-} from "./BackingSessionStore.js"
-
-export type {
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  EncryptionKey
-} from "./internal/encryption.js"
-
-export type {
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  Codec
-} from "./internal/entryCodec.js"
-
-export type {
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  CompletedLaunch,
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  Entry,
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  PendingLaunch,
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  Sealed,
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  StoredSession
-} from "./internal/sessionEntry.js"
+export { backingMemory, type BackingSessionStore, unavailable, type Value } from "./BackingSessionStore.js"
+export type { EncryptionKey } from "./internal/encryption.js"
+export type { Codec } from "./internal/entryCodec.js"
+export type { CompletedLaunch, Entry, PendingLaunch, Sealed, StoredSession } from "./internal/sessionEntry.js"
 
 /**
  * Options of a store.
@@ -317,7 +253,7 @@ export const layerMemory: Layer.Layer<SessionStore> = layerBacking(backingMemory
  * @category layers
  */
 export const layerKeyValueStore: Layer.Layer<SessionStore, never, KeyValueStore.KeyValueStore> = layerBacking(
-  KeyValue.make("effect-safire/session/")
+  backingKeyValue("effect-safire/session/")
 )
 
 /**

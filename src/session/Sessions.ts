@@ -23,7 +23,6 @@ import type { CompleteLaunchError } from "./internal/launches.js"
 import * as Launches from "./internal/launches.js"
 import type { SessionFailure } from "./internal/renewal.js"
 import * as Renewal from "./internal/renewal.js"
-import { revokeTokens } from "./internal/revocation.js"
 import type { SessionChange, SessionId } from "./internal/sessionRecords.js"
 import * as SessionRecords from "./internal/sessionRecords.js"
 import type { SessionError } from "./SessionError.js"
@@ -31,62 +30,10 @@ import type { RenewalOptions } from "./SessionState.js"
 import * as SessionState from "./SessionState.js"
 import * as SessionStore from "./SessionStore.js"
 
-export type {
-  /**
-   * @since 0.1.0
-   * @category errors
-   */
-  CompleteLaunchError,
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  Destination,
-  /**
-   * @since 0.1.0
-   * @category errors
-   */
-  StartLaunchError,
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  StartLaunchOptions
-} from "./internal/launches.js"
-
-export type {
-  /**
-   * @since 0.1.0
-   * @category errors
-   */
-  SessionFailure
-} from "./internal/renewal.js"
-
-export type {
-  /**
-   * @since 0.1.0
-   * @category errors
-   */
-  RenewalError,
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  RenewalOptions
-} from "./SessionState.js"
-
-export type {
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  SessionChange,
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  SessionId
-} from "./internal/sessionRecords.js"
+export type { CompleteLaunchError, Destination, StartLaunchError, StartLaunchOptions } from "./internal/launches.js"
+export type { SessionFailure } from "./internal/renewal.js"
+export type { SessionChange, SessionId } from "./internal/sessionRecords.js"
+export type { RenewalError, RenewalOptions } from "./SessionState.js"
 
 /**
  * A stored session with its tokens.
@@ -275,7 +222,7 @@ export const make = (
           () =>
             Effect.flatMap(records.remove(id), (removed) =>
               removed === undefined ? Effect.succeed(undefined) : Effect.as(
-                revokeTokens(servers, removed.server, renewal.latestTokens(id, removed)),
+                Renewal.revokeTokens(servers, removed.server, renewal.latestTokens(id, removed)),
                 removed.server
               ))
         ).pipe(Effect.flatMap(annotateServer), span("Sessions.revoke")),

@@ -39,32 +39,13 @@ import type { TokenSet } from "../token/TokenSet.js"
 import { grantOf, whyNoRefreshToken } from "../token/TokenSet.js"
 import type { AuthorizeContext } from "./internal/buildAuthorization.js"
 import { buildAuthorization, scopesOf } from "./internal/buildAuthorization.js"
-import type { Config, ScopeInput } from "./internal/clientConfig.js"
-import { config, validate } from "./internal/clientConfig.js"
-import type { Service } from "./internal/clientService.js"
+import type { Config, ScopeInput, Service } from "./internal/client.js"
+import { config, validate } from "./internal/client.js"
 import * as MixUp from "./internal/mixUp.js"
 import * as OpenId from "./internal/verifyIdentity.js"
 
-export {
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  type Config,
-  /**
-   * @since 0.1.0
-   * @category constructors
-   */
-  config,
-  /**
-   * @since 0.1.0
-   * @category models
-   */
-  type ScopeInput
-} from "./internal/clientConfig.js"
-
-export type { Authorization, AuthorizeOptions } from "./internal/buildAuthorization.js"
-export type { Service } from "./internal/clientService.js"
+export type { Authorization, AuthorizeOptions, Config, ScopeInput, Service } from "./internal/client.js"
+export { config } from "./internal/client.js"
 
 /**
  * The tag of the service.

@@ -21,12 +21,11 @@ import { LaunchError } from "../launch/LaunchError.js"
 import { TrustedIssuers } from "../launch/TrustedIssuers.js"
 import type { BrandCollection, ListedServer } from "../server/BrandBundle.js"
 import * as BrandBundle from "../server/BrandBundle.js"
-import * as ConfiguredRegistry from "./internal/configuredRegistry.js"
 import * as MixUp from "./internal/mixUp.js"
 import type { Configure } from "./internal/openRegistry.js"
 import * as OpenRegistry from "./internal/openRegistry.js"
 import type { Server, Servers, Service } from "./internal/registry.js"
-import * as SingleRegistry from "./internal/singleRegistry.js"
+import * as Registry from "./internal/registry.js"
 import * as SmartClient from "./SmartClient.js"
 import type { UnknownServerError } from "./UnknownServerError.js"
 
@@ -84,7 +83,7 @@ export const make = <const S extends Servers>(
 ): Effect.Effect<Service, ErrorOf<S> | ConfigurationError, ContextOf<S> | SmartClient.Dependencies | Scope.Scope> =>
   // The registry sees each server at its widest type. The type of `servers` has the real errors and requirements.
   // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
-  ConfiguredRegistry.make(servers, MixUp.makeDirectory(false)) as Effect.Effect<
+  Registry.make(servers, MixUp.makeDirectory(false)) as Effect.Effect<
     Service,
     ErrorOf<S> | ConfigurationError,
     ContextOf<S> | SmartClient.Dependencies | Scope.Scope
@@ -181,9 +180,9 @@ export const layerOpen = <const S extends Servers = Record<never, never>>(
     }
     const directory = MixUp.makeDirectory(true)
     const registry = OpenRegistry.make({
-      configured: yield* ConfiguredRegistry.make({}, directory),
+      configured: yield* Registry.make({}, directory),
       // A discovered server must not influence which issuer another server has.
-      discovered: yield* ConfiguredRegistry.make({}, {
+      discovered: yield* Registry.make({}, {
         ...directory,
         add: () => undefined,
         remove: () => undefined
@@ -193,7 +192,7 @@ export const layerOpen = <const S extends Servers = Record<never, never>>(
       guard: guard.value,
       scope: yield* Effect.scope
     })
-    yield* ConfiguredRegistry.addAll(registry, options?.servers ?? {})
+    yield* Registry.addAll(registry, options?.servers ?? {})
     return registry
   })
   // As in `make`.
@@ -256,7 +255,7 @@ export const layerConfig = (): Layer.Layer<SmartServers, ConfigError | Configura
  * @category layers
  */
 export const layerFromClient: Layer.Layer<SmartServers, never, SmartClient.SmartClient> = Layer.fresh(
-  Layer.effect(SmartServers, Effect.map(SmartClient.SmartClient, SingleRegistry.make))
+  Layer.effect(SmartServers, Effect.map(SmartClient.SmartClient, Registry.fromClient))
 )
 
 /**

@@ -4,6 +4,13 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { reasonsOf } from "../base/SchemaFields.js"
+
+const ADVICE = {
+  UnknownKey: "use the key of a configured server",
+  UnknownIssuer: "add the server to the configuration if you trust it; compare host, path and port",
+  Ambiguous: "several servers fit; name one by its key"
+}
 
 /**
  * Why a server cannot be chosen, as a schema.
@@ -11,7 +18,7 @@ import * as Schema from "effect/Schema"
  * @since 0.1.0
  * @category schemas
  */
-export const Reason = Schema.Literal("UnknownKey", "UnknownIssuer", "Ambiguous")
+export const Reason = reasonsOf(ADVICE)
 
 /**
  * Why a server cannot be chosen.
@@ -20,12 +27,6 @@ export const Reason = Schema.Literal("UnknownKey", "UnknownIssuer", "Ambiguous")
  * @category models
  */
 export type Reason = typeof Reason.Type
-
-const ADVICE: Record<Reason, string> = {
-  UnknownKey: "use the key of a configured server",
-  UnknownIssuer: "add the server to the configuration if it is to be trusted; compare host, path and port",
-  Ambiguous: "several servers fit; name one by its key"
-}
 
 /**
  * The registry cannot choose a server. No request was made.

@@ -1,6 +1,6 @@
 /**
  * Verifies id_tokens before their claims are used (OpenID Connect Core, section 3.1.3.7; SMART App Launch 2.2,
- * requirements 201, 210 and 218): signed by the server, with a public key, for this client, now, and for this login.
+ * requirements 201, 210 and 218): signature, issuer, audience, time and nonce.
  *
  * @since 0.1.0
  */
@@ -15,21 +15,23 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as jose from "jose"
 import { ConformanceWarning, ConformanceWarnings } from "../base/ConformanceWarning.js"
+import { equal } from "../base/ConstantTime.js"
 import { failOnDefect } from "../base/FailOnDefect.js"
 import type { JsonObject } from "../base/JsonReader.js"
 import { isJsonObject, parseJson, withoutDeepMembers } from "../base/JsonReader.js"
+import { skipValidation } from "../base/SchemaFields.js"
 import { span } from "../base/Span.js"
 import { safeText } from "../http/Redaction.js"
 import * as Jwks from "../server/Jwks.js"
 import type { MetadataError } from "../server/MetadataError.js"
 import * as OpenIdConfiguration from "../server/OpenIdConfiguration.js"
 import type { SmartConfiguration } from "../server/SmartConfiguration.js"
-import type { Identity } from "./Identity.js"
+import { Identity, parseFhirUser } from "./Identity.js"
 import { IdTokenError } from "./IdTokenError.js"
-import { validateClaims } from "./internal/idTokenClaims.js"
+import type { Warn } from "./LaunchContext.js"
 
 /**
- * The algorithms that prove anything: those with a public key.
+ * The accepted algorithms: those with a public key.
  *
  * @since 0.1.0
  * @category models
@@ -51,27 +53,24 @@ const ALGORITHMS = [
 ] as const
 
 /**
- * What is expected of a server's id_tokens beyond the rules. All have defaults.
+ * Additional rules for the id_tokens of a server.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Policy {
   /**
-   * Whether an id_token without the nonce that was sent is refused, or only warned of, because SMART does not oblige
-   * servers. Default `optional`.
+   * Whether an id_token without the nonce of the request is an error (`required`) or a warning, because SMART does not
+   * require servers to repeat it. Default `optional`.
    */
   readonly nonce?: "required" | "optional" | undefined
-  /** How far the clocks of server and client may differ. Default 60 seconds. */
+  /** The accepted difference between the clocks of server and client. Default 60 seconds. */
   readonly clockSkew?: Duration.DurationInput | undefined
-  /**
-   * Default: all of them, with a warning for one that the server's OpenID metadata does not list. Given ones decide
-   * alone.
-   */
+  /** Default: all, with a warning for one that the server's OpenID metadata does not list. */
   readonly algorithms?: ReadonlyArray<Algorithm> | undefined
-  /** Audiences that may stand beside this client. Default: none. */
+  /** Audiences that are accepted in addition to this client. Default: none. */
   readonly trustedAudiences?: ReadonlyArray<string> | undefined
-  /** The issuer, for servers whose SMART configuration does not name it. */
+  /** The issuer, if the SMART configuration of the server does not have it. */
   readonly issuer?: string | undefined
 }
 
@@ -87,23 +86,20 @@ export interface Request {
   readonly configuration: SmartConfiguration
   readonly clientId: string
   readonly policy?: Policy | undefined
-  /** What was sent, to be repeated. */
+  /** The nonce of the authorization request. */
   readonly nonce?: Redacted.Redacted | undefined
-  /** `max_age`, in seconds, where it was sent. */
+  /** The `max_age` of the authorization request, in seconds. */
   readonly maxAge?: number | undefined
-  /** Whether a `fhirUser` claim is due. Default false. */
+  /** Whether the scope `fhirUser` was granted: its absence causes a warning. Default false. */
   readonly fhirUser?: boolean | undefined
-  /**
-   * Whether it came with a refresh, where a nonce need not be repeated (OpenID Connect Core, section 12.2). Default
-   * false.
-   */
+  /** Whether it is from a refresh, where the nonce is optional (OpenID Connect Core, section 12.2). Default false. */
   readonly renewal?: boolean | undefined
   /** Accept `http` for loopback hosts. Default false. */
   readonly allowInsecureLocalhost?: boolean | undefined
 }
 
 /**
- * Who signs a server's id_tokens, and with which keys.
+ * The issuer of a server's id_tokens and its keys.
  *
  * @since 0.1.0
  * @category models
@@ -111,7 +107,7 @@ export interface Request {
 export interface Provider {
   readonly issuer: string
   readonly jwksUri: string
-  /** What the server says it signs with, where its OpenID metadata was needed. */
+  /** The algorithms that the server's OpenID metadata lists, if it was read. */
   readonly algorithms?: ReadonlyArray<string> | undefined
 }
 
@@ -123,13 +119,13 @@ export interface Provider {
  */
 export interface Service {
   /**
-   * The issuer and its keys, from the server's own metadata and never from a token. None where the server does not
-   * say: then no id_token can be verified.
+   * The issuer and its keys, from the server's metadata and never from a token. `None` if the metadata does not have
+   * them: then no id_token can be verified.
    */
   readonly provider: (
     request: Pick<Request, "allowInsecureLocalhost" | "configuration" | "policy" | "server">
   ) => Effect.Effect<Option.Option<Provider>, IdTokenError>
-  /** The person, if everything about the id_token is right. None where the server's keys are not to be known. */
+  /** The person, if the id_token is valid. `None` if the server publishes no keys. */
   readonly verify: (
     idToken: Redacted.Redacted,
     request: Request
@@ -144,48 +140,110 @@ export interface Service {
  */
 export class IdToken extends Context.Tag("effect-safire/IdToken")<IdToken, Service>() {}
 
-interface Parsed {
-  readonly alg: string
-  readonly kid: string | undefined
-}
-
 /** The header of a compact JWS. It is not verified, and only selects the key to try. */
-const parseHeader = (token: string): Either.Either<Parsed, string> => {
+const parseHeader = (
+  token: string
+): Either.Either<{ readonly alg: string; readonly kid: string | undefined }, string> => {
   const parts = token.split(".").length
-  if (parts === 5) return Either.left("it is encrypted, which this client does not ask for")
+  if (parts === 5) return Either.left("it is encrypted, which this client does not request")
   const header = parts === 3
     ? Either.getOrUndefined(Either.try((): JsonObject => ({ ...jose.decodeProtectedHeader(token) })))
     : undefined
   if (header === undefined) return Either.left("it is not a signed JWT")
   const { alg, crit, kid, typ } = header
   if (typeof alg !== "string") return Either.left("its header has no alg")
-  if (crit !== undefined) return Either.left("its header wants extensions understood")
-  // Tokens of other kinds from the same issuer, with the same keys.
-  if (typeof typ === "string" && /^(application\/)?(at|logout)\+jwt$/i.test(typ)) {
-    return Either.left("it is a token of another kind")
+  if (crit !== undefined) {
+    return Either.left("its header requires extensions (crit), which this client does not support")
   }
-  return Either.right({ alg, kid: typeof kid === "string" ? kid : undefined })
-}
-
-const claimsOf = (payload: Uint8Array): JsonObject | undefined => {
-  const value = parseJson(new TextDecoder().decode(payload))?.value
-  // A claim that nothing can store counts as absent.
-  return isJsonObject(value) ? withoutDeepMembers(value, () => undefined) : undefined
+  // Tokens of other kinds from the same issuer, with the same keys.
+  return typeof typ === "string" && /^(application\/)?(at|logout)\+jwt$/i.test(typ)
+    ? Either.left("it is a token of another kind")
+    : Either.right({ alg, kid: typeof kid === "string" ? kid : undefined })
 }
 
 const listOf = (algorithms: ReadonlyArray<string>): string => safeText(algorithms.join(", "), [], 100) || "nothing"
-
-/** An alg that this library knows, or that looks like one: a header may hold anything. */
-const shownAlg = (alg: string): string => /^[A-Za-z][A-Za-z0-9]{1,15}$/.test(alg) ? alg : "something else"
 
 const notAllowed = (
   alg: string,
   accepted: ReadonlyArray<Algorithm> | undefined,
   listed: ReadonlyArray<string> | undefined
-): string =>
-  `it is signed with ${shownAlg(alg)}, and ${accepted === undefined ? "accepted are" : "idToken.algorithms accepts"} ${
-    listOf(accepted ?? ALGORITHMS)
-  }${listed === undefined ? "" : `; the server lists ${listOf(listed)}`}`
+): string => {
+  // A header may contain any text.
+  const shown = /^[A-Za-z][A-Za-z0-9]{1,15}$/.test(alg) ? alg : "another algorithm"
+  const source = accepted === undefined ? "this client" : "idToken.algorithms"
+  const server = listed === undefined ? "" : `; the server lists ${listOf(listed)}`
+  return `it is signed with ${shown}, and ${source} accepts ${listOf(accepted ?? ALGORITHMS)}${server}`
+}
+
+const keyReason = (reason: MetadataError["reason"]): IdTokenError["reason"] =>
+  reason === "NoSuchKey" ? "KeyNotFound" : reason === "AmbiguousKey" ? "KeyAmbiguous" : "KeysUnavailable"
+
+/** Validates the claims of an id_token with a valid signature (OpenID Connect Core, section 3.1.3.7). */
+const validateClaims = (
+  claims: JsonObject,
+  request: Request,
+  issuer: string,
+  now: number,
+  warn: Warn
+): Either.Either<Identity, IdTokenError> => {
+  const { clientId, configuration, maxAge, nonce, policy, renewal, server } = request
+  const skew = Duration.toSeconds(policy?.clockSkew ?? "60 seconds")
+  const trustedAudiences = policy?.trustedAudiences ?? []
+  const fail = (reason: IdTokenError["reason"], detail: string, claim?: string) =>
+    Either.left(new IdTokenError({ reason, server, detail, claim }))
+  const has = (claim: string): boolean =>
+    Object.hasOwn(claims, claim) && claims[claim] !== undefined && claims[claim] !== null
+  const missing = ["iss", "sub", "aud", "exp", "iat"].find((claim) => !has(claim))
+  if (missing !== undefined) return fail("ClaimMissing", `it has no ${missing}`, missing)
+  const notNumber = ["exp", "iat", "nbf", "auth_time"].find((claim) => has(claim) && !Number.isFinite(claims[claim]))
+  if (notNumber !== undefined) return fail("ClaimMalformed", `its ${notNumber} is not a number`, notNumber)
+  const { aud, auth_time: authTime, azp, exp, fhirUser, iat, iss, nbf, sub } = claims
+
+  if (typeof iss !== "string" || iss !== issuer) {
+    const slash = typeof iss === "string" && (iss === `${issuer}/` || `${iss}/` === issuer)
+    const difference = slash ? "; they differ in a slash at the end" : ""
+    return fail("IssuerMismatch", `its iss is not "${safeText(issuer, [], 200)}"${difference}`, "iss")
+  }
+  const audiences: ReadonlyArray<unknown> = Array.isArray(aud) ? aud : [aud]
+  if (!audiences.includes(clientId)) return fail("AudienceMismatch", "its aud is not this client", "aud")
+  if (audiences.some((one) => one !== clientId && !trustedAudiences.some((trusted) => trusted === one))) {
+    return fail("AudienceMismatch", "its aud has audiences other than this client", "aud")
+  }
+  if (has("azp") ? azp !== clientId : audiences.length > 1) {
+    const detail = has("azp") ? "its azp is not this client" : "it has several aud and no azp"
+    return fail("AuthorizedPartyMismatch", detail, "azp")
+  }
+  if (typeof exp !== "number" || exp <= now - skew) return fail("Expired", "its exp has passed", "exp")
+  if (typeof iat !== "number" || iat > now + skew) return fail("IssuedInFuture", "its iat is in the future", "iat")
+  if (typeof nbf === "number" && nbf > now + skew) return fail("NotYetValid", "its nbf is in the future", "nbf")
+  // Printable ASCII, the usual meaning of "ASCII characters" in an identifier.
+  if (typeof sub !== "string" || !/^[\x20-\x7e]{1,255}$/.test(sub)) {
+    return fail("SubjectInvalid", "its sub is not a string of 1 to 255 ASCII characters", "sub")
+  }
+  if (nonce !== undefined) {
+    const received = claims["nonce"]
+    if (!has("nonce")) {
+      if (renewal !== true && policy?.nonce === "required") return fail("NonceMissing", "it has no nonce", "nonce")
+      if (renewal !== true) warn("IdTokenNonceMissing", "the id_token does not repeat the nonce of the request")
+    } else if (typeof received !== "string" || !equal(received, Redacted.value(nonce))) {
+      return fail("NonceMismatch", "its nonce is not that of the request", "nonce")
+    }
+  }
+  if (maxAge !== undefined) {
+    if (!has("auth_time")) return fail("ClaimMissing", "it has no auth_time, which max_age requires", "auth_time")
+    if (typeof authTime !== "number" || now - authTime > maxAge + skew) {
+      return fail("AuthenticationTooOld", "the person logged in longer ago than max_age allows", "auth_time")
+    }
+  }
+
+  const user = typeof fhirUser === "string" ? parseFhirUser(fhirUser, configuration.fhirBaseUrl) : undefined
+  if (user === undefined && has("fhirUser")) {
+    warn("FhirUserMalformed", "fhirUser is not a reference to a person's resource; it counts as absent", "199")
+  } else if (user === undefined && request.fhirUser === true) {
+    warn("FhirUserMissing", "fhirUser was granted and is not in the id_token")
+  }
+  return Either.right(new Identity({ iss, sub, fhirUser: user, claims: Redacted.make(claims) }, skipValidation))
+}
 
 /**
  * Makes the service.
@@ -200,17 +258,16 @@ export const make: Effect.Effect<Service, never, Jwks.Jwks | OpenIdConfiguration
     const warnings = yield* ConformanceWarnings
 
     const provider: Service["provider"] = ({ allowInsecureLocalhost, configuration, policy, server }) => {
-      const stated = policy?.issuer ?? configuration.issuer
-      const own = stated === configuration.issuer ? configuration.jwksUri : undefined
-      if (stated !== undefined && own !== undefined) return Effect.succeedSome({ issuer: stated, jwksUri: own })
-      // Some servers say who they are in the other document alone: then the FHIR base, which is trusted, must be the
-      // issuer.
-      return openId.metadata(stated ?? configuration.fhirBaseUrl, { allowInsecureLocalhost }).pipe(
+      const issuer = policy?.issuer ?? configuration.issuer
+      const own = issuer === configuration.issuer ? configuration.jwksUri : undefined
+      if (issuer !== undefined && own !== undefined) return Effect.succeedSome({ issuer, jwksUri: own })
+      // Some servers have the issuer in the OpenID metadata only: then it must be the FHIR base URL, which is trusted.
+      return openId.metadata(issuer ?? configuration.fhirBaseUrl, { allowInsecureLocalhost }).pipe(
         Effect.map(({ idTokenSigningAlgValuesSupported: algorithms, issuer, jwksUri = own }) =>
           jwksUri === undefined ? Option.none() : Option.some({ issuer, jwksUri, algorithms })
         ),
         Effect.catchAll((error) =>
-          stated === undefined || error.reason === "NotFound"
+          issuer === undefined || error.reason === "NotFound"
             ? Effect.succeedNone
             : new IdTokenError({
               reason: error.reason === "IssuerMismatch" ? "IssuerMismatch" : "KeysUnavailable",
@@ -223,7 +280,7 @@ export const make: Effect.Effect<Service, never, Jwks.Jwks | OpenIdConfiguration
 
     const verify: Service["verify"] = (idToken, request) =>
       Effect.gen(function*() {
-        const { clientId, configuration, policy, server } = request
+        const { policy, server } = request
         const fail = (reason: IdTokenError["reason"], detail: string) => new IdTokenError({ reason, server, detail })
         const found = yield* provider(request)
         if (Option.isNone(found)) return Option.none<Identity>()
@@ -235,52 +292,37 @@ export const make: Effect.Effect<Service, never, Jwks.Jwks | OpenIdConfiguration
           return yield* fail("AlgorithmNotAllowed", notAllowed(alg, policy?.algorithms, algorithms))
         }
         const key = yield* jwks.find(jwksUri, { alg: allowed, kid }, request).pipe(
-          Effect.mapError((error) =>
-            fail(keyReason(error), `no key of the server at ${error.url} (${error.reason}): ${error.detail}`)
+          Effect.mapError(({ detail, reason, url }) =>
+            fail(keyReason(reason), `no key of the server at ${url} (${reason}): ${detail}`)
           )
         )
         const { payload } = yield* Effect.tryPromise({
           try: () => jose.compactVerify(token, key, { algorithms: [allowed] }),
-          // What jose throws may hold the payload: none of it is kept.
-          catch: () => fail("SignatureInvalid", "its signature does not fit the server's key")
+          // An error of jose may contain the payload: it is dropped.
+          catch: () => fail("SignatureInvalid", "the server's key does not verify its signature")
         })
-        const claims = claimsOf(payload)
-        if (claims === undefined) return yield* fail("Malformed", "its payload is not a JSON object")
-        const { identity, warnings: met } = yield* validateClaims(claims, {
-          server,
-          fhirBaseUrl: configuration.fhirBaseUrl,
-          issuer,
-          clientId,
-          trustedAudiences: policy?.trustedAudiences ?? [],
-          nonce: request.nonce,
-          nonceMissing: request.renewal === true ? "accepted" : policy?.nonce === "required" ? "refused" : "warned",
-          maxAge: request.maxAge,
-          fhirUser: request.fhirUser ?? false,
-          nowSeconds: (yield* Clock.currentTimeMillis) / 1000,
-          skewSeconds: Duration.toSeconds(policy?.clockSkew ?? "60 seconds")
-        })
-        yield* Effect.forEach(met, warnings.report, { discard: true })
-        // The server's own key has signed it: what its list leaves out is a mistake in the list.
-        if (policy?.algorithms === undefined && algorithms !== undefined && !algorithms.includes(allowed)) {
-          yield* warnings.report(
-            new ConformanceWarning({
-              code: "IdTokenAlgorithmUnlisted",
-              server,
-              detail: `the id_token is signed with ${allowed}; id_token_signing_alg_values_supported lists ${
-                listOf(algorithms)
-              }`
-            })
-          )
+        const json = parseJson(new TextDecoder().decode(payload))?.value
+        if (!isJsonObject(json)) return yield* fail("Malformed", "its payload is not a JSON object")
+        // A claim that cannot be stored counts as absent.
+        const claims = withoutDeepMembers(json, () => undefined)
+        const deviations: Array<ConformanceWarning> = []
+        const warn: Warn = (code, detail, requirement) => {
+          deviations.push(new ConformanceWarning({ code, server, detail, requirement }))
         }
+        const now = (yield* Clock.currentTimeMillis) / 1000
+        const identity = yield* validateClaims(claims, request, issuer, now, warn)
+        // The server's key has signed it: the list is incomplete.
+        if (policy?.algorithms === undefined && algorithms !== undefined && !algorithms.includes(allowed)) {
+          const listed = `id_token_signing_alg_values_supported lists ${listOf(algorithms)}`
+          warn("IdTokenAlgorithmUnlisted", `the id_token is signed with ${allowed}; ${listed}`)
+        }
+        yield* Effect.forEach(deviations, warnings.report, { discard: true })
         return Option.some(identity)
       }).pipe(
-        failOnDefect((exception) =>
-          new IdTokenError({
-            reason: "Malformed",
-            server: request.server,
-            detail: `the check of it ended unforeseen (${exception})`
-          })
-        ),
+        failOnDefect((exception) => {
+          const detail = `its validation ended with an exception (${exception})`
+          return new IdTokenError({ reason: "Malformed", server: request.server, detail })
+        }),
         span("IdToken.verify", { attributes: { "smart.server": request.server } })
       )
 
@@ -288,11 +330,8 @@ export const make: Effect.Effect<Service, never, Jwks.Jwks | OpenIdConfiguration
   }
 )
 
-const keyReason = (error: MetadataError): IdTokenError["reason"] =>
-  error.reason === "NoSuchKey" ? "KeyNotFound" : error.reason === "AmbiguousKey" ? "KeyAmbiguous" : "KeysUnavailable"
-
 /**
- * For callers that bring their own key sets or metadata, such as a `Jwks` with another cool-down.
+ * With key sets and metadata that you provide, such as a `Jwks` with another cool-down.
  *
  * @since 0.1.0
  * @category layers

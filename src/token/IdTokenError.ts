@@ -4,8 +4,38 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { inMemory } from "../base/SchemaFields.js"
+import { inMemory, reasonsOf } from "../base/SchemaFields.js"
 import { TokenSet } from "./TokenSet.js"
+
+const CLOCKS = "compare the clocks of server and client; idToken.clockSkew is the accepted difference"
+const OTHER_APP = "it was issued to another app"
+const REPORT = "report it to the server's operator"
+
+const ADVICE = {
+  Malformed: REPORT,
+  AlgorithmNotAllowed:
+    "only algorithms with a public key are accepted, and of these the ones in idToken.algorithms; ask the server's operator for another algorithm",
+  KeyNotFound: "another party signed it, or the server does not publish its new key yet",
+  KeyAmbiguous: "the server must give each key its own kid and name it in the header of what it signs",
+  KeysUnavailable: "without the keys no login can be verified; start again when the server publishes them",
+  SignatureInvalid: "the server did not sign it, or it was changed after that",
+  IssuerMismatch: "issuers must be equal; configure idToken.issuer if the metadata does not have the right one",
+  AudienceMismatch:
+    `${OTHER_APP}; idToken.trustedAudiences lists audiences that are accepted in addition to this client`,
+  AuthorizedPartyMismatch: OTHER_APP,
+  SubjectInvalid: REPORT,
+  Expired: CLOCKS,
+  NotYetValid: CLOCKS,
+  IssuedInFuture: CLOCKS,
+  ClaimMissing: `OpenID Connect requires it; ${REPORT}`,
+  ClaimMalformed: REPORT,
+  NonceMissing: "the configuration requires a nonce; some SMART servers send none",
+  NonceMismatch: "it belongs to another login; start again",
+  AuthenticationTooOld: "the person must log in again",
+  SubjectChanged: "the session now belongs to another person: end it, and revoke the tokens in `tokens`",
+  SubjectMismatch: `it describes another person and is not used; ${REPORT}`,
+  NoIdentity: "request the scopes openid and fhirUser"
+}
 
 /**
  * Why an id_token is refused, as a schema.
@@ -13,29 +43,7 @@ import { TokenSet } from "./TokenSet.js"
  * @since 0.1.0
  * @category schemas
  */
-export const Reason = Schema.Literal(
-  "Malformed",
-  "AlgorithmNotAllowed",
-  "KeyNotFound",
-  "KeyAmbiguous",
-  "KeysUnavailable",
-  "SignatureInvalid",
-  "IssuerMismatch",
-  "AudienceMismatch",
-  "AuthorizedPartyMismatch",
-  "SubjectInvalid",
-  "Expired",
-  "NotYetValid",
-  "IssuedInFuture",
-  "ClaimMissing",
-  "ClaimMalformed",
-  "NonceMissing",
-  "NonceMismatch",
-  "AuthenticationTooOld",
-  "SubjectChanged",
-  "SubjectMismatch",
-  "NoIdentity"
-)
+export const Reason = reasonsOf(ADVICE)
 
 /**
  * Why an id_token is refused.
@@ -45,33 +53,8 @@ export const Reason = Schema.Literal(
  */
 export type Reason = typeof Reason.Type
 
-const ADVICE: Record<Reason, string> = {
-  Malformed: "report it to the server's operator",
-  AlgorithmNotAllowed:
-    "only signatures with a public key count, and idToken.algorithms says which; the server's operator can change how it signs",
-  KeyNotFound: "another party signed it, or the server does not publish its new key yet",
-  KeyAmbiguous: "the server must give each key a kid of its own, and name it in what it signs",
-  KeysUnavailable: "without the keys no login can be verified; start again when the server publishes them",
-  SignatureInvalid: "it was not signed by the server, or was changed on its way",
-  IssuerMismatch: "issuers are compared to the letter; idToken.issuer says which one is expected if metadata does not",
-  AudienceMismatch: "it was issued to another app; idToken.trustedAudiences names audiences that may stand beside",
-  AuthorizedPartyMismatch: "it was issued to another app",
-  SubjectInvalid: "report it to the server's operator",
-  Expired: "compare the clocks of server and client; idToken.clockSkew says how far they may differ",
-  NotYetValid: "compare the clocks of server and client; idToken.clockSkew says how far they may differ",
-  IssuedInFuture: "compare the clocks of server and client; idToken.clockSkew says how far they may differ",
-  ClaimMissing: "OpenID Connect requires it; report it to the server's operator",
-  ClaimMalformed: "report it to the server's operator",
-  NonceMissing: "the configuration says that a nonce is required; not all SMART servers send one",
-  NonceMismatch: "it belongs to another login; start again",
-  AuthenticationTooOld: "the person must log in anew",
-  SubjectChanged: "the session now belongs to another person: end it, and revoke the tokens in `tokens`",
-  SubjectMismatch: "it is about another person and is not used; report it to the server's operator",
-  NoIdentity: "ask for the scopes openid and fhirUser"
-}
-
 /**
- * Holds no claim and no part of the token.
+ * It has no claim and no part of the token in it.
  *
  * @since 0.1.0
  * @category errors
@@ -80,13 +63,13 @@ export class IdTokenError extends Schema.TaggedError<IdTokenError>("effect-safir
   reason: Reason,
   /** The name of the server. */
   server: Schema.String,
-  /** What was seen, in a few words that repeat nothing of the token. */
+  /** The cause in a few words, without any part of the token. */
   detail: Schema.String,
-  /** The member concerned. */
+  /** The invalid claim. */
   claim: Schema.optional(Schema.String),
   /**
-   * The tokens that came with the id_token, at a login or (`SubjectChanged`) at a refresh. Nothing else
-   * holds these tokens: revoke them. Not part of the encoded error.
+   * The tokens of the same response, at a login or (`SubjectChanged`) at a refresh. They are nowhere else: revoke
+   * them. Not part of the encoded error.
    */
   tokens: inMemory(Schema.RedactedFromSelf(Schema.typeSchema(TokenSet)))
 }) {

@@ -1,5 +1,5 @@
 /**
- * Who logged in, as a verified id_token says (OpenID Connect Core, section 2; SMART App Launch 2.2, scopes for
+ * The person who logged in, from a verified id_token (OpenID Connect Core, section 2; SMART App Launch 2.2, scopes for
  * requesting identity data; requirements 198 to 204).
  *
  * @since 0.1.0
@@ -12,7 +12,7 @@ import { JsonMembers } from "../base/SchemaFields.js"
 import * as Url from "../base/Url.js"
 
 /**
- * What a person can be in FHIR (requirements 198 and 199).
+ * The types of FHIR resources that represent a person (requirements 198 and 199).
  *
  * @since 0.1.0
  * @category schemas
@@ -28,7 +28,7 @@ export const FhirUserType = Schema.Literal("Patient", "Practitioner", "Practitio
 export type FhirUserType = typeof FhirUserType.Type
 
 /**
- * The person's own resource.
+ * The FHIR resource of the person.
  *
  * @since 0.1.0
  * @category schemas
@@ -36,11 +36,11 @@ export type FhirUserType = typeof FhirUserType.Type
 export const FhirUser = Schema.Struct({
   resourceType: FhirUserType,
   id: Schema.String,
-  /** Absolute; what was relative is resolved against the FHIR base. */
+  /** Absolute: a relative reference is resolved against the FHIR base URL. */
   url: Schema.String,
   /**
-   * Whether it is a resource of the FHIR server the token is for. What is not may be shown, never fetched with the
-   * token (requirement 97).
+   * Whether it is a resource of the token's FHIR server. Any other may be displayed, but not read with the token
+   * (requirement 97).
    */
   isLocal: Schema.Boolean
 })
@@ -54,8 +54,8 @@ export const FhirUser = Schema.Struct({
 export type FhirUser = typeof FhirUser.Type
 
 /**
- * `iss` and `sub` together identify the person permanently; `sub` alone does not. Printing shows no other claim.
- * Encoded with its schema, it holds all claims in clear.
+ * `iss` and `sub` together identify the person permanently; `sub` alone does not. When printed, it shows no other
+ * claim. Encoded with its schema, it holds all claims in clear.
  *
  * @since 0.1.0
  * @category models
@@ -83,8 +83,8 @@ const REFERENCE =
   /(?:^|\/)(Patient|Practitioner|PractitionerRole|RelatedPerson|Person)\/([A-Za-z0-9\-.]{1,64})(?:\/_history\/[A-Za-z0-9\-.]{1,64})?$/
 
 /**
- * The reference in a `fhirUser` claim: absolute, or relative to the FHIR base (requirement 202). Nothing for any other
- * value.
+ * The reference in a `fhirUser` claim: absolute, or relative to the FHIR base URL (requirement 202). `undefined` for
+ * any other value.
  *
  * @since 0.1.0
  * @category constructors
@@ -97,10 +97,7 @@ export const parseFhirUser = (claim: string, fhirBaseUrl: string): FhirUser | un
   }
   const local = Url.parse(FhirBaseUrl.append(base.right, reference))
   const isRelative = claim === reference
-  const absolute = isRelative ? local : Either.match(FhirBaseUrl.parse(claim), {
-    onLeft: () => undefined,
-    onRight: (url) => Url.parse(url)
-  })
+  const absolute = isRelative ? local : Url.parse(Either.getOrElse(FhirBaseUrl.parse(claim), () => ""))
   if (absolute === undefined) return undefined
   return {
     resourceType: type,

@@ -12,9 +12,11 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import * as MetricKey from "effect/MetricKey"
 import type * as Redacted from "effect/Redacted"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
-import { ConformanceWarnings, reportSafely } from "../base/ConformanceWarning.js"
+import { ConformanceWarning, ConformanceWarnings, reportSafely } from "../base/ConformanceWarning.js"
 import { failOnDefect } from "../base/FailOnDefect.js"
 import { withBuildTimeDefault } from "../base/Settings.js"
 import { span } from "../base/Span.js"
@@ -22,22 +24,17 @@ import * as Url from "../base/Url.js"
 import * as ClientAuthentication from "../client/ClientAuthentication.js"
 import { HttpLimits } from "../http/HttpLimits.js"
 import * as OutgoingRequest from "../http/OutgoingRequest.js"
-import type { ReceivedResponse } from "../http/ReceivedResponse.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
 import * as TransportFailure from "../http/TransportFailure.js"
-import { count } from "./internal/countRequests.js"
-import { parseIntrospection } from "./internal/introspectionResponse.js"
-import type { RequestContext, Validated } from "./internal/oauthResponse.js"
-import { parseMembers, unusable } from "./internal/oauthResponse.js"
 import { encodingHint, secretsOf } from "./internal/tokenRequest.js"
-import type { GrantContext } from "./internal/tokenResponse.js"
-import { parseTokenSet } from "./internal/tokenResponse.js"
-import { parseUserInfo } from "./internal/userInfoResponse.js"
-import type { Introspection } from "./Introspection.js"
+import type { GrantContext, Parse } from "./internal/tokenResponse.js"
+import { parseMembers, parseTokenSet, unusable } from "./internal/tokenResponse.js"
+import * as Introspection from "./Introspection.js"
+import type { Warn } from "./LaunchContext.js"
 import type { Operation } from "./TokenError.js"
 import { TokenError } from "./TokenError.js"
 import type { TokenSet } from "./TokenSet.js"
-import type { UserInfo } from "./UserInfo.js"
+import * as UserInfo from "./UserInfo.js"
 
 /**
  * The endpoint of a request and the client that sends it.
@@ -142,7 +139,7 @@ export interface Service {
       readonly tokenTypeHint?: TokenTypeHint | undefined
       readonly authorization?: Authorization | undefined
     }
-  ) => Effect.Effect<Introspection, TokenError | ConfigurationError>
+  ) => Effect.Effect<Introspection.Introspection, TokenError | ConfigurationError>
   /**
    * The claims of the server's userinfo endpoint. The caller must check that the token belongs to that endpoint:
    * see `SmartClient.userInfo`.
@@ -150,7 +147,7 @@ export interface Service {
   readonly userInfo: (
     target: Target,
     options: { readonly token: Redacted.Redacted }
-  ) => Effect.Effect<UserInfo, TokenError | ConfigurationError>
+  ) => Effect.Effect<UserInfo.UserInfo, TokenError | ConfigurationError>
   /** Also succeeds for a token that the server does not know (RFC 7009, section 2.2). */
   readonly revoke: (
     target: Target,
@@ -166,29 +163,48 @@ export interface Service {
  */
 export class TokenEndpoint extends Context.Tag("effect-safire/TokenEndpoint")<TokenEndpoint, Service>() {}
 
-type BuildRequest = (
-  authentication: ClientAuthentication.Service,
-  clientId: string
-) => Effect.Effect<HttpClientRequest.HttpClientRequest, ConfigurationError>
-
-type Parse<A> = (
-  response: ReceivedResponse,
-  context: RequestContext
-) => Either.Either<Validated<A>, TokenError>
+/** One operation: how it is sent and how its response is read. */
+interface Step<A> {
+  readonly operation: Operation
+  readonly target: Target
+  /** Whether the request may be repeated after an unknown result. Default `always`. */
+  readonly retryUnknown?: "always" | "once" | "never"
+  /** Runs for each attempt, because an assertion is valid for one request. */
+  readonly build: (
+    authentication: ClientAuthentication.Service,
+    clientId: string
+  ) => Effect.Effect<HttpClientRequest.HttpClientRequest, ConfigurationError>
+  readonly parse: Parse<A>
+}
 
 const authenticated = (
   { endpoint, signingAlgs }: Target,
   params: ClientAuthentication.UnauthenticatedRequest["params"]
-): BuildRequest =>
+): Step<unknown>["build"] =>
 (authentication, clientId) => authentication.authenticate({ endpoint, clientId, signingAlgs, params })
 
 /** Only the status counts: the body of a success has no meaning (RFC 7009, section 2.2). */
 const parseRevocation: Parse<void> = (response, context) =>
   response.status === 200 || response.status === 204
-    ? Either.right({ value: undefined, warnings: [] })
-    : Either.map(parseMembers(response, context), ({ warnings }) => ({ value: undefined, warnings }))
+    ? Either.void
+    : Either.map(parseMembers(response, context), () => undefined)
 
-const nameOf = ({ endpoint, server }: Target): string => server ?? Url.forDisplay(endpoint)
+const requests = MetricKey.counter("effect_safire_token_requests_total", {
+  description: "Requests to token, introspection and revocation endpoints, by operation and result",
+  incremental: true
+})
+
+/** By operation and result, of which there are few. `Metric.tagged` would look up the counter at each increment. */
+const counters = new Map<string, Metric.Metric.Counter<number>>()
+
+const count = (operation: Operation, result: string): Effect.Effect<void> => {
+  const key = `${operation} ${result}`
+  const counter = counters.get(key) ?? Metric.fromMetricKey(
+    requests.pipe(MetricKey.tagged("operation", operation), MetricKey.tagged("result", result))
+  )
+  counters.set(key, counter)
+  return Metric.increment(counter)
+}
 
 /**
  * The service over the `HttpClient` of its environment.
@@ -198,20 +214,16 @@ const nameOf = ({ endpoint, server }: Target): string => server ?? Url.forDispla
  */
 export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect.gen(function*() {
   const client = OutgoingRequest.prepare(yield* HttpClient.HttpClient)
-  const warnings = yield* ConformanceWarnings
+  const reporter = yield* ConformanceWarnings
   const withLimits = yield* withBuildTimeDefault(HttpLimits)
   const withPolicy = yield* RetryPolicy.capture
 
-  /** Each attempt builds a new request, because an assertion is valid for one request. */
   const attempt = <A>(
-    operation: Operation,
-    target: Target,
-    authentication: ClientAuthentication.Service,
-    build: BuildRequest,
-    parse: Parse<A>
+    { build, operation, parse, target }: Step<A>,
+    server: string,
+    authentication: ClientAuthentication.Service
   ): Effect.Effect<A, TokenError | ConfigurationError> =>
     Effect.gen(function*() {
-      const server = nameOf(target)
       const limits = yield* HttpLimits
       const clientId = yield* ClientAuthentication.clientId(authentication, target.clientId)
       const request = yield* build(authentication, clientId)
@@ -226,16 +238,22 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
           new TokenError({ operation, server, ...TransportFailure.errorFields(failure, secrets()) })
         )
       )
+      // Equal warnings are reported once: a list may hold many malformed items.
+      const warnings = new Map<string, ConformanceWarning>()
+      const warn: Warn = (code, detail, requirement) => {
+        const key = `${code} ${detail}`
+        if (!warnings.has(key)) warnings.set(key, new ConformanceWarning({ code, server, detail, requirement }))
+      }
       const now = yield* DateTime.now
-      const context = { operation, server, secrets, now, credentialsHint: () => encodingHint(request) }
+      const context = { operation, server, secrets, now, warn, credentialsHint: () => encodingHint(request) }
       const parsed = yield* Effect.suspend(() => parse(response, context)).pipe(
         failOnDefect((exception) =>
           unusable(response, context, `HTTP status ${response.status}, with a body that cannot be read (${exception})`)
         )
       )
       // The server has issued tokens: a failure while a warning is reported must not lose them.
-      for (const warning of parsed.warnings) yield* reportSafely(warnings, warning)
-      return parsed.value
+      for (const warning of warnings.values()) yield* reportSafely(reporter, warning)
+      return parsed
     }).pipe(
       Effect.tapBoth({
         onSuccess: () => count(operation, "success"),
@@ -243,18 +261,12 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       })
     )
 
-  const run = <A>(
-    operation: Operation,
-    target: Target,
-    retryUnknown: "always" | "once" | "never",
-    build: BuildRequest,
-    parse: Parse<A>
-  ): Effect.Effect<A, TokenError | ConfigurationError> => {
-    const server = nameOf(target)
-    const attempts = (authentication: ClientAuthentication.Service) =>
-      attempt(operation, target, authentication, build, parse).pipe(RetryPolicy.retry(retryUnknown))
-    const { fallback } = target.authentication
-    const first = attempts(target.authentication)
+  const run = <A>(step: Step<A>): Effect.Effect<A, TokenError | ConfigurationError> => {
+    const { authentication, endpoint, server = Url.forDisplay(endpoint) } = step.target
+    const attempts = (by: ClientAuthentication.Service) =>
+      RetryPolicy.retry(step.retryUnknown ?? "always")(attempt(step, server, by))
+    const { fallback } = authentication
+    const first = attempts(authentication)
     const all = fallback === undefined ? first : Effect.catchIf(
       first,
       (error) => error._tag === "TokenError" && error.error === "invalid_client",
@@ -267,71 +279,62 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
     return all.pipe(
       withPolicy,
       withLimits,
-      span(`TokenEndpoint.${operation}`, { kind: "client", attributes: { "smart.server": server } })
+      span(`TokenEndpoint.${step.operation}`, { kind: "client", attributes: { "smart.server": server } })
     )
   }
 
   const grant = (
     operation: Operation,
     target: Target,
-    retryUnknown: "always" | "once" | "never",
+    retryUnknown: boolean | undefined,
     params: ClientAuthentication.UnauthenticatedRequest["params"],
     context: Omit<GrantContext, "fhirBaseUrl">
   ): Effect.Effect<TokenSet, TokenError | ConfigurationError> =>
-    run(
+    run({
       operation,
       target,
-      retryUnknown,
-      authenticated(target, params),
-      (response, request) => parseTokenSet(response, { ...request, ...context, fhirBaseUrl: target.fhirBaseUrl })
-    )
+      retryUnknown: operation === "clientCredentials" ? "always" : retryUnknown === false ? "never" : "once",
+      build: authenticated(target, params),
+      parse: parseTokenSet({ ...context, fhirBaseUrl: target.fhirBaseUrl })
+    })
 
   return {
     exchangeCode: (target, { code, redirectUri, retryUnknown, scopes, verifier }) =>
-      grant("exchangeCode", target, retryUnknown === false ? "never" : "once", {
+      grant("exchangeCode", target, retryUnknown, {
         grant_type: "authorization_code",
         code,
         redirect_uri: redirectUri,
         code_verifier: verifier
       }, { defaultScopes: scopes ?? [], requestedScopes: scopes }),
     refresh: (target, { grantedScopes, refreshToken, retryUnknown, scopes }) =>
-      grant("refresh", target, retryUnknown === false ? "never" : "once", {
+      grant("refresh", target, retryUnknown, {
         grant_type: "refresh_token",
         refresh_token: refreshToken,
         scope: scopes?.join(" ")
       }, { defaultScopes: scopes ?? grantedScopes ?? [], requestedScopes: scopes, refreshToken }),
     clientCredentials: (target, { scopes }) =>
-      grant("clientCredentials", target, "always", {
+      grant("clientCredentials", target, undefined, {
         grant_type: "client_credentials",
         scope: scopes.join(" ")
       }, { defaultScopes: scopes, requestedScopes: scopes }),
     introspect: (target, { authorization = "client", token, tokenTypeHint }) => {
-      const { endpoint } = target
       const params = { token, token_type_hint: tokenTypeHint }
-      const build: BuildRequest = authorization === "client"
+      const form = ClientAuthentication.formRequest
+      const build: Step<unknown>["build"] = authorization === "client"
         ? authenticated(target, params)
         : (_, clientId) =>
-          Effect.succeed(
-            ClientAuthentication.formRequest({ endpoint, clientId, params }).pipe(
-              HttpClientRequest.bearerToken(authorization)
-            )
-          )
-      return run("introspect", target, "always", build, parseIntrospection)
+          Effect.succeed(HttpClientRequest.bearerToken(form({ ...target, clientId, params }), authorization))
+      return run({ operation: "introspect", target, build, parse: Introspection.fromResponse })
     },
     userInfo: (target, { token }) => {
-      const request = HttpClientRequest.get(target.endpoint, { acceptJson: true }).pipe(
-        HttpClientRequest.bearerToken(token)
-      )
-      return run("userInfo", target, "always", () => Effect.succeed(request), parseUserInfo(target.fhirBaseUrl))
+      const request = HttpClientRequest.get(target.endpoint, { acceptJson: true })
+      const build = () => Effect.succeed(HttpClientRequest.bearerToken(request, token))
+      return run({ operation: "userInfo", target, build, parse: UserInfo.fromResponse(target.fhirBaseUrl) })
     },
-    revoke: (target, { token, tokenTypeHint }) =>
-      run(
-        "revoke",
-        target,
-        "always",
-        authenticated(target, { token, token_type_hint: tokenTypeHint }),
-        parseRevocation
-      )
+    revoke: (target, { token, tokenTypeHint }) => {
+      const build = authenticated(target, { token, token_type_hint: tokenTypeHint })
+      return run({ operation: "revoke", target, build, parse: parseRevocation })
+    }
   }
 })
 

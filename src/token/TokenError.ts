@@ -4,10 +4,28 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { inMemory } from "../base/SchemaFields.js"
+import { inMemory, reasonsOf } from "../base/SchemaFields.js"
 import * as OAuthError from "../http/OAuthError.js"
 import * as RetryAfter from "../http/RetryAfter.js"
 import * as TransportFailure from "../http/TransportFailure.js"
+
+const ADVICE = {
+  ...TransportFailure.advice("tokenTimeout", "maxResponseBytes"),
+  Refused: "the server's description says more; its operator finds the request in the log",
+  Unavailable: "the server is busy or down; the request was repeated as often as the retry policy allows",
+  Malformed:
+    "the server, or a proxy in front of it, did not send a response of OAuth; show its operator the names of the members received",
+  UnsupportedTokenType: "this client supports bearer tokens only; ask the server's operator",
+  Expired:
+    "call again; if it happens often, the server's tokens have too short a lifetime, or the session store takes too long to write",
+  RedirectRefused:
+    "a request with credentials follows no redirect; the endpoint in the server's metadata is wrong, or a gateway redirects the request",
+  NoRefreshToken:
+    "only a new launch helps: request offline_access or online_access; if the app requested it, add prompt=consent (params of authorize), and ask the " +
+    "server's operator whether this client may have refresh tokens",
+  ScopeExceedsGrant: "a refresh may request granted scopes only; other scopes need a new launch",
+  WrongServer: "pass tokens only to the client of the server that issued them"
+}
 
 /**
  * `Refused`: the server refused the request (`error` has its code). `Unavailable`: the server is busy or failed.
@@ -16,17 +34,7 @@ import * as TransportFailure from "../http/TransportFailure.js"
  * @since 0.1.0
  * @category schemas
  */
-export const Reason = Schema.Literal(
-  ...TransportFailure.reasons,
-  "Refused",
-  "Unavailable",
-  "Malformed",
-  "UnsupportedTokenType",
-  "Expired",
-  "NoRefreshToken",
-  "ScopeExceedsGrant",
-  "WrongServer"
-)
+export const Reason = reasonsOf(ADVICE)
 
 /**
  * Why a request failed.
@@ -69,39 +77,23 @@ const ATTEMPT: Record<Operation, string> = {
   userInfo: "The userinfo request to"
 }
 
-const ADVICE: Record<Exclude<Reason, "Refused">, string> = {
-  ...TransportFailure.advice("tokenTimeout", "maxResponseBytes"),
-  Unavailable: "the server is busy or down; it was asked as often as the retry policy allows",
-  Malformed: "the server, or a proxy before it, does not speak OAuth here; show its operator the members received",
-  UnsupportedTokenType: "this client knows bearer tokens only; ask the server's operator",
-  Expired:
-    "call again; if it happens often, the server's tokens live for too short a time, or the session store takes too long to write",
-  RedirectRefused:
-    "a request with credentials follows no redirect; the endpoint in the server's metadata is wrong, or a gateway stands before it",
-  NoRefreshToken:
-    "only a new launch helps: ask for offline_access or online_access; if the app did ask, add prompt=consent (params of authorize), and ask the server's " +
-    "operator whether this client may have refresh tokens",
-  ScopeExceedsGrant: "a refresh may only ask for what was granted; a wider grant takes a new launch",
-  WrongServer: "give tokens only to the client of the server they came from"
-}
-
 const adviceFor = (operation: Operation, error: string | undefined): string => {
   switch (error) {
     case "invalid_grant":
       return operation === "clientCredentials"
-        ? "the server did not accept this client's proof of who it is: compare client id, key or secret, and the clock of this machine, with the registration"
+        ? "the server did not accept this client's credentials: compare client id, key or secret with the registration, and check the clock of this machine"
         : `the ${
           operation === "refresh" ? "refresh token" : "code"
-        } was used, has expired, or was revoked; only a new launch helps`
+        } was used, has expired or was revoked; only a new launch helps`
     case "invalid_client":
     case "unauthorized_client":
-      return "compare client id, secret or key, and the way they are sent, with the registration at the server"
+      return "compare client id, secret or key, and the method of authentication, with the registration at the server"
     case "invalid_scope":
       return "compare the scopes with the registration and with scopes_supported"
     case "unsupported_grant_type":
       return "the server does not offer this grant to this client"
     default:
-      return "the server's words say more; its operator finds the request in its log"
+      return ADVICE.Refused
   }
 }
 
@@ -126,13 +118,12 @@ export class TokenError extends Schema.TaggedError<TokenError>("effect-safire/To
   url: Schema.String,
   /** What happened; holds no part of a body. */
   detail: Schema.String,
-  /** Whether the server may have acted on the request: `no` says it did not. */
+  /** `no`: the server did not act on the request. `unknown`: it may have. */
   processed: Schema.Literal("no", "unknown"),
   /** The names of the members of a response that could not be used. */
   received: Schema.optional(Schema.Array(Schema.String)),
   /**
-   * The tokens in a response that cannot be used. Nothing else holds these tokens: revoke them. Not part
-   * of the encoded error.
+   * The tokens in a response that cannot be used. They are nowhere else: revoke them. Not part of the encoded error.
    */
   issued: inMemory(Issued),
   ...OAuthError.oauthErrorFields
@@ -142,7 +133,7 @@ export class TokenError extends Schema.TaggedError<TokenError>("effect-safire/To
     const received = this.received === undefined ? "" : `, members received: ${this.received.join(", ") || "none"}`
     const isUnknown = this.isRetryable && this.reason !== "Expired" && this.processed === "unknown"
     const unknown = isUnknown ? ", and whether the server acted is not known" : ""
-    const issued = this.issued === undefined ? "" : "; the tokens that came are in `issued`: revoke them"
+    const issued = this.issued === undefined ? "" : "; the received tokens are in `issued`: revoke them"
     const advice = this.reason === "Refused" ? adviceFor(this.operation, this.error) : ADVICE[this.reason]
     const server = this.url === this.server ? this.server : `${this.server} (${this.url})`
     return `${ATTEMPT[this.operation]} ${server} failed (${this.reason}): ${this.detail}${
@@ -150,7 +141,7 @@ export class TokenError extends Schema.TaggedError<TokenError>("effect-safire/To
     }${received}${issued}${unknown}${RetryAfter.print(this.retryAfter)}; ${advice}`
   }
 
-  /** Whether the failure is of the kind that passes. Whether it is safe to ask again is in `processed`. */
+  /** Whether the failure is temporary. `processed` tells whether it is safe to repeat the request. */
   get isRetryable(): boolean {
     return TransportFailure.isTransient(this) || this.reason === "Expired"
   }

@@ -1,6 +1,6 @@
 /**
- * The content of a token response: tokens, expiry, scopes and launch context. A value; `Sessions` keeps and
- * renews it.
+ * The content of a token response: tokens, expiry, scopes and launch context. A value; `Sessions` stores and renews
+ * it.
  *
  * @since 0.1.0
  */
@@ -15,32 +15,32 @@ import { Identity } from "./Identity.js"
 import { carriedOver, contextFor as contextElsewhere, detailFor, LaunchContext } from "./LaunchContext.js"
 
 /**
- * Printed, logged or given to `JSON.stringify` it shows no token. Encoded with its schema it holds them in clear:
- * encode only into a store that is as safe as a token must be.
+ * Printed, logged or passed to `JSON.stringify`, it shows no token. Encoded with its schema, it holds them in clear:
+ * encode it only into a store that may hold credentials.
  *
  * @since 0.1.0
  * @category models
  */
 export class TokenSet extends Schema.Class<TokenSet>("effect-safire/TokenSet")({
   version: Schema.Literal(1),
-  /** The server the tokens came from and may go back to. */
+  /** The server that issued the tokens; they are sent to no other. */
   fhirBaseUrl: Schema.optional(Schema.String),
   accessToken: Schema.Redacted(Schema.String),
-  /** When the response arrived, by this machine's clock. */
+  /** The time of the response, by the clock of this machine. */
   receivedAt: Schema.DateTimeUtc,
-  /** Absent where the server did not say: the token is good until it is refused. */
+  /** Absent if the server did not say: the token is used until a server refuses it. */
   expiresAt: Schema.optional(Schema.DateTimeUtc),
   /** The granted scopes, which may be fewer or more than the requested ones. */
   scopes: Schema.Array(Schema.String),
   /**
-   * What the launch granted, where a refresh brought less: a later refresh may ask for all of it again (RFC 6749,
+   * The scopes of the launch, if a refresh returned fewer: a later refresh may request all of them again (RFC 6749,
    * section 6).
    */
   originalScopes: Schema.optional(Schema.Array(Schema.String)),
   refreshToken: Schema.optional(Schema.Redacted(Schema.String)),
-  /** As received. What was verified of it is in `identity`. */
+  /** As received. Its verified claims are in `identity`. */
   idToken: Schema.optional(Schema.Redacted(Schema.String)),
-  /** Who logged in: there only where an id_token was verified. */
+  /** The person who logged in. Present only if an id_token was verified. */
   identity: Schema.optional(Identity),
   context: LaunchContext,
   /** Members that neither OAuth nor SMART defines; redacted, because they may hold secrets. */
@@ -48,7 +48,14 @@ export class TokenSet extends Schema.Class<TokenSet>("effect-safire/TokenSet")({
 }) {}
 
 /**
- * Whether the access token is past its life at `now`, or will be within `margin`.
+ * The scopes in a space-separated list (RFC 6749, section 3.3).
+ *
+ * @internal
+ */
+export const scopesIn = (list: string): ReadonlyArray<string> => list.split(/\s+/).filter((scope) => scope !== "")
+
+/**
+ * Whether the access token has expired at `now`, or expires within `margin`.
  *
  * @since 0.1.0
  * @category predicates
@@ -63,7 +70,7 @@ export const isExpired: {
 )
 
 /**
- * What a refresh may ask for at most: what the launch granted (RFC 6749, section 6).
+ * The scopes that a refresh may request at most: those that the launch granted (RFC 6749, section 6).
  *
  * @since 0.1.0
  * @category accessors
@@ -108,7 +115,7 @@ export const renewed: {
   }, skipValidation))
 
 /**
- * What the token is good for at one FHIR server, and in which context.
+ * The scopes and the context of a token at one FHIR server.
  *
  * @since 0.1.0
  * @category models
@@ -119,8 +126,8 @@ export interface ServerContext {
 }
 
 /**
- * Scopes and context at a FHIR server: the one the tokens came from, or one of `authorization_details`, which
- * inherits what it does not say. None where the token is not known to be good.
+ * Scopes and context at a FHIR server: the one that issued the tokens, or one of `authorization_details`, whose absent
+ * members have the values of the token. `None` for any other server.
  *
  * @since 0.1.0
  * @category accessors
@@ -139,9 +146,10 @@ export const contextFor: {
       onSome: (context) =>
         Option.some({
           context,
-          scopes: Option.getOrUndefined(detailFor(self.context, fhirBaseUrl))?.scope?.split(/\s+/).filter((scope) =>
-            scope !== ""
-          ) ?? self.scopes
+          scopes: Option.match(detailFor(self.context, fhirBaseUrl), {
+            onNone: () => self.scopes,
+            onSome: ({ scope }) => scope === undefined ? self.scopes : scopesIn(scope)
+          })
         })
     })
 )

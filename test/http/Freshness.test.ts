@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
-import * as Freshness from "../../src/http/Freshness.js"
+import { freshnessMillis } from "../../src/http/ReceivedResponse.js"
 
 const now = Date.UTC(2026, 0, 5, 12, 0, 0)
 
-describe("Freshness", () => {
+describe("freshnessMillis", () => {
   it.each<[Record<string, string>, number | undefined]>([
     [{}, undefined],
     [{ "cache-control": "" }, undefined],
@@ -24,12 +24,12 @@ describe("Freshness", () => {
     [{ expires: "Mon, 05 Jan 2026 11:00:00 GMT" }, 0],
     [{ expires: "0" }, 0],
     [{ expires: "never" }, 0]
-  ])("%j", (headers, expected) => assert.strictEqual(Freshness.millis(headers, now), expected))
+  ])("%j", (headers, expected) => assert.strictEqual(freshnessMillis(headers, now), expected))
 
   it.prop("any headers give no number, or one that is not negative", [FastCheck.string(), FastCheck.string()], (
     [cacheControl, expires]
   ) => {
-    const millis = Freshness.millis({ "cache-control": cacheControl, expires }, now)
+    const millis = freshnessMillis({ "cache-control": cacheControl, expires }, now)
     assert.isTrue(millis === undefined || millis >= 0)
   })
 })

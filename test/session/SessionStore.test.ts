@@ -2,8 +2,8 @@ import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import { backingKeyValue } from "../../src/session/BackingSessionStore.js"
 import * as Encryption from "../../src/session/internal/encryption.js"
-import * as KeyValue from "../../src/session/internal/keyValue.js"
 import * as SessionStore from "../../src/session/SessionStore.js"
 import { Place, sessionStoreContract } from "../support/sessionStoreContract.js"
 
@@ -19,7 +19,7 @@ sessionStoreContract(
   Layer.effect(
     Place,
     Effect.map(KeyValueStore.KeyValueStore, (values) => ({
-      connect: Effect.provideService(KeyValue.make("test/"), KeyValueStore.KeyValueStore, values)
+      connect: Effect.provideService(backingKeyValue("test/"), KeyValueStore.KeyValueStore, values)
     }))
   ).pipe(Layer.provide(KeyValueStore.layerMemory))
 )

@@ -420,7 +420,7 @@ describe("IdToken, hostile", () => {
         Effect.flip,
         Effect.provide(layerClient(server))
       )
-      assert.include(error.message, "it is signed with something else")
+      assert.include(error.message, "it is signed with another algorithm")
       assert.notInclude(error.message, "echoed")
     }))
 })

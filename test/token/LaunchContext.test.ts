@@ -1,16 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { JsonObject } from "../../src/base/JsonReader.js"
-import { readLaunchContext } from "../../src/token/internal/launchContext.js"
-import { collectWarnings } from "../../src/token/internal/oauthResponse.js"
-import { carriedOver, LaunchContext } from "../../src/token/LaunchContext.js"
+import { carriedOver, fromMembers, LaunchContext } from "../../src/token/LaunchContext.js"
 
 const read = (members: JsonObject) => {
-  const { warn, warnings } = collectWarnings("ehr", [])
-  const context = readLaunchContext(members, warn)
-  const problems = warnings.flatMap(({ code, detail }) =>
-    code === "LaunchContextLegacy" ? ["legacy"] : code === "TokenMemberMalformed" ? [detail.split(" is not ")[0]] : []
-  )
-  return { context, problems }
+  const problems = new Map<string, string | undefined>()
+  const context = fromMembers(members, (code, detail) => {
+    if (code === "LaunchContextLegacy") problems.set(detail, "legacy")
+    if (code === "TokenMemberMalformed") problems.set(detail, detail.split(" is not ")[0])
+  })
+  return { context, problems: [...problems.values()] }
 }
 const items = (fhirContext: unknown) => {
   const { context, problems } = read({ fhirContext })

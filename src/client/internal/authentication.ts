@@ -1,17 +1,25 @@
 /**
- * The service that all methods of authentication implement, and a client without credentials.
+ * The methods of client authentication: none, a client secret (RFC 6749, section 2.3.1), and a signed assertion (RFC
+ * 7523, section 2.2).
  *
  * @since 0.1.0
  */
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Encoding from "effect/Encoding"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type { ConfigurationError } from "../../base/ConfigurationError.js"
+import * as SecureRandom from "../../base/SecureRandom.js"
 import * as SingleFlight from "../../base/SingleFlight.js"
+import * as ClientAssertion from "../ClientAssertion.js"
+import { SigningKeys } from "../SigningKeys.js"
+import { urlError } from "./configurationError.js"
 
 /**
  * The names of RFC 8414's `token_endpoint_auth_methods_supported`.
@@ -149,3 +157,186 @@ export const makePublic: Service = {
  * @category layers
  */
 export const layerPublic: Layer.Layer<ClientAuthentication> = Layer.succeed(ClientAuthentication, makePublic)
+
+/**
+ * The secret, or an effect that reads it. The effect runs for every request, so that a secret can be replaced while
+ * the program runs.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ClientSecret = Redacted.Redacted | Effect.Effect<Redacted.Redacted, ConfigurationError>
+
+/**
+ * A client secret, and the one before it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SecretOptions {
+  readonly clientSecret: ClientSecret
+  /**
+   * The previous secret, sent once more after the server has responded with `invalid_client`: for the time in which
+   * servers may not know the new one yet. Default: none, because it sends a second secret to a server that refused
+   * the first.
+   */
+  readonly previousSecret?: ClientSecret | undefined
+}
+
+/**
+ * A client secret for HTTP Basic.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface BasicOptions extends SecretOptions {
+  /**
+   * The default `raw` joins client id and secret unchanged, as in SMART's examples and its official test kit. `form`
+   * encodes each first (RFC 6749, section 2.3.1). They differ only for special characters, such as the colon of a
+   * client id that is a URL.
+   */
+  readonly encoding?: "raw" | "form" | undefined
+}
+
+const current = (secret: ClientSecret): Effect.Effect<string, ConfigurationError> =>
+  Effect.map(Redacted.isRedacted(secret) ? Effect.succeed(secret) : secret, Redacted.value)
+
+const withFallback = <O extends SecretOptions>(options: O, make: (options: O) => Service): Service => {
+  const { previousSecret } = options
+  return previousSecret === undefined
+    ? make(options)
+    : { ...make(options), fallback: make({ ...options, clientSecret: previousSecret, previousSecret: undefined }) }
+}
+
+/** The `application/x-www-form-urlencoded` form of one value. */
+const formEncode = (value: string): string => new URLSearchParams([["", value]]).toString().slice(1)
+
+const basic = ({ clientSecret, encoding }: BasicOptions): Service => ({
+  method: "client_secret_basic",
+  authenticate: (request) =>
+    Effect.map(current(clientSecret), (secret) => {
+      const encode = encoding === "form" ? formEncode : (value: string) => value
+      const credentials = Encoding.encodeBase64(`${encode(request.clientId)}:${encode(secret)}`)
+      return HttpClientRequest.setHeader(formRequest(request), "authorization", `Basic ${credentials}`)
+    })
+})
+
+/**
+ * The service of `layerClientSecretBasic`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeClientSecretBasic = (options: BasicOptions): Service => withFallback(options, basic)
+
+/**
+ * A client with a secret, sent with HTTP Basic authentication (SMART's client-confidential-symmetric profile;
+ * requirements 64, 66 and 345). The body has no `client_id` (requirement 72).
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerClientSecretBasic = (options: BasicOptions): Layer.Layer<ClientAuthentication> =>
+  Layer.succeed(ClientAuthentication, makeClientSecretBasic(options))
+
+const post = ({ clientSecret }: SecretOptions): Service => ({
+  method: "client_secret_post",
+  authenticate: (request) =>
+    Effect.map(
+      current(clientSecret),
+      (secret) => formRequest(request, { client_id: request.clientId, client_secret: secret })
+    )
+})
+
+/**
+ * The service of `layerClientSecretPost`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeClientSecretPost = (options: SecretOptions): Service => withFallback(options, post)
+
+/**
+ * A client with a secret, sent in the form. Not a profile of SMART: for servers that accept nothing else.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerClientSecretPost = (options: SecretOptions): Layer.Layer<ClientAuthentication> =>
+  Layer.succeed(ClientAuthentication, makeClientSecretPost(options))
+
+/**
+ * How assertions are made (RFC 7523).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PrivateKeyJwtOptions {
+  /** The registered JWKS URL, sent as `jku`. Default: none; the server uses the registered one. */
+  readonly jwksUri?: string | undefined
+  /** The lifetime of an assertion. Default 4 minutes, at most 5. */
+  readonly lifetime?: Duration.DurationInput | undefined
+  /** For servers that deviate from SMART. Default: `ClientAssertion.smart`. */
+  readonly profile?: Partial<ClientAssertion.Profile> | undefined
+  /** The algorithms that the server accepts. Default: those in its metadata. */
+  readonly signingAlgs?: ReadonlyArray<string> | undefined
+  /** Accept a `jwksUri` that is `http` on a loopback host. Default false. */
+  readonly allowInsecureLocalhost?: boolean | undefined
+}
+
+/** Requirement 333. */
+const ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+/**
+ * The service of `layerPrivateKeyJwt`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makePrivateKeyJwt = (
+  options: PrivateKeyJwtOptions = {}
+): Effect.Effect<Service, ConfigurationError, SigningKeys> =>
+  Effect.gen(function*() {
+    const keys = yield* SigningKeys
+    const random = yield* SecureRandom.SecureRandom
+    const { allowInsecureLocalhost, jwksUri } = options
+    const problem = jwksUri === undefined ? undefined : urlError("jwksUri", jwksUri, allowInsecureLocalhost)
+    if (problem !== undefined) return yield* problem
+    const lifetimeSeconds = yield* ClientAssertion.lifetimeSeconds(options.lifetime)
+    const profile = { ...ClientAssertion.smart, ...options.profile }
+    return {
+      method: "private_key_jwt",
+      authenticate: (request) =>
+        Effect.gen(function*() {
+          const claims = ClientAssertion.claims({
+            clientId: request.clientId,
+            endpoint: request.endpoint,
+            jti: yield* SecureRandom.base64Url(random, 32),
+            nowMillis: yield* Clock.currentTimeMillis,
+            lifetimeSeconds,
+            profile
+          })
+          const assertion = yield* keys.sign({ ...claims }, {
+            algs: options.signingAlgs ?? request.signingAlgs,
+            typ: profile.typ,
+            jku: jwksUri
+          })
+          return formRequest(request, {
+            client_assertion_type: ASSERTION_TYPE,
+            client_assertion: Redacted.value(assertion)
+          })
+        })
+    }
+  })
+
+/**
+ * A client with a key pair (SMART's client-confidential-asymmetric profile; requirements 333 and 334). It sends
+ * neither a `client_id` nor an `Authorization` header (requirement 72); every request has its own assertion.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerPrivateKeyJwt = (
+  options: PrivateKeyJwtOptions = {}
+): Layer.Layer<ClientAuthentication, ConfigurationError, SigningKeys> =>
+  Layer.effect(ClientAuthentication, makePrivateKeyJwt(options))

@@ -22,7 +22,7 @@ import type { UnknownServerError } from "../../smart/UnknownServerError.js"
 import { SessionError } from "../SessionError.js"
 import type * as SessionStore from "../SessionStore.js"
 import { launchKey } from "../SessionStore.js"
-import { revokeTokens } from "./revocation.js"
+import { revokeTokens } from "./renewal.js"
 import { CompletedLaunch, PendingLaunch } from "./sessionEntry.js"
 import type { SessionId, SessionRecords } from "./sessionRecords.js"
 

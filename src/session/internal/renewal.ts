@@ -14,11 +14,11 @@ import * as SingleFlight from "../../base/SingleFlight.js"
 import { span } from "../../base/Span.js"
 import type * as SmartServers from "../../smart/SmartServers.js"
 import type { UnknownServerError } from "../../smart/UnknownServerError.js"
+import type { TokenError } from "../../token/TokenError.js"
 import type { TokenSet } from "../../token/TokenSet.js"
 import { SessionError } from "../SessionError.js"
 import type { Decision, RenewalError, RenewalOptions } from "../SessionState.js"
 import * as SessionState from "../SessionState.js"
-import { revokeTokens } from "./revocation.js"
 import type { RefreshFailure, StoredSession } from "./sessionEntry.js"
 import type { SessionId, SessionRecords } from "./sessionRecords.js"
 
@@ -29,6 +29,23 @@ import type { SessionId, SessionRecords } from "./sessionRecords.js"
  * @category errors
  */
 export type SessionFailure = UnknownServerError | SessionError | RenewalError
+
+/**
+ * Revokes tokens at their server (RFC 7009, section 2.1). The refresh token goes first, because it ends the whole
+ * grant. A failure is logged only: a user can always log out.
+ */
+export const revokeTokens = (
+  servers: SmartServers.Service,
+  server: string,
+  { accessToken, refreshToken }: NonNullable<TokenError["issued"]>
+): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const client = yield* servers.client(server)
+    const { revocationEndpoint } = yield* client.configuration
+    if (revocationEndpoint === undefined) return
+    if (refreshToken !== undefined) yield* client.revoke(refreshToken, { tokenTypeHint: "refresh_token" })
+    else if (accessToken !== undefined) yield* client.revoke(accessToken, { tokenTypeHint: "access_token" })
+  }).pipe(Effect.catchAll((error) => Effect.logDebug("revocation failed", String(error))))
 
 export interface Renewal {
   /** The session with a valid access token, other than `refused`. */

@@ -19,42 +19,7 @@ import * as Capabilities from "../../server/Capabilities.js"
 import type { DiscoveryError } from "../../server/DiscoveryError.js"
 import type { SmartConfiguration } from "../../server/SmartConfiguration.js"
 import { endpoint } from "../../server/SmartConfiguration.js"
-import type { Config, ScopeInput } from "./clientConfig.js"
-
-/**
- * For an EHR launch, pass the result of `LaunchRequest.decode`. A standalone launch requests its context with the
- * scopes `launch/patient` or `launch/encounter` (requirements 150 to 153 and 166).
- *
- * @since 0.1.0
- * @category models
- */
-export interface AuthorizeOptions {
-  /** The `launch` parameter of an EHR launch, unchanged. Adds the `launch` scope (requirement 161). */
-  readonly launch?: string | undefined
-  /** The `iss` of an EHR launch: sent unchanged as `aud` (requirement 41). It must be this client's server. */
-  readonly iss?: string | undefined
-  /** Replaces the configured scopes. */
-  readonly scopes?: ReadonlyArray<ScopeInput> | undefined
-  /** Added to the scopes. */
-  readonly addScopes?: ReadonlyArray<ScopeInput> | undefined
-  /** Other parameters, such as `prompt` or `login_hint`. The parameters that this client sends itself cannot be set. */
-  readonly params?: Readonly<Record<string, string>> | undefined
-  /** Default `auto`: a form if the URL would be too long and the server has the capability `authorize-post`. */
-  readonly method?: "auto" | "GET" | "POST" | undefined
-}
-
-/**
- * The URL to send the browser to, and the data to store until the callback arrives.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Authorization {
-  readonly url: URL
-  readonly pending: PendingAuthorization
-  /** If present, serve its page instead of redirecting to `url`. */
-  readonly post: AuthorizationPost.AuthorizationPost | undefined
-}
+import type { Authorization, AuthorizeOptions, Config, ScopeInput } from "./client.js"
 
 /** @internal */
 export interface AuthorizeContext {
@@ -66,6 +31,13 @@ export interface AuthorizeContext {
   readonly random: SecureRandom.Service
   readonly warn: (warning: Omit<ConstructorParameters<typeof ConformanceWarning>[0], "server">) => Effect.Effect<void>
 }
+
+const configurationError = (
+  server: string,
+  reason: ConfigurationError["reason"],
+  fields: ReadonlyArray<string>,
+  detail: string
+): ConfigurationError => new ConfigurationError({ reason, fields, server, detail })
 
 const textOf = (scope: ScopeInput): string => typeof scope === "string" ? scope : Scopes.printScope(scope)
 
@@ -81,20 +53,11 @@ export const scopesOf = (
 ): Effect.Effect<ReadonlyArray<string>, ConfigurationError> => {
   const scopes = [...new Set([...(replacement ?? config.scopes ?? []), ...added].map(textOf))]
   if (scopes.length === 0) {
-    return new ConfigurationError({
-      reason: "Missing",
-      fields: ["scopes"],
-      server: name,
-      detail: "configure scopes, or pass them to the call"
-    })
+    return configurationError(name, "Missing", ["scopes"], "configure scopes, or pass them to the call")
   }
   const findings = Scopes.unsendable(scopes.join(" "))
-  return findings.length === 0 ? Effect.succeed(scopes) : new ConfigurationError({
-    reason: "Invalid",
-    fields: ["scopes"],
-    server: name,
-    detail: findings.map(({ advice, scope }) => `"${scope}": ${advice}`).join("; ")
-  })
+  const detail = findings.map(({ advice, scope }) => `"${scope}": ${advice}`).join("; ")
+  return findings.length === 0 ? Effect.succeed(scopes) : configurationError(name, "Invalid", ["scopes"], detail)
 }
 
 /** Validates the extra parameters and returns `max_age`, which the id_token is checked against. */
@@ -104,15 +67,13 @@ const maxAgeOf = (
 ): Effect.Effect<number | undefined, ConfigurationError> => {
   const reserved = Object.keys(params).filter((param) => AuthorizationRequest.reservedNames.has(param))
   const maxAge = params["max_age"]
-  if (reserved.length === 0 && (maxAge === undefined || /^\d{1,9}$/.test(maxAge))) {
-    return Effect.succeed(maxAge === undefined ? undefined : Number(maxAge))
+  if (reserved.length > 0) {
+    const fields = reserved.map((param) => `params.${param}`)
+    return configurationError(server, "Conflict", fields, "the client sends these parameters itself")
   }
-  return new ConfigurationError({
-    reason: reserved.length > 0 ? "Conflict" : "Invalid",
-    fields: (reserved.length > 0 ? reserved : ["max_age"]).map((param) => `params.${param}`),
-    server,
-    detail: reserved.length > 0 ? "the client sends these parameters itself" : "max_age must be a number of seconds"
-  })
+  return maxAge === undefined || /^\d{1,9}$/.test(maxAge)
+    ? Effect.succeed(maxAge === undefined ? undefined : Number(maxAge))
+    : configurationError(server, "Invalid", ["params.max_age"], "max_age must be a number of seconds")
 }
 
 /**
@@ -130,20 +91,12 @@ export const buildAuthorization = (
     const redirectUri = config.redirectUri
     const insecure = { allowInsecureLocalhost: config.allowInsecureLocalhost ?? false }
     if (redirectUri === undefined) {
-      return yield* new ConfigurationError({
-        reason: "Missing",
-        fields: ["redirectUri"],
-        server: name,
-        detail: "an authorization request needs the registered redirect URI"
-      })
+      const detail = "an authorization request needs the registered redirect URI"
+      return yield* configurationError(name, "Missing", ["redirectUri"], detail)
     }
     if (options.iss !== undefined && !FhirBaseUrl.areSame(options.iss, config.fhirBaseUrl)) {
-      return yield* new ConfigurationError({
-        reason: "Conflict",
-        fields: ["iss", "fhirBaseUrl"],
-        server: name,
-        detail: "the launch comes from another server than the one this client is configured for"
-      })
+      const detail = "the launch comes from another server than the one this client is configured for"
+      return yield* configurationError(name, "Conflict", ["iss", "fhirBaseUrl"], detail)
     }
     const scopes = yield* scopesOf(context, options.scopes, [
       ...(options.addScopes ?? []),

@@ -41,7 +41,7 @@ import type { PendingAuthorization } from "../../launch/PendingAuthorization.js"
 import { locationOf } from "../../launch/RedirectUri.js"
 import type { DiscoveryError } from "../../server/DiscoveryError.js"
 import type { SmartConfiguration } from "../../server/SmartConfiguration.js"
-import type { Config } from "./clientConfig.js"
+import type { Config } from "./client.js"
 
 /**
  * Another server of the registry.

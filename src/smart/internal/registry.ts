@@ -1,17 +1,24 @@
 /**
- * What every registry of servers has in common: its configuration, its service, and how it finds a server by a FHIR
- * base URL.
+ * The registries of servers that the app configures: their service, the registry that can change while the program
+ * runs, and the registry of one client.
  */
-import type * as Effect from "effect/Effect"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import type * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
-import type { ConfigurationError } from "../../base/ConfigurationError.js"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import { ConfigurationError } from "../../base/ConfigurationError.js"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
-import type * as ClientAuthentication from "../../client/ClientAuthentication.js"
+import * as Url from "../../base/Url.js"
+import * as ClientAuthentication from "../../client/ClientAuthentication.js"
 import { safeText } from "../../http/Redaction.js"
-import type * as SmartClient from "../SmartClient.js"
+import * as SmartClient from "../SmartClient.js"
 import { UnknownServerError } from "../UnknownServerError.js"
+import { validate } from "./client.js"
+import type * as MixUp from "./mixUp.js"
 
 /**
  * One server of a registry. Its key is its name in sessions, spans and errors.
@@ -65,18 +72,13 @@ export interface Service {
   readonly invalidate: (key: string) => Effect.Effect<void, UnknownServerError>
 }
 
-/**
- * The form of a FHIR base URL that two registries compare; `undefined` if `iss` is not one.
- *
- * @internal
- */
-export const baseUrlKey = (iss: string): string | undefined =>
+/** The form of a FHIR base URL that registries compare; `undefined` if `iss` is not one. */
+const baseUrlKey = (iss: string): string | undefined =>
   Either.getOrUndefined(Either.map(FhirBaseUrl.parse(iss), FhirBaseUrl.key))
 
 const MAX_CANDIDATES = 20
 
-/** @internal */
-export const unknownServer = (
+const unknownServer = (
   reason: UnknownServerError["reason"],
   requested: string,
   candidates: Iterable<string>
@@ -86,3 +88,183 @@ export const unknownServer = (
     requested: safeText(requested, [], 200),
     candidates: [...candidates].slice(0, MAX_CANDIDATES)
   })
+
+interface RegistryEntry extends MixUp.Peer {
+  /** Made at the first use: of thousands of servers most are not in use. */
+  readonly client: Effect.Effect<SmartClient.Service>
+  readonly release: Effect.Effect<void>
+}
+
+interface RegistryContext {
+  readonly dependencies: Context.Context<SmartClient.Dependencies>
+  readonly memoMap: Layer.MemoMap
+  readonly scope: Scope.Scope
+  readonly peers: MixUp.Peers
+}
+
+const isLayer = <E, R>(
+  authentication: Server<E, R>["authentication"]
+): authentication is Layer.Layer<ClientAuthentication.ClientAuthentication, E, R> => Layer.isLayer(authentication)
+
+/**
+ * Checks the configuration of one server and builds its authentication in a scope of its own, so that it can be
+ * released alone.
+ */
+const makeEntry = <E, R>(
+  key: string,
+  { authentication, ...config }: Server<E, R>,
+  { dependencies, memoMap, peers, scope }: RegistryContext
+): Effect.Effect<RegistryEntry, E | ConfigurationError, R> => {
+  const validated = validate(config, key)
+  const entry = (service: ClientAuthentication.Service, release: Effect.Effect<void>): RegistryEntry => {
+    let cached: SmartClient.Service | undefined
+    const client = Effect.suspend(() =>
+      cached !== undefined
+        ? Effect.succeed(cached)
+        : SmartClient.makeInRegistry({ ...config, name: key }, peers).pipe(
+          // The settings of the registry, whichever fiber needs the client first.
+          Effect.mapInputContext((_: Context.Context<never>) =>
+            Context.add(dependencies, ClientAuthentication.ClientAuthentication, service)
+          ),
+          Effect.tap((client) => {
+            cached = client
+          }),
+          // The configuration has been validated above.
+          Effect.orDie
+        )
+    )
+    return {
+      name: key,
+      config,
+      client,
+      configuration: Effect.flatMap(client, ({ configuration }) => configuration),
+      release
+    }
+  }
+  if (!isLayer(authentication)) return Effect.map(validated, () => entry(authentication, Effect.void))
+  return Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const child = yield* Scope.fork(scope, ExecutionStrategy.sequential)
+      const context = yield* restore(
+        Effect.zipLeft(Layer.buildWithMemoMap(authentication, memoMap, child), validated)
+      ).pipe(Effect.onError((cause) => Scope.close(child, Exit.failCause(cause))))
+      return entry(Context.get(context, ClientAuthentication.ClientAuthentication), Scope.close(child, Exit.void))
+    })
+  )
+}
+
+/**
+ * The registry of servers that can change while the program runs.
+ *
+ * @internal
+ */
+export const make = (
+  servers: Servers,
+  directory: MixUp.Directory
+): Effect.Effect<Service, unknown, SmartClient.Dependencies | Scope.Scope> =>
+  // `addAll` sees each entry as the widest one there is; the types of `SmartServers.make` say what the entries need.
+  // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
+  Effect.gen(function*() {
+    const context = {
+      scope: yield* Effect.scope,
+      dependencies: yield* Effect.context<SmartClient.Dependencies>(),
+      memoMap: yield* Layer.makeMemoMap,
+      peers: directory
+    }
+    const entries = new Map<string, RegistryEntry>()
+    const keysByBaseUrl = new Map<string, ReadonlySet<string>>()
+
+    const index = ({ config: { fhirBaseUrl } }: RegistryEntry, change: (keys: Set<string>) => void) => {
+      const baseUrl = baseUrlKey(fhirBaseUrl) ?? fhirBaseUrl
+      const keys = new Set(keysByBaseUrl.get(baseUrl))
+      change(keys)
+      if (keys.size === 0) keysByBaseUrl.delete(baseUrl)
+      else keysByBaseUrl.set(baseUrl, keys)
+    }
+    /** Removes a server; the effect that it returns releases the server's resources. */
+    const takeOut = (key: string, nowMillis: number): Effect.Effect<void> => {
+      const old = entries.get(key)
+      if (old === undefined) return Effect.void
+      entries.delete(key)
+      directory.remove(old, nowMillis)
+      index(old, (keys) => keys.delete(key))
+      return old.release
+    }
+    const client: Service["client"] = (key) =>
+      Effect.suspend(() => entries.get(key)?.client ?? unknownServer("UnknownKey", key, entries.keys()))
+
+    const service: Service = {
+      keys: Effect.sync(() => [...entries.keys()]),
+      client,
+      forLaunchIss: (iss, { server } = {}) =>
+        Effect.suspend(() => {
+          const baseUrl = baseUrlKey(iss)
+          const all = Array.from((baseUrl === undefined ? undefined : keysByBaseUrl.get(baseUrl)) ?? [])
+          const [key, ...others] = server === undefined ? all : all.filter((key) => key === server)
+          if (key === undefined) return unknownServer("UnknownIssuer", Url.forDisplay(iss), entries.keys())
+          return others.length === 0 ? client(key) : unknownServer("Ambiguous", Url.forDisplay(iss), [key, ...others])
+        }),
+      only: Effect.suspend(() => {
+        const [key, ...others] = entries.keys()
+        if (key === undefined) return unknownServer("UnknownKey", "", [])
+        return others.length === 0 ? client(key) : unknownServer("Ambiguous", "", entries.keys())
+      }),
+      redirectUris: Effect.sync(() =>
+        Array.from(new Set(Array.from(entries.values(), ({ config }) => config.redirectUri)))
+          .filter((redirectUri) => redirectUri !== undefined)
+      ),
+      add: <E, R>(key: string, server: Server<E, R>) =>
+        // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
+        Effect.uninterruptibleMask((restore) =>
+          Effect.gen(function*() {
+            const entry = yield* restore(makeEntry(key, server, context))
+            const release = takeOut(key, yield* Clock.currentTimeMillis)
+            entries.set(key, entry)
+            directory.add(entry)
+            index(entry, (keys) => keys.add(key))
+            yield* release
+          })
+          // A layer that needs a scope is built in the scope of the registry.
+        ) as Effect.Effect<void, E | ConfigurationError, Exclude<R, Scope.Scope>>,
+      remove: (key) => Effect.flatMap(Clock.currentTimeMillis, (now) => takeOut(key, now)),
+      invalidate: (key) => Effect.flatMap(client(key), ({ invalidate }) => invalidate)
+    }
+    yield* addAll(service, servers)
+    return service
+  }) as Effect.Effect<Service, unknown, SmartClient.Dependencies | Scope.Scope>
+
+/** @internal */
+export const addAll = (registry: Service, servers: Servers): Effect.Effect<void, unknown, unknown> =>
+  Effect.forEach(Object.entries(servers), ([key, server]) => registry.add(key, server), { discard: true })
+
+/**
+ * The registry of one client. It never changes.
+ *
+ * @internal
+ */
+export const fromClient = (client: SmartClient.Service): Service => {
+  const { fhirBaseUrl, redirectUri } = client.config
+  const clientIf = (matches: boolean, reason: UnknownServerError["reason"], requested: string) =>
+    matches ? Effect.succeed(client) : unknownServer(reason, requested, [client.name])
+  const byKey: Service["client"] = (key) => clientIf(key === client.name, "UnknownKey", key)
+  return {
+    keys: Effect.succeed([client.name]),
+    client: byKey,
+    forLaunchIss: (iss, { server = client.name } = {}) =>
+      clientIf(
+        baseUrlKey(iss) !== undefined && baseUrlKey(iss) === baseUrlKey(fhirBaseUrl) && server === client.name,
+        "UnknownIssuer",
+        Url.forDisplay(iss)
+      ),
+    only: Effect.succeed(client),
+    redirectUris: Effect.succeed(redirectUri === undefined ? [] : [redirectUri]),
+    add: () =>
+      new ConfigurationError({
+        reason: "Conflict",
+        fields: ["SmartServers.layerFromClient"],
+        detail: "a registry of one client cannot change; use SmartServers.layer"
+      }),
+    remove: () => Effect.void,
+    invalidate: (key) => Effect.flatMap(byKey(key), ({ invalidate }) => invalidate)
+  }
+}

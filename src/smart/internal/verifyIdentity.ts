@@ -36,6 +36,17 @@ const unverifiable = (warnings: Warnings, server: string): Effect.Effect<void> =
     "the server has no issuer or no keys, so that its id_token cannot be verified: the tokens have no identity"
   )
 
+const identityError = (
+  server: string,
+  reason: IdTokenError["reason"],
+  detail: string,
+  claim?: string,
+  tokens?: TokenSet
+): IdTokenError => new IdTokenError({ reason, server, detail, claim, tokens: tokens && Redacted.make(tokens) })
+
+const withIdentity = (tokens: TokenSet, identity: Identity): TokenSet =>
+  new TokenSet({ ...tokens, identity }, skipValidation)
+
 /**
  * The tokens of a code exchange, with the verified identity. If `openid` was neither requested nor granted, an id_token
  * is ignored.
@@ -48,26 +59,21 @@ export const atExchange = (
   tokens: TokenSet,
   context: IdTokenContext & { readonly requestedScopes: ReadonlyArray<string> }
 ): Effect.Effect<TokenSet, IdTokenError> => {
+  const { server } = context
   const granted = tokens.scopes.includes("openid")
   if (tokens.idToken === undefined) {
-    return Effect.as(
-      granted
-        ? warn(warnings, context.server, "IdTokenMissing", "openid was granted, and the response has no id_token")
-        : Effect.void,
-      tokens
-    )
+    const warning = granted
+      ? warn(warnings, server, "IdTokenMissing", "openid was granted, and the response has no id_token")
+      : Effect.void
+    return Effect.as(warning, tokens)
   }
   if (!granted && !context.requestedScopes.includes("openid")) return Effect.succeed(tokens)
-  return Effect.flatMap(
-    idTokens.verify(tokens.idToken, { ...context, fhirUser: tokens.scopes.includes("fhirUser") }),
-    Option.match({
-      onNone: () => Effect.as(unverifiable(warnings, context.server), tokens),
-      onSome: (identity) => Effect.succeed(new TokenSet({ ...tokens, identity }, skipValidation))
-    })
-  ).pipe(
-    Effect.mapError(({ claim, detail, reason, server }) =>
-      new IdTokenError({ reason, server, detail, claim, tokens: Redacted.make(tokens) })
-    )
+  return idTokens.verify(tokens.idToken, { ...context, fhirUser: tokens.scopes.includes("fhirUser") }).pipe(
+    Effect.mapError(({ claim, detail, reason }) => identityError(server, reason, detail, claim, tokens)),
+    Effect.flatMap(Option.match({
+      onNone: () => Effect.as(unverifiable(warnings, server), tokens),
+      onSome: (identity) => Effect.succeed(withIdentity(tokens, identity))
+    }))
   )
 }
 
@@ -92,68 +98,52 @@ export const atRefresh = (
   next: TokenSet,
   context: IdTokenContext
 ): Effect.Effect<TokenSet, IdTokenError> => {
+  const { server } = context
   const before = previous.identity
   if (next.idToken === undefined || (before === undefined && !next.scopes.includes("openid"))) {
     return Effect.succeed(renewed(previous, next))
   }
-  return Effect.flatMap(
-    Effect.either(
-      idTokens.verify(next.idToken, { ...context, nonce: nonceOf(before), renewal: true }).pipe(
-        Effect.timeoutFail({
-          duration: REFRESH_CHECK_TIMEOUT,
-          onTimeout: () =>
-            new IdTokenError({
-              reason: "KeysUnavailable",
-              server: context.server,
-              detail: `its keys were not received within ${REFRESH_CHECK_TIMEOUT}`
-            })
-        })
-      )
-    ),
-    Either.match({
-      onLeft: ({ reason }) =>
-        Effect.as(
-          warn(
-            warnings,
-            context.server,
-            "IdTokenInvalid",
-            `the id_token of a refresh is invalid (${reason}); the identity stays as it was`
-          ),
-          renewed(previous, new TokenSet({ ...next, idToken: undefined }, skipValidation))
-        ),
-      onRight: Option.match({
-        onNone: () => Effect.as(unverifiable(warnings, context.server), renewed(previous, next)),
-        onSome: (identity) =>
-          before !== undefined && !isSamePerson(before, identity)
-            ? new IdTokenError({
-              reason: "SubjectChanged",
-              server: context.server,
-              detail: "the refresh response has an id_token with another sub",
-              claim: "sub",
-              tokens: Redacted.make(new TokenSet({ ...next, identity }, skipValidation))
-            })
-            : Effect.succeed(renewed(
-              previous,
-              new TokenSet({
-                ...next,
-                identity: new Identity({ ...identity, fhirUser: identity.fhirUser ?? before?.fhirUser }, skipValidation)
-              }, skipValidation)
-            ))
-      })
-    })
+  const late = `its keys were not received within ${REFRESH_CHECK_TIMEOUT}`
+  const verified = idTokens.verify(next.idToken, { ...context, nonce: nonceOf(before), renewal: true }).pipe(
+    Effect.timeoutFail({
+      duration: REFRESH_CHECK_TIMEOUT,
+      onTimeout: () => identityError(server, "KeysUnavailable", late)
+    }),
+    Effect.either
   )
+  return Effect.flatMap(verified, (result): Effect.Effect<TokenSet, IdTokenError> => {
+    if (Either.isLeft(result)) {
+      const detail = `the id_token of a refresh is invalid (${result.left.reason}); the identity stays as it was`
+      const withoutIdToken = new TokenSet({ ...next, idToken: undefined }, skipValidation)
+      return Effect.as(warn(warnings, server, "IdTokenInvalid", detail), renewed(previous, withoutIdToken))
+    }
+    if (Option.isNone(result.right)) return Effect.as(unverifiable(warnings, server), renewed(previous, next))
+    const identity = result.right.value
+    if (before !== undefined && !isSamePerson(before, identity)) {
+      const detail = "the refresh response has an id_token with another sub"
+      return identityError(server, "SubjectChanged", detail, "sub", withIdentity(next, identity))
+    }
+    const fhirUser = identity.fhirUser ?? before?.fhirUser
+    const complete = new Identity({ ...identity, fhirUser }, skipValidation)
+    return Effect.succeed(renewed(previous, withIdentity(next, complete)))
+  })
 }
 
 const issuerOf = ({ configuration, policy }: IdTokenContext): string =>
   policy?.issuer ?? configuration.issuer ?? configuration.fhirBaseUrl
 
-/** The origins that already have the access token. */
-const ownOrigins = ({ configuration }: IdTokenContext, issuer: string): ReadonlySet<string | undefined> =>
-  new Set(
-    [issuer, configuration.tokenEndpoint, configuration.authorizationEndpoint, configuration.fhirBaseUrl].flatMap((
-      url
-    ) => url === undefined ? [] : Url.parse(url)?.origin ?? [])
-  )
+/** Whether a URL is at an origin that already has the access token. */
+const isServerOrigin = ({ configuration }: IdTokenContext, issuer: string, url: string): boolean => {
+  const { authorizationEndpoint, fhirBaseUrl, tokenEndpoint } = configuration
+  const origin = Url.parse(url)?.origin
+  return origin !== undefined &&
+    [issuer, tokenEndpoint, authorizationEndpoint, fhirBaseUrl].some((known) =>
+      known !== undefined && Url.parse(known)?.origin === origin
+    )
+}
+
+const endpointError = (reason: MetadataError["reason"], url: string, detail: string): MetadataError =>
+  new MetadataError({ subject: "OpenIdConfiguration", reason, url: Url.forDisplay(url), detail })
 
 /**
  * The claims of the userinfo endpoint, if their `sub` is that of the verified id_token.
@@ -163,49 +153,36 @@ const ownOrigins = ({ configuration }: IdTokenContext, issuer: string): Readonly
 export const userInfo = (
   openId: OpenIdConfiguration.Service,
   tokenEndpoint: TokenEndpoint.Service,
-  tokens: TokenSet,
+  { accessToken, identity }: TokenSet,
   target: Omit<TokenEndpoint.Target, "endpoint">,
   context: IdTokenContext
 ): Effect.Effect<UserInfo, TokenError | IdTokenError | MetadataError | ConfigurationError> =>
   Effect.gen(function*() {
-    const { identity } = tokens
     const { server } = context
     if (identity === undefined) {
-      return yield* new IdTokenError({
-        reason: "NoIdentity",
-        server,
-        detail: "userinfo needs the sub of a verified id_token, and these tokens have none"
-      })
+      const detail = "userinfo needs the sub of a verified id_token, and these tokens have none"
+      return yield* identityError(server, "NoIdentity", detail)
     }
     const { issuer, userinfoEndpoint: endpoint } = yield* openId.metadata(issuerOf(context), context)
     if (identity.iss !== issuer) {
-      return yield* new IdTokenError({
-        reason: "IssuerMismatch",
-        server,
-        detail: "the person logged in at another issuer",
-        claim: "iss"
-      })
+      return yield* identityError(server, "IssuerMismatch", "the person logged in at another issuer", "iss")
     }
-    const refuse = (reason: MetadataError["reason"], url: string, detail: string) =>
-      new MetadataError({ subject: "OpenIdConfiguration", reason, url: Url.forDisplay(url), detail })
-    if (endpoint === undefined) return yield* refuse("EndpointMissing", issuer, "it has no usable userinfo_endpoint")
-    if (!ownOrigins(context, issuer).has(Url.parse(endpoint)?.origin)) {
-      return yield* refuse(
-        "ForeignEndpoint",
-        endpoint,
-        "the userinfo_endpoint is at an origin that does not belong to the server"
+    if (endpoint === undefined) {
+      return yield* endpointError("EndpointMissing", issuer, "it has no usable userinfo_endpoint")
+    }
+    if (!isServerOrigin(context, issuer, endpoint)) {
+      const detail = "the userinfo_endpoint is at an origin that does not belong to the server"
+      return yield* endpointError("ForeignEndpoint", endpoint, detail)
+    }
+    const found = yield* tokenEndpoint.userInfo({ ...target, endpoint }, { token: accessToken })
+    return found.sub === identity.sub
+      ? found
+      : yield* identityError(
+        server,
+        "SubjectMismatch",
+        "the userinfo response has another sub than the id_token",
+        "sub"
       )
-    }
-    const found = yield* tokenEndpoint.userInfo({ ...target, endpoint }, { token: tokens.accessToken })
-    if (found.sub !== identity.sub) {
-      return yield* new IdTokenError({
-        reason: "SubjectMismatch",
-        server,
-        detail: "the userinfo response has another sub than the id_token",
-        claim: "sub"
-      })
-    }
-    return found
   })
 
 /**
@@ -226,11 +203,6 @@ export const logoutUrl = (
       if (endpoint === undefined || url === undefined) return Effect.succeedNone
       return Url.isSecure(url, context.allowInsecureLocalhost ?? false)
         ? Effect.succeedSome(LogoutRequest.toUrl(endpoint, request))
-        : new MetadataError({
-          subject: "OpenIdConfiguration",
-          reason: "InsecureEndpoint",
-          url: Url.forDisplay(url),
-          detail: "it gives an end_session_endpoint that is not https"
-        })
+        : endpointError("InsecureEndpoint", endpoint, "it gives an end_session_endpoint that is not https")
     })
   )

@@ -1,4 +1,4 @@
-/** The secrets in a request to the token endpoint, so that they can be kept out of errors. */
+/** The secrets in a request to the token endpoint: they must not be in an error. */
 import type { HttpClientRequest } from "@effect/platform/HttpClientRequest"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
@@ -39,9 +39,7 @@ export const secretsOf = (request: HttpClientRequest, clientId: string): Readonl
   const authorization = request.headers["authorization"]
   const credentials = authorization?.slice(authorization.indexOf(" ") + 1)
   const basic = basicOf(request)
-  // The client id is not a secret, and may be part of every URL of the server. Id and secret may contain colons, and
-  // may
-  // be form-encoded.
+  // The client id is not a secret, and may be part of URLs. Both parts may be form-encoded and may have colons.
   const formEncoded = new URLSearchParams([["", clientId]]).toString().slice(1)
   const id = [clientId, formEncoded].find((one) => basic.startsWith(`${one}:`))
   const suffixes = id === undefined

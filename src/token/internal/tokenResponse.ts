@@ -1,39 +1,149 @@
 /**
- * The token set in a response of the token endpoint (RFC 6749, section 5.1; SMART App Launch 2.2, "Access token
- * response"). Pure, so that every shape of response can be tested without a server.
+ * The responses of the token endpoint: the token set of a success, the JSON object of any other success, and the error
+ * of every other response (RFC 6749, sections 5.1 and 5.2; SMART App Launch 2.2, "Access token response"). Pure.
  */
 import * as DateTime from "effect/DateTime"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import type { JsonObject } from "../../base/JsonReader.js"
-import { reader } from "../../base/JsonReader.js"
+import { isJsonObject, parseJson, reader, withoutDeepMembers } from "../../base/JsonReader.js"
 import { skipValidation } from "../../base/SchemaFields.js"
+import * as Url from "../../base/Url.js"
+import * as OAuthError from "../../http/OAuthError.js"
 import type { ReceivedResponse } from "../../http/ReceivedResponse.js"
+import { errorFields, isJsonType, isSuccess, isTransientStatus, mediaType } from "../../http/ReceivedResponse.js"
 import { safeText } from "../../http/Redaction.js"
 import * as Scopes from "../../launch/Scopes.js"
-import type { Operation, TokenError } from "../TokenError.js"
-import { TokenSet } from "../TokenSet.js"
-import { extensionsOf, readLaunchContext } from "./launchContext.js"
-import type { RequestContext, Validated, Warn } from "./oauthResponse.js"
-import { collectWarnings, parseMembers, secretsIn, unusable } from "./oauthResponse.js"
+import type { Warn } from "../LaunchContext.js"
+import { extensionsOf, fromMembers } from "../LaunchContext.js"
+import type { Operation } from "../TokenError.js"
+import { TokenError } from "../TokenError.js"
+import { scopesIn, TokenSet } from "../TokenSet.js"
 
-const expiryOf = (
-  members: JsonObject,
-  now: DateTime.Utc,
-  warn: Warn
-): DateTime.Utc | undefined => {
-  const raw = members["expires_in"]
+export interface RequestContext {
+  readonly operation: Operation
+  readonly server: string
+  /** The secrets of the request, which must not be in an error. */
+  readonly secrets: () => ReadonlyArray<string>
+  readonly now: DateTime.Utc
+  /** Collects the deviations of a response that can be used. */
+  readonly warn: Warn
+  /** A possible cause of refused credentials, for the error. */
+  readonly credentialsHint?: (() => string) | undefined
+}
+
+export type Parse<A> = (response: ReceivedResponse, context: RequestContext) => Either.Either<A, TokenError>
+
+/** The secrets of a request and of its response: a server may repeat both in its texts. */
+const secretsIn = (context: RequestContext, members: JsonObject | undefined): ReadonlyArray<string> => {
+  const { string } = reader(members ?? {}, () => undefined)
+  const tokens = ["access_token", "refresh_token", "id_token"].flatMap((name) => string(name) ?? [])
+  return [...context.secrets(), ...tokens]
+}
+
+/** The tokens of a response that cannot be used, so that they can be revoked. */
+const issuedTokens = ({ body, status }: ReceivedResponse, operation: Operation): TokenError["issued"] => {
+  const isGrant = operation === "exchangeCode" || operation === "refresh" || operation === "clientCredentials"
+  const json = isGrant && isSuccess(status) ? parseJson(body)?.value : undefined
+  if (!isJsonObject(json)) return undefined
+  const { redacted } = reader(json, () => undefined)
+  const accessToken = redacted("access_token")
+  const refreshToken = redacted("refresh_token")
+  return accessToken === undefined && refreshToken === undefined ? undefined : { accessToken, refreshToken }
+}
+
+/** The fields of every error about a response. Of its members, only the names: a value may be a token. */
+const commonFields = (
+  response: ReceivedResponse,
+  { operation, server }: RequestContext,
+  members: JsonObject | undefined,
+  secrets: ReadonlyArray<string>
+) => ({
+  operation,
+  server,
+  url: safeText(Url.forDisplay(response.url), secrets),
+  status: response.status,
+  received: members && Object.keys(members).slice(0, 20).map((name) => safeText(name, secrets, 60)),
+  issued: issuedTokens(response, operation)
+})
+
+/** The error for a response with status 2xx that cannot be used. */
+export const unusable = (
+  response: ReceivedResponse,
+  context: RequestContext,
+  detail: string,
+  members?: JsonObject | undefined,
+  reason: TokenError["reason"] = "Malformed"
+): TokenError => {
+  const fields = commonFields(response, context, members, secretsIn(context, members))
+  return new TokenError({ ...fields, reason, detail, processed: "unknown" })
+}
+
+const oauthErrorIn = (members: JsonObject | undefined): OAuthError.OAuthError | undefined => {
+  const found = members === undefined ? undefined : OAuthError.fromJson(members)
+  return found?.error === undefined ? undefined : found
+}
+
+/** The error in a form, or in the `WWW-Authenticate` header: some servers send it only there. */
+const oauthErrorElsewhere = ({ body, headers }: ReceivedResponse): OAuthError.OAuthError | undefined => {
+  if (body.startsWith("error=")) return oauthErrorIn(Object.fromEntries(new URLSearchParams(body)))
+  const challenge = headers["www-authenticate"] ?? ""
+  const names = ["error", "error_description", "error_uri"]
+  return oauthErrorIn(
+    Object.fromEntries(names.map((name) => [name, new RegExp(`\\b${name}="([^"]*)"`, "i").exec(challenge)?.[1]]))
+  )
+}
+
+/** Accepts JSON with any content type, and an OAuth error with any status. */
+export const parseMembers: Parse<JsonObject> = (response, context) => {
+  const { status } = response
+  const json = parseJson(response.body)?.value
+  const members = isJsonObject(json) ? json : undefined
+  const oauthError = oauthErrorIn(members) ?? oauthErrorElsewhere(response)
+  const secrets = () => secretsIn(context, members)
+  const type = mediaType(response) ?? "no content type"
+  const shownType = () => safeText(type, secrets(), 60).toLowerCase()
+
+  if (isSuccess(status) && members !== undefined && oauthError === undefined) {
+    if (!isJsonType(type)) {
+      context.warn("TokenContentType", `the content type of the ${context.operation} response is ${shownType()}`)
+    }
+    return Either.right(withoutDeepMembers(members, (member, expected) => {
+      const shown = safeText(member, secrets(), 60)
+      context.warn("TokenMemberMalformed", `${shown} is not ${expected}; it counts as absent`)
+    }))
+  }
+
+  const isRefused = oauthError !== undefined || (status >= 400 && status < 500)
+  const isUnavailable = isTransientStatus(status) || status >= 500
+  // 429 and 503 say that the server did not act; 408, 502, 504 and an unreadable success leave it open.
+  const isUnknown = oauthError === undefined && isSuccess(status) ||
+    isUnavailable && status !== 429 && status !== 503
+  const hint = status === 401 || oauthError?.error === "invalid_client" ? context.credentialsHint?.() ?? "" : ""
+  return Either.left(
+    new TokenError({
+      ...errorFields(response, DateTime.toEpochMillis(context.now)),
+      ...OAuthError.redacted(oauthError ?? {}, secrets()),
+      ...commonFields(response, context, oauthError === undefined ? members : undefined, secrets()),
+      reason: isUnavailable ? "Unavailable" : isRefused ? "Refused" : "Malformed",
+      detail: `HTTP status ${status}${
+        oauthError === undefined ? `, without an OAuth error (${shownType()})` : ""
+      }${hint}`,
+      processed: isUnknown ? "unknown" : "no"
+    })
+  )
+}
+
+const expiryOf = ({ expires_in: raw }: JsonObject, { now, warn }: RequestContext): DateTime.Utc | undefined => {
   const seconds = typeof raw === "string" && /^\d+(\.\d+)?$/.test(raw.trim()) ? Number(raw) : raw
+  const consequence = "the token is used until the server refuses it"
   if (seconds === undefined || seconds === null) {
-    warn("ExpiresInMissing", "expires_in is missing; the token is used until the server refuses it", "112")
+    warn("ExpiresInMissing", `expires_in is missing; ${consequence}`, "112")
     return undefined
   }
   // More than ten years is a date, or milliseconds, rather than a lifetime.
   if (typeof seconds !== "number" || !(seconds > 0) || seconds > 315_360_000) {
-    warn(
-      "ExpiresInNotNumber",
-      "expires_in is not a usable number of seconds; the token is used until the server refuses it"
-    )
+    warn("ExpiresInNotNumber", `expires_in is not a usable number of seconds; ${consequence}`)
     return undefined
   }
   if (seconds !== raw) warn("ExpiresInNotNumber", "expires_in is a string; it was read as a number")
@@ -41,16 +151,11 @@ const expiryOf = (
   return DateTime.add(now, { seconds: Math.max(1, Math.floor(seconds)) })
 }
 
-const scopesOf = (
-  members: JsonObject,
-  defaults: ReadonlyArray<string>,
-  warn: Warn
-): ReadonlyArray<string> => {
-  const raw = members["scope"]
-  if (typeof raw === "string") return raw.split(/\s+/).filter((scope) => scope !== "")
-  if (Array.isArray(raw) && raw.every((scope): scope is string => typeof scope === "string")) {
+const scopesOf = ({ scope }: JsonObject, defaults: ReadonlyArray<string>, warn: Warn): ReadonlyArray<string> => {
+  if (typeof scope === "string") return scopesIn(scope)
+  if (Array.isArray(scope) && scope.every((one): one is string => typeof one === "string")) {
     warn("ScopeNotString", "scope is an array; it was read as a list of scopes", "78")
-    return raw
+    return scope
   }
   warn("ScopeMissing", "scope is missing; the requested scopes count as granted (RFC 6749, section 5.1)", "78")
   return defaults
@@ -68,22 +173,19 @@ const COMPARED_SCOPES = 1_000
  */
 const compareScopes = (
   requested: ReadonlyArray<string>,
-  tokens: TokenSet,
-  operation: Operation,
-  warn: Warn
+  { context, idToken, refreshToken, scopes }: TokenSet,
+  { operation, warn }: RequestContext
 ): void => {
-  const granted = Scopes.parse(tokens.scopes.slice(0, COMPARED_SCOPES))
+  const granted = Scopes.parse(scopes.slice(0, COMPARED_SCOPES))
   const isFulfilled = (scope: string): boolean =>
-    (/^(offline|online)_access$/.test(scope) && tokens.refreshToken !== undefined) ||
-    (scope === "openid" && tokens.idToken !== undefined) ||
-    (scope === "launch/patient" && tokens.context.patient !== undefined) ||
-    (scope === "launch/encounter" && tokens.context.encounter !== undefined) || scope === "launch"
+    (/^(offline|online)_access$/.test(scope) && refreshToken !== undefined) ||
+    (scope === "openid" && idToken !== undefined) ||
+    (scope === "launch/patient" && context.patient !== undefined) ||
+    (scope === "launch/encounter" && context.encounter !== undefined) || scope === "launch"
   const missing = Scopes.missing(granted, Scopes.parse(requested.filter((scope) => !isFulfilled(scope))))
   if (missing.length > 0) {
-    warn(
-      "ScopeNotGranted",
-      `of the requested scopes, the server did not grant ${safeText(Scopes.print(missing), [], 200)}`
-    )
+    const shown = safeText(Scopes.print(missing), [], 200)
+    warn("ScopeNotGranted", `of the requested scopes, the server did not grant ${shown}`)
   }
   const wanted = Scopes.parse(requested)
   if (operation === "refresh" && granted.some((scope) => !Scopes.covers(wanted, [scope]))) {
@@ -101,13 +203,9 @@ export interface GrantContext {
   readonly refreshToken?: Redacted.Redacted | undefined
 }
 
-export const parseTokenSet = (
-  response: ReceivedResponse,
-  context: RequestContext & GrantContext
-): Either.Either<Validated<TokenSet>, TokenError> =>
-  Either.flatMap(parseMembers(response, context), ({ value: members, warnings: earlier }) => {
-    const { fhirBaseUrl, now, operation, requestedScopes, server } = context
-    const { warn, warnings } = collectWarnings(server, earlier)
+export const parseTokenSet = (grant: GrantContext): Parse<TokenSet> => (response, context) =>
+  Either.flatMap(parseMembers(response, context), (members) => {
+    const { now, operation, warn } = context
     const read = reader(
       members,
       (member, expected) => warn("TokenMemberMalformed", `${member} is not ${expected}; it counts as absent`)
@@ -120,12 +218,12 @@ export const parseTokenSet = (
     const tokenType = read.string("token_type")
     if (tokenType === undefined) warn("TokenTypeMissing", "token_type is missing; Bearer is assumed", "75")
     else if (tokenType.toLowerCase() !== "bearer") {
-      return fail(`token_type is "${safeText(tokenType, secretsIn(context, members)(), 40)}"`, "UnsupportedTokenType")
+      return fail(`token_type is "${safeText(tokenType, secretsIn(context, members), 40)}"`, "UnsupportedTokenType")
     }
-    const refreshToken = read.redacted("refresh_token") ?? context.refreshToken
+    const refreshToken = read.redacted("refresh_token") ?? grant.refreshToken
     const idToken = read.redacted("id_token")
-    const launchContext = readLaunchContext(members, warn)
-    const scopes = scopesOf(members, context.defaultScopes, warn)
+    const launchContext = fromMembers(members, warn)
+    const scopes = scopesOf(members, grant.defaultScopes, warn)
     if (
       operation === "exchangeCode" && launchContext.patient === undefined &&
       scopes.some((scope) => scope.startsWith("patient/") || scope === "launch/patient")
@@ -134,16 +232,16 @@ export const parseTokenSet = (
     }
     const tokens = new TokenSet({
       version: 1,
-      fhirBaseUrl,
+      fhirBaseUrl: grant.fhirBaseUrl,
       accessToken,
       receivedAt: now,
-      expiresAt: expiryOf(members, now, warn),
+      expiresAt: expiryOf(members, context),
       scopes,
       refreshToken,
       idToken,
       context: launchContext,
       extensions: Redacted.make(extensionsOf(members))
     }, skipValidation)
-    if (requestedScopes !== undefined) compareScopes(requestedScopes, tokens, operation, warn)
-    return Either.right({ value: tokens, warnings })
+    if (grant.requestedScopes !== undefined) compareScopes(grant.requestedScopes, tokens, context)
+    return Either.right(tokens)
   })

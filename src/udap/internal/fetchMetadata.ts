@@ -9,7 +9,6 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
 import type { JsonObject } from "../../base/JsonReader.js"
-import * as Freshness from "../../http/Freshness.js"
 import { HttpLimits } from "../../http/HttpLimits.js"
 import * as OutgoingRequest from "../../http/OutgoingRequest.js"
 import * as ReceivedResponse from "../../http/ReceivedResponse.js"
@@ -79,5 +78,8 @@ export const fetchMetadata = (
       )
     )
     const now = yield* Clock.currentTimeMillis
-    return { members: yield* validate(request, response, now), declaredMaxAge: Freshness.millis(response.headers, now) }
+    return {
+      members: yield* validate(request, response, now),
+      declaredMaxAge: ReceivedResponse.freshnessMillis(response.headers, now)
+    }
   })

@@ -1,5 +1,5 @@
 /**
- * The configuration of a client, from code or from the environment, and its validation.
+ * The interface of a client at one server: its configuration, from code or from the environment, and its service.
  *
  * @since 0.1.0
  */
@@ -7,13 +7,27 @@ import * as EffectConfig from "effect/Config"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import type * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
 import { ConfigurationError } from "../../base/ConfigurationError.js"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
 import { flag } from "../../base/Settings.js"
 import * as Url from "../../base/Url.js"
+import type * as AuthorizationCallback from "../../launch/AuthorizationCallback.js"
+import type { AuthorizationError } from "../../launch/AuthorizationError.js"
+import type * as AuthorizationPost from "../../launch/AuthorizationPost.js"
+import type { PendingAuthorization } from "../../launch/PendingAuthorization.js"
 import type * as Scopes from "../../launch/Scopes.js"
-import type { StaticMetadata } from "../../server/SmartConfiguration.js"
+import type { DiscoveryError } from "../../server/DiscoveryError.js"
+import type { MetadataError } from "../../server/MetadataError.js"
+import type { SmartConfiguration, StaticMetadata } from "../../server/SmartConfiguration.js"
 import type * as IdToken from "../../token/IdToken.js"
+import type { IdTokenError } from "../../token/IdTokenError.js"
+import type { Introspection } from "../../token/Introspection.js"
+import type * as TokenEndpoint from "../../token/TokenEndpoint.js"
+import type { TokenError } from "../../token/TokenError.js"
+import { scopesIn, type TokenSet } from "../../token/TokenSet.js"
+import type { UserInfo } from "../../token/UserInfo.js"
 
 /**
  * A scope as text or as a value of `Scopes`.
@@ -76,6 +90,105 @@ export interface Config {
    * @internal
    */
   readonly discovered?: boolean | undefined
+}
+
+/**
+ * For an EHR launch, pass the result of `LaunchRequest.decode`. A standalone launch requests its context with the
+ * scopes `launch/patient` or `launch/encounter` (requirements 150 to 153 and 166).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface AuthorizeOptions {
+  /** The `launch` parameter of an EHR launch, unchanged. Adds the `launch` scope (requirement 161). */
+  readonly launch?: string | undefined
+  /** The `iss` of an EHR launch: sent unchanged as `aud` (requirement 41). It must be this client's server. */
+  readonly iss?: string | undefined
+  /** Replaces the configured scopes. */
+  readonly scopes?: ReadonlyArray<ScopeInput> | undefined
+  /** Added to the scopes. */
+  readonly addScopes?: ReadonlyArray<ScopeInput> | undefined
+  /** Other parameters, such as `prompt` or `login_hint`. The parameters that this client sends itself cannot be set. */
+  readonly params?: Readonly<Record<string, string>> | undefined
+  /** Default `auto`: a form if the URL would be too long and the server has the capability `authorize-post`. */
+  readonly method?: "auto" | "GET" | "POST" | undefined
+}
+
+/**
+ * The URL to send the browser to, and the data to store until the callback arrives.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Authorization {
+  readonly url: URL
+  readonly pending: PendingAuthorization
+  /** If present, serve its page instead of redirecting to `url`. */
+  readonly post: AuthorizationPost.AuthorizationPost | undefined
+}
+
+/**
+ * The steps of an app at one server, without state.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  readonly name: string
+  readonly config: Config
+  readonly configuration: Effect.Effect<SmartConfiguration, DiscoveryError>
+  /** Removes the metadata from the cache: the next step that needs it fetches it again. */
+  readonly invalidate: Effect.Effect<void>
+  /** The URL to send the browser to, and the data that `exchange` needs later. */
+  readonly authorize: (
+    options?: AuthorizeOptions
+  ) => Effect.Effect<Authorization, DiscoveryError | ConfigurationError>
+  /**
+   * The tokens for a callback (its URL, query or parameters). The code is sent only after the callback is validated
+   * against `pending`. If `openid` was granted, the id_token is verified before the tokens are returned.
+   */
+  readonly exchange: (
+    callback: AuthorizationCallback.Callback,
+    pending: PendingAuthorization
+  ) => Effect.Effect<TokenSet, AuthorizationError | TokenError | IdTokenError | DiscoveryError | ConfigurationError>
+  /**
+   * New tokens for a refresh token. Members that the response does not repeat keep their values. An invalid id_token
+   * is a warning; one with another `sub` is an `IdTokenError` (`SubjectChanged`) that holds the new tokens, redacted,
+   * so that they can be revoked.
+   */
+  readonly refresh: (
+    tokens: TokenSet,
+    options?: { readonly scopes?: ReadonlyArray<ScopeInput> | undefined }
+  ) => Effect.Effect<TokenSet, TokenError | IdTokenError | DiscoveryError | ConfigurationError>
+  /** The claims of the server's userinfo endpoint. The tokens must have a verified `identity`. */
+  readonly userInfo: (
+    tokens: TokenSet
+  ) => Effect.Effect<UserInfo, TokenError | IdTokenError | MetadataError | DiscoveryError | ConfigurationError>
+  /** The URL that logs the person out at the server; `None` if the server does not support it. */
+  readonly logoutUrl: (
+    tokens: TokenSet,
+    options?: {
+      /** Where the server sends the browser afterwards; it must be registered at the server. */
+      readonly postLogoutRedirectUri?: string | undefined
+      readonly state?: string | undefined
+    }
+  ) => Effect.Effect<Option.Option<Redacted.Redacted<URL>>, MetadataError | DiscoveryError | ConfigurationError>
+  /** A token for the app itself (SMART Backend Services). `BackendServices` caches and renews it. */
+  readonly clientCredentials: (
+    options?: { readonly scopes?: ReadonlyArray<ScopeInput> | undefined }
+  ) => Effect.Effect<TokenSet, TokenError | DiscoveryError | ConfigurationError>
+  readonly introspect: (
+    token: Redacted.Redacted,
+    options?: {
+      readonly tokenTypeHint?: TokenEndpoint.TokenTypeHint | undefined
+      readonly authorization?: TokenEndpoint.Authorization | undefined
+    }
+  ) => Effect.Effect<Introspection, TokenError | DiscoveryError | ConfigurationError>
+  /** Revokes a token at the server. Revoking a refresh token ends the whole grant. */
+  readonly revoke: (
+    token: Redacted.Redacted,
+    options?: { readonly tokenTypeHint?: TokenEndpoint.TokenTypeHint | undefined }
+  ) => Effect.Effect<void, TokenError | DiscoveryError | ConfigurationError>
 }
 
 /**
@@ -160,7 +273,7 @@ export const config: EffectConfig.Config<Config> = EffectConfig.all({
   redirectUri: EffectConfig.withDefault(EffectConfig.nonEmptyString("REDIRECT_URI"), undefined),
   issuer: EffectConfig.withDefault(EffectConfig.nonEmptyString("ISSUER"), undefined),
   scopes: EffectConfig.withDefault(
-    EffectConfig.map(EffectConfig.string("SCOPES"), (scopes) => scopes.split(/\s+/).filter((scope) => scope !== "")),
+    EffectConfig.map(EffectConfig.string("SCOPES"), scopesIn),
     undefined
   ),
   allowInsecureLocalhost: flag("ALLOW_INSECURE_LOCALHOST")
