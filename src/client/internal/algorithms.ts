@@ -1,6 +1,6 @@
 /**
- * The two algorithms of SMART, RS384 and ES384: which public key a JWK holds (RFC 7518, section 6; SMART App Launch 2.2,
- * requirements 308 and 309), keys and signatures of WebCrypto, and signatures of key management services.
+ * The two algorithms of SMART, RS384 and ES384: which public key a JWK holds (RFC 7518, section 6; SMART App Launch
+ * 2.2, requirements 308 and 309), keys and signatures of WebCrypto, and signatures of key management services.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
