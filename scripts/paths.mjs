@@ -2,8 +2,8 @@
 //
 //   npm run build && node scripts/paths.mjs
 //
-// A file counts if one of its functions runs between the start and the end of the step. Not counted: src/base, src/testing
-// and error classes. "cold" is a new client without cached metadata, "cached" a second run of the same client.
+// A file counts if one of its functions runs between the start and the end of the step. Not counted: src/base,
+// src/testing and error classes. "cold" is a new client without cached metadata, "cached" a second run of the same client.
 import { Session } from "node:inspector/promises"
 import { ClientAuthentication, FhirClient, Sessions, SessionStore, SmartClient } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"

@@ -122,9 +122,7 @@ export interface Service {
    * The issuer and its keys, from the server's metadata and never from a token. `None` if the metadata does not have
    * them: then no id_token can be verified.
    */
-  readonly provider: (
-    request: Pick<Request, "allowInsecureLocalhost" | "configuration" | "policy" | "server">
-  ) => Effect.Effect<Option.Option<Provider>, IdTokenError>
+  readonly provider: (request: Omit<Request, "clientId">) => Effect.Effect<Option.Option<Provider>, IdTokenError>
   /** The person, if the id_token is valid. `None` if the server publishes no keys. */
   readonly verify: (
     idToken: Redacted.Redacted,
