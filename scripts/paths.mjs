@@ -3,7 +3,7 @@
 //   npm run build && node scripts/paths.mjs
 //
 // A file counts if one of its functions runs between the start and the end of the step. Not counted: src/base,
-// src/testing and error classes. "cold" is a new client without cached metadata, "cached" a second run of the same client.
+// src/testing and error classes. "cold" is a new client without cached metadata, "cached" the second run of one client.
 import { Session } from "node:inspector/promises"
 import { ClientAuthentication, FhirClient, Sessions, SessionStore, SmartClient } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
