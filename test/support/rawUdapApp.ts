@@ -139,13 +139,17 @@ export interface TokenChanges {
 }
 
 /** Posts to the token endpoint with an authentication token. */
-export const postToken = (
+export const postToken = (client: Registered, form: Readonly<Record<string, string>>, changes: TokenChanges = {}) =>
+  Effect.flatMap(SandboxUdap.SandboxUdap, ({ endpoints }) => postTo(endpoints.token, client, form, changes))
+
+/** Posts to an endpoint with an authentication token. */
+export const postTo = (
+  endpoint: string,
   { clientId, credentials }: Registered,
   form: Readonly<Record<string, string>>,
   changes: TokenChanges = {}
 ) =>
   Effect.gen(function*() {
-    const { endpoints } = yield* SandboxUdap.SandboxUdap
     const claims = yield* authenticationToken(clientId, changes.claims)
     const fields = present({
       ...form,
@@ -155,7 +159,7 @@ export const postToken = (
       ...changes.form
     })
     return yield* send(
-      HttpClientRequest.post(endpoints.token, { headers: changes.headers ?? {} }).pipe(
+      HttpClientRequest.post(endpoint, { headers: changes.headers ?? {} }).pipe(
         HttpClientRequest.bodyUrlParams(fields.map(([name, value]) => [name, value] as const))
       )
     )

@@ -54,6 +54,12 @@ const consumer = Effect.gen(function*() {
   })
   assert.strictEqual(again.status, 200, JSON.stringify(again.body))
   assert.notStrictEqual(again.body["access_token"], tokens.body["access_token"])
+  const token = String(again.body["refresh_token"])
+  const introspected = yield* App.postTo(ehr.endpoints.introspection, client, { token })
+  assert.strictEqual(introspected.body["active"], true, JSON.stringify(introspected.body))
+  assert.strictEqual((yield* App.postTo(ehr.endpoints.revocation, client, { token })).status, 200)
+  const revoked = yield* App.postTo(ehr.endpoints.introspection, client, { token })
+  assert.deepStrictEqual(revoked.body, { active: false })
 })
 
 /** An authorization with an identity provider, which authenticates a patient. */
@@ -78,7 +84,7 @@ describe("SandboxUdap", () => {
   it.effect("supports registration, B2B client credentials and FHIR requests", () =>
     backend.pipe(Effect.provide(layer)))
 
-  it.effect("supports authorization code with PKCE, and refresh", () => consumer.pipe(Effect.provide(layer)))
+  it.effect("supports authorization code with PKCE, refresh, introspection and revocation", () => consumer.pipe(Effect.provide(layer)))
 
   it.effect("supports Tiered OAuth with its identity provider", () => tiered.pipe(Effect.provide(layer)))
 

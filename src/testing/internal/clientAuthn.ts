@@ -57,6 +57,9 @@ export const authenticate = (
   endpoint: string
 ): Effect.Effect<Client, OAuthError> =>
   Effect.gen(function*() {
+    if (params.has("udap") && sandbox.certificates.authenticate !== undefined) {
+      return yield* sandbox.certificates.authenticate(request, params, endpoint)
+    }
     const authorization = request.headers["authorization"]
     const clientId = params.get("client_id")
     const secret = params.get("client_secret")

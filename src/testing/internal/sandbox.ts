@@ -5,11 +5,14 @@
  */
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
 import type * as jose from "jose"
 import type { Client } from "./client.js"
 import { defaultClients } from "./client.js"
 import * as FhirStore from "./fhirStore.js"
+import type { SandboxRequest } from "./http.js"
 import type * as IdToken from "./idToken.js"
+import type { OAuthError } from "./oAuthError.js"
 import * as State from "./state.js"
 import type { FhirResource } from "./syntheticData.js"
 import { syntheticResources } from "./syntheticData.js"
@@ -74,6 +77,13 @@ export interface Options {
   /** Fetches clients' `jwksUri`s; without it, clients with a `jwksUri` cannot authenticate. */
   readonly httpClient?: HttpClient.HttpClient | undefined
 }
+
+/** Authenticates a client of the introspection or revocation endpoint by its certificate. */
+export type CertificateAuthentication = (
+  request: SandboxRequest,
+  params: ReadonlyMap<string, string>,
+  endpoint: string
+) => Effect.Effect<Client, OAuthError>
 
 /** A client's JWKS, fetched from its `jwksUri`. */
 interface CachedJwks {
@@ -149,6 +159,8 @@ export const make = (
     }),
     store: FhirStore.make(fhirRoot, options.resources ?? syntheticResources),
     exports: new Map<string, FhirStore.ExportJob>(),
+    /** Set by an extension that knows clients with certificates. */
+    certificates: {} as { authenticate?: CertificateAuthentication },
     idTokens
   }
 }

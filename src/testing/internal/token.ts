@@ -14,7 +14,7 @@ import * as ClientAuthn from "./clientAuthn.js"
 import type { SandboxRequest, SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 import { toMembers } from "./launchContext.js"
-import { invalidRequest, OAuthError } from "./oAuthError.js"
+import { invalidClient, invalidRequest, OAuthError } from "./oAuthError.js"
 import type { Sandbox } from "./sandbox.js"
 import * as Scope from "./scope.js"
 import type { AccessToken, Grant, Redemption } from "./state.js"
@@ -216,5 +216,8 @@ export const handle = (sandbox: Sandbox, request: SandboxRequest): Effect.Effect
   Effect.gen(function*() {
     const params = yield* Http.formParams(request)
     const client = yield* ClientAuthn.authenticate(sandbox, request, params, sandbox.endpoints.token)
+    if (client.authentication.method === "udap") {
+      return yield* invalidClient("the client is registered for the UDAP token endpoint")
+    }
     return yield* issueTokens({ sandbox, client, params })
   })

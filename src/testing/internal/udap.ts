@@ -189,6 +189,11 @@ export const make = ({ sandbox, send }: ExtensionContext, options: Options, udap
     metadata: udap.metadata ?? {},
     misbehaviour
   }
+  sandbox.certificates.authenticate = (request, params, endpoint) =>
+    Effect.map(
+      UdapToken.authenticate(server, request, params, [endpoint, server.endpoints.token]),
+      ({ client }) => client
+    )
   const idp = makeIdp(server, idpBase, options, sandbox.autoApprove)
   const tiered = UdapTiered.make(server, idpBase, send)
   const decideOrAsk = Pages.decideOrAsk(sandbox)

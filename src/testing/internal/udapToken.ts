@@ -78,15 +78,16 @@ interface Authenticated {
   readonly extensions: unknown
 }
 
-/** Authenticates the client of a token request. */
-const authenticate = (
+/** Authenticates the client of a request whose authentication token may have one of these audiences. */
+export const authenticate = (
   server: UdapServer,
   request: SandboxRequest,
-  params: ReadonlyMap<string, string>
+  params: ReadonlyMap<string, string>,
+  audiences: ReadonlyArray<string> = [server.endpoints.token]
 ): Effect.Effect<Authenticated, OAuthError> =>
   Effect.gen(function*() {
     if (request.headers["authorization"] !== undefined || params.has("client_secret")) {
-      return yield* invalidRequest("a UDAP token request has no Authorization header and no client_secret")
+      return yield* invalidRequest("a UDAP request has no Authorization header and no client_secret")
     }
     if (params.get("udap") !== "1") return yield* invalidRequest("udap must be 1")
     const assertion = params.get("client_assertion")
@@ -111,7 +112,7 @@ const authenticate = (
     if (params.has("client_id") && params.get("client_id") !== iss) {
       return yield* invalidClient("client_id differs from iss of the client_assertion")
     }
-    if (aud !== server.endpoints.token) {
+    if (typeof aud !== "string" || !audiences.includes(aud)) {
       return yield* invalidClient("aud must be, as one string, the URL of the token endpoint")
     }
     if (!(yield* server.sandbox.state.acceptJti(iss, jti, exp * 1000))) {
