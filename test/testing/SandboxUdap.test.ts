@@ -84,7 +84,8 @@ describe("SandboxUdap", () => {
   it.effect("supports registration, B2B client credentials and FHIR requests", () =>
     backend.pipe(Effect.provide(layer)))
 
-  it.effect("supports authorization code with PKCE, refresh, introspection and revocation", () => consumer.pipe(Effect.provide(layer)))
+  it.effect("supports authorization code with PKCE, refresh, introspection and revocation", () =>
+    consumer.pipe(Effect.provide(layer)))
 
   it.effect("supports Tiered OAuth with its identity provider", () => tiered.pipe(Effect.provide(layer)))
 
