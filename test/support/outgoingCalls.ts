@@ -1,0 +1,203 @@
+/** Every request that the library makes, by name, with secrets that must not appear anywhere else. */
+import type * as HttpClient from "@effect/platform/HttpClient"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import {
+  Brands,
+  ClientAuthentication,
+  Discovery,
+  FhirClient,
+  HttpLimits,
+  Jwks,
+  OpenIdConfiguration,
+  Registration,
+  RetryPolicy,
+  SmartClient,
+  SmartStyle,
+  TokenEndpoint
+} from "effect-safire"
+import { TrustPolicy, UdapDiscovery } from "effect-safire/udap"
+import { ClientMetadata } from "../../src/client/ClientMetadata.js"
+import * as Pki from "../../src/testing/internal/pki.js"
+import * as LaunchContext from "../../src/token/LaunchContext.js"
+import * as TokenSet from "../../src/token/TokenSet.js"
+import * as FaultServer from "./faultServer.js"
+
+export const CANARIES = {
+  token: "canary:access/token+1",
+  refresh: "canary:refresh/token+2",
+  code: "canary:code/3",
+  verifier: "canary:verifier-4-canary:verifier-4-canary:verifier",
+  secret: "canary:client/secret&5"
+}
+const redacted = Redacted.make
+
+const authentication = ClientAuthentication.layerClientSecretBasic({ clientSecret: redacted(CANARIES.secret) })
+
+export type Services =
+  | Brands.Brands
+  | ClientAuthentication.ClientAuthentication
+  | Discovery.Discovery
+  | FhirClient.FhirClient
+  | HttpClient.HttpClient
+  | Jwks.Jwks
+  | OpenIdConfiguration.OpenIdConfiguration
+  | Registration.Registration
+  | SmartStyle.SmartStyle
+  | TokenEndpoint.TokenEndpoint
+  | UdapDiscovery.UdapDiscovery
+
+export interface Call {
+  readonly run: (origin: string) => Effect.Effect<unknown, unknown, Services>
+  /** It follows redirects to other origins: it sends no secret. */
+  readonly followsRedirects?: true
+  /** The status alone decides: a body may have any fault. */
+  readonly statusOnly?: true
+  /** The time limit is that of one piece; the caller limits the whole. */
+  readonly limitedByPiece?: true
+}
+
+const local = { allowInsecureLocalhost: true } as const
+
+const atTokenEndpoint = (
+  send: (
+    service: TokenEndpoint.Service,
+    target: TokenEndpoint.Target
+  ) => Effect.Effect<unknown, unknown, ClientAuthentication.ClientAuthentication>
+) =>
+(origin: string) =>
+  Effect.gen(function*() {
+    const service = yield* TokenEndpoint.TokenEndpoint
+    const target = {
+      ...local,
+      endpoint: `${origin}/token`,
+      clientId: "app",
+      authentication: yield* ClientAuthentication.ClientAuthentication
+    }
+    return yield* send(service, target)
+  })
+
+const atFhirServer = (send: (fhir: FhirClient.Authorized) => Effect.Effect<unknown, unknown>) => (origin: string) =>
+  Effect.gen(function*() {
+    const client = yield* SmartClient.make({
+      ...local,
+      fhirBaseUrl: `${origin}/fhir`,
+      clientId: "app",
+      scopes: ["system/*.rs"],
+      metadata: { tokenEndpoint: `${origin}/token` }
+    }).pipe(Effect.provide(SmartClient.layerDependencies()))
+    const tokens = new TokenSet.TokenSet({
+      version: 1,
+      fhirBaseUrl: `${origin}/fhir`,
+      accessToken: redacted(CANARIES.token),
+      receivedAt: yield* DateTime.now,
+      scopes: ["system/*.rs"],
+      context: new LaunchContext.LaunchContext({ fhirContext: [] }),
+      extensions: redacted({})
+    })
+    return yield* send((yield* FhirClient.FhirClient).forTokens(client, tokens))
+  }).pipe(Effect.provide(authentication))
+
+export const calls: Readonly<Record<string, Call>> = {
+  "SMART configuration": {
+    run: (origin) => Effect.flatMap(Discovery.Discovery, (service) => service.configuration(`${origin}/fhir`, local)),
+    followsRedirects: true
+  },
+  "OpenID configuration": {
+    run: (origin) =>
+      Effect.flatMap(OpenIdConfiguration.OpenIdConfiguration, (service) => service.metadata(origin, local))
+  },
+  "key set": {
+    run: (origin) => Effect.flatMap(Jwks.Jwks, (service) => service.find(`${origin}/jwks`, { alg: "ES384" }, local))
+  },
+  brands: { run: (origin) => Effect.flatMap(Brands.Brands, (service) => service.bundle(`${origin}/brands`, local)) },
+  style: {
+    run: (origin) => Effect.flatMap(SmartStyle.SmartStyle, (service) => service.style(`${origin}/style`, local)),
+    followsRedirects: true
+  },
+  "UDAP metadata": {
+    run: (origin) => Effect.flatMap(UdapDiscovery.UdapDiscovery, (service) => service.metadata(`${origin}/fhir`, local))
+  },
+  "code exchange": {
+    run: atTokenEndpoint((service, target) =>
+      service.exchangeCode(target, {
+        code: redacted(CANARIES.code),
+        verifier: redacted(CANARIES.verifier),
+        redirectUri: "https://app.test/callback"
+      })
+    )
+  },
+  refresh: {
+    run: atTokenEndpoint((service, target) => service.refresh(target, { refreshToken: redacted(CANARIES.refresh) }))
+  },
+  "client credentials": {
+    run: atTokenEndpoint((service, target) => service.clientCredentials(target, { scopes: ["system/*.rs"] }))
+  },
+  introspection: {
+    run: atTokenEndpoint((service, target) => service.introspect(target, { token: redacted(CANARIES.token) }))
+  },
+  revocation: {
+    run: atTokenEndpoint((service, target) => service.revoke(target, { token: redacted(CANARIES.token) })),
+    statusOnly: true
+  },
+  userinfo: {
+    run: atTokenEndpoint((service, target) => service.userInfo(target, { token: redacted(CANARIES.token) }))
+  },
+  registration: {
+    run: (origin) =>
+      Effect.flatMap(
+        Registration.Registration,
+        (service) =>
+          service.register(new ClientMetadata({ clientName: "app" }), {
+            ...local,
+            endpoint: `${origin}/register`,
+            initialAccessToken: redacted(CANARIES.token)
+          })
+      )
+  },
+  "FHIR read": { run: atFhirServer((fhir) => fhir.read("Patient", "1")) },
+  "FHIR search": { run: atFhirServer((fhir) => Stream.runDrain(fhir.search("Patient", { name: "a" }))) },
+  "FHIR create": { run: atFhirServer((fhir) => fhir.create({ resourceType: "Patient" })) },
+  "FHIR batch": {
+    run: atFhirServer((fhir) => fhir.batch([{ method: "GET", url: "Patient/1" }]))
+  },
+  download: {
+    run: atFhirServer((fhir) =>
+      Stream.runDrain(fhir.download({ interaction: "read", method: "GET", url: "Binary/1" }))
+    ),
+    statusOnly: true,
+    limitedByPiece: true
+  }
+}
+
+const anchor = Effect.runSync(
+  Effect.cached(
+    Effect.flatMap(Pki.newKeys(), (keys) => Pki.issue({ commonName: "Root", authority: true, keys }))
+  )
+)
+
+/** The services of all calls over one transport, without retries. */
+export const services = (transport: Layer.Layer<HttpClient.HttpClient>) =>
+  Layer.mergeAll(
+    Brands.layer(),
+    FhirClient.layer,
+    Jwks.layer(),
+    OpenIdConfiguration.layer(),
+    Registration.layer,
+    SmartStyle.layer(),
+    TokenEndpoint.layer,
+    UdapDiscovery.layer().pipe(
+      Layer.provide(Layer.unwrapEffect(
+        Effect.map(anchor, ({ der }) => TrustPolicy.layer({ communities: { "urn:test": { anchors: [der] } } }))
+      ))
+    ),
+    authentication
+  ).pipe(
+    Layer.provideMerge(Discovery.layer()),
+    Layer.provideMerge(transport),
+    Layer.provide(RetryPolicy.layer(RetryPolicy.none)),
+    Layer.provide(HttpLimits.layer(FaultServer.LIMITS))
+  )
