@@ -7,7 +7,7 @@ export const countPatients = (fhirBaseUrl: string) =>
   Effect.gen(function*() {
     const backend = yield* BackendServices.BackendServices
     const client = HttpClient.filterStatusOk(backend.httpClient())
-    const response = yield* client.get(`${fhirBaseUrl}/Patient?_count=100`)
-    const bundle = (yield* response.json) as { readonly entry?: ReadonlyArray<unknown> }
-    return bundle.entry?.length ?? 0
+    const response = yield* client.get(`${fhirBaseUrl}/Patient?_summary=count`)
+    const bundle = (yield* response.json) as { readonly total?: number }
+    return bundle.total
   })

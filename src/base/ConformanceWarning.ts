@@ -46,7 +46,8 @@ export const Code = Schema.Literal(
   "IdTokenAlgorithmUnlisted",
   "FhirUserMissing",
   "FhirUserMalformed",
-  "ExportCountWrong"
+  "ExportCountWrong",
+  "CapabilityUnlisted"
 )
 
 /**

@@ -15,7 +15,7 @@ import * as TransportFailure from "../http/TransportFailure.js"
  * @since 0.1.0
  * @category schemas
  */
-export const Subject = Schema.Literal("OpenIdConfiguration", "Jwks", "SmartStyle")
+export const Subject = Schema.Literal("OpenIdConfiguration", "Jwks", "SmartStyle", "CapabilityStatement")
 
 /**
  * The kind of the document.
@@ -40,6 +40,7 @@ export const Reason = Schema.Literal(
   "NotObject",
   "IssuerMismatch",
   "NotAKeySet",
+  "NotACapabilityStatement",
   "TooManyKeys",
   "NoSuchKey",
   "AmbiguousKey",
@@ -59,7 +60,8 @@ export type Reason = typeof Reason.Type
 const NAMES: Record<Subject, string> = {
   OpenIdConfiguration: "OpenID Connect metadata",
   Jwks: "Key set",
-  SmartStyle: "Style"
+  SmartStyle: "Style",
+  CapabilityStatement: "CapabilityStatement"
 }
 
 const ADVICE: Record<Reason, string> = {
@@ -72,6 +74,7 @@ const ADVICE: Record<Reason, string> = {
   RedirectRefused: "the server's metadata should name the URL it redirects to",
   IssuerMismatch: "issuers are compared as strings; the server's two documents must agree",
   NotAKeySet: "ask the server's operator what is there instead of a key set",
+  NotACapabilityStatement: "check the FHIR base URL, or ask the server's operator",
   TooManyKeys: "no server signs with so many keys; Jwks.layer({ maxKeys }) says how many are accepted",
   NoSuchKey: "another server signed it, or this one has a new key that it does not publish yet: try again soon",
   AmbiguousKey: "the server must give each key a kid of its own, and name it in what it signs",

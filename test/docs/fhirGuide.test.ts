@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { FhirClient } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
+import * as Capabilities from "../../examples/fhir/capabilities.js"
 import * as Changes from "../../examples/fhir/changes.js"
 import * as Errors from "../../examples/fhir/errors.js"
 import * as Everything from "../../examples/fhir/everything.js"
@@ -98,6 +99,11 @@ describe("docs/fhir.md", () => {
       const found = yield* Rate.program(ids).pipe(Effect.provide(Rate.FhirLive))
       assert.strictEqual(found.length, 30)
     }).pipe(Effect.provide(backend())))
+
+  it.effect("reads the capabilities of the server", () =>
+    Effect.gen(function*() {
+      assert.isTrue(yield* Capabilities.program("https://ehr.sandbox.test/fhir"))
+    }).pipe(Effect.provide(Capabilities.FhirLive), Effect.provide(SandboxEhr.layerHttpClient())))
 
   it.effect("searches resources of another version of FHIR", () =>
     Effect.gen(function*() {

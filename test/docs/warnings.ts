@@ -4,7 +4,16 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import type { ConformanceWarning } from "effect-safire"
-import { BulkExport, ClientAuthentication, FhirClient, RetryPolicy, SmartClient, SmartServers } from "effect-safire"
+import {
+  BulkExport,
+  CapabilityStatements,
+  CapabilityWarnings,
+  ClientAuthentication,
+  FhirClient,
+  RetryPolicy,
+  SmartClient,
+  SmartServers
+} from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import { fake, json, type Seen, text } from "../support/http.js"
 import * as Identity from "../support/identityServer.js"
@@ -372,6 +381,33 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
     did: "A file of a bulk export has another number of resources than its `count` in the manifest.",
     instead:
       "The library delivers the messages of an `error` file, and with `wrongCount: \"warn\"` the resources of any file. Without it, a wrong count of data is a `FhirError`.",
-    tell: "`count` must be the number of resources in the file."
+    tell: "`count` must be the number of resources in the file.",
+  CapabilityUnlisted: {
+    example: Effect.suspend(() => {
+      const { layer, seen } = recorded()
+      const http = fake(({ url }) =>
+        json(
+          url.endsWith("/metadata")
+            ? { resourceType: "CapabilityStatement", rest: [{ mode: "server", resource: [{ type: "Patient" }] }] }
+            : { resourceType: "Patient", id: "123" }
+        )
+      ).layer
+      return Effect.gen(function*() {
+        const fhir = (yield* FhirClient.FhirClient).forTokens(yield* SmartClient.SmartClient, tokens())
+        yield* fhir.read("Patient", "123")
+        yield* TestClock.adjust("1 second")
+        return seen
+      }).pipe(Effect.provide(
+        Layer.mergeAll(FhirClient.layer, SmartClient.layer(config)).pipe(
+          Layer.provide(CapabilityWarnings.layer),
+          Layer.provide([CapabilityStatements.layer(), ClientAuthentication.layerPublic]),
+          Layer.provide([http, layer])
+        )
+      ))
+    }),
+    did:
+      "`CapabilityWarnings.layer` is provided to `FhirClient.layer`, and the CapabilityStatement does not list the interaction or a search parameter.",
+    instead: "The request is sent. The warning appears once for each interaction and parameter.",
+    tell: "The CapabilityStatement should list what the server supports."
   }
 }

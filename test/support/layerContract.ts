@@ -78,6 +78,7 @@ const documents: Readonly<Record<string, unknown>> = {
     token_endpoint: `${origin}/token`,
     capabilities: ["launch-ehr"]
   },
+  "/fhir/metadata": { resourceType: "CapabilityStatement" },
   "/fhir/.well-known/udap": { signed_metadata: signedMetadata },
   "/.well-known/openid-configuration": { issuer: origin, jwks_uri: `${origin}/jwks` },
   // The EC key of RFC 7517, appendix A.1.
@@ -265,6 +266,11 @@ export const entries: Record<Names, Entry> = {
     "Shared",
     () => Core.Jwks.layer(),
     Effect.flatMap(Core.Jwks.Jwks, (jwks) => jwks.find(`${origin}/jwks`, { alg: "ES256", kid: "1" }))
+  ),
+  "CapabilityStatements.layer": entry(
+    "Shared",
+    () => Core.CapabilityStatements.layer(),
+    Effect.flatMap(Core.CapabilityStatements.CapabilityStatements, ({ capabilities }) => capabilities(fhirBaseUrl))
   ),
   "Brands.layer": entry(
     "Shared",

@@ -27,6 +27,7 @@ import type { TransportFailure } from "../../http/TransportFailure.js"
 import { isTotalTimeout } from "../../http/TransportFailure.js"
 import type * as SmartClient from "../../smart/SmartClient.js"
 import type { TokenSet } from "../../token/TokenSet.js"
+import { CapabilityWarnings } from "../CapabilityWarnings.js"
 import type { Fields, File } from "../FhirError.js"
 import { errorsAt, FhirError, isFhirError } from "../FhirError.js"
 import { RateLimit } from "../RateLimit.js"
@@ -95,6 +96,7 @@ export interface Transport extends BearerRequest.BearerTransport {
   /** Provides the retry policy and the limits of the service's layer. */
   readonly settings: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   readonly rateLimit: RateLimiter | undefined
+  readonly warnings: Context.Tag.Service<typeof CapabilityWarnings>
 }
 
 export const transport: Effect.Effect<Transport, never, HttpClient.HttpClient> = Effect.gen(function*() {
@@ -104,7 +106,8 @@ export const transport: Effect.Effect<Transport, never, HttpClient.HttpClient> =
   return {
     ...BearerRequest.transport(client),
     settings: (self) => withLimits(withPolicy(self)),
-    rateLimit: yield* RateLimit
+    rateLimit: yield* RateLimit,
+    warnings: yield* CapabilityWarnings
   }
 })
 
@@ -128,7 +131,7 @@ export const make = <E, R>(
   source: TokenSource<E, R>,
   options: LinkPolicy.LinkOptions = {}
 ): FhirRequester<E, R> => {
-  const { client, rateLimit, settings } = transport
+  const { client, rateLimit, settings, warnings } = transport
   const checkLink = LinkPolicy.make(options)
 
   const resolve = (
@@ -307,7 +310,10 @@ export const make = <E, R>(
       const attempts: Effect.Effect<A, FhirError | E, R1> = Either.isLeft(encoded)
         ? errorsOf(smart, request.interaction, request.file)(encoded.left)
         : run(smart, tokens, encoded.right)
-      return attempts.pipe(
+      const checked = warnings === undefined || request.base !== undefined || Either.isLeft(encoded)
+        ? attempts
+        : Effect.zipRight(warnings(smart.config, request), attempts)
+      return checked.pipe(
         retried(request),
         settings,
         span(`FhirClient.${request.interaction}`, { kind: "client", attributes: { "smart.server": smart.name } })

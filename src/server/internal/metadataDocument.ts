@@ -16,6 +16,8 @@ import * as PublishedDocument from "../PublishedDocument.js"
 export interface Options<A> extends PublishedDocument.Options<A, MetadataError> {
   readonly subject: Subject
   readonly accept: string
+  /** Default `metadata`. */
+  readonly limits?: "metadata" | "fhir" | undefined
   /** URLs of a document. The next one is tried where the server responds 404 or 410. */
   readonly urls: (id: string) => ReadonlyArray<string>
   readonly decode: (members: JsonObject, id: string, fetchedAt: number) => Effect.Effect<A, MetadataError>
@@ -33,7 +35,7 @@ export const make = <A>(
   options: Options<A>
 ): Effect.Effect<MetadataDocuments<A>, never, HttpClient.HttpClient> =>
   Effect.gen(function*() {
-    const { accept, decode, subject, urls } = options
+    const { accept, decode, limits = "metadata", subject, urls } = options
     const client = OutgoingRequest.prepare(yield* HttpClient.HttpClient)
     const documents = yield* PublishedDocument.make<A, MetadataError>(options)
 
@@ -41,7 +43,7 @@ export const make = <A>(
       const { allowInsecureLocalhost } = request ?? {}
       const fetch = (url: string) =>
         Effect.mapError(
-          PublishedDocument.fetch({ client, url, accept, limits: "metadata", allowInsecureLocalhost }),
+          PublishedDocument.fetch({ client, url, accept, limits, allowInsecureLocalhost }),
           (problem) => new MetadataError({ subject, ...problem })
         )
       const [first = "", ...others] = urls(id)

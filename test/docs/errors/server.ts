@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer"
 import {
   Brands,
   BrandsError,
+  CapabilityStatements,
   ClientAuthentication,
   ConfigurationError,
   Discovery,
@@ -235,14 +236,19 @@ const userInfo = (endpoint: string | undefined) =>
     return yield* Effect.flatMap(SmartClient.SmartClient, (client) => client.userInfo(tokens))
   })).pipe(Effect.provide(atSandbox()))
 
+const capabilities = (answer: Parameters<typeof http>[0]) =>
+  met(
+    Effect.flatMap(CapabilityStatements.CapabilityStatements, (service) => service.capabilities(fhirBaseUrl))
+  ).pipe(Effect.provide(CapabilityStatements.layer().pipe(Layer.provide(http(answer)))))
+
 const ec = { kty: "EC", crv: "P-256", alg: "ES256", x: "AA", y: "AA" }
 
 export const metadataError = section<MetadataError["reason"]>({
   name: "MetadataError",
   literals: MetadataError.fields.reason.literals,
   about:
-    "The library could not get or use a document beside the SMART configuration. `subject` says whether it is the `OpenIdConfiguration`, the `Jwks` or the " +
-    "`SmartStyle`. `userInfo` and `logoutUrl` of a client fail with this error. Inside of a login it becomes an `IdTokenError`.",
+    "The library could not get or use a document beside the SMART configuration. `subject` says whether it is the `OpenIdConfiguration`, the `Jwks`, the " +
+    "`SmartStyle` or the `CapabilityStatement`. `userInfo` and `logoutUrl` of a client fail with this error. Inside of a login it becomes an `IdTokenError`.",
   names: /example\.org/,
   entries: {
     InvalidUrl: {
@@ -290,6 +296,12 @@ export const metadataError = section<MetadataError["reason"]>({
       example: style(() => json([]), "https://ehr.example.org/style.json"),
       cause: "The answer is JSON, but not an object.",
       cure: "Tell the operator.",
+      again: final
+    },
+    NotACapabilityStatement: {
+      example: capabilities(() => json({ resourceType: "OperationOutcome" })),
+      cause: "The response is a JSON object, but not a CapabilityStatement.",
+      cure: "Check the FHIR base URL: the document is at its path `/metadata`.",
       again: final
     },
     TooLarge: {
