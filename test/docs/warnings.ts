@@ -381,7 +381,8 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
     did: "A file of a bulk export has another number of resources than its `count` in the manifest.",
     instead:
       "The library delivers the messages of an `error` file, and with `wrongCount: \"warn\"` the resources of any file. Without it, a wrong count of data is a `FhirError`.",
-    tell: "`count` must be the number of resources in the file.",
+    tell: "`count` must be the number of resources in the file."
+  },
   CapabilityUnlisted: {
     example: Effect.suspend(() => {
       const { layer, seen } = recorded()
