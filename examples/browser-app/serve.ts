@@ -20,21 +20,25 @@ import * as Sandbox from "../support/sandbox.js"
 
 const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
 
-const bundle = Effect.map(
-  Effect.promise(() =>
-    build({
-      entryPoints: [path("main.ts")],
-      bundle: true,
-      write: false,
-      format: "esm",
-      target: "es2022",
-      minify: true,
-      legalComments: "none",
-      logLevel: "silent"
-    })
-  ),
-  ({ outputFiles }) => outputFiles[0]?.text ?? ""
-)
+const bundle = (entryPoint: string) =>
+  Effect.map(
+    Effect.promise(() =>
+      build({
+        entryPoints: [entryPoint],
+        // React checks components only in this mode.
+        define: { "process.env.NODE_ENV": "\"development\"" },
+        jsx: "automatic",
+        bundle: true,
+        write: false,
+        format: "esm",
+        target: "es2022",
+        minify: true,
+        legalComments: "none",
+        logLevel: "silent"
+      })
+    ),
+    ({ outputFiles }) => outputFiles[0]?.text ?? ""
+  )
 
 export interface Options {
   /** Options of the EHR, without its clients. */
@@ -43,6 +47,8 @@ export interface Options {
   readonly connectSrc?: ReadonlyArray<string> | undefined
   /** Origins that may show the page in a frame. Default: none. Name the EHRs that embed the app. */
   readonly frameAncestors?: ReadonlyArray<string> | undefined
+  /** Another page with `{{fhirBaseUrl}}`, and its script. */
+  readonly page?: { readonly html: string; readonly entryPoint: string } | undefined
 }
 
 const sources = (list: ReadonlyArray<string>): string => list.length === 0 ? "'none'" : list.join(" ")
@@ -85,10 +91,13 @@ export const serve = (port: number, options: Options = {}) =>
     })
     const headers = headersOf(options.connectSrc ?? [new URL(ehr.fhirBaseUrl).origin], options.frameAncestors ?? [])
     const file = (contentType: string, body: string) => HttpServerResponse.text(body, { contentType, headers })
-    const html = readFileSync(path("index.html"), "utf8").replace("{{fhirBaseUrl}}", ehr.fhirBaseUrl)
+    const html = (options.page?.html ?? readFileSync(path("index.html"), "utf8")).replace(
+      "{{fhirBaseUrl}}",
+      ehr.fhirBaseUrl
+    )
     const style = readFileSync(path("../app/ui/style.css"), "utf8")
     const pageStyle = readFileSync(path("page.css"), "utf8")
-    const script = yield* bundle
+    const script = yield* bundle(options.page?.entryPoint ?? path("main.ts"))
 
     const routes = HttpRouter.empty.pipe(
       HttpRouter.get("/", file("text/html; charset=utf-8", html)),
