@@ -7,8 +7,11 @@ const pages = ["README.md", ...readdirSync("docs").filter((name) => name.endsWit
 for (const page of pages) {
   const before = readFileSync(page, "utf8")
   const after = before.replaceAll(
-    /<!-- (examples\/\S+\.(tsx?)) -->\n\n(?:```tsx?\n[\s\S]*?\n```(?=\n))?/g,
-    (_, path, language) => `<!-- ${path} -->\n\n\`\`\`${language}\n${readFileSync(path, "utf8").trim()}\n\`\`\``
+    /<!-- (examples\/\S+\.(tsx?)) -->\n\n(```tsx?\n[\s\S]*?\n```(?=\n))?/g,
+    (_, path, language, block) => {
+      const program = readFileSync(path, "utf8").trim()
+      return `<!-- ${path} -->\n\n\`\`\`${language}\n${program}\n\`\`\`${block === undefined ? "\n\n" : ""}`
+    }
   )
   if (after !== before) writeFileSync(page, after)
 }
