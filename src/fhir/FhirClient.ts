@@ -13,7 +13,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import type { TokenAudienceError } from "../http/BearerRequest.js"
 import * as BearerRequest from "../http/BearerRequest.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
@@ -25,6 +25,7 @@ import * as Sessions from "../session/Sessions.js"
 import type * as SmartClient from "../smart/SmartClient.js"
 import type { TokenSet } from "../token/TokenSet.js"
 import type { FhirError } from "./FhirError.js"
+import * as Binary from "./internal/binary.js"
 import * as Bundle from "./internal/bundle.js"
 import type { FhirRequest, FhirResponse, StreamedResponse } from "./internal/fhirRequest.js"
 import type { TokenSource } from "./internal/fhirRequester.js"
@@ -38,9 +39,10 @@ import type { FhirVersion } from "./internal/resourceTypes.js"
 import * as Search from "./internal/search.js"
 import * as Reference from "./Reference.js"
 
+export type { BinaryContent, BinaryInfo, BinaryInput, BinaryOptions, OpenBinary } from "./internal/binary.js"
 export type { BundleEntry, BundleRequest, BundleResult } from "./internal/bundle.js"
 export type { PageOptions } from "./internal/bundlePages.js"
-export type { FhirRequest, FhirResponse, StreamedResponse } from "./internal/fhirRequest.js"
+export type { FhirBody, FhirRequest, FhirResponse, StreamedResponse } from "./internal/fhirRequest.js"
 export type { HistoryEntry, HistoryOptions } from "./internal/history.js"
 export { NotModified } from "./internal/interaction.js"
 export type { IfModified } from "./internal/interaction.js"
@@ -75,6 +77,7 @@ export interface Authorized<E = never, R = never, V extends FhirVersion = "R4">
     Search.Searches<E, R, V>,
     History.Histories<E, R, V>,
     Bundle.Bundles<E, R, V>,
+    Binary.Binaries<E, R, V>,
     Reference.References<E, R, V>,
     LaunchResources.LaunchResources<E, R, V>
 {
@@ -149,6 +152,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       ...Search.make<E, R, V>(requester),
       ...History.make<E, R, V>(requester),
       ...Bundle.make<E, R, V>(requester),
+      ...Binary.make<E, R, V>(requester),
       ...LaunchResources.make<E, R, V>(requester, interactions, references),
       request: (request) =>
         Effect.map(requester.send(request), ({ body, headers, json, status, url }) => ({
@@ -159,7 +163,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
           url
         })),
       open: requester.open,
-      download: requester.download,
+      download: (request) => Stream.unwrapScoped(Effect.map(requester.open(request), ({ body }) => body)),
       httpClient: BearerRequest.makeClient<E, R>(client, {
         authorization: Effect.flatMap(
           source.authorization,

@@ -1,8 +1,8 @@
 /**
  * Requests with a bearer token (RFC 6750; SMART App Launch 2.2, requirements 93, 97 and 98): whether a transport may
- * send to a server, the one renewal after a 401, and an `HttpClient` that does both. `TokenAudience` checks the
- * destination.
+ * send to a server, the token in a request to a checked destination, and the one renewal after a 401.
  */
+import type * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
@@ -17,58 +17,6 @@ import * as Url from "../base/Url.js"
 import * as AddressGuard from "./AddressGuard.js"
 import * as OutgoingRequest from "./OutgoingRequest.js"
 import * as TokenAudience from "./TokenAudience.js"
-
-/** @internal */
-export interface BearerTransport {
-  readonly client: HttpClient.HttpClient
-  /** Whether a server that was discovered in a launch may be reached over `client`. */
-  readonly isGuarded: boolean
-}
-
-/**
- * The guard belongs to the instance, and is therefore read before the client is changed.
- *
- * @internal
- */
-export const transport = (client: HttpClient.HttpClient): BearerTransport => ({
-  client: OutgoingRequest.prepare(client),
-  isGuarded: Option.isSome(AddressGuard.guardOf(client))
-})
-
-/**
- * Whether requests to this server may be sent: one that was discovered in a launch needs the address guard.
- *
- * @internal
- */
-export const isAllowed = (
-  { isGuarded }: BearerTransport,
-  server: { readonly discovered?: boolean | undefined }
-): boolean => isGuarded || server.discovered !== true
-
-/**
- * The token that replaces a rejected one; the same token if none is newer.
- *
- * @internal
- */
-export type TokenAfter<E, R> = (rejected: Redacted.Redacted) => Effect.Effect<Redacted.Redacted, E, R>
-
-/**
- * Sends with `token`. If the result is rejected, sends once more with the token that replaces it, provided that it is
- * another one; `isRenewed` is then true.
- *
- * @internal
- */
-export const sendRenewing = <A, E, R, E2, R2>(
-  token: Redacted.Redacted,
-  tokenAfter: TokenAfter<E2, R2>,
-  isRejected: (result: A) => boolean,
-  send: (token: Redacted.Redacted, isRenewed: boolean) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E | E2, R | R2> =>
-  Effect.flatMap(send(token, false), (first): Effect.Effect<A, E | E2, R | R2> =>
-    isRejected(first)
-      ? Effect.flatMap(tokenAfter(token), (next) =>
-        Redacted.value(next) === Redacted.value(token) ? Effect.succeed(first) : send(next, true))
-      : Effect.succeed(first))
 
 /**
  * A request outside the audience of its access token. It was not sent.
@@ -106,6 +54,75 @@ export class TokenAudienceError extends Schema.TaggedError<TokenAudienceError>("
 }
 
 /** @internal */
+export interface BearerTransport {
+  readonly client: HttpClient.HttpClient
+  /** Whether a server that was discovered in a launch may be reached over `client`. */
+  readonly isGuarded: boolean
+}
+
+/**
+ * The guard belongs to the instance, and is therefore read before the client is changed.
+ *
+ * @internal
+ */
+export const transport = (client: HttpClient.HttpClient): BearerTransport => ({
+  client: OutgoingRequest.prepare(client),
+  isGuarded: Option.isSome(AddressGuard.guardOf(client))
+})
+
+/**
+ * Whether requests to this server may be sent: one that was discovered in a launch needs the address guard.
+ *
+ * @internal
+ */
+export const isAllowed = (
+  { isGuarded }: BearerTransport,
+  server: { readonly discovered?: boolean | undefined }
+): boolean => isGuarded || server.discovered !== true
+
+/**
+ * The request with the token, in place of a caller's own `Authorization`.
+ *
+ * @internal
+ */
+export const authorize: (
+  request: HttpClientRequest.HttpClientRequest,
+  token: Redacted.Redacted
+) => HttpClientRequest.HttpClientRequest = HttpClientRequest.bearerToken
+
+/**
+ * Whether a body can be sent again. A stream may have been consumed.
+ *
+ * @internal
+ */
+export const isRepeatable = ({ _tag }: HttpBody.HttpBody): boolean => _tag !== "Stream" && _tag !== "Raw"
+
+/**
+ * The token that replaces a rejected one; the same token if none is newer.
+ *
+ * @internal
+ */
+export type TokenAfter<E, R> = (rejected: Redacted.Redacted) => Effect.Effect<Redacted.Redacted, E, R>
+
+/**
+ * Sends with `token`. If the result is rejected, sends once more with the token that replaces it, provided that it is
+ * another one; `isRenewed` is then true.
+ *
+ * @internal
+ */
+export const sendRenewing = <A, E, R, E2, R2>(
+  token: Redacted.Redacted,
+  tokenAfter: TokenAfter<E2, R2>,
+  isRejected: (result: A) => boolean,
+  send: (token: Redacted.Redacted, isRenewed: boolean) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | E2, R | R2> =>
+  Effect.flatMap(send(token, false), (first): Effect.Effect<A, E | E2, R | R2> =>
+    isRejected(first)
+      ? Effect.flatMap(tokenAfter(token), (next) =>
+        Redacted.value(next) === Redacted.value(token) ? Effect.succeed(first) : send(next, true))
+      : Effect.succeed(first))
+
+/** @internal */
 export interface TokenSource<E, R = never> {
   /** The server, the audience of its token, and the token, which is obtained only for a request that may be sent. */
   readonly authorization: Effect.Effect<
@@ -119,12 +136,8 @@ export interface TokenSource<E, R = never> {
   readonly tokenAfter: TokenAfter<E, R>
 }
 
-const isRepeatable = (request: HttpClientRequest.HttpClientRequest): boolean =>
-  request.body._tag !== "Stream" && request.body._tag !== "Raw"
-
 /**
- * An `HttpClient` that adds an access token to requests within its audience, and fails before it sends any other. After
- * a 401 it renews the token once, and repeats the request if its body can be sent again.
+ * An `HttpClient` that adds the token to requests within its audience, and fails before it sends any other.
  *
  * @internal
  */
@@ -132,7 +145,7 @@ export const makeClient = <E, R = never>(
   client: HttpClient.HttpClient,
   source: TokenSource<E, R>
 ): HttpClient.HttpClient.With<HttpClientError.HttpClientError | TokenAudienceError | E, R> => {
-  const bearer = transport(client)
+  const bearing = transport(client)
 
   const send = (
     request: HttpClientRequest.HttpClientRequest
@@ -147,7 +160,7 @@ export const makeClient = <E, R = never>(
       const target = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
       if (Either.isLeft(target)) return yield* refuse("NotAUrl")
       const { audience, token } = yield* source.authorization
-      if (!isAllowed(bearer, audience)) return yield* refuse("UnguardedTransport")
+      if (!isAllowed(bearing, audience)) return yield* refuse("UnguardedTransport")
       const checked = TokenAudience.check(audience, target.right)
       if (Either.isLeft(checked)) return yield* refuse(checked.left)
       // The URL that was checked is the URL that is sent to.
@@ -155,9 +168,8 @@ export const makeClient = <E, R = never>(
       return yield* sendRenewing(
         yield* token,
         source.tokenAfter,
-        (response: HttpClientResponse.HttpClientResponse) => response.status === 401 && isRepeatable(request),
-        (token) =>
-          OutgoingRequest.withManualRedirects(bearer.client.execute(HttpClientRequest.bearerToken(exact, token)))
+        (response: HttpClientResponse.HttpClientResponse) => response.status === 401 && isRepeatable(request.body),
+        (bearer) => OutgoingRequest.withManualRedirects(bearing.client.execute(authorize(exact, bearer)))
       )
     })
 

@@ -16,11 +16,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { ByteBuffer } from "../base/ByteBuffer.js"
 import * as Url from "../base/Url.js"
-import * as FastTransport from "./FastTransport.js"
 import type { ReceivedResponse } from "./ReceivedResponse.js"
 import { bodyError, isTotalTimeout, requestError, TransportFailure } from "./TransportFailure.js"
 
@@ -32,17 +32,50 @@ export interface Rules {
   readonly allowInsecureLocalhost: boolean
 }
 
+export const TypeId: unique symbol = Symbol.for("effect-safire/FastTransport")
+
+export interface FastResponse extends HttpClientResponse.HttpClientResponse {
+  readonly [TypeId]: typeof TypeId
+  /** The body, if all of it has been received and it is within the limit, as of most responses. */
+  readonly bufferedBody: (maxBytes: number) => string | undefined
+  /** The body; fails as soon as it exceeds the limit. */
+  readonly textUpTo: (maxBytes: number) => Effect.Effect<string, HttpClientError.ResponseError>
+  /** Closes the connection, unless the response is complete. */
+  readonly discard: Effect.Effect<void>
+}
+
+/**
+ * An optional extension of `HttpClient`: a transport that applies a time limit to a whole request, returns the body as
+ * text up to a limit, and discards unread responses. A timeout, a scope and a stream around another client cost many
+ * times as much as the request. A client that a combinator changed does not have the extension.
+ */
+export interface FastTransport {
+  /** Sends to `url`, without spans and tracing headers; the time limit covers the body. */
+  readonly [TypeId]: (
+    request: HttpClientRequest.HttpClientRequest,
+    url: URL,
+    timeoutMillis: number
+  ) => Effect.Effect<FastResponse, HttpClientError.RequestError>
+}
+
+export const isFastTransport = (
+  client: HttpClient.HttpClient
+): client is HttpClient.HttpClient & FastTransport => Predicate.hasProperty(client, TypeId)
+
+export const isFastResponse = (response: HttpClientResponse.HttpClientResponse): response is FastResponse =>
+  Predicate.hasProperty(response, TypeId)
+
 /**
  * The client without tracing headers, which break CORS, and without its own spans, which would hold URLs with queries.
  */
 export const prepare = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
-  FastTransport.isFastTransport(client)
+  isFastTransport(client)
     ? client
     : client.pipe(HttpClient.withTracerPropagation(false), HttpClient.withTracerDisabledWhen(() => true))
 
 /** The body, if the transport has received all of it and it is within the limit. */
 export const bufferedBody = (response: HttpClientResponse.HttpClientResponse, maxBytes: number): string | undefined =>
-  FastTransport.isFastResponse(response) ? response.bufferedBody(maxBytes) : undefined
+  isFastResponse(response) ? response.bufferedBody(maxBytes) : undefined
 
 /** The body as text. Reading ends as soon as the body exceeds the limit, also if its declared length does not. */
 export const readBody = (
@@ -59,7 +92,7 @@ export const readBody = (
       status: response.status,
       detail: `the response has more than ${maxBytes} bytes`
     })
-  if (FastTransport.isFastResponse(response)) {
+  if (isFastResponse(response)) {
     return Effect.mapError(response.textUpTo(maxBytes), (error) => {
       const failure = bodyError(url, response, error)
       return failure.reason === "TooLarge" ? tooLarge() : failure
@@ -126,13 +159,13 @@ export interface Sender {
 }
 
 /** The transport applies the limit, which covers all requests of this sender. */
-const fastSender = (client: FastTransport.FastTransport, clock: Clock.Clock, limit: number): Sender => {
+const fastSender = (client: FastTransport, clock: Clock.Clock, limit: number): Sender => {
   const start = clock.unsafeCurrentTimeMillis()
   return {
     // 0 would mean no limit.
     execute: (request, url) =>
-      client[FastTransport.TypeId](request, url, Math.max(1, start + limit - clock.unsafeCurrentTimeMillis())),
-    discard: (response) => FastTransport.isFastResponse(response) ? response.discard : Effect.void
+      client[TypeId](request, url, Math.max(1, start + limit - clock.unsafeCurrentTimeMillis())),
+    discard: (response) => isFastResponse(response) ? response.discard : Effect.void
   }
 }
 
@@ -165,7 +198,7 @@ export const within = <A, E, R>(
   onTimeout: () => E,
   use: (sender: Sender) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
-  FastTransport.isFastTransport(client)
+  isFastTransport(client)
     ? Effect.clockWith((clock) => use(fastSender(client, clock, Duration.toMillis(timeout))))
     : Effect.scopedWith((scope) => opening(client, scope, timeout, onTimeout, use))
 

@@ -30,12 +30,11 @@ const Name = Schema.Struct({ family: Schema.String })
 const Patient = Schema.Struct({ resourceType: Schema.Literal("Patient"), id: Schema.String, name: Schema.Array(Name) })
 
 describe("Interaction", () => {
-  it.effect("[SMART-93] read and vread, as JSON, as a named type, by a schema", () =>
+  it.effect("[SMART-93] `read` and `vread` return a resource, typed by its type or by a schema", () =>
     Effect.gen(function*() {
       const fhir = yield* sandbox
-      assert.strictEqual((yield* fhir.read("Patient", "patient-alpha"))["gender"], "female")
-      const typed = yield* fhir.read("Patient", "patient-alpha")
-      assert.strictEqual(typed.birthDate, "1970-01-01")
+      const patient = yield* fhir.read("Patient", "patient-alpha")
+      assert.deepStrictEqual([patient.gender, patient.birthDate], ["female", "1970-01-01"])
       const decoded = yield* fhir.read("Patient", "patient-alpha", { schema: Patient })
       assert.strictEqual(decoded.name[0]?.family, "Sandbox")
       const stored = yield* fhir.readStored("Patient", "patient-alpha")
@@ -46,7 +45,7 @@ describe("Interaction", () => {
       assert.strictEqual(yield* refused(fhir.read("Patient", "..")), "InvalidReference")
     }).pipe(Effect.provide(backend())))
 
-  it.effect("a schema that does not fit says where, and not what is there", () =>
+  it.effect("the error of a schema has the path of the element, and not its value", () =>
     Effect.gen(function*() {
       const fhir = yield* sandbox
       const schema = Schema.Struct({ name: Schema.Array(Schema.Struct({ family: Schema.Number })) })
@@ -56,7 +55,7 @@ describe("Interaction", () => {
       assert.notInclude(error.message, "Sandbox")
     }).pipe(Effect.provide(backend())))
 
-  it.effect("create, update with If-Match, patch, history and delete", () =>
+  it.effect("a resource is created, updated with `ifMatch`, patched and deleted; its history has all versions", () =>
     Effect.gen(function*() {
       const fhir = yield* sandbox
       const created = yield* fhir.create(observation)
@@ -84,7 +83,7 @@ describe("Interaction", () => {
       ])
     }).pipe(Effect.provide(backend())))
 
-  it.effect("create only where nothing matches", () =>
+  it.effect("`ifNoneExist` creates a resource only if no resource matches", () =>
     Effect.gen(function*() {
       const fhir = yield* sandbox
       const ifNoneExist = { _id: "patient-alpha" }
@@ -98,7 +97,7 @@ describe("Interaction", () => {
       )
     }).pipe(Effect.provide(backend())))
 
-  it.effect("a batch has a result for each, a transaction one for all", () =>
+  it.effect("a batch has a result for each request; a transaction processes all requests or none", () =>
     Effect.gen(function*() {
       const fhir = yield* sandbox
       const requests: ReadonlyArray<FhirClient.BundleRequest> = [
@@ -117,7 +116,7 @@ describe("Interaction", () => {
       assert.strictEqual((yield* fhir.transaction(requests.slice(0, 2))).length, 2)
     }).pipe(Effect.provide(backend())))
 
-  it.effect("an operation goes where it is called on; odd names and places go nowhere", () =>
+  it.effect("an operation is called on an instance, a type or the server; an invalid name is not sent", () =>
     Effect.gen(function*() {
       const http = Http.script(() => Http.json({ resourceType: "Parameters" }))
       const fhir = yield* written(http)
@@ -137,7 +136,7 @@ describe("Interaction", () => {
       assert.strictEqual(http.seen.length, 3)
     }))
 
-  it.effect("only what changes nothing is repeated; a lost answer to the rest has an unknown outcome", () =>
+  it.effect("a read is retried and a write is not; a write without a response has `processed: unknown`", () =>
     Effect.gen(function*() {
       const busy = Http.script(
         () => Http.text("", { status: 503, headers: { "retry-after": "7" } }),
@@ -165,7 +164,7 @@ describe("Interaction", () => {
       }
     }))
 
-  it.effect("[SMART-93] a refused token is renewed once and the body sent again; a 403 is not", () =>
+  it.effect("[SMART-93] after a 401 the token is renewed once and the request repeated; after a 403 it is not", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const fhir = yield* sandbox
@@ -184,7 +183,7 @@ describe("Interaction", () => {
     }).pipe(Effect.provide(backend())))
 
   it.effect.each([301, 302, 303, 307, 308])(
-    "[SMART-97] a redirect %i is checked like a first request",
+    "[SMART-97] the target of a redirect %i is checked like a first request",
     (status) =>
       Effect.gen(function*() {
         const to = (location: string) => () => new Response(null, { status, headers: { location } })
@@ -215,7 +214,7 @@ describe("Interaction", () => {
       })
   )
 
-  it.effect("the HttpClient of a session carries the token nowhere else", () =>
+  it.effect("`httpClient` sends the token to the FHIR base URL only", () =>
     Effect.gen(function*() {
       const http = Http.script(() => Http.json({}))
       const { httpClient } = yield* written(http)
@@ -225,7 +224,7 @@ describe("Interaction", () => {
       assert.strictEqual(http.seen.length, 1)
     }))
 
-  it.effect("[SMART-170] forSession: what the launch brought, and a token that renews itself", () =>
+  it.effect("[SMART-170] `forSession` reads the resources of the launch context and renews the token", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const sessions = yield* Sessions.Sessions
@@ -254,7 +253,7 @@ describe("Interaction", () => {
       )
     )))
 
-  it.effect("[SMART-188] references of fhirContext by their role", () =>
+  it.effect("[SMART-188] `fhirContext` reads the references with a role", () =>
     Effect.gen(function*() {
       const http = Http.fake(({ url }) => Http.json({ resourceType: url.split("/").at(-2), id: url.split("/").at(-1) }))
       const fhirContext = [

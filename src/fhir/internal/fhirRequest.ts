@@ -3,9 +3,30 @@
  *
  * @since 0.1.0
  */
+import * as Headers from "@effect/platform/Headers"
+import * as HttpBody from "@effect/platform/HttpBody"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as Either from "effect/Either"
 import type * as Stream from "effect/Stream"
-import type { FhirError, File } from "../FhirError.js"
+import type { FhirError, Fields, File } from "../FhirError.js"
 import type * as Params from "./params.js"
+
+/**
+ * A text, bytes, or a value that is encoded as JSON (by default with the content type `application/fhir+json`). A
+ * request with a stream is sent once: after a 401 or another failure it is not repeated.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type FhirBody =
+  | { readonly json: unknown; readonly contentType?: string | undefined }
+  | { readonly text: string; readonly contentType: string }
+  | { readonly bytes: Uint8Array; readonly contentType: string }
+  | {
+    readonly stream: Stream.Stream<Uint8Array, unknown>
+    readonly contentType: string
+    readonly contentLength?: number | undefined
+  }
 
 /**
  * A request that the interactions do not cover.
@@ -21,11 +42,7 @@ export interface FhirRequest {
   readonly url: string
   readonly params?: Params.Params | undefined
   readonly headers?: Readonly<Record<string, string>> | undefined
-  /** A text, or a value that is encoded as JSON (by default with the content type `application/fhir+json`). */
-  readonly body?:
-    | { readonly text: string; readonly contentType: string }
-    | { readonly json: unknown; readonly contentType?: string | undefined }
-    | undefined
+  readonly body?: FhirBody | undefined
   /**
    * Which failures the retry policy may repeat: all transient ones (`always`, the default of GET and HEAD), only those
    * where the server did not act (`unprocessed`), or none (`never`, the default of the other methods).
@@ -66,5 +83,46 @@ export interface FhirResponse {
 export interface StreamedResponse {
   readonly status: number
   readonly headers: FhirResponse["headers"]
+  /** The time limit applies to each chunk, while the stream waits for it. */
   readonly body: Stream.Stream<Uint8Array, FhirError>
+}
+
+/** Whether a 304 is a valid response to the request. */
+export const isConditional = ({ headers = {} }: FhirRequest): boolean =>
+  Object.keys(headers).some((name) => /^if-(?:none-match|modified-since)$/i.test(name))
+
+/** A request whose body was encoded once for all attempts. */
+export interface EncodedRequest extends FhirRequest {
+  readonly encoded: HttpBody.HttpBody
+}
+
+const httpBody = (body: FhirBody | undefined): HttpBody.HttpBody => {
+  if (body === undefined) return HttpBody.empty
+  if ("text" in body) return HttpBody.text(body.text, body.contentType)
+  if ("bytes" in body) return HttpBody.uint8Array(body.bytes, body.contentType)
+  if ("stream" in body) return HttpBody.stream(body.stream, body.contentType, body.contentLength)
+  return HttpBody.text(JSON.stringify(body.json), body.contentType ?? "application/fhir+json")
+}
+
+/** Encodes the body; fails if it is circular or nested too deeply for JSON. */
+export const encode = (request: FhirRequest): Either.Either<EncodedRequest, Fields> =>
+  Either.try({
+    try: () => ({ ...request, encoded: httpBody(request.body) }),
+    catch: () => ({ reason: "InvalidRequest", detail: "the body cannot be encoded as JSON", processed: "no" })
+  })
+
+const ACCEPT = { accept: "application/fhir+json, application/json;q=0.9" }
+
+/** The HTTP request, without a token. */
+export const toHttpRequest = (
+  { encoded, headers, method = "GET" }: EncodedRequest,
+  url: URL
+): HttpClientRequest.HttpClientRequest => {
+  // Only the token source decides which token is sent.
+  const made = HttpClientRequest.make(method)(url.href, {
+    headers: headers === undefined
+      ? ACCEPT
+      : Headers.remove(Headers.fromInput({ ...ACCEPT, ...headers }), "authorization")
+  })
+  return encoded._tag === "Empty" ? made : HttpClientRequest.setBody(made, encoded)
 }

@@ -14,7 +14,6 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import { withBuildTimeDefault } from "../../base/Settings.js"
 import { span } from "../../base/Span.js"
 import * as Url from "../../base/Url.js"
@@ -31,10 +30,10 @@ import { CapabilityWarnings } from "../CapabilityWarnings.js"
 import type { Fields, File } from "../FhirError.js"
 import { errorsAt, FhirError, isFhirError } from "../FhirError.js"
 import { RateLimit } from "../RateLimit.js"
-import type { FhirRequest, StreamedResponse } from "./fhirRequest.js"
-import type { OpenResponse, ReadResponse } from "./fhirResponse.js"
+import type { EncodedRequest, FhirRequest } from "./fhirRequest.js"
+import { encode, isConditional, toHttpRequest } from "./fhirRequest.js"
+import type { OpenResponse, ReadableResponse, ReadResponse } from "./fhirResponse.js"
 import { read, statusError, stream, transportError } from "./fhirResponse.js"
-import { encodeBody, isConditional, toHttpRequest } from "./httpRequest.js"
 import * as LinkPolicy from "./linkPolicy.js"
 import * as Params from "./params.js"
 import type { RateLimiter } from "./rateLimiter.js"
@@ -58,9 +57,7 @@ export interface FhirRequester<E, R> {
   readonly source: TokenSource<E, R>
   readonly send: (request: FhirRequest) => Effect.Effect<ReadResponse, FhirError | E, R>
   /** A response whose body is a stream until the scope closes; a status other than 2xx is an error. */
-  readonly open: (request: FhirRequest) => Effect.Effect<StreamedResponse, FhirError | E, R | Scope.Scope>
-  /** The body of a response as a stream; a status other than 2xx is an error. */
-  readonly download: (request: FhirRequest) => Stream.Stream<Uint8Array, FhirError | E, R>
+  readonly open: (request: FhirRequest) => Effect.Effect<ReadableResponse, FhirError | E, R | Scope.Scope>
   /** Makes errors about a request that is not sent. */
   readonly errors: (interaction: string) => Effect.Effect<(fields: Fields) => FhirError, E, R>
   /** Fails before a request is sent. */
@@ -145,7 +142,7 @@ export const make = <E, R>(
     sender: OutgoingRequest.Sender,
     smart: SmartClient.Service,
     tokens: TokenSet,
-    request: FhirRequest,
+    request: EncodedRequest,
     token: Redacted.Redacted,
     fail: OpenResponse["fail"],
     use: (response: OpenResponse) => Attempt<A>
@@ -155,7 +152,7 @@ export const make = <E, R>(
       Effect.flatMap(
         OutgoingRequest.open(
           sender,
-          toHttpRequest(request, url, withToken ? token : undefined),
+          withToken ? BearerRequest.authorize(toHttpRequest(request, url), token) : toHttpRequest(request, url),
           url,
           smart.config.allowInsecureLocalhost ?? false
         ),
@@ -196,7 +193,7 @@ export const make = <E, R>(
   const attempt = <A>(
     smart: SmartClient.Service,
     first: Effect.Effect<TokenSet, E, R>,
-    request: FhirRequest,
+    request: EncodedRequest,
     limited: Limited,
     use: (response: OpenResponse, limits: Limits) => Attempt<A>
   ): Effect.Effect<A, FhirError | E, R> => {
@@ -258,13 +255,14 @@ export const make = <E, R>(
                 })
             )
         }
+        const isRepeatable = BearerRequest.isRepeatable(request.encoded)
         let isRenewed = false
         return Effect.flatMap(checkLink(smart, tokens, request, locate(request), fail), (destination) =>
           Effect.flatMap(
             BearerRequest.sendRenewing(
               tokens.accessToken,
               source.tokenAfter,
-              (result: A | TokenRejected) => result instanceof TokenRejected,
+              (result: A | TokenRejected) => result instanceof TokenRejected && isRepeatable,
               (token, renewed) => {
                 isRenewed = renewed
                 return run(destination, token)
@@ -283,10 +281,10 @@ export const make = <E, R>(
 
   /** The errors of the token source were retried where they arose, and are not retried here. */
   const retried = (
-    { method = "GET", retry = method === "GET" || method === "HEAD" ? "always" : "never" }: FhirRequest
+    { body, method = "GET", retry = method === "GET" || method === "HEAD" ? "always" : "never" }: FhirRequest
   ) =>
   <A, R1>(self: Effect.Effect<A, FhirError | E, R1>): Effect.Effect<A, FhirError | E, R1> =>
-    retry === "never"
+    retry === "never" || (body !== undefined && "stream" in body)
       ? self
       : RetryPolicy.retryOurs(retry === "always" ? "always" : "never", isFhirError<E>)(self)
 
@@ -296,7 +294,7 @@ export const make = <E, R>(
     run: (
       smart: SmartClient.Service,
       tokens: Effect.Effect<TokenSet, E, R>,
-      request: FhirRequest
+      request: EncodedRequest
     ) => Effect.Effect<A, FhirError | E, R1>
   ): Effect.Effect<A, FhirError | E, R | R1> =>
     Effect.flatMap(source.authorization, ({ client: smart, tokens }) => {
@@ -306,7 +304,7 @@ export const make = <E, R>(
           detail: "an open registry found this server in a launch",
           processed: "no"
         })
-        : encodeBody(request)
+        : encode(request)
       const attempts: Effect.Effect<A, FhirError | E, R1> = Either.isLeft(encoded)
         ? errorsOf(smart, request.interaction, request.file)(encoded.left)
         : run(smart, tokens, encoded.right)
@@ -319,17 +317,6 @@ export const make = <E, R>(
         span(`FhirClient.${request.interaction}`, { kind: "client", attributes: { "smart.server": smart.name } })
       )
     })
-
-  const open = (request: FhirRequest) =>
-    perform(request, (smart, tokens, encoded) =>
-      Effect.flatMap(Effect.scope, (scope) =>
-        attempt(
-          smart,
-          tokens,
-          encoded,
-          (timeout, onTimeout) => (use) => OutgoingRequest.opening(client, scope, timeout, onTimeout, use),
-          stream
-        ))).pipe(HttpIncomingMessage.withMaxBodySize(UNLIMITED))
 
   const errors = (interaction: string) => Effect.map(source.server, (smart) => errorsOf(smart, interaction))
 
@@ -344,8 +331,16 @@ export const make = <E, R>(
           (timeout, onTimeout) => (use) => OutgoingRequest.within(client, timeout, onTimeout, use),
           read
         )),
-    open,
-    download: (request) => Stream.unwrapScoped(Effect.map(open(request), ({ body }) => body)),
+    open: (request) =>
+      perform(request, (smart, tokens, encoded) =>
+        Effect.flatMap(Effect.scope, (scope) =>
+          attempt(
+            smart,
+            tokens,
+            encoded,
+            (timeout, onTimeout) => (use) => OutgoingRequest.opening(client, scope, timeout, onTimeout, use),
+            stream
+          ))).pipe(HttpIncomingMessage.withMaxBodySize(UNLIMITED)),
     refuse: (interaction, reason, detail) =>
       Effect.flatMap(errors(interaction), (fail) => fail({ reason, detail, processed: "no" })),
     errors,

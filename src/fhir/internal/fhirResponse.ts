@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
+import { ByteBuffer } from "../../base/ByteBuffer.js"
 import { parseJson } from "../../base/JsonReader.js"
 import * as Challenge from "../../http/Challenge.js"
 import type { Limits } from "../../http/HttpLimits.js"
@@ -109,30 +110,49 @@ export const read = (
     )
 }
 
-/** The body as a stream. The time limit applies to each chunk, while the stream waits for it. */
+/** A response whose body is read as bytes, at once or as a stream. Its scope closes it. */
+export interface ReadableResponse extends StreamedResponse, Pick<ReadResponse, "fail"> {
+  /** The whole body, within the size limit. */
+  readonly bytes: Effect.Effect<Uint8Array, FhirError>
+}
+
+const tooLarge = (fail: ResponseContext["fail"], status: number, maxBytes: number): FhirError =>
+  fail({ reason: "TooLarge", detail: `the response has more than ${maxBytes} bytes`, status, processed: "unknown" })
+
 export const stream = (
   { fail, response, url }: OpenResponse,
-  { fhirTimeout }: Limits
-): Effect.Effect<StreamedResponse, FhirError> =>
-  response.status === 304
-    ? fail({
+  { fhirTimeout, maxFhirResponseBytes }: Limits
+): Effect.Effect<ReadableResponse, FhirError> => {
+  const { headers, status } = response
+  if (status === 304) {
+    return fail({
       reason: "InvalidRequest",
       detail: "HTTP status 304 to a download with a condition; use `request`, which returns it as a response",
-      status: 304,
+      status,
       processed: "no"
     })
-    : Effect.succeed({
-      status: response.status,
-      headers: response.headers,
-      body: response.stream.pipe(
-        Stream.catchAll((error) =>
-          error.reason === "EmptyBody"
-            ? Stream.empty
-            : Stream.fail(transportError(fail)(bodyError(url, response, error)))
-        ),
-        Stream.timeoutFail(
-          () => fail({ reason: "TimedOut", detail: "no further part of the file came in time", processed: "unknown" }),
-          fhirTimeout
-        )
-      )
-    })
+  }
+  const chunks = response.stream.pipe(
+    Stream.catchAll((error) =>
+      error.reason === "EmptyBody"
+        ? Stream.empty
+        : Stream.fail(transportError(fail)(bodyError(url, response, error)))
+    ),
+    Stream.timeoutFail(
+      () => fail({ reason: "TimedOut", detail: "no further part of the body came in time", processed: "unknown" }),
+      fhirTimeout
+    )
+  )
+  const bytes = Effect.suspend(() => {
+    const body = new ByteBuffer()
+    return Effect.as(
+      Stream.runForEach(chunks, (chunk) => {
+        if (body.size + chunk.byteLength > maxFhirResponseBytes) return tooLarge(fail, status, maxFhirResponseBytes)
+        body.push(chunk)
+        return Effect.void
+      }),
+      body
+    )
+  })
+  return Effect.succeed({ fail, status, headers, body: chunks, bytes: Effect.map(bytes, (body) => body.take()) })
+}

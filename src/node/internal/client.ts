@@ -17,7 +17,7 @@ import { globalValue } from "effect/GlobalValue"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Dispatcher } from "undici"
-import * as FastTransport from "../../http/FastTransport.js"
+import * as OutgoingRequest from "../../http/OutgoingRequest.js"
 import type * as TransportError from "../TransportError.js"
 import * as Decoder from "./decoder.js"
 import { Response } from "./response.js"
@@ -188,8 +188,8 @@ const withoutTracing = (dispatcher: Dispatcher, settings: Settings): HttpClient.
     ),
     Effect.succeed
   )
-  const fast: FastTransport.FastTransport = {
-    [FastTransport.TypeId]: (request, url, timeoutMillis) =>
+  const fast: OutgoingRequest.FastTransport = {
+    [OutgoingRequest.TypeId]: (request, url, timeoutMillis) =>
       Effect.withFiberRuntime((fiber) =>
         send(dispatcher, settings, request, url, fiber, shorter(settings.totalTimeout, timeoutMillis), undefined)
       )

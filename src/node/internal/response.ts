@@ -16,7 +16,7 @@ import * as Effect from "effect/Effect"
 import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import * as FastTransport from "../../http/FastTransport.js"
+import * as OutgoingRequest from "../../http/OutgoingRequest.js"
 import { TransportError } from "../TransportError.js"
 import type { Exchange } from "./undiciExchange.js"
 
@@ -27,10 +27,10 @@ const decode = (bytes: Buffer): string => {
   return text.charCodeAt(0) === BYTE_ORDER_MARK ? text.slice(1) : text
 }
 
-export class Response extends Inspectable.Class implements FastTransport.FastResponse {
+export class Response extends Inspectable.Class implements OutgoingRequest.FastResponse {
   readonly [HttpIncomingMessage.TypeId]: HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
   readonly [HttpClientResponse.TypeId]: HttpClientResponse.TypeId = HttpClientResponse.TypeId
-  readonly [FastTransport.TypeId]: typeof FastTransport.TypeId = FastTransport.TypeId
+  readonly [OutgoingRequest.TypeId]: typeof OutgoingRequest.TypeId = OutgoingRequest.TypeId
   readonly #exchange: Exchange
   #headers: Headers.Headers | undefined
   #cookies: Cookies.Cookies | undefined

@@ -19,6 +19,7 @@ import {
   scopesFor,
   unauthorized
 } from "./fhirAccess.js"
+import type { Filters } from "./fhirStore.js"
 import { searchParameters } from "./fhirStore.js"
 import * as FhirWrite from "./fhirWrite.js"
 import type { SandboxRequest, SandboxResponse } from "./http.js"
@@ -41,26 +42,36 @@ const read = (request: FhirRequest, type: string, id: string, versionId?: string
   if (version === undefined) return notFound(`${type} with this id`)
   const { resource } = version
   if (resource === undefined) return outcome(410, "deleted", "the resource was deleted")
-  return scopes.some((scope) => coversResource(request, scope, resource))
-    ? FhirWrite.resourceResponse(version)
-    : insufficientScope
+  if (!scopes.some((scope) => coversResource(request, scope, resource))) return insufficientScope
+  const { headers } = request
+  const etag = `W/"${version.versionId}"`
+  const isUnchanged = headers["if-none-match"] === undefined
+    ? headers["if-modified-since"] === version.lastUpdated
+    : headers["if-none-match"] === etag
+  return isUnchanged ? Http.empty(304, { etag }) : FhirWrite.resourceResponse(version)
 }
 
-const history = (request: FhirRequest, type: string, id: string): SandboxResponse => {
-  const versions = request.sandbox.store.versions(type, id)
-  if (versions.length === 0) return notFound(`${type} with this id`)
-  const newest = versions.find(({ resource }) => resource !== undefined)?.resource
-  if (newest === undefined || !isPermitted(request, "r", newest)) return insufficientScope
-  return Http.json({
-    resourceType: "Bundle",
-    type: "history",
-    total: versions.length,
-    entry: versions.map(({ lastUpdated, method, resource, versionId }) => ({
+/** The versions of one resource, of a type, or of all types, as far as the token may read them. */
+const history = (request: FhirRequest, type?: string, id?: string): SandboxResponse => {
+  const { store } = request.sandbox
+  const resources = (type === undefined ? [...store.types] : [type]).flatMap((one) =>
+    (id === undefined ? store.ids(one) : [id]).map((of) => ({ url: `${one}/${of}`, versions: store.versions(one, of) }))
+  )
+  const permitted = resources.filter(({ versions }) => {
+    const newest = versions.find(({ resource }) => resource !== undefined)?.resource
+    return newest !== undefined && isPermitted(request, "r", newest)
+  })
+  if (id !== undefined && permitted.length === 0) {
+    return resources[0]?.versions.length === 0 ? notFound(`${type} with this id`) : insufficientScope
+  }
+  const entry = permitted.flatMap(({ url, versions }) =>
+    versions.map(({ lastUpdated, method, resource, versionId }) => ({
       ...(resource === undefined ? {} : { resource }),
-      request: { method, url: `${type}/${id}` },
+      request: { method, url },
       response: { status: "200", etag: `W/"${versionId}"`, lastModified: lastUpdated }
     }))
-  }, { contentType: fhirJson })
+  )
+  return Http.json({ resourceType: "Bundle", type: "history", total: entry.length, entry }, { contentType: fhirJson })
 }
 
 const DEFAULT_PAGE_SIZE = 50
@@ -86,6 +97,31 @@ const search = (request: FhirRequest, type: string): SandboxResponse => {
   const { query, sandbox, token } = request
   const scopes = scopesFor(token, type, "s")
   if (scopes.length === 0) return insufficientScope
+  const filters = query.filter(([name]) => searchParameters.has(name) || name === "_include")
+  const found = sandbox.store.search(type, filters).filter((resource) =>
+    scopes.some((scope) => coversResource(request, scope, resource))
+  )
+  return searchset(request, type, filters, found)
+}
+
+/** All resources of a patient that the token may read (`Patient/[id]/$everything`). */
+const everything = (request: FhirRequest, id: string): SandboxResponse => {
+  const { sandbox: { store } } = request
+  if (store.read("Patient", id) === undefined) return notFound("Patient with this id")
+  const found = [...store.types].flatMap((type) => store.search(type, [])).filter((resource) =>
+    store.patientOf(resource) === id && isPermitted(request, "r", resource)
+  )
+  return searchset(request, `Patient/${id}/$everything`, [], found)
+}
+
+/** One page of the resources that were found at a path. */
+const searchset = (
+  request: FhirRequest,
+  path: string,
+  filters: Filters,
+  found: ReadonlyArray<FhirResource>
+): SandboxResponse => {
+  const { query, sandbox } = request
   const params = Http.toRecord(query)
   const count = wholeNumber(params["_count"], DEFAULT_PAGE_SIZE)
   const offset = wholeNumber(params["_offset"], 0)
@@ -93,15 +129,11 @@ const search = (request: FhirRequest, type: string): SandboxResponse => {
     return outcome(400, "invalid", "_count and _offset must be whole numbers")
   }
   const size = Math.min(count, MAX_PAGE_SIZE)
-  const filters = query.filter(([name]) => searchParameters.has(name) || name === "_include")
-  const found = sandbox.store.search(type, filters).filter((resource) =>
-    scopes.some((scope) => coversResource(request, scope, resource))
-  )
   const link = (relation: string, at: number) => {
     const parameters = new URLSearchParams(filters.map(([name, value]) => [name, value]))
     parameters.set("_count", String(size))
     if (at > 0) parameters.set("_offset", String(at))
-    return { relation, url: `${sandbox.fhirRoot}/${type}?${parameters.toString()}` }
+    return { relation, url: `${sandbox.fhirRoot}/${path}?${parameters.toString()}` }
   }
   const page = found.slice(offset, offset + size)
   const entry = (resource: FhirResource, mode: "match" | "include") => ({
@@ -128,10 +160,13 @@ const respond = (request: FhirRequest): SandboxResponse => {
   const { body, method, query, sandbox } = request
   const [type = "", id = "", ...more] = request.path.split("/").map(decodeSegment)
   const reads = method === "GET" || method === "HEAD"
+  if (reads && type === "_history" && id === "") return history(request)
   if (!sandbox.store.types.has(type)) return notFound("such resource type or operation")
   if (method === "POST" && id === "_search") {
     return search({ ...request, query: [...query, ...Http.parsePairs(body)] }, type)
   }
+  if (reads && id === "_history" && more.length === 0) return history(request, type)
+  if (type === "Patient" && more.length === 1 && more[0] === "$everything") return everything(request, id)
   if (reads && id !== "" && more[0] === "_history" && more.length <= 2) {
     return more[1] === undefined ? history(request, type, id) : read(request, type, id, more[1])
   }

@@ -101,6 +101,8 @@ export const make = (baseUrl: string, resources: ReadonlyArray<FhirResource>) =>
   return {
     types: new Set(byType.keys()),
     read: (type: string, id: string): FhirResource | undefined => ofType(type).get(id)?.[0]?.resource,
+    /** The ids of a type, including those of deleted resources. */
+    ids: (type: string): ReadonlyArray<string> => [...ofType(type).keys()],
     /** All versions of a resource, the newest first. */
     versions: (type: string, id: string): ReadonlyArray<Version> => ofType(type).get(id) ?? [],
     /** Adds a version; without a resource it is a deletion. */

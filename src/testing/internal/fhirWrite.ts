@@ -9,6 +9,7 @@ import * as Predicate from "effect/Predicate"
 import type { FhirRequest } from "./fhirAccess.js"
 import { fhirJson, insufficientScope, isPermitted, notFound, outcome, scopesFor } from "./fhirAccess.js"
 import type { Version } from "./fhirStore.js"
+import { searchParameters } from "./fhirStore.js"
 import type { SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 import type { FhirResource } from "./syntheticData.js"
@@ -141,11 +142,35 @@ const change = (request: FhirRequest, type: string, id: string): SandboxResponse
   }))
 }
 
+/** A conditional update, patch or delete: of the one resource that matches the query (FHIR R4, section 3.1.0.4.3). */
+const changeMatching = (request: FhirRequest, type: string): SandboxResponse => {
+  const { method, query, sandbox: { store } } = request
+  if (!query.every(([name]) => searchParameters.has(name))) {
+    return outcome(400, "not-supported", "the sandbox does not support a search parameter of the condition")
+  }
+  const [existing, ...others] = store.search(type, query)
+  if (others.length > 0) return outcome(412, "multiple-matches", "several resources match the condition")
+  if (existing !== undefined) {
+    const body = method === "PUT" ? { ...parse(request.body), id: existing.id } : undefined
+    return change(body === undefined ? request : { ...request, body: Http.stringify(body) }, type, existing.id)
+  }
+  return method === "PUT" ? create(request, type) : method === "PATCH" ? notFound(`matching ${type}`) : Http.empty(204)
+}
+
+/** Without its body, if the client prefers that (FHIR R4, section 3.1.0.5.2). */
+const asPreferred = ({ headers }: FhirRequest, response: SandboxResponse): SandboxResponse =>
+  response.status < 300 && headers["prefer"]?.includes("return=minimal") === true
+    ? { ...Http.empty(response.status), headers: response.headers }
+    : response
+
 /** The response to a request that changes the store. */
 export const write = (request: FhirRequest, type: string, id: string): SandboxResponse => {
-  const { method } = request
-  if (method === "POST" && id === "") return create(request, type)
-  if ((method === "PUT" || method === "PATCH" || method === "DELETE") && id !== "") return change(request, type, id)
+  const { method, query } = request
+  if (method === "POST" && id === "") return asPreferred(request, create(request, type))
+  if (method === "PUT" || method === "PATCH" || method === "DELETE") {
+    if (id !== "") return asPreferred(request, change(request, type, id))
+    if (query.length > 0) return asPreferred(request, changeMatching(request, type))
+  }
   const allow = id === "" ? "GET, HEAD, POST" : "GET, HEAD, PUT, PATCH, DELETE"
   return outcome(405, "not-supported", "this URL does not support the method", { allow })
 }
