@@ -147,7 +147,7 @@ describe("reading", () => {
     }
   })
 
-  it("[SMART-405] a missing website is no finding with one of the two allowed data-absent-reasons", () => {
+  it("[SMART-405] a missing website is allowed with one of the two allowed data-absent-reasons", () => {
     const absent = (valueCode: string) => ({
       extension: [{ url: "http://hl7.org/fhir/StructureDefinition/data-absent-reason", valueCode }]
     })
