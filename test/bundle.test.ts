@@ -56,6 +56,44 @@ describe("the built modules in an app's bundle", () => {
       assert.deepStrictEqual(signing, [])
     }), 30_000)
 
+  it.effect(
+    "the code of jose that verifies id_tokens is in a chunk that is loaded on demand",
+    () =>
+      Effect.gen(function*() {
+        const { metafile } = yield* Effect.promise(() =>
+          build({
+            stdin: {
+              contents: `
+              import * as SmartClient from "./smart/SmartClient.js"
+              export const live = SmartClient.layer({ fhirBaseUrl: "https://ehr.example.org/fhir", clientId: "app" })
+            `,
+              resolveDir: at("src")
+            },
+            bundle: true,
+            splitting: true,
+            outdir: "out",
+            write: false,
+            metafile: true,
+            minify: true,
+            format: "esm",
+            platform: "browser",
+            plugins: [asBuilt],
+            logLevel: "silent"
+          })
+        )
+        const outputs = Object.entries(metafile.outputs)
+        const onDemand = outputs.flatMap(([, { imports }]) =>
+          imports.flatMap(({ kind, path }) => kind === "dynamic-import" ? [path] : [])
+        )
+        const withJose = outputs.flatMap(([path, { inputs }]) =>
+          Object.keys(inputs).some((input) => input.includes("node_modules/jose/")) ? [path] : []
+        )
+        assert.lengthOf(withJose, 1)
+        assert.deepStrictEqual(withJose, onDemand)
+      }),
+    30_000
+  )
+
   it.effect("`SmartApp.layer` carries no signing code and no backend service", () =>
     Effect.gen(function*() {
       const modules = yield* modulesIn(`

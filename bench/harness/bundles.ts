@@ -2,7 +2,7 @@
  * What the library adds to what a browser loads: esbuild, minified, gzip. Apps differ in what of Effect they carry
  * already, hence two subtractions: an app that carries the very same modules of Effect whole, and one that uses Effect,
  * platform and Schema as most do, `bundles/app.ts`. The apps import module by module (`effect-safire/SmartClient`), as
- * docs/browser.md advises; `everything` imports the index.
+ * docs/browser.md advises; `everything` imports the index. Chunks that are loaded on demand are in `total` only.
  */
 import { readFile } from "node:fs/promises"
 import { relative } from "node:path"
@@ -15,7 +15,10 @@ export interface BundleResult {
   readonly id: string
   readonly title: string
   readonly minified: number
+  /** The entry, with the chunks that it imports at once. */
   readonly gzip: number
+  /** With the chunks that it imports on demand. */
+  readonly total: number
   /** Over an app with the same modules of Effect: the library's own code, and jose's where it is used. */
   readonly overSameModules: number
   /** Over the app as it is: with what of Effect only the library uses. */
@@ -61,6 +64,7 @@ const bundle = async (source: string, what: Pick<BuildOptions, "entryPoints" | "
     platform: "browser",
     target: "es2022",
     legalComments: "none",
+    splitting: true,
     metafile: true,
     write: false,
     logLevel: "warning",
@@ -69,8 +73,31 @@ const bundle = async (source: string, what: Pick<BuildOptions, "entryPoints" | "
     nodePaths: [Build.at("node_modules")],
     plugins: [library(source)]
   })
-  const code = outputFiles[0]?.contents ?? new Uint8Array()
-  return { metafile, minified: code.byteLength, gzip: gzipSync(code, { level: 9 }).byteLength }
+  const chunks = new Map(
+    outputFiles.map(({ contents, path }) => [relative(Build.at(""), path), {
+      minified: contents.byteLength,
+      gzip: gzipSync(contents, { level: 9 }).byteLength
+    }])
+  )
+  const sum = (paths: Iterable<string>, size: "minified" | "gzip") =>
+    [...paths].reduce((total, path) => total + (chunks.get(path)?.[size] ?? 0), 0)
+  const onDemand = new Set(
+    Object.values(metafile.outputs).flatMap(({ imports }) =>
+      imports.flatMap(({ kind, path }) => kind === "dynamic-import" ? [path] : [])
+    )
+  )
+  // The set grows while it is read.
+  const first = new Set(
+    Object.entries(metafile.outputs).flatMap(([path, { entryPoint }]) =>
+      entryPoint === undefined || onDemand.has(path) ? [] : [path]
+    )
+  )
+  for (const path of first) {
+    for (const { kind, path: imported } of metafile.outputs[path]?.imports ?? []) {
+      if (kind === "import-statement") first.add(imported)
+    }
+  }
+  return { metafile, minified: sum(first, "minified"), gzip: sum(first, "gzip"), total: sum(chunks.keys(), "gzip") }
 }
 
 /** The modules of Effect that those files of the library import which are in the bundle. */
@@ -117,6 +144,7 @@ export const measure = async (source: string): Promise<ReadonlyArray<BundleResul
       title: entries[id],
       minified: whole.minified,
       gzip: whole.gzip,
+      total: whole.total,
       overSameModules: withIt.gzip - without.gzip,
       overApp: whole.gzip - app.gzip
     })

@@ -11,8 +11,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Layer from "effect/Layer"
-import * as jose from "jose"
+import type * as jose from "jose"
 import * as BoundedMap from "../base/BoundedMap.js"
+import * as Jose from "../base/Jose.js"
 import type { JsonObject } from "../base/JsonReader.js"
 import { isJsonObject } from "../base/JsonReader.js"
 import * as Url from "../base/Url.js"
@@ -113,10 +114,10 @@ const plainKey = (key: JsonObject): ReadonlyArray<jose.JWK> => {
   return [{ ...Object.fromEntries(texts), ...(operations === undefined ? {} : { key_ops: [...operations] }) }]
 }
 
-const keyProblem = (error: unknown): KeyProblem =>
-  error instanceof jose.errors.JWKSNoMatchingKey
+const keyProblem = (errors: Jose.Jose["errors"]) => (error: unknown): KeyProblem =>
+  error instanceof errors.JWKSNoMatchingKey
     ? "NoSuchKey"
-    : error instanceof jose.errors.JWKSMultipleMatchingKeys
+    : error instanceof errors.JWKSMultipleMatchingKeys
     ? "AmbiguousKey"
     : "UnusableKey"
 
@@ -127,24 +128,31 @@ const DETAILS = {
 }
 
 /** `jose` selects by `kid`, type, curve, algorithm, use and operations, and fails where two keys match. */
-const makeKeySet = (keys: ReadonlyArray<jose.JWK>, fetchedAt: number): KeySet => {
-  const resolve = jose.createLocalJWKSet({ keys: [...keys] })
+const makeKeySet = (
+  { createLocalJWKSet, errors }: Jose.Jose,
+  keys: ReadonlyArray<jose.JWK>,
+  fetchedAt: number
+): KeySet => {
+  const resolve = createLocalJWKSet({ keys: [...keys] })
   return {
     fetchedAt,
     find: ({ alg, kid }) =>
-      Effect.tryPromise({ try: () => resolve(kid === undefined ? { alg } : { alg, kid }), catch: keyProblem })
+      Effect.tryPromise({ try: () => resolve(kid === undefined ? { alg } : { alg, kid }), catch: keyProblem(errors) })
   }
 }
 
 const decode =
   (maxKeys: number) =>
   (members: JsonObject, jwksUri: string, fetchedAt: number): Effect.Effect<KeySet, MetadataError> => {
-    const fail = (reason: "NotAKeySet" | "TooManyKeys", detail: string) =>
+    const fail = (reason: "NotAKeySet" | "TooManyKeys" | "ModuleUnavailable", detail: string) =>
       new MetadataError({ subject: "Jwks", reason, url: Url.forDisplay(jwksUri), detail })
     const keys = members["keys"]
     if (!Array.isArray(keys)) return fail("NotAKeySet", "it has no array of keys")
     if (keys.length > maxKeys) return fail("TooManyKeys", `it has ${keys.length} keys`)
-    return Effect.succeed(makeKeySet(keys.filter(isAsymmetric).flatMap(plainKey), fetchedAt))
+    return Effect.map(
+      Jose.load((detail) => fail("ModuleUnavailable", detail)),
+      (functions) => makeKeySet(functions, keys.filter(isAsymmetric).flatMap(plainKey), fetchedAt)
+    )
   }
 
 /**

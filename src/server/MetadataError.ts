@@ -46,7 +46,8 @@ export const Reason = Schema.Literal(
   "AmbiguousKey",
   "UnusableKey",
   "EndpointMissing",
-  "ForeignEndpoint"
+  "ForeignEndpoint",
+  "ModuleUnavailable"
 )
 
 /**
@@ -80,7 +81,9 @@ const ADVICE: Record<Reason, string> = {
   AmbiguousKey: "the server must give each key a kid of its own, and name it in what it signs",
   UnusableKey: "it is malformed, too short or private; tell the server's operator",
   EndpointMissing: "the server does not offer this; ask its operator, or do without",
-  ForeignEndpoint: "a token goes to the server that issued it and nowhere else"
+  ForeignEndpoint: "a token goes to the server that issued it and nowhere else",
+  ModuleUnavailable:
+    "the network may be down, or a new version of the app replaced its files: try again, then reload the page"
 }
 
 /**
@@ -107,6 +110,6 @@ export class MetadataError extends Schema.TaggedError<MetadataError>("effect-saf
 
   /** Whether the same call may succeed later without anyone changing anything. */
   get isRetryable(): boolean {
-    return TransportFailure.isTransient(this)
+    return this.reason === "ModuleUnavailable" || TransportFailure.isTransient(this)
   }
 }

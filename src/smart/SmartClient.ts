@@ -179,6 +179,8 @@ export const makeInRegistry = (
         const code = yield* result
         const found = yield* configuration
         const context = yield* idTokenContext(found)
+        // Before the code is sent, which can be used only once.
+        if (pending.scopes.includes("openid")) yield* OpenId.prepare(name)
         // The code goes to the token endpoint of its launch, even if the metadata has changed since.
         const tokens = yield* tokenEndpoint.exchangeCode({
           ...target,

@@ -13,10 +13,10 @@ import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as jose from "jose"
 import { ConformanceWarning, ConformanceWarnings } from "../base/ConformanceWarning.js"
 import { equal } from "../base/ConstantTime.js"
 import { failOnDefect } from "../base/FailOnDefect.js"
+import * as Jose from "../base/Jose.js"
 import type { JsonObject } from "../base/JsonReader.js"
 import { isJsonObject, parseJson, withoutDeepMembers } from "../base/JsonReader.js"
 import { skipValidation } from "../base/SchemaFields.js"
@@ -140,6 +140,7 @@ export class IdToken extends Context.Tag("effect-safire/IdToken")<IdToken, Servi
 
 /** The header of a compact JWS. It is not verified, and only selects the key to try. */
 const parseHeader = (
+  jose: Jose.Jose,
   token: string
 ): Either.Either<{ readonly alg: string; readonly kid: string | undefined }, string> => {
   const parts = token.split(".").length
@@ -174,7 +175,13 @@ const notAllowed = (
 }
 
 const keyReason = (reason: MetadataError["reason"]): IdTokenError["reason"] =>
-  reason === "NoSuchKey" ? "KeyNotFound" : reason === "AmbiguousKey" ? "KeyAmbiguous" : "KeysUnavailable"
+  reason === "ModuleUnavailable"
+    ? reason
+    : reason === "NoSuchKey"
+    ? "KeyNotFound"
+    : reason === "AmbiguousKey"
+    ? "KeyAmbiguous"
+    : "KeysUnavailable"
 
 /** Validates the claims of an id_token with a valid signature (OpenID Connect Core, section 3.1.3.7). */
 const validateClaims = (
@@ -284,7 +291,8 @@ export const make: Effect.Effect<Service, never, Jwks.Jwks | OpenIdConfiguration
         if (Option.isNone(found)) return Option.none<Identity>()
         const { algorithms, issuer, jwksUri } = found.value
         const token = Redacted.value(idToken)
-        const { alg, kid } = yield* Either.mapLeft(parseHeader(token), (detail) => fail("Malformed", detail))
+        const jose = yield* Jose.load((detail) => fail("ModuleUnavailable", detail))
+        const { alg, kid } = yield* Either.mapLeft(parseHeader(jose, token), (detail) => fail("Malformed", detail))
         const allowed = ALGORITHMS.find((one) => one === alg && (policy?.algorithms ?? ALGORITHMS).includes(one))
         if (allowed === undefined) {
           return yield* fail("AlgorithmNotAllowed", notAllowed(alg, policy?.algorithms, algorithms))

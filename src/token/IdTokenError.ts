@@ -34,7 +34,9 @@ const ADVICE = {
   AuthenticationTooOld: "the person must log in again",
   SubjectChanged: "the session now belongs to another person: end it, and revoke the tokens in `tokens`",
   SubjectMismatch: `it describes another person and is not used; ${REPORT}`,
-  NoIdentity: "request the scopes openid and fhirUser"
+  NoIdentity: "request the scopes openid and fhirUser",
+  ModuleUnavailable:
+    "the network may be down, or a new version of the app replaced its files: try again, then reload the page"
 }
 
 /**
@@ -76,11 +78,14 @@ export class IdTokenError extends Schema.TaggedError<IdTokenError>("effect-safir
   override get message(): string {
     const what = this.reason === "NoIdentity"
       ? `The person who logged in at ${this.server} is not known`
+      : this.reason === "ModuleUnavailable"
+      ? `The id_token of ${this.server} cannot be verified`
       : `The ${this.reason === "SubjectMismatch" ? "userinfo" : "id_token"} of ${this.server} was refused`
     return `${what} (${this.reason}): ${this.detail}; ${ADVICE[this.reason]}`
   }
 
+  /** Only `ModuleUnavailable` without `tokens`: the code of the login is unused. */
   get isRetryable(): boolean {
-    return false
+    return this.reason === "ModuleUnavailable" && this.tokens === undefined
   }
 }

@@ -217,6 +217,7 @@ export const kindOf = (error: Failure): Kind => {
     case "TokenError":
       return ofToken(error)
     case "IdTokenError":
+      if (error.reason === "ModuleUnavailable") return "AppUnavailable"
       // The code is already used.
       return error.reason === "KeysUnavailable" ? "LaunchInterrupted" : "ServerRefused"
     case "FhirError":

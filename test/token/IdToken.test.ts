@@ -6,9 +6,10 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/TestClock"
-import { Identity, IdToken, type IdTokenError, SmartClient, SmartConfiguration } from "effect-safire"
+import { Identity, IdToken, type IdTokenError, Sessions, SmartClient, SmartConfiguration } from "effect-safire"
 import * as jose from "jose"
 import * as FhirBaseUrl from "../../src/base/FhirBaseUrl.js"
+import * as Jose from "../../src/base/Jose.js"
 import {
   clientId,
   config,
@@ -589,6 +590,56 @@ describe("IdToken, in the walk", () => {
           Effect.provide(layerClient(server))
         )
       assert.strictEqual(error._tag === "IdTokenError" ? error.reason : error._tag, "KeysUnavailable")
+    }))
+})
+
+describe("IdToken, the code that verifies", () => {
+  /** A loader that fails `failures` times. */
+  const failing = (failures: number): () => Promise<Jose.Jose> => {
+    let imports = 0
+    return () =>
+      imports++ < failures
+        ? Promise.reject(new TypeError("Failed to fetch dynamically imported module"))
+        : import("../../src/base/internal/jose.js")
+  }
+
+  it.effect("is loaded before the code is sent: if it cannot be loaded, the same callback works later", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(start)
+      const key = yield* makeKey("k1")
+      const server = makeServer([key.jwk])
+      yield* Effect.gen(function*() {
+        const client = yield* SmartClient.SmartClient
+        const { pending, url } = yield* client.authorize()
+        const claims = yield* goodClaims(url.searchParams.get("nonce") ?? undefined)
+        const idToken = yield* sign(key, claims)
+        let exchanges = 0
+        server.answers.set(tokenUrl, () => {
+          exchanges++
+          return Effect.succeed(tokenAnswer(idToken))
+        })
+        const exchange = client.exchange(
+          `https://app.test/callback?code=code-1&state=${url.searchParams.get("state")}`,
+          pending
+        )
+        const error = yield* Effect.flip(exchange)
+        assert.deepInclude(error, { _tag: "IdTokenError", reason: "ModuleUnavailable", isRetryable: true })
+        assert.isTrue(Sessions.isCallbackRetryable(error))
+        assert.strictEqual(exchanges, 0)
+        assert.strictEqual((yield* exchange).identity?.sub, "person-1")
+        assert.strictEqual(exchanges, 1)
+      }).pipe(Effect.provide(layerClient(server)), Effect.provideService(Jose.Loader, failing(1)))
+    }))
+
+  it.effect("is not loaded for a launch without openid", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(start)
+      const server = makeServer([])
+      const tokens = yield* login(server, () => Effect.succeed(undefined), { scopes: ["launch/patient"] }).pipe(
+        Effect.provide(layerClient(server)),
+        Effect.provideService(Jose.Loader, failing(Infinity))
+      )
+      assert.strictEqual(tokens.identity, undefined)
     }))
 })
 

@@ -90,6 +90,8 @@ export const isCodeUnused = (error: CompleteLaunchError): boolean => {
   switch (error._tag) {
     case "TokenError":
       return error.isRetryable && error.processed === "no"
+    case "IdTokenError":
+      return error.isRetryable
     case "DiscoveryError":
     case "ConfigurationError":
     case "UnknownServerError":

@@ -9,6 +9,7 @@ import * as Redacted from "effect/Redacted"
 import type { ConfigurationError } from "../../base/ConfigurationError.js"
 import type { Code, Service as Warnings } from "../../base/ConformanceWarning.js"
 import { ConformanceWarning, reportSafely } from "../../base/ConformanceWarning.js"
+import * as Jose from "../../base/Jose.js"
 import { skipValidation } from "../../base/SchemaFields.js"
 import * as Url from "../../base/Url.js"
 import { MetadataError } from "../../server/MetadataError.js"
@@ -46,6 +47,14 @@ const identityError = (
 
 const withIdentity = (tokens: TokenSet, identity: Identity): TokenSet =>
   new TokenSet({ ...tokens, identity }, skipValidation)
+
+/**
+ * Loads the code that verifies id_tokens. Without it, a code must not be sent.
+ *
+ * @internal
+ */
+export const prepare = (server: string): Effect.Effect<void, IdTokenError> =>
+  Effect.asVoid(Jose.load((detail) => new IdTokenError({ reason: "ModuleUnavailable", server, detail })))
 
 /**
  * The tokens of a code exchange, with the verified identity. If `openid` was neither requested nor granted, an id_token

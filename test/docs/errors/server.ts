@@ -20,6 +20,7 @@ import {
 } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import { FhirBaseUrl } from "../../../src/base/FhirBaseUrl.js"
+import * as Jose from "../../../src/base/Jose.js"
 import { fromDocument } from "../../../src/server/SmartConfiguration.js"
 import * as SmartStyle from "../../../src/server/SmartStyle.js"
 import { type Answer, Broken, hang, json, text } from "../../support/http.js"
@@ -375,6 +376,16 @@ export const metadataError = section<MetadataError["reason"]>({
         "The `userinfo_endpoint` is on a host that neither issued the token nor is the FHIR server. The library did not send the token there.",
       cure: "Ask the operator whether this host is intended. You cannot switch this check off.",
       again: nothingSent
+    },
+    ModuleUnavailable: {
+      example: keys(() => json({ keys: [] })).pipe(
+        Effect.provideService(Jose.Loader, () => Promise.reject(new TypeError("Failed to fetch"))),
+        patiently
+      ),
+      cause:
+        "In a browser, the code that reads key sets is a chunk of its own, and the page could not load it: the network is down, or a new version of the app removed the old chunks.",
+      cure: "Keep the chunks of the previous version for a day after a deployment.",
+      again: "Repeat it. Browsers may need a reload of the page."
     }
   }
 })

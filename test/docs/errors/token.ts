@@ -18,6 +18,7 @@ import {
 } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import type * as jose from "jose"
+import * as Jose from "../../../src/base/Jose.js"
 import { Broken, hang } from "../../support/http.js"
 import * as Identity from "../../support/identityServer.js"
 import { section } from "../entry.js"
@@ -391,6 +392,15 @@ export const idTokenError = section<IdTokenError["reason"]>({
       cure:
         "Ask for `openid` and `fhirUser` at the next login. If the app did ask, look for the warnings `IdTokenMissing` and `IdTokenUnverifiable`.",
       again: "Not repeated: nothing was sent."
+    },
+    ModuleUnavailable: {
+      example: verified({}).pipe(
+        Effect.provideService(Jose.Loader, () => Promise.reject(new TypeError("Failed to fetch")))
+      ),
+      cause:
+        "In a browser, the code that verifies id_tokens is a chunk of its own, and the page could not load it: the network is down, or a new version of the app removed the old chunks.",
+      cure: "Keep the chunks of the previous version for a day after a deployment.",
+      again: "Repeat it: the code of the login is unused. Browsers may need a reload of the page."
     }
   }
 })
