@@ -33,6 +33,7 @@ export * as SmartStyle from "./server/SmartStyle.js"
 // client
 export * as ClientAuthentication from "./client/ClientAuthentication.js"
 export * as ClientAssertion from "./client/ClientAssertion.js"
+export { ClientAuthenticationError } from "./client/ClientAuthenticationError.js"
 export * as ClientMetadata from "./client/ClientMetadata.js"
 export * as KeyRotation from "./client/KeyRotation.js"
 export * as PublicJwk from "./client/PublicJwk.js"

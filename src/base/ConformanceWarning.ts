@@ -47,7 +47,8 @@ export const Code = Schema.Literal(
   "FhirUserMissing",
   "FhirUserMalformed",
   "ExportCountWrong",
-  "CapabilityUnlisted"
+  "CapabilityUnlisted",
+  "RegistrationChanged"
 )
 
 /**

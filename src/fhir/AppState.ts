@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { DiscoveryError } from "../server/DiscoveryError.js"
+import type * as ClientAuthentication from "../client/ClientAuthentication.js"
 import type { Authorized } from "./FhirClient.js"
 import type { FhirError, Fields } from "./FhirError.js"
 import { errorsAt } from "./FhirError.js"
@@ -74,13 +74,16 @@ export interface Query {
  */
 export interface AppState<E, R> {
   /** Creates a state. */
-  readonly create: (state: NewState) => Effect.Effect<State, FhirError | DiscoveryError | E, R>
+  readonly create: (state: NewState) => Effect.Effect<State, FhirError | ClientAuthentication.EndpointsError | E, R>
   /** Replaces the values; code and subject stay. `PreconditionFailed` if another writer changed the state. */
-  readonly update: (state: State, values: Values) => Effect.Effect<State, FhirError | DiscoveryError | E, R>
+  readonly update: (
+    state: State,
+    values: Values
+  ) => Effect.Effect<State, FhirError | ClientAuthentication.EndpointsError | E, R>
   /** Deletes the state. Its id cannot be used again. */
-  readonly remove: (state: State) => Effect.Effect<void, FhirError | DiscoveryError | E, R>
+  readonly remove: (state: State) => Effect.Effect<void, FhirError | ClientAuthentication.EndpointsError | E, R>
   /** The states with a code. */
-  readonly find: (query: Query) => Stream.Stream<State, FhirError | DiscoveryError | E, R>
+  readonly find: (query: Query) => Stream.Stream<State, FhirError | ClientAuthentication.EndpointsError | E, R>
 }
 
 /**

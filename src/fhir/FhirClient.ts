@@ -14,11 +14,11 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type * as ClientAuthentication from "../client/ClientAuthentication.js"
 import type { TokenAudienceError } from "../http/BearerRequest.js"
 import * as BearerRequest from "../http/BearerRequest.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
 import * as TokenAudience from "../http/TokenAudience.js"
-import type { DiscoveryError } from "../server/DiscoveryError.js"
 import type { SmartConfiguration } from "../server/SmartConfiguration.js"
 import * as BackendServices from "../session/BackendServices.js"
 import * as Sessions from "../session/Sessions.js"
@@ -90,7 +90,7 @@ export interface Authorized<E = never, R = never, V extends FhirVersion = "R4">
   /** An `HttpClient` with the token. It fails if the token may not go to a URL, and does not follow redirects. */
   readonly httpClient: HttpClient.HttpClient.With<HttpClientError.HttpClientError | TokenAudienceError | E, R>
   /** The SMART configuration of the server. */
-  readonly configuration: Effect.Effect<SmartConfiguration, DiscoveryError | E, R>
+  readonly configuration: Effect.Effect<SmartConfiguration, ClientAuthentication.EndpointsError | E, R>
   readonly fhirBaseUrl: Effect.Effect<string, E, R>
   /** The retry policy of the call, else that of the client's layer. */
   readonly retryPolicy: Effect.Effect<RetryPolicy.Policy>

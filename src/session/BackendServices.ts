@@ -1,6 +1,7 @@
 /**
  * Access tokens for the app itself, without a user (SMART App Launch 2.2, "Backend Services"; requirements 229 to 268).
- * Tokens are cached by server and scopes, renewed before they expire, and requested once for all concurrent callers.
+ * Tokens are cached by server, scopes and authorization extensions, renewed before they expire, and requested once for
+ * all concurrent callers.
  *
  * @since 0.1.0
  */
@@ -12,17 +13,16 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import type { ConfigurationError } from "../base/ConfigurationError.js"
+import * as BoundedMap from "../base/BoundedMap.js"
+import { canonicalJson } from "../base/CanonicalJson.js"
 import * as SingleFlight from "../base/SingleFlight.js"
 import type { TokenAudienceError } from "../http/BearerRequest.js"
 import * as BearerRequest from "../http/BearerRequest.js"
 import * as TokenAudience from "../http/TokenAudience.js"
 import * as Scopes from "../launch/Scopes.js"
-import type { DiscoveryError } from "../server/DiscoveryError.js"
 import type * as SmartClient from "../smart/SmartClient.js"
 import * as SmartServers from "../smart/SmartServers.js"
 import type { UnknownServerError } from "../smart/UnknownServerError.js"
-import type { TokenError } from "../token/TokenError.js"
 import type { TokenSet } from "../token/TokenSet.js"
 import type { RenewalOptions, TokenState } from "./SessionState.js"
 import * as SessionState from "./SessionState.js"
@@ -33,7 +33,9 @@ import * as SessionState from "./SessionState.js"
  * @since 0.1.0
  * @category errors
  */
-export type BackendError = UnknownServerError | TokenError | DiscoveryError | ConfigurationError
+export type BackendError =
+  | UnknownServerError
+  | Effect.Effect.Error<ReturnType<SmartClient.Service["clientCredentials"]>>
 
 /**
  * At which server, and with which scopes.
@@ -46,6 +48,11 @@ export interface Request {
   readonly server?: string | undefined
   /** Default: the scopes of the server's configuration, or `system/*.rs` if it has none. */
   readonly scopes?: ReadonlyArray<SmartClient.ScopeInput> | undefined
+  /**
+   * Authorization extension objects, for a client that authenticates by UDAP. A token is used only for requests with
+   * equal extensions (UDAP Security STU2, section 5.2.1.1).
+   */
+  readonly extensions?: Readonly<Record<string, unknown>> | undefined
 }
 
 /**
@@ -88,9 +95,12 @@ export class BackendServices extends Context.Tag("effect-safire/BackendServices"
  */
 export interface Options extends RenewalOptions {}
 
-/** The tokens of one server. */
+/** Extensions may name a user: the number of tokens is not limited by the configuration. */
+const MAX_TOKENS = 10_000
+
+/** The tokens of one server, by scopes and extensions. */
 interface ServerTokens {
-  readonly byScopes: Map<string, TokenState<BackendError>>
+  readonly states: BoundedMap.BoundedMap<TokenState<BackendError>>
   readonly requests: SingleFlight.SingleFlight<TokenSet, BackendError>
   hasWarned: boolean
 }
@@ -108,10 +118,14 @@ const FINAL: ReadonlySet<string | undefined> = new Set([
 
 const isFinal = (error: BackendError): boolean => error._tag === "TokenError" && FINAL.has(error.error)
 
-const keyOf = (scopes: ReadonlyArray<SmartClient.ScopeInput>): string =>
-  Scopes.print(
-    Scopes.normalize(scopes.flatMap((scope) => typeof scope === "string" ? Scopes.parse(scope) : [scope]))
+const keyOf = (scopes: ReadonlyArray<SmartClient.ScopeInput>, extensions: Request["extensions"]): string => {
+  const normalized = Scopes.normalize(
+    scopes.flatMap((scope) => typeof scope === "string" ? Scopes.parse(scope) : [scope])
   )
+  return extensions === undefined
+    ? Scopes.print(normalized)
+    : `${Scopes.print(normalized)} ${canonicalJson(extensions)}`
+}
 
 /**
  * Makes the service. Requests in progress end with the scope.
@@ -135,7 +149,7 @@ export const make = (
       if (known !== undefined) return known
       // A token request can be repeated, so requests in progress end with the program.
       const created = {
-        byScopes: new Map(),
+        states: BoundedMap.make<TokenState<BackendError>>(MAX_TOKENS),
         requests: SingleFlight.make<TokenSet, BackendError>(scope),
         hasWarned: false
       }
@@ -157,17 +171,18 @@ export const make = (
     const current = (client: SmartClient.Service, request: Request, refused?: Redacted.Redacted) =>
       Effect.gen(function*() {
         const cache = tokensOf(client)
-        const { byScopes, requests } = cache
+        const { requests, states } = cache
         const scopes = yield* scopesFor(client, request, cache)
-        const key = keyOf(scopes)
-        const state = byScopes.get(key) ?? {}
+        const { extensions } = request
+        const key = keyOf(scopes, extensions)
+        const state = states.get(key) ?? {}
         const requestToken = () =>
-          client.clientCredentials({ scopes }).pipe(
-            Effect.tap((tokens) => Effect.sync(() => byScopes.set(key, { tokens }))),
+          client.clientCredentials({ scopes, extensions }).pipe(
+            Effect.tap((tokens) => Effect.sync(() => states.set(key, { tokens }))),
             Effect.tapError((error) =>
               Effect.map(DateTime.now, (now) => {
                 const retryAt = SessionState.retryAt(error, now, isFinal(error) ? credentialsCooldown : failureCooldown)
-                byScopes.set(key, { tokens: byScopes.get(key)?.tokens, renewalFailure: { error, retryAt } })
+                states.set(key, { tokens: states.get(key)?.tokens, renewalFailure: { error, retryAt } })
               })
             )
           )

@@ -28,6 +28,7 @@ export { backingMemory, type BackingSessionStore, unavailable, type Value } from
 export type { EncryptionKey } from "./internal/encryption.js"
 export type { Codec } from "./internal/entryCodec.js"
 export type { CompletedLaunch, Entry, PendingLaunch, Sealed, StoredSession } from "./internal/sessionEntry.js"
+export { StoredValue } from "./internal/sessionEntry.js"
 
 /**
  * Options of a store.

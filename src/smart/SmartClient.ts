@@ -40,7 +40,7 @@ import { grantOf, whyNoRefreshToken } from "../token/TokenSet.js"
 import type { AuthorizeContext } from "./internal/buildAuthorization.js"
 import { buildAuthorization, scopesOf } from "./internal/buildAuthorization.js"
 import type { Config, ScopeInput, Service } from "./internal/client.js"
-import { config, validate } from "./internal/client.js"
+import { config, forServer, validate } from "./internal/client.js"
 import * as MixUp from "./internal/mixUp.js"
 import * as OpenId from "./internal/verifyIdentity.js"
 
@@ -92,7 +92,7 @@ export const makeInRegistry = (
     const name = config.name ?? config.fhirBaseUrl
     // An invalid base URL may contain credentials.
     yield* validate(config, config.name ?? Url.forDisplay(config.fhirBaseUrl))
-    const authentication: ClientAuthentication.Service = yield* ClientAuthentication.ClientAuthentication
+    const authentication = yield* forServer(config, yield* ClientAuthentication.ClientAuthentication, name)
     const discovery = yield* Discovery.Discovery
     const pkce = yield* Pkce.Pkce
     const tokenEndpoint = yield* TokenEndpoint.TokenEndpoint
@@ -113,11 +113,12 @@ export const makeInRegistry = (
     }
 
     const insecure = { allowInsecureLocalhost: config.allowInsecureLocalhost ?? false }
-    const configuration = config.metadata === undefined
+    const published = config.metadata === undefined
       ? withLimits(
         withPolicy(discovery.configuration(config.fhirBaseUrl, { ...insecure, legacyMetadata: config.legacyMetadata }))
       )
       : Effect.succeed(fromSettings(FhirBaseUrl.FhirBaseUrl.make(config.fhirBaseUrl), config.metadata))
+    const configuration = authentication.configuration?.(published) ?? published
 
     const target = {
       ...insecure,
@@ -137,7 +138,9 @@ export const makeInRegistry = (
       }))
     const targetAt = (member: Endpoint) => Effect.flatMap(configuration, (found) => targetIn(found, member))
     const clientId = ClientAuthentication.clientId(authentication, config.clientId)
-    const idTokenContext = (found: SmartConfiguration): Effect.Effect<OpenId.IdTokenContext, ConfigurationError> =>
+    const idTokenContext = (
+      found: SmartConfiguration
+    ): Effect.Effect<OpenId.IdTokenContext, ClientAuthentication.ClientIdError> =>
       Effect.map(clientId, (clientId) => ({
         ...insecure,
         server: name,
@@ -233,10 +236,11 @@ export const makeInRegistry = (
         return yield* OpenId.userInfo(openId, tokenEndpoint, tokens, target, context)
       }).pipe(step("SmartClient.userInfo"))
 
-    const clientCredentials = (options: { readonly scopes?: ReadonlyArray<ScopeInput> | undefined } = {}) =>
+    const clientCredentials: Service["clientCredentials"] = (options = {}) =>
       Effect.gen(function*() {
         const scopes = yield* scopesOf(authorizeContext, options.scopes)
-        return yield* tokenEndpoint.clientCredentials(yield* targetAt("tokenEndpoint"), { scopes })
+        const { extensions } = options
+        return yield* tokenEndpoint.clientCredentials(yield* targetAt("tokenEndpoint"), { scopes, extensions })
       }).pipe(step("SmartClient.clientCredentials"))
 
     return {

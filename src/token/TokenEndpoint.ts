@@ -26,7 +26,9 @@ import { HttpLimits } from "../http/HttpLimits.js"
 import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
 import * as TransportFailure from "../http/TransportFailure.js"
-import { encodingHint, secretsOf } from "./internal/tokenRequest.js"
+import type { CodeExchange, Refresh } from "./internal/grants.js"
+import type { BuildRequest } from "./internal/tokenRequest.js"
+import { authenticated, encodingHint, secretsOf } from "./internal/tokenRequest.js"
 import type { GrantContext, Parse } from "./internal/tokenResponse.js"
 import { parseMembers, parseTokenSet, unusable } from "./internal/tokenResponse.js"
 import * as Introspection from "./Introspection.js"
@@ -35,6 +37,8 @@ import type { Operation } from "./TokenError.js"
 import { TokenError } from "./TokenError.js"
 import type { TokenSet } from "./TokenSet.js"
 import * as UserInfo from "./UserInfo.js"
+
+export type { CodeExchange, Refresh, RetryUnknown } from "./internal/grants.js"
 
 /**
  * The endpoint of a request and the client that sends it.
@@ -45,7 +49,7 @@ import * as UserInfo from "./UserInfo.js"
 export interface Target {
   readonly endpoint: string
   /** As configured; a client id that `authentication` has learned takes precedence. */
-  readonly clientId: string
+  readonly clientId?: string | undefined
   readonly authentication: ClientAuthentication.Service
   /** The server's name in errors, warnings and spans. Default: the endpoint. */
   readonly server?: string | undefined
@@ -55,47 +59,6 @@ export interface Target {
   readonly allowInsecureLocalhost?: boolean | undefined
   /** The algorithms of assertions that the server accepts, from its metadata. */
   readonly signingAlgs?: ReadonlyArray<string> | undefined
-}
-
-/**
- * After a failure that leaves open whether the server acted (a time-out, a reset, 502, 504) a code exchange or a
- * refresh is retried at most once, because the tokens of the lost response are lost either way; with `false` it is
- * not retried.
- *
- * @since 0.1.0
- * @category models
- */
-export interface RetryUnknown {
-  readonly retryUnknown?: boolean | undefined
-}
-
-/**
- * An exchange of an authorization code (RFC 6749, section 4.1.3; RFC 7636).
- *
- * @since 0.1.0
- * @category models
- */
-export interface CodeExchange extends RetryUnknown {
-  readonly code: Redacted.Redacted
-  readonly verifier: Redacted.Redacted
-  /** Exactly as in the authorization request. */
-  readonly redirectUri: string
-  /** The requested scopes. They count as granted if the response does not name scopes. */
-  readonly scopes?: ReadonlyArray<string> | undefined
-}
-
-/**
- * A use of a refresh token (RFC 6749, section 6).
- *
- * @since 0.1.0
- * @category models
- */
-export interface Refresh extends RetryUnknown {
-  readonly refreshToken: Redacted.Redacted
-  /** Scopes to request, if fewer than were granted. */
-  readonly scopes?: ReadonlyArray<string> | undefined
-  /** The scopes of the launch. They count as granted if neither the request nor the response names scopes. */
-  readonly grantedScopes?: ReadonlyArray<string> | undefined
 }
 
 /**
@@ -116,6 +79,14 @@ export type Authorization = "client" | Redacted.Redacted
 export type TokenTypeHint = "access_token" | "refresh_token"
 
 /**
+ * Why a request failed: the response, or what the request needs.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type RequestError = TokenError | ClientAuthentication.ClientIdError
+
+/**
  * Requests to token, introspection and revocation endpoints. Failures are `TokenError`s.
  *
  * @since 0.1.0
@@ -125,13 +96,17 @@ export interface Service {
   readonly exchangeCode: (
     target: Target,
     exchange: CodeExchange
-  ) => Effect.Effect<TokenSet, TokenError | ConfigurationError>
+  ) => Effect.Effect<TokenSet, RequestError>
   /** Keeps the refresh token that was sent if the response has none (requirement 117). */
-  readonly refresh: (target: Target, refresh: Refresh) => Effect.Effect<TokenSet, TokenError | ConfigurationError>
+  readonly refresh: (target: Target, refresh: Refresh) => Effect.Effect<TokenSet, RequestError>
   readonly clientCredentials: (
     target: Target,
-    options: { readonly scopes: ReadonlyArray<string> }
-  ) => Effect.Effect<TokenSet, TokenError | ConfigurationError>
+    options: {
+      readonly scopes: ReadonlyArray<string>
+      /** Authorization extension objects, for an authentication that sends them (UDAP Security STU2, section 5.2.1). */
+      readonly extensions?: Readonly<Record<string, unknown>> | undefined
+    }
+  ) => Effect.Effect<TokenSet, RequestError>
   readonly introspect: (
     target: Target,
     options: {
@@ -139,7 +114,7 @@ export interface Service {
       readonly tokenTypeHint?: TokenTypeHint | undefined
       readonly authorization?: Authorization | undefined
     }
-  ) => Effect.Effect<Introspection.Introspection, TokenError | ConfigurationError>
+  ) => Effect.Effect<Introspection.Introspection, RequestError>
   /**
    * The claims of the server's userinfo endpoint. The caller must check that the token belongs to that endpoint:
    * see `SmartClient.userInfo`.
@@ -147,12 +122,12 @@ export interface Service {
   readonly userInfo: (
     target: Target,
     options: { readonly token: Redacted.Redacted }
-  ) => Effect.Effect<UserInfo.UserInfo, TokenError | ConfigurationError>
+  ) => Effect.Effect<UserInfo.UserInfo, RequestError>
   /** Also succeeds for a token that the server does not know (RFC 7009, section 2.2). */
   readonly revoke: (
     target: Target,
     options: { readonly token: Redacted.Redacted; readonly tokenTypeHint?: TokenTypeHint | undefined }
-  ) => Effect.Effect<void, TokenError | ConfigurationError>
+  ) => Effect.Effect<void, RequestError>
 }
 
 /**
@@ -170,18 +145,9 @@ interface Step<A> {
   /** Whether the request may be repeated after an unknown result. Default `always`. */
   readonly retryUnknown?: "always" | "once" | "never"
   /** Runs for each attempt, because an assertion is valid for one request. */
-  readonly build: (
-    authentication: ClientAuthentication.Service,
-    clientId: string
-  ) => Effect.Effect<HttpClientRequest.HttpClientRequest, ConfigurationError>
+  readonly build: BuildRequest
   readonly parse: Parse<A>
 }
-
-const authenticated = (
-  { endpoint, signingAlgs }: Target,
-  params: ClientAuthentication.UnauthenticatedRequest["params"]
-): Step<unknown>["build"] =>
-(authentication, clientId) => authentication.authenticate({ endpoint, clientId, signingAlgs, params })
 
 /** Only the status counts: the body of a success has no meaning (RFC 7009, section 2.2). */
 const parseRevocation: Parse<void> = (response, context) =>
@@ -221,11 +187,11 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
   const attempt = <A>(
     { build, operation, parse, target }: Step<A>,
     server: string,
-    authentication: ClientAuthentication.Service
+    authentication: ClientAuthentication.Service,
+    clientId: string
   ): Effect.Effect<A, TokenError | ConfigurationError> =>
     Effect.gen(function*() {
       const limits = yield* HttpLimits
-      const clientId = yield* ClientAuthentication.clientId(authentication, target.clientId)
       const request = yield* build(authentication, clientId)
       const secrets = () => secretsOf(request, clientId)
       const response = yield* OutgoingRequest.send(client, request, {
@@ -261,10 +227,13 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       })
     )
 
-  const run = <A>(step: Step<A>): Effect.Effect<A, TokenError | ConfigurationError> => {
+  const run = <A>(step: Step<A>): Effect.Effect<A, RequestError> => {
     const { authentication, endpoint, server = Url.forDisplay(endpoint) } = step.target
     const attempts = (by: ClientAuthentication.Service) =>
-      RetryPolicy.retry(step.retryUnknown ?? "always")(attempt(step, server, by))
+      Effect.flatMap(
+        ClientAuthentication.clientId(by, step.target.clientId),
+        (clientId) => RetryPolicy.retry(step.retryUnknown ?? "always")(attempt(step, server, by, clientId))
+      )
     const { fallback } = authentication
     const first = attempts(authentication)
     const all = fallback === undefined ? first : Effect.catchIf(
@@ -272,7 +241,9 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       (error) => error._tag === "TokenError" && error.error === "invalid_client",
       () =>
         Effect.zipRight(
-          Effect.logWarning(`${server} refused this client's credentials; the previous ones are tried`),
+          Effect.logWarning(
+            `${server} refused this client's credentials (invalid_client); the fallback of its authentication is used`
+          ),
           attempts(fallback)
         )
     )
@@ -288,13 +259,14 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
     target: Target,
     retryUnknown: boolean | undefined,
     params: ClientAuthentication.UnauthenticatedRequest["params"],
-    context: Omit<GrantContext, "fhirBaseUrl">
-  ): Effect.Effect<TokenSet, TokenError | ConfigurationError> =>
+    context: Omit<GrantContext, "fhirBaseUrl">,
+    extensions?: Readonly<Record<string, unknown>> | undefined
+  ): Effect.Effect<TokenSet, RequestError> =>
     run({
       operation,
       target,
       retryUnknown: operation === "clientCredentials" ? "always" : retryUnknown === false ? "never" : "once",
-      build: authenticated(target, params),
+      build: authenticated(target, params, extensions),
       parse: parseTokenSet({ ...context, fhirBaseUrl: target.fhirBaseUrl })
     })
 
@@ -312,15 +284,22 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
         refresh_token: refreshToken,
         scope: scopes?.join(" ")
       }, { defaultScopes: scopes ?? grantedScopes ?? [], requestedScopes: scopes, refreshToken }),
-    clientCredentials: (target, { scopes }) =>
-      grant("clientCredentials", target, undefined, {
-        grant_type: "client_credentials",
-        scope: scopes.join(" ")
-      }, { defaultScopes: scopes, requestedScopes: scopes }),
+    clientCredentials: (target, { extensions, scopes }) =>
+      grant(
+        "clientCredentials",
+        target,
+        undefined,
+        {
+          grant_type: "client_credentials",
+          scope: scopes.join(" ")
+        },
+        { defaultScopes: scopes, requestedScopes: scopes },
+        extensions
+      ),
     introspect: (target, { authorization = "client", token, tokenTypeHint }) => {
       const params = { token, token_type_hint: tokenTypeHint }
       const form = ClientAuthentication.formRequest
-      const build: Step<unknown>["build"] = authorization === "client"
+      const build: BuildRequest = authorization === "client"
         ? authenticated(target, params)
         : (_, clientId) =>
           Effect.succeed(HttpClientRequest.bearerToken(form({ ...target, clientId, params }), authorization))

@@ -21,7 +21,7 @@ import * as PublishedDocument from "../server/PublishedDocument.js"
 import { communityProblem, isUri } from "./internal/communities.js"
 import type { MetadataRequest } from "./internal/fetchMetadata.js"
 import { fetchMetadata } from "./internal/fetchMetadata.js"
-import type { Algorithm } from "./internal/signedMetadata.js"
+import type { Algorithm } from "./internal/jws.js"
 import { verify } from "./internal/signedMetadata.js"
 import { TrustError } from "./TrustError.js"
 import type { Service as TrustPolicyService } from "./TrustPolicy.js"
@@ -36,7 +36,7 @@ export type {
    * @category models
    */
   Algorithm
-} from "./internal/signedMetadata.js"
+} from "./internal/jws.js"
 
 /**
  * Which metadata are requested.

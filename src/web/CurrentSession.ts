@@ -13,6 +13,7 @@ import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { ConfigurationError } from "../base/ConfigurationError.js"
+import { ClientAuthenticationError } from "../client/ClientAuthenticationError.js"
 import { FhirError } from "../fhir/FhirError.js"
 import { AuthorizationError } from "../launch/AuthorizationError.js"
 import { LaunchError } from "../launch/LaunchError.js"
@@ -217,6 +218,7 @@ export const required = fresh<Failure>()(
 const CLASSES: { readonly [Tag in Failure["_tag"]]: new(...args: never) => Extract<Failure, { readonly _tag: Tag }> } =
   {
     AuthorizationError,
+    ClientAuthenticationError,
     ConfigurationError,
     DiscoveryError,
     FhirError,

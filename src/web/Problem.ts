@@ -214,6 +214,8 @@ export const kindOf = (error: Failure): Kind => {
       return ofSession(error)
     case "DiscoveryError":
       return isUnavailable(error) ? "ServerUnavailable" : unavailableOr(error, "ServerRefused")
+    case "ClientAuthenticationError":
+      return error.reason === "StoreFailed" ? "AppUnavailable" : unavailableOr(error, "ServerRefused")
     case "TokenError":
       return ofToken(error)
     case "IdTokenError":

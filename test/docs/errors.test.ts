@@ -16,6 +16,7 @@ import * as Server from "./errors/server.js"
 import * as Session from "./errors/session.js"
 import * as Token from "./errors/token.js"
 import * as Udap from "./errors/udap.js"
+import * as UdapClient from "./errors/udapClient.js"
 import { token } from "./example.js"
 import { atSandbox, type Met, secrets } from "./world.js"
 import { wrap } from "./wrap.js"
@@ -37,6 +38,8 @@ const sections = [
   Fhir.tokenAudienceError,
   Udap.udapDiscoveryError,
   Udap.trustError,
+  UdapClient.udapRegistrationError,
+  UdapClient.clientAuthenticationError,
   Leaf.transportError,
   Browser.browserLaunchError,
   Leaf.sandboxError

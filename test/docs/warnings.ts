@@ -15,9 +15,11 @@ import {
   SmartServers
 } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
+import { UdapRegistration } from "effect-safire/udap"
 import { fake, json, type Seen, text } from "../support/http.js"
 import * as Identity from "../support/identityServer.js"
 import { recorded } from "../support/warnings.js"
+import * as Udap from "../udap/authorizationServer.js"
 import { atSandbox, atServer, config, fault, fhirBaseUrl, login, tokens } from "./world.js"
 
 export interface Entry {
@@ -131,6 +133,32 @@ const legacy = Effect.suspend(() => {
     ),
     seen
   )
+})
+
+/** A server that registers fewer scopes than were requested. */
+const registration = Effect.gen(function*() {
+  const { layer, seen } = recorded()
+  const server = yield* Udap.makeServer({
+    respond: ({ claims, kind }) =>
+      kind === "register" ? json({ ...claims, client_id: "1", scope: "system/Patient.rs" }, { status: 201 }) : undefined
+  })
+  const certificate = yield* Udap.appCertificate({ key: "p256" })
+  yield* Effect.provide(
+    Effect.flatMap(UdapRegistration.UdapRegistration, (service) =>
+      service.register({
+        fhirBaseUrl: server.fhirBaseUrl,
+        community: Udap.COMMUNITY,
+        certificate,
+        metadata: {
+          clientName: "Growth Chart",
+          contacts: ["mailto:it@example.org"],
+          grantTypes: ["client_credentials"],
+          scopes: ["system/*.rs"]
+        }
+      })),
+    Layer.provide(Udap.registrations(server), layer)
+  )
+  return seen
 })
 
 export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
@@ -410,5 +438,12 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
       "`CapabilityWarnings.layer` is provided to `FhirClient.layer`, and the CapabilityStatement does not list the interaction or a search parameter.",
     instead: "The request is sent. The warning appears once for each interaction and parameter.",
     tell: "The CapabilityStatement should list what the server supports."
+  },
+  RegistrationChanged: {
+    example: registration,
+    did: "The server registered another value of a member than a UDAP app requested, such as fewer scopes.",
+    instead:
+      "The library uses the registration. `UdapRegistration.RegisteredApp` has the scopes that the server returned.",
+    tell: "Ask the operator which scopes it registers for the app, and request only those."
   }
 }

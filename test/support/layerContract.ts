@@ -41,7 +41,7 @@ type NamesOf<Modules> = {
 type Generic = "SessionStore.layerBacking" | "SmartServers.layerWithoutDependencies"
 
 /** Has limits of its own for what it fetches: see test/udap/revocation.test.ts. */
-type WithOwnLimits = "TrustPolicy.layer"
+type WithOwnLimits = "TrustPolicy.layer" | "UdapAuthentication.layerDependencies"
 
 export type Names = Exclude<
   NamesOf<
@@ -95,6 +95,7 @@ const documents: Readonly<Record<string, unknown>> = {
   "/style": { color_background: "#fff" },
   "/token": { access_token: "a", token_type: "bearer", expires_in: 300, scope: "system/*.rs" },
   "/clients/1": { client_id: clientId },
+  "/register": { client_id: clientId },
   "/fhir/Patient/1": { resourceType: "Patient", id: "1" }
 }
 
@@ -245,11 +246,62 @@ const emptyPersistence: Layer.Layer<Persistence.ResultPersistence> = Layer.succe
 
 const trust = Udap.TrustPolicy.layer({ communities: { "urn:test": { anchors: [authority.der], revocation: "off" } } })
 
+const appKeys = await Effect.runPromise(Pki.newKeys("p256"))
+const app = await Effect.runPromise(
+  Pki.issue({ commonName: "App", by: authority, from: 0, keys: appKeys, names: [Pki.uri("https://app.test")] })
+)
+const appCertificate = await Effect.runPromise(
+  Udap.ClientCertificate.fromSigner({
+    chain: app.der,
+    sign: (_, bytes) =>
+      Effect.promise(() =>
+        crypto.subtle.sign({ name: "ECDSA", hash: "SHA-256" }, appKeys.privateKey, new Uint8Array(bytes))
+          .then((signature) => new Uint8Array(signature))
+      )
+  })
+)
+
+const udapMetadata = new Udap.UdapMetadata.UdapMetadata({
+  fhirBaseUrl: Core.FhirBaseUrl.FhirBaseUrl.make(fhirBaseUrl),
+  community: "urn:test",
+  certificatePath: [],
+  trustedUntil: Number.MAX_SAFE_INTEGER,
+  tokenEndpoint: `${origin}/token`,
+  registrationEndpoint: `${origin}/register`,
+  extensions: {},
+  deviations: [],
+  unsignedEndpoints: []
+})
+
+const knownServer: Udap.UdapDiscovery.Service = {
+  metadata: () => Effect.succeed(udapMetadata),
+  refresh: () => Effect.succeed(udapMetadata),
+  invalidate: () => Effect.void
+}
+
 export const entries: Record<Names, Entry> = {
   "UdapDiscovery.layer": entry(
     "Shared",
     () => Layer.provide(Udap.UdapDiscovery.layer(), trust),
     Effect.flatMap(Udap.UdapDiscovery.UdapDiscovery, (discovery) => discovery.metadata(fhirBaseUrl))
+  ),
+  "UdapRegistration.layer": entry(
+    "Fresh",
+    () =>
+      withMemory(Udap.UdapRegistration.layer).pipe(
+        Layer.provide(Layer.succeed(Udap.UdapDiscovery.UdapDiscovery, knownServer))
+      ),
+    Effect.flatMap(Udap.UdapRegistration.UdapRegistration, (registration) =>
+      registration.register({
+        fhirBaseUrl,
+        certificate: appCertificate,
+        metadata: {
+          clientName: "Growth Chart",
+          contacts: ["mailto:it@example.org"],
+          grantTypes: ["client_credentials"],
+          scopes: ["system/*.rs"]
+        }
+      }))
   ),
   "Discovery.layer": entry("Shared", () => Core.Discovery.layer(), discovered),
   "PersistedDiscovery.layer": entry(

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import type { ConfigurationError, DiscoveryError, PendingAuthorization, TokenSet } from "effect-safire"
+import type { ConfigurationError, PendingAuthorization, TokenSet } from "effect-safire"
 import { ClientAuthentication, FhirClient, SmartClient, TokenError } from "effect-safire"
 import * as OidcProvider from "./OidcProvider.js"
 import { redirectUri } from "./oidcProviderClients.js"
@@ -47,7 +47,7 @@ export const approved = (
   options?: SmartClient.AuthorizeOptions
 ): Effect.Effect<
   { readonly callback: URL; readonly pending: PendingAuthorization.PendingAuthorization },
-  DiscoveryError | ConfigurationError | OidcProvider.WalkError,
+  Effect.Effect.Error<ReturnType<SmartClient.Service["authorize"]>> | OidcProvider.WalkError,
   OidcProvider.OidcProvider
 > =>
   Effect.gen(function*() {

@@ -14,10 +14,13 @@ import * as Encoding from "effect/Encoding"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import type { ConfigurationError } from "../../base/ConfigurationError.js"
+import { ConfigurationError } from "../../base/ConfigurationError.js"
 import * as SecureRandom from "../../base/SecureRandom.js"
 import * as SingleFlight from "../../base/SingleFlight.js"
+import type { DiscoveryError } from "../../server/DiscoveryError.js"
+import type { SmartConfiguration } from "../../server/SmartConfiguration.js"
 import * as ClientAssertion from "../ClientAssertion.js"
+import type { ClientAuthenticationError } from "../ClientAuthenticationError.js"
 import { SigningKeys } from "../SigningKeys.js"
 import { urlError } from "./configurationError.js"
 
@@ -42,6 +45,38 @@ export interface UnauthenticatedRequest {
   readonly params: Readonly<Record<string, string | Redacted.Redacted | undefined>>
   /** The `token_endpoint_auth_signing_alg_values_supported` of the server's metadata. */
   readonly signingAlgs?: ReadonlyArray<string> | undefined
+  /** Authorization extension objects for the assertion: only for an authentication that `sendsExtensions`. */
+  readonly extensions?: Readonly<Record<string, unknown>> | undefined
+}
+
+/**
+ * Why a client id could not be learned.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type ClientIdError = ConfigurationError | ClientAuthenticationError
+
+/**
+ * Why the endpoints of a server could not be learned.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type EndpointsError = DiscoveryError | ClientAuthenticationError
+
+/**
+ * The server that a client is configured for.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ConfiguredServer {
+  readonly fhirBaseUrl: string
+  readonly redirectUri?: string | undefined
+  /** The configured scopes. */
+  readonly scopes?: ReadonlyArray<string> | undefined
+  readonly allowInsecureLocalhost?: boolean | undefined
 }
 
 /**
@@ -56,7 +91,24 @@ export interface Service {
    * The client id, for a client that learns it from the server, such as by registration. It takes precedence over the
    * configured one, and runs for every request: `withClientId` remembers its result.
    */
-  readonly clientId?: Effect.Effect<string, ConfigurationError> | undefined
+  readonly clientId?: Effect.Effect<string, ClientIdError> | undefined
+  /**
+   * The authentication at one server, for a method that depends on the server's metadata. `SmartClient` calls it once.
+   * Default: the same authentication at all servers.
+   */
+  readonly forServer?: ((server: ConfiguredServer) => Service) | undefined
+  /**
+   * The endpoints to use, for a method with metadata of its own. `published` is the server's SMART configuration.
+   * Default: `published`.
+   */
+  readonly configuration?:
+    | ((published: Effect.Effect<SmartConfiguration, DiscoveryError>) => Effect.Effect<
+      SmartConfiguration,
+      EndpointsError
+    >)
+    | undefined
+  /** Whether `authenticate` sends the `extensions` of a request. Default false. */
+  readonly sendsExtensions?: boolean | undefined
   /**
    * Builds the request. It runs for every attempt, because an assertion is valid for one request (requirements 233
    * and 319). The request holds credentials in clear: do not store or print it.
@@ -87,13 +139,26 @@ export class ClientAuthentication
  * @category accessors
  */
 export const clientId: {
-  (configured: string): (self: Service) => Effect.Effect<string, ConfigurationError>
-  (self: Service, configured: string): Effect.Effect<string, ConfigurationError>
+  (configured: string | undefined): (self: Service) => Effect.Effect<string, ClientIdError>
+  (self: Service, configured: string | undefined): Effect.Effect<string, ClientIdError>
 } = dual(
   2,
-  (self: Service, configured: string): Effect.Effect<string, ConfigurationError> =>
-    self.clientId ?? Effect.succeed(configured)
+  (self: Service, configured: string | undefined): Effect.Effect<string, ClientIdError> =>
+    self.clientId ?? (configured === undefined ? clientIdMissing() : Effect.succeed(configured))
 )
+
+/**
+ * The error of a client that neither has a client id nor learns one.
+ *
+ * @internal
+ */
+export const clientIdMissing = (server?: string): ConfigurationError =>
+  new ConfigurationError({
+    reason: "Missing",
+    fields: ["clientId"],
+    detail: "configure the client id that the server has assigned; only a client that registers itself has none",
+    server
+  })
 
 /**
  * An authentication that learns its client id when a request first needs it. Concurrent requests share one run of
@@ -104,10 +169,10 @@ export const clientId: {
  * @category combinators
  */
 export const withClientId: {
-  (learn: Effect.Effect<string, ConfigurationError>): (self: Service) => Service
-  (self: Service, learn: Effect.Effect<string, ConfigurationError>): Service
-} = dual(2, (self: Service, learn: Effect.Effect<string, ConfigurationError>): Service => {
-  const runs = SingleFlight.make<string, ConfigurationError>()
+  (learn: Effect.Effect<string, ClientIdError>): (self: Service) => Service
+  (self: Service, learn: Effect.Effect<string, ClientIdError>): Service
+} = dual(2, (self: Service, learn: Effect.Effect<string, ClientIdError>): Service => {
+  const runs = SingleFlight.make<string, ClientIdError>()
   let known: string | undefined
   const remember = Effect.tap(learn, (id) =>
     Effect.sync(() => {

@@ -94,6 +94,7 @@ export const isCodeUnused = (error: CompleteLaunchError): boolean => {
       return error.isRetryable
     case "DiscoveryError":
     case "ConfigurationError":
+    case "ClientAuthenticationError":
     case "UnknownServerError":
       return true
     default:

@@ -1,11 +1,12 @@
 /**
- * The entries of a session store: launches, sessions, and encrypted entries.
+ * The entries of a session store: launches, sessions, values of other modules, and encrypted entries.
  *
  * @internal
  */
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import { ConfigurationError } from "../../base/ConfigurationError.js"
+import { ClientAuthenticationError } from "../../client/ClientAuthenticationError.js"
 import { PendingAuthorization } from "../../launch/PendingAuthorization.js"
 import { DiscoveryError } from "../../server/DiscoveryError.js"
 import { TokenError } from "../../token/TokenError.js"
@@ -48,7 +49,7 @@ export class CompletedLaunch extends Schema.TaggedClass<CompletedLaunch>("effect
 
 /** Why the last renewal failed. No process tries again until `retryAt`. */
 const RenewalFailure = Schema.Struct({
-  error: Schema.Union(TokenError, DiscoveryError, ConfigurationError),
+  error: Schema.Union(TokenError, DiscoveryError, ConfigurationError, ClientAuthenticationError),
   retryAt: Schema.DateTimeUtc
 })
 
@@ -77,6 +78,17 @@ export class StoredSession extends Schema.TaggedClass<StoredSession>("effect-saf
 }) {}
 
 /**
+ * A value of another module that several processes share, such as a registration.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class StoredValue extends Schema.TaggedClass<StoredValue>("effect-safire/StoredValue")("StoredValue", {
+  ...common,
+  value: Schema.Unknown
+}) {}
+
+/**
  * An encrypted entry: a JWE (RFC 7516) whose plaintext is the encoded entry.
  *
  * @since 0.1.0
@@ -89,7 +101,7 @@ export class Sealed extends Schema.TaggedClass<Sealed>("effect-safire/Sealed")("
   jwe: Schema.String
 }) {}
 
-export const Entry = Schema.Union(PendingLaunch, CompletedLaunch, StoredSession, Sealed)
+export const Entry = Schema.Union(PendingLaunch, CompletedLaunch, StoredSession, StoredValue, Sealed)
 
 /**
  * An entry of a store: a pending or completed launch, or a session.

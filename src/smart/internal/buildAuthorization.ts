@@ -10,13 +10,13 @@ import type { ConformanceWarning } from "../../base/ConformanceWarning.js"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
 import { skipValidation } from "../../base/SchemaFields.js"
 import * as SecureRandom from "../../base/SecureRandom.js"
+import type * as ClientAuthentication from "../../client/ClientAuthentication.js"
 import * as AuthorizationPost from "../../launch/AuthorizationPost.js"
 import * as AuthorizationRequest from "../../launch/AuthorizationRequest.js"
 import { PendingAuthorization } from "../../launch/PendingAuthorization.js"
 import type * as Pkce from "../../launch/Pkce.js"
 import * as Scopes from "../../launch/Scopes.js"
 import * as Capabilities from "../../server/Capabilities.js"
-import type { DiscoveryError } from "../../server/DiscoveryError.js"
 import type { SmartConfiguration } from "../../server/SmartConfiguration.js"
 import { endpoint } from "../../server/SmartConfiguration.js"
 import type { Authorization, AuthorizeOptions, Config, ScopeInput } from "./client.js"
@@ -25,8 +25,8 @@ import type { Authorization, AuthorizeOptions, Config, ScopeInput } from "./clie
 export interface AuthorizeContext {
   readonly name: string
   readonly config: Config
-  readonly clientId: Effect.Effect<string, ConfigurationError>
-  readonly configuration: Effect.Effect<SmartConfiguration, DiscoveryError>
+  readonly clientId: Effect.Effect<string, ClientAuthentication.ClientIdError>
+  readonly configuration: Effect.Effect<SmartConfiguration, ClientAuthentication.EndpointsError>
   readonly pkce: Pkce.Service
   readonly random: SecureRandom.Service
   readonly warn: (warning: Omit<ConstructorParameters<typeof ConformanceWarning>[0], "server">) => Effect.Effect<void>
@@ -85,7 +85,7 @@ const maxAgeOf = (
 export const buildAuthorization = (
   context: AuthorizeContext,
   options: AuthorizeOptions = {}
-): Effect.Effect<Authorization, DiscoveryError | ConfigurationError> =>
+): Effect.Effect<Authorization, ClientAuthentication.EndpointsError | ConfigurationError> =>
   Effect.gen(function*() {
     const { config, name, random } = context
     const redirectUri = config.redirectUri

@@ -13,12 +13,12 @@ import { ConfigurationError } from "../../base/ConfigurationError.js"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
 import { flag } from "../../base/Settings.js"
 import * as Url from "../../base/Url.js"
+import * as ClientAuthentication from "../../client/ClientAuthentication.js"
 import type * as AuthorizationCallback from "../../launch/AuthorizationCallback.js"
 import type { AuthorizationError } from "../../launch/AuthorizationError.js"
 import type * as AuthorizationPost from "../../launch/AuthorizationPost.js"
 import type { PendingAuthorization } from "../../launch/PendingAuthorization.js"
-import type * as Scopes from "../../launch/Scopes.js"
-import type { DiscoveryError } from "../../server/DiscoveryError.js"
+import * as Scopes from "../../launch/Scopes.js"
 import type { MetadataError } from "../../server/MetadataError.js"
 import type { SmartConfiguration, StaticMetadata } from "../../server/SmartConfiguration.js"
 import type * as IdToken from "../../token/IdToken.js"
@@ -46,7 +46,8 @@ export type ScopeInput = string | Scopes.Scope
 export interface Config {
   /** The FHIR base URL, exactly as the server knows it. */
   readonly fhirBaseUrl: string
-  readonly clientId: string
+  /** As the server assigned it. Absent for a client that registers itself. */
+  readonly clientId?: string | undefined
   /** Exactly as registered. Needed for `authorize`. */
   readonly redirectUri?: string | undefined
   /** The requested scopes, unless a call has its own. */
@@ -136,13 +137,13 @@ export interface Authorization {
 export interface Service {
   readonly name: string
   readonly config: Config
-  readonly configuration: Effect.Effect<SmartConfiguration, DiscoveryError>
+  readonly configuration: Effect.Effect<SmartConfiguration, ClientAuthentication.EndpointsError>
   /** Removes the metadata from the cache: the next step that needs it fetches it again. */
   readonly invalidate: Effect.Effect<void>
   /** The URL to send the browser to, and the data that `exchange` needs later. */
   readonly authorize: (
     options?: AuthorizeOptions
-  ) => Effect.Effect<Authorization, DiscoveryError | ConfigurationError>
+  ) => Effect.Effect<Authorization, ClientAuthentication.EndpointsError | ConfigurationError>
   /**
    * The tokens for a callback (its URL, query or parameters). The code is sent only after the callback is validated
    * against `pending`. If `openid` was granted, the id_token is verified before the tokens are returned.
@@ -150,7 +151,10 @@ export interface Service {
   readonly exchange: (
     callback: AuthorizationCallback.Callback,
     pending: PendingAuthorization
-  ) => Effect.Effect<TokenSet, AuthorizationError | TokenError | IdTokenError | DiscoveryError | ConfigurationError>
+  ) => Effect.Effect<
+    TokenSet,
+    AuthorizationError | TokenError | IdTokenError | ClientAuthentication.EndpointsError | ConfigurationError
+  >
   /**
    * New tokens for a refresh token. Members that the response does not repeat keep their values. An invalid id_token
    * is a warning; one with another `sub` is an `IdTokenError` (`SubjectChanged`) that holds the new tokens, redacted,
@@ -159,11 +163,14 @@ export interface Service {
   readonly refresh: (
     tokens: TokenSet,
     options?: { readonly scopes?: ReadonlyArray<ScopeInput> | undefined }
-  ) => Effect.Effect<TokenSet, TokenError | IdTokenError | DiscoveryError | ConfigurationError>
+  ) => Effect.Effect<TokenSet, TokenError | IdTokenError | ClientAuthentication.EndpointsError | ConfigurationError>
   /** The claims of the server's userinfo endpoint. The tokens must have a verified `identity`. */
   readonly userInfo: (
     tokens: TokenSet
-  ) => Effect.Effect<UserInfo, TokenError | IdTokenError | MetadataError | DiscoveryError | ConfigurationError>
+  ) => Effect.Effect<
+    UserInfo,
+    TokenError | IdTokenError | MetadataError | ClientAuthentication.EndpointsError | ConfigurationError
+  >
   /** The URL that logs the person out at the server; `None` if the server does not support it. */
   readonly logoutUrl: (
     tokens: TokenSet,
@@ -172,23 +179,30 @@ export interface Service {
       readonly postLogoutRedirectUri?: string | undefined
       readonly state?: string | undefined
     }
-  ) => Effect.Effect<Option.Option<Redacted.Redacted<URL>>, MetadataError | DiscoveryError | ConfigurationError>
+  ) => Effect.Effect<
+    Option.Option<Redacted.Redacted<URL>>,
+    MetadataError | ClientAuthentication.EndpointsError | ConfigurationError
+  >
   /** A token for the app itself (SMART Backend Services). `BackendServices` caches and renews it. */
   readonly clientCredentials: (
-    options?: { readonly scopes?: ReadonlyArray<ScopeInput> | undefined }
-  ) => Effect.Effect<TokenSet, TokenError | DiscoveryError | ConfigurationError>
+    options?: {
+      readonly scopes?: ReadonlyArray<ScopeInput> | undefined
+      /** Authorization extension objects, for a client that authenticates by UDAP. */
+      readonly extensions?: Readonly<Record<string, unknown>> | undefined
+    }
+  ) => Effect.Effect<TokenSet, TokenError | ClientAuthentication.EndpointsError | ConfigurationError>
   readonly introspect: (
     token: Redacted.Redacted,
     options?: {
       readonly tokenTypeHint?: TokenEndpoint.TokenTypeHint | undefined
       readonly authorization?: TokenEndpoint.Authorization | undefined
     }
-  ) => Effect.Effect<Introspection, TokenError | DiscoveryError | ConfigurationError>
+  ) => Effect.Effect<Introspection, TokenError | ClientAuthentication.EndpointsError | ConfigurationError>
   /** Revokes a token at the server. Revoking a refresh token ends the whole grant. */
   readonly revoke: (
     token: Redacted.Redacted,
     options?: { readonly tokenTypeHint?: TokenEndpoint.TokenTypeHint | undefined }
-  ) => Effect.Effect<void, TokenError | DiscoveryError | ConfigurationError>
+  ) => Effect.Effect<void, TokenError | ClientAuthentication.EndpointsError | ConfigurationError>
 }
 
 /**
@@ -247,6 +261,27 @@ const problemOf = (config: Config, name: string): ConfigurationError | undefined
     })
   }
   return undefined
+}
+
+/**
+ * The authentication at the configured server. Fails if the client neither has a client id nor learns one.
+ *
+ * @internal
+ */
+export const forServer = (
+  config: Config,
+  authentication: ClientAuthentication.Service,
+  name: string
+): Effect.Effect<ClientAuthentication.Service, ConfigurationError> => {
+  const bound = authentication.forServer?.({
+    fhirBaseUrl: config.fhirBaseUrl,
+    redirectUri: config.redirectUri,
+    scopes: config.scopes?.map((scope) => typeof scope === "string" ? scope : Scopes.printScope(scope)),
+    allowInsecureLocalhost: config.allowInsecureLocalhost
+  }) ?? authentication
+  return config.clientId === undefined && bound.clientId === undefined
+    ? ClientAuthentication.clientIdMissing(name)
+    : Effect.succeed(bound)
 }
 
 /**

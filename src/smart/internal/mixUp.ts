@@ -35,11 +35,11 @@ import * as Either from "effect/Either"
 import type { ConformanceWarning } from "../../base/ConformanceWarning.js"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
 import * as Url from "../../base/Url.js"
+import type * as ClientAuthentication from "../../client/ClientAuthentication.js"
 import { safeText } from "../../http/Redaction.js"
 import { AuthorizationError } from "../../launch/AuthorizationError.js"
 import type { PendingAuthorization } from "../../launch/PendingAuthorization.js"
 import { locationOf } from "../../launch/RedirectUri.js"
-import type { DiscoveryError } from "../../server/DiscoveryError.js"
 import type { SmartConfiguration } from "../../server/SmartConfiguration.js"
 import type { Config } from "./client.js"
 
@@ -51,7 +51,7 @@ import type { Config } from "./client.js"
 export interface Peer {
   readonly name: string
   readonly config: Omit<Config, "name">
-  readonly configuration: Effect.Effect<SmartConfiguration, DiscoveryError>
+  readonly configuration: Effect.Effect<SmartConfiguration, ClientAuthentication.EndpointsError>
 }
 
 /** @internal */

@@ -17,7 +17,7 @@ import * as ClientAuthentication from "../../client/ClientAuthentication.js"
 import { safeText } from "../../http/Redaction.js"
 import * as SmartClient from "../SmartClient.js"
 import { UnknownServerError } from "../UnknownServerError.js"
-import { validate } from "./client.js"
+import { forServer, validate } from "./client.js"
 import type * as MixUp from "./mixUp.js"
 
 /**
@@ -141,14 +141,21 @@ const makeEntry = <E, R>(
       release
     }
   }
-  if (!isLayer(authentication)) return Effect.map(validated, () => entry(authentication, Effect.void))
+  /** Binds the authentication here, so that its errors are those of the registry. */
+  const bound = (authentication: ClientAuthentication.Service) => forServer(config, authentication, key)
+  if (!isLayer(authentication)) {
+    return Effect.zipRight(validated, Effect.map(bound(authentication), (service) => entry(service, Effect.void)))
+  }
   return Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const child = yield* Scope.fork(scope, ExecutionStrategy.sequential)
-      const context = yield* restore(
-        Effect.zipLeft(Layer.buildWithMemoMap(authentication, memoMap, child), validated)
+      const service = yield* restore(
+        Layer.buildWithMemoMap(authentication, memoMap, child).pipe(
+          Effect.zipLeft(validated),
+          Effect.flatMap((context) => bound(Context.get(context, ClientAuthentication.ClientAuthentication)))
+        )
       ).pipe(Effect.onError((cause) => Scope.close(child, Exit.failCause(cause))))
-      return entry(Context.get(context, ClientAuthentication.ClientAuthentication), Scope.close(child, Exit.void))
+      return entry(service, Scope.close(child, Exit.void))
     })
   )
 }

@@ -6,7 +6,6 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import type { ConfigurationError } from "../../base/ConfigurationError.js"
 import type { Code, Service as Warnings } from "../../base/ConformanceWarning.js"
 import { ConformanceWarning, reportSafely } from "../../base/ConformanceWarning.js"
 import * as Jose from "../../base/Jose.js"
@@ -19,7 +18,6 @@ import type * as IdToken from "../../token/IdToken.js"
 import { IdTokenError } from "../../token/IdTokenError.js"
 import * as LogoutRequest from "../../token/LogoutRequest.js"
 import type * as TokenEndpoint from "../../token/TokenEndpoint.js"
-import type { TokenError } from "../../token/TokenError.js"
 import { renewed, TokenSet } from "../../token/TokenSet.js"
 import type { UserInfo } from "../../token/UserInfo.js"
 
@@ -165,7 +163,7 @@ export const userInfo = (
   { accessToken, identity }: TokenSet,
   target: Omit<TokenEndpoint.Target, "endpoint">,
   context: IdTokenContext
-): Effect.Effect<UserInfo, TokenError | IdTokenError | MetadataError | ConfigurationError> =>
+): Effect.Effect<UserInfo, TokenEndpoint.RequestError | IdTokenError | MetadataError> =>
   Effect.gen(function*() {
     const { server } = context
     if (identity === undefined) {

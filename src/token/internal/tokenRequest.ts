@@ -1,7 +1,35 @@
-/** The secrets in a request to the token endpoint: they must not be in an error. */
+/** How a request to the token endpoint is built, and its secrets: they must not be in an error. */
 import type { HttpClientRequest } from "@effect/platform/HttpClientRequest"
+import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
+import { ConfigurationError } from "../../base/ConfigurationError.js"
+import type * as ClientAuthentication from "../../client/ClientAuthentication.js"
+
+export type BuildRequest = (
+  authentication: ClientAuthentication.Service,
+  clientId: string
+) => Effect.Effect<HttpClientRequest, ConfigurationError>
+
+/** A request with the credentials of the client. */
+export const authenticated = (
+  { endpoint, server, signingAlgs }: {
+    readonly endpoint: string
+    readonly server?: string | undefined
+    readonly signingAlgs?: ReadonlyArray<string> | undefined
+  },
+  params: ClientAuthentication.UnauthenticatedRequest["params"],
+  extensions?: Readonly<Record<string, unknown>> | undefined
+): BuildRequest =>
+(authentication, clientId) =>
+  extensions === undefined || authentication.sendsExtensions === true
+    ? authentication.authenticate({ endpoint, clientId, signingAlgs, params, extensions })
+    : new ConfigurationError({
+      reason: "Conflict",
+      fields: ["extensions"],
+      server,
+      detail: "the authentication of this client does not send authorization extensions; UdapAuthentication does"
+    })
 
 /** The client id and secret of HTTP Basic, joined by a colon; empty for other requests. */
 const basicOf = (request: HttpClientRequest): string => {

@@ -6,25 +6,16 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Encoding from "effect/Encoding"
-import * as jose from "jose"
 import type { JsonObject } from "../../base/JsonReader.js"
-import { isJsonObject, parseJson } from "../../base/JsonReader.js"
 import * as Url from "../../base/Url.js"
 import type { Problem } from "../TrustError.js"
 import { TrustError } from "../TrustError.js"
 import type { Service as TrustPolicy, TrustedChain } from "../TrustPolicy.js"
 import type { Certificate } from "./certificate.js"
 import * as certificates from "./certificate.js"
+import type { Algorithm } from "./jws.js"
+import * as jws from "./jws.js"
 import { keyProblem } from "./signature.js"
-
-/**
- * An algorithm of signed metadata.
- *
- * @since 0.1.0
- * @category models
- */
-export type Algorithm = "RS256" | "RS384" | "ES256" | "ES384"
 
 /** @internal */
 export interface Context {
@@ -56,12 +47,6 @@ interface Parsed {
   readonly claims: JsonObject
 }
 
-const parsePart = (part: string): JsonObject | undefined => {
-  const text = Either.try(() => new TextDecoder("utf-8", { fatal: true }).decode(jose.base64url.decode(part)))
-  const json = Either.isRight(text) ? parseJson(text.right)?.value : undefined
-  return isJsonObject(json) ? json : undefined
-}
-
 const parse = (value: unknown): Either.Either<Parsed, Problem> => {
   if (value === undefined || value === null) {
     return Either.left(problem("SignedMetadataMissing", "UDAP-46", "it has no signed_metadata"))
@@ -69,12 +54,10 @@ const parse = (value: unknown): Either.Either<Parsed, Problem> => {
   const malformed = (detail: string) => Either.left(problem("SignedMetadataMalformed", "UDAP-3", detail))
   if (typeof value !== "string") return malformed("signed_metadata is not a string")
   if (value.length > MAX_JWT) return malformed(`signed_metadata has more than ${MAX_JWT} characters`)
-  const [head = "", body = "", ...rest] = value.split(".")
-  const header = /^[\w-]+\.[\w-]+\.[\w-]+$/.test(value) && rest.length === 1 ? parsePart(head) : undefined
-  const claims = header === undefined ? undefined : parsePart(body)
-  return header === undefined || claims === undefined
+  const decoded = jws.decode(value)
+  return decoded === undefined
     ? malformed("signed_metadata is not a JWT in compact serialization")
-    : Either.right({ jwt: value, header, claims })
+    : Either.right({ jwt: value, ...decoded })
 }
 
 interface Header {
@@ -82,10 +65,6 @@ interface Header {
   readonly chain: ReadonlyArray<Uint8Array>
   readonly problems: ReadonlyArray<Problem>
 }
-
-/** Base64, not base64url, without PEM and line breaks (UDAP-8). */
-const isBase64 = (entry: unknown): entry is string =>
-  typeof entry === "string" && entry.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(entry)
 
 const readChain = (x5c: unknown): Either.Either<ReadonlyArray<Uint8Array>, Problem> => {
   const malformed = (detail: string) => Either.left(problem("SignedMetadataMalformed", "UDAP-8", detail))
@@ -97,8 +76,7 @@ const readChain = (x5c: unknown): Either.Either<ReadonlyArray<Uint8Array>, Probl
     return Either.left(problem("TooLarge", "UDAP-8", "x5c has a certificate of more than 16 KiB"))
   }
   const entries: ReadonlyArray<unknown> = x5c
-  const decoded = entries.map((entry) => isBase64(entry) ? Encoding.decodeBase64(entry) : undefined)
-  const chain = decoded.flatMap((one) => one !== undefined && Either.isRight(one) ? [one.right] : [])
+  const chain = entries.flatMap((entry) => jws.certificateOf(entry) ?? [])
   return chain.length === entries.length
     ? Either.right(chain)
     : malformed("an entry of x5c is not base64 without line breaks")
@@ -122,31 +100,16 @@ const readHeader = ({ alg, crit, x5c }: JsonObject, allowed: ReadonlyArray<Algor
   }
 }
 
-const KEYS = {
-  RS256: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" },
-  RS384: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-384" },
-  ES256: { name: "ECDSA", namedCurve: "P-256" },
-  ES384: { name: "ECDSA", namedCurve: "P-384" }
-} as const
-
 /** The key is that of the first certificate, never one that the header brings along. */
 const checkSignature = (jwt: string, algorithm: Algorithm, leaf: Certificate): Effect.Effect<ReadonlyArray<Problem>> =>
-  Effect.match(
-    Effect.tryPromise(() =>
-      globalThis.crypto.subtle.importKey("spki", certificates.publicKeyInfo(leaf), KEYS[algorithm], false, ["verify"])
-        .then((key) => jose.compactVerify(jwt, key, { algorithms: [algorithm] }))
-    ),
-    {
-      onFailure: () => [
-        problem(
-          "SignedMetadataSignature",
-          "UDAP-8",
-          "the signature of signed_metadata is not by the key of the first certificate in x5c"
-        )
-      ],
-      onSuccess: () => []
-    }
-  )
+  Effect.map(jws.verifies(jwt, algorithm, certificates.publicKeyInfo(leaf)), (verifies) =>
+    verifies ? [] : [
+      problem(
+        "SignedMetadataSignature",
+        "UDAP-8",
+        "the signature of signed_metadata is not by the key of the first certificate in x5c"
+      )
+    ])
 
 /** A year, also one with a leap day. */
 const MAX_LIFETIME_SECONDS = 366 * 86_400

@@ -1,0 +1,426 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as TestClock from "effect/TestClock"
+import { BackendServices, ClientAuthentication, RetryPolicy, Sessions, SmartClient, SmartServers } from "effect-safire"
+import { UdapAuthentication } from "effect-safire/udap"
+import * as Pki from "../../src/testing/internal/pki.js"
+import { json, text } from "../support/http.js"
+import {
+  appCertificate,
+  type AuthorizationServer,
+  COMMUNITY,
+  makeServer,
+  type Options,
+  registrations
+} from "./authorizationServer.js"
+
+const REDIRECT = "https://app.example.org/callback"
+
+const app = (change: Partial<UdapAuthentication.Options> = {}) =>
+  Effect.map(
+    change.certificate === undefined ? appCertificate({ key: "p256" }) : Effect.succeed(change.certificate),
+    (certificate): UdapAuthentication.Options => ({
+      community: COMMUNITY,
+      certificate,
+      clientName: "Growth Chart",
+      contacts: ["mailto:it@example.org"],
+      logoUri: "https://app.example.org/logo.png",
+      ...change
+    })
+  )
+
+/** A registry of two: the same server for a backend service, and for an app with users. */
+const servers = (
+  server: AuthorizationServer,
+  change: Partial<UdapAuthentication.Options> = {},
+  users = false
+) =>
+  Layer.unwrapEffect(
+    Effect.map(app(change), (options) =>
+      Layer.mergeAll(BackendServices.layerWith({}), Sessions.layerWith({ idleTimeout: "1 hour" })).pipe(
+        Layer.provideMerge(SmartServers.layer({
+          north: {
+            fhirBaseUrl: server.fhirBaseUrl,
+            scopes: users ? ["patient/*.rs", "offline_access"] : ["system/*.rs"],
+            ...(users ? { redirectUri: REDIRECT } : {}),
+            authentication: UdapAuthentication.layer(options)
+          }
+        })),
+        Layer.provideMerge(registrations(server)),
+        Layer.provide(RetryPolicy.layer(RetryPolicy.none))
+      ))
+  )
+
+const backendToken = Effect.flatMap(BackendServices.BackendServices, ({ accessToken }) => accessToken())
+
+/** A launch that the server's user has approved. */
+const login = Effect.gen(function*() {
+  const sessions = yield* Sessions.Sessions
+  const { pending, url } = yield* sessions.startLaunch({ server: "north" }).pipe(
+    Effect.map((launch) => ({ pending: launch, url: launch.url }))
+  )
+  const callback = new URL(REDIRECT)
+  callback.searchParams.set("code", "the-code")
+  callback.searchParams.set("state", url.searchParams.get("state") ?? "")
+  callback.searchParams.set("extra", "ignored")
+  return { pending, url, id: yield* sessions.completeLaunch(callback) }
+})
+
+describe("UdapAuthentication", () => {
+  it.effect(
+    "[UDAP-186] [UDAP-223] [UDAP-225] [UDAP-226] [UDAP-227] [UDAP-228] a backend service registers on first need and gets a token at the signed endpoint",
+    () =>
+      Effect.gen(function*() {
+        yield* TestClock.setTime(1_000_700)
+        const server = yield* makeServer()
+        yield* Effect.gen(function*() {
+          assert.lengthOf(server.received, 0)
+          yield* backendToken
+          yield* backendToken
+        }).pipe(Effect.provide(servers(server)))
+        assert.deepStrictEqual(server.of("register").map(({ claims }) => [claims["grant_types"], claims["scope"]]), [
+          [["client_credentials"], "system/*.rs"]
+        ])
+        const [sent, ...others] = server.of("token")
+        assert.lengthOf(others, 0)
+        const { client_assertion: assertion, ...form } = sent?.body ?? {}
+        assert.match(String(assertion), /^[\w-]+\.[\w-]+\.[\w-]+$/)
+        assert.deepStrictEqual(form, {
+          grant_type: "client_credentials",
+          scope: "system/*.rs",
+          client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+          udap: "1"
+        })
+        assert.strictEqual(sent?.seen.method, "POST")
+        assert.strictEqual(sent?.seen.headers["content-type"], "application/x-www-form-urlencoded")
+        assert.isFalse(server.received.some(({ seen }) => seen.url.includes("unsigned")))
+      })
+  )
+
+  it.effect(
+    "[UDAP-1] [UDAP-2] [UDAP-3] [UDAP-152] [UDAP-153] [UDAP-154] [UDAP-155] [UDAP-156] [UDAP-157] [UDAP-160] [UDAP-161] [UDAP-175] [UDAP-177] [UDAP-179] [UDAP-180] [UDAP-181] [UDAP-193] [UDAP-194] [UDAP-195] [UDAP-196] the assertion has the client id as iss and sub, the token endpoint as aud, and ends within five minutes",
+    () =>
+      Effect.gen(function*() {
+        yield* TestClock.setTime(1_000_700)
+        const server = yield* makeServer()
+        const certificate = yield* appCertificate({ key: "p384" })
+        yield* Effect.provide(backendToken, servers(server, { certificate }))
+        const [sent] = server.of("token")
+        const { claims, header } = { claims: sent?.claims ?? {}, header: sent?.header ?? {} }
+        assert.deepStrictEqual({ ...claims, jti: "" }, {
+          iss: "client-1",
+          sub: "client-1",
+          aud: server.tokenEndpoint,
+          exp: 1_240,
+          iat: 1_000,
+          jti: ""
+        })
+        assert.deepStrictEqual(header, {
+          alg: "ES384",
+          x5c: certificate.chain.map((der) => Buffer.from(der).toString("base64"))
+        })
+        assert.deepStrictEqual(header["x5c"], server.of("register")[0]?.header["x5c"])
+      })
+  )
+
+  it.effect("[UDAP-158] [UDAP-159] [UDAP-197] each request and each attempt has another jti", () => {
+    let failures = 2
+    return Effect.gen(function*() {
+      const server = yield* makeServer({
+        respond: ({ kind }) => kind === "token" && failures-- > 0 ? json({}, { status: 503 }) : undefined
+      })
+      yield* Effect.gen(function*() {
+        const client = yield* Effect.flatMap(SmartServers.SmartServers, (registry) => registry.client("north"))
+        yield* Effect.flip(client.clientCredentials())
+        yield* Effect.flip(client.clientCredentials())
+        yield* client.clientCredentials()
+      }).pipe(Effect.provide(servers(server)))
+      const ids = [...server.of("token"), ...server.of("register")].map(({ claims }) => claims["jti"])
+      assert.strictEqual(new Set(ids).size, 4)
+    })
+  })
+
+  it.effect(
+    "[UDAP-126] [UDAP-127] [UDAP-128] [UDAP-129] [UDAP-130] [UDAP-185] [UDAP-188] the authorization request goes to the signed endpoint, with the registered client id, state and S256",
+    () =>
+      Effect.gen(function*() {
+        const server = yield* makeServer()
+        const { url } = yield* Effect.provide(login, servers(server, {}, true))
+        assert.strictEqual(`${url.origin}${url.pathname}`, `${server.origin}/udap/authorize`)
+        const { code_challenge: challenge, state, ...params } = Object.fromEntries(url.searchParams)
+        assert.match(`${challenge} ${state}`, /^[\w-]{43} [\w-]{43}$/)
+        assert.deepStrictEqual(params, {
+          response_type: "code",
+          client_id: "client-1",
+          redirect_uri: REDIRECT,
+          scope: "patient/*.rs offline_access",
+          aud: server.fhirBaseUrl,
+          code_challenge_method: "S256"
+        })
+      })
+  )
+
+  it.effect(
+    "[UDAP-136] [UDAP-139] [UDAP-140] [UDAP-141] [UDAP-142] [UDAP-143] [UDAP-144] [UDAP-145] [UDAP-151] [UDAP-163] [UDAP-165] [UDAP-166] [UDAP-167] [UDAP-168] [UDAP-169] [UDAP-170] [UDAP-171] [UDAP-192] [UDAP-222] [UDAP-280] the code is exchanged once, with an assertion",
+    () =>
+      Effect.gen(function*() {
+        const server = yield* makeServer()
+        yield* Effect.provide(login, servers(server, {}, true))
+        const [sent, ...others] = server.of("token")
+        assert.lengthOf(others, 0)
+        const { client_assertion: _, code_verifier: verifier, ...form } = sent?.body ?? {}
+        assert.match(String(verifier), /^[\w-]{43}$/)
+        assert.deepStrictEqual(form, {
+          grant_type: "authorization_code",
+          code: "the-code",
+          redirect_uri: REDIRECT,
+          client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+          udap: "1"
+        })
+      })
+  )
+
+  it.effect(
+    "[UDAP-231] [UDAP-232] [UDAP-233] [UDAP-234] [UDAP-199] a session is renewed with a new assertion, which has no extensions",
+    () =>
+      Effect.gen(function*() {
+        const server = yield* makeServer()
+        yield* Effect.gen(function*() {
+          const { id } = yield* login
+          yield* TestClock.adjust("10 minutes")
+          yield* Effect.flatMap(Sessions.Sessions, (sessions) => sessions.accessToken(id))
+        }).pipe(Effect.provide(servers(server, { extensions: { "hl7-b2b": {} } }, true)))
+        const [exchange, refresh] = server.of("token")
+        const { client_assertion: _, refresh_token: token, ...form } = refresh?.body ?? {}
+        assert.match(String(token), /^refresh-/)
+        assert.deepStrictEqual(form, {
+          grant_type: "refresh_token",
+          client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+          udap: "1"
+        })
+        assert.notStrictEqual(exchange?.claims["jti"], refresh?.claims["jti"])
+        assert.notProperty(exchange?.claims ?? {}, "extensions")
+        assert.notProperty(refresh?.claims ?? {}, "extensions")
+      })
+  )
+
+  it.effect("[UDAP-164] [UDAP-224] [UDAP-178] [UDAP-286] no request has an Authorization header, a secret or another client id", () =>
+    Effect.gen(function*() {
+      const server = yield* makeServer()
+      yield* Effect.provide(login, servers(server, {}, true))
+      yield* Effect.provide(backendToken, servers(server))
+      for (const { body, seen } of server.of("token")) {
+        assert.notProperty(seen.headers, "authorization")
+        assert.notProperty(body, "client_secret")
+        assert.notProperty(body, "client_id")
+      }
+    }))
+
+  it.effect("an app with users registers its redirect URI, its scopes and its grants", () =>
+    Effect.gen(function*() {
+      const server = yield* makeServer()
+      yield* Effect.provide(login, servers(server, {}, true))
+      const [{ claims } = { claims: {} }] = server.of("register")
+      assert.deepInclude(claims, {
+        grant_types: ["authorization_code", "refresh_token"],
+        redirect_uris: [REDIRECT],
+        response_types: ["code"],
+        scope: "patient/*.rs offline_access"
+      })
+    }))
+
+  it.effect("after invalid_client the app registers again, and the request is repeated once with the new client id", () =>
+    Effect.gen(function*() {
+      const server = yield* makeServer()
+      yield* Effect.gen(function*() {
+        yield* backendToken
+        yield* TestClock.adjust("10 minutes")
+        server.clients.clear()
+        const token = yield* backendToken
+        assert.match(Redacted.value(token), /^token-/)
+      }).pipe(Effect.provide(servers(server)))
+      assert.deepStrictEqual(server.of("token").map(({ claims }) => claims["iss"]), [
+        "client-1",
+        "client-1",
+        "client-2"
+      ])
+      assert.lengthOf(server.of("register"), 2)
+    }))
+
+  it.effect("a server that refuses each client id is asked twice, and not registered with again and again", () =>
+    Effect.gen(function*() {
+      const server = yield* makeServer({
+        respond: ({ kind }) => kind === "token" ? json({ error: "invalid_client" }, { status: 401 }) : undefined
+      })
+      yield* Effect.gen(function*() {
+        for (let i = 0; i < 3; i++) {
+          const error = yield* Effect.flip(backendToken)
+          assert.deepInclude(error, { _tag: "TokenError", error: "invalid_client" })
+        }
+      }).pipe(Effect.provide(servers(server)))
+      assert.lengthOf(server.of("register"), 1)
+      assert.lengthOf(server.of("token"), 2)
+    }))
+
+  it.effect("a renewed certificate is registered before it is used, without a restart", () =>
+    Effect.gen(function*() {
+      const server = yield* makeServer()
+      const old = yield* appCertificate({ key: "p256", to: Pki.DAY })
+      const renewed = yield* appCertificate({ key: "p384", to: 400 * Pki.DAY })
+      let certificate = old
+      yield* Effect.gen(function*() {
+        yield* backendToken
+        certificate = renewed
+        yield* TestClock.adjust("20 minutes")
+        yield* backendToken
+        yield* TestClock.adjust("1 hour")
+        yield* backendToken
+        yield* TestClock.adjust("2 days")
+        yield* backendToken
+      }).pipe(Effect.provide(servers(server, { certificate: Effect.sync(() => certificate) })))
+      assert.deepStrictEqual(server.of("token").map(({ header }) => header["alg"]), [
+        "ES256",
+        "ES256",
+        "ES384",
+        "ES384"
+      ])
+      assert.deepStrictEqual(server.of("register").map(({ header }) => header["alg"]), ["ES256", "ES384"])
+      assert.deepStrictEqual(new Set(server.of("token").map(({ claims }) => claims["iss"])), new Set(["client-1"]))
+    }))
+
+  const failures: ReadonlyArray<readonly [string, Options, string, string, boolean]> = [
+    [
+      "a server without UDAP",
+      { respond: ({ kind }) => kind === "metadata" ? text("", { status: 404 }) : undefined },
+      "DiscoveryFailed",
+      "NotSupported",
+      false
+    ],
+    [
+      "a server that is down",
+      { respond: ({ kind }) => kind === "metadata" ? text("", { status: 503 }) : undefined },
+      "DiscoveryFailed",
+      "Status",
+      true
+    ],
+    [
+      "metadata that are not signed",
+      { metadata: { signed_metadata: undefined } },
+      "ServerNotTrusted",
+      "SignedMetadataMissing",
+      false
+    ],
+    [
+      "a registration that is refused",
+      {
+        respond: ({ kind }) =>
+          kind === "register" ? json({ error: "unapproved_software_statement" }, { status: 400 }) : undefined
+      },
+      "RegistrationFailed",
+      "UnapprovedSoftwareStatement",
+      false
+    ]
+  ]
+
+  it.effect.each(failures)(
+    "[UDAP-16] [UDAP-21] %s fails with the step, its error and whether it is temporary",
+    ([, options, reason, causeReason, retryable]) =>
+      Effect.gen(function*() {
+        const server = yield* makeServer(options)
+        const error = yield* Effect.flip(Effect.provide(backendToken, servers(server)))
+        if (error._tag !== "ClientAuthenticationError") return assert.fail(error.message)
+        assert.strictEqual(error.reason, reason)
+        assert.strictEqual((error.cause as { readonly reason?: unknown }).reason, causeReason)
+        assert.strictEqual(error.isRetryable, retryable)
+        assert.include(error.message, server.fhirBaseUrl)
+        assert.lengthOf(server.of("token"), 0)
+      })
+  )
+
+  it.effect("while the server's metadata cannot be fetched, a registration in memory is used", () => {
+    let isDown = false
+    return Effect.gen(function*() {
+      const server = yield* makeServer({
+        respond: ({ kind }) => isDown && kind === "metadata" ? text("", { status: 503 }) : undefined
+      })
+      yield* Effect.gen(function*() {
+        yield* backendToken
+        isDown = true
+        yield* TestClock.adjust("90 minutes")
+        yield* backendToken
+      }).pipe(Effect.provide(servers(server)))
+      assert.lengthOf(server.of("token"), 2)
+    })
+  })
+
+  it.effect("what UDAP does not define comes from the SMART configuration, and no other endpoint of it is used", () =>
+    Effect.gen(function*() {
+      const server = yield* makeServer({
+        smart: {
+          issuer: "https://ehr.example.org",
+          jwks_uri: "https://ehr.example.org/jwks",
+          authorization_endpoint: "https://smart.example.org/authorize",
+          token_endpoint: "https://smart.example.org/token",
+          registration_endpoint: "https://smart.example.org/register",
+          revocation_endpoint: "https://ehr.example.org/udap/revoke",
+          introspection_endpoint: "https://smart.example.org/introspect",
+          capabilities: ["launch-ehr"]
+        }
+      })
+      const configuration = yield* Effect.provide(
+        Effect.flatMap(
+          SmartServers.SmartServers,
+          (registry) => Effect.flatMap(registry.client("north"), (client) => client.configuration)
+        ),
+        servers(server)
+      )
+      assert.deepInclude({ ...configuration }, {
+        issuer: "https://ehr.example.org",
+        jwksUri: "https://ehr.example.org/jwks",
+        authorizationEndpoint: `${server.origin}/udap/authorize`,
+        tokenEndpoint: server.tokenEndpoint,
+        registrationEndpoint: server.registrationEndpoint,
+        revocationEndpoint: "https://ehr.example.org/udap/revoke",
+        // At another origin than the signed token endpoint.
+        introspectionEndpoint: undefined
+      })
+    }))
+
+  it.effect("requests without a server fail with what to do", () =>
+    Effect.gen(function*() {
+      const server = yield* makeServer()
+      const options = yield* app()
+      const service = yield* Effect.provide(UdapAuthentication.make(options), registrations(server))
+      const error = yield* Effect.flip(
+        service.authenticate({ endpoint: server.tokenEndpoint, clientId: "1", params: {} })
+      )
+      assert.include(error.detail, "forServer")
+    }))
+
+  it.effect("a client without client id and without registration is a mistake of the configuration", () =>
+    Effect.gen(function*() {
+      const server = yield* makeServer()
+      const error = yield* Effect.flip(
+        Layer.build(
+          Layer.provide(
+            SmartServers.layer({
+              north: { fhirBaseUrl: server.fhirBaseUrl, authentication: ClientAuthentication.layerPublic }
+            }),
+            server.net.layer
+          )
+        ).pipe(Effect.scoped)
+      )
+      assert.deepInclude(error, { _tag: "ConfigurationError", reason: "Missing", server: "north" })
+      const single = yield* Effect.flip(
+        SmartClient.make({ fhirBaseUrl: server.fhirBaseUrl }).pipe(
+          Effect.provide(Layer.merge(
+            ClientAuthentication.layerPublic,
+            Layer.provide(SmartClient.layerDependencies(), server.net.layer)
+          ))
+        )
+      )
+      assert.strictEqual(single.reason, "Missing")
+    }))
+})

@@ -1,0 +1,378 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as TestClock from "effect/TestClock"
+import { RetryPolicy, SessionStore } from "effect-safire"
+import { Certification, type SoftwareStatement, TrustPolicy, UdapDiscovery, UdapRegistration } from "effect-safire/udap"
+import * as Pki from "../../src/testing/internal/pki.js"
+import { Broken, fake, json, text } from "../support/http.js"
+import { recorded } from "../support/warnings.js"
+import {
+  appCertificate,
+  type AuthorizationServer,
+  CLIENT_URI,
+  COMMUNITY,
+  makeServer,
+  type Options,
+  OTHER_COMMUNITY,
+  otherAppCertificate,
+  registrations,
+  trust
+} from "./authorizationServer.js"
+
+const metadata: SoftwareStatement.Metadata = {
+  clientName: "Growth Chart",
+  contacts: ["mailto:it@example.org"],
+  grantTypes: ["client_credentials"],
+  scopes: ["system/*.rs"]
+}
+
+const requestAt = (server: AuthorizationServer, change: Partial<UdapRegistration.Request> = {}) =>
+  Effect.map(
+    change.certificate === undefined ? appCertificate({ key: "p256" }) : Effect.succeed(change.certificate),
+    (certificate): UdapRegistration.Request => ({
+      fhirBaseUrl: server.fhirBaseUrl,
+      community: COMMUNITY,
+      certificate,
+      metadata,
+      ...change
+    })
+  )
+
+const registration = UdapRegistration.UdapRegistration
+
+/** What `use` does at a server that behaves as `options` say. */
+const at = <A, E>(
+  use: (
+    service: UdapRegistration.Service,
+    server: AuthorizationServer
+  ) => Effect.Effect<A, E, SessionStore.SessionStore>,
+  options: Options = {}
+) =>
+  Effect.flatMap(
+    makeServer(options),
+    (server) => Effect.provide(Effect.flatMap(registration, (service) => use(service, server)), registrations(server))
+  )
+
+/** The error of a registration whose response is `response`. */
+const refused = (response: () => Response, change: Partial<UdapRegistration.Request> = {}) =>
+  at(
+    (service, server) => Effect.flatMap(requestAt(server, change), (request) => Effect.flip(service.register(request))),
+    { respond: ({ kind }) => kind === "register" ? response() : undefined }
+  )
+
+describe("UdapRegistration", () => {
+  it.effect("[UDAP-66] [UDAP-67] [UDAP-69] registers once, and uses the client id that the server assigned", () =>
+    at((service, server) =>
+      Effect.gen(function*() {
+        const request = yield* requestAt(server)
+        const first = yield* service.current(request)
+        assert.strictEqual(first.clientId, "client-1")
+        assert.deepStrictEqual(
+          [first.registrationEndpoint, first.community, first.clientUri],
+          [server.registrationEndpoint, COMMUNITY, CLIENT_URI]
+        )
+        assert.deepStrictEqual(yield* service.current(request), first)
+        const [sent, ...others] = server.of("register")
+        assert.lengthOf(others, 0)
+        assert.deepStrictEqual(Object.keys(sent?.body ?? {}).sort(), ["software_statement", "udap"])
+        assert.strictEqual(sent?.body["udap"], "1")
+        assert.strictEqual(sent?.seen.headers["content-type"], "application/json")
+        // The signed endpoint, and no request to the unsigned one.
+        assert.strictEqual(sent?.claims["aud"], server.registrationEndpoint)
+        assert.isFalse(server.received.some(({ seen }) => seen.url.includes("unsigned")))
+      })
+    ))
+
+  it.effect("changed metadata, certifications or certificates register again, under the same client id", () =>
+    at((service, server) =>
+      Effect.gen(function*() {
+        const certificate = yield* appCertificate({ key: "p256", to: 60 * 365 * Pki.DAY })
+        const request = yield* requestAt(server, { certificate })
+        yield* service.current(request)
+        const changed = { ...request, metadata: { ...metadata, scopes: ["system/Patient.rs"] } }
+        const next = yield* service.current(changed)
+        assert.strictEqual(next.clientId, "client-1")
+        assert.deepStrictEqual(next.scopes, ["system/Patient.rs"])
+        const certifications = [yield* Certification.make(certificate, { name: "Basic", uris: ["urn:basic"] })]
+        yield* service.current({ ...changed, certifications })
+        assert.lengthOf(server.of("register"), 3)
+        // The same certification, signed again: its content has not changed.
+        const copy = [yield* Certification.make(certificate, { name: "Basic", uris: ["urn:basic"] })]
+        yield* service.current({ ...changed, certifications: copy })
+        assert.lengthOf(server.of("register"), 3)
+        assert.lengthOf(server.of("register")[2]?.body["certifications"] as ReadonlyArray<unknown>, 1)
+        const renewed = yield* appCertificate({ key: "p256", to: 65 * 365 * Pki.DAY })
+        const last = yield* service.current({ ...changed, certifications: copy, certificate: renewed })
+        assert.strictEqual(last.certificate, renewed.fingerprint)
+        assert.lengthOf(server.of("register"), 4)
+        // A process that still has the old certificate does not register it again.
+        assert.deepStrictEqual(yield* service.current({ ...changed, certifications: copy }), last)
+        assert.lengthOf(server.of("register"), 4)
+      })
+    ))
+
+  it.effect("[UDAP-67] a new client id in the response to a change replaces the old one", () => {
+    let registered = 0
+    return at((service, server) =>
+      Effect.gen(function*() {
+        const request = yield* requestAt(server)
+        assert.strictEqual((yield* service.register(request)).clientId, "id-1")
+        assert.strictEqual((yield* service.register(request)).clientId, "id-2")
+        assert.strictEqual((yield* service.current(request)).clientId, "id-2")
+      }), {
+      respond: ({ claims, kind }) =>
+        kind === "register" ? json({ ...claims, client_id: `id-${++registered}` }) : undefined
+    })
+  })
+
+  it.effect("of ten that start together one registers", () =>
+    at((service, server) =>
+      Effect.gen(function*() {
+        const request = yield* requestAt(server)
+        const all = yield* Effect.all(Array.from({ length: 10 }, () => service.current(request)), {
+          concurrency: "unbounded"
+        })
+        assert.deepStrictEqual(new Set(all.map(({ clientId }) => clientId)), new Set(["client-1"]))
+        assert.lengthOf(server.of("register"), 1)
+      })
+    ))
+
+  it.effect("a registration in one community does not affect another", () =>
+    at((service, server) =>
+      Effect.gen(function*() {
+        const request = yield* requestAt(server)
+        const other = { ...request, community: OTHER_COMMUNITY, certificate: yield* otherAppCertificate }
+        const one = yield* service.current(request)
+        const two = yield* service.current(other)
+        assert.deepStrictEqual([one.clientId, two.clientId], ["client-1", "client-2"])
+        yield* service.cancel(other)
+        assert.deepStrictEqual(yield* service.current(request), one)
+        assert.lengthOf(server.of("register"), 3)
+      })
+    ))
+
+  it.effect("[UDAP-123] a confirmed cancellation removes the registration from the store", () =>
+    at((service, server) =>
+      Effect.gen(function*() {
+        const request = yield* requestAt(server)
+        yield* service.current(request)
+        yield* service.cancel(request)
+        assert.deepStrictEqual(server.of("register")[1]?.claims["grant_types"], [])
+        assert.strictEqual(server.clients.size, 0)
+        assert.strictEqual((yield* service.current(request)).clientId, "client-2")
+      })
+    ))
+
+  it.effect("[UDAP-123] a response without grant types to a registration says that it is cancelled", () => {
+    let registered = 0
+    return at((service, server) =>
+      Effect.gen(function*() {
+        const request = yield* requestAt(server)
+        yield* service.register(request)
+        const error = yield* Effect.flip(service.register(request))
+        assert.deepInclude(error, { _tag: "UdapRegistrationError", reason: "Cancelled" })
+        const third = yield* service.current(request)
+        assert.strictEqual(third.clientId, "id-3")
+      }), {
+      respond: ({ kind }) =>
+        kind === "register"
+          ? json({ client_id: `id-${++registered}`, grant_types: registered === 2 ? [] : ["client_credentials"] })
+          : undefined
+    })
+  })
+
+  it.effect.each(
+    [
+      ["with another client id", { client_id: "another", grant_types: [] }],
+      ["with grant types", { client_id: "client-1", grant_types: ["client_credentials"] }],
+      ["that does not name them", { client_id: "client-1" }]
+    ] as const
+  )(
+    "[UDAP-123] a response %s does not confirm a cancellation, and the registration stays in the store",
+    ([, body]) =>
+      at((service, server) =>
+        Effect.gen(function*() {
+          const request = yield* requestAt(server)
+          const before = yield* service.current(request)
+          assert.deepInclude(yield* Effect.flip(service.cancel(request)), { reason: "NotCancelled" })
+          assert.deepStrictEqual(yield* service.current(request), before)
+        }), {
+        respond: ({ claims, kind }) =>
+          kind === "register" && (claims["grant_types"] as ReadonlyArray<string>).length === 0 ? json(body) : undefined
+      })
+  )
+
+  it.effect("a client that the server does not know any more is registered again, once for all processes", () =>
+    at((service, server) =>
+      Effect.gen(function*() {
+        const request = yield* requestAt(server)
+        const { clientId } = yield* service.current(request)
+        server.clients.clear()
+        // Younger than a minute: the reason is another one.
+        assert.strictEqual((yield* service.replace(request, clientId)).clientId, clientId)
+        yield* TestClock.adjust("2 minutes")
+        const replaced = yield* Effect.all([service.replace(request, clientId), service.replace(request, clientId)], {
+          concurrency: "unbounded"
+        })
+        assert.deepStrictEqual(replaced.map((one) => one.clientId), ["client-2", "client-2"])
+        assert.lengthOf(server.of("register"), 2)
+      })
+    ))
+
+  it.effect("members that the server changed are a warning; what it repeats, adds or leaves out is not", () => {
+    const { layer, seen } = recorded()
+    return Effect.gen(function*() {
+      const server = yield* makeServer({
+        respond: ({ claims, kind }) =>
+          kind === "register"
+            ? json({ ...claims, client_id: "1", scope: "system/Patient.rs", contacts: null, client_name: "", extra: 1 })
+            : undefined
+      })
+      const request = yield* requestAt(server)
+      const registered = yield* Effect.provide(
+        Effect.flatMap(registration, (service) => service.register(request)),
+        Layer.provide(registrations(server), layer)
+      )
+      assert.deepStrictEqual(registered.scopes, ["system/Patient.rs"])
+      assert.deepStrictEqual(seen.map(({ code, detail }) => [code, detail]), [
+        ["RegistrationChanged", "the server registered another scope than was requested"]
+      ])
+    })
+  })
+
+  it.effect("a certification that the server requires is checked before anything is sent", () =>
+    at((service, server) =>
+      Effect.gen(function*() {
+        const request = yield* requestAt(server)
+        const error = yield* Effect.flip(service.register(request))
+        assert.deepInclude(error, { _tag: "ConfigurationError", reason: "Missing" })
+        assert.lengthOf(server.of("register"), 0)
+      }), { metadata: { udap_certifications_supported: ["urn:basic"], udap_certifications_required: ["urn:basic"] } }))
+
+  it.effect("a wildcard is not requested from a server that lists scopes without one", () =>
+    at((service, server) =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(Effect.flatMap(requestAt(server), service.register))
+        assert.deepInclude(error, { _tag: "ConfigurationError", reason: "Conflict" })
+        assert.lengthOf(server.of("register"), 0)
+      }), { metadata: { scopes_supported: ["system/Patient.rs"] } }))
+
+  it.effect("[UDAP-20] a server without the profile udap_dcr does not register apps", () =>
+    at((service, server) =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(Effect.flatMap(requestAt(server), service.register))
+        assert.deepInclude(error, { reason: "NotSupported", processed: "no" })
+        assert.lengthOf(server.of("register"), 0)
+      }), { metadata: { udap_profiles_supported: [] } }))
+
+  it.effect("[UDAP-75] the client URI is checked before anything is sent", () =>
+    at((service, server) =>
+      Effect.gen(function*() {
+        const request = yield* requestAt(server, { clientUri: "https://other.example.org" })
+        assert.deepInclude(yield* Effect.flip(service.register(request)), { reason: "Invalid" })
+        assert.lengthOf(server.received, 0)
+      })
+    ))
+
+  const responses: ReadonlyArray<readonly [string, () => Response, string]> = [
+    [
+      "invalid_software_statement",
+      () => json({ error: "invalid_software_statement" }, { status: 400 }),
+      "InvalidSoftwareStatement"
+    ],
+    [
+      "unapproved_software_statement",
+      () => json({ error: "unapproved_software_statement" }, { status: 400 }),
+      "UnapprovedSoftwareStatement"
+    ],
+    [
+      "invalid_client_metadata",
+      () => json({ error: "invalid_client_metadata" }, { status: 400 }),
+      "InvalidClientMetadata"
+    ],
+    ["invalid_redirect_uri", () => json({ error: "invalid_redirect_uri" }, { status: 400 }), "InvalidRedirectUri"],
+    ["an unknown code", () => json({ error: "constructor" }, { status: 400 }), "Refused"],
+    ["403 without a code", () => text("", { status: 403 }), "Refused"],
+    ["503", () => json({ error: "invalid_client_metadata" }, { status: 503 }), "Status"],
+    ["a page", () => text("<html>", { status: 200 }), "NotJson"],
+    ["a list", () => json([]), "NotObject"],
+    ["no client id", () => json({ client_name: "App" }, { status: 201 }), "ClientIdMissing"],
+    ["a blank client id", () => json({ client_id: " " }, { status: 201 }), "ClientIdMissing"],
+    ["a client id that is a number", () => json({ client_id: 7 }, { status: 201 }), "ClientIdMissing"],
+    [
+      "a redirect",
+      () => text("", { status: 307, headers: { location: "https://other.example.org" } }),
+      "RedirectRefused"
+    ]
+  ]
+
+  it.effect.each(responses)(
+    "%s is an error with a reason of its own",
+    ([, response, reason]) =>
+      Effect.gen(function*() {
+        const error = yield* refused(response)
+        assert.strictEqual(`${error._tag} ${error.reason}`, `UdapRegistrationError ${reason}`)
+      })
+  )
+
+  it.effect("an error holds no statement and no certification, also where the server repeats them", () =>
+    Effect.gen(function*() {
+      const certificate = yield* appCertificate({ key: "p256" })
+      const certification = yield* Certification.make(certificate, { name: "Basic", uris: ["urn:basic"] })
+      let sent = ""
+      const error = yield* at(
+        (service, server) =>
+          Effect.flatMap(
+            requestAt(server, { certificate, certifications: [certification] }),
+            (request) => Effect.flip(service.register(request))
+          ),
+        {
+          respond: ({ body, kind }) => {
+            if (kind !== "register") return undefined
+            sent = String(body["software_statement"])
+            return json({
+              error: "invalid_software_statement",
+              error_description: `${sent} ${Redacted.value(certification)}`
+            }, {
+              status: 400
+            })
+          }
+        }
+      )
+      for (const secret of [sent, Redacted.value(certification)]) {
+        for (const part of secret.split(".")) {
+          assert.notInclude(`${error.message} ${JSON.stringify(error)}`, part)
+        }
+      }
+    }))
+
+  it.effect("each attempt has its own statement; a request without a response is repeated", () =>
+    Effect.gen(function*() {
+      const server = yield* makeServer()
+      let failures = 1
+      const net = fake((seen) =>
+        new URL(seen.url).pathname === "/udap/register" && failures-- > 0
+          ? new Broken("ECONNRESET")
+          : Effect.promise(() => server.handle(seen))
+      )
+      const options = yield* trust
+      const request = yield* requestAt(server)
+      const done = Effect.flatMap(registration, (service) => service.current(request)).pipe(
+        Effect.provide(
+          UdapRegistration.layer.pipe(
+            Layer.provide(UdapDiscovery.layer()),
+            Layer.provide(TrustPolicy.layer(options)),
+            Layer.provide(SessionStore.layerMemory),
+            Layer.provide(net.layer),
+            Layer.provide(RetryPolicy.layer(Schedule.recurs(2)))
+          )
+        )
+      )
+      assert.strictEqual((yield* done).clientId, "client-1")
+      const jtis = net.seen.filter(({ url }) => url.endsWith("/register")).map(({ body }) => body)
+      assert.strictEqual(new Set(jtis).size, 2)
+    }))
+})
