@@ -49,14 +49,24 @@ const histogramOf = (step: string, result: string): Metric.Metric.Histogram<numb
 const resultOf = (exit: Exit.Exit<unknown, unknown>): string =>
   Exit.isSuccess(exit) ? "success" : Exit.isInterrupted(exit) ? "interrupted" : "failure"
 
-const measured = <A, E, R>(self: Effect.Effect<A, E, R>, step: string): Effect.Effect<A, E, R> =>
-  Effect.flatMap(
-    Clock.currentTimeNanos,
-    (started) =>
-      Effect.onExit(self, (exit) =>
-        Effect.flatMap(Clock.currentTimeNanos, (ended) =>
-          Metric.update(histogramOf(stepOf(step), resultOf(exit)), Number(ended - started) / 1e9)))
+/** `Clock.currentTimeNanos` of TestClock dies after an adjustment by a fraction of a millisecond. */
+const nanosOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): bigint =>
+  Context.unsafeGet(fiber.getFiberRef(DefaultServices.currentServices), Clock.Clock).unsafeCurrentTimeNanos()
+
+const measured = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  step: string,
+  fiber: Fiber.RuntimeFiber<unknown, unknown>
+): Effect.Effect<A, E, R> => {
+  const started = nanosOf(fiber)
+  return Effect.onExit(
+    self,
+    (exit) =>
+      Effect.suspend(() =>
+        Metric.update(histogramOf(stepOf(step), resultOf(exit)), Number(nanosOf(fiber) - started) / 1e9)
+      )
   )
+}
 
 /**
  * Makes a step: it has a span, and its duration is measured. `name` is one of a few words, because it is a tag of
@@ -68,7 +78,11 @@ export const span =
   (name: string, options?: Tracer.SpanOptions | undefined) =>
   <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.withFiberRuntime((fiber) =>
-      measured(isTraced(fiber) ? Effect.withSpan(self, name, { captureStackTrace: false, ...options }) : self, name)
+      measured(
+        isTraced(fiber) ? Effect.withSpan(self, name, { captureStackTrace: false, ...options }) : self,
+        name,
+        fiber
+      )
     )
 
 /**
@@ -87,7 +101,8 @@ export const annotate = (key: string, value: unknown): Effect.Effect<void> =>
 export const event = (name: string, attributes: Readonly<Record<string, unknown>>): Effect.Effect<void> =>
   Effect.withFiberRuntime((fiber) =>
     isTraced(fiber)
-      ? Effect.flatMap(Clock.currentTimeNanos, (now) =>
-        Effect.ignore(Effect.map(Effect.currentSpan, (current) => current.event(name, now, attributes))))
+      ? Effect.ignore(
+        Effect.map(Effect.currentSpan, (current) => current.event(name, nanosOf(fiber), attributes))
+      )
       : Effect.void
   )
