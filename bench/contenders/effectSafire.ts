@@ -11,6 +11,7 @@ import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import {
   ClientAuthentication,
   Discovery,
@@ -169,7 +170,8 @@ const works = (setting: Setting) =>
         "assertion-ES384": es384.authenticate(authorizationServer),
         "client-credentials": backend.clientCredentials(),
         "fresh-token": sessions.accessToken(session),
-        "fhir-get": patients.read("Patient", setting.patientId)
+        "fhir-get": patients.read("Patient", setting.patientId),
+        "fhir-search": Stream.runCount(patients.search("Observation"))
       },
       /** So many at once want the token of a session that has expired. */
       stampede: (callers: number) =>

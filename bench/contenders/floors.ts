@@ -44,6 +44,20 @@ const requests = (setting: Setting, send: (request: Request) => Promise<unknown>
         method: "GET",
         headers: { authorization: `Bearer ${setting.accessToken}`, accept: "application/fhir+json" }
       }),
+    "fhir-search": async () => {
+      let found = 0
+      let url: string | undefined = `${setting.fhirBaseUrl}/Observation`
+      while (url !== undefined) {
+        const bundle = await send({
+          url,
+          method: "GET",
+          headers: { authorization: `Bearer ${setting.accessToken}`, accept: "application/fhir+json" }
+        }) as { readonly entry: ReadonlyArray<unknown>; readonly link: ReadonlyArray<{ readonly url: string }> }
+        found += bundle.entry.length
+        url = bundle.link[0]?.url
+      }
+      return found
+    },
     "discovery-cold": () =>
       send({
         url: `${setting.fhirBaseUrl}/.well-known/smart-configuration`,

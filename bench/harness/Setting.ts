@@ -3,6 +3,10 @@
  */
 import { readFileSync } from "node:fs"
 
+/** The search: so many pages, of so many resources. */
+export const PAGES = 100
+export const PAGE_SIZE = 50
+
 export interface Setting {
   readonly origin: string
   readonly fhirBaseUrl: string

@@ -86,6 +86,12 @@ const targets: ReadonlyArray<Target> = [
     most: 1.15,
     unit: "x"
   },
+  {
+    title: "FHIR search, 100 pages: processor time, to raw undici and JSON.parse",
+    value: between("fhir-search", OURS, "raw undici", cpuOf),
+    most: 1.5,
+    unit: "x"
+  },
   ...beside("exchange-public", "Code exchange, public client"),
   ...beside("exchange-basic", "Code exchange, client secret"),
   signing("RS384"),

@@ -74,6 +74,35 @@ const answers = () => {
       birthDate: "1970-01-01",
       address: [{ city: "Springfield", country: "US" }]
     }, "application/fhir+json"),
+    pages: Array.from({ length: Setting.PAGES }, (_, page) =>
+      json({
+        resourceType: "Bundle",
+        type: "searchset",
+        total: Setting.PAGES * Setting.PAGE_SIZE,
+        link: page + 1 < Setting.PAGES
+          ? [{ relation: "next", url: `${setting.fhirBaseUrl}/Observation?page=${page + 1}` }]
+          : [],
+        entry: Array.from({ length: Setting.PAGE_SIZE }, (_, index) => ({
+          fullUrl: `${setting.fhirBaseUrl}/Observation/o-${page}-${index}`,
+          search: { mode: "match" },
+          resource: {
+            resourceType: "Observation",
+            id: `o-${page}-${index}`,
+            meta: { versionId: "1", lastUpdated: "2024-01-01T00:00:00Z" },
+            status: "final",
+            category: [{
+              coding: [{
+                system: "http://terminology.hl7.org/CodeSystem/observation-category",
+                code: "vital-signs"
+              }]
+            }],
+            code: { coding: [{ system: "http://loinc.org", code: "8867-4", display: "Heart rate" }] },
+            subject: { reference: `Patient/${setting.patientId}` },
+            effectiveDateTime: "2024-01-01T00:00:00Z",
+            valueQuantity: { value: 60 + index, unit: "/min", system: "http://unitsofmeasure.org", code: "/min" }
+          }
+        }))
+      }, "application/fhir+json")),
     unauthorized: json({ error: "invalid_token" })
   }
 }
@@ -82,6 +111,7 @@ server.on("listening", () => {
   setting = Setting.make(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
   const given = answers()
   const bearer = `Bearer ${setting.accessToken}`
+  const searchPath = "/fhir/Observation"
   const patientPath = `/fhir/Patient/${setting.patientId}`
 
   server.on("request", (request, response) => {
@@ -96,6 +126,9 @@ server.on("listening", () => {
     } else if (path === patientPath) {
       if (request.headers.authorization === bearer) send(200, given.patient)
       else send(401, given.unauthorized)
+    } else if (path.startsWith(searchPath)) {
+      const page = given.pages[Number(path.slice(searchPath.length).replace(/^\?page=/, ""))]
+      send(page === undefined ? 404 : 200, page ?? given.unauthorized)
     } else {
       send(200, path.startsWith("/backend/") ? given.backendMetadata : given.metadata)
     }

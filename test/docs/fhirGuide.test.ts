@@ -6,7 +6,9 @@ import * as Option from "effect/Option"
 import { FhirClient } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import * as Capabilities from "../../examples/fhir/capabilities.js"
+import * as Changes from "../../examples/fhir/changes.js"
 import * as Errors from "../../examples/fhir/errors.js"
+import * as Everything from "../../examples/fhir/everything.js"
 import * as Pages from "../../examples/fhir/pages.js"
 import * as Rate from "../../examples/fhir/rate.js"
 import * as Read from "../../examples/fhir/read.js"
@@ -73,6 +75,16 @@ describe("docs/fhir.md", () => {
   it.effect("sends a transaction with references between its entries", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* Transaction.program, ["Patient", "Observation"])
+    }).pipe(Effect.provide(backend())))
+
+  it.effect("streams $everything", () =>
+    Effect.gen(function*() {
+      assert.isAtLeast(yield* Everything.program, 1)
+    }).pipe(Effect.provide(backend())))
+
+  it.effect("recognises the current version", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* Changes.program, { isUnchanged: true, versions: 1 })
     }).pipe(Effect.provide(backend())))
 
   it.effect("decides by the reason of an error", () =>
