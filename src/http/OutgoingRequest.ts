@@ -15,12 +15,14 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { ByteBuffer } from "../base/ByteBuffer.js"
 import * as Url from "../base/Url.js"
+import * as Deadlines from "./internal/deadlines.js"
 import type { ReceivedResponse } from "./ReceivedResponse.js"
 import { bodyError, isTotalTimeout, requestError, TransportFailure } from "./TransportFailure.js"
 
@@ -77,11 +79,20 @@ export const prepare = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
 export const bufferedBody = (response: HttpClientResponse.HttpClientResponse, maxBytes: number): string | undefined =>
   isFastResponse(response) ? response.bufferedBody(maxBytes) : undefined
 
+/** Across origins a browser shows `Content-Length` and hides `Content-Encoding`, with which a body can be longer. */
+const showsAllHeaders =
+  typeof (globalThis as { process?: { versions?: { node?: unknown } } }).process?.versions?.node === "string"
+
+/** Responses whose body was read to its end: to abort their requests costs as much as a request. */
+const complete = new WeakSet<HttpClientResponse.HttpClientResponse>()
+
 /** The body as text. Reading ends as soon as the body exceeds the limit, also if its declared length does not. */
 export const readBody = (
   url: URL,
   response: HttpClientResponse.HttpClientResponse,
-  maxBytes: number
+  maxBytes: number,
+  // Effect's own clients make them at each access.
+  headers: ReceivedResponse["headers"] = response.headers
 ): Effect.Effect<string, TransportFailure> => {
   // Lazy: an error captures a stack.
   const tooLarge = () =>
@@ -98,9 +109,29 @@ export const readBody = (
       return failure.reason === "TooLarge" ? tooLarge() : failure
     })
   }
-  const declared = Number(response.headers["content-length"])
+  const declared = Number(headers["content-length"])
   if (declared > maxBytes) return tooLarge()
-  return Effect.suspend(() => {
+  // Then the body cannot be longer than it declares, and is read at once, at a fraction of the cost.
+  const isBounded = showsAllHeaders && declared >= 0 && headers["content-encoding"] === undefined
+  const whole = isBounded && headers["transfer-encoding"] === undefined
+    // A transport that is not HTTP, such as a mock, may send more than it declares.
+    ? Effect.flatMap(response.text, (text) => text.length > maxBytes ? tooLarge() : Effect.succeed(text))
+    : readChunks(response, maxBytes, tooLarge)
+  return whole.pipe(
+    Effect.tap(() => void complete.add(response)),
+    Effect.catchTag(
+      "ResponseError",
+      (error) => error.reason === "EmptyBody" ? Effect.succeed("") : bodyError(url, response, error)
+    )
+  )
+}
+
+const readChunks = (
+  response: HttpClientResponse.HttpClientResponse,
+  maxBytes: number,
+  tooLarge: () => TransportFailure
+): Effect.Effect<string, TransportFailure | HttpClientError.ResponseError> =>
+  Effect.suspend(() => {
     const body = new ByteBuffer()
     return response.stream.pipe(
       Stream.runForEachChunk((chunks) => {
@@ -110,14 +141,9 @@ export const readBody = (
         }
         return Effect.void
       }),
-      Effect.map(() => new TextDecoder().decode(body.take())),
-      Effect.catchTag(
-        "ResponseError",
-        (error) => error.reason === "EmptyBody" ? Effect.succeed("") : bodyError(url, response, error)
-      )
+      Effect.map(() => new TextDecoder().decode(body.take()))
     )
   })
-}
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308])
 
@@ -169,6 +195,32 @@ const fastSender = (client: FastTransport, clock: Clock.Clock, limit: number): S
   }
 }
 
+/** A sender, and the effect that aborts its requests whose bodies were not read to their ends. */
+const closableSender = (
+  client: HttpClient.HttpClient
+): { readonly sender: Sender; readonly close: Effect.Effect<void> } => {
+  const scoped = HttpClient.withScope(client)
+  const open = new Map<Scope.CloseableScope, HttpClientResponse.HttpClientResponse | undefined>()
+  const close = Effect.suspend(() => {
+    const unread = Array.from(open).flatMap(([scope, response]) =>
+      response !== undefined && complete.has(response) ? [] : [scope]
+    )
+    open.clear()
+    return Effect.forEach(unread, (scope) => Scope.close(scope, Exit.void), { discard: true })
+  })
+  return {
+    close,
+    sender: {
+      execute: (request) =>
+        Effect.flatMap(Scope.make(), (scope) => {
+          open.set(scope, undefined)
+          return Effect.tap(Scope.extend(scoped.execute(request), scope), (response) => void open.set(scope, response))
+        }),
+      discard: () => close
+    }
+  }
+}
+
 /** Responses are closed with the scope, not when they are garbage-collected. */
 const scopedSender = (client: HttpClient.HttpClient, scope: Scope.Scope): Sender => {
   const scoped = HttpClient.withScope(client)
@@ -200,7 +252,10 @@ export const within = <A, E, R>(
 ): Effect.Effect<A, E, R> =>
   isFastTransport(client)
     ? Effect.clockWith((clock) => use(fastSender(client, clock, Duration.toMillis(timeout))))
-    : Effect.scopedWith((scope) => opening(client, scope, timeout, onTimeout, use))
+    : Effect.suspend(() => {
+      const { close, sender } = closableSender(client)
+      return Deadlines.timeoutFail(withManualRedirects(Effect.ensuring(use(sender), close)), timeout, onTimeout)
+    })
 
 const insecure = (url: string | URL): TransportFailure =>
   new TransportFailure({
@@ -244,7 +299,7 @@ const follow = (
       const buffered = bufferedBody(response, rules.maxBytes)
       return buffered !== undefined
         ? Effect.succeed(received(buffered))
-        : Effect.map(readBody(url, response, rules.maxBytes), received)
+        : Effect.map(readBody(url, response, rules.maxBytes, headers), received)
     }
     const refuse = (detail: string) =>
       new TransportFailure({
