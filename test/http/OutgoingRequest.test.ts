@@ -363,7 +363,7 @@ describe("OutgoingRequest in memory", () => {
       yield* TestClock.adjust("3 seconds")
       const second = yield* start("10 seconds")
       const short = yield* start("4 seconds")
-      const isDone = (fiber: Fiber.RuntimeFiber<unknown>) => fiber.unsafePoll() !== null
+      const isDone = (fiber: Fiber.RuntimeFiber<unknown, unknown>) => fiber.unsafePoll() !== null
       for (
         const [step, expected] of [
           ["3999 millis", [false, false, false]],
@@ -374,7 +374,7 @@ describe("OutgoingRequest in memory", () => {
         ] as const
       ) {
         yield* TestClock.adjust(step)
-        assert.deepStrictEqual([first, second, short].map(isDone), expected)
+        assert.deepStrictEqual([first, second, short].map(isDone), [...expected])
       }
       for (const fiber of [first, second, short]) assert.strictEqual((yield* Fiber.join(fiber)).reason, "TimedOut")
     }))
