@@ -1,6 +1,6 @@
 /**
- * Bulk export (Bulk Data Access 2.0): kick-off, a status that completes at the second request, a manifest, and files of
- * a few resources each.
+ * Bulk export (Bulk Data Access 2.0): kick-off, a status that completes at the second request, a manifest, and at
+ * most four files of each type.
  *
  * @since 0.1.0
  */
@@ -10,15 +10,17 @@ import type { ExportJob } from "./fhirStore.js"
 import type { SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 
-const RESOURCES_PER_FILE = 5
+const MIN_RESOURCES_PER_FILE = 5
+const MAX_FILES_PER_TYPE = 4
 const POLLS_UNTIL_COMPLETE = 2
 
 const filesOf = (request: FhirRequest, types: ReadonlyArray<string>): ExportJob["files"] =>
   types.flatMap((type) => {
     const found = request.sandbox.store.search(type, []).filter((resource) => isPermitted(request, "s", resource))
-    return Array.from({ length: Math.ceil(found.length / RESOURCES_PER_FILE) }, (_, index) => ({
+    const size = Math.max(MIN_RESOURCES_PER_FILE, Math.ceil(found.length / MAX_FILES_PER_TYPE))
+    return Array.from({ length: Math.ceil(found.length / size) }, (_, index) => ({
       type,
-      resources: found.slice(index * RESOURCES_PER_FILE, (index + 1) * RESOURCES_PER_FILE)
+      resources: found.slice(index * size, (index + 1) * size)
     }))
   })
 

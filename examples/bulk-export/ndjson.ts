@@ -1,0 +1,79 @@
+/**
+ * An export as NDJSON files, one for each resource type. The checkpoint has the length of each file: after a kill, what
+ * was written behind the checkpoint is cut off, and the export goes on from there.
+ */
+import { open, readFile, rename, truncate, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { BulkExport, type FhirClient } from "effect-safire"
+
+/** A file could not be written. */
+export class WriteError extends Data.TaggedError("WriteError")<{ readonly path: string; readonly cause: unknown }> {
+  override get message(): string {
+    return `${this.path} could not be read or written`
+  }
+}
+
+const State = Schema.parseJson(Schema.Struct({
+  checkpoint: BulkExport.Checkpoint,
+  lengths: Schema.Record({ key: Schema.String, value: Schema.Number })
+}))
+
+const attempt = <A>(path: string, run: () => Promise<A>) =>
+  Effect.tryPromise({ try: run, catch: (cause) => new WriteError({ path, cause }) })
+
+/** Writes the file anew, in one step. */
+const replace = (path: string, text: string) =>
+  attempt(path, async () => {
+    await writeFile(`${path}.new`, text, { flush: true })
+    await rename(`${path}.new`, path)
+  })
+
+const append = (path: string, text: string) =>
+  Effect.acquireUseRelease(
+    attempt(path, () => open(path, "a")),
+    (file) =>
+      attempt(path, async () => {
+        await file.appendFile(text)
+        await file.sync()
+        return (await file.stat()).size
+      }),
+    (file) => Effect.promise(() => file.close())
+  )
+
+/** Writes `Patient.ndjson`, `Observation.ndjson` and so on into a directory; resumes an export that was interrupted. */
+export const toNdjson = <E, R>(
+  fhir: FhirClient.Authorized<E, R>,
+  directory: string,
+  options: BulkExport.BatchOptions = {}
+) =>
+  Effect.gen(function*() {
+    const statePath = join(directory, "state.json")
+    const pathOf = (name: string) => join(directory, `${name}.ndjson`)
+    const stored = yield* Effect.option(attempt(statePath, () => readFile(statePath, "utf8")))
+    const state = stored._tag === "None" ? undefined : yield* Schema.decode(State)(stored.value)
+    let lengths = state?.lengths ?? {}
+    yield* Effect.forEach(Object.entries(lengths), ([name, length]) =>
+      attempt(pathOf(name), () => truncate(pathOf(name), length)))
+    const save = (checkpoint: BulkExport.Checkpoint) =>
+      Effect.flatMap(Effect.orDie(Schema.encode(State)({ checkpoint, lengths })), (text) =>
+        replace(statePath, text))
+
+    yield* BulkExport.runForEachBatch(fhir, ({ checkpoint, items }) =>
+      Effect.gen(function*() {
+        const texts = new Map<string, string>()
+        for (const { kind, resource, text } of items) {
+          const name = kind === "output" ? resource.resourceType : kind
+          texts.set(name, `${texts.get(name) ?? ""}${text}\n`)
+        }
+        for (const [name, text] of texts) lengths = { ...lengths, [name]: yield* append(pathOf(name), text) }
+        yield* save(checkpoint)
+      }), {
+      ...options,
+      from: state?.checkpoint,
+      onStart: (checkpoint) => Effect.orDie(save(checkpoint))
+    })
+    return lengths
+  })

@@ -1,0 +1,63 @@
+/**
+ * The cluster: runners find each other through a table in PostgreSQL and talk over TCP, without TLS and authentication.
+ * Use a private network, and one database for one cluster.
+ */
+import * as ClusterWorkflowEngine from "@effect/cluster/ClusterWorkflowEngine"
+import * as RunnerAddress from "@effect/cluster/RunnerAddress"
+import * as NodeClusterSocket from "@effect/platform-node/NodeClusterSocket"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Config from "effect/Config"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { BackendServices, ClientAuthentication, FhirClient, SmartServers } from "effect-safire"
+import { NodeTransport } from "effect-safire/node"
+
+/** `FLEET_DATABASE`, such as `postgres://user@host/fleet`. */
+export const DatabaseLive = PgClient.layerConfig({
+  url: Config.redacted("FLEET_DATABASE"),
+  maxConnections: Config.succeed(6)
+})
+
+/** `SMART_SERVERS=north,south`, then `NORTH_FHIR_BASE_URL`, `NORTH_CLIENT_ID` and the variables of its credentials. */
+export const FhirLive = Layer.mergeAll(FhirClient.layer, BackendServices.layer).pipe(
+  Layer.provideMerge(SmartServers.layerConfig()),
+  Layer.provide(ClientAuthentication.layerConfig),
+  Layer.provide(NodeTransport.layer())
+)
+
+/** How long a killed machine keeps its work: `FLEET_EXPIRY`, by default 35 seconds. */
+const timings = Effect.map(
+  Config.withDefault(Config.duration("FLEET_EXPIRY"), Duration.seconds(35)),
+  (expiry) => ({
+    // Equal on every runner.
+    shardsPerGroup: 60,
+    shardLockExpiration: expiry,
+    refreshAssignmentsInterval: Duration.times(expiry, 0.1),
+    runnerHealthCheckInterval: Duration.times(expiry, 0.5),
+    // The granularity of durable waits.
+    entityMessagePollInterval: Duration.times(expiry, 0.1),
+    entityTerminationTimeout: Duration.seconds(5)
+  })
+)
+
+/** A machine that runs workflows. The others reach it at `FLEET_HOST` (127.0.0.1) and `FLEET_PORT`. */
+export const RunnerLive = ClusterWorkflowEngine.layer.pipe(
+  Layer.provideMerge(Layer.unwrapEffect(Effect.gen(function*() {
+    const host = yield* Config.withDefault(Config.string("FLEET_HOST"), "127.0.0.1")
+    const port = yield* Config.port("FLEET_PORT")
+    return NodeClusterSocket.layer({
+      shardingConfig: { ...(yield* timings), runnerAddress: Option.some(RunnerAddress.make(host, port)) }
+    })
+  })))
+)
+
+/** A program that only starts workflows. */
+export const ClientLive = ClusterWorkflowEngine.layer.pipe(
+  Layer.provideMerge(
+    Layer.unwrapEffect(
+      Effect.map(timings, (shardingConfig) => NodeClusterSocket.layer({ clientOnly: true, shardingConfig }))
+    )
+  )
+)

@@ -1,0 +1,201 @@
+/** The recipes of `examples/bulk-export`: NDJSON files, PostgreSQL by COPY, Parquet by DuckDB. */
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import type { BulkExport } from "effect-safire"
+import { SandboxEhr } from "effect-safire/testing"
+import pg from "pg"
+import * as Ndjson from "../../examples/bulk-export/ndjson.js"
+import * as Parquet from "../../examples/bulk-export/parquet.js"
+import * as Postgres from "../../examples/bulk-export/postgres.js"
+import * as Steps from "../../examples/bulk-export/steps.js"
+import * as VitalSigns from "../../examples/bulk-export/stream.js"
+import * as Sandbox from "../../examples/support/sandbox.js"
+import { base, written } from "../fhir/fixtures.js"
+import * as Databases from "../support/databases.js"
+import * as Http from "../support/http.js"
+import { runExample } from "../support/runExample.js"
+
+const directory = Effect.acquireRelease(
+  Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "bulk-sinks-"))),
+  (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true }))
+)
+
+/** A server with one file for each type. */
+const server = (files: Readonly<Record<string, ReadonlyArray<unknown>>>) =>
+  Http.fake(({ method, url }) => {
+    if (url.includes("$export")) {
+      return Http.text("", { status: 202, headers: { "content-location": `${base}/status/1` } })
+    }
+    if (method === "DELETE") return Http.text("", { status: 202 })
+    if (url.endsWith("/status/1")) {
+      return Http.json({
+        requiresAccessToken: true,
+        output: Object.entries(files).map(([type, lines]) => ({
+          type,
+          url: `${base}/files/${type}`,
+          count: lines.length
+        })),
+        error: []
+      })
+    }
+    return Http.text((files[url.split("/").at(-1) ?? ""] ?? []).map((one) => `${JSON.stringify(one)}\n`).join(""))
+  })
+
+const patients = Array.from({ length: 25 }, (_, index) => ({ resourceType: "Patient", id: `p${index + 1}` }))
+
+const observation = (id: string, patient: string, value: number, effectiveDateTime: string, status = "final") => ({
+  resourceType: "Observation",
+  id,
+  status,
+  code: { coding: [{ system: "http://loinc.org", code: "8480-6" }] },
+  subject: { reference: `Patient/${patient}` },
+  effectiveDateTime,
+  valueQuantity: { value, unit: "mmHg" },
+  note: [{ text: "tab\t newline\n backslash\\ quote\" ünïcode 🫀" }]
+})
+
+const condition = (id: string, patient: string, clinicalStatus: string) => ({
+  resourceType: "Condition",
+  id,
+  clinicalStatus: { coding: [{ code: clinicalStatus }] },
+  code: { coding: [{ system: "http://snomed.info/sct", code: "38341003" }] },
+  subject: { reference: `Patient/${patient}` }
+})
+
+const clinical = {
+  Patient: patients,
+  Observation: [
+    observation("o1", "p1", 150, "2024-05-01T10:00:00Z"),
+    observation("o2", "p1", 120, "2024-01-01T10:00:00Z"),
+    observation("o3", "p2", 160, "2024-01-01T10:00:00Z"),
+    observation("o4", "p2", 118, "2024-05-01T10:00:00+02:00"),
+    observation("o5", "p3", 170, "2024-05-01T10:00:00Z"),
+    observation("o6", "p4", 145, "2024-05-01T10:00:00Z"),
+    observation("o7", "p5", 190, "2024-05-01T10:00:00Z", "entered-in-error")
+  ],
+  Condition: [condition("c1", "p3", "active"), condition("c2", "p4", "resolved")]
+}
+
+const lines = (path: string, name: string): ReadonlyArray<unknown> =>
+  Fs.readFileSync(Path.join(path, `${name}.ndjson`), "utf8").trimEnd().split("\n").map((line): unknown =>
+    JSON.parse(line)
+  )
+
+describe("examples/bulk-export", () => {
+  it.scopedLive("NDJSON: a file for each type, and after a failure each resource once", () =>
+    Effect.gen(function*() {
+      const path = yield* directory
+      const fhir = yield* written(server(clinical))
+      let batches = 0
+      const interrupted: BulkExport.BatchOptions = {
+        batchSize: 4,
+        concurrency: 2,
+        onProgress: () => ++batches > 1 ? Effect.interrupt : Effect.void
+      }
+      yield* Effect.exit(Ndjson.toNdjson(fhir, path, interrupted))
+      // A kill between the write of a file and that of the checkpoint.
+      Fs.appendFileSync(Path.join(path, "Patient.ndjson"), "{\"resourceType\":\"Pat")
+      yield* Ndjson.toNdjson(fhir, path, { batchSize: 4 })
+      assert.sameDeepMembers([...lines(path, "Patient")], patients)
+      assert.sameDeepMembers([...lines(path, "Observation")], clinical.Observation)
+      assert.sameDeepMembers([...lines(path, "Condition")], clinical.Condition)
+    }))
+
+  it.scopedLive(
+    "Parquet: DuckDB finds patients with an elevated pressure and without a diagnosis",
+    () =>
+      Effect.gen(function*() {
+        const path = yield* directory
+        yield* Ndjson.toNdjson(yield* written(server(clinical)), path)
+        yield* Parquet.toParquet(path)
+        assert.deepStrictEqual([...yield* Parquet.undiagnosedHypertension(path)], [
+          { patient: "p1", systolic: 150 },
+          { patient: "p4", systolic: 145 }
+        ])
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "the program of the guide exports a server with the configuration of the environment",
+    () =>
+      Effect.gen(function*() {
+        const path = yield* directory
+        const { fhirBaseUrl } = yield* Sandbox.start()
+        const { code, output } = yield* runExample("bulk-export/export.ts", {
+          args: [path],
+          environment: {
+            SMART_FHIR_BASE_URL: fhirBaseUrl,
+            SMART_CLIENT_ID: "sandbox-backend",
+            SMART_CLIENT_SECRET: Redacted.value(SandboxEhr.defaultClientSecret),
+            SMART_SCOPES: "system/*.rs",
+            SMART_ALLOW_INSECURE_LOCALHOST: "true"
+          }
+        })
+        assert.strictEqual(code, 0, output)
+        assert.include(output, "Waiting: half done 0 of ? resources, 0 files done")
+        assert.isAtLeast(lines(path, "Observation").length, 10)
+        assert.match(output, /^Observation: \d+ bytes$/m)
+      }),
+    60_000
+  )
+
+  it.scopedLive("the steps one by one, and the stream of one group", () =>
+    Effect.gen(function*() {
+      const http = server(clinical)
+      const fhir = yield* written(http)
+      assert.deepStrictEqual(yield* Steps.countByFile(fhir), [25, 7, 2])
+      assert.strictEqual(http.seen.filter(({ method }) => method === "DELETE").length, 1)
+      assert.strictEqual(yield* Stream.runCount(VitalSigns.vitalSigns(fhir, "2024-01-01T00:00:00Z")), 34)
+      assert.isTrue(http.seen.some(({ url }) => url.startsWith(`${base}/Group/diabetes/$export?`)))
+    }))
+
+  const postgres = Databases.postgres()
+  it.scopedLive.skipIf(!Databases.isFound(postgres))(
+    "PostgreSQL: COPY and checkpoint in one transaction, and after a failure each resource once",
+    () =>
+      Effect.gen(function*() {
+        if (!Databases.isFound(postgres)) return
+        const url = yield* postgres.url
+        const client = yield* Effect.acquireRelease(
+          Effect.promise(async () => {
+            const client = new pg.Client(Redacted.value(url))
+            await client.connect()
+            return client
+          }),
+          (client) => Effect.promise(() => client.end())
+        )
+        let isBroken = true
+        const broken = { resourceType: "Patient", id: "nul\u0000" }
+        const fhir = yield* written(Http.fake((seen) => {
+          const files = { ...clinical, Condition: isBroken ? [...clinical.Condition, broken] : clinical.Condition }
+          const { client: http } = server(files)
+          return Effect.orDie(Effect.flatMap(http.execute(seen.request), (response) =>
+            Effect.map(response.text, (text) =>
+              new Response(text === "" ? null : text, { status: response.status, headers: { ...response.headers } }))))
+        }))
+        const error = yield* Effect.flip(Postgres.toPostgres(fhir, client, "nightly", { batchSize: 8, concurrency: 1 }))
+        assert.strictEqual(error._tag, "CopyError")
+        const count = Effect.map(
+          Effect.promise(() =>
+            client.query<{ readonly count: number }>("SELECT count(*)::int AS count FROM resources")
+          ),
+          ({ rows: [row] }) => row?.count
+        )
+        assert.strictEqual(yield* count, 32)
+        isBroken = false
+        yield* Postgres.toPostgres(fhir, client, "nightly", { batchSize: 8, wrongCount: "warn" })
+        assert.strictEqual(yield* count, 34)
+        const { rows } = yield* Effect.promise(() =>
+          client.query<{ readonly body: unknown }>("SELECT body FROM resources WHERE kind = 'output' AND id = 'o1'")
+        )
+        assert.deepStrictEqual(rows.map(({ body }) => body), [clinical.Observation[0]])
+      }),
+    60_000
+  )
+})
