@@ -21,19 +21,20 @@ import * as Option from "effect/Option"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
 import * as Settings from "../base/Settings.js"
 import type { Service } from "./internal/authentication.js"
-import {
-  ClientAuthentication,
-  makeClientSecretBasic,
-  makePrivateKeyJwt,
-  makePublic
-} from "./internal/authentication.js"
+import { ClientAuthentication, makeClientSecretBasic, makePublic } from "./internal/authentication.js"
 import { configurationError } from "./internal/configurationError.js"
+import { makePrivateKeyJwt } from "./internal/privateKeyJwt.js"
 import * as SigningKeys from "./SigningKeys.js"
 
 /**
  * @since 0.1.0
  */
 export * from "./internal/authentication.js"
+
+/**
+ * @since 0.1.0
+ */
+export * from "./internal/privateKeyJwt.js"
 
 const config = Config.all({
   clientSecret: Settings.secret("CLIENT_SECRET"),

@@ -28,29 +28,11 @@ import * as OpenIdConfiguration from "../server/OpenIdConfiguration.js"
 import type { SmartConfiguration } from "../server/SmartConfiguration.js"
 import { Identity, parseFhirUser } from "./Identity.js"
 import { IdTokenError } from "./IdTokenError.js"
+import type { Algorithm } from "./internal/idTokenHeader.js"
+import { ALGORITHMS, listOf, notAllowed, parseHeader } from "./internal/idTokenHeader.js"
 import type { Warn } from "./LaunchContext.js"
 
-/**
- * The accepted algorithms: those with a public key.
- *
- * @since 0.1.0
- * @category models
- */
-export type Algorithm = (typeof ALGORITHMS)[number]
-
-const ALGORITHMS = [
-  "RS256",
-  "RS384",
-  "RS512",
-  "PS256",
-  "PS384",
-  "PS512",
-  "ES256",
-  "ES384",
-  "ES512",
-  "EdDSA",
-  "Ed25519"
-] as const
+export type { Algorithm } from "./internal/idTokenHeader.js"
 
 /**
  * Additional rules for the id_tokens of a server.
@@ -137,42 +119,6 @@ export interface Service {
  * @category tags
  */
 export class IdToken extends Context.Tag("effect-safire/IdToken")<IdToken, Service>() {}
-
-/** The header of a compact JWS. It is not verified, and only selects the key to try. */
-const parseHeader = (
-  jose: Jose.Jose,
-  token: string
-): Either.Either<{ readonly alg: string; readonly kid: string | undefined }, string> => {
-  const parts = token.split(".").length
-  if (parts === 5) return Either.left("it is encrypted, which this client does not request")
-  const header = parts === 3
-    ? Either.getOrUndefined(Either.try((): JsonObject => ({ ...jose.decodeProtectedHeader(token) })))
-    : undefined
-  if (header === undefined) return Either.left("it is not a signed JWT")
-  const { alg, crit, kid, typ } = header
-  if (typeof alg !== "string") return Either.left("its header has no alg")
-  if (crit !== undefined) {
-    return Either.left("its header requires extensions (crit), which this client does not support")
-  }
-  // Tokens of other kinds from the same issuer, with the same keys.
-  return typeof typ === "string" && /^(application\/)?(at|logout)\+jwt$/i.test(typ)
-    ? Either.left("it is a token of another kind")
-    : Either.right({ alg, kid: typeof kid === "string" ? kid : undefined })
-}
-
-const listOf = (algorithms: ReadonlyArray<string>): string => safeText(algorithms.join(", "), [], 100) || "nothing"
-
-const notAllowed = (
-  alg: string,
-  accepted: ReadonlyArray<Algorithm> | undefined,
-  listed: ReadonlyArray<string> | undefined
-): string => {
-  // A header may contain any text.
-  const shown = /^[A-Za-z][A-Za-z0-9]{1,15}$/.test(alg) ? alg : "another algorithm"
-  const source = accepted === undefined ? "this client" : "idToken.algorithms"
-  const server = listed === undefined ? "" : `; the server lists ${listOf(listed)}`
-  return `it is signed with ${shown}, and ${source} accepts ${listOf(accepted ?? ALGORITHMS)}${server}`
-}
 
 const keyReason = (reason: MetadataError["reason"]): IdTokenError["reason"] =>
   reason === "ModuleUnavailable"
