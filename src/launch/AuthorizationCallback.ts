@@ -216,6 +216,9 @@ const resultOf = (
 ): Validated["result"] => {
   const error = one("error")
   if (error !== undefined) {
+    if (error === "invalid_idp") {
+      return fail("InvalidIdentityProvider", "the server does not accept the identity provider")
+    }
     return error === "access_denied"
       ? fail("AccessDenied", "the server refused access")
       : fail("Refused", "the server sent an error")

@@ -14,6 +14,7 @@ import * as OAuthError from "../http/OAuthError.js"
  */
 export const Reason = Schema.Literal(
   "AccessDenied",
+  "InvalidIdentityProvider",
   "Refused",
   "StateMissing",
   "StateMismatch",
@@ -38,6 +39,8 @@ export type Reason = typeof Reason.Type
 
 const ADVICE: Record<Reason, string> = {
   AccessDenied: "the person or a policy of the server refused; offer to try again",
+  InvalidIdentityProvider:
+    "offer the user another identity provider, or start the launch without one (UDAP Security STU2, section 6)",
   Refused:
     "the server refused the request; compare client id, redirect URI, scopes and aud with what is registered there",
   StateMissing: "its other parameters cannot be trusted: do not show them to the person; start again",
@@ -57,7 +60,7 @@ const ADVICE: Record<Reason, string> = {
 
 /**
  * `error`, `errorDescription` and `errorUri` are parameters of the callback. They come from the server only if
- * `reason` is `AccessDenied` or `Refused`.
+ * `reason` is `AccessDenied`, `InvalidIdentityProvider` or `Refused`.
  *
  * @since 0.1.0
  * @category errors
@@ -77,7 +80,8 @@ export class AuthorizationError extends Schema.TaggedError<AuthorizationError>("
   }
 ) {
   override get message(): string {
-    const verified = this.reason === "AccessDenied" || this.reason === "Refused"
+    const verified = this.reason === "AccessDenied" || this.reason === "InvalidIdentityProvider" ||
+      this.reason === "Refused"
     const text = OAuthError.print(this)
     const response = text === "" ? "" : verified ? `: ${text}` : ` (unverified: ${text})`
     return `Authorization at ${this.server} failed (${this.reason}): ${this.detail}${response}; ${ADVICE[this.reason]}`

@@ -18,6 +18,7 @@ import * as ClientAssertion from "../client/ClientAssertion.js"
 import * as ClientAuthentication from "../client/ClientAuthentication.js"
 import type { SmartConfiguration } from "../server/SmartConfiguration.js"
 import type { SessionStore } from "../session/SessionStore.js"
+import * as AuthorizationExtension from "./AuthorizationExtension.js"
 import type { ClientCertificate } from "./ClientCertificate.js"
 import { checkValidity } from "./ClientCertificate.js"
 import { clientError } from "./internal/clientError.js"
@@ -66,6 +67,8 @@ export interface Options {
   readonly metadata?: Readonly<Record<string, unknown>> | undefined
   /** The authorization extension objects of requests for client credentials that have none of their own. */
   readonly extensions?: Readonly<Record<string, unknown>> | undefined
+  /** Extension objects of your community, which are checked as those of `AuthorizationExtension` are. */
+  readonly definitions?: ReadonlyArray<AuthorizationExtension.AnyDefinition> | undefined
   /** The lifetime of an assertion. Default 4 minutes, at most 5. */
   readonly lifetime?: Duration.DurationInput | undefined
 }
@@ -146,6 +149,7 @@ export const make = (
     const discovery = yield* UdapDiscovery.UdapDiscovery
     const registration = yield* UdapRegistration.UdapRegistration
     const random = yield* SecureRandom.SecureRandom
+    const definitions = [...(options.definitions ?? []), ...AuthorizationExtension.definitions]
     const lifetimeSeconds = yield* ClientAssertion.lifetimeSeconds(options.lifetime)
 
     const forServer = (server: ClientAuthentication.ConfiguredServer): ClientAuthentication.Service => {
@@ -223,7 +227,10 @@ export const make = (
         if (params["grant_type"] !== "client_credentials") return Effect.succeed(undefined)
         const required = (known?.metadata.authorizationExtensionsRequired ?? [])
           .filter((name) => extensions === undefined || !Object.hasOwn(extensions, name))
-        return required.length > 0 ? missingExtensions(required, fhirBaseUrl) : Effect.succeed(extensions)
+        if (required.length > 0) return missingExtensions(required, fhirBaseUrl)
+        return extensions === undefined
+          ? Effect.succeed(undefined)
+          : Effect.as(AuthorizationExtension.validate(extensions, definitions), extensions)
       }
 
       const authenticate: ClientAuthentication.Service["authenticate"] = (request) =>

@@ -3,9 +3,11 @@
  *
  * @since 0.1.0
  */
+export * as AuthorizationExtension from "./AuthorizationExtension.js"
 export * as Certification from "./Certification.js"
 export * as ClientCertificate from "./ClientCertificate.js"
 export * as SoftwareStatement from "./SoftwareStatement.js"
+export * as TieredOAuth from "./TieredOAuth.js"
 export { TrustError } from "./TrustError.js"
 export * as TrustPolicy from "./TrustPolicy.js"
 export * as UdapAuthentication from "./UdapAuthentication.js"

@@ -142,6 +142,8 @@ const ofAuthorization = (error: AuthorizationError): Kind => {
   switch (error.reason) {
     case "AccessDenied":
       return "AccessDenied"
+    case "InvalidIdentityProvider":
+      return "ServerRefused"
     case "Refused":
       return error.error === "temporarily_unavailable" || error.error === "server_error"
         ? "LaunchInterrupted"

@@ -284,6 +284,15 @@ export const authorizationError = section<AuthorizationError["reason"]>({
       cure: "Offer to try again; say what the app needs and why.",
       again: "Not repeated. A new login may end otherwise."
     },
+    InvalidIdentityProvider: {
+      example: callback(changed((params) => {
+        params.delete("code")
+        params.set("error", "invalid_idp")
+      })),
+      cause: "The server does not accept the identity provider that the app named with `idp` (UDAP Tiered OAuth).",
+      cure: "Offer another provider (`TieredOAuth.others`), or start the launch without one.",
+      again: "Not repeated. A new launch with another provider may succeed."
+    },
     Refused: {
       example: callback(changed((params) => {
         params.delete("code")
