@@ -7,6 +7,7 @@ import { tmpdir } from "node:os"
 import { dirname, join, sep } from "node:path"
 import { fileURLToPath } from "node:url"
 import ts from "typescript"
+import { fhirCalls } from "./consumer/fhirCalls.mjs"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 const { bin, dependencies, exports, name, peerDependencies, peerDependenciesMeta, version } = JSON.parse(
@@ -112,6 +113,31 @@ const compile = (folder, { lib, resources, title, types }, resolution) => {
   program.emit()
 }
 
+/** The cost of types does not depend on the machine. 500 calls took 68,000 instantiations in November 2026. */
+const FHIR_CALLS = 500
+const MAX_INSTANTIATIONS = 100_000
+
+/** Compiles a program with many FHIR requests and `@types/fhir`. */
+const measureFhirTypes = (folder) => {
+  const file = join(folder, "fhirCalls.ts")
+  writeFileSync(file, fhirCalls(FHIR_CALLS))
+  const program = ts.createProgram([file], {
+    ...RESOLUTIONS.nodenext,
+    target: ts.ScriptTarget.ES2022,
+    lib: ["lib.es2022.d.ts"],
+    types: ["node"],
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    skipLibCheck: true,
+    noEmit: true
+  })
+  const [first] = ts.getPreEmitDiagnostics(program)
+  if (first !== undefined) failures.push(`the FHIR calls: ${ts.flattenDiagnosticMessageText(first.messageText, "\n")}`)
+  const instantiations = program.getInstantiationCount()
+  console.log(`types of ${FHIR_CALLS} FHIR calls: ${instantiations} instantiations, at most ${MAX_INSTANTIATIONS}`)
+  if (instantiations > MAX_INSTANTIATIONS) failures.push("the types of FHIR calls cost more than their limit")
+}
+
 const temporary = mkdtempSync(join(ts.sys.realpath(tmpdir()), "safire-consumer-"))
 try {
   const packed = execFileSync("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", temporary], {
@@ -124,6 +150,7 @@ try {
     const folder = join(temporary, String(index))
     create(folder, tarball, project)
     for (const resolution of Object.keys(RESOLUTIONS)) compile(folder, project, resolution)
+    if (project.packages.includes("@types/fhir")) measureFhirTypes(folder)
     run(`the entry points in ${project.title}`, folder, process.execPath, "out/entryPoints.js")
     run(`a launch in ${project.title}`, folder, process.execPath, "out/launch.js")
     const printed = run("the command", folder, process.execPath, join("node_modules", name, bin[name]), "--version").trim()

@@ -193,16 +193,37 @@ const adviceOf = ({ bodyExcerpt, isRetryable, issues, processed, reason, tokenRe
 
 /** Texts of another form may be values of a patient or copies of the request. */
 const isCode = (text: string): boolean => /^[A-Za-z][A-Za-z0-9_-]{0,39}$/.test(text)
+
+/** The types of issues in FHIR R4 and R5 (code system `issue-type`). Another word may be a name. */
+const ISSUE_TYPES: ReadonlySet<string> = new Set(
+  ("invalid structure required value invariant security login unknown expired forbidden suppressed processing " +
+    "not-supported duplicate multiple-matches not-found deleted too-long code-invalid extension too-costly " +
+    "business-rule conflict limited-filter transient lock-error no-store exception timeout incomplete throttled " +
+    "informational success").split(" ")
+)
+
+/** A code of HL7's operation outcomes, such as `MSG_NO_MATCH`. Servers put texts into codes of their own. */
+const detailCode = ({ details }: Issue): string | undefined =>
+  details?.coding.find(({ code, system }) =>
+    /^https?:\/\/terminology\.hl7\.org\/CodeSystem\/operation-outcome$/.test(system ?? "") &&
+    /^[A-Z][A-Z0-9_]{0,60}$/.test(code ?? "")
+  )?.code
 const isElementPath = (text: string): boolean => /^[A-Za-z][A-Za-z0-9_.[\]]{0,99}$/.test(text)
 
 const MAX_SHOWN_ISSUES = 10
 
 const issuesText = (issues: ReadonlyArray<Issue>): string => {
-  const shown = issues.slice(0, MAX_SHOWN_ISSUES).flatMap(({ code, expression }) => {
+  const shown = issues.slice(0, MAX_SHOWN_ISSUES).flatMap((issue) => {
+    const { code, expression } = issue
     const path = expression?.find(isElementPath)
-    const what = code !== undefined && isCode(code) ? code : undefined
-    return what === undefined && path === undefined ? [] : [
-      [what ?? "(no code)", ...(path === undefined ? [] : [`at ${path}`])].join(" ")
+    const what = code !== undefined && ISSUE_TYPES.has(code) ? code : undefined
+    const detail = detailCode(issue)
+    return what === undefined && path === undefined && detail === undefined ? [] : [
+      [
+        what ?? "(no code)",
+        ...(detail === undefined ? [] : [`(${detail})`]),
+        ...(path === undefined ? [] : [`at ${path}`])
+      ].join(" ")
     ]
   })
   return shown.length === 0 ? "" : `, issues: ${shown.join(", ")}`

@@ -158,14 +158,39 @@ describe("FhirError", () => {
             { code: "required", expression: ["Patient.birthDate"] },
             { code: "invalid", expression: ["Patient.name.where(family='Doe')", "Patient.name[0].family"] },
             { code: "value", expression: ["Patient.name.where(family='Doe')"] },
-            { code: "Doe, John", diagnostics: "Doe" }
+            { code: "Doe, John", diagnostics: "Doe" },
+            { code: "Doe", details: { text: "Doe", coding: [{ system: "https://ehr.example/codes", code: "DOE" }] } },
+            {
+              code: "not-found",
+              details: {
+                coding: [{ system: "http://terminology.hl7.org/CodeSystem/operation-outcome", code: "MSG_NO_MATCH" }]
+              }
+            }
           ])
         ))
         assert.include(
           error.message,
-          "issues: required at Patient.birthDate, invalid at Patient.name[0].family, value; correct what the issues name"
+          "issues: required at Patient.birthDate, invalid at Patient.name[0].family, value, not-found (MSG_NO_MATCH); correct "
         )
-        assert.notInclude(error.message, "Doe")
+        assert.notMatch(error.message, /Doe/i)
+      }))
+
+    it.effect("the fields of an error have each issue in full", () =>
+      Effect.gen(function*() {
+        const coding = [{ system: "https://ehr.example/codes", code: "E7", display: "Field missing" }]
+        const issue = {
+          severity: "error",
+          code: "required",
+          details: { text: "birth date", coding },
+          diagnostics: "line 7",
+          expression: ["Patient.birthDate"],
+          location: ["/f:Patient/f:birthDate"]
+        }
+        const error = yield* readAt(Http.script(() => outcome([issue])))
+        assert.deepStrictEqual(error.issues, [issue])
+        assert.deepStrictEqual((yield* Schema.decode(FhirError)(yield* Schema.encode(FhirError)(error))).issues, [
+          issue
+        ])
       }))
 
     it.effect("the message refers to issues only where there are some", () =>
