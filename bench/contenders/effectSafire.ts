@@ -25,6 +25,7 @@ import {
 import { NodeTransport } from "effect-safire/node"
 import type { ContenderModule, Filler, Work } from "../harness/Contender.js"
 import type { Setting } from "../harness/Setting.js"
+import * as Transaction from "../harness/transaction.js"
 
 const transportOf = async (variant: string): Promise<Layer.Layer<HttpClient.HttpClient>> => {
   switch (variant) {
@@ -154,6 +155,7 @@ const works = (setting: Setting) =>
     const authorizationServer = { endpoint: setting.backendTokenEndpoint, clientId: setting.clientId, params: {} }
     const rs384 = yield* authenticationWith(setting.keys.RS384)
     const es384 = yield* authenticationWith(setting.keys.ES384)
+    const transaction = Transaction.requests(setting)
     let next = 0
     const insecure = { allowInsecureLocalhost: true }
     return {
@@ -170,6 +172,7 @@ const works = (setting: Setting) =>
         "assertion-ES384": es384.authenticate(authorizationServer),
         "client-credentials": backend.clientCredentials(),
         "fresh-token": sessions.accessToken(session),
+        "fhir-transaction": patients.transaction(transaction),
         "fhir-get": patients.read("Patient", setting.patientId),
         "fhir-search": Stream.runCount(patients.search("Observation"))
       },

@@ -6,6 +6,7 @@ import type { Dispatcher } from "undici"
 import { Agent } from "undici"
 import type { ContenderModule, Work } from "../harness/Contender.js"
 import type { Setting } from "../harness/Setting.js"
+import * as Transaction from "../harness/transaction.js"
 
 type Works = Record<string, Work>
 
@@ -36,6 +37,7 @@ interface Request {
 
 /** The requests of the rows, over whatever sends them and gives the JSON of the answer. */
 const requests = (setting: Setting, send: (request: Request) => Promise<unknown>): Works => {
+  const entries = Transaction.requests(setting)
   const basic = Buffer.from(`${setting.clientId}:${setting.clientSecret}`).toString("base64")
   return {
     "fhir-get": () =>
@@ -58,6 +60,21 @@ const requests = (setting: Setting, send: (request: Request) => Promise<unknown>
       }
       return found
     },
+    "fhir-transaction": () =>
+      send({
+        url: setting.fhirBaseUrl,
+        method: "POST",
+        headers: {
+          authorization: `Bearer ${setting.accessToken}`,
+          accept: "application/fhir+json",
+          "content-type": "application/fhir+json"
+        },
+        body: JSON.stringify({
+          resourceType: "Bundle",
+          type: "transaction",
+          entry: entries.map(({ resource, ...request }) => ({ resource, request }))
+        })
+      }),
     "discovery-cold": () =>
       send({
         url: `${setting.fhirBaseUrl}/.well-known/smart-configuration`,

@@ -79,6 +79,14 @@ export const rows: ReadonlyArray<Row> = [
   row("fhir-search", "FHIR search, 100 pages of 50", 1, "raw undici", [OURS, UNTRACED, "raw fetch", "raw undici"], {
     millis: 1500
   }),
+  row(
+    "fhir-transaction",
+    "FHIR transaction, 500 entries",
+    1,
+    "raw undici",
+    [OURS, UNTRACED, "raw fetch", "raw undici"],
+    { millis: 1000 }
+  ),
   row("udap-chain", "UDAP: a chain with two CRLs, validated anew", 1, "pkijs's engine", [UDAP, "pkijs's engine"]),
   row("udap-verify", "UDAP: metadata, verified anew", 1, UDAP, [UDAP]),
   row("udap-cached", "UDAP: metadata, cached and still trusted", 1, UDAP, [UDAP], { millis: 200 }),

@@ -92,6 +92,18 @@ const targets: ReadonlyArray<Target> = [
     most: 1.5,
     unit: "x"
   },
+  {
+    title: "FHIR read: processor time, to the transport used bare",
+    value: between("fhir-get", OURS, "NodeTransport used bare", cpuOf),
+    most: 1.4,
+    unit: "x"
+  },
+  {
+    title: "FHIR transaction, 500 entries: processor time, to raw undici and JSON.parse",
+    value: between("fhir-transaction", OURS, "raw undici", cpuOf),
+    most: 1.5,
+    unit: "x"
+  },
   ...beside("exchange-public", "Code exchange, public client"),
   ...beside("exchange-basic", "Code exchange, client secret"),
   signing("RS384"),

@@ -5,6 +5,7 @@
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
 import * as Setting from "../harness/Setting.js"
+import * as Transaction from "../harness/transaction.js"
 
 const server = Http.createServer({ keepAliveTimeout: 0, requestTimeout: 0 })
 
@@ -103,6 +104,7 @@ const answers = () => {
           }
         }))
       }, "application/fhir+json")),
+    transaction: json(Transaction.response(setting), "application/fhir+json"),
     unauthorized: json({ error: "invalid_token" })
   }
 }
@@ -120,7 +122,9 @@ server.on("listening", () => {
       response.writeHead(status, [...headers])
       response.end(body)
     }
-    if (request.method === "POST") {
+    if (request.method === "POST" && path.startsWith("/fhir")) {
+      request.on("end", () => send(200, given.transaction)).resume()
+    } else if (request.method === "POST") {
       tokenRequests++
       request.on("end", () => send(200, path === "/token" ? given.tokens : given.backendTokens)).resume()
     } else if (path === patientPath) {

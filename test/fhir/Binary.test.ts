@@ -8,8 +8,9 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import { HttpLimits } from "effect-safire"
+import { BackendServices, FhirClient, HttpLimits } from "effect-safire"
 import { NodeTransport } from "effect-safire/node"
+import * as Programs from "../../examples/fhir/binary.js"
 import { over, token } from "./fixtures.js"
 
 /** Bytes of each value, which are not valid UTF-8. */
@@ -146,6 +147,26 @@ describe.each(transports)("Binary over %s", (_, http) => {
       const limits = { ...HttpLimits.defaults, maxFhirResponseBytes: 60_000 }
       const error = yield* Effect.flip(Effect.provideService(fhir.readBinary("1"), HttpLimits.HttpLimits, limits))
       assert.strictEqual(error.reason, "TooLarge")
+    }))
+})
+
+describe("the programs of docs/fhir.md", () => {
+  it.scopedLive("a document is uploaded as a stream, and its size read by its URL", () =>
+    Effect.gen(function*() {
+      const { fhirBaseUrl, received } = yield* binaryServer("content")
+      const fhir = yield* over(NodeTransport.layer(), { fhirBaseUrl })
+      const client = { forBackend: () => fhir } as unknown as FhirClient.Service
+      const run = <A, E>(program: Effect.Effect<A, E, FhirClient.FhirClient | BackendServices.BackendServices>) =>
+        program.pipe(
+          Effect.provideService(FhirClient.FhirClient, client),
+          Effect.provideService(BackendServices.BackendServices, {} as BackendServices.Service)
+        )
+      assert.strictEqual(yield* run(Programs.upload(Stream.make(image))), "http://localhost/fhir/Binary/new/_history/1")
+      assert.isTrue(received[0]?.body.equals(image))
+      assert.deepStrictEqual(yield* run(Programs.size(`${fhirBaseUrl}/Binary/1`)), {
+        bytes: image.byteLength,
+        contentType: "image/png"
+      })
     }))
 })
 

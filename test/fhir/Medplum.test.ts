@@ -7,8 +7,9 @@ import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { FhirClient, FhirError } from "effect-safire"
+import { BackendServices, FhirClient, FhirError } from "effect-safire"
 import { NodeTransport } from "effect-safire/node"
+import { birthDate } from "../../examples/fhir/graphql.js"
 import { counts, type MedplumFhirServer, medplumFhirServer } from "../support/medplumFhirServer.js"
 import { over, token } from "./fixtures.js"
 
@@ -188,6 +189,13 @@ describe("FhirClient at Medplum's server", () => {
           schema
         })
         assert.deepStrictEqual([data.Patient, errors], [{ id: "patient-0005", gender: "male" }, []])
+        assert.strictEqual(
+          yield* birthDate("patient-0005").pipe(
+            Effect.provideService(FhirClient.FhirClient, { forBackend: () => fhir } as unknown as FhirClient.Service),
+            Effect.provideService(BackendServices.BackendServices, {} as BackendServices.Service)
+          ),
+          "1955-01-01"
+        )
       }))
   })
 })

@@ -8,7 +8,7 @@ import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import type * as Redacted from "effect/Redacted"
 import type { JsonObject } from "../../base/JsonReader.js"
-import { reader } from "../../base/JsonReader.js"
+import { isJsonObject, reader } from "../../base/JsonReader.js"
 import { processedAtStatus } from "../../http/ReceivedResponse.js"
 import type { EntryResult, FhirError, Fields, Issue } from "../FhirError.js"
 import { reasonOf } from "../FhirError.js"
@@ -98,15 +98,28 @@ export interface Entry {
   readonly response: JsonObject | undefined
 }
 
+// Without a reader: a Bundle may have thousands of entries.
+const memberIn = (object: JsonObject | undefined, member: string): unknown =>
+  object !== undefined && Object.hasOwn(object, member) ? object[member] : undefined
+
+const objectIn = (object: JsonObject, member: string): JsonObject | undefined => {
+  const value = memberIn(object, member)
+  return isJsonObject(value) ? value : undefined
+}
+
+export const stringIn = (object: JsonObject | undefined, member: string): string | undefined => {
+  const value = memberIn(object, member)
+  return typeof value === "string" && value !== "" ? value : undefined
+}
+
 export const entriesOf = (bundle: Resource): ReadonlyArray<Entry> =>
   (reader(bundle, ignore).objects("entry") ?? []).map((entry) => {
-    const { object } = reader(entry, ignore)
-    const resource = object("resource")
+    const resource = objectIn(entry, "resource")
     return {
       resource: isResource(resource) ? resource : undefined,
-      search: object("search"),
-      request: object("request"),
-      response: object("response")
+      search: objectIn(entry, "search"),
+      request: objectIn(entry, "request"),
+      response: objectIn(entry, "response")
     }
   })
 
@@ -138,42 +151,32 @@ export const bundleIn = (
     ? Effect.succeed(json)
     : fail({ reason: "NotFhir", detail: `HTTP status ${status} without a Bundle`, status, processed })
 
-export const stringIn = (object: JsonObject | undefined, member: string): string | undefined =>
-  object === undefined ? undefined : reader(object, ignore).string(member)
-
-/** The response to one entry of a batch or a transaction. */
-interface EntryResponse {
-  readonly result: EntryResult
-  readonly stored: Stored<Resource | undefined>
-}
-
-const entryResponse = (
+/** The response to one entry of a batch or a transaction. Its status is 0 if it is not valid. */
+const bundleEntry = <A>(
   { resource, response }: Entry,
   index: number,
   secrets: ReadonlyArray<Redacted.Redacted>
-): EntryResponse => {
+): BundleEntry<A> => {
   const status = Number(/^\d{3}/.exec(stringIn(response, "status") ?? "")?.[0] ?? 0)
-  const isSuccess = (status >= 200 && status <= 299) || status === 304
-  const location = stringIn(response, "location")
-  const etag = stringIn(response, "etag")
-  const headers = { etag, location, "last-modified": stringIn(response, "lastModified") }
-  return {
-    result: {
-      index,
-      ...(status === 0 ? {} : { status }),
-      processed: isSuccess ? "yes" : processedAtStatus(status),
-      location,
-      etag,
-      issues: issuesOf(response?.["outcome"] ?? resource, secrets)
-    },
-    stored: storedOf({ status, json: resource, headers }, resource)
+  const headers = {
+    etag: stringIn(response, "etag"),
+    location: stringIn(response, "location"),
+    "last-modified": stringIn(response, "lastModified")
   }
+  const typedResource = resource === undefined ? undefined : typed<A>(resource)
+  const issues = issuesOf(memberIn(response, "outcome") ?? resource, secrets)
+  return Object.assign(storedOf({ status, json: resource, headers }, typedResource), { index, issues })
 }
 
-const bundleEntry = <A>({ result: { index, issues }, stored }: EntryResponse): BundleEntry<A> => ({
-  ...stored,
-  resource: stored.resource === undefined ? undefined : typed<A>(stored.resource),
+const isProcessed = ({ status }: { readonly status: number }): boolean =>
+  (status >= 200 && status <= 299) || status === 304
+
+const resultOf = ({ etag, index, issues, location, status }: BundleEntry<unknown>): EntryResult => ({
   index,
+  ...(status === 0 ? {} : { status }),
+  processed: isProcessed({ status }) ? "yes" : processedAtStatus(status),
+  location,
+  etag,
   issues
 })
 
@@ -244,14 +247,14 @@ export const make = <E, R, V extends FhirVersion>({ refuse, send }: FhirRequeste
       })
       const { fail, secrets, status } = response
       const bundle = yield* bundleIn(response, "unknown")
-      const entries = entriesOf(bundle).map((entry, index) => entryResponse(entry, index, secrets))
+      const entries = entriesOf(bundle).map((entry, index) => bundleEntry<AnyResourceOf<V>>(entry, index, secrets))
       if (entries.length !== requests.length) {
         return yield* fail({
           reason: "NotFhir",
           detail: `the response to ${requests.length} requests has ${entries.length} entries`,
           status,
           processed: "unknown",
-          entries: entries.map(({ result }) => result)
+          entries: entries.map(resultOf)
         })
       }
       return { entries, fail }
@@ -263,19 +266,16 @@ export const make = <E, R, V extends FhirVersion>({ refuse, send }: FhirRequeste
         submit("batch", requests, options),
         ({ entries, fail }) =>
           entries.map((entry): BundleResult<V> =>
-            entry.result.processed === "yes"
-              ? Either.right(bundleEntry<AnyResourceOf<V>>(entry))
-              : Either.left(entryError(fail, entry.result))
+            isProcessed(entry) ? Either.right(entry) : Either.left(entryError(fail, resultOf(entry)))
           )
       ),
     transaction: (requests, options = {}) =>
       Effect.flatMap(submit("transaction", requests, options), ({ entries, fail }) => {
-        const results = entries.map(({ result }) => result)
-        const failed = results.filter(({ processed }) => processed !== "yes")
+        const failed = entries.filter((entry) => !isProcessed(entry)).map(resultOf)
         const [first] = failed
         return first === undefined
-          ? Effect.succeed(entries.map((entry) => bundleEntry<AnyResourceOf<V>>(entry)))
-          : entryError(fail, first, { results, done: results.length - failed.length })
+          ? Effect.succeed(entries)
+          : entryError(fail, first, { results: entries.map(resultOf), done: entries.length - failed.length })
       })
   }
 }
