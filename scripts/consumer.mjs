@@ -1,13 +1,25 @@
-// Uses the library as a stranger would: packs it, unpacks the tarball into temporary projects outside the checkout,
-// compiles a strict program against every public path without `skipLibCheck`, and runs it under plain Node. Needs `npm
-// run build` first and no network: peers are links.
+// Uses the library as a stranger would: packs it and installs the tarball into empty projects outside the checkout.
+//
+// 1. Two projects with as few packages as possible (peers are links: no network): a strict program against every public
+//    path compiles without `skipLibCheck` and runs under plain Node.
+// 2. Vite, esbuild and Rollup bundle a launch for a page without peers beside the required ones; the bundles run.
+// 3. With `--install`: npm installs the tarball with the versions that README.md names, and the launch runs.
+//
+// Also checked: the tarball has every file that its README links to. Needs `npm run build` first.
 import { execFileSync } from "node:child_process"
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { dirname, join, sep } from "node:path"
+import { basename, dirname, join, sep } from "node:path"
 import { fileURLToPath } from "node:url"
+import { nodeResolve } from "@rollup/plugin-node-resolve"
+import * as esbuild from "esbuild"
+import { rollup } from "rollup"
 import ts from "typescript"
+<<<<<<< HEAD
 import { fhirCalls } from "./consumer/fhirCalls.mjs"
+=======
+import * as vite from "vite"
+>>>>>>> cba3901 (release: changesets, a workflow with provenance, the packed package installed, bundled and run; demo: all missing variables at once, refusals under their step)
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 const { bin, dependencies, exports, name, peerDependencies, peerDependenciesMeta, version } = JSON.parse(
@@ -25,7 +37,7 @@ const PROJECTS = [
   {
     title: "a page with the required peers",
     packages: peers.filter((peer) => peerDependenciesMeta[peer]?.optional !== true),
-    paths: entryPoints.filter((path) => !["./node", "./persistence", "./redis", "./sql", "./udap"].includes(path)),
+    paths: entryPoints.filter((path) => !["./node", "./persistence", "./redis", "./sql", "./udap", "./testing-udap"].includes(path)),
     resources: "withoutFhirTypes.ts",
     lib: ["lib.es2022.d.ts", "lib.dom.d.ts", "lib.dom.iterable.d.ts"],
     types: []
@@ -49,7 +61,7 @@ const failures = []
 
 const run = (title, cwd, file, ...args) => {
   try {
-    return execFileSync(file, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], timeout: 60_000 })
+    return execFileSync(file, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], timeout: 180_000 })
   } catch (error) {
     failures.push(`${title}:\n${error.stderr || error.stdout || error.message}`)
     return ""
@@ -113,6 +125,7 @@ const compile = (folder, { lib, resources, title, types }, resolution) => {
   program.emit()
 }
 
+<<<<<<< HEAD
 /** The cost of types does not depend on the machine. 500 calls took 68,000 instantiations in November 2026. */
 const FHIR_CALLS = 500
 const MAX_INSTANTIATIONS = 100_000
@@ -136,6 +149,86 @@ const measureFhirTypes = (folder) => {
   const instantiations = program.getInstantiationCount()
   console.log(`types of ${FHIR_CALLS} FHIR calls: ${instantiations} instantiations, at most ${MAX_INSTANTIATIONS}`)
   if (instantiations > MAX_INSTANTIATIONS) failures.push("the types of FHIR calls cost more than their limit")
+=======
+/** Each bundles `out/launch.js` of a project into the file `bundle`. */
+const BUNDLERS = {
+  esbuild: ({ bundle, folder }) =>
+    esbuild.build({
+      entryPoints: [join(folder, "out/launch.js")],
+      outfile: bundle,
+      bundle: true,
+      format: "esm",
+      platform: "browser",
+      target: "es2022",
+      minify: true,
+      logLevel: "error"
+    }),
+  Rollup: async ({ bundle, folder }) => {
+    const build = await rollup({
+      input: join(folder, "out/launch.js"),
+      plugins: [nodeResolve({ browser: true })],
+      onwarn: (warning) => {
+        // Effect and its dependencies have both; they do no harm.
+        if (!["CIRCULAR_DEPENDENCY", "THIS_IS_UNDEFINED"].includes(warning.code)) failures.push(`Rollup: ${warning.message}`)
+      }
+    })
+    await build.write({ file: bundle, format: "es", inlineDynamicImports: true })
+    await build.close()
+  },
+  Vite: ({ bundle, folder }) =>
+    vite.build({
+      root: folder,
+      configFile: false,
+      logLevel: "error",
+      build: {
+        target: "es2022",
+        outDir: dirname(bundle),
+        emptyOutDir: false,
+        rollupOptions: {
+          input: join(folder, "out/launch.js"),
+          output: { entryFileNames: basename(bundle), inlineDynamicImports: true }
+        }
+      }
+    })
+}
+
+const bundleAll = async (folder) => {
+  for (const [title, bundler] of Object.entries(BUNDLERS)) {
+    const bundle = join(folder, "bundles", `${title}.mjs`)
+    mkdirSync(dirname(bundle), { recursive: true })
+    try {
+      await bundler({ bundle, folder })
+    } catch (error) {
+      failures.push(`${title} cannot bundle a launch: ${error.message}`)
+      continue
+    }
+    // A bundle for a page has no import left.
+    const left = /^import .*?from\s*"([^"]+)"/m.exec(readFileSync(bundle, "utf8"))?.[1]
+    if (left !== undefined) failures.push(`${title} left an import of ${left}`)
+    run(`the bundle of ${title}`, folder, process.execPath, bundle)
+  }
+}
+
+/** Files that README.md links to. On npm, a relative link leads into the package. */
+const checkLinks = (folder) => {
+  const library = join(folder, "node_modules", name)
+  const readme = readFileSync(join(library, "README.md"), "utf8")
+  for (const [, link] of readme.matchAll(/\]\((?![a-z]+:|#)([^)#\s]+)/g)) {
+    if (!existsSync(join(library, link))) failures.push(`README.md links to ${link}, which is not in the package`)
+  }
+}
+
+/** An empty project, as docs/getting-started.md makes it. */
+const install = (folder, tarball, launch) => {
+  mkdirSync(folder)
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "empty", private: true, type: "module" }))
+  const line = /^npm install effect-safire (.+)$/m.exec(readFileSync(join(root, "README.md"), "utf8"))?.[1] ?? ""
+  const npm = process.platform === "win32" ? "npm.cmd" : "npm"
+  run("npm install", folder, npm, "install", "--no-audit", "--no-fund", "--prefer-offline", tarball, ...line.split(" "))
+  copyFileSync(launch, join(folder, "launch.js"))
+  run("a launch in an installed project", folder, process.execPath, "launch.js")
+  run("the installed command", folder, join(folder, "node_modules/.bin/effect-safire"), "--version")
+>>>>>>> cba3901 (release: changesets, a workflow with provenance, the packed package installed, bundled and run; demo: all missing variables at once, refusals under their step)
 }
 
 const temporary = mkdtempSync(join(ts.sys.realpath(tmpdir()), "safire-consumer-"))
@@ -156,6 +249,10 @@ try {
     const printed = run("the command", folder, process.execPath, join("node_modules", name, bin[name]), "--version").trim()
     if (printed !== version) failures.push(`the command says that its version is "${printed}", not ${version}`)
   }
+  const page = join(temporary, "0")
+  checkLinks(page)
+  await bundleAll(page)
+  if (process.argv.includes("--install")) install(join(temporary, "empty"), tarball, join(page, "out/launch.js"))
 } finally {
   rmSync(temporary, { recursive: true, force: true })
 }

@@ -1,5 +1,6 @@
 /** The environment of the demo: the server of the `SMART_*` variables, or a sandbox EHR. */
 import * as ConfigProvider from "effect/ConfigProvider"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -44,8 +45,32 @@ const USER_TIMEOUT = "5 minutes"
 /** Short, so that the demo shows a refresh without a long wait. */
 const SANDBOX_TOKEN_LIFETIME = "5 seconds"
 
+/** The demo needs variables that are not set. */
+export class MissingVariables extends Data.TaggedError("MissingVariables")<{
+  readonly reason: "NotSet"
+  readonly message: string
+}> {}
+
+/** Variables without a default, beside the server. */
+const REQUIRED = {
+  app: ["SMART_CLIENT_ID", "SMART_REDIRECT_URI", "SMART_SCOPES"],
+  backend: ["SMART_CLIENT_ID", "SMART_SCOPES"]
+} as const
+
+const requireVariables = ({ backend }: Options, variables: Variables): Effect.Effect<void, MissingVariables> => {
+  const missing: Array<string> = REQUIRED[backend ? "backend" : "app"].filter((name) => variables[name] === undefined)
+  if (backend && variables["SMART_PRIVATE_KEY"] === undefined && variables["SMART_CLIENT_SECRET"] === undefined) {
+    missing.push("SMART_PRIVATE_KEY (or SMART_CLIENT_SECRET)")
+  }
+  return missing.length === 0 ? Effect.void : new MissingVariables({
+    reason: "NotSet",
+    message: `set ${missing.join(", ")} for this server; docs/demo.md describes the variables`
+  })
+}
+
 const configured = (options: Options, variables: Variables) =>
   Effect.gen(function*() {
+    yield* requireVariables(options, variables)
     const provider = providerOf(
       options.iss === undefined ? variables : { SMART_FHIR_BASE_URL: options.iss, ...variables }
     )

@@ -9,7 +9,15 @@ import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import type { Introspection, TokenSet } from "effect-safire"
-import { BackendServices, ClientAuthentication, FhirClient, Scopes, SmartClient, TokenError } from "effect-safire"
+import {
+  AuthorizationCallback,
+  BackendServices,
+  ClientAuthentication,
+  FhirClient,
+  Scopes,
+  SmartClient,
+  TokenError
+} from "effect-safire"
 import type * as Environment from "./Environment.js"
 import type * as Report from "./Report.js"
 
@@ -150,9 +158,16 @@ export const app = (
     if (!simulatesUser) {
       yield* report.note(`open this URL in a browser and approve; the demo waits at ${redirectUri}\n${url.href}`)
     }
+    /** The server's refusal is in the callback: it belongs to this step, not to the exchange of the code. */
+    const accepted = Effect.tap(callback, (returned) =>
+      Effect.flatMap(DateTime.now, (now) =>
+        Effect.flatMap(
+          AuthorizationCallback.validate(returned, pending, { now, maxAge: "30 minutes" }),
+          ({ result }) => result
+        )))
     const returned = yield* report.step(
       "callback",
-      simulatesUser ? Effect.zipRight(browse(url), callback) : callback,
+      simulatesUser ? Effect.zipRight(browse(url), accepted) : accepted,
       () => ({ text: `the browser returned to ${redirectUri}` })
     )
     const tokens = yield* report.step("exchange", client.exchange(returned, pending), describeTokens)

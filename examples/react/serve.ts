@@ -1,6 +1,6 @@
 /**
- * Serves the page with a sandbox EHR: `npx tsx examples/react/serve.ts`, then open what it prints. The server is that of
- * `browser-app`; in your project, Vite serves the page.
+ * Serves the page with a sandbox EHR: `npx tsx examples/react/serve.ts`, then open what it prints. The server is that
+ * of `browser-app`; in your project, Vite serves the page.
  */
 import { fileURLToPath } from "node:url"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"

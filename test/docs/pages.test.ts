@@ -46,6 +46,18 @@ describe("the documentation", () => {
     assert.deepStrictEqual(unlinked.map(({ path }) => path), [])
   })
 
+  it("names each optional peer with its purpose, in the README and in docs/troubleshooting.md", () => {
+    const { peerDependenciesMeta } = JSON.parse(file("package.json")) as {
+      readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional: boolean }>>
+    }
+    for (const page of ["README.md", "docs/troubleshooting.md"]) {
+      const rows = file(page).split("\n").filter((line) => line.startsWith("|"))
+      for (const peer of Object.keys(peerDependenciesMeta)) {
+        assert.isTrue(rows.some((row) => row.includes(`\`${peer}`)), `${page} does not name ${peer}`)
+      }
+    }
+  })
+
   it("has a README of at most 1,800 words", () => {
     assert.isAtMost(file("README.md").split(/\s+/).length, 1800)
   })

@@ -163,15 +163,57 @@ describe("the demo", () => {
     60_000
   )
 
-  it.live("names the variable that is missing or wrong", () =>
+  it.live("names all missing variables at once, before any request", () =>
     Effect.gen(function*() {
-      const base = { SMART_FHIR_BASE_URL: "https://127.0.0.1:9/fhir" }
+      const environment = { SMART_FHIR_BASE_URL: "https://127.0.0.1:9/fhir" }
+      const app = yield* demo(["--json"], environment)
+      assert.strictEqual(app.code, 1)
+      assert.deepStrictEqual(app.steps.map(({ ok, step }) => ({ ok, step })), [{ ok: false, step: "start" }])
+      assert.strictEqual(
+        app.steps[0]?.error?.["message"],
+        "set SMART_CLIENT_ID, SMART_REDIRECT_URI, SMART_SCOPES for this server; docs/demo.md describes the variables"
+      )
+      const backend = yield* demo(["--json", "--backend"], environment)
+      assert.strictEqual(
+        backend.steps[0]?.error?.["message"],
+        "set SMART_CLIENT_ID, SMART_SCOPES, SMART_PRIVATE_KEY (or SMART_CLIENT_SECRET) for this server; " +
+          "docs/demo.md describes the variables"
+      )
+    }), 60_000)
+
+  it.scopedLive("reports a refusal in the callback under the step of the callback", () =>
+    Effect.gen(function*() {
+      const redirectUri = yield* freeRedirectUri
+      const layer = SandboxEhr.layerServer({
+        clients: [{ clientId: "demo-at", redirectUris: [redirectUri], authentication: { method: "none" } }]
+      }).pipe(Layer.provide(NodeHttpServer.layer(() => createServer(), { port: 0, host: "127.0.0.1" })))
+      const ehr = Context.get(yield* Layer.build(layer), SandboxEhr.SandboxEhr)
+      const { code, steps } = yield* demo(["--json"], {
+        SMART_FHIR_BASE_URL: ehr.fhirBaseUrl,
+        SMART_CLIENT_ID: "demo-at",
+        SMART_REDIRECT_URI: redirectUri,
+        SMART_SCOPES: "launch/patient patient/*.rs",
+        SMART_ALLOW_INSECURE_LOCALHOST: "true"
+      }, (line) => {
+        const url = line.startsWith("{") ? (JSON.parse(line) as Step).found?.["url"] : undefined
+        if (typeof url === "string") {
+          const state = new URL(url).searchParams.get("state") ?? ""
+          void fetch(`${redirectUri}?${new URLSearchParams({ error: "access_denied", state, iss: ehr.issuer }).toString()}`)
+        }
+      })
+      assert.strictEqual(code, 1)
+      assert.deepInclude(steps.at(-1), { step: "callback", ok: false })
+      assert.deepInclude(steps.at(-1)?.error, { _tag: "AuthorizationError", reason: "AccessDenied" })
+    }), 60_000)
+
+  it.live("names the variable that is wrong", () =>
+    Effect.gen(function*() {
+      const base = { SMART_FHIR_BASE_URL: "https://127.0.0.1:9/fhir", SMART_SCOPES: "launch/patient" }
       const errorOf = (environment: Readonly<Record<string, string>>) =>
         Effect.map(demo(["--json"], environment), ({ code, steps }) => {
           assert.strictEqual(code, 1)
           return steps.at(-1)?.error?.["message"]
         })
-      assert.strictEqual(yield* errorOf(base), "SMART_CLIENT_ID is not set (docs/demo.md lists the variables)")
       assert.strictEqual(
         yield* errorOf({ ...base, SMART_CLIENT_ID: "x", SMART_REDIRECT_URI: "no URL" }),
         "the demo needs a loopback http address as SMART_REDIRECT_URI, not no URL"
@@ -209,6 +251,8 @@ describe("the demo", () => {
       const { code, steps } = yield* demo(["--json"], {
         SMART_FHIR_BASE_URL: "http://127.0.0.1:9/fhir",
         SMART_CLIENT_ID: "x",
+        SMART_REDIRECT_URI: yield* freeRedirectUri,
+        SMART_SCOPES: "launch/patient",
         SMART_ALLOW_INSECURE_LOCALHOST: "true"
       })
       assert.strictEqual(code, 1)
@@ -216,7 +260,9 @@ describe("the demo", () => {
       assert.deepInclude(steps.at(-1)?.error, { _tag: "DiscoveryError", reason: "Unreachable" })
       const insecure = yield* demo(["--json"], {
         SMART_FHIR_BASE_URL: "http://ehr.example.org/fhir",
-        SMART_CLIENT_ID: "x"
+        SMART_CLIENT_ID: "x",
+        SMART_REDIRECT_URI: yield* freeRedirectUri,
+        SMART_SCOPES: "launch/patient"
       })
       assert.strictEqual(insecure.code, 1)
       assert.deepInclude(insecure.steps.at(-1)?.error, { _tag: "ConfigurationError", reason: "Insecure" })

@@ -6,6 +6,7 @@ import * as asn1 from "asn1js"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import type * as jose from "jose"
 import * as pki from "pkijs"
 
 /** @internal */
@@ -43,8 +44,14 @@ const RSA = (modulusLength: number) => ({
 
 const { subtle } = globalThis.crypto
 
+/** The pair of WebCrypto; its global type needs the DOM's declarations. */
+export interface KeyPair {
+  readonly privateKey: jose.CryptoKey
+  readonly publicKey: jose.CryptoKey
+}
+
 /** @internal */
-export const newKeys = (kind: KeyKind = "rsa"): Effect.Effect<CryptoKeyPair> =>
+export const newKeys = (kind: KeyKind = "rsa"): Effect.Effect<KeyPair> =>
   Effect.promise(() =>
     kind === "rsa" || kind === "rsa1024"
       ? subtle.generateKey(RSA(kind === "rsa" ? 2048 : 1024), true, ["sign", "verify"])
@@ -52,7 +59,7 @@ export const newKeys = (kind: KeyKind = "rsa"): Effect.Effect<CryptoKeyPair> =>
   )
 
 /** The private key of an RSA pair, for another digest or scheme. */
-const rehashed = (keys: CryptoKeyPair, hash: string, name = "RSASSA-PKCS1-v1_5"): Effect.Effect<CryptoKey> =>
+const rehashed = (keys: KeyPair, hash: string, name = "RSASSA-PKCS1-v1_5"): Effect.Effect<jose.CryptoKey> =>
   Effect.promise(() =>
     subtle.exportKey("pkcs8", keys.privateKey).then((der) =>
       subtle.importKey("pkcs8", der, { name, hash }, true, ["sign"])
@@ -160,7 +167,7 @@ const bits = (byte: number): ArrayBuffer => {
 const date = (millis: number): Date => DateTime.toDateUtc(DateTime.unsafeMake(Math.floor(millis / 1000) * 1000))
 const time = (millis: number): pki.Time => new pki.Time({ type: 0, value: date(millis) })
 
-const keyIdentifier = (keys: CryptoKeyPair): Effect.Effect<ArrayBuffer> =>
+const keyIdentifier = (keys: KeyPair): Effect.Effect<ArrayBuffer> =>
   Effect.promise(() => {
     const info = new pki.PublicKeyInfo()
     return info.importKey(keys.publicKey).then(() =>
@@ -171,7 +178,7 @@ const keyIdentifier = (keys: CryptoKeyPair): Effect.Effect<ArrayBuffer> =>
 /** Who signs: an authority, or anything with a name and keys. */
 export interface Signer {
   readonly name: pki.RelativeDistinguishedNames
-  readonly keys: CryptoKeyPair
+  readonly keys: KeyPair
 }
 
 /** @internal */
@@ -186,7 +193,7 @@ export interface CertificateOptions {
   readonly commonName: string
   /** Without an issuer the certificate is self-signed. */
   readonly by?: Signer | undefined
-  readonly keys?: CryptoKeyPair | undefined
+  readonly keys?: KeyPair | undefined
   readonly name?: pki.RelativeDistinguishedNames | undefined
   /** The issuer's name where it is to differ from the signer's. */
   readonly issuerName?: pki.RelativeDistinguishedNames | undefined
@@ -278,7 +285,7 @@ export interface CrlOptions {
   readonly from?: number | undefined
   /** `null` for a list that does not say when it ends. */
   readonly to?: number | null | undefined
-  readonly keys?: CryptoKeyPair | undefined
+  readonly keys?: KeyPair | undefined
   readonly extensions?: ReadonlyArray<pki.Extension> | undefined
   readonly entryExtensions?: ReadonlyArray<pki.Extension> | undefined
 }

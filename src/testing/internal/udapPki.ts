@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
 import * as Redacted from "effect/Redacted"
+import type * as jose from "jose"
 import * as pkijs from "pkijs"
 import { SandboxError } from "./oAuthError.js"
 import * as Pki from "./pki.js"
@@ -84,7 +85,7 @@ export interface Credentials {
   readonly chain: ReadonlyArray<Uint8Array>
   /** The chain as PEM. */
   readonly chainPem: string
-  readonly privateKey: CryptoKey
+  readonly privateKey: jose.CryptoKey
   /** PKCS #8. */
   readonly privateKeyPem: Redacted.Redacted<string>
 }
@@ -209,7 +210,7 @@ export const make = (origin: string, communities: ReadonlyArray<string>, revocat
     })
   )
 
-  const issue = (request: CertificateRequest, keys?: CryptoKeyPair): Effect.Effect<Credentials> =>
+  const issue = (request: CertificateRequest, keys?: Pki.KeyPair): Effect.Effect<Credentials> =>
     Effect.gen(function*() {
       const now = yield* Clock.currentTimeMillis
       const { community = firstCommunity, kind = "Valid", lifetime = 300 * Pki.DAY, uri } = request
