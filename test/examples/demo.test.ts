@@ -198,7 +198,9 @@ describe("the demo", () => {
         const url = line.startsWith("{") ? (JSON.parse(line) as Step).found?.["url"] : undefined
         if (typeof url === "string") {
           const state = new URL(url).searchParams.get("state") ?? ""
-          void fetch(`${redirectUri}?${new URLSearchParams({ error: "access_denied", state, iss: ehr.issuer }).toString()}`)
+          void fetch(
+            `${redirectUri}?${new URLSearchParams({ error: "access_denied", state, iss: ehr.issuer }).toString()}`
+          )
         }
       })
       assert.strictEqual(code, 1)
