@@ -15,11 +15,8 @@ import { nodeResolve } from "@rollup/plugin-node-resolve"
 import * as esbuild from "esbuild"
 import { rollup } from "rollup"
 import ts from "typescript"
-<<<<<<< HEAD
-import { fhirCalls } from "./consumer/fhirCalls.mjs"
-=======
 import * as vite from "vite"
->>>>>>> cba3901 (release: changesets, a workflow with provenance, the packed package installed, bundled and run; demo: all missing variables at once, refusals under their step)
+import { fhirCalls } from "./consumer/fhirCalls.mjs"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 const { bin, dependencies, exports, name, peerDependencies, peerDependenciesMeta, version } = JSON.parse(
@@ -125,7 +122,6 @@ const compile = (folder, { lib, resources, title, types }, resolution) => {
   program.emit()
 }
 
-<<<<<<< HEAD
 /** The cost of types does not depend on the machine. 500 calls took 68,000 instantiations in November 2026. */
 const FHIR_CALLS = 500
 const MAX_INSTANTIATIONS = 100_000
@@ -149,7 +145,8 @@ const measureFhirTypes = (folder) => {
   const instantiations = program.getInstantiationCount()
   console.log(`types of ${FHIR_CALLS} FHIR calls: ${instantiations} instantiations, at most ${MAX_INSTANTIATIONS}`)
   if (instantiations > MAX_INSTANTIATIONS) failures.push("the types of FHIR calls cost more than their limit")
-=======
+}
+
 /** Each bundles `out/launch.js` of a project into the file `bundle`. */
 const BUNDLERS = {
   esbuild: ({ bundle, folder }) =>
@@ -228,7 +225,6 @@ const install = (folder, tarball, launch) => {
   copyFileSync(launch, join(folder, "launch.js"))
   run("a launch in an installed project", folder, process.execPath, "launch.js")
   run("the installed command", folder, join(folder, "node_modules/.bin/effect-safire"), "--version")
->>>>>>> cba3901 (release: changesets, a workflow with provenance, the packed package installed, bundled and run; demo: all missing variables at once, refusals under their step)
 }
 
 const temporary = mkdtempSync(join(ts.sys.realpath(tmpdir()), "safire-consumer-"))
