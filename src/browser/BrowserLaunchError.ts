@@ -4,6 +4,15 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { reasonsOf } from "../base/SchemaFields.js"
+
+const ADVICE = {
+  PopupBlocked: "start it in the handler of a click or key press, before any wait, or in the same window",
+  PopupClosed: "offer to try again; if the user did not close it, see watchPopup",
+  PopupTimedOut: "offer to try again; popupTimeout is the time limit",
+  Returned: "offer to try again",
+  SessionGone: "start a new launch; to keep tokens over a reload, store them in sessionStorage"
+}
 
 /**
  * - `PopupBlocked`: the browser opened no window.
@@ -15,7 +24,7 @@ import * as Schema from "effect/Schema"
  * @since 0.1.0
  * @category schemas
  */
-export const Reason = Schema.Literal("PopupBlocked", "PopupClosed", "PopupTimedOut", "Returned", "SessionGone")
+export const Reason = reasonsOf(ADVICE)
 
 /**
  * Why a launch in a page ended without a session.
@@ -24,14 +33,6 @@ export const Reason = Schema.Literal("PopupBlocked", "PopupClosed", "PopupTimedO
  * @category models
  */
 export type Reason = typeof Reason.Type
-
-const ADVICE: Record<Reason, string> = {
-  PopupBlocked: "start it in the handler of a click or key press, before any wait, or in the same window",
-  PopupClosed: "offer to try again; if the user did not close it, see watchPopup",
-  PopupTimedOut: "offer to try again; popupTimeout is the time limit",
-  Returned: "offer to try again",
-  SessionGone: "start a new launch; to keep tokens over a reload, store them in sessionStorage"
-}
 
 /**
  * A launch in a page ended without a session. The app can offer it again.

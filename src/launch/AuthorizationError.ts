@@ -4,40 +4,10 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { reasonsOf } from "../base/SchemaFields.js"
 import * as OAuthError from "../http/OAuthError.js"
 
-/**
- * Why a callback gave no code, as a schema.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const Reason = Schema.Literal(
-  "AccessDenied",
-  "InvalidIdentityProvider",
-  "Refused",
-  "StateMissing",
-  "StateMismatch",
-  "IssuerMissing",
-  "IssuerMismatch",
-  "IssuerNotComparable",
-  "WrongRedirectUri",
-  "DuplicateParameter",
-  "CodeMissing",
-  "NotACallback",
-  "Expired",
-  "WrongServer"
-)
-
-/**
- * Why a callback gave no code.
- *
- * @since 0.1.0
- * @category models
- */
-export type Reason = typeof Reason.Type
-
-const ADVICE: Record<Reason, string> = {
+const ADVICE = {
   AccessDenied: "the person or a policy of the server refused; offer to try again",
   InvalidIdentityProvider:
     "offer the user another identity provider, or start the launch without one (UDAP Security STU2, section 6)",
@@ -57,6 +27,22 @@ const ADVICE: Record<Reason, string> = {
   Expired: "the person took longer than this client waits; start again",
   WrongServer: "give it to the client of the server it was started with"
 }
+
+/**
+ * Why a callback gave no code, as a schema.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Reason = reasonsOf(ADVICE)
+
+/**
+ * Why a callback gave no code.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Reason = typeof Reason.Type
 
 /**
  * `error`, `errorDescription` and `errorUri` are parameters of the callback. They come from the server only if

@@ -4,33 +4,9 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { reasonsOf } from "../base/SchemaFields.js"
 
-/**
- * Why a launch URL is refused, as a schema.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const Reason = Schema.Literal(
-  "NotALaunch",
-  "IssMissing",
-  "LaunchMissing",
-  "DuplicateParameter",
-  "IssInvalid",
-  "IssInsecure",
-  "IssUntrusted",
-  "IssAmbiguous"
-)
-
-/**
- * Why a launch URL is refused.
- *
- * @since 0.1.0
- * @category models
- */
-export type Reason = typeof Reason.Type
-
-const ADVICE: Record<Reason, string> = {
+const ADVICE = {
   NotALaunch: "give it the whole launch URL, or its parameters",
   IssMissing: "an EHR calls the launch URL with iss and launch; without them it is not an EHR launch",
   LaunchMissing: "an EHR calls the launch URL with iss and launch; a standalone launch needs neither",
@@ -41,6 +17,22 @@ const ADVICE: Record<Reason, string> = {
   IssUntrusted: "add the server to the configuration if it is to be trusted; compare host, path and port",
   IssAmbiguous: "give the key of one of them to decode or startLaunch"
 }
+
+/**
+ * Why a launch URL is refused, as a schema.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Reason = reasonsOf(ADVICE)
+
+/**
+ * Why a launch URL is refused.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Reason = typeof Reason.Type
 
 /**
  * A launch URL is refused. No request was made.

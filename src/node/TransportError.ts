@@ -5,41 +5,9 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { reasonsOf } from "../base/SchemaFields.js"
 
-/**
- * Why a request of `NodeTransport` failed, as a schema.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const Reason = Schema.Literal(
-  "ConnectTimeout",
-  "HeadersTimeout",
-  "BodyTimeout",
-  "TotalTimeout",
-  "AddressRefused",
-  "NotResolved",
-  "NotConnected",
-  "CertificateRefused",
-  "HandshakeFailed",
-  "HeadersTooLarge",
-  "BodyTooLarge",
-  "BodyUsed",
-  "Malformed",
-  "InvalidRequest",
-  "ConnectionLost",
-  "Closed"
-)
-
-/**
- * Why a request of `NodeTransport` failed.
- *
- * @since 0.1.0
- * @category models
- */
-export type Reason = typeof Reason.Type
-
-const EXPLANATION: Record<Reason, string> = {
+const EXPLANATION = {
   ConnectTimeout: "no connection in time",
   HeadersTimeout: "no response in time",
   BodyTimeout: "the body stopped",
@@ -57,6 +25,22 @@ const EXPLANATION: Record<Reason, string> = {
   ConnectionLost: "the connection was lost",
   Closed: "the request was cancelled"
 }
+
+/**
+ * Why a request of `NodeTransport` failed, as a schema.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Reason = reasonsOf(EXPLANATION)
+
+/**
+ * Why a request of `NodeTransport` failed.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Reason = typeof Reason.Type
 
 /**
  * The cause of a failed request of `NodeTransport`: the `cause` of an `HttpClientError`.

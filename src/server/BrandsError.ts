@@ -4,35 +4,12 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { reasonsOf } from "../base/SchemaFields.js"
 import { oauthErrorFields } from "../http/OAuthError.js"
 import * as RetryAfter from "../http/RetryAfter.js"
 import * as TransportFailure from "../http/TransportFailure.js"
 
-/**
- * Why a brand bundle could not be read, as a schema.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const BrandsReason = Schema.Literal(
-  ...TransportFailure.reasons,
-  "NotPublished",
-  "InvalidUrl",
-  "Status",
-  "NotFound",
-  "NotJson",
-  "NotBundle"
-)
-
-/**
- * Why a brand bundle could not be read.
- *
- * @since 0.1.0
- * @category models
- */
-export type BrandsReason = typeof BrandsReason.Type
-
-const ADVICE: Record<BrandsReason, string> = {
+const ADVICE = {
   ...TransportFailure.advice("fhirTimeout", "maxFhirResponseBytes"),
   NotPublished: "its operator does not publish brands, or publishes them elsewhere",
   InvalidUrl: "give the absolute https URL of the bundle, without credentials",
@@ -41,6 +18,22 @@ const ADVICE: Record<BrandsReason, string> = {
   NotJson: "this looks like a web page or a proxy, not like a brand bundle",
   NotBundle: "ask its publisher for the URL of the bundle itself"
 }
+
+/**
+ * Why a brand bundle could not be read, as a schema.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const BrandsReason = reasonsOf(ADVICE)
+
+/**
+ * Why a brand bundle could not be read.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type BrandsReason = typeof BrandsReason.Type
 
 /**
  * A brand bundle could not be fetched or read.

@@ -4,35 +4,12 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { reasonsOf } from "../base/SchemaFields.js"
 import { oauthErrorFields } from "../http/OAuthError.js"
 import * as RetryAfter from "../http/RetryAfter.js"
 import * as TransportFailure from "../http/TransportFailure.js"
 
-/**
- * Why a SMART configuration cannot be used, as a schema.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const Reason = Schema.Literal(
-  ...TransportFailure.reasons,
-  "InvalidUrl",
-  "Status",
-  "NotFound",
-  "NotJson",
-  "NotObject",
-  "EndpointMissing"
-)
-
-/**
- * Why a SMART configuration cannot be used.
- *
- * @since 0.1.0
- * @category models
- */
-export type Reason = typeof Reason.Type
-
-const ADVICE: Record<Reason, string> = {
+const ADVICE = {
   ...TransportFailure.advice("discoveryTimeout", "maxResponseBytes"),
   InvalidUrl: "give the absolute https URL of the FHIR server, without query, fragment or credentials",
   Status: "the server answers but not with its configuration; look at its log or ask its operator",
@@ -41,6 +18,22 @@ const ADVICE: Record<Reason, string> = {
   NotObject: "a SMART configuration is a JSON object; compare the URL, then ask the operator",
   EndpointMissing: "the server does not offer this; ask its operator, or do without"
 }
+
+/**
+ * Why a SMART configuration cannot be used, as a schema.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Reason = reasonsOf(ADVICE)
+
+/**
+ * Why a SMART configuration cannot be used.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Reason = typeof Reason.Type
 
 /**
  * The SMART configuration of a server could not be fetched, or lacks what a step needs. `code` is that of the system

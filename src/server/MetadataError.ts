@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { reasonsOf } from "../base/SchemaFields.js"
 import { oauthErrorFields } from "../http/OAuthError.js"
 import * as RetryAfter from "../http/RetryAfter.js"
 import * as TransportFailure from "../http/TransportFailure.js"
@@ -25,47 +26,7 @@ export const Subject = Schema.Literal("OpenIdConfiguration", "Jwks", "SmartStyle
  */
 export type Subject = typeof Subject.Type
 
-/**
- * Why a document cannot be used, as a schema.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const Reason = Schema.Literal(
-  ...TransportFailure.reasons,
-  "InvalidUrl",
-  "Status",
-  "NotFound",
-  "NotJson",
-  "NotObject",
-  "IssuerMismatch",
-  "NotAKeySet",
-  "NotACapabilityStatement",
-  "TooManyKeys",
-  "NoSuchKey",
-  "AmbiguousKey",
-  "UnusableKey",
-  "EndpointMissing",
-  "ForeignEndpoint",
-  "ModuleUnavailable"
-)
-
-/**
- * Why a document cannot be used.
- *
- * @since 0.1.0
- * @category models
- */
-export type Reason = typeof Reason.Type
-
-const NAMES: Record<Subject, string> = {
-  OpenIdConfiguration: "OpenID Connect metadata",
-  Jwks: "Key set",
-  SmartStyle: "Style",
-  CapabilityStatement: "CapabilityStatement"
-}
-
-const ADVICE: Record<Reason, string> = {
+const ADVICE = {
   ...TransportFailure.advice("discoveryTimeout", "maxResponseBytes"),
   InvalidUrl: "correct it in the server's metadata or in this program",
   Status: "the server answers but not with the document; look at its log or ask its operator",
@@ -84,6 +45,29 @@ const ADVICE: Record<Reason, string> = {
   ForeignEndpoint: "a token goes to the server that issued it and nowhere else",
   ModuleUnavailable:
     "the network may be down, or a new version of the app replaced its files: try again, then reload the page"
+}
+
+/**
+ * Why a document cannot be used, as a schema.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Reason = reasonsOf(ADVICE)
+
+/**
+ * Why a document cannot be used.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Reason = typeof Reason.Type
+
+const NAMES: Record<Subject, string> = {
+  OpenIdConfiguration: "OpenID Connect metadata",
+  Jwks: "Key set",
+  SmartStyle: "Style",
+  CapabilityStatement: "CapabilityStatement"
 }
 
 /**
