@@ -92,10 +92,12 @@ export const withoutParams = (endpoint: string, names: ReadonlySet<string>): URL
  * @category combinators
  */
 export const toUrl = (endpoint: string, params: ReadonlyArray<readonly [string, string]>): URL => {
-  const url = withoutParams(endpoint, new Set(params.map(([name]) => name)))
-  const own = url.search.slice(1)
   // `encodeURIComponent` would throw for half a surrogate pair, which a `launch` value from JSON can contain.
   const sent = new URLSearchParams(params.map(([name, value]) => [name, value])).toString().replaceAll("+", "%20")
+  // Most endpoints have neither, and are parsed once.
+  if (!/[?#]/.test(endpoint)) return new URL(`${endpoint}?${sent}`)
+  const url = withoutParams(endpoint, new Set(params.map(([name]) => name)))
+  const own = url.search.slice(1)
   url.search = own === "" ? sent : `${own}&${sent}`
   return url
 }
