@@ -395,7 +395,8 @@ describe("hostile token responses", () => {
 
   it.effect("[SMART-74] a defect in the validation of a token response is a typed error with the tokens", () =>
     Effect.gen(function*() {
-      const http = Http.fake(() => Http.json(renewed))
+      const { scope: _, ...withoutScope } = renewed
+      const http = Http.fake(() => Http.json(withoutScope))
       const endpoint = yield* Effect.provide(
         TokenEndpoint.TokenEndpoint,
         Layer.provide(TokenEndpoint.layer, http.layer)
@@ -403,12 +404,16 @@ describe("hostile token responses", () => {
       const target = {
         endpoint: Identity.tokenUrl,
         clientId: "app",
-        authentication: ClientAuthentication.makePublic,
-        get fhirBaseUrl(): string {
-          return String(Object.create(null))
-        }
+        authentication: ClientAuthentication.makePublic
       }
-      const error = yield* Effect.flip(endpoint.refresh(target, { refreshToken: Redacted.make("refresh-1") }))
+      const exchange = {
+        code: Redacted.make("code"),
+        verifier: Redacted.make("verifier"),
+        redirectUri: "https://app.test/"
+      }
+      // A program without types: the validation of the response fails on this scope.
+      const scopes = [null as never]
+      const error = yield* Effect.flip(endpoint.exchangeCode(target, { ...exchange, scopes }))
       assert(error._tag === "TokenError" && error.issued?.refreshToken !== undefined)
       assert.strictEqual(error.reason, "Malformed")
       assert.include(error.message, "TypeError")
