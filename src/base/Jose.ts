@@ -1,6 +1,6 @@
 /**
- * The functions of `jose` that verify signatures, loaded when they are first needed. Bundlers make them a chunk, which a
- * page without id_tokens does not load.
+ * The functions of `jose` that verify signatures, loaded when they are first needed. Bundlers make them a chunk, which
+ * a page without id_tokens does not load.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
