@@ -9,7 +9,9 @@ import type { SandboxEhr } from "effect-safire/testing"
 import type * as jose from "jose"
 import * as Keys from "../support/keys.js"
 import * as Sandbox from "../support/sandbox.js"
+import * as UdapSandbox from "../support/udapSandbox.js"
 import * as Callback from "./Callback.js"
+import * as Udap from "./Udap.js"
 
 export interface Environment {
   /** The `SMART_*` variables, with defaults for the sandbox. */
@@ -18,10 +20,13 @@ export interface Environment {
   readonly callback: Option.Option<Callback.Callback>
   /** The sandbox, if the demo started one; the demo then acts as the user, too. */
   readonly sandbox: Option.Option<SandboxEhr.Service>
+  /** With `--udap`. */
+  readonly udap: Option.Option<Udap.Operator>
 }
 
 export interface Options {
   readonly backend: boolean
+  readonly udap: boolean
   /** The FHIR base URL of a launch URL; the demo uses it if no server is configured. */
   readonly iss: string | undefined
 }
@@ -57,9 +62,13 @@ const REQUIRED = {
   backend: ["SMART_CLIENT_ID", "SMART_SCOPES"]
 } as const
 
-const requireVariables = ({ backend }: Options, variables: Variables): Effect.Effect<void, MissingVariables> => {
-  const missing: Array<string> = REQUIRED[backend ? "backend" : "app"].filter((name) => variables[name] === undefined)
-  if (backend && variables["SMART_PRIVATE_KEY"] === undefined && variables["SMART_CLIENT_SECRET"] === undefined) {
+/** With UDAP: the server assigns the client id, and the certificate is the credential. */
+const REQUIRED_FOR_UDAP = ["SMART_SCOPES", "UDAP_COMMUNITY", "UDAP_ANCHORS", "UDAP_CERTIFICATE", "UDAP_PRIVATE_KEY"]
+
+const requireVariables = ({ backend, udap }: Options, variables: Variables): Effect.Effect<void, MissingVariables> => {
+  const required = udap ? REQUIRED_FOR_UDAP : REQUIRED[backend ? "backend" : "app"]
+  const missing: Array<string> = required.filter((name) => variables[name] === undefined)
+  if (backend && !udap && variables["SMART_PRIVATE_KEY"] === undefined && variables["SMART_CLIENT_SECRET"] === undefined) {
     missing.push("SMART_PRIVATE_KEY (or SMART_CLIENT_SECRET)")
   }
   return missing.length === 0 ? Effect.void : new MissingVariables({
@@ -71,14 +80,20 @@ const requireVariables = ({ backend }: Options, variables: Variables): Effect.Ef
 const configured = (options: Options, variables: Variables) =>
   Effect.gen(function*() {
     yield* requireVariables(options, variables)
-    const provider = providerOf(
-      options.iss === undefined ? variables : { SMART_FHIR_BASE_URL: options.iss, ...variables }
-    )
+    const provider = providerOf({
+      ...(options.iss === undefined ? {} : { SMART_FHIR_BASE_URL: options.iss }),
+      // With UDAP, the server assigns the client id.
+      ...(options.udap ? { SMART_CLIENT_ID: "none" } : {}),
+      ...variables
+    })
     const redirectUri = variables["SMART_REDIRECT_URI"]
     const callback = options.backend || redirectUri === undefined
       ? Option.none()
       : Option.some(yield* Callback.listen(redirectUri, USER_TIMEOUT))
-    return { provider, callback, sandbox: Option.none() }
+    const udap = options.udap
+      ? Option.some(yield* Effect.withConfigProvider(Udap.fromEnvironment, providerOf(variables)))
+      : Option.none()
+    return { provider, callback, sandbox: Option.none(), udap }
   })
 
 /** The client's authentication method at the sandbox: by the secret or key of the environment. */
@@ -110,19 +125,22 @@ const sandboxed = (options: Options, given: Variables) =>
     const variables: Variables = {
       SMART_SCOPES: options.backend ? "system/*.rs" : "openid fhirUser launch/patient patient/*.rs offline_access",
       SMART_ALLOW_INSECURE_LOCALHOST: "true",
-      ...(options.backend && !hasCredential ? { SMART_PRIVATE_KEY: yield* generatedKey } : {}),
+      ...(options.backend && !options.udap && !hasCredential ? { SMART_PRIVATE_KEY: yield* generatedKey } : {}),
       ...given,
       SMART_CLIENT_ID: clientId,
       ...Object.fromEntries(redirectUris.map((redirectUri) => ["SMART_REDIRECT_URI", redirectUri]))
     }
-    const sandbox = yield* Sandbox.start({
+    const settings: SandboxEhr.Options = {
       clients: [{ clientId, redirectUris, authentication: yield* registration(variables) }],
       accessTokenLifetime: SANDBOX_TOKEN_LIFETIME
-    })
+    }
+    const udap = options.udap ? Option.some(yield* UdapSandbox.start(Udap.clientUri, settings)) : Option.none()
+    const sandbox = Option.isSome(udap) ? udap.value.ehr : yield* Sandbox.start(settings)
     return {
       provider: providerOf({ ...variables, SMART_FHIR_BASE_URL: sandbox.fhirBaseUrl }),
       callback,
-      sandbox: Option.some(sandbox)
+      sandbox: Option.some(sandbox),
+      udap
     }
   })
 

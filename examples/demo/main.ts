@@ -1,6 +1,6 @@
 /**
- * The complete SMART flow in a terminal: `npm run demo`, with `-- --backend`, `-- --launch <url>` or `-- --json`; see
- * docs/demo.md.
+ * The complete SMART flow in a terminal: `npm run demo`, with `-- --backend`, `-- --launch <url>`, `-- --udap` or
+ * `-- --json`; see docs/demo.md.
  */
 import { parseArgs } from "node:util"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -23,18 +23,23 @@ import { NodeTransport } from "effect-safire/node"
 import * as Environment from "./Environment.js"
 import * as Flow from "./flow.js"
 import * as Report from "./Report.js"
+import * as Udap from "./Udap.js"
 
-const USAGE = `npm run demo -- [--backend | --launch <launch URL> | --launch sandbox] [--json]
+const USAGE = `npm run demo -- [--backend | --launch <launch URL> | --launch sandbox] [--udap] [--json]
 
 --launch follows an EHR launch: of a launch URL, or one that the sandbox EHR starts. Without SMART_FHIR_BASE_URL the demo
 starts its own sandbox EHR. With it, the demo uses that server with SMART_CLIENT_ID, SMART_REDIRECT_URI (a loopback address),
-SMART_SCOPES, and SMART_CLIENT_SECRET or SMART_PRIVATE_KEY.`
+SMART_SCOPES, and SMART_CLIENT_SECRET or SMART_PRIVATE_KEY.
+
+--udap registers the demo with a certificate, and authenticates with it: with SMART_FHIR_BASE_URL, that of UDAP_CERTIFICATE
+and UDAP_PRIVATE_KEY in the community UDAP_COMMUNITY, which has the anchors UDAP_ANCHORS.`
 
 const args = Effect.try(() => {
   const { values } = parseArgs({
     options: {
       backend: { type: "boolean", default: false },
       launch: { type: "string" },
+      udap: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false }
     }
@@ -56,7 +61,7 @@ const launchUrlOf = (asked: string, environment: Environment.Environment) =>
 const trusted = SmartServers.layerTrustedIssuers.pipe(Layer.provide(SmartServers.layerFromClient))
 
 const run = Effect.gen(function*() {
-  const { backend, help, json, launch: launchUrl } = yield* Effect.catchAll(
+  const { backend, help, json, launch: launchUrl, udap } = yield* Effect.catchAll(
     args,
     () => Effect.zipRight(Console.error(USAGE), Effect.fail("usage"))
   )
@@ -66,14 +71,18 @@ const run = Effect.gen(function*() {
   const iss = launchUrl === undefined ? undefined : Either.getOrUndefined(LaunchRequest.parse(launchUrl))?.iss
 
   yield* Effect.gen(function*() {
-    const environment = yield* report.step("start", Environment.make({ backend, iss }), ({ sandbox }) => ({
+    const environment = yield* report.step("start", Environment.make({ backend, iss, udap }), ({ sandbox }) => ({
       text: sandbox._tag === "Some"
         ? `sandbox EHR at ${sandbox.value.fhirBaseUrl}`
         : "the server of the environment is used"
     }))
-    const smart = Layer.mergeAll(BackendServices.layerFromClient, FhirClient.layer).pipe(
+    // With UDAP, another layer authenticates the client; all that follows is the same.
+    const client = Option.isSome(environment.udap)
+      ? yield* Effect.withConfigProvider(Udap.connect(report, environment.udap.value, backend), environment.provider)
       // The same variables as for `SmartClient.layerConfig()`.
-      Layer.provideMerge(Layer.merge(SmartClient.layerConfig(), ClientAuthentication.layerConfig)),
+      : Layer.merge(SmartClient.layerConfig(), ClientAuthentication.layerConfig)
+    const smart = Layer.mergeAll(BackendServices.layerFromClient, FhirClient.layer).pipe(
+      Layer.provideMerge(client),
       Layer.provide(Layer.setConfigProvider(environment.provider)),
       Layer.provideMerge(NodeTransport.layer()),
       Layer.provide(report.layerWarnings)
