@@ -33,12 +33,16 @@ export interface BundleResponse extends Pick<ReadResponse, "fail" | "resolve" | 
   readonly next: string | undefined
 }
 
-/** The Bundles that `next` links connect, from the response to `first` on. */
-export const bundlePages = <E, R>(
+/**
+ * What `use` makes of the Bundles that `next` links connect, from the response to `first` on. Not `Stream.mapEffect`,
+ * which keeps the pages before reachable for the young generation of the garbage collector: twice the processor time.
+ */
+export const bundlePages = <A, E, R>(
   { send }: FhirRequester<E, R>,
   first: FhirRequest,
-  { maxPages = DEFAULT_MAX_PAGES }: PageOptions
-): Stream.Stream<BundleResponse, FhirError | E, R> =>
+  { maxPages = DEFAULT_MAX_PAGES }: PageOptions,
+  use: (response: BundleResponse) => Effect.Effect<A, FhirError>
+): Stream.Stream<A, FhirError | E, R> =>
   Stream.suspend(() => {
     const visited = new Set<string>()
 
@@ -76,6 +80,6 @@ export const bundlePages = <E, R>(
           })
         }
         const page: BundleResponse = { fail, bundle, next: links.next, resolve, url }
-        return Option.some([page, nextOf(page)] as const)
+        return Option.some([yield* use(page), nextOf(page)] as const)
       }))
   })

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { FhirError } from "../FhirError.js"
 import { entriesOf, stringIn } from "./bundle.js"
@@ -68,7 +69,7 @@ export const make = <E, R, V extends FhirVersion>(requester: FhirRequester<E, R>
     const interaction = `history${resourceType !== undefined && isValid ? ` ${resourceType}` : ""}`
     if (!isValid) return Stream.fromEffect(requester.refuse(interaction, "InvalidReference", INVALID_REFERENCE))
     const url = [resourceType, id, "_history"].filter((part) => part !== undefined).join("/")
-    return bundlePages(requester, { interaction, url, params }, { maxPages }).pipe(
+    return bundlePages(requester, { interaction, url, params }, { maxPages }, Effect.succeed).pipe(
       Stream.mapConcat(({ bundle }) =>
         entriesOf(bundle).map(({ request, resource, response }) => ({
           resource: resource === undefined ? undefined : typed(resource),

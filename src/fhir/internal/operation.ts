@@ -124,7 +124,7 @@ export const make = <E, R, V extends FhirVersion>(requester: FhirRequester<E, R>
       const request = requestOf(name, options)
       return request === undefined
         ? Stream.fromEffect(invalid)
-        : bundlePages(requester, request, options).pipe(
+        : bundlePages(requester, request, options, Effect.succeed).pipe(
           Stream.mapConcat(({ bundle }) =>
             entriesOf(bundle).flatMap(({ resource }) =>
               resource === undefined ? [] : [typed<AnyResourceOf<V>>(resource)]

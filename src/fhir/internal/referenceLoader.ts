@@ -104,15 +104,19 @@ export const make = <E, R>(
   ): Effect.Effect<ReadonlyArray<Load<E, R>>, never, R> => {
     const left = new Map(loads.map((load) => [load.target.id, load]))
     const params = { _id: [...left.keys()].join(","), _count: left.size }
-    return bundlePages(requester, { interaction: `search ${type}`, url: type, params }, { maxPages: left.size }).pipe(
-      Stream.mapEffect(({ bundle }) =>
+    const request = { interaction: `search ${type}`, url: type, params }
+    return bundlePages(
+      requester,
+      request,
+      { maxPages: left.size },
+      ({ bundle }) =>
         Effect.forEach(entriesOf(bundle), ({ resource }) => {
           const load = resource?.resourceType === type ? left.get(String(resource["id"])) : undefined
           if (resource === undefined || load === undefined) return Effect.void
           left.delete(load.target.id)
           return settle(load, Exit.succeed(resource))
         }, { discard: true })
-      ),
+    ).pipe(
       Stream.takeUntil(() => left.size === 0),
       Stream.runDrain,
       semaphore.withPermits(1),

@@ -113,8 +113,11 @@ const pageOf = <S extends AnySchema | undefined, A, V extends FhirVersion>(
   for (const entry of entriesOf(bundle)) {
     if (entry.resource !== undefined) byMode[modeOf(entry, resourceType)].push(entry.resource)
   }
+  const decoded = options.schema === undefined
+    ? Effect.succeed(byMode.match.map((resource) => typed<Decoded<S, A>>(resource)))
+    : Effect.forEach(byMode.match, (resource) => decode<S, A, FhirError>(resource, options, fail))
   return Effect.map(
-    Effect.forEach(byMode.match, (resource) => decode<S, A, FhirError>(resource, options, fail)),
+    decoded,
     (matches) => ({
       matches,
       included: byMode.include.map((resource) => typed<AnyResourceOf<V>>(resource)),
@@ -151,12 +154,10 @@ export const make = <E, R, V extends FhirVersion>(requester: FhirRequester<E, R>
     options: ReadOptions<S>
   ): Stream.Stream<Page<Decoded<S, A>, V>, FhirError | E, R> => {
     const fetched = isType(resourceType)
-      ? bundlePages(requester, first, options)
+      ? bundlePages(requester, first, options, (response) => pageOf<S, A, V>(response, resourceType, options))
       : Stream.fromEffect(requester.refuse(first.interaction, "InvalidReference", INVALID_REFERENCE))
     const { readAhead = 0 } = options
-    return (readAhead > 0 ? Stream.buffer(fetched, { capacity: readAhead }) : fetched).pipe(
-      Stream.mapEffect((response) => pageOf<S, A, V>(response, resourceType, options))
-    )
+    return readAhead > 0 ? Stream.buffer(fetched, { capacity: readAhead }) : fetched
   }
 
   const searchPages: Searches<E, R, V>["searchPages"] = (resourceType, params = {}, options = {}) =>
