@@ -6,7 +6,16 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/TestClock"
-import { Identity, IdToken, type IdTokenError, Sessions, SmartClient, SmartConfiguration } from "effect-safire"
+import {
+  Identity,
+  IdToken,
+  type IdTokenError,
+  Sessions,
+  SessionStore,
+  SmartClient,
+  SmartConfiguration,
+  SmartServers
+} from "effect-safire"
 import * as jose from "jose"
 import * as FhirBaseUrl from "../../src/base/FhirBaseUrl.js"
 import * as Jose from "../../src/base/Jose.js"
@@ -629,6 +638,32 @@ describe("IdToken, the code that verifies", () => {
         assert.strictEqual((yield* exchange).identity?.sub, "person-1")
         assert.strictEqual(exchanges, 1)
       }).pipe(Effect.provide(layerClient(server)), Effect.provideService(Jose.Loader, failing(1)))
+    }))
+
+  it.effect("a launch of `Sessions` stays pending while it cannot be loaded", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(start)
+      const key = yield* makeKey("k1")
+      const server = makeServer([key.jwk])
+      const layerSessions = Sessions.layer.pipe(
+        Layer.provide(SessionStore.layerMemory),
+        Layer.provide(SmartServers.layerFromClient),
+        Layer.provide(layerClient(server))
+      )
+      yield* Effect.gen(function*() {
+        const sessions = yield* Sessions.Sessions
+        const { url } = yield* sessions.startLaunch()
+        const claims = yield* goodClaims(url.searchParams.get("nonce") ?? undefined)
+        const idToken = yield* sign(key, claims)
+        server.answers.set(tokenUrl, () => Effect.succeed(tokenAnswer(idToken)))
+        const complete = sessions.completeLaunch(
+          `https://app.test/callback?code=code-1&state=${url.searchParams.get("state")}`
+        )
+        const error = yield* Effect.flip(complete)
+        assert.deepInclude(error, { _tag: "IdTokenError", reason: "ModuleUnavailable" })
+        const { tokens } = yield* sessions.session(yield* complete)
+        assert.strictEqual(tokens.identity?.sub, "person-1")
+      }).pipe(Effect.provide(layerSessions), Effect.provideService(Jose.Loader, failing(1)))
     }))
 
   it.effect("is not loaded for a launch without openid", () =>
