@@ -62,7 +62,7 @@ export const build = async (out) => {
       "Rest",
       "openIdPrefix",
       "smartPrefix",
-      "src/token/IdToken.ts:ALGORITHMS"
+      "src/token/internal/idTokenHeader.ts:ALGORITHMS"
     ],
     validation: { notExported: true, invalidLink: true, notDocumented: false, rewrittenLink: true },
     entryFileName: "index",

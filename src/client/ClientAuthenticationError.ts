@@ -20,12 +20,16 @@ import * as RetryAfter from "../http/RetryAfter.js"
 export const Reason = Schema.Literal("DiscoveryFailed", "ServerNotTrusted", "RegistrationFailed", "StoreFailed")
 
 /**
+ * Why credentials could not be made.
+ *
  * @since 0.1.0
  * @category models
  */
 export type Reason = typeof Reason.Type
 
 /**
+ * The client could not make its credentials for a request, such as an assertion. Nothing was sent.
+ *
  * @since 0.1.0
  * @category errors
  */

@@ -153,6 +153,8 @@ export interface Batch {
 }
 
 /**
+ * How many resources are in a batch.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -68,6 +68,8 @@ export interface Interaction {
 }
 
 /**
+ * Which statement is requested.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -89,6 +91,8 @@ export interface Service {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */
@@ -132,7 +136,7 @@ const resourceCapabilities = (resource: JsonObject): ResourceCapabilities => {
  * @since 0.1.0
  * @category constructors
  */
-export const fromResource = (resource: JsonObject): ServerCapabilities => {
+export const fromResource = (resource: Readonly<Record<string, unknown>>): ServerCapabilities => {
   const { objects, string } = reader(resource, ignore)
   const rest = (objects("rest") ?? []).find(({ mode }) => mode !== "client") ?? {}
   const server = reader(rest, ignore)
@@ -202,6 +206,8 @@ const decode = (members: JsonObject, fhirBaseUrl: string): Effect.Effect<ServerC
     })
 
 /**
+ * Makes the service.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -22,6 +22,8 @@ import * as jws from "./internal/jws.js"
 import type { GrantType } from "./SoftwareStatement.js"
 
 /**
+ * The certification to sign.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -149,6 +151,8 @@ const signatureProblem = (jwt: string, { claims, header }: jws.Decoded): Effect.
 }
 
 /**
+ * A certification in a registration.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -35,6 +35,8 @@ import * as signatures from "./internal/signature.js"
 export type Algorithm = JwsAlgorithm
 
 /**
+ * The certificates of a client, with its private key.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -58,6 +60,8 @@ export interface ClientCertificate {
 }
 
 /**
+ * Options of a client certificate.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -16,6 +16,8 @@ import { isUri } from "./internal/communities.js"
 import * as jws from "./internal/jws.js"
 
 /**
+ * A grant type of a registration.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -197,6 +199,8 @@ export const toClaims = (metadata: Metadata, operation: "register" | "cancel"): 
 const LIFETIME_SECONDS = 240
 
 /**
+ * The software statement to sign.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -31,6 +31,8 @@ import type { UdapMetadata } from "./UdapMetadata.js"
 import * as UdapRegistration from "./UdapRegistration.js"
 
 /**
+ * How assertions are made.
+ *
  * @since 0.1.0
  * @category models
  */

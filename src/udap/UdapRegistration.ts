@@ -60,12 +60,16 @@ export interface Request {
 }
 
 /**
+ * Why a registration failed.
+ *
  * @since 0.1.0
  * @category errors
  */
 export type Failure = UdapRegistrationError | UdapDiscoveryError | TrustError | SessionError | ConfigurationError
 
 /**
+ * Registers a client with its certificates (UDAP Dynamic Client Registration).
+ *
  * @since 0.1.0
  * @category models
  */
@@ -88,6 +92,8 @@ export interface Service {
 }
 
 /**
+ * The tag of the service.
+ *
  * @since 0.1.0
  * @category tags
  */
@@ -132,6 +138,8 @@ const contentOf = ({ certifications, metadata }: Request): Effect.Effect<string>
 }
 
 /**
+ * Makes the service.
+ *
  * @since 0.1.0
  * @category constructors
  */

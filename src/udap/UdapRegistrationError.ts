@@ -10,6 +10,8 @@ import * as RetryAfter from "../http/RetryAfter.js"
 import * as TransportFailure from "../http/TransportFailure.js"
 
 /**
+ * Why a registration failed, as a schema.
+ *
  * @since 0.1.0
  * @category schemas
  */
@@ -30,6 +32,8 @@ export const Reason = Schema.Literal(
 )
 
 /**
+ * Why a registration failed.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -54,6 +58,8 @@ const REMEDY: Record<Reason, string> = {
 }
 
 /**
+ * A registration with certificates failed.
+ *
  * @since 0.1.0
  * @category errors
  */

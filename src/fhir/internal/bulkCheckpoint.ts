@@ -55,6 +55,8 @@ export const Position = Schema.Struct({
 })
 
 /**
+ * How far a file has been processed.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -77,6 +79,8 @@ export const Positions = Schema.Struct({
 })
 
 /**
+ * How far each file has been processed.
+ *
  * @since 0.1.0
  * @category models
  */

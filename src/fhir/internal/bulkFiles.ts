@@ -50,6 +50,8 @@ export interface FileItem {
 }
 
 /**
+ * A resource of an export, with its position.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -13,6 +13,8 @@ import { isFhirError } from "../FhirError.js"
 import type { Progress } from "./bulkCheckpoint.js"
 
 /**
+ * How often and after which delays a file is requested again.
+ *
  * @since 0.1.0
  * @category models
  */
