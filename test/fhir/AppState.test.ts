@@ -46,7 +46,7 @@ const basic = (id: string, changes: Readonly<Record<string, unknown>> = {}) => (
 })
 
 describe("AppState", () => {
-  it("the endpoint: associated, else the base that offers it, else the deprecated member, else none", () => {
+  it("the endpoint is the associated one, else the FHIR base URL with the capability, else the deprecated member", () => {
     const endpoint = "https://state.example/r4"
     const capabilities = ["smart-app-state"]
     assert.strictEqual(
@@ -60,7 +60,7 @@ describe("AppState", () => {
     )
   })
 
-  it.effect("a server that does not offer it is asked for nothing", () =>
+  it.effect("a server without the capability gets no request", () =>
     Effect.gen(function*() {
       const state = AppState.make(yield* sandbox)
       const error = yield* Effect.flip(state.create({ code, values: { [url]: "x" } }))
@@ -68,7 +68,7 @@ describe("AppState", () => {
       assert.strictEqual((yield* requests).length, 0)
     }).pipe(Effect.provide(backend())))
 
-  it.effect("created, found, changed by its ETag, removed for good", () =>
+  it.effect("a state is created, found, updated by its ETag, and removed", () =>
     Effect.gen(function*() {
       const state = AppState.make(yield* sandbox)
       const created = yield* state.create({
@@ -112,7 +112,7 @@ describe("AppState", () => {
       assert.strictEqual((yield* requests).length, before)
     }).pipe(Effect.provide(offering)))
 
-  it.effect("what is not allowed is not sent", () =>
+  it.effect("a state that violates the rules is not sent", () =>
     Effect.gen(function*() {
       const { sent, state } = yield* associated(() => Http.json(basic("1")))
       for (
@@ -150,7 +150,7 @@ describe("AppState", () => {
       ])
     }))
 
-  it.effect("the token goes to the declared endpoint, and only to what is under it", () =>
+  it.effect("the token is sent to URLs below the declared endpoint only", () =>
     Effect.gen(function*() {
       const { sent, state } = yield* associated(() =>
         Http.json({ resourceType: "Bundle", link: [{ relation: "next", url: "https://state.example/r4-evil" }] })
@@ -163,7 +163,7 @@ describe("AppState", () => {
       assert.strictEqual(insecure.sent().length, 0)
     }))
 
-  it.effect("what is stored comes out through a schema, or not at all", () =>
+  it.effect("a stored value is decoded by a schema", () =>
     Effect.gen(function*() {
       const values = ["{\"theme\":\"dark\"}", "{\"theme\":\"<script>evil</script>\"}", "evil"]
       const { state } = yield* associated(() =>
@@ -205,7 +205,7 @@ describe("AppState", () => {
       }
     }))
 
-  it.effect("the ETag is the header's, else the version's; without either nothing is changed", () =>
+  it.effect("the ETag is that of the header, else of the version; a state without both is not changed", () =>
     Effect.gen(function*() {
       const header = yield* associated(() => Http.json(basic("1"), { headers: { etag: "W/\"a\"" } }))
       assert.strictEqual((yield* header.state.create({ code, values: {} })).etag, "W/\"a\"")

@@ -46,7 +46,7 @@ const reading = (
   )
 
 describe("FhirClient", () => {
-  it.effect("[SMART-93] [SMART-264] a read with the bearer token at the whole base path", () =>
+  it.effect("[SMART-93] [SMART-264] a read sends the bearer token to the resource below the whole base path", () =>
     Effect.gen(function*() {
       for (const written of [base, `${base}/`]) {
         const http = Http.script(() => Http.json({ resourceType: "Patient", id: "1" }))
@@ -73,7 +73,7 @@ describe("FhirClient", () => {
     ["", "1"],
     ["https://evil.example", "1"],
     ["Patient\\..", "1"]
-  ])("[SMART-97] %j with id %j is sent nowhere", ([type, id]) =>
+  ])("[SMART-97] the type %j with the id %j is not sent", ([type, id]) =>
     Effect.gen(function*() {
       const http = Http.script(() => Http.json({ resourceType: "Patient" }))
       const error = yield* Effect.flip(reading(http, { type: type ?? "", id: id ?? "" }))
@@ -81,7 +81,7 @@ describe("FhirClient", () => {
       assert.strictEqual(http.seen.length, 0)
     }))
 
-  it.effect("[SMART-97] [SMART-98] a token goes to the base it came from and to its locations, nowhere else", () =>
+  it.effect("[SMART-97] [SMART-98] a token is sent to the base URL that it was issued for and to its locations only", () =>
     Effect.gen(function*() {
       const other = "https://other.example/fhir"
       const refused = Http.script(() => Http.json({ resourceType: "Patient" }))
@@ -140,7 +140,7 @@ describe("FhirClient", () => {
       assert.notInclude(error.message, "Patient/1")
     }))
 
-  it.effect("the issues of an OperationOutcome, in printable words that hold no token", () =>
+  it.effect("the issues of an OperationOutcome have no control characters and no token", () =>
     Effect.gen(function*() {
       const words = outcome(`x\r\nforged ${token} ${"y".repeat(5_000)}`)
       const valid = { ...words, issue: words.issue.filter((issue) => typeof issue === "object") }

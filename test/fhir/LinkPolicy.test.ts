@@ -50,7 +50,7 @@ describe("LinkPolicy", () => {
     ["https://ehr.example:99999/", "NotAUrl"]
   ])("[SMART-98] %s is not: %s", (link, problem) => assert.strictEqual(outcome(link), problem))
 
-  it("an origin is allowed by name, with the token or without, and no other with it", () => {
+  it("`foreignOrigins` allows the named origins only, with the token or without it", () => {
     const allowing = LinkPolicy.rules({ fhirBaseUrl: base }, [], {
       foreignOrigins: {
         "https://files.example/ignored": "anonymous",
@@ -67,14 +67,14 @@ describe("LinkPolicy", () => {
     assert.strictEqual(outcome("data:y", allowing), "ForeignOrigin")
   })
 
-  it("what needs no token may lie elsewhere at the same origin, and gets none", () => {
+  it("a file without a token may be anywhere at the server's origin", () => {
     const options = { omitToken: true }
     assert.strictEqual(outcome("/files/1", rules, options), "anonymous https://ehr.example/files/1")
     assert.strictEqual(outcome("Binary/1", rules, options), `anonymous ${base}/Binary/1`)
     assert.strictEqual(outcome("https://files.example/1", rules, options), "ForeignOrigin")
   })
 
-  it("links of a server behind a proxy are moved to the FHIR base, on a segment boundary, and judged there", () => {
+  it("`rebaseLinks` moves links to the FHIR base URL, on a segment boundary, and the policy checks the result", () => {
     const moving = LinkPolicy.rules({ fhirBaseUrl: base }, [], { rebaseLinks: ["http://internal:8080/r4/"] })
     assert.strictEqual(outcome("http://internal:8080/r4/Patient?page=2", moving), `token ${base}/Patient?page=2`)
     assert.strictEqual(outcome("http://internal:8080/r4?page=2", moving), `token ${base}?page=2`)
