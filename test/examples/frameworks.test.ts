@@ -5,8 +5,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Ref from "effect/Ref"
 import { NodeTransport } from "effect-safire/node"
+import { vi } from "vitest"
 import * as Express from "../../examples/express/main.js"
 import * as Hono from "../../examples/hono/main.js"
+import * as PatientApp from "../../examples/support/patientApp.js"
 import { freePort } from "../support/freePort.js"
 
 /** A browser as far as a launch needs one: it keeps cookies and goes where it is sent. */
@@ -77,4 +79,25 @@ describe.each([["Express", Express.serve], ["Hono", Hono.serve]] as const)("the 
       assert.strictEqual(posted.status, 303)
       assert.strictEqual(posted.headers["location"], `${baseUrl}/patient`)
     }).pipe(Effect.provide(NodeTransport.layer())))
+})
+
+describe("the route handler of Next.js", () => {
+  it.scopedLive("follows a launch and shows the patient", () =>
+    Effect.gen(function*() {
+      const baseUrl = "http://localhost:3000"
+      const ehr = yield* PatientApp.startEhr(baseUrl)
+      vi.stubEnv("SMART_FHIR_BASE_URL", ehr.fhirBaseUrl)
+      const route = yield* Effect.promise(() => import("../../examples/nextjs/route.js"))
+      const get = (url: string, cookies: ReadonlyArray<string> = []) =>
+        Effect.promise(() => route.GET(new Request(url, { headers: { cookie: cookies.join("; ") } })))
+      const cookiesOf = (response: Response) => response.headers.getSetCookie().map((one) => one.split(";")[0] ?? "")
+
+      const launch = yield* get(`${baseUrl}/launch`)
+      const returned = yield* ehr.approve(new URL(launch.headers.get("location") ?? ""), { patient: "patient-beta" })
+      const callback = yield* get(returned.href, cookiesOf(launch))
+      assert.strictEqual(callback.headers.get("location"), `${baseUrl}/patient`)
+      const page = yield* get(`${baseUrl}/patient`, cookiesOf(callback))
+      assert.include(yield* Effect.promise(() => page.text()), "<h1>Beta Sandbox</h1>")
+      assert.strictEqual((yield* get(`${baseUrl}/patient`)).status, 401)
+    }).pipe(Effect.ensuring(Effect.sync(() => vi.unstubAllEnvs()))))
 })
