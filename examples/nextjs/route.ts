@@ -11,11 +11,11 @@ const routes = PatientApp.layer({
   fhirBaseUrl: process.env["SMART_FHIR_BASE_URL"] ?? ""
 })
 
-type Handler = ReturnType<typeof HttpLayerRouter.toWebHandler>
+const make = () => HttpLayerRouter.toWebHandler(routes)
 
 /** The development server loads this module again after each change: the sessions stay, because the handler does. */
-const shared = globalThis as { smartHandler?: Handler }
-const { handler } = shared.smartHandler ??= HttpLayerRouter.toWebHandler(routes)
+const shared = globalThis as { smartHandler?: ReturnType<typeof make> }
+const { handler } = shared.smartHandler ??= make()
 
 /** The routes depend on cookies and parameters. */
 export const dynamic = "force-dynamic"
