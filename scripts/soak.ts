@@ -1,6 +1,7 @@
-// Ten minutes of mixed traffic against a sandbox EHR that fails at random: `npm run soak`, or `npm run soak -- --minutes 1`.
-// Launches, reads, searches, renewals, logouts and backend requests run side by side; callers are interrupted at random.
-// It fails if heap, sockets, timers, file descriptors or fibers grow, or if the shutdown under load does not end.
+// Ten minutes of mixed traffic against a sandbox EHR that fails at random: `npm run soak`, or for one minute
+// `npm run soak -- --minutes 1`. Launches, reads, searches, renewals, logouts and backend requests run side by side;
+// callers are interrupted at random. It fails if heap, sockets, timers, file descriptors or fibers grow, or if the
+// shutdown under load does not end.
 import { type ChildProcess, spawn } from "node:child_process"
 import { readdirSync } from "node:fs"
 import { createServer } from "node:http"

@@ -176,7 +176,7 @@ const response = FastCheck.record({
   }, { requiredKeys: ["content-type"] })
 })
 
-const noBody = (status: number) => status === 204 || status === 205 || status === 304
+const isBodiless = (status: number) => status === 204 || status === 205 || status === 304
 
 describe("any response", () => {
   it.live.each(Object.entries(calls))(
@@ -187,7 +187,7 @@ describe("any response", () => {
           FastCheck.asyncProperty(FastCheck.array(response, { minLength: 1, maxLength: 3 }), (responses) => {
             const server = Http.script(
               ...responses.map(({ body, headers, status }) => () =>
-                new Response(noBody(status) ? null : body as Uint8Array<ArrayBuffer>, { status, headers })
+                new Response(isBodiless(status) ? null : body as Uint8Array<ArrayBuffer>, { status, headers })
               )
             )
             const run = call.run(base).pipe(
