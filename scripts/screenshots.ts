@@ -50,7 +50,10 @@ const main = Effect.gen(function*() {
   mkdirSync(FOLDER, { recursive: true })
   const executablePath = yield* Config.withDefault(Config.string("CHROMIUM"), "/usr/bin/chromium")
   // The ports of `npm start`, which stand in the pictures.
-  const { baseUrl, ehrs } = yield* Demo.serve({ appPort: 3000, ehrPorts: [3100, 3101, 3102, 3103, 3104, 3105, 3106] })
+  const { baseUrl, ehrs } = yield* Demo.serve({
+    appPort: 3000,
+    ehrPorts: [3100, 3101, 3102, 3103, 3104, 3105, 3106, 3107]
+  })
   const browser = yield* Effect.acquireRelease(
     Effect.promise(() => chromium.launch({ executablePath, args: ["--no-sandbox"] })),
     (browser) => Effect.promise(() => browser.close())

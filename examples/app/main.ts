@@ -30,12 +30,12 @@ export const serve = ({ appPort, ehrPorts }: Ports) =>
     const baseUrl = `http://localhost:${appPort}`
     const httpClient = yield* Effect.map(Layer.build(NodeTransport.layer()), Context.get(HttpClient.HttpClient))
     const demo = DemoHospitals.make({ baseUrl, ports: ehrPorts, httpClient })
-    const sandboxes = yield* startEhrs(demo.ehrs, DemoHospitals.launchable(baseUrl))
+    const { operators, sandboxes } = yield* startEhrs(demo.ehrs, DemoHospitals.launchable(baseUrl))
     yield* Layer.build(
       App.serve({
         baseUrl,
         hospitals: demo.hospitals,
-        prospects: demo.prospects,
+        prospects: demo.prospects.map((prospect) => ({ ...prospect, udap: operators.get(prospect.key) })),
         embeddedBy: demo.ehrs.map(({ port }) => `http://127.0.0.1:${port}`)
       }).pipe(Layer.provide(NodeHttpServer.layer(() => createServer(), { port: appPort, host: "localhost" })))
     )
@@ -49,7 +49,7 @@ const main = Effect.gen(function*() {
   const first = yield* port("EHR_PORT", 3100)
   const { baseUrl, ehrs } = yield* serve({
     appPort,
-    ehrPorts: [first, first + 1, first + 2, first + 3, first + 4, first + 5, first + 6]
+    ehrPorts: [first, first + 1, first + 2, first + 3, first + 4, first + 5, first + 6, first + 7]
   })
   yield* Console.log(`${"The app:".padEnd(20)} ${baseUrl}`)
   yield* Effect.forEach(ehrs, ({ name, port }) => Console.log(`${`${name}:`.padEnd(20)} http://127.0.0.1:${port}`))

@@ -16,7 +16,8 @@ import * as InMemory from "./internal/inMemory.js"
 import type { SandboxError } from "./internal/oAuthError.js"
 import * as OverPort from "./internal/overPort.js"
 import type { Options as EhrOptions } from "./internal/sandbox.js"
-import type { ExtensionContext } from "./internal/service.js"
+import type { ExtensionContext, Service as EhrService } from "./internal/service.js"
+import { defaultFhirBaseUrl, makeSandbox } from "./internal/service.js"
 import type { UdapCertification, UdapOptions } from "./internal/udap.js"
 import * as Udap from "./internal/udap.js"
 import type { CertificateKind, CertificateRequest, Credentials, RevocationSource } from "./internal/udapPki.js"
@@ -143,10 +144,6 @@ export interface Service {
  */
 export class SandboxUdap extends Context.Tag("effect-safire/testing/SandboxUdap")<SandboxUdap, Service>() {}
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Layers
-// ---------------------------------------------------------------------------------------------------------------------
-
 /** The extension of a sandbox, and its service once the sandbox exists. */
 const extension = ({ udap = {}, ...options }: Options) => {
   let service: Service | undefined
@@ -161,6 +158,26 @@ const extension = ({ udap = {}, ...options }: Options) => {
     )
   }
 }
+
+/**
+ * A sandbox with UDAP, without a server; mount the `httpApp` of its EHR.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  options: Options = {}
+): Effect.Effect<{ readonly ehr: EhrService; readonly udap: Service }> =>
+  Effect.gen(function*() {
+    const { extend, service: udap } = extension(options)
+    const fhirBaseUrl = options.fhirBaseUrl ?? defaultFhirBaseUrl
+    const { service: ehr } = yield* makeSandbox(fhirBaseUrl, options, { autoApprove: true }, extend)
+    return { ehr, udap: yield* udap }
+  })
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Layers
+// ---------------------------------------------------------------------------------------------------------------------
 
 /**
  * The sandbox with UDAP, and an `HttpClient` that sends its requests to it without a port: see

@@ -297,6 +297,34 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
       }
     }))
 
+  it.effect("registers itself with its certificate at a hospital of a trust community", () =>
+    Effect.gen(function*() {
+      const browser = yield* newBrowser
+      const before = yield* browser.get("/registration")
+      assert.include(before.body, "https://one.sandbox.test/community")
+      assert.include(before.body, "https://vital-lines.example.org/udap")
+      const registered = yield* browser.post("/registration", { prospect: "harbor" })
+      assert.include(registered.body, "The app was registered")
+      assert.match(registered.body, /<code>udap-[0-9a-f-]+<\/code>/)
+      // A second click.
+      yield* browser.post("/registration", { prospect: "harbor" })
+      const session = yield* login(browser, "harbor")
+      assert.include((yield* browser.get(`${pathOf(session)}/chart`)).body, "Alpha Sandbox")
+      const requests = (yield* (yield* sandboxOf("harbor")).requests).filter(({ step }) =>
+        step === "register" || step === "token"
+      )
+      assert.deepStrictEqual(requests.map(({ path, status }) => [path, status]), [
+        ["/auth/udap/register", 201],
+        ["/auth/udap/token", 200]
+      ])
+      yield* assertNoSecrets("harbor", registered, session)
+      assert.include(
+        (yield* browser.post("/registration/removal", { prospect: "harbor" })).body,
+        "The registration was removed"
+      )
+      assert.notInclude((yield* browser.get("/")).body, "<h2>Harbor Hospital</h2>")
+    }))
+
   it.effect("says in plain words what went wrong, and in the event log what it was", () =>
     Effect.gen(function*() {
       const browser = yield* newBrowser

@@ -10,7 +10,8 @@ export class App extends Context.Tag("test/App")<App, Effect.Effect.Success<Retu
 export const layer = Layer.scoped(
   App,
   Effect.gen(function*() {
-    const [appPort, north, south, east, west, old, gone, open] = yield* Effect.all([
+    const [appPort, north, south, east, west, old, gone, open, harbor] = yield* Effect.all([
+      freePort,
       freePort,
       freePort,
       freePort,
@@ -20,7 +21,7 @@ export const layer = Layer.scoped(
       freePort,
       freePort
     ])
-    return yield* Demo.serve({ appPort, ehrPorts: [north, south, east, west, old, gone, open] })
+    return yield* Demo.serve({ appPort, ehrPorts: [north, south, east, west, old, gone, open, harbor] })
   })
 )
 

@@ -98,7 +98,7 @@ export const layer = ({ baseUrl, embeddedBy, hospitals, prospects }: Options) =>
         Layer.provide(Registration.layer, Discovery.layer())
       ).pipe(Layer.provide(SessionStore.layerMemory), Layer.provideMerge(servers))
       return pages.pipe(
-        Layer.provide(Registrations.layer(prospects)),
+        Layer.provide(Layer.provide(Registrations.layer(prospects), SessionStore.layerMemory)),
         Layer.provide(smart),
         Layer.provide(Layer.mergeAll(Hospitals.layer(configured), Layer.succeed(Layout.Layout, layout), web)),
         Layer.provide(Events.layer)

@@ -36,7 +36,7 @@ export interface DemoHospitals {
 export interface Options {
   /** The app as browsers see it. */
   readonly baseUrl: string
-  /** Ports for the EHRs, on 127.0.0.1; at the last but one, nothing listens. */
+  /** Ports for the EHRs, on 127.0.0.1; at the sixth, nothing listens. */
   readonly ports: readonly [
     north: number,
     south: number,
@@ -44,7 +44,8 @@ export interface Options {
     west: number,
     old: number,
     gone: number,
-    open: number
+    open: number,
+    harbor: number
   ]
   /** What the EHRs fetch the app's keys with. */
   readonly httpClient: HttpClient.HttpClient
@@ -85,7 +86,7 @@ const LENIENT_TOKENS = SandboxEhr.Fault.all(
 )
 
 export const make = (
-  { baseUrl, httpClient, ports: [north, south, east, west, old, gone, open] }: Options
+  { baseUrl, httpClient, ports: [north, south, east, west, old, gone, open, harbor] }: Options
 ): DemoHospitals => {
   const jwksUri = `${baseUrl}${JWKS_PATH}`
   const fhirBaseUrl = (port: number) => `http://127.0.0.1:${port}/fhir`
@@ -187,6 +188,11 @@ export const make = (
       name: "Newtown Hospital",
       about: "Supports dynamic registration. The app is not registered here yet.",
       fhirBaseUrl: fhirBaseUrl(open)
+    }, {
+      key: "harbor",
+      name: "Harbor Hospital",
+      about: "Is in a trust community. The app registers itself with its certificate (UDAP).",
+      fhirBaseUrl: fhirBaseUrl(harbor)
     }],
     ehrs: [
       ehr("north", "North Hospital", north, { method: "none" }),
@@ -207,6 +213,14 @@ export const make = (
         options: { clients: [], httpClient },
         quirks: [],
         isOpen: true
+      },
+      {
+        key: "harbor",
+        name: "Harbor Hospital",
+        port: harbor,
+        options: { clients: [], httpClient, udap: { allowInsecureLocalhost: true } },
+        quirks: [],
+        isOpen: false
       }
     ]
   }

@@ -5,7 +5,7 @@ import type { SmartServers } from "effect-safire"
 import type { KeyKind } from "./Keys.js"
 
 /** The client type of the app at a hospital. */
-export type ClientKind = "public" | "client_secret_basic" | "client_secret_post" | "private_key_jwt"
+export type ClientKind = "public" | "client_secret_basic" | "client_secret_post" | "private_key_jwt" | "udap"
 
 export interface Hospital {
   /** In sessions, spans and paths. */
@@ -32,7 +32,8 @@ export const KIND_NAMES: Record<ClientKind, string> = {
   public: "public, without a credential",
   client_secret_basic: "confidential, a secret in the Authorization header",
   client_secret_post: "confidential, a secret in the form",
-  private_key_jwt: "confidential, a signed assertion"
+  private_key_jwt: "confidential, a signed assertion",
+  udap: "confidential, a certificate of a trust community"
 }
 
 export const kindName = ({ kind, signsWith }: Pick<Hospital, "kind" | "signsWith">): string =>

@@ -7,9 +7,13 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { SandboxEhr } from "effect-safire/testing"
+import { SandboxUdap } from "effect-safire/testing-udap"
+import { ClientCertificate } from "effect-safire/udap"
 import * as EhrSite from "../ehr/index.js"
 import type { Ehr } from "./DemoHospitals.js"
 import * as OpenEhr from "./OpenEhr.js"
+import type { Operator } from "./Registrations.js"
+import { CLIENT_URI } from "./Registrations.js"
 
 const listening = (port: number) => Layer.build(NodeHttpServer.layer(() => createServer(), { port, host: "127.0.0.1" }))
 
@@ -24,6 +28,29 @@ const startOpen = (ehr: Ehr, app: EhrSite.App) =>
     return open.sandbox
   })
 
+/** Starts an EHR of a trust community, and gives the app what its operator would get from the community. */
+const startUdap = (ehr: Ehr, app: EhrSite.App) =>
+  Effect.gen(function*() {
+    const server = yield* Effect.map(listening(ehr.port), Context.get(HttpServer.HttpServer))
+    const { httpApp, sandbox, udap } = yield* EhrSite.make(`http://127.0.0.1:${ehr.port}`, siteOptions(ehr, app))
+    yield* server.serve(httpApp).pipe(HttpMiddleware.withTracerDisabledWhenEffect(() => true))
+    return { sandbox, operator: udap === undefined ? undefined : yield* operatorAt(udap) }
+  })
+
+const operatorAt = (udap: SandboxUdap.Service) =>
+  Effect.gen(function*() {
+    const community = SandboxUdap.communityOne
+    const { chainPem, privateKeyPem } = yield* udap.issueCertificate({ uri: CLIENT_URI, community })
+    const certificate = yield* ClientCertificate.fromPem({ chain: chainPem, privateKey: privateKeyPem })
+    const anchors = yield* udap.anchors(community)
+    const operator: Operator = {
+      community,
+      certificate,
+      trust: { communities: { [community]: { anchors } }, allowInsecureLocalhost: true }
+    }
+    return operator
+  })
+
 const startClosed = (ehr: Ehr, app: EhrSite.App) =>
   Effect.gen(function*() {
     const server = yield* listening(ehr.port)
@@ -35,12 +62,19 @@ const startClosed = (ehr: Ehr, app: EhrSite.App) =>
     return sandbox
   })
 
-/** Their sandboxes, by key. `app` can be launched from all of them. */
+/** Their sandboxes and the operators of the app in trust communities, by key. `app` can be launched from all of them. */
 export const startEhrs = (ehrs: ReadonlyArray<Ehr>, app: EhrSite.App) =>
-  Effect.map(
-    Effect.forEach(ehrs, (ehr) =>
-      Effect.map(ehr.isOpen ? startOpen(ehr, app) : startClosed(ehr, app), (sandbox) =>
-        [ehr.key, sandbox] as const)),
-    (started): ReadonlyMap<string, SandboxEhr.Service> =>
-      new Map(started)
-  )
+  Effect.gen(function*() {
+    const sandboxes = new Map<string, SandboxEhr.Service>()
+    const operators = new Map<string, Operator>()
+    for (const ehr of ehrs) {
+      if (ehr.options.udap === undefined) {
+        sandboxes.set(ehr.key, yield* ehr.isOpen ? startOpen(ehr, app) : startClosed(ehr, app))
+      } else {
+        const { operator, sandbox } = yield* startUdap(ehr, app)
+        sandboxes.set(ehr.key, sandbox)
+        if (operator !== undefined) operators.set(ehr.key, operator)
+      }
+    }
+    return { sandboxes, operators }
+  })

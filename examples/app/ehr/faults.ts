@@ -24,7 +24,11 @@ export const steps: ReadonlyArray<{ readonly step: Step; readonly label: string 
   { step: "userinfo", label: "User info" },
   { step: "fhir", label: "FHIR API" },
   { step: "introspect", label: "Introspection" },
-  { step: "revoke", label: "Revocation" }
+  { step: "revoke", label: "Revocation" },
+  { step: "udap", label: "UDAP metadata" },
+  { step: "crl", label: "Certificate revocation lists" },
+  { step: "ocsp", label: "Certificate status" },
+  { step: "idp", label: "Identity provider" }
 ]
 
 /** The step of this name. */

@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { SandboxEhr } from "effect-safire/testing"
+import { SandboxUdap } from "effect-safire/testing-udap"
 import * as Assets from "../ui/Assets.js"
 import { html } from "../ui/Html.js"
 import { seeOther } from "../ui/Page.js"
@@ -33,7 +34,7 @@ export type { App } from "./Ehr.js"
 export { resources, vitals } from "./vitals.js"
 
 /** The settings of the site: those of the sandbox, and the apps that can be launched. */
-export interface Options extends Omit<SandboxEhr.Options, "autoApprove" | "consentPage" | "fhirBaseUrl"> {
+export interface Options extends Omit<SandboxUdap.Options, "autoApprove" | "consentPage" | "fhirBaseUrl"> {
   /** Of the hospital (default: Sandbox Hospital). */
   readonly name?: string | undefined
   /** The apps in the patient list. They must be among `clients`, too. */
@@ -43,17 +44,21 @@ export interface Options extends Omit<SandboxEhr.Options, "autoApprove" | "conse
 const originOf = (address: HttpServer.Address): string =>
   address._tag === "UnixAddress" ? "http://localhost" : `http://${address.hostname}:${address.port}`
 
-const assemble = (origin: string, { apps, name = "Sandbox Hospital", ...options }: Options): Effect.Effect<Ehr> =>
+/** The EHR of a site, with the control of its UDAP. */
+const assemble = (origin: string, { apps, name = "Sandbox Hospital", ...options }: Options) =>
   Effect.gen(function*() {
     const { resources = ownResources } = options
-    const sandbox = yield* SandboxEhr.make({
+    const settings = {
       ...options,
       resources,
       fhirBaseUrl: `${origin}/fhir`,
       autoApprove: false,
-      consentPage: (ticket) => `${origin}/consent?${new URLSearchParams({ ticket }).toString()}`
-    })
-    return {
+      consentPage: (ticket: string) => `${origin}/consent?${new URLSearchParams({ ticket }).toString()}`
+    }
+    const { ehr: sandbox, udap } = options.udap === undefined
+      ? { ehr: yield* SandboxEhr.make(settings), udap: undefined }
+      : yield* SandboxUdap.make(settings)
+    const ehr: Ehr = {
       site: {
         theme: "ehr",
         name,
@@ -79,6 +84,7 @@ const assemble = (origin: string, { apps, name = "Sandbox Hospital", ...options 
       availability: makeAvailability(sandbox, steps.map(({ step }) => step)),
       faultLabels: new WeakMap()
     }
+    return { ehr, udap }
   })
 
 const pages = (ehr: Ehr) =>
@@ -111,7 +117,8 @@ const notFound = new Problem({
 /** Sends protocol requests to the sandbox and all others to the site. */
 const dispatch = (ehr: Ehr, site: HttpApp.Default<never, Scope.Scope>): HttpApp.Default<never, Scope.Scope> => {
   const { endpoints, fhirBaseUrl, issuer } = ehr.sandbox
-  const roots = [fhirBaseUrl, issuer].map((url) => new URL(url).pathname)
+  // The identity provider, and the CRLs of the trust communities.
+  const roots = [...[fhirBaseUrl, issuer].map((url) => new URL(url).pathname), "/idp", "/pki"]
   const management = new URL(endpoints.management).pathname
   return Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ url }) => {
     const path = url.split("?")[0] ?? ""
@@ -126,18 +133,26 @@ export const make = (
   origin: string,
   options: Options
 ): Effect.Effect<
-  { readonly sandbox: SandboxEhr.Service; readonly httpApp: HttpApp.Default<never, Scope.Scope> },
+  {
+    readonly sandbox: SandboxEhr.Service
+    /** With the option `udap`. */
+    readonly udap: SandboxUdap.Service | undefined
+    readonly httpApp: HttpApp.Default<never, Scope.Scope>
+  },
   never,
   Scope.Scope
 > =>
   Effect.gen(function*() {
-    const ehr = yield* assemble(origin, options)
-    const router = yield* HttpLayerRouter.toHttpEffect(pages(ehr))
+    const { ehr, udap } = yield* assemble(origin, options)
+    // Each site has a router of its own, also if several are built together.
+    const router = yield* HttpLayerRouter.toHttpEffect(pages(ehr)).pipe(
+      Effect.provideServiceEffect(Layer.CurrentMemoMap, Layer.makeMemoMap)
+    )
     const site = router.pipe(
       Effect.catchTag("RouteNotFound", () => Effect.succeed(problemPage(ehr, notFound))),
       Effect.catchAllDefect((defect) => Effect.as(Effect.logError("a page failed", defect), problemPage(ehr, broken)))
     )
-    return { sandbox: ehr.sandbox, httpApp: dispatch(ehr, site) }
+    return { sandbox: ehr.sandbox, udap, httpApp: dispatch(ehr, site) }
   })
 
 /**

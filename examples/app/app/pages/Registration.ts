@@ -15,14 +15,14 @@ import {
   postForm,
   submit
 } from "../../ui/Components.js"
-import type { Html } from "../../ui/Html.js"
+import type { Child, Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
 import { seeOther } from "../../ui/Page.js"
 import { time } from "../../ui/time.js"
 import { query, requireSameOrigin, runToCompletion } from "../forms.js"
 import { KIND_NAMES } from "../Hospital.js"
 import { Layout, PATHS } from "../Layout.js"
-import type { Failure, Prospect } from "../Registrations.js"
+import type { Failure, Operator, Prospect, Registered } from "../Registrations.js"
 import { METHODS, Registrations } from "../Registrations.js"
 
 const DONE: Readonly<Record<string, string>> = {
@@ -54,29 +54,54 @@ ${
     )
   }`
 
-const done = (prospect: Prospect, registered: RegisteredClient.RegisteredClient): Html =>
-  html`${
+/** The form of a hospital in a trust community: the certificate is the client's credential. */
+const udapForm = (prospect: Prospect, { certificate, community }: Operator): Html =>
+  html`<p>${prospect.about}</p>${
     keyValues([
-      ["Client id", html`<code>${registered.clientId}</code>`],
-      ["Secret", registered.clientSecret === undefined ? "none" : badge("stored, not shown", "good")],
-      ...(registered.clientSecret === undefined ? [] : [
-        [
-          "Secret expires",
-          registered.clientSecretExpiresAt === undefined
-            ? "never"
-            : time(registered.clientSecretExpiresAt)
-        ] as const
-      ]),
-      ["Method", html`<code>${registered.metadata.tokenEndpointAuthMethod ?? "not declared"}</code>`],
-      [
-        "Changed by the server",
-        registered.changed.length === 0
-          ? "nothing"
-          : registered.changed.map(({ member }) => html`<code>${member}</code> `)
-      ],
-      ["Can be managed", registered.registrationClientUri === undefined ? "no" : "yes"]
+      ["Trust community", html`<code>${community}</code>`],
+      ["Certificate", certificate.subject],
+      ["Client URI", html`<code>${certificate.uris[0]}</code>`]
     ])
-  }
+  }${
+    postForm(PATHS.registration, submit("Register the app", { describes: `at ${prospect.name}` }), {
+      prospect: prospect.key
+    })
+  }`
+
+const formOf = (prospect: Prospect): Html =>
+  prospect.udap === undefined ? form(prospect) : udapForm(prospect, prospect.udap)
+
+const rowsOf = (registered: Registered): ReadonlyArray<readonly [string, Child]> =>
+  registered._tag === "Smart" ? smartRows(registered.client) : [
+    ["Client id", html`<code>${registered.app.clientId}</code>`],
+    ["Trust community", html`<code>${registered.operator.community}</code>`],
+    ["Method", html`<code>private_key_jwt</code> with the certificate ${registered.operator.certificate.subject}`],
+    ["Can be managed", "yes: registering again replaces it, an empty grant list cancels it"]
+  ]
+
+const smartRows = (registered: RegisteredClient.RegisteredClient): ReadonlyArray<readonly [string, Child]> => [
+  ["Client id", html`<code>${registered.clientId}</code>`],
+  ["Secret", registered.clientSecret === undefined ? "none" : badge("stored, not shown", "good")],
+  ...(registered.clientSecret === undefined ? [] : [
+    [
+      "Secret expires",
+      registered.clientSecretExpiresAt === undefined
+        ? "never"
+        : time(registered.clientSecretExpiresAt)
+    ] as const
+  ]),
+  ["Method", html`<code>${registered.metadata.tokenEndpointAuthMethod ?? "not declared"}</code>`],
+  [
+    "Changed by the server",
+    registered.changed.length === 0
+      ? "nothing"
+      : registered.changed.map(({ member }) => html`<code>${member}</code> `)
+  ],
+  ["Can be managed", registered.registrationClientUri === undefined ? "no" : "yes"]
+]
+
+const done = (prospect: Prospect, registered: Registered): Html =>
+  html`${keyValues(rowsOf(registered))}
 <div class="actions">${
     buttonLink(
       PATHS.server(prospect.key),
@@ -98,7 +123,7 @@ const render = (failure?: Failure) =>
     const news = DONE[(yield* query).get("done") ?? ""]
     const cards = yield* Effect.forEach(registrations.prospects, (prospect) =>
       Effect.map(registrations.registered(prospect.key), (registered) =>
-        card(prospect.name, registered === undefined ? form(prospect) : done(prospect, registered), {
+        card(prospect.name, registered === undefined ? formOf(prospect) : done(prospect, registered), {
           id: `prospect-${prospect.key}`,
           aside: registered === undefined ? badge("not registered") : badge("registered", "good")
         })))
@@ -108,7 +133,8 @@ const render = (failure?: Failure) =>
       ...(failure === undefined ? {} : { status: 502 }),
       main: html`${
         pageHeading("Registration", {
-          lead: "Most hospitals register apps manually. This page uses dynamic registration (RFC 7591 and RFC 7592)."
+          lead:
+            "Most hospitals register apps manually. This page uses dynamic registration, by RFC 7591 and RFC 7592 or in a trust community (UDAP)."
         })
       }
 ${
