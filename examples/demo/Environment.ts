@@ -68,7 +68,9 @@ const REQUIRED_FOR_UDAP = ["SMART_SCOPES", "UDAP_COMMUNITY", "UDAP_ANCHORS", "UD
 const requireVariables = ({ backend, udap }: Options, variables: Variables): Effect.Effect<void, MissingVariables> => {
   const required = udap ? REQUIRED_FOR_UDAP : REQUIRED[backend ? "backend" : "app"]
   const missing: Array<string> = required.filter((name) => variables[name] === undefined)
-  if (backend && !udap && variables["SMART_PRIVATE_KEY"] === undefined && variables["SMART_CLIENT_SECRET"] === undefined) {
+  if (
+    backend && !udap && variables["SMART_PRIVATE_KEY"] === undefined && variables["SMART_CLIENT_SECRET"] === undefined
+  ) {
     missing.push("SMART_PRIVATE_KEY (or SMART_CLIENT_SECRET)")
   }
   return missing.length === 0 ? Effect.void : new MissingVariables({
