@@ -62,7 +62,7 @@ const startClosed = (ehr: Ehr, app: EhrSite.App) =>
     return sandbox
   })
 
-/** Their sandboxes and the operators of the app in trust communities, by key. `app` can be launched from all of them. */
+/** The sandboxes, and the operators of the app in trust communities, by key. `app` can be launched from all of them. */
 export const startEhrs = (ehrs: ReadonlyArray<Ehr>, app: EhrSite.App) =>
   Effect.gen(function*() {
     const sandboxes = new Map<string, SandboxEhr.Service>()
