@@ -11,6 +11,7 @@ import { loadavg } from "node:os"
 import { resolve } from "node:path"
 import { parseArgs } from "node:util"
 import * as Build from "./harness/build.js"
+import * as Bulk from "./harness/bulk.js"
 import * as Bundles from "./harness/bundles.js"
 import * as Child from "./harness/Child.js"
 import * as Heaps from "./harness/heaps.js"
@@ -24,7 +25,7 @@ import * as Stampede from "./harness/stampede.js"
 import * as Startups from "./harness/startups.js"
 import * as Targets from "./harness/targets.js"
 
-const OTHERS = ["stampede", "heap", "startup", "bundle"]
+const OTHERS = ["stampede", "heap", "bulk", "startup", "bundle"]
 
 const { values } = parseArgs({
   options: {
@@ -71,6 +72,7 @@ const measure = async (source: string): Promise<Results> => {
   await Build.all(source)
   const bundles = isWanted("bundle") ? await Bundles.measure(source) : undefined
   const heaps = isWanted("heap") ? await Heaps.measure() : undefined
+  const bulk = isWanted("bulk") ? await Bulk.measure(rounds) : undefined
   const startups = isWanted("startup") ? await Startups.measure(rounds) : undefined
   const server = await Child.start("the server", Build.at("bench/processes/server.ts"))
   const workers = Rounds.workers(server.greeting as Setting)
@@ -89,6 +91,7 @@ const measure = async (source: string): Promise<Results> => {
       rows: done,
       ...(stampede === undefined ? {} : { stampede }),
       ...(heaps === undefined ? {} : { heaps }),
+      ...(bulk === undefined ? {} : { bulk }),
       ...(startups === undefined ? {} : { startups }),
       ...(bundles === undefined ? {} : { bundles })
     }

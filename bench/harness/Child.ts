@@ -15,12 +15,12 @@ export interface Child {
 const failureOf = (message: unknown): string | undefined =>
   typeof message === "object" && message !== null && "failure" in message ? String(message.failure) : undefined
 
-/** Nothing that is measured takes nearly as long. */
+/** Longer than most measurements. */
 const PATIENCE_MILLIS = 120_000
 
-const next = async (child: ChildProcess, name: string): Promise<unknown> => {
+const next = async (child: ChildProcess, name: string, patienceMillis: number): Promise<unknown> => {
   const done = new AbortController()
-  const late = AbortSignal.timeout(PATIENCE_MILLIS)
+  const late = AbortSignal.timeout(patienceMillis)
   const signal = AbortSignal.any([done.signal, late])
   try {
     const [message] = await Promise.race([
@@ -31,7 +31,7 @@ const next = async (child: ChildProcess, name: string): Promise<unknown> => {
     if (failure !== undefined) throw new Error(`${name}: ${failure}`)
     return message
   } catch (cause) {
-    throw late.aborted ? new Error(`${name}: no answer in ${PATIENCE_MILLIS / 1000} seconds`, { cause }) : cause
+    throw late.aborted ? new Error(`${name}: no answer in ${patienceMillis / 1000} seconds`, { cause }) : cause
   } finally {
     done.abort()
   }
@@ -41,18 +41,24 @@ export interface Options {
   readonly args?: ReadonlyArray<string>
   /** Instead of what this process was started with. */
   readonly execArgv?: ReadonlyArray<string>
+  /** How long one answer may take. */
+  readonly patienceMillis?: number
 }
 
-export const start = async (name: string, path: string, { args = [], execArgv }: Options = {}): Promise<Child> => {
+export const start = async (
+  name: string,
+  path: string,
+  { args = [], execArgv, patienceMillis = PATIENCE_MILLIS }: Options = {}
+): Promise<Child> => {
   const child = fork(path, [...args], {
     ...(execArgv === undefined ? {} : { execArgv: [...execArgv] }),
     stdio: ["ignore", "ignore", "inherit", "ipc"]
   })
   return {
-    greeting: await next(child, name),
+    greeting: await next(child, name, patienceMillis),
     ask: (message) => {
       child.send(message)
-      return next(child, name)
+      return next(child, name, patienceMillis)
     },
     stop: async () => {
       if (child.exitCode !== null || child.signalCode !== null) return

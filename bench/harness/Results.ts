@@ -1,6 +1,7 @@
 /**
  * Everything one run found out; what was not asked for is not there.
  */
+import type { BulkResults } from "./bulk.js"
 import type { BundleResult } from "./bundles.js"
 import type { HeapResult } from "./heaps.js"
 import type { Machine } from "./machine.js"
@@ -17,5 +18,6 @@ export interface Results {
   readonly stampede?: ReadonlyArray<StampedeResult>
   readonly heaps?: ReadonlyArray<HeapResult>
   readonly startups?: ReadonlyArray<StartupResult>
+  readonly bulk?: BulkResults
   readonly bundles?: ReadonlyArray<BundleResult>
 }

@@ -47,6 +47,8 @@ export const all = async (source: string): Promise<void> => {
     entryPoints: [
       ...await files(at("bench/contenders")),
       ...await files(at("bench/startups")),
+      at("bench/processes/bulk.ts"),
+      at("bench/processes/bulkServer.ts"),
       at("bench/processes/worker.ts"),
       at("bench/processes/heap.ts")
     ],

@@ -39,7 +39,7 @@ export const verdictTable = (verdicts: ReadonlyArray<Verdict>): Table => ({
   body: verdicts.map(({ found, met, title, wanted }) => [title, wanted, found, met ? "met" : "missed"])
 })
 
-export const otherTables = ({ bundles, heaps, stampede, startups }: Results): ReadonlyArray<Table> => [
+export const otherTables = ({ bulk, bundles, heaps, stampede, startups }: Results): ReadonlyArray<Table> => [
   ...(stampede === undefined ? [] : [{
     title: "The stampede",
     note: "1,000 callers at once want the token of a session that has expired.",
@@ -51,6 +51,19 @@ export const otherTables = ({ bundles, heaps, stampede, startups }: Results): Re
     note: "Of 10,000, bytes each.",
     head: ["", "", "bytes"],
     body: heaps.map(({ bytes, contender, what }) => [what, contender, whole(bytes)])
+  }]),
+  ...(bulk === undefined ? [] : [{
+    title: "A bulk file of 200 MB onto a disk",
+    note: `effect-safire and the second check every line. effect-safire took ${
+      whole(bulk.largePeakMegabytes)
+    } MB at most for a file of 2 GB.`,
+    head: ["", "MB/s", "MB per second of CPU", "MB of memory at most"],
+    body: bulk.all.map(({ contender, megabytesPerCpuSecond, megabytesPerSecond, peakMegabytes }) => [
+      contender,
+      whole(megabytesPerSecond),
+      whole(megabytesPerCpuSecond),
+      whole(peakMegabytes)
+    ])
   }]),
   ...(startups === undefined ? [] : [{
     title: "Start-up",

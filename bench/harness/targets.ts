@@ -126,6 +126,23 @@ const targets: ReadonlyArray<Target> = [
   },
   { title: "Heap of a configured server", value: heap("a server, configured"), most: 4096, unit: " bytes", digits: 0 },
   { title: "Heap of a session", value: heap("a session, in memory"), most: 4096, unit: " bytes", digits: 0 },
+  {
+    title: "Bulk file, every line checked: throughput, to undici without checks",
+    value: ({ bulk }) => bulk?.toUndici.median,
+    least: 0.7
+  },
+  {
+    title: "Bulk file: throughput, to undici with JSON.parse of every line",
+    value: ({ bulk }) => bulk?.toParsing.median,
+    least: 0.7
+  },
+  {
+    title: "Bulk file of 2 GB: memory",
+    value: ({ bulk }) => bulk?.largePeakMegabytes,
+    most: 400,
+    unit: " MB",
+    digits: 0
+  },
   { title: "Browser bundle, a public client's launch", value: bundle("exchange"), most: 25, unit: " kB", digits: 1 },
   { title: "Browser bundle, every module", value: bundle("everything"), most: 25, unit: " kB", digits: 1 }
 ]

@@ -1,12 +1,14 @@
 /**
- * Bulk export (Bulk Data Access 2.0): kick-off, a status that completes at the second request, a manifest, and at
- * most four files of each type.
+ * Bulk export (Bulk Data Access 2.0): kick-off by GET or POST, a status that completes at the second request, a
+ * manifest, and at most four files of each type, with range requests.
  *
  * @since 0.1.0
  */
+import * as Predicate from "effect/Predicate"
 import type { FhirRequest } from "./fhirAccess.js"
 import { fhirJson, insufficientScope, isPermitted, notFound, outcome } from "./fhirAccess.js"
 import type { ExportJob } from "./fhirStore.js"
+import * as FhirWrite from "./fhirWrite.js"
 import type { SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 
@@ -14,9 +16,49 @@ const MIN_RESOURCES_PER_FILE = 5
 const MAX_FILES_PER_TYPE = 4
 const POLLS_UNTIL_COMPLETE = 2
 
-const filesOf = (request: FhirRequest, types: ReadonlyArray<string>): ExportJob["files"] =>
-  types.flatMap((type) => {
-    const found = request.sandbox.store.search(type, []).filter((resource) => isPermitted(request, "s", resource))
+/** The parameters of a kick-off, from the query of a GET or the Parameters resource of a POST. */
+interface Parameters {
+  readonly types: ReadonlyArray<string> | undefined
+  readonly patients: ReadonlyArray<string> | undefined
+  readonly outputFormat: string | undefined
+}
+
+const parametersOf = ({ body, method, query }: FhirRequest): Parameters | string => {
+  const entries = method === "GET" ? query : pairsOf(FhirWrite.parse(body))
+  if (entries === undefined) return "the body must be a Parameters resource in JSON"
+  const values = (name: string) => {
+    const found = entries.flatMap(([key, value]) => key === name ? value.split(",") : [])
+    return found.length === 0 ? undefined : found
+  }
+  const patients = values("patient")
+  if (patients !== undefined && method === "GET") return "the parameter patient is for POST requests"
+  return {
+    types: values("_type"),
+    patients: patients?.map((reference) => reference.replace(/^Patient\//, "")),
+    outputFormat: values("_outputFormat")?.[0]
+  }
+}
+
+const pairsOf = (resource: unknown): Http.Pairs | undefined => {
+  if (!Predicate.isRecord(resource) || resource["resourceType"] !== "Parameters") return undefined
+  const { parameter = [] } = resource
+  if (!Array.isArray(parameter)) return undefined
+  return parameter.filter(Predicate.isRecord).flatMap((one): Http.Pairs => {
+    const [, value] = Object.entries(one).find(([key]) => key.startsWith("value")) ?? []
+    const text = Predicate.isRecord(value) ? value["reference"] : value
+    return typeof one["name"] === "string" && text !== undefined ? [[one["name"], String(text)]] : []
+  })
+}
+
+const NDJSON = ["application/fhir+ndjson", "application/ndjson", "ndjson"]
+
+const filesOf = (request: FhirRequest, { patients, types }: Parameters): ExportJob["files"] =>
+  (types ?? [...request.sandbox.store.types]).flatMap((type) => {
+    const { store } = request.sandbox
+    const found = store.search(type, []).filter((resource) =>
+      isPermitted(request, "s", resource) &&
+      (patients === undefined || patients.includes(store.patientOf(resource) ?? ""))
+    )
     const size = Math.max(MIN_RESOURCES_PER_FILE, Math.ceil(found.length / MAX_FILES_PER_TYPE))
     return Array.from({ length: Math.ceil(found.length / size) }, (_, index) => ({
       type,
@@ -25,12 +67,22 @@ const filesOf = (request: FhirRequest, types: ReadonlyArray<string>): ExportJob[
   })
 
 const kickOff = (request: FhirRequest): SandboxResponse => {
-  const { headers, query, sandbox, token } = request
+  const { headers, path, sandbox, token } = request
   if (!token.scopes.some((scope) => scope.startsWith("system/"))) return insufficientScope
-  if (headers["prefer"] !== "respond-async") return outcome(400, "invalid", "Prefer: respond-async is required")
-  const types = Http.toRecord(query)["_type"]?.split(",") ?? [...sandbox.store.types]
-  const id = `job-${sandbox.exports.size + 1}`
-  const job = { request: `${sandbox.fhirRoot}/$export`, files: filesOf(request, types), polls: 0 }
+  const prefer = (headers["prefer"] ?? "").split(",").map((preference) => preference.trim())
+  if (!prefer.includes("respond-async")) return outcome(400, "invalid", "Prefer: respond-async is required")
+  const parameters = parametersOf(request)
+  if (typeof parameters === "string") return outcome(400, "invalid", parameters)
+  const { outputFormat, patients } = parameters
+  if (patients !== undefined && path === "$export") {
+    return outcome(400, "invalid", "the parameter patient is not for exports of the system")
+  }
+  if (outputFormat !== undefined && !NDJSON.includes(outputFormat)) {
+    return outcome(400, "not-supported", "the output format must be NDJSON")
+  }
+  sandbox.exportCount += 1
+  const id = `job-${sandbox.exportCount}`
+  const job = { request: `${sandbox.fhirRoot}/${path}`, files: filesOf(request, parameters), polls: 0 }
   sandbox.exports.set(id, job)
   return Http.empty(202, { "content-location": `${sandbox.fhirRoot}/bulk/${id}` })
 }
@@ -52,10 +104,26 @@ const status = (job: ExportJob, statusUrl: string): SandboxResponse => {
     })
 }
 
+/** A file, or the part of it that a range request asks for (RFC 9110, section 14). */
+const fileOf = ({ resources }: ExportJob["files"][number], headers: FhirRequest["headers"]): SandboxResponse => {
+  const bytes = new TextEncoder().encode(resources.map((resource) => `${Http.stringify(resource)}\n`).join(""))
+  const contentType = fhirJson.replace("json", "ndjson")
+  const from = Number(/^bytes=(\d{1,15})-$/.exec(headers["range"] ?? "")?.[1] ?? Number.NaN)
+  if (Number.isNaN(from)) return Http.binary(bytes, contentType)
+  if (from >= bytes.length) return outcome(416, "invalid", "the range is outside of the file")
+  return {
+    ...Http.binary(bytes.subarray(from), contentType),
+    status: 206,
+    headers: { "content-range": `bytes ${from}-${bytes.length - 1}/${bytes.length}` }
+  }
+}
+
 /** The response to a request of a bulk export; undefined for another request. */
 export const handle = (request: FhirRequest): SandboxResponse | undefined => {
   const { method, path, sandbox } = request
-  if (method === "GET" && (path === "$export" || path === "Patient/$export")) return kickOff(request)
+  if ((method === "GET" || method === "POST") && (path === "$export" || path === "Patient/$export")) {
+    return kickOff(request)
+  }
   const [, id = "", file] = /^bulk\/(job-\d+)(?:\/(\d+)\.ndjson)?$/.exec(path) ?? []
   if (id === "") return undefined
   const job = sandbox.exports.get(id)
@@ -67,9 +135,5 @@ export const handle = (request: FhirRequest): SandboxResponse | undefined => {
   if (method !== "GET") return Http.methodNotAllowed("GET, DELETE")
   if (file === undefined) return status(job, `${sandbox.fhirRoot}/bulk/${id}`)
   const found = job.files[Number(file)]
-  return found === undefined
-    ? notFound("such file")
-    : Http.text(found.resources.map((resource) => `${Http.stringify(resource)}\n`).join(""), {
-      contentType: fhirJson.replace("json", "ndjson")
-    })
+  return found === undefined ? notFound("such file") : fileOf(found, request.headers)
 }

@@ -159,6 +159,8 @@ export const make = (
     }),
     store: FhirStore.make(fhirRoot, options.resources ?? syntheticResources),
     exports: new Map<string, FhirStore.ExportJob>(),
+    /** The number of exports so far: ids are not used again. */
+    exportCount: 0,
     /** Set by an extension that knows clients with certificates. */
     certificates: {} as { authenticate?: CertificateAuthentication },
     idTokens
