@@ -39,7 +39,8 @@ const run = async (contender: string, size: number, target: "file" | "nothing"):
   try {
     const { port } = server.greeting as { readonly port: number }
     const child = await Child.start(contender, Build.built("processes/bulk"), {
-      args: [contender, String(port), target]
+      args: [contender, String(port), target],
+      patienceMillis: 600_000
     })
     if (!isMeasured(child.greeting)) throw new Error("not measured")
     await child.stop()

@@ -35,7 +35,7 @@ describe("the bulk export of SandboxEhr", () => {
       const fhir = yield* sandbox
       const headers = { prefer: "respond-async" }
       const refused = (request: Parameters<typeof fhir.request>[0]) =>
-        Effect.map(Effect.flip(fhir.request({ interaction: "export", headers, ...request })), (error) =>
+        Effect.map(Effect.flip(fhir.request({ headers, ...request })), (error) =>
           error._tag === "FhirError" ? error.status : error._tag)
       const post = (parameter: unknown, url = "$export") =>
         refused({
