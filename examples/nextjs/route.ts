@@ -23,4 +23,4 @@ export const dynamic = "force-dynamic"
 export const runtime = "nodejs"
 
 export const GET = (request: Request): Promise<Response> => handler(request)
-export const POST = GET
+export const POST = (request: Request): Promise<Response> => handler(request)
