@@ -207,7 +207,7 @@ export const check = (
     const location = redirectUri === undefined ? pending.redirectUri : locationOf(redirectUri)
     const sharing = others.filter((peer) => addressesOf(peer.config).redirectUri === location)
     const isShared = peers.isOpen || sharing.length > 0
-    const shown = safeText(iss, [], 120)
+    const shown = () => safeText(iss, [], 120)
 
     const notComparable = (detail: string): Effect.Effect<void, AuthorizationError> =>
       isShared
@@ -226,7 +226,7 @@ export const check = (
     const evidence: Evidence = (configuredIssuer(config) ?? pending.issuer) === undefined ? 0 : evidenceOf(config, iss)
     if (evidence === 0 && isShared) return yield* notComparable(unknownIssuer)
     if (evidence === 1 && peers.isOpen) {
-      return yield* notComparable(`only the server's own metadata claims the issuer "${shown}"`)
+      return yield* notComparable(`only the server's own metadata claims the issuer "${shown()}"`)
     }
 
     const rivals = others.filter((peer) => {
@@ -235,8 +235,8 @@ export const check = (
     })
     const claimOf = yield* readClaims(rivals, iss, pending)
     const claimants = rivals.filter((peer) => claimOf(peer) === "Claims")
-    const claims = `its issuer "${shown}" is also claimed by ${namesOf(claimants)} for other endpoints`
-    if (evidence > 0 && claimants.length > 0) yield* warn({ code: "IssuerShared", detail: claims })
+    const claims = () => `its issuer "${shown()}" is also claimed by ${namesOf(claimants)} for other endpoints`
+    if (evidence > 0 && claimants.length > 0) yield* warn({ code: "IssuerShared", detail: claims() })
     const owners = claimants.filter((peer) => evidenceOf(peer.config, iss) > evidence)
     if (owners.length > 0) {
       return yield* new AuthorizationError({
@@ -245,12 +245,12 @@ export const check = (
         detail: `the callback's iss is the issuer of ${namesOf(owners)}`
       })
     }
-    if (claimants.length > 0) return yield* notComparable(claims)
+    if (claimants.length > 0) return yield* notComparable(claims())
     if (evidence === 0) return yield* notComparable(unknownIssuer)
     const unknown = rivals.filter((peer) => sharing.includes(peer) && claimOf(peer) === "Unknown")
     if (evidence === 1 && unknown.length > 0) {
       return yield* notComparable(
-        `its issuer "${shown}" may be that of ${namesOf(unknown)}, whose metadata is unknown`
+        `its issuer "${shown()}" may be that of ${namesOf(unknown)}, whose metadata is unknown`
       )
     }
   })
