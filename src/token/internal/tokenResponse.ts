@@ -176,19 +176,23 @@ const compareScopes = (
   { context, idToken, refreshToken, scopes }: TokenSet,
   { operation, warn }: RequestContext
 ): void => {
-  const granted = Scopes.parse(scopes.slice(0, COMPARED_SCOPES))
+  // Most servers repeat the requested scopes, which need not be parsed to be compared.
+  const names = new Set(scopes)
   const isFulfilled = (scope: string): boolean =>
-    (/^(offline|online)_access$/.test(scope) && refreshToken !== undefined) ||
+    names.has(scope) || (/^(offline|online)_access$/.test(scope) && refreshToken !== undefined) ||
     (scope === "openid" && idToken !== undefined) ||
     (scope === "launch/patient" && context.patient !== undefined) ||
     (scope === "launch/encounter" && context.encounter !== undefined) || scope === "launch"
-  const missing = Scopes.missing(granted, Scopes.parse(requested.filter((scope) => !isFulfilled(scope))))
+  const granted = scopes.slice(0, COMPARED_SCOPES)
+  const unfulfilled = requested.filter((scope) => !isFulfilled(scope))
+  const missing = unfulfilled.length === 0 ? [] : Scopes.missing(Scopes.parse(granted), Scopes.parse(unfulfilled))
   if (missing.length > 0) {
     const shown = safeText(Scopes.print(missing), [], 200)
     warn("ScopeNotGranted", `of the requested scopes, the server did not grant ${shown}`)
   }
-  const wanted = Scopes.parse(requested)
-  if (operation === "refresh" && granted.some((scope) => !Scopes.covers(wanted, [scope]))) {
+  const added = operation === "refresh" ? granted.filter((scope) => !requested.includes(scope)) : []
+  const wanted = added.length === 0 ? [] : Scopes.parse(requested)
+  if (Scopes.parse(added).some((scope) => !Scopes.covers(wanted, [scope]))) {
     warn("ScopeNotNarrowed", "the refresh requested fewer scopes than the server granted")
   }
 }
