@@ -79,7 +79,6 @@ export interface ReadOptions extends FileOptions, SizeOptions {
 
 const MAX_POLL_MILLIS = 60_000
 const PROGRESS_EVERY = 1_000
-
 type Wait = Pick<Progress, "phase" | "message" | "delay" | "retryAfter" | "error">
 
 const READING: Wait = {
