@@ -81,7 +81,13 @@ const MAX_POLL_MILLIS = 60_000
 const PROGRESS_EVERY = 1_000
 type Wait = Pick<Progress, "phase" | "message" | "delay" | "retryAfter" | "error">
 
-const READING: Wait = { phase: "Reading", message: undefined, delay: undefined, retryAfter: undefined, error: undefined }
+const READING: Wait = {
+  phase: "Reading",
+  message: undefined,
+  delay: undefined,
+  retryAfter: undefined,
+  error: undefined
+}
 
 interface Open {
   readonly index: number
