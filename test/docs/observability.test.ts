@@ -18,6 +18,7 @@ const sources = readdirSync(new URL("../../src", import.meta.url), { recursive: 
 const VALUES: Readonly<Record<string, ReadonlyArray<string>>> = {
   "TokenEndpoint.*": TokenError.fields.operation.literals,
   "Registration.*": RegistrationError.fields.operation.literals,
+  "UdapRegistration.*": ["register", "cancel"],
   "FhirClient.*": ["<interaction>"],
   "*.fetch": MetadataError.fields.subject.literals
 }

@@ -63,9 +63,12 @@ export const anyEntry: FastCheck.Arbitrary<Entry> = FastCheck.oneof(
     )
 )
 
+/** Tokens in the error of a failed renewal are in memory only. */
+const NOT_STORED = "issued"
+
 /**
- * All that is in a value, secrets included, as data without classes; members that are absent and members that are
- * undefined are the same.
+ * All that is stored of a value, secrets included, as data without classes; members that are absent and members that
+ * are undefined are the same.
  */
 export const plain = (value: unknown): unknown => {
   if (Redacted.isRedacted(value)) return { redacted: plain(Redacted.value(value)) }
@@ -76,9 +79,8 @@ export const plain = (value: unknown): unknown => {
   if (value === 0) return 0
   if (typeof value !== "object" || value === null) return value
   const fields = "_tag" in value && typeof value._tag === "string" && value instanceof Error ? { _tag: value._tag } : {}
-  return Object.entries({ ...value, ...fields }).filter(([, member]) => member !== undefined).sort(([a], [b]) =>
-    a < b ? -1 : 1
-  ).map(([name, member]) => [name, plain(member)])
+  return Object.entries({ ...value, ...fields }).filter(([name, member]) => member !== undefined && name !== NOT_STORED)
+    .sort(([a], [b]) => a < b ? -1 : 1).map(([name, member]) => [name, plain(member)])
 }
 
 /**
