@@ -2,7 +2,7 @@
 // which tests. A test names its requirements in its title, as in "[SMART-41] aud is the FHIR base". A requirement
 // without a test has a `reason` in scripts/*-client-requirements.json; a file is `partial` until it has all reasons.
 // `--check` fails if a requirement has neither, or has a reason although tests prove it, or if the page is outdated.
-import { readFileSync, writeFileSync } from "node:fs"
+import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { relative } from "node:path"
 
 const PAGE = "docs/conformance.md"
@@ -16,6 +16,11 @@ const SPECIFICATIONS = [
 
 const IDS = /\[([A-Z]+-\w+(?:,? [A-Z]+-\w+)*)\]/g
 const report = JSON.parse(readFileSync("reports/tests.json", "utf8"))
+const files = readdirSync("test", { recursive: true }).filter((name) => String(name).endsWith(".test.ts"))
+if (report.testResults.length < files.length) {
+  console.error(`reports/tests.json has ${report.testResults.length} of ${files.length} files: run npm test first`)
+  process.exit(1)
+}
 const tests = report.testResults.flatMap(({ assertionResults, name }) =>
   assertionResults.map((test) => ({
     file: relative("test", name),

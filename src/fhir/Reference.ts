@@ -191,8 +191,13 @@ export const make = <E, R, V extends FhirVersion>(requester: FhirRequester<E, R>
             Effect.map(
               Effect.either(load(located, read)),
               (result): Effect.Effect<void, E> => {
-                if (Either.isLeft(result) && !isFhirError(result.left)) return Effect.fail(result.left)
-                resolved.set(reference, result as Either.Either<AnyResourceOf<V>, FhirError>)
+                if (Either.isRight(result)) {
+                  resolved.set(reference, Either.right(typed<AnyResourceOf<V>>(result.right)))
+                  return Effect.void
+                }
+                const error = result.left
+                if (!isFhirError(error)) return Effect.fail(error)
+                resolved.set(reference, Either.left(error))
                 return Effect.void
               }
             ).pipe(Effect.flatten)

@@ -267,7 +267,7 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
         yield* drive(() => page.getByRole("button", { name: "Read" }).dblclick())
         yield* assertShown(page.getByRole("region", { name: /Patients of/ }))
         yield* drive(() => page.goto(`${baseUrl}/registration`))
-        yield* drive(() => page.getByRole("button", { name: /Register the app/ }).dblclick())
+        yield* drive(() => page.getByRole("button", { name: /Register the app at Newtown/ }).dblclick())
         yield* assertShown(page.getByText("The app was registered"))
         yield* drive(() => page.getByRole("button", { name: /Remove the registration/ }).dblclick())
         yield* assertShown(page.getByText("The registration was removed"))
