@@ -125,7 +125,7 @@ const REFRESH = ["grant_type", "refresh_token"]
 const REVOKE = ["token"]
 
 describe("every kind of client", () => {
-  it.effect("[SMART-63] [SMART-67] [SMART-71] [SMART-72] [SMART-105] [SMART-333] [SMART-334] the same walk, exact parameter sets", () =>
+  it.effect("[SMART-63] [SMART-67] [SMART-71] [SMART-72] [SMART-105] [SMART-333] [SMART-334] a whole launch sends exactly the parameters of its kind", () =>
     Effect.gen(function*() {
       for (const kind of yield* kinds) {
         const requests = yield* run(kind, walk)

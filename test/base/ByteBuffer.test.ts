@@ -18,7 +18,7 @@ describe("ByteBuffer", () => {
     }
   )
 
-  it("changes no chunk, and nothing that was taken", () => {
+  it("changes neither chunks nor bytes that were taken", () => {
     const buffer = new ByteBuffer()
     const memory = Uint8Array.of(1, 2, 3, 4)
     buffer.push(memory.subarray(0, 2))

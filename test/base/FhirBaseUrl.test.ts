@@ -20,7 +20,7 @@ describe("FhirBaseUrl", () => {
     }
   )
 
-  it.prop("[SMART-41] a base URL is kept byte for byte", [host, path, slash], ([host, path, trailing]) => {
+  it.prop("[SMART-41] a base URL stays unchanged, byte for byte", [host, path, slash], ([host, path, trailing]) => {
     const written = `HTTPS://${host.toUpperCase()}:443/${path.join("/")}${trailing ? "/" : ""}`
     assertRight(FhirBaseUrl.parse(written), written)
   })

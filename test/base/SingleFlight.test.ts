@@ -29,7 +29,7 @@ describe("SingleFlight", () => {
       assert.strictEqual(runs(), 1)
     }))
 
-  it.effect("keys do not share, and what has landed is not flown again", () =>
+  it.effect("each key has its own run, and a finished run is not repeated", () =>
     Effect.gen(function*() {
       const flights = SingleFlight.make<number, string>()
       const { work } = counted(Effect.succeed)
@@ -41,7 +41,7 @@ describe("SingleFlight", () => {
       assert.strictEqual(yield* Fiber.join(third), 3)
     }))
 
-  it.effect("a failure goes to all who wait, and is not kept", () =>
+  it.effect("a failure reaches all waiting callers, and is not stored", () =>
     Effect.gen(function*() {
       const flights = SingleFlight.make<number, string>()
       const { runs, work } = counted((run) => run === 1 ? Effect.fail("down") : Effect.succeed(run))
@@ -58,7 +58,7 @@ describe("SingleFlight", () => {
       assert.strictEqual(runs(), 2)
     }))
 
-  it.effect("a defect reaches all who wait, and leaves the key free", () =>
+  it.effect("a defect reaches all waiting callers, and the next call runs again", () =>
     Effect.gen(function*() {
       const flights = SingleFlight.make<number, string>()
       const { work } = counted((run) => run === 1 ? Effect.die("bug") : Effect.succeed(run))
@@ -122,7 +122,7 @@ describe("SingleFlight", () => {
       }
     }))
 
-  it.effect("forget: later callers start anew, earlier ones are still answered, and the old run knows", () =>
+  it.effect("forget: later calls start a new run; earlier callers get the result of the old run, which is told", () =>
     Effect.gen(function*() {
       const flights = SingleFlight.make<string, never>()
       const gate = yield* Deferred.make<void>()

@@ -133,7 +133,7 @@ describe("`doctor --anchor`", () => {
       assert.strictEqual((yield* doctor(["--revocation", "off"])).code, 0)
     }).pipe(Effect.provide(sandbox)))
 
-  it.live("says when the anchors are those of another community, or the server has none", () =>
+  it.live("prints that the anchors are those of another community, or that the server has none", () =>
     Effect.gen(function*() {
       const udap = yield* SandboxUdap.SandboxUdap
       const other = yield* doctor(["--community", SandboxUdap.communityOne], { anchorsOf: SandboxUdap.communityTwo })

@@ -315,7 +315,7 @@ describe("Registration.register", () => {
       assert.strictEqual(yield* attempts(() => Response.redirect("https://ehr.test/elsewhere", 307)), "1 Left")
     }))
 
-  it.effect("waits as long as Retry-After says", () => {
+  it.effect("waits for the time of Retry-After", () => {
     const { http, layer } = setup((_, index) =>
       index === 0 ? json({}, { status: 503, headers: { "retry-after": "20" } }) : json(answered)
     )
@@ -425,7 +425,7 @@ describe("Registration management", () => {
 })
 
 describe("RegisteredClient", () => {
-  it.effect("decodes what it encoded", () =>
+  it.effect("encoding and decoding are inverse", () =>
     Effect.gen(function*() {
       const kept = yield* Schema.encode(RegisteredClient.RegisteredClient)(registered())
       const back = yield* Schema.decodeUnknown(RegisteredClient.RegisteredClient)(JSON.parse(JSON.stringify(kept)))

@@ -204,7 +204,7 @@ describe("[SMART-295] no secret of a client appears in errors, logs, spans or pr
       check([...exits, ...kept])
     }))
 
-  it.effect("registration: what comes back, and every failure", () =>
+  it.effect("registration: responses and each failure", () =>
     Effect.gen(function*() {
       const { kept, record } = recorder()
       const known = new RegisteredClient.RegisteredClient({

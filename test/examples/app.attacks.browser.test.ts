@@ -155,7 +155,7 @@ describe.skipIf(!Chromium.available)(`the demo app under attack, in Chromium${Ch
         yield* heading(page, "Chart of Beta Sandbox")
       }), live)
 
-    it.scoped("a page full of launches does not push out the one that is under way", () =>
+    it.scoped("many launches of another page do not remove a pending launch", () =>
       Effect.gen(function*() {
         const { baseUrl } = yield* App
         const show = yield* elsewhere

@@ -152,7 +152,7 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
         yield* assertClean(context)
       }), live)
 
-    it.scoped("is told no, and asked again", () =>
+    it.scoped("a denied consent can be requested again", () =>
       Effect.gen(function*() {
         const { assertClean, baseUrl } = yield* world
         const context = yield* Chromium.newContext()
@@ -196,7 +196,7 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
         yield* assertClean(context)
       }), live)
 
-    it.scoped("bears reloads and the back button at every step", () =>
+    it.scoped("works after reloads and the back button at each step", () =>
       Effect.gen(function*() {
         const { assertClean, baseUrl } = yield* world
         const context = yield* Chromium.newContext()
@@ -235,7 +235,7 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
         yield* assertClean(context)
       }), live)
 
-    it.scoped("bears two clicks on every button", () =>
+    it.scoped("works with two clicks on each button", () =>
       Effect.gen(function*() {
         const { assertClean, baseUrl } = yield* world
         const context = yield* Chromium.newContext()
@@ -292,7 +292,7 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
         yield* assertClean(context)
       }), live)
 
-    it.scoped("goes on as before when an EHR that was down is up again", () =>
+    it.scoped("continues when an EHR is available again", () =>
       Effect.gen(function*() {
         const { assertClean, baseUrl, ehr } = yield* world
         const context = yield* Chromium.newContext()
@@ -318,7 +318,7 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
         yield* assertClean(context)
       }), live)
 
-    it.scoped("renews once, though two tabs ask at once", () =>
+    it.scoped("renews once for two concurrent tabs", () =>
       Effect.gen(function*() {
         const { assertClean, baseUrl } = yield* world
         const context = yield* Chromium.newContext()
@@ -348,7 +348,7 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
         yield* assertClean(context)
       }), live)
 
-    it.scoped("is reached by keyboard alone, and works without scripts", () =>
+    it.scoped("can be used by keyboard and without scripts", () =>
       Effect.gen(function*() {
         const { assertClean, baseUrl } = yield* world
         const context = yield* Chromium.newContext({ javaScriptEnabled: false })

@@ -17,7 +17,7 @@ const measured = (code: string, value: number, unit: string, more: object = {}):
 const vitalsOf = (...resources: ReadonlyArray<unknown>) => Vitals.of(Fhir.readAll(Fhir.Observation)(resources).read)
 
 describe("the chart of the demo app", () => {
-  it("leaves out what it cannot read, counts it, and keeps the rest", () => {
+  it("omits and counts unreadable resources, and shows the others", () => {
     const { read, unreadable } = Fhir.readAll(Fhir.Patient)([
       { name: [{ family: "Example", given: ["Alpha"] }], gender: null },
       { name: "Alpha Example" },
@@ -28,7 +28,7 @@ describe("the chart of the demo app", () => {
     assert.strictEqual(unreadable, 3)
   })
 
-  it("calls a patient by the official name, and says so when the patient has no name", () => {
+  it("shows the official name of a patient, or that there is none", () => {
     assert.strictEqual(
       Fhir.nameOf({
         name: [{ text: "Al" }, { use: "official", prefix: ["Dr."], given: ["Alpha"], family: "Example" }]
@@ -63,7 +63,7 @@ describe("the chart of the demo app", () => {
     )
   })
 
-  it("mixes no units, and takes nothing that was withdrawn or has no date", () => {
+  it("does not mix units, and omits values that were withdrawn or have no date", () => {
     assert.deepStrictEqual(
       vitalsOf(
         measured("29463-7", 150, "[lb_av]"),
@@ -88,7 +88,7 @@ describe("the chart of the demo app", () => {
     assert.isAtLeast(found.length, 2)
   })
 
-  it("draws one value as well as many, with words for those who do not see it", () => {
+  it("draws one or many values, with a text alternative", () => {
     const [weight] = vitalsOf(measured("29463-7", 70, "kg"))
     assert.isDefined(weight)
     const svg = plot(weight).toString()

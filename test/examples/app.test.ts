@@ -79,7 +79,7 @@ const assertNoSecrets = (key: string, ...pages: ReadonlyArray<Page>) =>
   })
 
 layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo app", (it) => {
-  it.effect("lists every hospital and says which of them answer", () =>
+  it.effect("lists each hospital and whether it responds", () =>
     Effect.gen(function*() {
       const browser = yield* newBrowser
       const { body, headers, status } = yield* browser.get("/")
@@ -108,7 +108,7 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
       assert.notInclude(keys.body, "\"d\"")
     }))
 
-  it.effect("shows what a server says about itself, and discovers it anew", () =>
+  it.effect("shows the metadata of a server, and fetches them again", () =>
     Effect.gen(function*() {
       const browser = yield* newBrowser
       const page = yield* browser.get("/servers/east")
@@ -200,7 +200,7 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
       assert.strictEqual((yield* (yield* newBrowser).get(pathOf(alpha))).status, 401)
     }))
 
-  it.effect("asks for the chosen scopes and no others, and shows what was not granted", () =>
+  it.effect("requests exactly the chosen scopes, and shows those that were not granted", () =>
     Effect.gen(function*() {
       const browser = yield* newBrowser
       const scopes = ["openid", "launch/patient", "patient/Patient.rs", "patient/Condition.rs", "system/*.cruds"]
@@ -218,7 +218,7 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
       assert.notInclude(chart.body, "Diabetes")
     }))
 
-  it.effect("says so where a launch brought no patient", () =>
+  it.effect("shows that a launch has no patient", () =>
     Effect.gen(function*() {
       const browser = yield* newBrowser
       const session = yield* login(browser, "north", { query: "&scope=openid&scope=fhirUser" })
@@ -325,7 +325,7 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
       assert.notInclude((yield* browser.get("/")).body, "<h2>Harbor Hospital</h2>")
     }))
 
-  it.effect("says in plain words what went wrong, and in the event log what it was", () =>
+  it.effect("explains a failure to the user, and has the error in the event log", () =>
     Effect.gen(function*() {
       const browser = yield* newBrowser
       const sandbox = yield* sandboxOf("north")
@@ -351,7 +351,7 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
       assert.strictEqual((yield* browser.post("/log", {}, "cross-site")).status, 403)
     }))
 
-  it.effect("copes with an EHR that is down", () =>
+  it.effect("works when an EHR is not available", () =>
     Effect.gen(function*() {
       const browser = yield* newBrowser
       const server = yield* browser.get("/servers/ferry")
@@ -371,7 +371,7 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
       assert.include((yield* browser.get(`${pathOf(session)}/chart`)).body, "<h1>Chart of Alpha Sandbox</h1>")
     }))
 
-  it.effect("shows HTML in what an EHR says as text", () =>
+  it.effect("shows HTML of an EHR as text", () =>
     Effect.gen(function*() {
       const browser = yield* newBrowser
       const sandbox = yield* sandboxOf("south")

@@ -160,7 +160,7 @@ describe.skipIf(!Chromium.available)(`the example of a page without a server${Ch
         yield* assertClean(context)
       }))
 
-    it.scoped("is used by keyboard alone, and the focus goes to what is new", () =>
+    it.scoped("can be used by keyboard; the focus moves to new content", () =>
       Effect.gen(function*() {
         const context = yield* browser()
         const page = yield* visit(context)

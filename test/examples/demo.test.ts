@@ -116,7 +116,7 @@ describe("the bulk export", () => {
 })
 
 describe("the demo", () => {
-  it.live("walks a person's app and says each step in a line", () =>
+  it.live("runs the app of a user and prints a line for each step", () =>
     Effect.gen(function*() {
       const { code, output } = yield* demo([])
       assert.strictEqual(code, 0, output)
@@ -125,7 +125,7 @@ describe("the demo", () => {
       assert.deepStrictEqual(lines.map((line) => line.split(/\s+/)[1]).slice(0, APP.length), APP)
     }), 60_000)
 
-  it.live("walks every kind of client by environment alone, as JSON", () =>
+  it.live("runs each kind of client from the environment, as JSON", () =>
     Effect.gen(function*() {
       const key = readFileSync(`${root}test/vectors/ES384.private.json`, "utf8")
       const secret = "canary-client-secret"
@@ -233,7 +233,7 @@ describe("the demo", () => {
       assert.include(output, "npm run demo -- [--backend | --launch <launch URL>")
     }), 60_000)
 
-  it.live("says why a backend service may not search", () =>
+  it.live("prints why a backend service must not search", () =>
     Effect.gen(function*() {
       const { code, steps } = yield* demo(["--json", "--backend"], { SMART_SCOPES: "system/Observation.rs" })
       assert.strictEqual(code, 1)
@@ -241,7 +241,7 @@ describe("the demo", () => {
       assert.deepInclude(steps.at(-1)?.error, { _tag: "FhirError", reason: "Forbidden", status: 403 })
     }), 60_000)
 
-  it.live("walks a backend service", () =>
+  it.live("runs a backend service", () =>
     Effect.gen(function*() {
       const { code, output, steps } = yield* demo(["--json", "--backend"])
       assert.strictEqual(code, 0, output)

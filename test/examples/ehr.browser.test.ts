@@ -163,7 +163,7 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
         yield* Chromium.assertClean(context, { origins: [app, site] })
       }))
 
-    it.scoped("does with two clicks on a button what one does", () =>
+    it.scoped("two clicks on a button have the effect of one", () =>
       Effect.gen(function*() {
         const { app, ehr, site } = yield* serve
         const context = yield* Chromium.newContext()

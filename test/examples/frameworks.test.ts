@@ -30,7 +30,7 @@ const browser = Effect.gen(function*() {
 })
 
 describe.each([["Express", Express.serve], ["Hono", Hono.serve]] as const)("the example in %s", (name, serve) => {
-  it.scopedLive("walks a launch, shows the patient, logs out, and has routes of its own beside it", () =>
+  it.scopedLive("runs a launch, shows the patient, logs out, and has other routes", () =>
     Effect.gen(function*() {
       const { baseUrl, ehr } = yield* serve(yield* freePort)
       const send = yield* browser

@@ -71,7 +71,7 @@ describe("docs/from-safire.md", () => {
   })
 })
 
-describe("what people of Safire do here", () => {
+describe("the patterns of Safire", () => {
   it.effect("client: launch, callback, renew", () =>
     Effect.gen(function*() {
       const tokens = yield* Client.callback(...(yield* approved))
@@ -196,7 +196,7 @@ describe("what people of Safire do here", () => {
       assert.lengthOf((yield* sandbox.requests).filter(({ step }) => step === "token"), 3)
     }).pipe(Effect.provide(TestLive)))
 
-  it.effect("errors: each has its answer", () =>
+  it.effect("errors: each has its handler", () =>
     Effect.gen(function*() {
       const sandbox = yield* SandboxEhr.SandboxEhr
       const { pending, url } = yield* Client.launch

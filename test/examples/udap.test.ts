@@ -36,7 +36,7 @@ describe("docs/udap.md", () => {
       )
     }))
 
-  it.effect("says that a server is not in the community, and fails where it is not trusted", () =>
+  it.effect("distinguishes a server that is not in the community from one that is not trusted", () =>
     Effect.gen(function*() {
       const outside = world(new Map([[wellKnown(community), { status: 204 }]]))
       assert.strictEqual(

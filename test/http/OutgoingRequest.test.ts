@@ -176,7 +176,7 @@ describe("OutgoingRequest in memory", () => {
       }
     }))
 
-  it.effect("a redirect to another origin carries no credentials; one within the origin does", () =>
+  it.effect("a redirect to another origin has no credentials; one within the origin has them", () =>
     Effect.gen(function*() {
       const { client, seen } = Http.script(
         () => redirect("https://ehr.example/two"),

@@ -96,7 +96,7 @@ layer(withRegistration(), { excludeTestServices: true })("registration at oidc-p
       assert.strictEqual(tokens.context.patient, patientId)
     }))
 
-  it.scoped("says what the server made of the request", () =>
+  it.scoped("lists the members that the server changed", () =>
     Effect.gen(function*() {
       const registered = yield* register({
         tokenEndpointAuthMethod: "none",
@@ -105,7 +105,7 @@ layer(withRegistration(), { excludeTestServices: true })("registration at oidc-p
       assert.deepStrictEqual(registered.changed.map(({ member }) => member), ["launch_uris"])
     }))
 
-  it.scoped("is read, changed and removed by its own token, which a change replaces", () =>
+  it.scoped("can be read, changed and removed with its registration access token, which a change replaces", () =>
     Effect.gen(function*() {
       const registration = yield* Registration.Registration
       const registered = yield* register({ tokenEndpointAuthMethod: "client_secret_basic" })
@@ -144,7 +144,7 @@ layer(withRegistration(), { excludeTestServices: true })("registration at oidc-p
       assert.deepStrictEqual((yield* failed(loginAs(changed)))._tag, "WalkError")
     }))
 
-  it.scoped("a change that the server does not like changes nothing", () =>
+  it.scoped("a change that the server refuses changes nothing", () =>
     Effect.gen(function*() {
       const registration = yield* Registration.Registration
       const registered = yield* register({ tokenEndpointAuthMethod: "none" })

@@ -31,7 +31,7 @@ import { redirectUri } from "../support/oidcProviderClients.js"
 import { accountId, patientId } from "../support/oidcProviderConfiguration.js"
 
 layer(environment(), { excludeTestServices: true })("a public app at oidc-provider", (it) => {
-  it.scoped("walks from the base URL to the patient, and on after expiry", () =>
+  it.scoped("goes from the base URL to the patient, and refreshes after expiry", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const client = yield* connect()
@@ -102,7 +102,7 @@ layer(environment(), { excludeTestServices: true })("a public app at oidc-provid
       )
     }))
 
-  it.scoped("[SMART-198] knows the person by an id_token that the server's keys verify when it asks for openid, and otherwise not", () =>
+  it.scoped("[SMART-198] with openid, the identity comes from an id_token that the server's keys verify; without it there is none", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const http = yield* HttpClient.HttpClient
@@ -146,7 +146,7 @@ layer(environment(), { excludeTestServices: true })("a public app at oidc-provid
       assert.notInclude(`${error.message}${JSON.stringify(error)}`, Redacted.value(nonce))
     }))
 
-  it.scoped("[SMART-78] takes what was granted, not what was asked for", () =>
+  it.scoped("[SMART-78] uses the granted scopes, not the requested ones", () =>
     Effect.gen(function*() {
       const client = yield* connect()
       const tokens = yield* login(client, { scopes: ["openid", "patient/*.rs", "patient/Unknown.scope"] })
@@ -191,7 +191,7 @@ layer(environment(), { excludeTestServices: true })("the callback from oidc-prov
       return error.reason
     })
 
-  it.scoped("a person's no is AccessDenied, in the server's words", () =>
+  it.scoped("a denied consent is AccessDenied, with the server's description", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const client = yield* connect()
@@ -310,7 +310,7 @@ layer(environment(), { excludeTestServices: true })("the token endpoint of oidc-
       assert.deepStrictEqual(yield* tokenError(Effect.fail(error)), invalidGrant)
     }))
 
-  it.scoped("a code used twice, and takes back what the first use gave", () =>
+  it.scoped("a code that is used twice, and revokes the tokens of the first use", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const client = yield* connect()
@@ -362,7 +362,7 @@ layer(environment(), { excludeTestServices: true })("the token endpoint of oidc-
       )
     }))
 
-  it.scoped("and is asked once, not again", () =>
+  it.scoped("and the request is not repeated", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const [, forms] = yield* server.received(exchangeWith({ verifier: Redacted.make("x".repeat(43)) }))
@@ -440,7 +440,7 @@ layer(environment(), { excludeTestServices: true })("refresh at oidc-provider", 
 })
 
 layer(environment(), { excludeTestServices: true })("introspection and revocation at oidc-provider", (it) => {
-  it.scoped("[SMART-272] [SMART-277] an active token tells its scopes, client, expiry, person and patient", () =>
+  it.scoped("[SMART-272] [SMART-277] an active token has scopes, client, expiry, person and patient", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const client = yield* connect()
@@ -492,7 +492,7 @@ layer(environment(), { excludeTestServices: true })("introspection and revocatio
       assert.isUndefined(yield* client.revoke(Redacted.make("never-issued-token")))
     }))
 
-  it.scoped("the neighbours of the token endpoint refuse a client they do not know", () =>
+  it.scoped("introspection and revocation refuse an unknown client", () =>
     Effect.gen(function*() {
       const stranger = yield* connect("unregistered-app")
       const token = Redacted.make("never-issued-token")
@@ -503,7 +503,7 @@ layer(environment(), { excludeTestServices: true })("introspection and revocatio
       assert.deepStrictEqual(yield* tokenError(stranger.revoke(token)), refused("revoke", "invalid_client", 401))
     }))
 
-  it.scoped("an address without a token endpoint gives a refusal, not an unknown outcome", () =>
+  it.scoped("a URL without a token endpoint is a refusal, not an unknown result", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const http = yield* HttpClient.HttpClient

@@ -26,7 +26,7 @@ const otherwise: Readonly<Record<string, Expected>> = {
 }
 
 layer(environment(), { excludeTestServices: true })("oidc-provider refuses", (it) => {
-  it.scoped("nothing in the good requests that the table spoils", () =>
+  it.scoped("the valid requests of the table are accepted", () =>
     Effect.gen(function*() {
       const tokens = yield* freshTokens(yield* target)
       assert.isNotEmpty(tokens.refresh_token)

@@ -59,7 +59,7 @@ describe("AuthorizationCallback, hostile", () => {
     assert.strictEqual(Either.getLeft(AuthorizationCallback.stateOf(pairs))._tag, "Some")
   }, 15_000)
 
-  it("words that may repeat a code that was not kept are not shown", () => {
+  it("a description that may contain an unknown code is not shown", () => {
     const codes = Array.from({ length: 20 }, (_, index) => ["code", `${code}-${index}`] as const)
     const words = [["error", "invalid"], ["error_description", `not ${code}-17`]] as const
     const error = refusal(judge([["state", state], ...codes, ...words]))
@@ -99,7 +99,7 @@ describe("AuthorizationCallback, its shapes", () => {
     assert.include(["NotACallback", "StateMissing"], refusal(judge(callback)).reason)
   })
 
-  it("what came in the fragment is not believed", () => {
+  it("ignores parameters in the fragment", () => {
     assert.strictEqual(refusal(judge(`https://app.example/callback#${search}`)).reason, "NotACallback")
     assert.strictEqual(refusal(judge(`https://app.example/callback?x=1#${search}`)).reason, "StateMissing")
     assert.strictEqual(refusal(judge(new URL(`https://app.example/callback#${search}`))).reason, "StateMissing")
@@ -198,7 +198,7 @@ describe("AuthorizationCallback, its judgement", () => {
     }
   )
 
-  it("RFC 9207: what the server promised and what it is known as decide", () => {
+  it("RFC 9207: metadata and the configured issuer decide whether an iss is required and valid", () => {
     const outcome = (params: Record<string, string>, changes: Parameters<typeof pendingWith>[0]) =>
       Either.match(judge(query(params), pendingWith(changes)), {
         onLeft: ({ reason }) => reason,
@@ -262,7 +262,7 @@ describe("AuthorizationCallback, its judgement", () => {
     assert.strictEqual(at(60 * 24), "refused: Expired")
   })
 
-  it("no error shows a code or a state, wherever the callback repeats them", () => {
+  it("no error shows a code or a state that the callback repeats", () => {
     const second = "second-c0de-987654"
     const other = "another-state-987654"
     const echo = `${code} ${second} ${state} ${other} ${encodeURIComponent(code)}`

@@ -96,7 +96,7 @@ describe("AuthorizationPost", () => {
     assert.notMatch(html, /\son\w+=|style=|src=|href=/)
   })
 
-  it.effect("what a form would change is sent by URL", () =>
+  it.effect("parameters that a form would change are sent by URL", () =>
     Effect.gen(function*() {
       const { post, url } = yield* authorize({ method: "POST", launch: "two\nlines" })
       assert.isUndefined(post)
@@ -130,7 +130,7 @@ describe("AuthorizationPost", () => {
 })
 
 describe("AuthorizationRequest, extra parameters", () => {
-  it.effect("are sent beside; reserved names are refused, all at once, before anything is fetched", () =>
+  it.effect("are added; one error lists all reserved names, before any request", () =>
     Effect.gen(function*() {
       const { url } = yield* authorize({ params: { prompt: "login", login_hint: "a b", resource: "x" } })
       assert.strictEqual(url.searchParams.get("login_hint"), "a b")

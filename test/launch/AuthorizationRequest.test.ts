@@ -58,13 +58,13 @@ describe("AuthorizationRequest", () => {
     assert.strictEqual(url().searchParams.get("scope"), request.scopes.join(" "))
   })
 
-  it("the endpoint's own query stays as it is written, its fragment does not", () => {
+  it("keeps the query of the endpoint unchanged and drops its fragment", () => {
     const sent = url({}, `${endpoint}?tenant=a%2fb+c&flag&x=1&x=2#frag`)
     assert.isTrue(sent.href.startsWith(`${endpoint}?tenant=a%2fb+c&flag&x=1&x=2&response_type=code&`))
     assert.strictEqual(sent.hash, "")
   })
 
-  it("an endpoint cannot fix a parameter of ours", () => {
+  it("replaces parameters of the authorization request in the query of the endpoint", () => {
     const own = "state=evil&%73tate=evil2&client_id=evil&aud=evil&code_challenge_method=plain&redirect_uri=evil&keep=1"
     const sent = url({}, `${endpoint}?${own}`)
     for (const name of ["state", "client_id", "aud", "code_challenge_method", "redirect_uri"]) {

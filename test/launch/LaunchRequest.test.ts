@@ -96,7 +96,7 @@ describe("LaunchRequest", () => {
       }))
   }
 
-  it.effect("nothing was requested of anybody, and no error shows the handle or what the iss hides", () =>
+  it.effect("an invalid launch causes no request, and no error shows the handle or credentials in the iss", () =>
     Effect.gen(function*() {
       for (const [, input] of refusals) yield* outcome(input)
       assert.deepStrictEqual(net.seen, [])
@@ -113,7 +113,7 @@ describe("LaunchRequest", () => {
       }
     }))
 
-  it("never throws, and never takes what is not an https URL (property)", () => {
+  it("never throws, and accepts https URLs only (property)", () => {
     const text = FastCheck.oneof(
       FastCheck.string(),
       FastCheck.webUrl(),

@@ -161,7 +161,7 @@ describe("grammar", () => {
     strictEqual(print(parse("__x y").map(Scopes.toUri)), "__x y")
   })
 
-  it("[SMART-145] lists, stray white space and nothing are read", () => {
+  it("[SMART-145] reads lists, additional white space and empty text", () => {
     strictEqual(print(parse(["launch openid", "", "fhirUser"])), "launch openid fhirUser")
     strictEqual(print(parse("  launch\n\topenid  ")), "launch openid")
     deepStrictEqual(parse(""), [])
@@ -219,7 +219,7 @@ describe("constructors", () => {
     strictEqual(print([Scopes.launchContext("list", { role: "" })]), "launch/list")
   })
 
-  it("types refuse what the grammar does not have", () => {
+  it("the types reject scopes that the grammar does not have", () => {
     // @ts-expect-error letters out of order
     Scopes.patient("Observation", "sr")
     // @ts-expect-error no letters
@@ -249,7 +249,7 @@ describe("constructors", () => {
     )
   })
 
-  it("a resource type that slipped past the types brings no second scope", () => {
+  it("a resource type with a space does not add a second scope", () => {
     // @ts-expect-error what a program without types may do
     const scope = Scopes.patient("A.r user/*", "r")
     strictEqual(parse(print([scope])).length, 1)
@@ -485,7 +485,7 @@ describe("syntax", () => {
     deepStrictEqual(toV1(text), { scopes, unconvertible, widened: [] })
   })
 
-  it("widening has to be asked for", () => {
+  it("widens a scope only with the option for it", () => {
     deepStrictEqual(toV1("openid patient/A.r patient/B.cs patient/C.rs?x=1 patient/C.r?x=2", { widen: true }), {
       scopes: "openid patient/A.read patient/B.* patient/C.read",
       unconvertible: "",
@@ -540,7 +540,7 @@ describe("findings", () => {
     deepStrictEqual(reasons(text), expected)
   })
 
-  it("[SMART-129] letters out of order are put right in the advice", () => {
+  it("[SMART-129] the advice has the letters in the right order", () => {
     const advice = (text: string) => Scopes.validate(text).map((finding) => finding.advice).join()
     assert.include(advice("patient/A.srs?x=1"), "patient/A.rs?x=1")
     assert.notInclude(advice("patient/A.rx"), "patient/A.r")
@@ -671,7 +671,7 @@ describe("laws", () => {
     assert(!(Scopes.covers(a, b) && Scopes.covers(b, c)) || Scopes.covers(a, c))
   }, { fastCheck })
 
-  it.prop("what covers each other has one normal form", [scopes, scopes], ([a, b]) => {
+  it.prop("scopes that cover each other have one normal form", [scopes, scopes], ([a, b]) => {
     const same = JSON.stringify(Scopes.normalize(a)) === JSON.stringify(Scopes.normalize(b))
     strictEqual(Scopes.covers(a, b) && Scopes.covers(b, a), same)
     // and a redundant spelling of the same
@@ -703,11 +703,11 @@ describe("laws", () => {
     strictEqual(missing.length === 0, Scopes.covers(granted, requested))
   }, { fastCheck })
 
-  it.prop("[SMART-135] what is parsed prints back, and what is printed parses back", [scopes], ([a]) => {
+  it.prop("[SMART-135] parsing and printing are inverse", [scopes], ([a]) => {
     deepStrictEqual(parse(print(a)), a)
   }, { fastCheck })
 
-  it.prop("[SMART-129] any text is kept, and no text fails", [FastCheck.string({ unit: "binary" })], ([text]) => {
+  it.prop("[SMART-129] keeps any text and never fails", [FastCheck.string({ unit: "binary" })], ([text]) => {
     strictEqual(print(parse(text)), text.split(/\s+/).filter((part) => part !== "").join(" "))
     assert(Scopes.covers(parse(text), parse(text)))
     assert(Array.isArray(Scopes.validate(text)) && Array.isArray(Scopes.lint(parse(text))))

@@ -249,7 +249,7 @@ describe("AddressGuard", () => {
       assert.propertyVal(codeOf(yield* Effect.flip(client.get(server.origin))), "reason", "AddressRefused")
     }))
 
-  it.scopedLive("what is refused is told to the core as a request that never left", () =>
+  it.scopedLive("a refused address is an error with processed `no`", () =>
     Effect.gen(function*() {
       const client = Context.get(yield* guarded(), HttpClient.HttpClient)
       const failure = yield* Effect.flip(

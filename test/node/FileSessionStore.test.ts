@@ -32,7 +32,7 @@ describe("FileSessionStore", () => {
     60_000
   )
 
-  it.scopedLive("[SMART-8] [SMART-9] [SMART-90] is readable by its owner only, and leaves nothing behind when all is removed", () =>
+  it.scopedLive("[SMART-8] [SMART-9] [SMART-90] is readable by its owner only, and leaves no entry when all are removed", () =>
     Effect.gen(function*() {
       const path = join(yield* directory, "made", "here")
       const store = yield* Effect.provide(SessionStore.SessionStore, FileSessionStore.layer({ directory: path }))
@@ -97,7 +97,7 @@ describe("FileSessionStore", () => {
       }
     }))
 
-  it.scopedLive("is not held up by a lock from a clock that was wrong", () =>
+  it.scopedLive("takes over a lock whose time is in the future", () =>
     Effect.gen(function*() {
       const path = yield* directory
       const backing = FileSessionStore.backing({ directory: path })

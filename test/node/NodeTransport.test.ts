@@ -68,7 +68,7 @@ describe("NodeTransport", () => {
           assert.isBelow(process.memoryUsage().rss - before, 100_000_000)
         })))
 
-    it.scopedLive("streamed, it gives what came before the limit, and fails there", () =>
+    it.scopedLive("a stream has the bytes up to the limit, then fails", () =>
       using({ maxResponseBytes: 1_000_000 }, (client) =>
         Effect.gen(function*() {
           const server = yield* bomb(50_000_000)
@@ -142,7 +142,7 @@ describe("NodeTransport", () => {
   })
 
   describe("limits in time", () => {
-    it.scopedLive("connect: a peer that never finishes the handshake; nothing left", () =>
+    it.scopedLive("connect: a handshake that never ends is an error with processed `no`", () =>
       using({ connectTimeout: "500 millis" }, (client) =>
         Effect.gen(function*() {
           const server = yield* raw(() => undefined)
@@ -151,7 +151,7 @@ describe("NodeTransport", () => {
           assert.strictEqual(causeOf(error).processed, "no")
         })))
 
-    it.scopedLive("connect: a name service that never answers", () =>
+    it.scopedLive("connect: a name service that does not respond", () =>
       Effect.gen(function*() {
         const client = yield* HttpClient.HttpClient
         const error = yield* Effect.flip(client.get("https://slow.example/"))
@@ -159,7 +159,7 @@ describe("NodeTransport", () => {
         assert.strictEqual(causeOf(error).processed, "no")
       }).pipe(Effect.provide(NodeTransport.layerGuarded({ connectTimeout: "500 millis", lookup: () => undefined }))))
 
-    it.scopedLive("the whole: a body that drips, however regularly", () =>
+    it.scopedLive("total: a body that arrives byte by byte", () =>
       using({ totalTimeout: "300 millis" }, (client) =>
         Effect.gen(function*() {
           const server = yield* Http.server((_, response) => {
@@ -172,7 +172,7 @@ describe("NodeTransport", () => {
           yield* server.closed
         })))
 
-    it.scopedLive("the whole: while waiting for one of the connections, nothing has left", () =>
+    it.scopedLive("total: a request that waits for a connection was not sent", () =>
       using({ agent: { connections: 1 } }, (client) =>
         Effect.gen(function*() {
           const server = yield* Http.server(() => undefined)
@@ -200,7 +200,7 @@ describe("NodeTransport", () => {
   })
 
   describe("TLS", () => {
-    it.scopedLive("trusts the authority it was given, and keeps a wrong certificate's request to itself", () =>
+    it.scopedLive("trusts the configured authority, and sends no request over a wrong certificate", () =>
       Effect.gen(function*() {
         const authority = yield* Certificates.authority
         const right = yield* tlsServer(authority.issue("127.0.0.1"))
@@ -231,7 +231,7 @@ describe("NodeTransport", () => {
         assert.strictEqual(server.served(), 0)
       }))
 
-    it.scopedLive("mutual TLS: a client with a certificate is let in, one without was not acted on", () =>
+    it.scopedLive("mutual TLS: accepts a client with a certificate; a request without one has processed `no`", () =>
       Effect.gen(function*() {
         const authority = yield* Certificates.authority
         const client = authority.issue("client.example")
@@ -254,7 +254,7 @@ describe("NodeTransport", () => {
         }
       }))
 
-    it.scopedLive("speaks TLS to a peer that does not: nothing left", () =>
+    it.scopedLive("a server without TLS is an error with processed `no`", () =>
       using({}, (client) =>
         Effect.gen(function*() {
           const server = yield* raw((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"))
@@ -280,7 +280,7 @@ describe("NodeTransport", () => {
         assert.isFalse(agent.destroyed)
       }))
 
-    it.scopedLive("goes through a proxy", () =>
+    it.scopedLive("connects through a proxy", () =>
       Effect.gen(function*() {
         const tunnels: Array<string> = []
         const target = yield* Http.server((_, response) => response.end("behind"))
@@ -306,7 +306,7 @@ describe("NodeTransport", () => {
         assert.strictEqual(server.open(), 0)
       }).pipe(Effect.scoped))
 
-    it.scopedLive("refuses what is neither https nor http", () =>
+    it.scopedLive("rejects URLs that are neither https nor http", () =>
       using({}, (client) =>
         Effect.gen(function*() {
           const error = yield* Effect.flip(client.get("ftp://127.0.0.1/"))
@@ -400,7 +400,7 @@ describe("NodeTransport", () => {
           assert.strictEqual(server.open(), 0)
         })))
 
-    it.scopedLive("two readers share one body, and the one who leaves does not take it from the other", () =>
+    it.scopedLive("two readers share one body; an interrupted reader does not affect the other", () =>
       using({}, (client) =>
         Effect.gen(function*() {
           const server = yield* Http.server((_, response) => {
@@ -417,7 +417,7 @@ describe("NodeTransport", () => {
           assert.deepStrictEqual([...again], ["one,two"])
         })))
 
-    it.scopedLive("what was streamed cannot be read again", () =>
+    it.scopedLive("a body that was streamed cannot be read again", () =>
       using({}, (client) =>
         Effect.gen(function*() {
           const server = yield* Http.server((_, response) => response.end("once"))
@@ -496,7 +496,7 @@ describe("NodeTransport", () => {
         })))
   })
 
-  it("leaves Node's own dispatcher behind the global fetch", () => {
+  it("does not change the dispatcher of the global fetch", () => {
     const program = `
       import { Effect, Layer } from "effect"
       import { NodeTransport } from "./src/node/index.js"

@@ -349,7 +349,7 @@ describe("SmartServers.layerOpen", () => {
           : patient()
       )
 
-    it.effect("over a client without a guard none is sent, and each fails with what to do", () => {
+    it.effect("over a client without a guard no request is sent, and each fails with a remedy", () => {
       const plain = Http.fake(patient)
       return Effect.gen(function*() {
         const outcomes = yield* requests(stranger)
@@ -359,7 +359,7 @@ describe("SmartServers.layerOpen", () => {
       }).pipe(Effect.provide(program(plain.layer, registry())))
     })
 
-    it.effect("over the registry's own client they are sent, and over any client to a server that you configured", () => {
+    it.effect("requests are sent over the client of the registry, and to configured servers over any client", () => {
       const plain = Http.fake(patient)
       const net = registry()
       return Effect.gen(function*() {

@@ -256,7 +256,7 @@ describe("SessionStore.layerKeyValueStore", () => {
     }).pipe(Effect.provide(SessionStore.layerKeyValueStore.pipe(Layer.provideMerge(KeyValueStore.layerMemory)))))
 })
 
-describe("what a SessionStore keeps in memory", () => {
+describe("the memory of a SessionStore", () => {
   /** Says how often an entry was opened, rather than taken from memory. */
   const counting = Effect.gen(function*() {
     const backing = yield* SessionStore.backingMemory
@@ -268,7 +268,7 @@ describe("what a SessionStore keeps in memory", () => {
     return { backing, store, opened: () => opened }
   })
 
-  it.effect("a decoded entry is kept for five minutes", () =>
+  it.effect("a decoded entry stays in memory for five minutes", () =>
     Effect.gen(function*() {
       const { opened, store } = yield* counting
       const id = newId()

@@ -335,7 +335,7 @@ describe("the end of a session", () => {
 })
 
 describe("spans of Sessions", () => {
-  it.scoped("name the server, and do not change the program's own spans", () => {
+  it.scoped("name the server, and do not change spans of the program", () => {
     const spans: Array<Tracer.Span> = []
     const tracer = Effect.map(Effect.tracer, (silent) =>
       Tracer.make({

@@ -150,7 +150,7 @@ describe("Sessions and a store that cannot be reached", () => {
       return { state, sessions, open, id: yield* expiredSession(sessions) }
     })
 
-  it.scopedLive("before the request: nothing is sent, and the session is as it was", () =>
+  it.scopedLive("before the request: no request is sent, and the session is unchanged", () =>
     Effect.gen(function*() {
       const { id, sessions, state } = yield* scene({})
       state.isDown = true
@@ -161,7 +161,7 @@ describe("Sessions and a store that cannot be reached", () => {
       assert.lengthOf(yield* refreshes, 1)
     }).pipe(Effect.provide(ehr)))
 
-  it.scopedLive("between the request and the write, for as long as the write is repeated and longer: one request, nothing lost", () =>
+  it.scopedLive("between request and write, also longer than the write is repeated: one request, and the tokens are stored", () =>
     Effect.gen(function*() {
       const sandbox = yield* SandboxEhr.SandboxEhr
       for (const saveTimeout of ["20 seconds", "200 millis"] as const) {
@@ -234,7 +234,7 @@ describe("Sessions and a clock that jumps", () => {
       assert.lengthOf(yield* refreshes, 3)
     }).pipe(Effect.provide(ehr)))
 
-  it.scopedLive("back by an hour: what has expired seems good, and a refusal renews it once", () =>
+  it.scopedLive("back by an hour: an expired token seems valid, and its refusal causes one renewal", () =>
     Effect.gen(function*() {
       const { id, inside, jump, sessions } = yield* scene
       jump("1 hour", true)

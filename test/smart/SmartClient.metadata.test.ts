@@ -17,8 +17,8 @@ const over = (http: Http.Fake, changes: Partial<SmartClient.Config>) =>
     Effect.provide(Layer.merge(ClientAuthentication.layerPublic, http.layer))
   )
 
-describe("SmartClient, metadata given by hand", () => {
-  it.scoped("is used in the place of the server's, which is never asked", () =>
+describe("SmartClient, configured metadata", () => {
+  it.scoped("is used instead of a discovery request", () =>
     Effect.gen(function*() {
       const warnings = recorded()
       const http = Http.script(() => Http.json({}))
@@ -40,7 +40,7 @@ describe("SmartClient, metadata given by hand", () => {
       assert.deepStrictEqual(warnings.codes(), [])
     }))
 
-  it.scoped("an endpoint that was not given is missing", () =>
+  it.scoped("an operation fails if its endpoint is not configured", () =>
     Effect.gen(function*() {
       const client = yield* over(Http.script(() => Http.json({})), {
         metadata: { tokenEndpoint: "https://auth.example/token" }

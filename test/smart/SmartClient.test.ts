@@ -66,7 +66,7 @@ const metadata = (changes: Readonly<Record<string, unknown>> = {}) => () =>
   })
 
 describe("SmartClient", () => {
-  it.effect("walks from the base URL to the patient, and on after expiry", () =>
+  it.effect("goes from the base URL to the patient, and refreshes after expiry", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const client = yield* SmartClient.SmartClient
@@ -90,7 +90,7 @@ describe("SmartClient", () => {
       assert.strictEqual(again["id"], patient["id"])
     }).pipe(Effect.provide(layer)))
 
-  it.effect("no I/O when it is built, and one metadata request for a whole walk", () =>
+  it.effect("sends no request when it is built, and one metadata request for a whole launch", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       assert.deepStrictEqual(yield* ehr.requests, [])
@@ -168,7 +168,7 @@ describe("SmartClient, the authorization request", () => {
       assert.deepStrictEqual(yield* ehr.requests, [])
     }).pipe(Effect.provide(layer)))
 
-  it.effect("[SMART-37] without scopes, with scopes that cannot be sent, without a redirect URI: said before anything is sent", () =>
+  it.effect("[SMART-37] `authorize` fails before a request without scopes, with invalid scopes or without a redirect URI", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       for (const scopes of [[], ["a,b"], ["a\"b"], [""]]) {
@@ -181,7 +181,7 @@ describe("SmartClient, the authorization request", () => {
       assert.deepStrictEqual(error._tag === "ConfigurationError" && error.fields, ["redirectUri"])
     }).pipe(Effect.provide(layer)))
 
-  it.effect("[SMART-230] [SMART-232] an endpoint that is missing or insecure is found out before the person is sent away", () =>
+  it.effect("[SMART-230] [SMART-232] `authorize` fails if an endpoint that the launch needs is missing or insecure", () =>
     Effect.gen(function*() {
       const refusals = [
         [{ token_endpoint: "http://auth.example/token" }, "InsecureEndpoint", "token_endpoint"],
@@ -218,7 +218,7 @@ describe("SmartClient, the authorization request", () => {
 })
 
 describe("SmartClient, the exchange", () => {
-  it.effect("a callback that is not the answer sends nothing", () =>
+  it.effect("a callback that does not belong to the launch causes no request", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const client = yield* SmartClient.SmartClient
@@ -243,7 +243,7 @@ describe("SmartClient, the exchange", () => {
       assert.deepStrictEqual(yield* requestsTo("token"), [])
     }).pipe(Effect.provide(layer)))
 
-  it.effect("what was kept may have been stored as JSON in between", () =>
+  it.effect("a pending authorization can be stored as JSON", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const client = yield* SmartClient.SmartClient
@@ -254,7 +254,7 @@ describe("SmartClient, the exchange", () => {
       assert.notInclude(JSON.stringify(pending), Redacted.value(pending.verifier))
     }).pipe(Effect.provide(layer)))
 
-  it.effect("a lost answer: once more, and then the server's word; with retryUnknown false, not at all", () =>
+  it.effect("after a lost response the exchange is repeated once, and never with `retryUnknown: false`", () =>
     Effect.gen(function*() {
       for (const retryUnknown of [undefined, false]) {
         yield* Effect.gen(function*() {
@@ -309,7 +309,7 @@ describe("SmartClient, the refresh", () => {
       assert.isUndefined(whole.originalScopes)
     }).pipe(Effect.provide(layer)))
 
-  it.effect("a missing refresh token is explained by what was granted, and the message names prompt=consent", () =>
+  it.effect("the error of a missing refresh token explains the grant and names prompt=consent", () =>
     Effect.gen(function*() {
       const client = yield* SmartClient.SmartClient
       const tokens = yield* login
@@ -371,7 +371,7 @@ describe("SmartClient, its configuration", () => {
       Effect.map((built) => built._tag === "Left" ? `${built.left.reason} ${built.left.fields.join()}` : "built")
     )
 
-  it.effect("[SMART-1] everything that is wrong is said at once", () =>
+  it.effect("[SMART-1] one error lists all invalid settings", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* refusal({}), "built")
       assert.strictEqual(
@@ -442,11 +442,13 @@ describe("SmartClient, its configuration", () => {
       assert.isUndefined(minimal.config.issuer)
     }))
 
-  it.effect("layerConfig: what is missing or insecure, and both a secret and a key", () =>
+  it.effect("layerConfig fails with the variables that are missing, insecure or in conflict", () =>
     Effect.gen(function*() {
       const failure = (changes: Readonly<Record<string, string>>) =>
-        Effect.map(Effect.flip(fromEnvironment({ ...environment, ...changes })), (error) =>
-          error instanceof ConfigurationError ? `${error.reason} ${error.fields.join()}` : String(error))
+        Effect.map(
+          Effect.flip(fromEnvironment({ ...environment, ...changes })),
+          (error) => error instanceof ConfigurationError ? `${error.reason} ${error.fields.join()}` : String(error)
+        )
       assert.strictEqual(yield* failure({ SMART_FHIR_BASE_URL: "http://localhost/fhir" }), "Insecure fhirBaseUrl")
       const both = { SMART_CLIENT_SECRET: "env-s3cret", SMART_PRIVATE_KEY: "env-k3y" }
       const conflict = yield* failure(both)

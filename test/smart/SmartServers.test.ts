@@ -50,7 +50,7 @@ const two = {
 } satisfies SmartServers.Servers
 
 describe("SmartServers", () => {
-  it.effect("chooses by key and by issuer, and nothing that is not configured", () => {
+  it.effect("finds servers by key and by issuer, and only configured ones", () => {
     const net = makeNet()
     return Effect.gen(function*() {
       const servers = yield* SmartServers.SmartServers
@@ -123,7 +123,7 @@ describe("SmartServers", () => {
     )
   })
 
-  it.scoped("adds, replaces and removes while running, and releases what a server held", () => {
+  it.scoped("adds, replaces and removes servers while running, and releases their resources", () => {
     const net = makeNet()
     const released: Array<string> = []
     const held = (name: string) =>
@@ -268,7 +268,7 @@ describe("SmartServers", () => {
     }).pipe(Effect.provide(SmartServers.layer(servers)), Effect.provide(net.layer))
   })
 
-  it.effect("a client is made once, when it is first asked for, with the registry's own settings", () => {
+  it.effect("makes a client once, at its first use, with the settings of the registry", () => {
     const net = makeNet()
     return Effect.gen(function*() {
       const servers = yield* SmartServers.SmartServers
@@ -278,7 +278,7 @@ describe("SmartServers", () => {
     }).pipe(Effect.provide(SmartServers.layer(two)), Effect.provide(net.layer))
   })
 
-  it.effect("a server whose metadata is given by hand is never asked for it", () => {
+  it.effect("sends no discovery request to a server with configured metadata", () => {
     const net = makeNet()
     const given = {
       north: {

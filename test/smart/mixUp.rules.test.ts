@@ -333,7 +333,7 @@ describe("mix-up: the rules of RFC 9207 and of RFC 9700, section 4.4", () => {
     })
   })
 
-  it.effect("an error that another server answers with is not taken for the server's own", () => {
+  it.effect("an error response of another server does not count as the server's", () => {
     const net = makeNet({ "north.test": north, "evil.test": {} })
     return Effect.gen(function*() {
       const [result] = yield* run(
@@ -439,7 +439,7 @@ describe("mix-up: the rules of RFC 9207 and of RFC 9700, section 4.4", () => {
         assert.deepStrictEqual(result, { outcome: "IssuerNotComparable", tokens: [] })
       }))
 
-    it.effect("a name that is given to another server does not give it the launch", () =>
+    it.effect("a launch does not go on at another server that has taken over the name", () =>
       Effect.gen(function*() {
         const result = yield* pendingAtEvil(
           { "evil.test": {}, "other.test": {} },
@@ -534,7 +534,7 @@ describe("mix-up: the rules of RFC 9207 and of RFC 9700, section 4.4", () => {
         )
       }))
 
-    it.effect("a server that anybody made it discover takes no other server's issuer away", () =>
+    it.effect("a discovered server does not take the issuer of another server", () =>
       Effect.gen(function*() {
         const net = makeNet({ "north.test": north })
         const [result] = yield* run(

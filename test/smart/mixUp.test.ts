@@ -195,7 +195,7 @@ describe("mix-up: a hostile server of the registry sends a launch on to an hones
       yield* assertUnspent(world, callback)
     }))
 
-  it.scopedLive("the honest server's own launches go on, at one redirect URI and at one for each", () =>
+  it.scopedLive("launches of the honest server continue, with a shared redirect URI and with one for each server", () =>
     Effect.gen(function*() {
       for (
         const redirectUris of [undefined, { honest: "/callback/honest", hostile: "/callback/hostile" }, {

@@ -287,7 +287,7 @@ export const transportContract = (
           response.end(body)
         })
 
-      row("reads a body in every way, and the same way again", (client) =>
+      row("reads a body in each form, also twice", (client) =>
         Effect.gen(function*() {
           const json = yield* Effect.flatMap(answering("{\"a\":\"ü\"}"), ({ origin }) => client.get(origin))
           assert.deepStrictEqual(yield* json.json, { a: "ü" })
@@ -413,7 +413,7 @@ export const transportContract = (
           })
       )
 
-      row("passes over interim answers", (client) =>
+      row("ignores interim responses", (client) =>
         Effect.gen(function*() {
           const server = yield* Http.server((_, response) => {
             response.writeProcessing()
@@ -524,7 +524,7 @@ export const transportContract = (
           assert.deepStrictEqual(answers, paths)
         }))
 
-      row("interrupted before the answer, it closes the connection at once", (client) =>
+      row("an interruption before the response closes the connection at once", (client) =>
         Effect.gen(function*() {
           const server = yield* Http.server(() => undefined)
           const fiber = yield* Effect.fork(client.get(server.origin))
@@ -610,7 +610,7 @@ export const transportContract = (
         )
       }
 
-      row("headers without end are given up", (client) =>
+      row("fails on endless headers", (client) =>
         Effect.gen(function*() {
           const server = yield* raw((socket) => {
             socket.write("HTTP/1.1 200 OK\r\n")
@@ -688,7 +688,7 @@ export const transportContract = (
           })
       )
 
-      row("the core's own limits hold: size", (client) =>
+      row("the size limit of the library applies", (client) =>
         Effect.gen(function*() {
           const server = yield* Http.server((_, response) => response.end("x".repeat(60_000)))
           const failure = yield* outcomeOf(client, server.origin)
@@ -696,7 +696,7 @@ export const transportContract = (
           assert.strictEqual(failure.status, 200)
         }))
 
-      row("the core's own limits hold: the whole, and over redirects", (client) =>
+      row("the time limit of the library applies to body and redirects", (client) =>
         Effect.gen(function*() {
           const server = yield* Http.server((request, response) => {
             const n = Number(request.url?.slice(1) ?? 0)
@@ -739,7 +739,7 @@ export const transportContract = (
           assert.strictEqual(server.requests[2]?.headers["x-mapped"], "yes")
         }))
 
-      row("repeats nothing by itself", (client) =>
+      row("repeats no request", (client) =>
         Effect.gen(function*() {
           let connections = 0
           const server = yield* raw((socket) => {

@@ -239,7 +239,7 @@ describe("SandboxEhr: pending faults and recorded requests", () => {
       assert.deepStrictEqual(yield* ehr.pendingFaults, [])
     }).pipe(Effect.provide(SandboxEhr.layerHttpClient())))
 
-  it.effect("records when a request was answered or its connection reset", () =>
+  it.effect("records the time of the response or of the reset connection", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const client = yield* HttpClient.HttpClient

@@ -195,7 +195,7 @@ describe("SandboxEhr faults", () => {
       assert.deepStrictEqual((yield* statuses).map(([, status]) => status), [undefined, undefined, 200, undefined, 400])
     }).pipe(Effect.timeout("5 seconds"), Effect.provide(overPort)))
 
-  it.scopedLive("drop: in a server of web requests, reading the answer fails", () =>
+  it.scopedLive("drop: in a server of web requests, reading the response fails", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.make()
       const handler = HttpApp.toWebHandler(ehr.httpApp)

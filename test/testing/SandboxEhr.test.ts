@@ -77,7 +77,7 @@ describe("SandboxEhr", () => {
       assert.deepStrictEqual(yield* ehr.requests, [])
     }).pipe(Effect.provide(layer)))
 
-  it.scopedLive("walks from discovery to a refresh, over a real port", () =>
+  it.scopedLive("goes from discovery to a refresh over a port", () =>
     walk.pipe(
       Effect.zipRight(SandboxEhr.SandboxEhr),
       Effect.tap((ehr) => Effect.sync(() => assert.match(ehr.fhirBaseUrl, /^http:\/\/127\.0\.0\.1:\d+\/fhir$/))),

@@ -32,7 +32,7 @@ const details = [
 ]
 
 describe("authorization_details", () => {
-  it.effect("the context at each server: its own where it has one, else the token's", () =>
+  it.effect("`contextFor` returns the context of a server's detail, else that of the token", () =>
     Effect.gen(function*() {
       const { tokens, warnings } = yield* tokensOf({
         encounter: "encounter-1",
@@ -54,7 +54,7 @@ describe("authorization_details", () => {
       assert.deepStrictEqual(warnings, [])
     }))
 
-  it.effect("without details, the token is good at its own server", () =>
+  it.effect("a token without details is for the server that issued it", () =>
     Effect.gen(function*() {
       const { tokens } = yield* tokensOf({})
       assert.strictEqual(Option.getOrUndefined(TokenSet.contextFor(tokens, fhirBaseUrl))?.context.patient, "patient-1")

@@ -217,7 +217,7 @@ describe("IdToken, fhirUser", () => {
       }))
   }
 
-  it("shows no other claim than iss, sub and fhirUser, and survives a store", () => {
+  it("prints only iss, sub and fhirUser, and can be stored and read", () => {
     const identity = new Identity.Identity({
       iss: issuer,
       sub: "s",
@@ -366,7 +366,7 @@ describe("IdToken, hostile", () => {
       return { outcome, warnings: server.warnings.filter(({ code }) => code.startsWith("IdToken")) }
     })
 
-  it.effect("[SMART-210] an id_token signed with an algorithm that the server does not list is believed, with a warning", () =>
+  it.effect("[SMART-210] an id_token with an algorithm that the server does not list is accepted, with a warning", () =>
     Effect.gen(function*() {
       const { outcome, warnings } = yield* configured(["RS256"])
       assert.strictEqual(outcome, "believed")
@@ -378,7 +378,7 @@ describe("IdToken, hostile", () => {
       }
     }))
 
-  it.effect("[SMART-210] the configured algorithms decide, not what the server lists", () =>
+  it.effect("[SMART-210] the configured algorithms have priority over the server's list", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* configured(["RS256"], { algorithms: ["ES256"] }), {
         outcome: "believed",
@@ -395,7 +395,7 @@ describe("IdToken, hostile", () => {
       assert.strictEqual(yield* reasonOf(attempt((claims) => claims, { policy })), "AlgorithmNotAllowed")
     }))
 
-  it.effect("[SMART-210] no list of a server and no setting makes a shared secret a signature", () =>
+  it.effect("[SMART-210] an id_token signed with a shared secret is rejected under every list and setting", () =>
     Effect.gen(function*() {
       yield* TestClock.setTime(start)
       const key = yield* makeKey("k1")
@@ -419,7 +419,7 @@ describe("IdToken, hostile", () => {
       assert.strictEqual(error._tag === "IdTokenError" ? error.reason : error._tag, "AlgorithmNotAllowed")
     }))
 
-  it.effect("the message does not repeat an alg that names no algorithm", () =>
+  it.effect("the message omits an alg that is not an algorithm", () =>
     Effect.gen(function*() {
       yield* TestClock.setTime(start)
       const server = makeServer([])
@@ -454,7 +454,7 @@ describe("IdToken, the published example", () => {
       })
     })
 
-  it.effect("[SMART-201] its signature is good, and it lacks what OpenID Connect requires", () =>
+  it.effect("[SMART-201] rejects an id_token with a valid signature that lacks a claim of OpenID Connect", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(verify())
       assert.strictEqual(
@@ -468,7 +468,7 @@ describe("IdToken, the published example", () => {
     }))
 })
 
-describe("IdToken, in the walk", () => {
+describe("IdToken, in a whole launch", () => {
   it.effect("[SMART-47] the client sends a nonce of 256 bits and keeps it in the pending launch, but only with openid", () =>
     Effect.gen(function*() {
       const server = makeServer([])
@@ -485,7 +485,7 @@ describe("IdToken, in the walk", () => {
       }).pipe(Effect.provide(layerClient(server)))
     }))
 
-  it.effect("[SMART-1] keys that would come over http are refused before the launch, where openid is asked for", () =>
+  it.effect("[SMART-1] `authorize` with openid fails if the keys are at an http URL", () =>
     Effect.gen(function*() {
       const server = makeServer([], { jwks_uri: "http://login.ehr.test/jwks" })
       const client = yield* Effect.provide(SmartClient.SmartClient, layerClient(server))
@@ -495,7 +495,7 @@ describe("IdToken, in the walk", () => {
       assert.isUndefined((yield* client.authorize({ scopes: ["patient/*.rs"] })).pending.nonce)
     }))
 
-  it.effect("[SMART-80] no id_token where openid was granted is a warning, where it was not it is nothing", () =>
+  it.effect("[SMART-80] a missing id_token causes a warning if openid was granted, and no warning otherwise", () =>
     Effect.gen(function*() {
       const server = makeServer([])
       const none = yield* login(server, () => Effect.succeed(undefined)).pipe(Effect.provide(layerClient(server)))
@@ -702,7 +702,7 @@ describe("IdToken, at a refresh", () => {
       }).pipe(Effect.provide(layerClient(server)))
     })
 
-  it.effect("without an id_token, who logged in stays", () =>
+  it.effect("a refresh without an id_token keeps the identity", () =>
     Effect.gen(function*() {
       const { before, codes, outcome } = yield* refreshed(undefined)
       assert.strictEqual(outcome._tag === "Right" ? outcome.right.identity : outcome, before.identity)
@@ -743,7 +743,7 @@ describe("IdToken, at a refresh", () => {
       }))
   }
 
-  it.effect("another person's ends it: SubjectChanged, with the new tokens redacted in the error", () =>
+  it.effect("an id_token of another person at a refresh fails with SubjectChanged; the error has the new tokens, redacted", () =>
     Effect.gen(function*() {
       const { outcome } = yield* refreshed((claims) => ({ ...claims, sub: "person-2" }))
       const error = outcome._tag === "Left" && outcome.left._tag === "IdTokenError" ? outcome.left : undefined
@@ -785,7 +785,7 @@ describe("UserInfo and logout", () => {
       return { server, client, tokens }
     })
 
-  it.scoped("[SMART-214] userinfo of the person who logged in, with a bearer token", () =>
+  it.scoped("[SMART-214] `userInfo` sends a bearer token and returns the claims of the person who logged in", () =>
     Effect.gen(function*() {
       const { client, server, tokens } = yield* setUp(endpoints, {
         sub: "person-1",
@@ -839,7 +839,7 @@ describe("UserInfo and logout", () => {
       assert.strictEqual(server.times(`${issuer}/userinfo`), 0)
     }))
 
-  it.scoped("logout where it is offered: id_token_hint, client, where to go and state; the endpoint's own query stays", () =>
+  it.scoped("`logoutUrl` has id_token_hint, client_id, redirect URI and state, and keeps the query of the endpoint", () =>
     Effect.gen(function*() {
       const { client, tokens } = yield* setUp(endpoints, {})
       const found = yield* client.logoutUrl(tokens, { postLogoutRedirectUri: "https://app.test/bye", state: "s 1" })

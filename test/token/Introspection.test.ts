@@ -80,7 +80,7 @@ describe("Introspection", () => {
       assert.isUndefined(value.iss)
     }))
 
-  it.effect("[SMART-272] an inactive token says nothing else", () =>
+  it.effect("[SMART-272] an inactive token has no other members", () =>
     Effect.gen(function*() {
       const { value } = yield* found({ active: false, scope: "a", sub: "x", patient: "1" })
       assert.deepStrictEqual(value.scopes, [])
@@ -105,7 +105,7 @@ describe("Introspection", () => {
       assert.deepStrictEqual(new Set(codes), new Set(["TokenMemberMalformed"]))
     }))
 
-  it.effect("what a server repeats of the token is not shown", () =>
+  it.effect("an error does not show the token that a server repeats", () =>
     Effect.gen(function*() {
       const { value } = yield* found({ active: true, token: "the-t0ken", jti: "the-t0ken" })
       assert.notInclude(inspect(value, { depth: 10 }) + JSON.stringify(value) + String(value), "the-t0ken")

@@ -16,7 +16,7 @@ const items = (fhirContext: unknown) => {
 }
 
 describe("LaunchContext", () => {
-  it("[SMART-170] [SMART-171] [SMART-173] [SMART-174] [SMART-175] [SMART-176] the members of an answer", () => {
+  it("[SMART-170] [SMART-171] [SMART-173] [SMART-174] [SMART-175] [SMART-176] reads the members of a response", () => {
     const { context, problems } = read({
       patient: "123",
       encounter: "456",
@@ -43,7 +43,7 @@ describe("LaunchContext", () => {
     })
   })
 
-  it("[SMART-187] the specification's sample: medication lists told apart by role", () => {
+  it("[SMART-187] distinguishes the medication lists of the specification's sample by their role", () => {
     const lists = [
       { reference: "List/123", role: "https://example.org/med-list-at-home" },
       { reference: "List/456", role: "https://example.org/med-list-at-hospital" }
@@ -60,7 +60,7 @@ describe("LaunchContext", () => {
     })
   })
 
-  it("[SMART-191] an absent role is launch; an empty one counts as absent, with a word", () => {
+  it("[SMART-191] an absent role is launch; an empty role counts as absent, with a warning", () => {
     assert.deepStrictEqual(items([{ reference: "X/1", role: "" }]), {
       found: [{ reference: "X/1", role: "launch" }],
       problems: ["fhirContext.role"]
@@ -115,7 +115,7 @@ describe("LaunchContext", () => {
     assert.deepStrictEqual(problems, ["authorization_details.locations", "authorization_details.fhirVersions"])
   })
 
-  it("what a refresh does not say stays as it was", () => {
+  it("a refresh keeps the members that its response does not have", () => {
     const previous = new LaunchContext({ patient: "1", intent: "x", needPatientBanner: true })
     const next = new LaunchContext({ encounter: "2", needPatientBanner: false })
     assert.deepStrictEqual(JSON.parse(JSON.stringify(carriedOver(previous, next))), {

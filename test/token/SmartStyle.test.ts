@@ -31,7 +31,7 @@ describe("SmartStyle", () => {
     assert.deepStrictEqual(Object.values(SmartStyle.fromDocument({})).filter((value) => value !== undefined), [])
   })
 
-  it("what would not stay a value of its property counts as absent", () => {
+  it("a value that could leave its CSS property counts as absent", () => {
     const hostile = [
       "red; background: url(//evil.test)",
       "url(https://evil.test/x)",

@@ -71,7 +71,7 @@ describe("TokenEndpoint, the requests of a public client", () => {
       assert.strictEqual(sent?.headers["accept"], "application/json")
     }))
 
-  it.effect("[SMART-105] [SMART-106] [SMART-109] a refresh, exactly; scope only where it is asked for", () =>
+  it.effect("[SMART-105] [SMART-106] [SMART-109] a refresh sends exactly its parameters, and scope only if scopes are requested", () =>
     Effect.gen(function*() {
       const http = Http.script(good())
       const service = yield* over(http)
@@ -83,7 +83,7 @@ describe("TokenEndpoint, the requests of a public client", () => {
       for (const { headers } of http.seen) assert.isFalse("authorization" in headers)
     }))
 
-  it.effect("[SMART-1] an insecure endpoint is sent nothing", () =>
+  it.effect("[SMART-1] no request is sent to an insecure endpoint", () =>
     Effect.gen(function*() {
       const http = Http.script(good())
       const service = yield* over(http)
@@ -110,7 +110,7 @@ describe("TokenEndpoint, the requests of a public client", () => {
     }))
 })
 
-describe("TokenEndpoint, what is repeated", () => {
+describe("TokenEndpoint, retries", () => {
   const refused = [
     ["429", status(429)],
     ["503", status(503)],
@@ -185,7 +185,7 @@ describe("TokenEndpoint, what is repeated", () => {
       }))
   }
 
-  it.effect("what changes nothing is repeated after every outcome that passes", () =>
+  it.effect("requests that change nothing are repeated after each temporary failure", () =>
     Effect.gen(function*() {
       const token = Redacted.make("t0ken")
       const calls: ReadonlyArray<(service: TokenEndpoint.Service) => Effect.Effect<unknown, unknown>> = [
@@ -259,7 +259,7 @@ describe("TokenEndpoint, what is repeated", () => {
     }))
 })
 
-describe("TokenEndpoint, what it does not repeat to anyone", () => {
+describe("TokenEndpoint, secrets in responses", () => {
   it.effect("client secrets with colons and escapes, in any spelling in which a server quotes them", () =>
     Effect.gen(function*() {
       const secret = "s:3cret/+ %x&y"
@@ -370,7 +370,7 @@ describe("TokenEndpoint, refused credentials", () => {
 })
 
 describe("TokenEndpoint, its errors", () => {
-  it.effect("are sentences that name the step, the server, the endpoint, the reason and what came back, in this order", () =>
+  it.effect("are sentences with the step, the server, the endpoint, the reason and the response, in this order", () =>
     Effect.gen(function*() {
       const refusing = Http.script(() => Http.json({ error: "invalid_grant" }, { status: 400 }))
       const service = yield* over(refusing)

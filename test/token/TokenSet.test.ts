@@ -56,7 +56,7 @@ describe("TokenSet", () => {
     if (either._tag === "Left") assert.notInclude(either.left.message, "t0ken")
   })
 
-  it("however it is printed, it shows no token", () => {
+  it("prints no token in any form", () => {
     const nested = { list: [tokens], map: new Map([["tokens", tokens]]) }
     const shown = [
       String(tokens),
@@ -84,7 +84,7 @@ describe("TokenSet", () => {
     assert.isFalse(TokenSet.isExpired(endless, DateTime.add(at, { days: 10_000 })))
   })
 
-  it("[SMART-117] after a refresh: what is new replaces, what was not repeated stays", () => {
+  it("[SMART-117] `renewed` replaces the members of the response and keeps the others", () => {
     const next = new TokenSet.TokenSet({
       version: 1,
       fhirBaseUrl: "https://ehr.example/fhir/",

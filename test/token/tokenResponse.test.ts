@@ -62,8 +62,8 @@ const bare = (...names: ReadonlyArray<string>) =>
 const seconds = (tokens: TokenSet) =>
   tokens.expiresAt === undefined ? undefined : Duration.toSeconds(DateTime.distanceDuration(now, tokens.expiresAt))
 
-describe("parseTokenSet, what is accepted", () => {
-  it("[SMART-74] a conformant answer, without a warning", () => {
+describe("parseTokenSet, accepted responses", () => {
+  it("[SMART-74] a conformant response causes no warning", () => {
     const { codes, tokens } = granted(responseOf({
       ...good,
       refresh_token: "RT",
@@ -148,7 +148,7 @@ describe("parseTokenSet, what is accepted", () => {
     (scope, scopes) => assert.deepStrictEqual(granted(responseOf({ ...good, scope })).tokens.scopes, scopes)
   )
 
-  it("[SMART-78] where the answer does not say, what was asked for counts as granted", () => {
+  it("[SMART-78] without a scope in the response, the requested scopes count as granted", () => {
     assert.deepStrictEqual(granted(responseOf(bare("scope"))).tokens.scopes, ["user/*.rs"])
   })
 
@@ -185,7 +185,7 @@ describe("parseTokenSet, what is accepted", () => {
     assert.isUndefined(value(granted(responseOf(good)).tokens))
   })
 
-  it("items of a list that are wrong in the same way make one warning, however many they are", () => {
+  it("equal problems of many items in a list cause one warning", () => {
     const items = <A>(item: A) => Array.from({ length: 100_000 }, () => item)
     const details = [{ type: "smart_on_fhir", locations: 1, fhirContext: items(1) }]
     const fhirContext = [...items(1), ...items("Patient/1"), ...items({ reference: "Patient/1", role: "role" })]
@@ -211,7 +211,7 @@ describe("parseTokenSet, what is accepted", () => {
   })
 })
 
-describe("parseTokenSet, what is refused", () => {
+describe("parseTokenSet, rejected responses", () => {
   const oauth = { error: "invalid_grant", error_description: "expired", error_uri: "https://auth.example/e" }
 
   it.each<[string, ReceivedResponse, TokenError["reason"], TokenError["processed"]]>([
@@ -294,7 +294,7 @@ describe("parseTokenSet, what is refused", () => {
     assert.isUndefined(refusal(responseOf({ error: { code: "e" } }, { status: 400 })).error)
   })
 
-  it("malformed answers tell the names of what was received, and no value", () => {
+  it("the error of a malformed response has the names of its members, and no value", () => {
     const error = refusal(responseOf({ accessToken: "LEAK", expires_in: 1, [secret]: "LEAK" }))
     assert.deepStrictEqual(error.received, ["accessToken", "expires_in", "<redacted>"])
     assert.include(error.message, "members received: accessToken, expires_in")
@@ -306,7 +306,7 @@ describe("parseTokenSet, what is refused", () => {
     )
   })
 
-  it("what the server repeats is not repeated: what was sent, encoded or not, and tokens of the same answer", () => {
+  it("an error does not show secrets of the request or the response that a server repeats in any encoding", () => {
     const echo = [secret, encodeURIComponent(secret), new URLSearchParams([["t", secret]]).toString(), "LEAKED-AT"]
       .join(" ")
     for (
@@ -325,7 +325,7 @@ describe("parseTokenSet, what is refused", () => {
     }
   })
 
-  it("the server's words are one line of bounded length", () => {
+  it("the description of a server is one line of limited length", () => {
     const error = refusal(responseOf({ error: "e\r\nforged", error_description: "x".repeat(9_999) }, { status: 400 }))
     assert.notMatch(error.message, /[\r\n]/)
     assert.isBelow(error.message.length, 1_200)
@@ -364,7 +364,7 @@ describe("parseTokenSet, what is refused", () => {
   )
 })
 
-describe("a token answer and the scopes that were asked for", () => {
+describe("the scopes of a response and the requested scopes", () => {
   const codes = (
     scope: string | undefined,
     requestedScopes: ReadonlyArray<string>,
@@ -380,7 +380,7 @@ describe("a token answer and the scopes that were asked for", () => {
     assert.include(details[0], "offline_access user/*.cud")
   })
 
-  it("the same grant in other words, scopes that other members fulfil and a missing scope cause no ScopeNotGranted", () => {
+  it("an equivalent grant, scopes that other members fulfil and a missing scope cause no ScopeNotGranted", () => {
     assert.deepStrictEqual(codes("user/*.read", ["user/*.rs"]), [])
     assert.deepStrictEqual(codes("user/Patient.r user/Patient.s", ["user/Patient.rs"]), [])
     assert.deepStrictEqual(
@@ -395,14 +395,14 @@ describe("a token answer and the scopes that were asked for", () => {
     assert.deepStrictEqual(codes(undefined, ["user/*.rs"]), ["ScopeMissing"])
   })
 
-  it("a refresh that asked for less and brought more is a warning, one that brought less than that another", () => {
+  it("a refresh that returns more, or fewer, scopes than requested causes a warning", () => {
     assert.deepStrictEqual(codes("user/*.rs", ["user/Patient.rs"], {}, "refresh"), ["ScopeNotNarrowed"])
     assert.deepStrictEqual(codes("user/Patient.rs", ["user/Patient.rs"], {}, "refresh"), [])
     assert.deepStrictEqual(codes("user/Patient.r", ["user/Patient.rs"], {}, "refresh"), ["ScopeNotGranted"])
     assert.deepStrictEqual(codes("user/*.rs", ["user/Patient.rs"]), [])
   })
 
-  it("a grant of a hundred thousand scopes is compared in bounded time, and quoted by none of its own words", () => {
+  it("a grant of 100,000 scopes is compared in limited time, and the warning does not quote it", () => {
     const scope = Array.from({ length: 100_000 }, (_, index) => `user/Observation.rs?code=${index}&date=${index}`).join(
       " "
     )

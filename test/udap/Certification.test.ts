@@ -60,7 +60,7 @@ describe("Certification", () => {
       })
     }))
 
-  it.effect("one that the server requires and that is not given is named", () =>
+  it.effect("the error names a required extension that is missing", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(
         Effect.flatMap(signed(), (one) => Certification.validate([one], { ...use, required: ["urn:other", PROFILE] }))
@@ -103,7 +103,7 @@ describe("Certification", () => {
       assert.match(error.detail, detail)
     }))
 
-  it.effect("refuses what is not a JWT, and a signature by another key", () =>
+  it.effect("rejects text that is not a JWT, and a signature of another key", () =>
     Effect.gen(function*() {
       const one = Redacted.value(yield* signed())
       const other = Redacted.value(yield* signed({ jti: "2" }))

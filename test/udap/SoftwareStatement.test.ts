@@ -169,7 +169,7 @@ describe("SoftwareStatement", () => {
       })
   )
 
-  it("valid metadata violate nothing; loopback hosts need an option", () => {
+  it("valid metadata have no findings; loopback hosts need an option", () => {
     assert.deepStrictEqual([backend, withUsers].flatMap((one) => SoftwareStatement.violations(one)), [])
     const local = { ...withUsers, redirectUris: ["http://localhost:3000/callback"] }
     assert.lengthOf(SoftwareStatement.violations(local), 1)

@@ -74,7 +74,7 @@ describe("TieredOAuth", () => {
       })
     ))
 
-  it.effect("[UDAP-274] [UDAP-275] [UDAP-276] [UDAP-277] an error with another state is not believed", () =>
+  it.effect("[UDAP-274] [UDAP-275] [UDAP-276] [UDAP-277] an error with another state is rejected as a callback of another launch", () =>
     at((client) =>
       Effect.gen(function*() {
         const error = yield* refused(client, { error: "invalid_idp", state: "guessed" })

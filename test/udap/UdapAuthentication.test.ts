@@ -249,7 +249,7 @@ describe("UdapAuthentication", () => {
       assert.lengthOf(server.of("register"), 2)
     }))
 
-  it.effect("a server that refuses each client id is asked twice, and not registered with again and again", () =>
+  it.effect("a server that refuses each client id gets two requests and one new registration a minute", () =>
     Effect.gen(function*() {
       const server = yield* makeServer({
         respond: ({ kind }) => kind === "token" ? json({ error: "invalid_client" }, { status: 401 }) : undefined
@@ -355,7 +355,7 @@ describe("UdapAuthentication", () => {
     })
   })
 
-  it.effect("what UDAP does not define comes from the SMART configuration, and no other endpoint of it is used", () =>
+  it.effect("members that UDAP does not define come from the SMART configuration; its other endpoints are not used", () =>
     Effect.gen(function*() {
       const server = yield* makeServer({
         smart: {
@@ -388,7 +388,7 @@ describe("UdapAuthentication", () => {
       })
     }))
 
-  it.effect("requests without a server fail with what to do", () =>
+  it.effect("requests without a server fail with a remedy", () =>
     Effect.gen(function*() {
       const server = yield* makeServer()
       const options = yield* app()

@@ -40,7 +40,7 @@ const failing = (answer: Answer, request?: UdapDiscovery.Request) => {
 }
 
 describe("UdapDiscovery.metadata", () => {
-  it.effect("[UDAP-16] a server that answers 404 does not support UDAP, and is not asked again", () =>
+  it.effect("[UDAP-16] 404 means that the server does not support UDAP, and the request is not repeated", () =>
     Effect.gen(function*() {
       for (const status of [404, 410]) {
         const { error, requests } = yield* failing({ status, body: "<html>" })
@@ -49,7 +49,7 @@ describe("UdapDiscovery.metadata", () => {
       }
     }))
 
-  it.effect("[UDAP-16] 204 says that the server does not know the community, which is another failure", () =>
+  it.effect("[UDAP-16] 204 means that the server does not know the community, which is another reason", () =>
     Effect.gen(function*() {
       const { error, requests } = yield* failing({ status: 204 }, { community: COMMUNITY })
       assert.deepInclude(error, { reason: "CommunityUnknown", status: 204, community: COMMUNITY })
@@ -58,7 +58,7 @@ describe("UdapDiscovery.metadata", () => {
       assert.strictEqual(requests, 1)
     }))
 
-  it.effect("what is not a JSON object, or not successful, has a reason of its own", () =>
+  it.effect("a document that is not a JSON object, and an error status, have their own reasons", () =>
     Effect.gen(function*() {
       assert.deepInclude((yield* failing({ body: "<html>" })).error, { reason: "NotJson" })
       assert.deepInclude((yield* failing({ body: [] })).error, { reason: "NotObject" })
