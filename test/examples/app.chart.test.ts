@@ -28,7 +28,7 @@ describe("the chart of the demo app", () => {
     assert.strictEqual(unreadable, 3)
   })
 
-  it("shows the official name of a patient, or that there is none", () => {
+  it("shows the official name of a patient, or says that the name is missing", () => {
     assert.strictEqual(
       Fhir.nameOf({
         name: [{ text: "Al" }, { use: "official", prefix: ["Dr."], given: ["Alpha"], family: "Example" }]

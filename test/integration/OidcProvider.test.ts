@@ -102,7 +102,7 @@ layer(environment(), { excludeTestServices: true })("a public app at oidc-provid
       )
     }))
 
-  it.scoped("[SMART-198] with openid, the identity comes from an id_token that the server's keys verify; without it there is none", () =>
+  it.scoped("[SMART-198] with openid, the identity comes from an id_token that the server's keys verify; without openid a login has no identity", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const http = yield* HttpClient.HttpClient
