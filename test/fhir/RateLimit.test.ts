@@ -100,6 +100,14 @@ describe("RateLimit", () => {
       assert.deepStrictEqual(http.times(), [0, 0, 30, 30])
     }))
 
+  it.effect("20 policies of a server are stored, also if each response names another one", () =>
+    Effect.gen(function*() {
+      const http = Http.fake((_, index) => patient({ ratelimit: `"policy-${index}";r=${index < 20 ? 1_000 : 0};t=60` }))
+      const fhir = yield* written(http, { rateLimit: {} })
+      yield* Effect.repeatN(fhir.read("Patient", "1"), 29)
+      assert.strictEqual(http.seen.length, 30)
+    }))
+
   it.effect("concurrent requests do not exceed the quota of a RateLimit header", () =>
     Effect.gen(function*() {
       let left = 4

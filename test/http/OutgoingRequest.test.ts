@@ -379,6 +379,14 @@ describe("OutgoingRequest in memory", () => {
       for (const fiber of [first, second, short]) assert.strictEqual((yield* Fiber.join(fiber)).reason, "TimedOut")
     }))
 
+  it.effect("concurrent requests with a time limit of 0 all end", () =>
+    Effect.gen(function*() {
+      const { client } = Http.script(() => Http.hang)
+      const request = Effect.flip(send(client, get("https://ehr.example"), { timeout: 0 }))
+      const failures = yield* Effect.all([request, request, request], { concurrency: "unbounded" })
+      assert.deepStrictEqual(failures.map(({ reason }) => reason), ["TimedOut", "TimedOut", "TimedOut"])
+    }))
+
   it.effect("the HTTP client makes no span, which would hold the whole URL", () =>
     Effect.gen(function*() {
       const { shown } = yield* observe(

@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process"
+import * as Diagnostics from "node:diagnostics_channel"
 import { inspect } from "node:util"
 import * as V8 from "node:v8"
 import * as Vm from "node:vm"
@@ -47,6 +48,9 @@ const causeOf = (error: { readonly cause?: unknown }): TransportError => {
   assert.instanceOf(error.cause, TransportError)
   return error.cause
 }
+
+// As telemetry of a program does: the transport's own subscriber must not depend on being the only one.
+Diagnostics.subscribe("undici:client:sendHeaders", () => undefined)
 
 describe("NodeTransport", () => {
   describe("limits in size", () => {

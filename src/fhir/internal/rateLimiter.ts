@@ -73,6 +73,9 @@ interface Server {
   readonly quotas: Map<string, { readonly until: number; readonly remaining: number }>
 }
 
+/** Of each server; a server could name another policy in every response. */
+const MAX_QUOTAS = 20
+
 /** Above it, the state of idle servers is dropped. */
 const MAX_SERVERS = 1_000
 
@@ -195,6 +198,7 @@ export const make = (options: Options): RateLimiter => {
         for (const { policy, remaining, resetMillis } of RateLimitHeader.parse(headers)) {
           const until = now + resetMillis
           const known = server.quotas.get(policy)
+          if (known === undefined && server.quotas.size >= MAX_QUOTAS) continue
           // Responses come in any order: within one window, the lowest number is the latest.
           const isSameWindow = known !== undefined && until <= known.until + 1_000
           server.quotas.set(

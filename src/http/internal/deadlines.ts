@@ -20,8 +20,8 @@ interface Deadlines {
   readonly remove: (deadline: Deadline) => void
 }
 
-/** The deadlines of one clock and one limit, the earliest first. */
-const make = (clock: Clock.Clock, limit: number): Deadlines => {
+/** The deadlines of one clock and one limit, the earliest first. `onEmpty` runs when the last of them is removed. */
+const make = (clock: Clock.Clock, limit: number, onEmpty: () => void): Deadlines => {
   const waiting = new Set<Deadline>()
   let sleeper: Fiber.RuntimeFiber<void> | undefined
   const now = (): number => Number(clock.unsafeCurrentTimeNanos()) / 1e6
@@ -34,6 +34,7 @@ const make = (clock: Clock.Clock, limit: number): Deadlines => {
       deadline.expire()
     }
     sleeper = undefined
+    onEmpty()
     return Effect.void
   })
 
@@ -41,7 +42,11 @@ const make = (clock: Clock.Clock, limit: number): Deadlines => {
     add: (expire) => {
       const deadline = { at: now() + limit, expire }
       waiting.add(deadline)
-      sleeper ??= Effect.runFork(expireDue)
+      if (sleeper === undefined) {
+        const fiber = Effect.runFork(expireDue)
+        // A limit of 0 has expired already, and the fiber has ended.
+        if (waiting.size > 0) sleeper = fiber
+      }
       return deadline
     },
     remove: (deadline) => {
@@ -50,6 +55,7 @@ const make = (clock: Clock.Clock, limit: number): Deadlines => {
       if (waiting.size > 0 || sleeper === undefined) return
       sleeper.unsafeInterruptAsFork(FiberId.none)
       sleeper = undefined
+      onEmpty()
     }
   }
 }
@@ -59,7 +65,8 @@ const known = new WeakMap<Clock.Clock, Map<number, Deadlines>>()
 const deadlinesOf = (clock: Clock.Clock, limit: number): Deadlines => {
   const byLimit = known.get(clock) ?? new Map<number, Deadlines>()
   known.set(clock, byLimit)
-  const deadlines = byLimit.get(limit) ?? make(clock, limit)
+  // A program may have another limit for each call.
+  const deadlines = byLimit.get(limit) ?? make(clock, limit, () => byLimit.delete(limit))
   byLimit.set(limit, deadlines)
   return deadlines
 }

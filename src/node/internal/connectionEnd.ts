@@ -16,6 +16,8 @@ const requests = new WeakMap<Socket, Request>()
 /** The request that undici is about to send: it publishes the connection right after it has told the handler. */
 let starting: Request | undefined
 
+let isSubscribed = false
+
 const onSendHeaders = (message: unknown): void => {
   const request = starting
   if (request === undefined) return
@@ -28,7 +30,8 @@ const onSendHeaders = (message: unknown): void => {
 
 /** To be called when undici starts a request. */
 export const watch = (request: Request): void => {
-  if (!Diagnostics.hasSubscribers("undici:client:sendHeaders")) {
+  if (!isSubscribed) {
+    isSubscribed = true
     Diagnostics.subscribe("undici:client:sendHeaders", onSendHeaders)
   }
   starting = request
