@@ -2,9 +2,13 @@
  * The tables of the fleet. The cluster stores payloads, results and errors of workflows as plain text. Jobs have URLs
  * that may be signed, so they are here, and workflows refer to them by server and run.
  */
+import * as ShardingConfig from "@effect/cluster/ShardingConfig"
+import * as SqlMessageStorage from "@effect/cluster/SqlMessageStorage"
+import * as SqlRunnerStorage from "@effect/cluster/SqlRunnerStorage"
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { BulkExport } from "effect-safire"
 
@@ -16,22 +20,40 @@ export interface Run {
 const JobJson = Schema.parseJson(BulkExport.Job)
 const PositionJson = Schema.parseJson(BulkExport.Position)
 
-/** Runners that start together create the tables once. */
-export const create = Effect.gen(function*() {
-  const sql = yield* SqlClient.SqlClient
-  yield* sql.withTransaction(Effect.gen(function*() {
-    yield* sql`SELECT pg_advisory_xact_lock(7230961)`
-    yield* sql`CREATE TABLE IF NOT EXISTS fleet_jobs (
-      server text, run text, job text NOT NULL, state text NOT NULL, PRIMARY KEY (server, run))`
-    yield* sql`CREATE TABLE IF NOT EXISTS fleet_files (
-      server text, run text, file integer, type text NOT NULL, expected integer, position text NOT NULL,
-      resources integer NOT NULL DEFAULT 0, done boolean NOT NULL DEFAULT false, runner text,
-      PRIMARY KEY (server, run, file))`
-    // Without a unique key, so that a resource that arrives twice is visible.
-    yield* sql`CREATE TABLE IF NOT EXISTS fleet_resources (
-      server text, run text, type text, id text, body jsonb)`
+/** Only one program at a time runs it. */
+const exclusively = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.scoped(Effect.gen(function*() {
+    const sql = yield* SqlClient.SqlClient
+    const connection = yield* sql.reserve
+    yield* Effect.acquireRelease(
+      connection.executeRaw("SELECT pg_advisory_lock(7230961)", []),
+      () => Effect.ignoreLogged(connection.executeRaw("SELECT pg_advisory_unlock(7230961)", []))
+    )
+    return yield* self
   }))
+
+/** The cluster creates its tables when its storage is built, and fails if two programs do so at the same time. */
+const clusterTables = Effect.scoped(
+  Layer.build(
+    Layer.provide(Layer.merge(SqlMessageStorage.layer, SqlRunnerStorage.layer), ShardingConfig.layerDefaults)
+  )
+)
+
+const ownTables = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`CREATE TABLE IF NOT EXISTS fleet_jobs (
+    server text, run text, job text NOT NULL, state text NOT NULL, PRIMARY KEY (server, run))`
+  yield* sql`CREATE TABLE IF NOT EXISTS fleet_files (
+    server text, run text, file integer, type text NOT NULL, expected integer, position text NOT NULL,
+    resources integer NOT NULL DEFAULT 0, done boolean NOT NULL DEFAULT false, runner text,
+    PRIMARY KEY (server, run, file))`
+  // Without a unique key, so that a resource that arrives twice is visible.
+  yield* sql`CREATE TABLE IF NOT EXISTS fleet_resources (
+    server text, run text, type text, id text, body jsonb)`
 })
+
+/** Programs that start together create the tables once. Provide it to the cluster. */
+export const create = exclusively(Effect.zipRight(ownTables, clusterTables))
 
 export const findJob = ({ run, server }: Run) =>
   Effect.gen(function*() {
