@@ -17,7 +17,6 @@ import { badKey, configurationError } from "./internal/configurationError.js"
 import * as Jws from "./internal/jws.js"
 import * as KeyRotation from "./KeyRotation.js"
 import type * as PublicJwk from "./PublicJwk.js"
-import type { CryptoKeyOptions, JwkOptions, PemOptions, PublishedKey, Signer } from "./SigningKey.js"
 import * as SigningKey from "./SigningKey.js"
 
 export type { Sign, SignOptions } from "./internal/jws.js"
@@ -43,7 +42,7 @@ export interface Service {
  */
 export class SigningKeys extends Context.Tag("effect-safire/SigningKeys")<SigningKeys, Service>() {}
 
-type Key = PublishedKey | SigningKey.SigningKey
+type Key = SigningKey.PublishedKey | SigningKey.SigningKey
 
 /** One key for each `kid`. Of copies of one key, the one that signs; two different keys are an error. */
 const distinct = (keys: ReadonlyArray<Key>): Effect.Effect<ReadonlyArray<Key>, ConfigurationError> =>
@@ -67,7 +66,7 @@ const distinct = (keys: ReadonlyArray<Key>): Effect.Effect<ReadonlyArray<Key>, C
  * @category constructors
  */
 export const make = (
-  keys: ReadonlyArray<PublishedKey | SigningKey.SigningKey>,
+  keys: ReadonlyArray<SigningKey.PublishedKey | SigningKey.SigningKey>,
   options?: { readonly signing?: string | undefined } | undefined
 ): Effect.Effect<Service, ConfigurationError> =>
   Effect.gen(function*() {
@@ -99,7 +98,7 @@ const layerEach = <Options>(
  * @category layers
  */
 export const layerPem = (
-  ...keys: readonly [PemOptions, ...ReadonlyArray<PemOptions>]
+  ...keys: readonly [SigningKey.PemOptions, ...ReadonlyArray<SigningKey.PemOptions>]
 ): Layer.Layer<SigningKeys, ConfigurationError> => layerEach(keys, SigningKey.fromPem)
 
 /**
@@ -108,7 +107,7 @@ export const layerPem = (
  * @since 0.1.0
  * @category layers
  */
-export const layerJwk = (options: JwkOptions): Layer.Layer<SigningKeys, ConfigurationError> =>
+export const layerJwk = (options: SigningKey.JwkOptions): Layer.Layer<SigningKeys, ConfigurationError> =>
   Layer.effect(
     SigningKeys,
     Effect.flatMap(SigningKey.fromJwk(options), (keys) => make(keys, { signing: options.kid }))
@@ -121,7 +120,7 @@ export const layerJwk = (options: JwkOptions): Layer.Layer<SigningKeys, Configur
  * @category layers
  */
 export const layerCryptoKey = (
-  ...keys: readonly [CryptoKeyOptions, ...ReadonlyArray<CryptoKeyOptions>]
+  ...keys: readonly [SigningKey.CryptoKeyOptions, ...ReadonlyArray<SigningKey.CryptoKeyOptions>]
 ): Layer.Layer<SigningKeys, ConfigurationError> => layerEach(keys, SigningKey.fromCryptoKey)
 
 /**
@@ -131,7 +130,7 @@ export const layerCryptoKey = (
  * @category layers
  */
 export const layerSigner = (
-  ...signers: readonly [Signer, ...ReadonlyArray<Signer>]
+  ...signers: readonly [SigningKey.Signer, ...ReadonlyArray<SigningKey.Signer>]
 ): Layer.Layer<SigningKeys, ConfigurationError> => layerEach(signers, SigningKey.fromSigner)
 
 /**

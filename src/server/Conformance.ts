@@ -7,8 +7,12 @@
  */
 import { collector } from "./Finding.js"
 import { claimRules } from "./internal/claimRules.js"
-import type { ConformanceCode, ConformanceFinding, ConformanceOptions } from "./internal/memberRules.js"
-import { memberRules } from "./internal/memberRules.js"
+import {
+  type ConformanceCode,
+  type ConformanceFinding,
+  type ConformanceOptions,
+  memberRules
+} from "./internal/memberRules.js"
 import type { SmartConfiguration } from "./SmartConfiguration.js"
 
 export type { Finding, Severity } from "./Finding.js"

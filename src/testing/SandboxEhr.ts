@@ -20,8 +20,7 @@ import type { LaunchContext } from "./internal/launchContext.js"
 import * as OverPort from "./internal/overPort.js"
 import type { RecordedRequest } from "./internal/requestLog.js"
 import type { Decision, Endpoints, Options } from "./internal/sandbox.js"
-import type { Service } from "./internal/service.js"
-import { defaultFhirBaseUrl, makeSandbox } from "./internal/service.js"
+import { defaultFhirBaseUrl, makeSandbox, type Service } from "./internal/service.js"
 import type { Access } from "./internal/state.js"
 
 // ---------------------------------------------------------------------------------------------------------------------

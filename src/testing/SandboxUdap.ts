@@ -16,8 +16,12 @@ import * as InMemory from "./internal/inMemory.js"
 import type { SandboxError } from "./internal/oAuthError.js"
 import * as OverPort from "./internal/overPort.js"
 import type { Options as EhrOptions } from "./internal/sandbox.js"
-import type { ExtensionContext, Service as EhrService } from "./internal/service.js"
-import { defaultFhirBaseUrl, makeSandbox } from "./internal/service.js"
+import {
+  defaultFhirBaseUrl,
+  type ExtensionContext,
+  makeSandbox,
+  type Service as EhrService
+} from "./internal/service.js"
 import type { UdapCertification, UdapOptions } from "./internal/udap.js"
 import * as Udap from "./internal/udap.js"
 import type { CertificateKind, CertificateRequest, Credentials, RevocationSource } from "./internal/udapPki.js"

@@ -13,11 +13,9 @@ import * as Redacted from "effect/Redacted"
 import { ConfigurationError } from "../base/ConfigurationError.js"
 import type { JsonObject } from "../base/JsonReader.js"
 import * as SecureRandom from "../base/SecureRandom.js"
-import type { ClientCertificate } from "./ClientCertificate.js"
-import { checkValidity, clientUri } from "./ClientCertificate.js"
+import { checkValidity, type ClientCertificate, clientUri } from "./ClientCertificate.js"
 import * as certificates from "./internal/certificate.js"
 import { isUri } from "./internal/communities.js"
-import type { Algorithm } from "./internal/jws.js"
 import * as jws from "./internal/jws.js"
 import type { GrantType } from "./SoftwareStatement.js"
 
@@ -131,7 +129,7 @@ export const make = (
     return yield* jws.sign(signer, claims, { accepted: undefined, member: "algorithms" })
   })
 
-const ALGORITHMS: ReadonlyArray<Algorithm> = ["RS256", "RS384", "ES256", "ES384"]
+const ALGORITHMS: ReadonlyArray<jws.Algorithm> = ["RS256", "RS384", "ES256", "ES384"]
 
 const signatureProblem = (jwt: string, { claims, header }: jws.Decoded): Effect.Effect<string | undefined> => {
   const [entry] = Array.isArray(header["x5c"]) ? header["x5c"] : []

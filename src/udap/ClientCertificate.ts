@@ -17,11 +17,9 @@ import * as Redacted from "effect/Redacted"
 import * as pki from "pkijs"
 import { ConfigurationError } from "../base/ConfigurationError.js"
 import { safeText } from "../http/Redaction.js"
-import type { Certificate } from "./internal/certificate.js"
 import * as certificates from "./internal/certificate.js"
 import type { Encoded } from "./internal/communities.js"
-import type { Algorithm as JwsAlgorithm } from "./internal/jws.js"
-import { KEYS, SIGN } from "./internal/jws.js"
+import { type Algorithm as JwsAlgorithm, KEYS, SIGN } from "./internal/jws.js"
 import { sameName } from "./internal/names.js"
 import * as pem from "./internal/pem.js"
 import * as signatures from "./internal/signature.js"
@@ -96,7 +94,7 @@ const MAX_CHAIN = 6
 
 const readChain = (
   chain: Options["chain"]
-): Effect.Effect<Arr.NonEmptyReadonlyArray<Certificate>, ConfigurationError> =>
+): Effect.Effect<Arr.NonEmptyReadonlyArray<certificates.Certificate>, ConfigurationError> =>
   Effect.gen(function*() {
     const inputs: ReadonlyArray<Encoded> = typeof chain === "string" || chain instanceof Uint8Array ? [chain] : chain
     const ders = inputs.flatMap((input) =>
@@ -126,7 +124,7 @@ const readChain = (
     return Arr.isNonEmptyReadonlyArray(read) ? read : yield* invalid("certificate", "the chain is empty")
   })
 
-const algorithmsOf = ({ x509 }: Certificate): Arr.NonEmptyReadonlyArray<Algorithm> | undefined => {
+const algorithmsOf = ({ x509 }: certificates.Certificate): Arr.NonEmptyReadonlyArray<Algorithm> | undefined => {
   const key = x509.subjectPublicKeyInfo.parsedKey
   if (key instanceof pki.RSAPublicKey) return ["RS256", "RS384"]
   if (!(key instanceof pki.ECPublicKey)) return undefined
@@ -136,7 +134,7 @@ const algorithmsOf = ({ x509 }: Certificate): Arr.NonEmptyReadonlyArray<Algorith
 const PROBE = new TextEncoder().encode("effect-safire")
 
 /** A signature is made and verified once. */
-const checkKey = (leaf: Certificate, algorithm: Algorithm, sign: ClientCertificate["sign"]) =>
+const checkKey = (leaf: certificates.Certificate, algorithm: Algorithm, sign: ClientCertificate["sign"]) =>
   Effect.flatMap(
     sign(algorithm, PROBE),
     (signature) =>
@@ -154,7 +152,7 @@ const checkKey = (leaf: Certificate, algorithm: Algorithm, sign: ClientCertifica
 
 const make = (
   chain: Options["chain"],
-  signer: (leaf: Certificate, algorithms: Arr.NonEmptyReadonlyArray<Algorithm>) => Effect.Effect<
+  signer: (leaf: certificates.Certificate, algorithms: Arr.NonEmptyReadonlyArray<Algorithm>) => Effect.Effect<
     ClientCertificate["sign"],
     ConfigurationError
   >

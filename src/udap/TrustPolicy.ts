@@ -19,14 +19,17 @@ import { span } from "../base/Span.js"
 import { HttpLimits } from "../http/HttpLimits.js"
 import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
-import type { Certificate } from "./internal/certificate.js"
 import * as certificates from "./internal/certificate.js"
-import type { Community, LoadedCommunity } from "./internal/communities.js"
-import { communityProblem, loadCommunity, noSuchCommunity } from "./internal/communities.js"
+import {
+  type Community,
+  communityProblem,
+  loadCommunity,
+  type LoadedCommunity,
+  noSuchCommunity
+} from "./internal/communities.js"
 import * as paths from "./internal/path.js"
 import * as revocations from "./internal/revocation.js"
-import type { Problems } from "./TrustError.js"
-import { TrustError } from "./TrustError.js"
+import { type Problems, TrustError } from "./TrustError.js"
 
 export type {
   /**
@@ -134,7 +137,7 @@ const failure = (request: Request, problems: Problems, community: string | undef
 /** The certificates of a chain, or all that is wrong with their encoding. */
 const parseChain = (
   chain: ReadonlyArray<Uint8Array>
-): Either.Either<Arr.NonEmptyReadonlyArray<Certificate>, Problems> => {
+): Either.Either<Arr.NonEmptyReadonlyArray<certificates.Certificate>, Problems> => {
   if (chain.length > MAX_CHAIN) {
     const detail = `the chain has ${chain.length} certificates, more than ${MAX_CHAIN}`
     return Either.left([{ reason: "TooLarge", rule: "UDAP-8", detail }])

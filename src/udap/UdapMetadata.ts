@@ -6,10 +6,8 @@
  */
 import * as Schema from "effect/Schema"
 import { FhirBaseUrl } from "../base/FhirBaseUrl.js"
-import type { JsonObject } from "../base/JsonReader.js"
-import { others, reader } from "../base/JsonReader.js"
-import type { MetadataFinding } from "./internal/metadataFindings.js"
-import { findings } from "./internal/metadataFindings.js"
+import { type JsonObject, others, reader } from "../base/JsonReader.js"
+import { findings, type MetadataFinding } from "./internal/metadataFindings.js"
 
 export type {
   /**

@@ -23,11 +23,8 @@ import * as RetryPolicy from "../http/RetryPolicy.js"
 import type { SessionError } from "../session/SessionError.js"
 import { SessionStore } from "../session/SessionStore.js"
 import * as Certification from "./Certification.js"
-import type { ClientCertificate } from "./ClientCertificate.js"
-import { checkValidity, clientUri } from "./ClientCertificate.js"
-import type { RegistrationResponse } from "./internal/registrationRequest.js"
-import { send } from "./internal/registrationRequest.js"
-import type { Key } from "./internal/registrationStore.js"
+import { checkValidity, type ClientCertificate, clientUri } from "./ClientCertificate.js"
+import { type RegistrationResponse, send } from "./internal/registrationRequest.js"
 import * as registrations from "./internal/registrationStore.js"
 import { RegisteredApp } from "./internal/registrationStore.js"
 import * as SoftwareStatement from "./SoftwareStatement.js"
@@ -100,7 +97,7 @@ export interface Service {
 export class UdapRegistration extends Context.Tag("effect-safire/udap/UdapRegistration")<UdapRegistration, Service>() {}
 
 /** What a request needs at its server. */
-interface Prepared extends Key {
+interface Prepared extends registrations.Key {
   readonly request: Request
   readonly server: UdapMetadata
 }

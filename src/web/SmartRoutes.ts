@@ -23,7 +23,6 @@ import * as AuthorizationPost from "../launch/AuthorizationPost.js"
 import { LaunchError } from "../launch/LaunchError.js"
 import * as LaunchRequest from "../launch/LaunchRequest.js"
 import type { TrustedIssuers } from "../launch/TrustedIssuers.js"
-import type { StartLaunchOptions } from "../session/Sessions.js"
 import * as Sessions from "../session/Sessions.js"
 import type * as SmartClient from "../smart/SmartClient.js"
 import * as SmartServers from "../smart/SmartServers.js"
@@ -142,7 +141,7 @@ const launchRoute = (owners: CallbackPaths.Owners) =>
         }
         const chosen = yield* app.onLaunch(launch)
         const secret = Redacted.make(yield* SecureRandom.base64Url(random, 32))
-        const options: StartLaunchOptions = { ...chosen, server: launch.server, browserBinding: secret }
+        const options: Sessions.StartLaunchOptions = { ...chosen, server: launch.server, browserBinding: secret }
         const { post, url } = yield* sessions.startLaunch(
           launch.iss === undefined ? options : { ...options, iss: launch.iss, launch: launch.launch }
         )

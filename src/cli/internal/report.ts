@@ -11,8 +11,7 @@ import type { DiscoveryError } from "../../server/DiscoveryError.js"
 import type { Finding, Severity } from "../../server/Finding.js"
 import type { SmartConfiguration } from "../../server/SmartConfiguration.js"
 import * as Diagnosis from "./diagnosis.js"
-import type { Probe, ProbeResult } from "./probe.js"
-import { isUsable } from "./probe.js"
+import { isUsable, type Probe, type ProbeResult } from "./probe.js"
 import type { Style } from "./style.js"
 
 const SETS: ReadonlyArray<readonly [Capabilities.CapabilitySet, string]> = [

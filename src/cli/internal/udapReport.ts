@@ -12,8 +12,7 @@ import type { UdapDiscoveryError } from "../../udap/UdapDiscoveryError.js"
 import type { UdapMetadata } from "../../udap/UdapMetadata.js"
 import { claimText, findingText, heading, headingOf } from "./report.js"
 import type { Style } from "./style.js"
-import type { UdapProbe } from "./udapProbe.js"
-import { isUsable } from "./udapProbe.js"
+import { isUsable, type UdapProbe } from "./udapProbe.js"
 
 /** A supported feature: its key in the JSON document and its line in the text. */
 type Feature = readonly [key: string, text: string, isSupported: (metadata: UdapMetadata) => boolean]

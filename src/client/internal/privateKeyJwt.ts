@@ -13,8 +13,7 @@ import type { ConfigurationError } from "../../base/ConfigurationError.js"
 import * as SecureRandom from "../../base/SecureRandom.js"
 import * as ClientAssertion from "../ClientAssertion.js"
 import { SigningKeys } from "../SigningKeys.js"
-import type { Service } from "./authentication.js"
-import { ClientAuthentication, formRequest } from "./authentication.js"
+import { ClientAuthentication, formRequest, type Service } from "./authentication.js"
 import { urlError } from "./configurationError.js"
 
 /**

@@ -7,8 +7,7 @@ import { safeText } from "../../http/Redaction.js"
 import { CAPABILITIES, type Capability, capabilitySets, has, SCOPE_SYNTAX } from "../Capabilities.js"
 import type { Severity } from "../Finding.js"
 import { type MemberKey, memberName, type SmartConfiguration } from "../SmartConfiguration.js"
-import type { ConformanceOptions, Rule } from "./memberRules.js"
-import { claimsLaunch } from "./memberRules.js"
+import { claimsLaunch, type ConformanceOptions, type Rule } from "./memberRules.js"
 
 const SECRET_ENDPOINTS = [
   "authorizationEndpoint",

@@ -5,11 +5,9 @@
  * @since 0.1.0
  */
 import * as Predicate from "effect/Predicate"
-import type { FhirRequest } from "./fhirAccess.js"
-import { fhirJson, insufficientScope, isPermitted, notFound, outcome } from "./fhirAccess.js"
+import { fhirJson, type FhirRequest, insufficientScope, isPermitted, notFound, outcome } from "./fhirAccess.js"
 import type { ExportJob } from "./fhirStore.js"
 import * as FhirWrite from "./fhirWrite.js"
-import type { SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 
 const MIN_RESOURCES_PER_FILE = 5
@@ -66,7 +64,7 @@ const filesOf = (request: FhirRequest, { patients, types }: Parameters): ExportJ
     }))
   })
 
-const kickOff = (request: FhirRequest): SandboxResponse => {
+const kickOff = (request: FhirRequest): Http.SandboxResponse => {
   const { headers, path, sandbox, token } = request
   if (!token.scopes.some((scope) => scope.startsWith("system/"))) return insufficientScope
   const prefer = (headers["prefer"] ?? "").split(",").map((preference) => preference.trim())
@@ -87,7 +85,7 @@ const kickOff = (request: FhirRequest): SandboxResponse => {
   return Http.empty(202, { "content-location": `${sandbox.fhirRoot}/bulk/${id}` })
 }
 
-const status = (job: ExportJob, statusUrl: string): SandboxResponse => {
+const status = (job: ExportJob, statusUrl: string): Http.SandboxResponse => {
   job.polls += 1
   return job.polls < POLLS_UNTIL_COMPLETE
     ? Http.empty(202, { "x-progress": "half done", "retry-after": "1" })
@@ -105,7 +103,7 @@ const status = (job: ExportJob, statusUrl: string): SandboxResponse => {
 }
 
 /** A file, or the part of it that a range request asks for (RFC 9110, section 14). */
-const fileOf = ({ resources }: ExportJob["files"][number], headers: FhirRequest["headers"]): SandboxResponse => {
+const fileOf = ({ resources }: ExportJob["files"][number], headers: FhirRequest["headers"]): Http.SandboxResponse => {
   const bytes = new TextEncoder().encode(resources.map((resource) => `${Http.stringify(resource)}\n`).join(""))
   const contentType = fhirJson.replace("json", "ndjson")
   const from = Number(/^bytes=(\d{1,15})-$/.exec(headers["range"] ?? "")?.[1] ?? Number.NaN)
@@ -119,7 +117,7 @@ const fileOf = ({ resources }: ExportJob["files"][number], headers: FhirRequest[
 }
 
 /** The response to a request of a bulk export; undefined for another request. */
-export const handle = (request: FhirRequest): SandboxResponse | undefined => {
+export const handle = (request: FhirRequest): Http.SandboxResponse | undefined => {
   const { method, path, sandbox } = request
   if ((method === "GET" || method === "POST") && (path === "$export" || path === "Patient/$export")) {
     return kickOff(request)

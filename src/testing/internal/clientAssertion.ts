@@ -10,8 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as jose from "jose"
 import type { Client } from "./client.js"
-import type { OAuthError } from "./oAuthError.js"
-import { invalidClient } from "./oAuthError.js"
+import { invalidClient, type OAuthError } from "./oAuthError.js"
 import type { Sandbox } from "./sandbox.js"
 
 /** The value of `client_assertion_type`. */

@@ -10,8 +10,7 @@ import * as Redacted from "effect/Redacted"
 import type { Client } from "./client.js"
 import * as ClientAssertion from "./clientAssertion.js"
 import type { SandboxRequest } from "./http.js"
-import type { OAuthError } from "./oAuthError.js"
-import { invalidClient, invalidRequest } from "./oAuthError.js"
+import { invalidClient, invalidRequest, type OAuthError } from "./oAuthError.js"
 import type { Sandbox } from "./sandbox.js"
 
 const secretOf = (client: Client): string | undefined =>

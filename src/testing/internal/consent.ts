@@ -8,11 +8,9 @@ import * as Effect from "effect/Effect"
 import * as Authorize from "./authorize.js"
 import type { Client } from "./client.js"
 import type { Faults } from "./faults.js"
-import type { Pairs } from "./http.js"
 import * as Http from "./http.js"
 import type { LaunchContext } from "./launchContext.js"
-import type { OAuthError } from "./oAuthError.js"
-import { SandboxError, unknownResource } from "./oAuthError.js"
+import { type OAuthError, SandboxError, unknownResource } from "./oAuthError.js"
 import type { Decision, Sandbox } from "./sandbox.js"
 import type { ValidRequest } from "./state.js"
 
@@ -52,7 +50,7 @@ export interface ConsentRequest {
 /** An authorization endpoint. */
 export interface AuthorizationEndpoint {
   readonly url: string
-  readonly validate: (pairs: Pairs) => Effect.Effect<ValidRequest, OAuthError | Authorize.RedirectedError>
+  readonly validate: (pairs: Http.Pairs) => Effect.Effect<ValidRequest, OAuthError | Authorize.RedirectedError>
   /** For a request that names an identity provider: the request with the user that it has authenticated. */
   readonly authenticateUser?: (
     request: ValidRequest,
@@ -64,7 +62,7 @@ export interface AuthorizationEndpoint {
 const authorizationRequest = (
   endpoints: ReadonlyArray<AuthorizationEndpoint>,
   request: AuthorizationRequest
-): Effect.Effect<{ readonly endpoint: AuthorizationEndpoint; readonly pairs: Pairs }, SandboxError> => {
+): Effect.Effect<{ readonly endpoint: AuthorizationEndpoint; readonly pairs: Http.Pairs }, SandboxError> => {
   const { params = [], url: href } = typeof request === "string" || request instanceof URL ? { url: request } : request
   const url = URL.canParse(href) ? new URL(href) : undefined
   const endpoint = endpoints.find((one) => url !== undefined && one.url === `${url.origin}${url.pathname}`)
@@ -73,7 +71,7 @@ const authorizationRequest = (
     const description = `the authorization endpoint is ${urls}`
     return new SandboxError({ reason: "NotAuthorizationEndpoint", description })
   }
-  const fields: Pairs = Symbol.iterator in params ? Array.from(params) : Object.entries(params)
+  const fields: Http.Pairs = Symbol.iterator in params ? Array.from(params) : Object.entries(params)
   return Effect.succeed({ endpoint, pairs: [...Http.parsePairs(url.search), ...fields] })
 }
 

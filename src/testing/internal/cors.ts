@@ -5,7 +5,6 @@
  * @since 0.1.0
  */
 import type { Step } from "./fault.js"
-import type { SandboxRequest, SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 import type { Sandbox } from "./sandbox.js"
 
@@ -28,7 +27,7 @@ const isRegistered = (sandbox: Sandbox, origin: string): boolean =>
 const allowOrigin = (
   sandbox: Sandbox,
   step: Step | undefined,
-  request: SandboxRequest
+  request: Http.SandboxRequest
 ): Readonly<Record<string, string>> => {
   const isPublic = step !== undefined && publicSteps.has(step) || /\/(?:metadata|style\.json)$/.test(request.path)
   if (isPublic) return { "access-control-allow-origin": "*" }
@@ -43,12 +42,16 @@ const allowOrigin = (
 export const allow = (
   sandbox: Sandbox,
   step: Step | undefined,
-  request: SandboxRequest,
-  response: SandboxResponse
-): SandboxResponse => ({ ...response, headers: { ...allowOrigin(sandbox, step, request), ...response.headers } })
+  request: Http.SandboxRequest,
+  response: Http.SandboxResponse
+): Http.SandboxResponse => ({ ...response, headers: { ...allowOrigin(sandbox, step, request), ...response.headers } })
 
 /** The response to a preflight request. */
-export const preflight = (sandbox: Sandbox, step: Step | undefined, request: SandboxRequest): SandboxResponse => {
+export const preflight = (
+  sandbox: Sandbox,
+  step: Step | undefined,
+  request: Http.SandboxRequest
+): Http.SandboxResponse => {
   const headers = allowOrigin(sandbox, step, request)
   return Http.empty(
     204,

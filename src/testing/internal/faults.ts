@@ -8,7 +8,6 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import type { Fault, Step } from "./fault.js"
-import type { SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 import { SandboxError } from "./oAuthError.js"
 
@@ -16,7 +15,7 @@ import { SandboxError } from "./oAuthError.js"
 export class ConnectionReset extends Data.TaggedError("ConnectionReset") {}
 
 /** The processing of a request. */
-export type Respond = Effect.Effect<SandboxResponse, ConnectionReset>
+export type Respond = Effect.Effect<Http.SandboxResponse, ConnectionReset>
 
 type Members = Readonly<Record<string, unknown>>
 
@@ -35,7 +34,7 @@ const mutateLocation = (location: string, f: (members: Members) => unknown): str
   return url.href
 }
 
-const mutateResponse = (response: SandboxResponse, f: (members: Members) => unknown): SandboxResponse => {
+const mutateResponse = (response: Http.SandboxResponse, f: (members: Members) => unknown): Http.SandboxResponse => {
   const { body } = response
   if (body._tag === "Json" && Predicate.isRecord(body.value)) {
     return { ...response, body: { ...body, value: f(body.value) } }
@@ -47,9 +46,9 @@ const mutateResponse = (response: SandboxResponse, f: (members: Members) => unkn
 }
 
 const changeHeaders = (
-  response: SandboxResponse,
+  response: Http.SandboxResponse,
   fault: Extract<Fault, { readonly _tag: "Headers" }>
-): SandboxResponse => {
+): Http.SandboxResponse => {
   const removed = new Set(fault.remove.map((name) => name.toLowerCase()))
   const set = Object.entries(fault.set).map(([name, value]) => [name.toLowerCase(), value] as const)
   const contentType = set.find(([name]) => name === "content-type")?.[1] ??
@@ -65,7 +64,7 @@ const changeHeaders = (
 }
 
 const apply = (fault: Fault, respond: Respond): Respond => {
-  const replace = (processed: boolean, response: SandboxResponse) =>
+  const replace = (processed: boolean, response: Http.SandboxResponse) =>
     processed ? Effect.as(respond, response) : Effect.succeed(response)
   switch (fault._tag) {
     case "Status":

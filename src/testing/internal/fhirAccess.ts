@@ -4,16 +4,14 @@
  *
  * @since 0.1.0
  */
-import type { SandboxRequest, SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 import type { Sandbox } from "./sandbox.js"
-import type { ResourceScope } from "./scope.js"
 import * as Scope from "./scope.js"
 import type { AccessToken } from "./state.js"
 import type { FhirResource } from "./syntheticData.js"
 
 /** A FHIR request with a valid access token; `path` is relative to the FHIR base URL. */
-export interface FhirRequest extends SandboxRequest {
+export interface FhirRequest extends Http.SandboxRequest {
   readonly sandbox: Sandbox
   readonly token: AccessToken
   readonly now: number
@@ -28,20 +26,20 @@ export const outcome = (
   code: string,
   diagnostics: string,
   headers: Readonly<Record<string, string>> = {}
-): SandboxResponse =>
+): Http.SandboxResponse =>
   Http.json(
     { resourceType: "OperationOutcome", issue: [{ severity: "error", code, diagnostics }] },
     { status, headers, contentType: fhirJson }
   )
 
 /** The response to a request without a valid access token. */
-export const unauthorized = (hasToken: boolean): SandboxResponse =>
+export const unauthorized = (hasToken: boolean): Http.SandboxResponse =>
   outcome(401, "login", hasToken ? "the access token is invalid or has expired" : "an access token is required", {
     "www-authenticate": hasToken ? "Bearer realm=\"sandbox\", error=\"invalid_token\"" : "Bearer realm=\"sandbox\""
   })
 
 /** The response to a request that the token's scopes do not allow. */
-export const insufficientScope: SandboxResponse = outcome(
+export const insufficientScope: Http.SandboxResponse = outcome(
   403,
   "forbidden",
   "the granted scopes do not allow this request",
@@ -49,10 +47,10 @@ export const insufficientScope: SandboxResponse = outcome(
 )
 
 /** The response to a request for something that does not exist. */
-export const notFound = (what: string): SandboxResponse => outcome(404, "not-found", `no ${what} here`)
+export const notFound = (what: string): Http.SandboxResponse => outcome(404, "not-found", `no ${what} here`)
 
 /** The token's scopes with a permission (a letter of `cruds`) on a type. */
-export const scopesFor = (token: AccessToken, type: string, letter: string): ReadonlyArray<ResourceScope> =>
+export const scopesFor = (token: AccessToken, type: string, letter: string): ReadonlyArray<Scope.ResourceScope> =>
   token.scopes.flatMap((scope) => {
     const parsed = Scope.parseResourceScope(scope)
     return parsed !== undefined && (parsed.type === type || parsed.type === "*") && parsed.letters.includes(letter)
@@ -63,7 +61,7 @@ export const scopesFor = (token: AccessToken, type: string, letter: string): Rea
 /** Whether a scope covers a resource. A resource outside every patient compartment needs only a scope for its type. */
 export const coversResource = (
   { sandbox, token }: Pick<FhirRequest, "sandbox" | "token">,
-  scope: ResourceScope,
+  scope: Scope.ResourceScope,
   resource: FhirResource
 ): boolean => {
   const compartment = sandbox.store.patientOf(resource)

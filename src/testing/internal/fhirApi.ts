@@ -8,10 +8,10 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as BulkData from "./bulkData.js"
-import type { FhirRequest } from "./fhirAccess.js"
 import {
   coversResource,
   fhirJson,
+  type FhirRequest,
   insufficientScope,
   isPermitted,
   notFound,
@@ -19,10 +19,8 @@ import {
   scopesFor,
   unauthorized
 } from "./fhirAccess.js"
-import type { Filters } from "./fhirStore.js"
-import { searchParameters } from "./fhirStore.js"
+import { type Filters, searchParameters } from "./fhirStore.js"
 import * as FhirWrite from "./fhirWrite.js"
-import type { SandboxRequest, SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 import * as Metadata from "./metadata.js"
 import type { Sandbox } from "./sandbox.js"
@@ -34,7 +32,7 @@ const decodeSegment = (segment: string): string =>
     ? segment
     : new URLSearchParams(`v=${segment.replace(/\+/g, "%2B")}`).get("v") ?? segment
 
-const read = (request: FhirRequest, type: string, id: string, versionId?: string): SandboxResponse => {
+const read = (request: FhirRequest, type: string, id: string, versionId?: string): Http.SandboxResponse => {
   const scopes = scopesFor(request.token, type, "r")
   if (scopes.length === 0) return insufficientScope
   const versions = request.sandbox.store.versions(type, id)
@@ -52,7 +50,7 @@ const read = (request: FhirRequest, type: string, id: string, versionId?: string
 }
 
 /** The versions of one resource, of a type, or of all types, as far as the token may read them. */
-const history = (request: FhirRequest, type?: string, id?: string): SandboxResponse => {
+const history = (request: FhirRequest, type?: string, id?: string): Http.SandboxResponse => {
   const { store } = request.sandbox
   const resources = (type === undefined ? [...store.types] : [type]).flatMap((one) =>
     (id === undefined ? store.ids(one) : [id]).map((of) => ({ url: `${one}/${of}`, versions: store.versions(one, of) }))
@@ -93,7 +91,7 @@ const included = (
     .filter((patient) => isPermitted(request, "r", patient))
 }
 
-const search = (request: FhirRequest, type: string): SandboxResponse => {
+const search = (request: FhirRequest, type: string): Http.SandboxResponse => {
   const { query, sandbox, token } = request
   const scopes = scopesFor(token, type, "s")
   if (scopes.length === 0) return insufficientScope
@@ -105,7 +103,7 @@ const search = (request: FhirRequest, type: string): SandboxResponse => {
 }
 
 /** All resources of a patient that the token may read (`Patient/[id]/$everything`). */
-const everything = (request: FhirRequest, id: string): SandboxResponse => {
+const everything = (request: FhirRequest, id: string): Http.SandboxResponse => {
   const { sandbox: { store } } = request
   if (store.read("Patient", id) === undefined) return notFound("Patient with this id")
   const found = [...store.types].flatMap((type) => store.search(type, [])).filter((resource) =>
@@ -120,7 +118,7 @@ const searchset = (
   path: string,
   filters: Filters,
   found: ReadonlyArray<FhirResource>
-): SandboxResponse => {
+): Http.SandboxResponse => {
   const { query, sandbox } = request
   const params = Http.toRecord(query)
   const count = wholeNumber(params["_count"], DEFAULT_PAGE_SIZE)
@@ -156,7 +154,7 @@ const searchset = (
 }
 
 /** The response to one request, or to one entry of a Bundle. */
-const respond = (request: FhirRequest): SandboxResponse => {
+const respond = (request: FhirRequest): Http.SandboxResponse => {
   const { body, method, query, sandbox } = request
   const [type = "", id = "", ...more] = request.path.split("/").map(decodeSegment)
   const reads = method === "GET" || method === "HEAD"
@@ -195,7 +193,7 @@ const entryRequest = (bundle: FhirRequest, entry: unknown): FhirRequest => {
 }
 
 /** A batch (each entry independently) or a transaction (all entries or none). */
-const bundle = (request: FhirRequest): SandboxResponse => {
+const bundle = (request: FhirRequest): Http.SandboxResponse => {
   const { entry: entries, resourceType, type } = FhirWrite.parse(request.body) ?? {}
   if (resourceType !== "Bundle" || (type !== "batch" && type !== "transaction") || !Array.isArray(entries)) {
     return outcome(400, "invalid", "the body must be a Bundle of type batch or transaction, in JSON")
@@ -224,7 +222,11 @@ const bundle = (request: FhirRequest): SandboxResponse => {
 }
 
 /** Responds to a request below the FHIR base URL; `path` is relative to it. */
-export const handle = (sandbox: Sandbox, request: SandboxRequest, path: string): Effect.Effect<SandboxResponse> =>
+export const handle = (
+  sandbox: Sandbox,
+  request: Http.SandboxRequest,
+  path: string
+): Effect.Effect<Http.SandboxResponse> =>
   Effect.gen(function*() {
     const { headers, method } = request
     if (path === "metadata" && (method === "GET" || method === "HEAD")) {

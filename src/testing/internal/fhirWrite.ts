@@ -6,11 +6,16 @@
  */
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
-import type { FhirRequest } from "./fhirAccess.js"
-import { fhirJson, insufficientScope, isPermitted, notFound, outcome, scopesFor } from "./fhirAccess.js"
-import type { Version } from "./fhirStore.js"
-import { searchParameters } from "./fhirStore.js"
-import type { SandboxResponse } from "./http.js"
+import {
+  fhirJson,
+  type FhirRequest,
+  insufficientScope,
+  isPermitted,
+  notFound,
+  outcome,
+  scopesFor
+} from "./fhirAccess.js"
+import { searchParameters, type Version } from "./fhirStore.js"
 import * as Http from "./http.js"
 import type { FhirResource } from "./syntheticData.js"
 
@@ -27,7 +32,7 @@ export const resourceResponse = (
   { lastUpdated, resource, versionId }: Version,
   status = 200,
   headers: Readonly<Record<string, string>> = {}
-): SandboxResponse =>
+): Http.SandboxResponse =>
   Http.json(resource, {
     status,
     contentType: fhirJson,
@@ -59,7 +64,7 @@ const stateProblem = ({ body, sandbox }: FhirRequest, resource: Members): string
     : "an extension must have a valueString and no other value"
 }
 
-const parseResource = (request: FhirRequest, type: string): Either.Either<FhirResource, SandboxResponse> => {
+const parseResource = (request: FhirRequest, type: string): Either.Either<FhirResource, Http.SandboxResponse> => {
   const resource = parse(request.body)
   if (resource === undefined || resource["resourceType"] !== type) {
     return Either.left(outcome(400, "invalid", `the body must be a ${type} in JSON`))
@@ -87,7 +92,7 @@ const patch = (resource: FhirResource, body: string): FhirResource | undefined =
   return { ...members, resourceType: resource.resourceType, id: resource.id }
 }
 
-const create = (request: FhirRequest, type: string): SandboxResponse => {
+const create = (request: FhirRequest, type: string): Http.SandboxResponse => {
   const { headers, now, sandbox: { store }, token } = request
   if (scopesFor(token, type, "c").length === 0) return insufficientScope
   return Either.merge(Either.map(parseResource(request, type), (resource) => {
@@ -105,7 +110,7 @@ const create = (request: FhirRequest, type: string): SandboxResponse => {
   }))
 }
 
-const change = (request: FhirRequest, type: string, id: string): SandboxResponse => {
+const change = (request: FhirRequest, type: string, id: string): Http.SandboxResponse => {
   const { body, headers, method, now, sandbox: { store }, token } = request
   const letter = method === "DELETE" ? "d" : "u"
   if (scopesFor(token, type, letter).length === 0) return insufficientScope
@@ -143,7 +148,7 @@ const change = (request: FhirRequest, type: string, id: string): SandboxResponse
 }
 
 /** A conditional update, patch or delete: of the one resource that matches the query (FHIR R4, section 3.1.0.4.3). */
-const changeMatching = (request: FhirRequest, type: string): SandboxResponse => {
+const changeMatching = (request: FhirRequest, type: string): Http.SandboxResponse => {
   const { method, query, sandbox: { store } } = request
   if (!query.every(([name]) => searchParameters.has(name))) {
     return outcome(400, "not-supported", "the sandbox does not support a search parameter of the condition")
@@ -158,13 +163,13 @@ const changeMatching = (request: FhirRequest, type: string): SandboxResponse => 
 }
 
 /** Without its body, if the client prefers that (FHIR R4, section 3.1.0.5.2). */
-const asPreferred = ({ headers }: FhirRequest, response: SandboxResponse): SandboxResponse =>
+const asPreferred = ({ headers }: FhirRequest, response: Http.SandboxResponse): Http.SandboxResponse =>
   response.status < 300 && headers["prefer"]?.includes("return=minimal") === true
     ? { ...Http.empty(response.status), headers: response.headers }
     : response
 
 /** The response to a request that changes the store. */
-export const write = (request: FhirRequest, type: string, id: string): SandboxResponse => {
+export const write = (request: FhirRequest, type: string, id: string): Http.SandboxResponse => {
   const { method, query } = request
   if (method === "POST" && id === "") return asPreferred(request, create(request, type))
   if (method === "PUT" || method === "PATCH" || method === "DELETE") {

@@ -10,8 +10,7 @@ import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { OAuthError } from "./oAuthError.js"
-import { invalidRequest } from "./oAuthError.js"
+import { invalidRequest, type OAuthError } from "./oAuthError.js"
 
 /** Parameters in the order they were sent, duplicates included. */
 export type Pairs = ReadonlyArray<readonly [name: string, value: string]>

@@ -10,7 +10,6 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import { ConnectionReset } from "./faults.js"
-import type { SandboxRequest, SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 
 /**
@@ -34,7 +33,7 @@ const resetConnection: Effect.Effect<
 
 /** The `HttpApp` of a sandbox. */
 export const make = (
-  handle: (request: SandboxRequest) => Effect.Effect<SandboxResponse, ConnectionReset>
+  handle: (request: Http.SandboxRequest) => Effect.Effect<Http.SandboxResponse, ConnectionReset>
 ): HttpApp.Default =>
   Http.fromServerRequest.pipe(
     Effect.flatMap(handle),

@@ -13,11 +13,9 @@ import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { ConnectionReset } from "./faults.js"
-import type { SandboxRequest, SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 import type { Options } from "./sandbox.js"
-import type { Extension, ExtensionContext } from "./service.js"
-import { defaultFhirBaseUrl, makeSandbox } from "./service.js"
+import { defaultFhirBaseUrl, type Extension, type ExtensionContext, makeSandbox } from "./service.js"
 
 /** An error whose cause looks like a Node socket error. */
 const transportError = (request: HttpClientRequest.HttpClientRequest, code: string, message: string) =>
@@ -77,7 +75,7 @@ const webRequest = (
 /** A client that sends requests for `origin` to the sandbox; a request to another origin fails with `ENOTFOUND`. */
 const makeClient = (
   origin: string,
-  handle: (request: SandboxRequest) => Effect.Effect<SandboxResponse, ConnectionReset>
+  handle: (request: Http.SandboxRequest) => Effect.Effect<Http.SandboxResponse, ConnectionReset>
 ): HttpClient.HttpClient =>
   HttpClient.make((request, url) =>
     Effect.gen(function*() {

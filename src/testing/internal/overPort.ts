@@ -7,8 +7,7 @@ import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as Effect from "effect/Effect"
 import type { Options } from "./sandbox.js"
-import type { Extension, ExtensionContext } from "./service.js"
-import { makeSandbox } from "./service.js"
+import { type Extension, type ExtensionContext, makeSandbox } from "./service.js"
 
 /** The origin of a server on this machine. */
 const originOf = (address: HttpServer.Address): string => {

@@ -7,13 +7,12 @@
 import * as Effect from "effect/Effect"
 import { escape } from "../../base/Html.js"
 import * as Authorize from "./authorize.js"
-import type { Pairs, SandboxRequest, SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 import type { OAuthError, SandboxError } from "./oAuthError.js"
 import type { Sandbox } from "./sandbox.js"
 import type { Grant, ValidRequest } from "./state.js"
 
-const page = (title: string, content: string, status = 200): SandboxResponse =>
+const page = (title: string, content: string, status = 200): Http.SandboxResponse =>
   Http.text(
     `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${escape(title)}</title></head>` +
       `<body><h1>${escape(title)}</h1>${content}</body></html>`,
@@ -30,11 +29,11 @@ const page = (title: string, content: string, status = 200): SandboxResponse =>
   )
 
 /** The page of an authorization error that must not be redirected. */
-export const refused = (error: string, description: string, status = 400): SandboxResponse =>
+export const refused = (error: string, description: string, status = 400): Http.SandboxResponse =>
   page("Request refused", `<p><code>${escape(error)}</code></p><p>${escape(description)}</p>`, status)
 
 /** The consent page, with a link for each decision. */
-export const consent = (sandbox: Sandbox, request: ValidRequest, ticket: string): SandboxResponse => {
+export const consent = (sandbox: Sandbox, request: ValidRequest, ticket: string): Http.SandboxResponse => {
   const decide = (decision: string, patient?: string): string => {
     const query = new URLSearchParams({ ticket, decision, ...(patient === undefined ? {} : { patient }) })
     return escape(`${sandbox.endpoints.authorization}/decision?${query.toString()}`)
@@ -53,24 +52,25 @@ export const consent = (sandbox: Sandbox, request: ValidRequest, ticket: string)
 }
 
 /** The response to a valid authorization request: a redirect, or the consent page. */
-export const decideOrAsk = (sandbox: Sandbox) => (valid: ValidRequest): Effect.Effect<SandboxResponse, SandboxError> =>
-  sandbox.autoApprove === undefined
-    ? Effect.map(sandbox.state.addPending(valid), (ticket) =>
-      sandbox.consentPage === undefined
-        ? consent(sandbox, valid, ticket)
-        : Http.redirect(sandbox.consentPage(ticket), 303))
-    : Effect.map(Authorize.approve(sandbox, valid, sandbox.autoApprove), (location) => Http.redirect(location))
+export const decideOrAsk =
+  (sandbox: Sandbox) => (valid: ValidRequest): Effect.Effect<Http.SandboxResponse, SandboxError> =>
+    sandbox.autoApprove === undefined
+      ? Effect.map(sandbox.state.addPending(valid), (ticket) =>
+        sandbox.consentPage === undefined
+          ? consent(sandbox, valid, ticket)
+          : Http.redirect(sandbox.consentPage(ticket), 303))
+      : Effect.map(Authorize.approve(sandbox, valid, sandbox.autoApprove), (location) => Http.redirect(location))
 
 /** The response to a request of the authorization endpoint. */
 export const authorize = (
-  validate: (pairs: Pairs) => Effect.Effect<ValidRequest, OAuthError | Authorize.RedirectedError>,
-  respond: (valid: ValidRequest) => Effect.Effect<SandboxResponse, SandboxError | Authorize.RedirectedError>
+  validate: (pairs: Http.Pairs) => Effect.Effect<ValidRequest, OAuthError | Authorize.RedirectedError>,
+  respond: (valid: ValidRequest) => Effect.Effect<Http.SandboxResponse, SandboxError | Authorize.RedirectedError>
 ) =>
-(request: SandboxRequest): Effect.Effect<SandboxResponse> => {
+(request: Http.SandboxRequest): Effect.Effect<Http.SandboxResponse> => {
   if (request.method === "POST" && !Http.isForm(request)) {
     return Effect.succeed(refused("invalid_request", "the content type must be application/x-www-form-urlencoded"))
   }
-  const pairs: Pairs = request.method === "POST"
+  const pairs: Http.Pairs = request.method === "POST"
     ? [...request.query, ...Http.parsePairs(request.body)]
     : request.query
   return validate(pairs).pipe(
@@ -84,7 +84,7 @@ export const authorize = (
 }
 
 /** The granted access, with a button to revoke each (the `management_endpoint`). */
-export const management = (sandbox: Sandbox, grants: ReadonlyArray<Grant>): SandboxResponse =>
+export const management = (sandbox: Sandbox, grants: ReadonlyArray<Grant>): Http.SandboxResponse =>
   page(
     "Sandbox EHR: access granted",
     `<ul>${

@@ -7,7 +7,6 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Step } from "./fault.js"
 import type { ConnectionReset } from "./faults.js"
-import type { SandboxRequest, SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 
 /**
@@ -52,9 +51,9 @@ export const make = () => {
     }),
     record: (
       step: Step | undefined,
-      request: SandboxRequest,
-      respond: Effect.Effect<SandboxResponse, ConnectionReset>
-    ): Effect.Effect<SandboxResponse, ConnectionReset> =>
+      request: Http.SandboxRequest,
+      respond: Effect.Effect<Http.SandboxResponse, ConnectionReset>
+    ): Effect.Effect<Http.SandboxResponse, ConnectionReset> =>
       Effect.flatMap(Clock.currentTimeMillis, (receivedAt) => {
         const { query, ...fields } = request
         const entry: Entry = {

@@ -11,7 +11,6 @@ import * as Cors from "./cors.js"
 import type { Step } from "./fault.js"
 import type { ConnectionReset, Faults } from "./faults.js"
 import * as FhirApi from "./fhirApi.js"
-import type { SandboxRequest, SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 import * as Metadata from "./metadata.js"
 import type { OAuthError } from "./oAuthError.js"
@@ -22,7 +21,7 @@ import * as Token from "./token.js"
 import * as TokenStatus from "./tokenStatus.js"
 
 /** Responds to a request. */
-export type Handler = (request: SandboxRequest) => Effect.Effect<SandboxResponse>
+export type Handler = (request: Http.SandboxRequest) => Effect.Effect<Http.SandboxResponse>
 
 /** The steps and methods of a path. */
 export interface Route {
@@ -31,7 +30,7 @@ export interface Route {
   readonly handle: Handler
 }
 
-const oauthReply = (error: OAuthError): SandboxResponse =>
+const oauthReply = (error: OAuthError): Http.SandboxResponse =>
   Http.json({ error: error.error, error_description: error.description }, {
     status: error.status ?? 400,
     headers: {
@@ -42,7 +41,7 @@ const oauthReply = (error: OAuthError): SandboxResponse =>
 
 /** A handler whose OAuth errors become responses. */
 export const oauth =
-  (handle: (request: SandboxRequest) => Effect.Effect<SandboxResponse, OAuthError>): Handler => (request) =>
+  (handle: (request: Http.SandboxRequest) => Effect.Effect<Http.SandboxResponse, OAuthError>): Handler => (request) =>
     Effect.catchAll(handle(request), (error) => Effect.succeed(oauthReply(error)))
 
 const document = (value: () => unknown): Handler => () => Effect.sync(() => Http.json(value()))
@@ -119,7 +118,7 @@ export const make = (
   faults: Faults,
   requestLog: RequestLog,
   extension: (path: string) => Route | undefined
-): (request: SandboxRequest) => Effect.Effect<SandboxResponse, ConnectionReset> => {
+): (request: Http.SandboxRequest) => Effect.Effect<Http.SandboxResponse, ConnectionReset> => {
   const table = routes(sandbox, consent)
   const fhirPath = `${new URL(sandbox.fhirRoot).pathname.replace(/\/$/, "")}/`
 

@@ -7,15 +7,13 @@ import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as jose from "jose"
-import type { Client } from "./client.js"
-import { defaultClients } from "./client.js"
+import { type Client, defaultClients } from "./client.js"
 import * as FhirStore from "./fhirStore.js"
 import type { SandboxRequest } from "./http.js"
 import type * as IdToken from "./idToken.js"
 import type { OAuthError } from "./oAuthError.js"
 import * as State from "./state.js"
-import type { FhirResource } from "./syntheticData.js"
-import { syntheticResources } from "./syntheticData.js"
+import { type FhirResource, syntheticResources } from "./syntheticData.js"
 
 /**
  * A user's decision about an authorization request.

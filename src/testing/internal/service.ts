@@ -7,20 +7,16 @@ import type * as HttpApp from "@effect/platform/HttpApp"
 import * as Effect from "effect/Effect"
 import * as Authorize from "./authorize.js"
 import type { Client } from "./client.js"
-import type { AuthorizationRequest, ConsentRequest } from "./consent.js"
 import * as Consent from "./consent.js"
 import type { Fault, Step } from "./fault.js"
-import type { ConnectionReset, PendingFault } from "./faults.js"
 import * as Faults from "./faults.js"
 import type { SandboxRequest, SandboxResponse } from "./http.js"
 import * as SandboxHttpApp from "./httpApp.js"
 import * as IdToken from "./idToken.js"
 import type { LaunchContext } from "./launchContext.js"
 import { SandboxError } from "./oAuthError.js"
-import type { RecordedRequest } from "./requestLog.js"
 import * as RequestLog from "./requestLog.js"
 import * as Routes from "./routes.js"
-import type { Decision, Endpoints, Options } from "./sandbox.js"
 import * as Sandbox from "./sandbox.js"
 import type { Access } from "./state.js"
 
@@ -35,15 +31,18 @@ export interface Service {
   readonly fhirBaseUrl: string
   /** The issuer of the id_tokens; it differs from the FHIR base URL. */
   readonly issuer: string
-  readonly endpoints: Endpoints
+  readonly endpoints: Sandbox.Endpoints
   /**
    * Approves an authorization request as a user; the result is the callback URL. If the server must reject the request,
    * the callback URL has an `error`; an unknown client or redirect URI fails, because it must not be redirected. The
    * sandbox sends and records no HTTP request, but faults of the step `authorize` apply.
    */
-  readonly approve: (request: AuthorizationRequest, decision?: Decision) => Effect.Effect<URL, SandboxError>
+  readonly approve: (
+    request: Consent.AuthorizationRequest,
+    decision?: Sandbox.Decision
+  ) => Effect.Effect<URL, SandboxError>
   /** Denies an authorization request as a user (default error: `access_denied`); the result is the callback URL. */
-  readonly deny: (request: AuthorizationRequest, error?: string) => Effect.Effect<URL, SandboxError>
+  readonly deny: (request: Consent.AuthorizationRequest, error?: string) => Effect.Effect<URL, SandboxError>
   /** Starts an EHR launch; the result has the parameters of the launch URL. */
   readonly launch: (
     context?: LaunchContext
@@ -55,24 +54,24 @@ export interface Service {
   /** Removes a client and revokes its access; false if the id is unknown. */
   readonly unregister: (clientId: string) => Effect.Effect<boolean>
   /** With the option `consentPage`: the authorization request of a ticket. */
-  readonly consent: (ticket: string) => Effect.Effect<ConsentRequest, SandboxError>
+  readonly consent: (ticket: string) => Effect.Effect<Consent.ConsentRequest, SandboxError>
   /**
    * With the option `consentPage`: the user's decision; the result is the callback URL. Only the first decision counts:
    * another one, after a double click, gets the same callback URL.
    */
-  readonly decide: (ticket: string, decision: Decision | "deny") => Effect.Effect<URL, SandboxError>
+  readonly decide: (ticket: string, decision: Sandbox.Decision | "deny") => Effect.Effect<URL, SandboxError>
   /** The access of all apps, without tokens. */
   readonly access: Effect.Effect<ReadonlyArray<Access>>
   /** Revokes an access with all tokens issued for it; false if the id is unknown. */
   readonly revokeAccess: (id: string) => Effect.Effect<boolean>
   /** All HTTP requests so far, with secrets in clear. */
-  readonly requests: Effect.Effect<ReadonlyArray<RecordedRequest>>
+  readonly requests: Effect.Effect<ReadonlyArray<RequestLog.RecordedRequest>>
   readonly clearRequests: Effect.Effect<void>
   /** Adds a fault for `times` (default 1) requests of a step, after the step's pending faults. */
   readonly fault: (step: Step, fault: Fault, times?: number) => Effect.Effect<void>
   readonly clearFaults: Effect.Effect<void>
   /** The pending faults by step, the next one first. */
-  readonly pendingFaults: Effect.Effect<ReadonlyArray<PendingFault>>
+  readonly pendingFaults: Effect.Effect<ReadonlyArray<Faults.PendingFault>>
   /** Removes a pending fault; false if the id is unknown. */
   readonly removeFault: (id: string) => Effect.Effect<boolean>
   /** Revokes an access token, or the grant of a refresh token or a code with everything issued for it. */
@@ -99,13 +98,13 @@ export interface Extension {
 export interface ExtensionContext {
   readonly sandbox: Sandbox.Sandbox
   /** A request to the sandbox itself, with faults and the request log. */
-  readonly send: (request: SandboxRequest) => Effect.Effect<SandboxResponse, ConnectionReset>
+  readonly send: (request: SandboxRequest) => Effect.Effect<SandboxResponse, Faults.ConnectionReset>
 }
 
 /** A sandbox at a FHIR base URL. */
 export const makeSandbox = (
   fhirBaseUrl: string,
-  options: Options,
+  options: Sandbox.Options,
   defaults: { readonly autoApprove: boolean },
   extend: (context: ExtensionContext) => Extension = () => ({ routeOf: () => undefined, authorizationEndpoints: [] })
 ) =>

@@ -8,10 +8,8 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
-import type { Client } from "./client.js"
-import { mayUse } from "./client.js"
+import { type Client, mayUse } from "./client.js"
 import * as ClientAuthn from "./clientAuthn.js"
-import type { SandboxRequest, SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 import { toMembers } from "./launchContext.js"
 import { invalidClient, invalidRequest, OAuthError } from "./oAuthError.js"
@@ -78,7 +76,7 @@ const respond = (
   requested: ReadonlyArray<string>,
   lifetime: Duration.Duration,
   members: Readonly<Record<string, unknown>>
-): Effect.Effect<SandboxResponse> =>
+): Effect.Effect<Http.SandboxResponse> =>
   Effect.map(sandbox.state.addAccessToken({ clientId, extensions, ...token }, lifetime), ({ value }) =>
     Http.json({
       access_token: value,
@@ -97,7 +95,7 @@ const respondWithGrant = (
     readonly refreshToken: boolean
     readonly idToken: boolean
   }
-): Effect.Effect<SandboxResponse> =>
+): Effect.Effect<Http.SandboxResponse> =>
   Effect.gen(function*() {
     const { sandbox } = request
     const { requested, scopes } = options
@@ -119,7 +117,7 @@ const redeemed = <A>(redemption: Redemption<A>, kind: string): Effect.Effect<A, 
   }
 }
 
-const exchangeCode = (request: TokenRequest): Effect.Effect<SandboxResponse, OAuthError> =>
+const exchangeCode = (request: TokenRequest): Effect.Effect<Http.SandboxResponse, OAuthError> =>
   Effect.gen(function*() {
     const { client, params, sandbox } = request
     const value = yield* required(params, "code")
@@ -148,7 +146,7 @@ const exchangeCode = (request: TokenRequest): Effect.Effect<SandboxResponse, OAu
     })
   })
 
-const refresh = (request: TokenRequest): Effect.Effect<SandboxResponse, OAuthError> =>
+const refresh = (request: TokenRequest): Effect.Effect<Http.SandboxResponse, OAuthError> =>
   Effect.gen(function*() {
     const { client, params, sandbox } = request
     const value = yield* required(params, "refresh_token")
@@ -171,7 +169,7 @@ const refresh = (request: TokenRequest): Effect.Effect<SandboxResponse, OAuthErr
     })
   })
 
-const clientCredentials = (request: TokenRequest): Effect.Effect<SandboxResponse, OAuthError> =>
+const clientCredentials = (request: TokenRequest): Effect.Effect<Http.SandboxResponse, OAuthError> =>
   Effect.gen(function*() {
     const { client, params, sandbox } = request
     const requested = Scope.splitScopes(params.get("scope") ?? "")
@@ -188,7 +186,7 @@ const clientCredentials = (request: TokenRequest): Effect.Effect<SandboxResponse
   })
 
 /** Responds to an authenticated request by its grant type. */
-export const issueTokens = (request: TokenRequest): Effect.Effect<SandboxResponse, OAuthError> =>
+export const issueTokens = (request: TokenRequest): Effect.Effect<Http.SandboxResponse, OAuthError> =>
   Effect.gen(function*() {
     const { client, params } = request
     const grantType = yield* required(params, "grant_type")
@@ -212,7 +210,10 @@ export const issueTokens = (request: TokenRequest): Effect.Effect<SandboxRespons
   })
 
 /** Responds to a POST to the token endpoint. */
-export const handle = (sandbox: Sandbox, request: SandboxRequest): Effect.Effect<SandboxResponse, OAuthError> =>
+export const handle = (
+  sandbox: Sandbox,
+  request: Http.SandboxRequest
+): Effect.Effect<Http.SandboxResponse, OAuthError> =>
   Effect.gen(function*() {
     const params = yield* Http.formParams(request)
     const client = yield* ClientAuthn.authenticate(sandbox, request, params, sandbox.endpoints.token)

@@ -6,7 +6,6 @@
  */
 import * as Effect from "effect/Effect"
 import * as ClientAuthn from "./clientAuthn.js"
-import type { SandboxRequest, SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 import { toMembers } from "./launchContext.js"
 import { invalidClient, invalidRequest, OAuthError } from "./oAuthError.js"
@@ -30,7 +29,10 @@ const tokenParam = (params: ReadonlyMap<string, string>): Effect.Effect<string, 
  * Introspection, for an authenticated client or a request with a valid bearer token; not for a public client's
  * `client_id`.
  */
-export const introspect = (sandbox: Sandbox, request: SandboxRequest): Effect.Effect<SandboxResponse, OAuthError> =>
+export const introspect = (
+  sandbox: Sandbox,
+  request: Http.SandboxRequest
+): Effect.Effect<Http.SandboxResponse, OAuthError> =>
   Effect.gen(function*() {
     const params = yield* Http.formParams(request)
     if (/^Bearer /i.test(request.headers["authorization"] ?? "")) {
@@ -64,7 +66,10 @@ export const introspect = (sandbox: Sandbox, request: SandboxRequest): Effect.Ef
   })
 
 /** Revokes an access token, or the grant of a refresh token. An unknown token succeeds (RFC 7009 §2.2). */
-export const revoke = (sandbox: Sandbox, request: SandboxRequest): Effect.Effect<SandboxResponse, OAuthError> =>
+export const revoke = (
+  sandbox: Sandbox,
+  request: Http.SandboxRequest
+): Effect.Effect<Http.SandboxResponse, OAuthError> =>
   Effect.gen(function*() {
     const params = yield* Http.formParams(request)
     const client = yield* ClientAuthn.authenticate(sandbox, request, params, sandbox.endpoints.revocation)
@@ -81,7 +86,10 @@ export const revoke = (sandbox: Sandbox, request: SandboxRequest): Effect.Effect
   })
 
 /** Userinfo: the claims about the user of a token with `openid`. */
-export const userinfo = (sandbox: Sandbox, request: SandboxRequest): Effect.Effect<SandboxResponse, OAuthError> =>
+export const userinfo = (
+  sandbox: Sandbox,
+  request: Http.SandboxRequest
+): Effect.Effect<Http.SandboxResponse, OAuthError> =>
   Effect.gen(function*() {
     const token = yield* sandbox.state.activeAccessToken(Http.bearer(request) ?? "")
     if (token === undefined) return yield* invalidToken("a valid bearer token is required")

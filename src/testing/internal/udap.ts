@@ -7,26 +7,21 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Authorize from "./authorize.js"
 import type { AuthorizationEndpoint } from "./consent.js"
-import type { Pairs, SandboxRequest } from "./http.js"
 import * as Http from "./http.js"
 import type * as IdToken from "./idToken.js"
 import * as Metadata from "./metadata.js"
 import { invalidRequest } from "./oAuthError.js"
 import * as Pages from "./pages.js"
 import * as Pki from "./pki.js"
-import type { Handler, Route } from "./routes.js"
-import { at, get, getOrPost, oauth, post } from "./routes.js"
-import type { Options } from "./sandbox.js"
+import { at, get, getOrPost, type Handler, oauth, post, type Route } from "./routes.js"
 import * as Sandbox from "./sandbox.js"
 import type { Extension, ExtensionContext } from "./service.js"
 import * as UdapJwt from "./udapJwt.js"
 import * as UdapMetadata from "./udapMetadata.js"
-import type { RevocationSource } from "./udapPki.js"
 import * as UdapPki from "./udapPki.js"
 import * as UdapRegistration from "./udapRegistration.js"
 import * as UdapRevocation from "./udapRevocation.js"
-import type { Misbehaviour, UdapServer } from "./udapServer.js"
-import { endpointsOf } from "./udapServer.js"
+import { endpointsOf, type Misbehaviour, type UdapServer } from "./udapServer.js"
 import * as UdapTiered from "./udapTiered.js"
 import * as UdapToken from "./udapToken.js"
 
@@ -46,7 +41,7 @@ export interface UdapOptions {
   /** Whether the server supports Tiered OAuth (default: true). */
   readonly tieredOAuth?: boolean | undefined
   /** How certificates say where their revocation status is (default: `crl`). */
-  readonly revocation?: RevocationSource | undefined
+  readonly revocation?: UdapPki.RevocationSource | undefined
   /** Whether redirect URIs and logos may be `http` URLs of this machine (default: false). */
   readonly allowInsecureLocalhost?: boolean | undefined
   /** Members that replace those of the UDAP metadata; `undefined` removes a member. */
@@ -77,7 +72,7 @@ const rules: Authorize.Rules = {
 }
 
 /** Validates an authorization request; with `idp`, the scope `udap` is required (section 6.1). */
-const validate = (server: UdapServer, pairs: Pairs) =>
+const validate = (server: UdapServer, pairs: Http.Pairs) =>
   Effect.gen(function*() {
     const valid = yield* Authorize.validate(server.sandbox, pairs, rules)
     const refuse = (error: string, description: string) =>
@@ -126,8 +121,8 @@ const idpSigner = (pki: UdapPki.UdapPki, idp: string, misbehaviour: () => Misbeh
 const makeIdp = (
   server: UdapServer,
   base: string,
-  options: Options,
-  autoApprove: Options["autoApprove"]
+  options: Sandbox.Options,
+  autoApprove: Sandbox.Options["autoApprove"]
 ): UdapServer => {
   const misbehaviour = (): Misbehaviour => {
     const { identityProvider } = server.misbehaviour()
@@ -169,7 +164,7 @@ const idpRoutes = (idp: UdapServer, misbehaviour: () => Misbehaviour) => {
 }
 
 /** UDAP of one sandbox. */
-export const make = ({ sandbox, send }: ExtensionContext, options: Options, udap: UdapOptions) => {
+export const make = ({ sandbox, send }: ExtensionContext, options: Sandbox.Options, udap: UdapOptions) => {
   const origin = new URL(sandbox.fhirBaseUrl).origin
   const idpBase = `${origin}/idp`
   const tieredOAuth = udap.tieredOAuth ?? true
@@ -205,7 +200,7 @@ export const make = ({ sandbox, send }: ExtensionContext, options: Options, udap
         ? decideOrAsk(valid)
         : Effect.map(tiered.start(valid), ({ href }) => Http.redirect(href))
   )
-  const complete = (pairs: Pairs) =>
+  const complete = (pairs: Http.Pairs) =>
     Effect.filterOrFail(
       tiered.complete(pairs),
       (valid) => valid !== undefined,
@@ -245,7 +240,7 @@ export const make = ({ sandbox, send }: ExtensionContext, options: Options, udap
       : {
         step: "ocsp",
         methods: post,
-        handle: (request: SandboxRequest) => UdapRevocation.handleOcsp(authority, request, misbehaviour)
+        handle: (request: Http.SandboxRequest) => UdapRevocation.handleOcsp(authority, request, misbehaviour)
       }
   }
 

@@ -11,9 +11,7 @@ import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Predicate from "effect/Predicate"
 import * as jose from "jose"
-import type { UdapPki } from "./udapPki.js"
-import { pem } from "./udapPki.js"
-import type { Untrusted } from "./udapTrust.js"
+import { pem, type UdapPki } from "./udapPki.js"
 import * as UdapTrust from "./udapTrust.js"
 
 /** A JWT breaks a rule. */
@@ -61,7 +59,7 @@ export const verify = (
   pki: UdapPki,
   jwt: string,
   maxLifetime: number
-): Effect.Effect<Verified, InvalidJwt | Untrusted> =>
+): Effect.Effect<Verified, InvalidJwt | UdapTrust.Untrusted> =>
   Effect.gen(function*() {
     if (jwt.length > MAX_LENGTH) return yield* invalid("it is too long")
     const header = yield* decoded(() => jose.decodeProtectedHeader(jwt))

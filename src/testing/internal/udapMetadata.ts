@@ -5,7 +5,6 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { SandboxRequest, SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 import * as Pki from "./pki.js"
 import * as UdapJwt from "./udapJwt.js"
@@ -78,7 +77,7 @@ const signedMetadata = (server: UdapServer, community: string): Effect.Effect<st
   })
 
 /** Responds to a GET of the UDAP metadata. */
-export const handle = (server: UdapServer, request: SandboxRequest): Effect.Effect<SandboxResponse> =>
+export const handle = (server: UdapServer, request: Http.SandboxRequest): Effect.Effect<Http.SandboxResponse> =>
   Effect.gen(function*() {
     const { ignoreCommunity, metadata, withoutUdap } = server.misbehaviour()
     if (withoutUdap === true) return Http.empty(404)

@@ -7,14 +7,11 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import type { GrantType } from "./client.js"
-import type { SandboxRequest, SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 import { invalidRequest, OAuthError } from "./oAuthError.js"
 import * as Scope from "./scope.js"
-import type { Claims, Verified } from "./udapJwt.js"
 import * as UdapJwt from "./udapJwt.js"
-import type { UdapRegistration, UdapServer } from "./udapServer.js"
-import { MAX_LIFETIME } from "./udapServer.js"
+import { MAX_LIFETIME, type UdapRegistration, type UdapServer } from "./udapServer.js"
 
 const THREE_YEARS = 3 * 366 * 24 * 60 * 60
 
@@ -31,7 +28,7 @@ interface Requested {
   readonly redirectUris: ReadonlyArray<string>
   readonly scopes: ReadonlyArray<string>
   /** The registered parameters, as the response repeats them. */
-  readonly parameters: Claims
+  readonly parameters: UdapJwt.Claims
 }
 
 const isStrings = (value: unknown): value is ReadonlyArray<string> =>
@@ -69,7 +66,7 @@ const grantTypesOf = (
 }
 
 /** The rules for members that an app with users must have, and a backend service must not have. */
-const userMembers = (server: UdapServer, claims: Claims, withUser: boolean) =>
+const userMembers = (server: UdapServer, claims: UdapJwt.Claims, withUser: boolean) =>
   Effect.gen(function*() {
     const { logo_uri: logo, redirect_uris: redirectUris, response_types: responseTypes } = claims
     if (!withUser) {
@@ -121,7 +118,7 @@ export const wildcardProblem = (server: UdapServer, scopes: ReadonlyArray<string
   return unsupported === undefined ? undefined : `the server does not support the wildcard scope ${unsupported}`
 }
 
-const requestedOf = (server: UdapServer, claims: Claims): Effect.Effect<Requested, OAuthError> =>
+const requestedOf = (server: UdapServer, claims: UdapJwt.Claims): Effect.Effect<Requested, OAuthError> =>
   Effect.gen(function*() {
     const { client_name: clientName, contacts, token_endpoint_auth_method: method } = claims
     const grantTypes = yield* grantTypesOf(server, claims["grant_types"])
@@ -159,7 +156,7 @@ const requestedOf = (server: UdapServer, claims: Claims): Effect.Effect<Requeste
     }
   })
 
-const verifyStatement = (server: UdapServer, statement: string): Effect.Effect<Verified, OAuthError> =>
+const verifyStatement = (server: UdapServer, statement: string): Effect.Effect<UdapJwt.Verified, OAuthError> =>
   Effect.gen(function*() {
     const verified = yield* UdapJwt.verify(server.pki, statement, MAX_LIFETIME).pipe(
       Effect.catchTags({
@@ -182,7 +179,7 @@ const verifyStatement = (server: UdapServer, statement: string): Effect.Effect<V
   })
 
 /** The URIs of a certification for the client; none of one that the server must ignore (section 3.3). */
-const certified = (server: UdapServer, jwt: string, { claims: { iss }, community }: Verified) =>
+const certified = (server: UdapServer, jwt: string, { claims: { iss }, community }: UdapJwt.Verified) =>
   UdapJwt.verify(server.pki, jwt, THREE_YEARS).pipe(
     Effect.map(({ claims, community: signerCommunity, uris }): ReadonlyArray<string> => {
       const { aud, certification_name: name, certification_uris: certifications, iss: signer, sub } = claims
@@ -196,7 +193,7 @@ const certified = (server: UdapServer, jwt: string, { claims: { iss }, community
     Effect.orElseSucceed((): ReadonlyArray<string> => [])
   )
 
-const acceptedCertifications = (server: UdapServer, value: unknown, verified: Verified) =>
+const acceptedCertifications = (server: UdapServer, value: unknown, verified: UdapJwt.Verified) =>
   Effect.gen(function*() {
     if (value !== undefined && !isStrings(value)) {
       return yield* invalidRequest("certifications must be an array of JWTs")
@@ -223,7 +220,7 @@ const removeClient = ({ sandbox: { clients, state } }: UdapServer, clientId: str
 /** Stores a registration; the result is the status of the response. */
 const store = (
   server: UdapServer,
-  { claims, community }: Verified,
+  { claims, community }: UdapJwt.Verified,
   requested: Requested,
   certifications: ReadonlyArray<string>
 ) =>
@@ -274,11 +271,14 @@ const store = (
     }
   })
 
-const isJson = ({ headers }: SandboxRequest): boolean =>
+const isJson = ({ headers }: Http.SandboxRequest): boolean =>
   (headers["content-type"] ?? "").split(";")[0]?.trim().toLowerCase() === "application/json"
 
 /** Responds to a POST to the registration endpoint. */
-export const handle = (server: UdapServer, request: SandboxRequest): Effect.Effect<SandboxResponse, OAuthError> =>
+export const handle = (
+  server: UdapServer,
+  request: Http.SandboxRequest
+): Effect.Effect<Http.SandboxResponse, OAuthError> =>
   Effect.gen(function*() {
     if (!isJson(request)) return yield* invalidRequest("the content type must be application/json")
     const body = Http.parseJson(request.body)

@@ -8,7 +8,6 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as pkijs from "pkijs"
-import type { SandboxRequest, SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 import * as Pki from "./pki.js"
 import { ocspResponse } from "./pkiOcsp.js"
@@ -62,7 +61,7 @@ const ocsp = (
 export const handleCrl = (
   authority: Authority,
   misbehaviour: () => Misbehaviour
-): Effect.Effect<SandboxResponse> =>
+): Effect.Effect<Http.SandboxResponse> =>
   Effect.map(
     Effect.suspend(() => crl(authority, misbehaviour().crl)),
     (der) => Http.binary(der, "application/pkix-crl")
@@ -71,9 +70,9 @@ export const handleCrl = (
 /** Responds to an OCSP request; a certificate that the authority did not issue gets status 404. */
 export const handleOcsp = (
   authority: Authority,
-  request: SandboxRequest,
+  request: Http.SandboxRequest,
   misbehaviour: () => Misbehaviour
-): Effect.Effect<SandboxResponse> =>
+): Effect.Effect<Http.SandboxResponse> =>
   Effect.map(
     Effect.suspend(() => ocsp(authority, request.body, misbehaviour().ocsp)),
     (der) => der === undefined ? Http.empty(404) : Http.binary(der, "application/ocsp-response")

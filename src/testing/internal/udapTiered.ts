@@ -10,15 +10,12 @@ import * as Predicate from "effect/Predicate"
 import * as Authorize from "./authorize.js"
 import { assertionType } from "./clientAssertion.js"
 import type { ConnectionReset } from "./faults.js"
-import type { Pairs, SandboxRequest, SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 import type { ValidRequest } from "./state.js"
 import * as Token from "./token.js"
-import type { Claims } from "./udapJwt.js"
 import * as UdapJwt from "./udapJwt.js"
 import type { Credentials } from "./udapPki.js"
-import type { UdapServer } from "./udapServer.js"
-import { MAX_LIFETIME } from "./udapServer.js"
+import { MAX_LIFETIME, type UdapServer } from "./udapServer.js"
 
 /** The sandbox as a client of an identity provider. */
 interface IdpClient {
@@ -40,15 +37,15 @@ interface PendingLogin {
 const ONE_YEAR = 366 * 24 * 60 * 60
 
 /** Requests to the identity provider, by its base URL. */
-export type Send = (request: SandboxRequest) => Effect.Effect<SandboxResponse, ConnectionReset>
+export type Send = (request: Http.SandboxRequest) => Effect.Effect<Http.SandboxResponse, ConnectionReset>
 
-const jsonOf = (response: SandboxResponse): Claims =>
+const jsonOf = (response: Http.SandboxResponse): UdapJwt.Claims =>
   response.status >= 200 && response.status < 300 && response.body._tag === "Json" &&
     Predicate.isRecord(response.body.value)
     ? response.body.value
     : {}
 
-const request = (url: string, body: string, contentType: string): SandboxRequest => {
+const request = (url: string, body: string, contentType: string): Http.SandboxRequest => {
   const { pathname, search } = new URL(url)
   return {
     method: body === "" ? "GET" : "POST",
@@ -74,7 +71,7 @@ export const make = (server: UdapServer, idp: string, send: Send) => {
 
   const invalidIdp = (valid: ValidRequest, description: string) => refuse(valid, "invalid_idp", description)
 
-  const sendJson = (url: string, body = "", contentType = "application/json"): Effect.Effect<Claims> =>
+  const sendJson = (url: string, body = "", contentType = "application/json"): Effect.Effect<UdapJwt.Claims> =>
     send(request(url, body, contentType)).pipe(
       Effect.map(jsonOf),
       Effect.orElseSucceed(() => ({}))
@@ -173,7 +170,7 @@ export const make = (server: UdapServer, idp: string, send: Send) => {
       .find((user) => Token.subjectOf(user) === subject)
 
   /** The authorization request of a callback from the identity provider, with its user. */
-  const complete = (query: Pairs): Effect.Effect<ValidRequest | undefined, Authorize.RedirectedError> =>
+  const complete = (query: Http.Pairs): Effect.Effect<ValidRequest | undefined, Authorize.RedirectedError> =>
     Effect.gen(function*() {
       const params = Http.toParams(query)
       const state = params.get("state") ?? ""

@@ -8,15 +8,13 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import type { Client } from "./client.js"
 import { assertionType } from "./clientAssertion.js"
-import type { SandboxRequest, SandboxResponse } from "./http.js"
 import * as Http from "./http.js"
 import { invalidClient, invalidRequest, OAuthError } from "./oAuthError.js"
 import * as Scope from "./scope.js"
 import * as Token from "./token.js"
 import * as UdapJwt from "./udapJwt.js"
 import { wildcardProblem } from "./udapRegistration.js"
-import type { UdapServer } from "./udapServer.js"
-import { MAX_LIFETIME } from "./udapServer.js"
+import { MAX_LIFETIME, type UdapServer } from "./udapServer.js"
 
 const invalidExtension = (description: string) =>
   new OAuthError({ error: "invalid_grant", description: `hl7-b2b: ${description}` })
@@ -81,7 +79,7 @@ interface Authenticated {
 /** Authenticates the client of a request whose authentication token may have one of these audiences. */
 export const authenticate = (
   server: UdapServer,
-  request: SandboxRequest,
+  request: Http.SandboxRequest,
   params: ReadonlyMap<string, string>,
   audiences: ReadonlyArray<string> = [server.endpoints.token]
 ): Effect.Effect<Authenticated, OAuthError> =>
@@ -122,7 +120,10 @@ export const authenticate = (
   })
 
 /** Responds to a POST to the token endpoint. */
-export const handle = (server: UdapServer, request: SandboxRequest): Effect.Effect<SandboxResponse, OAuthError> =>
+export const handle = (
+  server: UdapServer,
+  request: Http.SandboxRequest
+): Effect.Effect<Http.SandboxResponse, OAuthError> =>
   Effect.gen(function*() {
     const params = yield* Http.formParams(request)
     const { client, extensions } = yield* authenticate(server, request, params)

@@ -9,8 +9,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as pkijs from "pkijs"
 import { Oid } from "./pki.js"
-import type { UdapPki } from "./udapPki.js"
-import { parse } from "./udapPki.js"
+import { parse, type UdapPki } from "./udapPki.js"
 
 /** The sandbox does not trust a chain. */
 export class Untrusted extends Data.TaggedError("Untrusted")<{ readonly description: string }> {}

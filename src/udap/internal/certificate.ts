@@ -6,7 +6,6 @@ import * as Either from "effect/Either"
 import * as pki from "pkijs"
 import type { Problem } from "../TrustError.js"
 import * as der from "./der.js"
-import type { GeneralName, Name } from "./names.js"
 import * as names from "./names.js"
 
 /** @internal */
@@ -30,13 +29,13 @@ export interface Extension {
 export interface Certificate {
   readonly der: Uint8Array
   readonly x509: pki.Certificate
-  readonly subject: Name
-  readonly issuer: Name
+  readonly subject: names.Name
+  readonly issuer: names.Name
   readonly serial: Uint8Array
   readonly notBefore: number
   readonly notAfter: number
   readonly extensions: ReadonlyMap<string, Extension>
-  readonly alternativeNames: ReadonlyArray<GeneralName>
+  readonly alternativeNames: ReadonlyArray<names.GeneralName>
 }
 
 /** @internal */
@@ -62,7 +61,7 @@ const fault = (reason: Problem["reason"], rule: string, detail: string): Either.
   Either.left({ reason, rule: `RFC 5280, ${rule}`, detail })
 
 /** A name list that is malformed must not count as absent: a constraint would not apply to it. */
-const readAlternativeNames = (extension: Extension | undefined): ReadonlyArray<GeneralName> | undefined => {
+const readAlternativeNames = (extension: Extension | undefined): ReadonlyArray<names.GeneralName> | undefined => {
   if (extension === undefined) return []
   const sequence = der.single(extension.value)
   return sequence?.tag === der.Tag.sequence ? names.readGeneralNames(extension.value, sequence) : undefined

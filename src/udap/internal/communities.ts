@@ -5,9 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as Either from "effect/Either"
 import { ConfigurationError } from "../../base/ConfigurationError.js"
 import type { Problem } from "../TrustError.js"
-import type { Certificate } from "./certificate.js"
 import * as certificates from "./certificate.js"
-import type { Crl } from "./crl.js"
 import * as crls from "./crl.js"
 import * as pem from "./pem.js"
 
@@ -49,9 +47,9 @@ export interface Community {
 
 /** @internal */
 export interface LoadedCommunity {
-  readonly anchors: ReadonlyArray<Certificate>
-  readonly intermediates: ReadonlyArray<Certificate>
-  readonly crls: ReadonlyArray<Crl>
+  readonly anchors: ReadonlyArray<certificates.Certificate>
+  readonly intermediates: ReadonlyArray<certificates.Certificate>
+  readonly crls: ReadonlyArray<crls.Crl>
   readonly revocation: "required" | "whenAvailable" | "off"
   readonly mayFetch: boolean
 }

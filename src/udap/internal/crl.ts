@@ -6,14 +6,11 @@ import * as asn1 from "asn1js"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as pki from "pkijs"
-import type { Certificate } from "./certificate.js"
-import { allows, basicConstraints, Oid } from "./certificate.js"
+import { allows, basicConstraints, type Certificate, Oid } from "./certificate.js"
 import * as der from "./der.js"
-import type { Name } from "./names.js"
 import * as names from "./names.js"
 import { iso, type Times } from "./pathRules.js"
-import type { Signed } from "./signature.js"
-import { algorithmProblem, verifies } from "./signature.js"
+import { algorithmProblem, type Signed, verifies } from "./signature.js"
 
 /** Which certificates a list covers, where it does not cover all of its issuer (5.2.5). */
 interface Scope {
@@ -24,7 +21,7 @@ interface Scope {
 /** @internal */
 export interface Crl {
   readonly der: Uint8Array
-  readonly issuer: Name
+  readonly issuer: names.Name
   readonly thisUpdate: number
   readonly nextUpdate: number
   readonly revoked: der.Element | undefined

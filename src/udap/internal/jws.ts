@@ -8,8 +8,7 @@ import * as Encoding from "effect/Encoding"
 import * as Redacted from "effect/Redacted"
 import * as jose from "jose"
 import { ConfigurationError } from "../../base/ConfigurationError.js"
-import type { JsonObject } from "../../base/JsonReader.js"
-import { isJsonObject, parseJson } from "../../base/JsonReader.js"
+import { isJsonObject, type JsonObject, parseJson } from "../../base/JsonReader.js"
 import { safeText } from "../../http/Redaction.js"
 
 /**

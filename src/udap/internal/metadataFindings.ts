@@ -3,8 +3,7 @@
  * requirements). Trust is judged elsewhere: a server that deviates here still works wherever it safely can.
  */
 import * as Url from "../../base/Url.js"
-import type { Finding } from "../../server/Finding.js"
-import { finding } from "../../server/Finding.js"
+import { type Finding, finding } from "../../server/Finding.js"
 
 /** The closed set of findings about UDAP metadata. */
 export type MetadataCode =

@@ -2,20 +2,18 @@
  * Name constraints (RFC 5280, section 4.2.1.10; 6.1.3 (b) and (c)). Each authority's constraints are applied to all
  * certificates below it, so that the constraints of several authorities, the anchor's included, intersect (6.1.4 (g)).
  */
-import type { Certificate } from "./certificate.js"
-import { Oid } from "./certificate.js"
+import { type Certificate, Oid } from "./certificate.js"
 import * as der from "./der.js"
-import type { GeneralName } from "./names.js"
 import * as names from "./names.js"
 
 /** @internal */
 export interface Constraints {
-  readonly permitted: ReadonlyArray<GeneralName>
-  readonly excluded: ReadonlyArray<GeneralName>
+  readonly permitted: ReadonlyArray<names.GeneralName>
+  readonly excluded: ReadonlyArray<names.GeneralName>
 }
 
 /** Subtrees with a minimum or maximum must not be issued (4.2.1.10), and are not processed here. */
-const readSubtrees = (bytes: Uint8Array, list: der.Element): ReadonlyArray<GeneralName> | undefined => {
+const readSubtrees = (bytes: Uint8Array, list: der.Element): ReadonlyArray<names.GeneralName> | undefined => {
   const found = der.children(bytes, list)?.map((subtree) => {
     const parts = subtree.tag === der.Tag.sequence ? der.children(bytes, subtree) : undefined
     const base = parts?.[0]
@@ -24,7 +22,7 @@ const readSubtrees = (bytes: Uint8Array, list: der.Element): ReadonlyArray<Gener
   return found?.every((name) => name !== undefined) === true ? found : undefined
 }
 
-const readConstraint = (bytes: Uint8Array, base: der.Element): GeneralName | undefined => {
+const readConstraint = (bytes: Uint8Array, base: der.Element): names.GeneralName | undefined => {
   const name = names.readGeneralName(bytes, base)
   // An address and its mask.
   return name?.form === "ip" && name.value.length !== 8 && name.value.length !== 32 ? undefined : name
@@ -91,7 +89,7 @@ const isAddressWithin = (address: Uint8Array, constraint: Uint8Array): boolean =
  * Whether a name lies within a subtree; `undefined` where the rule cannot be applied to such a name, which then is
  * refused.
  */
-const isWithin = (name: GeneralName, constraint: GeneralName): boolean | undefined => {
+const isWithin = (name: names.GeneralName, constraint: names.GeneralName): boolean | undefined => {
   if (name.form === "uri" && constraint.form === "uri") {
     const host = hostOf(name.value)
     return host === undefined ? undefined : isHostWithin(host, constraint.value.toLowerCase())
@@ -107,14 +105,14 @@ const isWithin = (name: GeneralName, constraint: GeneralName): boolean | undefin
   return undefined
 }
 
-const sameForm = (a: GeneralName, b: GeneralName): boolean =>
+const sameForm = (a: names.GeneralName, b: names.GeneralName): boolean =>
   a.form === b.form && (a.form !== "other" || a.value === b.value)
 
 /**
  * All names of a certificate that constraints apply to: also its subject, and without an email in the alternative name
  * that of the subject.
  */
-const namesOf = ({ alternativeNames, subject }: Certificate): ReadonlyArray<GeneralName> => {
+const namesOf = ({ alternativeNames, subject }: Certificate): ReadonlyArray<names.GeneralName> => {
   const hasEmail = alternativeNames.some(({ form }) => form === "email")
   return [
     ...alternativeNames,

@@ -4,8 +4,7 @@
  * policies that are still expected says as much as the graph.
  */
 import * as pki from "pkijs"
-import type { Certificate } from "./certificate.js"
-import { isSelfIssued, Oid } from "./certificate.js"
+import { type Certificate, isSelfIssued, Oid } from "./certificate.js"
 import * as der from "./der.js"
 
 const ANY_POLICY = "2.5.29.32.0"

@@ -8,12 +8,9 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { JsonObject } from "../../base/JsonReader.js"
 import * as Url from "../../base/Url.js"
-import type { Problem } from "../TrustError.js"
-import { TrustError } from "../TrustError.js"
+import { type Problem, TrustError } from "../TrustError.js"
 import type { Service as TrustPolicy, TrustedChain } from "../TrustPolicy.js"
-import type { Certificate } from "./certificate.js"
 import * as certificates from "./certificate.js"
-import type { Algorithm } from "./jws.js"
 import * as jws from "./jws.js"
 import { keyProblem } from "./signature.js"
 
@@ -22,7 +19,7 @@ export interface Context {
   readonly policy: TrustPolicy
   readonly fhirBaseUrl: string
   readonly community: string | undefined
-  readonly algorithms: ReadonlyArray<Algorithm>
+  readonly algorithms: ReadonlyArray<jws.Algorithm>
   readonly allowInsecureLocalhost: boolean
 }
 
@@ -61,7 +58,7 @@ const parse = (value: unknown): Either.Either<Parsed, Problem> => {
 }
 
 interface Header {
-  readonly algorithm: Algorithm | undefined
+  readonly algorithm: jws.Algorithm | undefined
   readonly chain: ReadonlyArray<Uint8Array>
   readonly problems: ReadonlyArray<Problem>
 }
@@ -82,7 +79,7 @@ const readChain = (x5c: unknown): Either.Either<ReadonlyArray<Uint8Array>, Probl
     : malformed("an entry of x5c is not base64 without line breaks")
 }
 
-const readHeader = ({ alg, crit, x5c }: JsonObject, allowed: ReadonlyArray<Algorithm>): Header => {
+const readHeader = ({ alg, crit, x5c }: JsonObject, allowed: ReadonlyArray<jws.Algorithm>): Header => {
   const algorithm = allowed.find((one) => one === alg)
   const chain = readChain(x5c)
   return {
@@ -101,7 +98,11 @@ const readHeader = ({ alg, crit, x5c }: JsonObject, allowed: ReadonlyArray<Algor
 }
 
 /** The key is that of the first certificate, never one that the header brings along. */
-const checkSignature = (jwt: string, algorithm: Algorithm, leaf: Certificate): Effect.Effect<ReadonlyArray<Problem>> =>
+const checkSignature = (
+  jwt: string,
+  algorithm: jws.Algorithm,
+  leaf: certificates.Certificate
+): Effect.Effect<ReadonlyArray<Problem>> =>
   Effect.map(jws.verifies(jwt, algorithm, certificates.publicKeyInfo(leaf)), (verifies) =>
     verifies ? [] : [
       problem(
@@ -146,7 +147,7 @@ const withoutSlash = (url: string): string => url.endsWith("/") ? url.slice(0, -
 
 const checkIdentity = (
   { iss, sub }: JsonObject,
-  leaf: Certificate | undefined,
+  leaf: certificates.Certificate | undefined,
   fhirBaseUrl: string
 ): ReadonlyArray<Problem> => [
   ...(typeof iss !== "string" || iss === "" ? [problem("ClaimMissing", "UDAP-48", "iss is not a non-empty string")] : [

@@ -8,7 +8,6 @@ import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
 import { escape } from "../../base/Html.js"
 import * as SecureRandom from "../../base/SecureRandom.js"
-import type { Failure, Kind, Problem } from "../Problem.js"
 import * as Problems from "../Problem.js"
 import * as WebApp from "../WebApp.js"
 
@@ -23,7 +22,7 @@ export const STYLE =
 /** The CSP hash of `STYLE`; a test compares them. */
 const STYLE_HASH = "sha256-xARgrbLNbEoRfI5fTbsa8HwTkB4WLBHR6Kd0af7+aSo="
 
-const html = ({ action, reference, text, title }: Problem): string =>
+const html = ({ action, reference, text, title }: Problems.Problem): string =>
   [
     "<!doctype html>",
     "<html lang=\"en\">",
@@ -56,7 +55,7 @@ const wantsHtml = (request: HttpServerRequest.HttpServerRequest): boolean => {
   return accept === undefined || /text\/html|\*\/\*/.test(accept)
 }
 
-const builtIn = (app: WebApp.Service, problem: Problem): HttpServerResponse.HttpServerResponse =>
+const builtIn = (app: WebApp.Service, problem: Problems.Problem): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.text(html(problem), { status: problem.status, contentType: "text/html; charset=utf-8" }).pipe(
     protect(app, `default-src 'none'; style-src '${STYLE_HASH}'; img-src data:; base-uri 'none'`)
   )
@@ -64,7 +63,7 @@ const builtIn = (app: WebApp.Service, problem: Problem): HttpServerResponse.Http
 const render = (
   app: WebApp.Service,
   request: HttpServerRequest.HttpServerRequest,
-  problem: Problem
+  problem: Problems.Problem
 ): HttpServerResponse.HttpServerResponse => {
   if (!wantsHtml(request)) {
     const { action: _, text, ...members } = problem
@@ -81,9 +80,13 @@ const render = (
 }
 
 /** Problems that are not failures of a system. */
-const EXPECTED: ReadonlySet<Kind> = new Set(["AccessDenied", "SignedOut", "NotFound"])
+const EXPECTED: ReadonlySet<Problems.Kind> = new Set(["AccessDenied", "SignedOut", "NotFound"])
 
-const logged = (problem: Problem, message: string, error: Failure | undefined): Effect.Effect<void> => {
+const logged = (
+  problem: Problems.Problem,
+  message: string,
+  error: Problems.Failure | undefined
+): Effect.Effect<void> => {
   const log = problem.status >= 500 ? Effect.logError : EXPECTED.has(problem.kind) ? Effect.logInfo : Effect.logWarning
   return log(message).pipe(
     Effect.annotateLogs({
@@ -101,9 +104,9 @@ export const make = (app: WebApp.Service) =>
 
     const respond = (
       request: HttpServerRequest.HttpServerRequest,
-      kind: Kind,
+      kind: Problems.Kind,
       message: string,
-      options: { readonly action?: Problem["action"]; readonly error?: Failure | undefined } = {}
+      options: { readonly action?: Problems.Problem["action"]; readonly error?: Problems.Failure | undefined } = {}
     ): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
       Effect.gen(function*() {
         const problem = Problems.make(kind, yield* reference, options.action)
@@ -120,8 +123,8 @@ export const make = (app: WebApp.Service) =>
       respond,
       failed: (
         request: HttpServerRequest.HttpServerRequest,
-        error: Failure,
-        action?: Problem["action"]
+        error: Problems.Failure,
+        action?: Problems.Problem["action"]
       ): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
         respond(request, Problems.kindOf(error), error.message, { action, error })
     }
