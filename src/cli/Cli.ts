@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+import { createRequire } from "node:module"
 import * as Args from "@effect/cli/Args"
 import type * as CliApp from "@effect/cli/CliApp"
 import * as CliConfig from "@effect/cli/CliConfig"
@@ -29,7 +30,10 @@ import * as UdapReport from "./internal/udapReport.js"
 
 /** Replaced by the bundler. */
 declare const EFFECT_SAFIRE_VERSION: string | undefined
-const version = typeof EFFECT_SAFIRE_VERSION === "string" ? EFFECT_SAFIRE_VERSION : "0.0.0"
+/** In a checkout, that of `package.json`, two folders above `src/cli` and above `dist/cli`. */
+const version = typeof EFFECT_SAFIRE_VERSION === "string"
+  ? EFFECT_SAFIRE_VERSION
+  : (createRequire(import.meta.url)("../../package.json") as { readonly version: string }).version
 
 class NotUsable extends Data.TaggedError("NotUsable") {}
 

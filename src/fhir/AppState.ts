@@ -17,7 +17,7 @@ import { DEFAULT_MAX_BYTES, endpointOf, fromResource, subjectOf, toResource } fr
 import type { FhirRequest, FhirResponse } from "./internal/fhirRequest.js"
 import { storedOf } from "./internal/interaction.js"
 import type { Resource } from "./internal/resource.js"
-import { isId, isResource, typed } from "./internal/resource.js"
+import { isId, isResource, issuePathsOf, typed } from "./internal/resource.js"
 import type { FhirVersion } from "./internal/resourceTypes.js"
 
 export type { Code, Values } from "./internal/appStateResource.js"
@@ -118,12 +118,12 @@ const stateOf = ({ code, id, subject, values }: Parts, etag: string | undefined,
   value: (url, schema) =>
     Effect.suspend(() => Schema.decodeUnknown(schema)(Object.hasOwn(values, url) ? values[url] : undefined)).pipe(
       // The message of a ParseError contains the value.
-      Effect.mapError(() =>
+      Effect.mapError((error) =>
         fail({
           reason: "Undecodable",
-          detail: Object.hasOwn(values, url)
-            ? "the stored text does not match the schema"
-            : "the state has no value with this URL"
+          ...(Object.hasOwn(values, url)
+            ? { detail: "the stored text does not match the schema", issuePaths: issuePathsOf(error) }
+            : { detail: "the state has no value with this URL" })
         })
       )
     )

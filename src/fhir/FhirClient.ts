@@ -83,7 +83,7 @@ export interface Authorized<E = never, R = never, V extends FhirVersion = "R4">
 {
   /** Sends any request, by the same rules. */
   readonly request: (request: FhirRequest) => Effect.Effect<FhirResponse, FhirError | E, R>
-  /** A response whose body is a stream until the scope closes, by the same rules. */
+  /** A response whose body is a stream until the scope closes, by the same rules. May be a 304. */
   readonly open: (request: FhirRequest) => Effect.Effect<StreamedResponse, FhirError | E, R | Scope.Scope>
   /** The body of a response as a stream, by the same rules. */
   readonly download: (request: FhirRequest) => Stream.Stream<Uint8Array, FhirError | E, R>
@@ -128,6 +128,13 @@ export interface Service {
  */
 export class FhirClient extends Context.Tag("effect-safire/FhirClient")<FhirClient, Service>() {}
 
+/** A stream cannot tell a 304 from an empty body. */
+const NOT_DOWNLOADED = {
+  reason: "InvalidRequest",
+  detail: "HTTP status 304 to a download with a condition; use `open` or `request`, which return it as a response",
+  processed: "no"
+} as const
+
 /**
  * Makes the service. It sends requests with the `HttpClient` of its environment.
  *
@@ -163,7 +170,11 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
           url
         })),
       open: requester.open,
-      download: (request) => Stream.unwrapScoped(Effect.map(requester.open(request), ({ body }) => body)),
+      download: (request) =>
+        Stream.unwrapScoped(
+          Effect.flatMap(requester.open(request), ({ body, fail, status }) =>
+            status === 304 ? fail({ ...NOT_DOWNLOADED, status }) : Effect.succeed(body))
+        ),
       httpClient: BearerRequest.makeClient<E, R>(client, {
         authorization: Effect.flatMap(
           source.authorization,

@@ -4,10 +4,42 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { reasonsOf } from "../base/SchemaFields.js"
 import * as AddressGuard from "../http/AddressGuard.js"
 import { isTransientStatus } from "../http/ReceivedResponse.js"
 import * as RetryAfter from "../http/RetryAfter.js"
 import * as TransportFailure from "../http/TransportFailure.js"
+
+const ADVICE = {
+  Unauthorized: "the token has expired or was revoked; refresh it or start a new launch",
+  Forbidden: "the granted scopes or the server's policy do not cover this request; check the granted scopes",
+  NotFound: "the resource does not exist, or the token does not give access to it",
+  Gone: "the resource was deleted",
+  Conflict: "the request conflicts with the current state of the resource; read it again, then retry",
+  PreconditionFailed: "another writer changed the resource, or the criteria match several; read it again, then retry",
+  Refused: "correct what the issues name",
+  Unavailable: "the server or its proxy is busy or down; retry later",
+  RateLimited: "nothing was sent; wait as long as the server demands, or raise maxDelay of the RateLimit",
+  ...TransportFailure.advice("fhirTimeout", "maxFhirResponseBytes"),
+  NotFhir: "the response is not valid FHIR; check whether a proxy or a login page responded",
+  Undecodable: "adapt the schema to the resources of this server",
+  RedirectRefused: "if the server has moved, configure its new base URL",
+  UnguardedTransport: `nothing was sent; ${AddressGuard.advice}`,
+  ForeignLink: "the link was not followed; if a proxy makes the server write another base URL, set rebaseLinks",
+  ForeignFile: "the file was not requested",
+  InvalidReference: "nothing was sent; check where the type and the id come from",
+  InvalidRequest: "nothing was sent; correct the request",
+  NotInContext: "request the scope that adds it to the launch context",
+  NotSupported: "nothing was sent; the metadata of the server do not list the capability",
+  PageLoop: "the `next` links of the server form a loop; report it to the operator of the server",
+  TooManyPages: "narrow the request, or raise the limit: maxPages of a search, maxManifests and maxFiles of an export",
+  Truncated: "the file is incomplete; the lines before are valid",
+  MalformedLine: "the lines before are valid; report it to the operator of the server",
+  LineTooLong: "the lines before are valid; raise maxLineBytes if lines of this size are expected",
+  WrongCount: "all lines are valid; set wrongCount to warn if the counts of this server cannot be trusted",
+  FileChanged: "the lines before are of another version of the file; start a new export",
+  DuplicateFile: "the file was not requested; report it to the operator of the server"
+}
 
 /**
  * Why a FHIR request failed, as a schema.
@@ -15,35 +47,7 @@ import * as TransportFailure from "../http/TransportFailure.js"
  * @since 0.1.0
  * @category schemas
  */
-export const Reason = Schema.Literal(
-  "Unauthorized",
-  "Forbidden",
-  "NotFound",
-  "Gone",
-  "Conflict",
-  "PreconditionFailed",
-  "Refused",
-  "Unavailable",
-  "RateLimited",
-  ...TransportFailure.reasons,
-  "NotFhir",
-  "Undecodable",
-  "UnguardedTransport",
-  "ForeignLink",
-  "ForeignFile",
-  "InvalidReference",
-  "InvalidRequest",
-  "NotInContext",
-  "NotSupported",
-  "PageLoop",
-  "TooManyPages",
-  "Truncated",
-  "MalformedLine",
-  "LineTooLong",
-  "WrongCount",
-  "FileChanged",
-  "DuplicateFile"
-)
+export const Reason = reasonsOf(ADVICE)
 
 /**
  * Why a FHIR request failed.
@@ -143,37 +147,6 @@ export const EntryResult = Schema.Struct({
  */
 export type EntryResult = typeof EntryResult.Type
 
-const ADVICE: Record<Reason, string> = {
-  ...TransportFailure.advice("fhirTimeout", "maxFhirResponseBytes"),
-  Unauthorized: "the token has expired or was revoked; refresh it or start a new launch",
-  Forbidden: "the granted scopes or the server's policy do not cover this request; check the granted scopes",
-  NotFound: "the resource does not exist, or the token does not give access to it",
-  Gone: "the resource was deleted",
-  Conflict: "the request conflicts with the current state of the resource; read it again, then retry",
-  PreconditionFailed: "another writer changed the resource, or the criteria match several; read it again, then retry",
-  Refused: "correct what the issues name",
-  Unavailable: "the server or its proxy is busy or down; retry later",
-  RateLimited: "nothing was sent; wait as long as the server demands, or raise maxDelay of the RateLimit",
-  NotFhir: "the response is not valid FHIR; check whether a proxy or a login page responded",
-  Undecodable: "adapt the schema to the resources of this server",
-  RedirectRefused: "if the server has moved, configure its new base URL",
-  UnguardedTransport: `nothing was sent; ${AddressGuard.advice}`,
-  ForeignLink: "the link was not followed; if a proxy makes the server write another base URL, set rebaseLinks",
-  ForeignFile: "the file was not requested",
-  InvalidReference: "nothing was sent; check where the type and the id come from",
-  InvalidRequest: "nothing was sent; correct the request",
-  NotInContext: "request the scope that adds it to the launch context",
-  NotSupported: "nothing was sent; the metadata of the server do not list the capability",
-  PageLoop: "the `next` links of the server form a loop; report it to the operator of the server",
-  TooManyPages: "narrow the request, or raise the limit: maxPages of a search, maxManifests and maxFiles of an export",
-  Truncated: "the file is incomplete; the lines before are valid",
-  MalformedLine: "the lines before are valid; report it to the operator of the server",
-  LineTooLong: "the lines before are valid; raise maxLineBytes if lines of this size are expected",
-  WrongCount: "all lines are valid; set wrongCount to warn if the counts of this server cannot be trusted",
-  FileChanged: "the lines before are of another version of the file; start a new export",
-  DuplicateFile: "the file was not requested; report it to the operator of the server"
-}
-
 /** The advice of the reason, or one that depends on more than the reason. */
 const adviceOf = ({ bodyExcerpt, isRetryable, issues, processed, reason, tokenRenewed }: FhirError): string => {
   if (processed === "partly") return "do not retry the whole transaction: `entries` lists the processed requests"
@@ -264,6 +237,11 @@ export class FhirError extends Schema.TaggedError<FhirError>("effect-safire/Fhir
   index: Schema.optional(Schema.Number),
   /** The results of a failed transaction, or of a batch with an incomplete response. */
   entries: Schema.optional(Schema.Array(EntryResult)),
+  /**
+   * The paths of the elements that a `schema` does not accept, such as `name.0.family`; empty for the resource itself.
+   * A part of a path that is not the name of an element is `(a key)`.
+   */
+  issuePaths: Schema.optional(Schema.Array(Schema.String)),
   file: Schema.optional(File),
   /** The line of the file, from 1 on. */
   line: Schema.optional(Schema.Number)

@@ -259,7 +259,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
     target: Target,
     retryUnknown: boolean | undefined,
     params: ClientAuthentication.UnauthenticatedRequest["params"],
-    context: Omit<GrantContext, "fhirBaseUrl">,
+    context: Omit<GrantContext, "fhirBaseUrl" | "scopeMayBeOmitted">,
     extensions?: Readonly<Record<string, unknown>> | undefined
   ): Effect.Effect<TokenSet, RequestError> =>
     run({
@@ -267,7 +267,11 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       target,
       retryUnknown: operation === "clientCredentials" ? "always" : retryUnknown === false ? "never" : "once",
       build: authenticated(target, params, extensions),
-      parse: parseTokenSet({ ...context, fhirBaseUrl: target.fhirBaseUrl })
+      parse: parseTokenSet({
+        ...context,
+        fhirBaseUrl: target.fhirBaseUrl,
+        scopeMayBeOmitted: target.authentication.scopeMayBeOmitted
+      })
     })
 
   return {

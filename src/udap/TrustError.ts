@@ -5,92 +5,11 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-
-/**
- * Why a certificate or signed metadata are not trusted, as a schema.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const Reason = Schema.Literal(
-  "CommunityUnknown",
-  "Malformed",
-  "TooLarge",
-  "DuplicateExtension",
-  "AlgorithmMismatch",
-  "UnsupportedAlgorithm",
-  "UnsupportedKey",
-  "Untrusted",
-  "BadSignature",
-  "Expired",
-  "NotYetValid",
-  "NotAnAuthority",
-  "KeyUsage",
-  "PathTooLong",
-  "CriticalExtension",
-  "NameConstraint",
-  "PolicyRequired",
-  "Revoked",
-  "RevocationUnavailable",
-  "RevocationUnknown",
-  "SignedMetadataMissing",
-  "SignedMetadataMalformed",
-  "SignedMetadataAlgorithm",
-  "SignedMetadataSignature",
-  "ClaimMissing",
-  "IssuerNotInCertificate",
-  "IssuerMismatch",
-  "SubjectMismatch",
-  "SignedMetadataExpired",
-  "SignedMetadataNotYetValid",
-  "LifetimeTooLong",
-  "EndpointMissing",
-  "EndpointInsecure"
-)
-
-/**
- * Why a certificate or signed metadata are not trusted.
- *
- * @since 0.1.0
- * @category models
- */
-export type Reason = typeof Reason.Type
-
-/**
- * A single reason against trust, as a schema.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const Problem = Schema.Struct({
-  reason: Reason,
-  /** The subject of the certificate, where the problem concerns one. */
-  certificate: Schema.optional(Schema.String),
-  /** The rule that is violated, such as `RFC 5280, 6.1.3 (a)(2)` or `UDAP-51`. */
-  rule: Schema.String,
-  /** What was found, in a few words. */
-  detail: Schema.String
-})
-
-/**
- * A single reason against trust.
- *
- * @since 0.1.0
- * @category models
- */
-export type Problem = typeof Problem.Type
-
-/**
- * All reasons against trust, at least one.
- *
- * @since 0.1.0
- * @category models
- */
-export type Problems = readonly [Problem, ...ReadonlyArray<Problem>]
+import { reasonsOf } from "../base/SchemaFields.js"
 
 const ASK = "ask the server's operator to"
 
-const REMEDY: Record<Reason, string> = {
+const ADVICE = {
   CommunityUnknown: "add the community with its anchors to TrustPolicy.layer, or name one that it has",
   Malformed: `${ASK} have the certificate issued anew`,
   TooLarge: "no certificate chain of a trust community is that large; ask the server's operator what it sends",
@@ -137,6 +56,54 @@ const REMEDY: Record<Reason, string> = {
   EndpointInsecure: `${ASK} publish an absolute https URL; http needs a loopback host and allowInsecureLocalhost`
 }
 
+/**
+ * Why a certificate or signed metadata are not trusted, as a schema.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Reason = reasonsOf(ADVICE)
+
+/**
+ * Why a certificate or signed metadata are not trusted.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Reason = typeof Reason.Type
+
+/**
+ * A single reason against trust, as a schema.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Problem = Schema.Struct({
+  reason: Reason,
+  /** The subject of the certificate, where the problem concerns one. */
+  certificate: Schema.optional(Schema.String),
+  /** The rule that is violated, such as `RFC 5280, 6.1.3 (a)(2)` or `UDAP-51`. */
+  rule: Schema.String,
+  /** What was found, in a few words. */
+  detail: Schema.String
+})
+
+/**
+ * A single reason against trust.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Problem = typeof Problem.Type
+
+/**
+ * All reasons against trust, at least one.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Problems = readonly [Problem, ...ReadonlyArray<Problem>]
+
 /** How many problems a message spells out: the others are in `problems`. */
 const SHOWN = 3
 
@@ -163,12 +130,12 @@ export class TrustError extends Schema.TaggedError<TrustError>("effect-safire/Tr
     const shown = this.problems.slice(0, SHOWN).map(text).join("; ")
     const more = this.problems.length > SHOWN ? `; and ${this.problems.length - SHOWN} more` : ""
     const community = this.community === undefined ? "" : ` in the community ${this.community}`
-    return `${this.subject} is not trusted${community} (${this.reason}): ${shown}${more}; ${REMEDY[this.reason]}`
+    return `${this.subject} is not trusted${community} (${this.reason}): ${shown}${more}; ${ADVICE[this.reason]}`
   }
 
   /** What to do about a problem. */
   static remedy(reason: Reason): string {
-    return REMEDY[reason]
+    return ADVICE[reason]
   }
 
   /** Whether the same call may succeed later without anyone changing anything. */

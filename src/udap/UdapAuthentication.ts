@@ -264,6 +264,7 @@ export const make = (
       const bound: ClientAuthentication.Service = {
         method: "private_key_jwt",
         sendsExtensions: true,
+        scopeMayBeOmitted: true,
         clientId: clientIdOf(current),
         configuration,
         authenticate
@@ -274,6 +275,7 @@ export const make = (
     return {
       method: "private_key_jwt",
       sendsExtensions: true,
+      scopeMayBeOmitted: true,
       forServer,
       authenticate: () =>
         new ConfigurationError({

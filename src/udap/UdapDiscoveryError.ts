@@ -5,36 +5,12 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { reasonsOf } from "../base/SchemaFields.js"
 import { oauthErrorFields } from "../http/OAuthError.js"
 import * as RetryAfter from "../http/RetryAfter.js"
 import * as TransportFailure from "../http/TransportFailure.js"
 
-/**
- * Why UDAP metadata cannot be used, as a schema.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const Reason = Schema.Literal(
-  ...TransportFailure.reasons,
-  "InvalidUrl",
-  "InvalidCommunity",
-  "NotSupported",
-  "CommunityUnknown",
-  "Status",
-  "NotJson",
-  "NotObject"
-)
-
-/**
- * Why UDAP metadata cannot be used.
- *
- * @since 0.1.0
- * @category models
- */
-export type Reason = typeof Reason.Type
-
-const REMEDY: Record<Reason, string> = {
+const ADVICE = {
   ...TransportFailure.advice("discoveryTimeout", "maxResponseBytes"),
   InvalidUrl: "give the absolute https URL of the FHIR server, without query, fragment or credentials",
   InvalidCommunity: "a trust community is named by a URI, which the community publishes",
@@ -44,6 +20,22 @@ const REMEDY: Record<Reason, string> = {
   NotJson: "this looks like a web page or a proxy, not like UDAP metadata",
   NotObject: "UDAP metadata is a JSON object; compare the URL, then ask the operator"
 }
+
+/**
+ * Why UDAP metadata cannot be used, as a schema.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Reason = reasonsOf(ADVICE)
+
+/**
+ * Why UDAP metadata cannot be used.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Reason = typeof Reason.Type
 
 /**
  * The UDAP metadata of a server could not be fetched or used.
@@ -68,7 +60,7 @@ export class UdapDiscoveryError
     const community = this.community === undefined ? "" : ` for the community ${this.community}`
     return `UDAP discovery of ${this.fhirBaseUrl}${community} failed (${this.reason}) at ${this.url}: ${this.detail}${
       RetryAfter.print(this.retryAfter)
-    }; ${REMEDY[this.reason]}`
+    }; ${ADVICE[this.reason]}`
   }
 
   /** Whether the same call may succeed later without anyone changing anything. */

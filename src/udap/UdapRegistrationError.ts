@@ -5,41 +5,12 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { reasonsOf } from "../base/SchemaFields.js"
 import * as OAuthError from "../http/OAuthError.js"
 import * as RetryAfter from "../http/RetryAfter.js"
 import * as TransportFailure from "../http/TransportFailure.js"
 
-/**
- * Why a registration failed, as a schema.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const Reason = Schema.Literal(
-  ...TransportFailure.reasons,
-  "NotSupported",
-  "InvalidSoftwareStatement",
-  "UnapprovedSoftwareStatement",
-  "InvalidClientMetadata",
-  "InvalidRedirectUri",
-  "Refused",
-  "Status",
-  "NotJson",
-  "NotObject",
-  "ClientIdMissing",
-  "Cancelled",
-  "NotCancelled"
-)
-
-/**
- * Why a registration failed.
- *
- * @since 0.1.0
- * @category models
- */
-export type Reason = typeof Reason.Type
-
-const REMEDY: Record<Reason, string> = {
+const ADVICE = {
   ...TransportFailure.advice("tokenTimeout", "maxResponseBytes"),
   NotSupported: "the server does not register apps (udap_dcr); register with its operator",
   InvalidSoftwareStatement:
@@ -56,6 +27,22 @@ const REMEDY: Record<Reason, string> = {
   Cancelled: "the server has cancelled the registration instead; ask its operator why, then register again",
   NotCancelled: "the registration may still be active; ask the server's operator to cancel it"
 }
+
+/**
+ * Why a registration failed, as a schema.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Reason = reasonsOf(ADVICE)
+
+/**
+ * Why a registration failed.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Reason = typeof Reason.Type
 
 /**
  * A registration with certificates failed.
@@ -83,7 +70,7 @@ export class UdapRegistrationError
     const oauthError = this.error === undefined ? "" : `: ${OAuthError.print(this)}`
     return `UDAP registration (${this.operation}) of ${this.clientUri} in the community ${this.community} failed (${this.reason}) at ${this.url}: ${this.detail}${oauthError}${
       RetryAfter.print(this.retryAfter)
-    }; ${REMEDY[this.reason]}`
+    }; ${ADVICE[this.reason]}`
   }
 
   /** Whether the same call may succeed later without anyone changing anything. */

@@ -1,4 +1,6 @@
+import { readFileSync } from "node:fs"
 import { createServer } from "node:http"
+import { join } from "node:path"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -10,6 +12,7 @@ import { freePort } from "../support/freePort.js"
 import * as Http from "../support/http.js"
 import * as OidcProvider from "../support/OidcProvider.js"
 import { type Place, runCli } from "../support/runCli.js"
+import { root } from "../support/runExample.js"
 
 const base = "https://ehr.example/fhir"
 const withoutPort = (text: string) => text.replaceAll(/127\.0\.0\.1:\d+/g, "127.0.0.1:PORT")
@@ -557,6 +560,12 @@ describe("the command line", () => {
       assert.notInclude(err, escape)
       assert.notInclude(err, "SECRET")
       assert.strictEqual(http.seen.length, 0)
+    }))
+
+  it.effect("`--version` prints the version of the package", () =>
+    Effect.gen(function*() {
+      const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly version: string }
+      assert.deepStrictEqual(yield* runCli(["--version"]), { code: 0, out: `${version}\n`, err: "" })
     }))
 
   it.effect("`--help` prints help, without colours in a pipe", () =>

@@ -11,10 +11,13 @@ import * as Stream from "effect/Stream"
 import { BackendServices, FhirClient, HttpLimits } from "effect-safire"
 import { NodeTransport } from "effect-safire/node"
 import * as Programs from "../../examples/fhir/binary.js"
-import { over, token } from "./fixtures.js"
+import * as Http from "../support/http.js"
+import { over, token, written } from "./fixtures.js"
 
 /** Bytes of each value, which are not valid UTF-8. */
 const image = Uint8Array.from({ length: 70_000 }, (_, index) => index % 256)
+
+const LAST_MODIFIED = "Thu, 01 Oct 2026 10:00:00 GMT"
 
 interface Received {
   readonly method: string
@@ -35,9 +38,13 @@ const binaryServer = (form: "content" | "resource", status = 201) =>
           const { headers, method = "", url = "" } = request
           received.push({ method, path: url, headers, body: Buffer.concat(chunks) })
           response.setHeader("etag", "W/\"3\"")
+          response.setHeader("last-modified", LAST_MODIFIED)
+          const isKnown = headers["if-none-match"] === "W/\"3\"" || headers["if-modified-since"] === LAST_MODIFIED
           if (method !== "GET") {
             response.setHeader("location", "http://localhost/fhir/Binary/new/_history/1")
             response.writeHead(status).end()
+          } else if (isKnown) {
+            response.writeHead(304).end()
           } else if (form === "content") {
             response.writeHead(200, { "content-type": "image/png" }).end(image)
           } else {
@@ -96,6 +103,37 @@ describe.each(transports)("Binary over %s", (_, http) => {
         assert.isTrue(Buffer.concat(chunks).equals(image))
       }
     }))
+
+  it.scopedLive.each(["content", "resource"] as const)(
+    "a conditional read of a response with the %s returns `NotModified` for the version that the caller has",
+    (form) =>
+      Effect.gen(function*() {
+        const { fhirBaseUrl, received } = yield* binaryServer(form)
+        const fhir = yield* over(http, { fhirBaseUrl })
+        const unchanged = new FhirClient.NotModified({ etag: "W/\"3\"", lastModified: LAST_MODIFIED })
+        for (const known of [{ ifNoneMatch: "W/\"3\"" }, { ifModifiedSince: LAST_MODIFIED }]) {
+          const options = { ...known, accept: "image/*" }
+          assert.deepStrictEqual(yield* fhir.conditionalReadBinary("1", options), unchanged)
+          assert.deepStrictEqual(yield* Effect.scoped(fhir.conditionalOpenBinary("1", options)), unchanged)
+        }
+        const read = yield* fhir.conditionalReadBinary("1", { ifNoneMatch: "W/\"2\"" })
+        assert.isTrue("bytes" in read && Buffer.from(image).equals(read.bytes))
+        const opened = yield* fhir.conditionalOpenBinary("Binary/1", { ifNoneMatch: "W/\"2\"" })
+        const chunks = "stream" in opened ? yield* Stream.runCollect(opened.stream) : Chunk.empty()
+        assert.isTrue(Buffer.concat(Chunk.toReadonlyArray(chunks)).equals(image))
+        assert.deepStrictEqual(
+          received.map(({ headers }) => [headers["if-none-match"], headers["if-modified-since"], headers.accept]),
+          [
+            ["W/\"3\"", undefined, "image/*"],
+            ["W/\"3\"", undefined, "image/*"],
+            [undefined, LAST_MODIFIED, "image/*"],
+            [undefined, LAST_MODIFIED, "image/*"],
+            ["W/\"2\"", undefined, "*/*"],
+            ["W/\"2\"", undefined, "*/*"]
+          ]
+        )
+      })
+  )
 
   it.scopedLive("`createBinary` and `updateBinary` send bytes and streams unchanged, with their headers", () =>
     Effect.gen(function*() {
@@ -171,6 +209,16 @@ describe("the programs of docs/fhir.md", () => {
 })
 
 describe("Binary", () => {
+  it.effect("a 304 without a condition is an error", () =>
+    Effect.gen(function*() {
+      const fhir = yield* written(Http.fake(() => new Response(null, { status: 304 })))
+      const open = Effect.scoped(fhir.openBinary("1"))
+      for (const call of [Effect.asVoid(fhir.readBinary("1")), Effect.asVoid(open)]) {
+        const error = yield* Effect.flip(call)
+        assert.deepStrictEqual([error.reason, error.status], ["NotFhir", 304])
+      }
+    }))
+
   it.effect("a foreign or missing reference is not requested", () =>
     Effect.gen(function*() {
       const fhir = yield* over(NodeTransport.layer(), { fhirBaseUrl: "http://127.0.0.1:9/fhir" })

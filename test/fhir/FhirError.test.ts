@@ -277,6 +277,8 @@ describe("FhirError", () => {
         const fhir = yield* written(unchanged())
         const answer = yield* fhir.request({ interaction: "read Patient", url: "Patient/1", headers: condition })
         assert.deepStrictEqual([answer.status, answer.body, answer.headers["etag"]], [304, "", "W/\"7\""])
+        const open = fhir.open({ interaction: "read Patient", url: "Patient/1", headers: condition })
+        assert.strictEqual((yield* Effect.scoped(open)).status, 304)
       }))
 
     it.effect("without a condition is an error, and the message does not refer to issues", () =>

@@ -45,15 +45,48 @@ describe("Interaction", () => {
       assert.strictEqual(yield* refused(fhir.read("Patient", "..")), "InvalidReference")
     }).pipe(Effect.provide(backend())))
 
-  it.effect("the error of a schema has the path of the element, and not its value", () =>
+  it.effect("the error of a schema has the paths of the elements in `issuePaths`, and not their values", () =>
     Effect.gen(function*() {
       const fhir = yield* sandbox
-      const schema = Schema.Struct({ name: Schema.Array(Schema.Struct({ family: Schema.Number })) })
-      const error = yield* Effect.flip(fhir.read("Patient", "patient-alpha", { schema }))
-      assert.strictEqual(reasonOf(error), "Undecodable")
-      assert.include(error.message, "name.0.family")
-      assert.notInclude(error.message, "Sandbox")
+      const family = Schema.Struct({ name: Schema.Array(Schema.Struct({ family: Schema.Number })) })
+      const several = Schema.Struct({ ...family.fields, birthDate: Schema.Number, multipleBirth: Schema.Boolean })
+        .annotations({ parseOptions: { errors: "all" } })
+      const itself = Schema.Number
+      const paths = yield* Effect.forEach(
+        [family, several, itself],
+        (schema) =>
+          Effect.map(Effect.flip(fhir.read("Patient", "patient-alpha", { schema })), (error) => {
+            assert.strictEqual(reasonOf(error), "Undecodable")
+            assert.notInclude(error.message, "Sandbox")
+            assert.notInclude(error.message, "1970")
+            return error instanceof FhirError ? [error.issuePaths, error.detail] : []
+          })
+      )
+      const detail = "the resource does not match the schema at"
+      assert.deepStrictEqual(paths, [
+        [["name.0.family"], `${detail} name.0.family`],
+        [["name.0.family", "birthDate", "multipleBirth"], `${detail} name.0.family, birthDate, multipleBirth`],
+        [[""], `${detail} the resource itself`]
+      ])
     }).pipe(Effect.provide(backend())))
+
+  it.effect("`issuePaths` has at most 20 paths, and no key that may be a value", () =>
+    Effect.gen(function*() {
+      const members = Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`Müller ${index}`, 1]))
+      const http = Http.fake(() => Http.json({ resourceType: "Patient", ...members, link: Array(100).fill("x") }))
+      const fhir = yield* written(http)
+      const all = { parseOptions: { errors: "all" } } as const
+      const record = Schema.Record({ key: Schema.String, value: Schema.Boolean }).annotations(all)
+      const list = Schema.Struct({ link: Schema.Array(Schema.Number) }).annotations(all)
+      const [keys, indices] = yield* Effect.forEach([record, list], (schema) =>
+        Effect.map(Effect.flip(fhir.read("Patient", "1", { schema })), ({ issuePaths }) => issuePaths))
+      assert.deepStrictEqual(keys, ["resourceType", "(a key)", "link"])
+      assert.deepStrictEqual(
+        indices,
+        Array.from({ length: 20 }, (_, index) =>
+          `link.${index}`)
+      )
+    }))
 
   it.effect("a resource is created, updated with `ifMatch`, patched and deleted; its history has all versions", () =>
     Effect.gen(function*() {

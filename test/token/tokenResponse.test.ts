@@ -152,6 +152,19 @@ describe("parseTokenSet, accepted responses", () => {
     assert.deepStrictEqual(granted(responseOf(bare("scope"))).tokens.scopes, ["user/*.rs"])
   })
 
+  it("[UDAP-STU2-7.3] a client of UDAP accepts a response without scope, but not with a malformed one", () => {
+    const scopeMayBeOmitted = true
+    const omitted = granted(responseOf(bare("scope")), { scopeMayBeOmitted })
+    assert.deepStrictEqual([omitted.tokens.scopes, omitted.codes], [["user/*.rs"], []])
+    assert.deepStrictEqual(granted(responseOf({ ...good, scope: 1 }), { scopeMayBeOmitted }).codes, ["ScopeMissing"])
+    assert.deepStrictEqual(granted(responseOf({ ...good, scope: null }), { scopeMayBeOmitted }).codes, ["ScopeMissing"])
+  })
+
+  it("[UDAP-STU2-7.3] the scope is missing if none was requested", () => {
+    const { codes, tokens } = granted(responseOf(bare("scope")), { defaultScopes: [], scopeMayBeOmitted: true })
+    assert.deepStrictEqual([tokens.scopes, codes], [[], ["ScopeMissing"]])
+  })
+
   it.each(["text/plain", "text/html", "", "text/json;charset=utf-8", "garbage"])(
     "G1: a JSON answer that came as %j is read, with a warning",
     (type) => {

@@ -7,6 +7,7 @@ import { BackendServices, ClientAuthentication, RetryPolicy, Sessions, SmartClie
 import { UdapAuthentication } from "effect-safire/udap"
 import * as Pki from "../../src/testing/internal/pki.js"
 import { json, text } from "../support/http.js"
+import { recorded } from "../support/warnings.js"
 import {
   appCertificate,
   type AuthorizationServer,
@@ -124,6 +125,19 @@ describe("UdapAuthentication", () => {
         assert.deepStrictEqual(header["x5c"], server.of("register")[0]?.header["x5c"])
       })
   )
+
+  it.effect("[UDAP-STU2-7.3] a token response without scope grants the requested scopes, without a warning", () =>
+    Effect.gen(function*() {
+      const warnings = recorded()
+      const response = { access_token: "AT", token_type: "Bearer", expires_in: 300 }
+      const server = yield* makeServer({ respond: ({ kind }) => kind === "token" ? json(response) : undefined })
+      const scopes = yield* Effect.gen(function*() {
+        const backend = yield* Effect.flatMap(BackendServices.BackendServices, ({ tokens }) => tokens())
+        return backend.scopes
+      }).pipe(Effect.provide(servers(server).pipe(Layer.provide(warnings.layer))))
+      assert.deepStrictEqual(scopes, ["system/*.rs"])
+      assert.deepStrictEqual(warnings.codes(), [])
+    }))
 
   it.effect("[UDAP-158] [UDAP-159] [UDAP-197] each request and each attempt has another jti", () => {
     let failures = 2

@@ -104,6 +104,11 @@ export interface Service {
   /** Whether `authenticate` sends the `extensions` of a request. Default false. */
   readonly sendsExtensions?: boolean | undefined
   /**
+   * Whether a token response may omit `scope` if it equals the requested one (RFC 6749, section 5.1), as with UDAP.
+   * Default false: SMART requires it, and its absence causes the warning `ScopeMissing`.
+   */
+  readonly scopeMayBeOmitted?: boolean | undefined
+  /**
    * Builds the request. It runs for every attempt, because an assertion is valid for one request (requirements 233
    * and 319). The request holds credentials in clear: do not store or print it.
    */

@@ -13,7 +13,8 @@ import type { FhirError } from "../FhirError.js"
 import type { FhirBody } from "./fhirRequest.js"
 import type { FhirRequester } from "./fhirRequester.js"
 import type { ReadableResponse } from "./fhirResponse.js"
-import { optionalResourceIn, storedOf } from "./interaction.js"
+import type { IfModified, NotModified } from "./interaction.js"
+import { conditionHeaders, notModified, optionalResourceIn, storedOf } from "./interaction.js"
 import type { Stored } from "./resource.js"
 import { INVALID_REFERENCE, isId, isResource } from "./resource.js"
 import type { FhirVersion, ResourceOf } from "./resourceTypes.js"
@@ -97,6 +98,16 @@ export interface Binaries<E, R, V extends FhirVersion> {
     reference: string,
     options?: BinaryOptions
   ) => Effect.Effect<OpenBinary, FhirError | E, R | Scope.Scope>
+  /** Like `readBinary`, only if the Binary is another version than the one that the caller has. */
+  readonly conditionalReadBinary: (
+    reference: string,
+    options: IfModified & BinaryOptions
+  ) => Effect.Effect<BinaryContent | NotModified, FhirError | E, R>
+  /** Like `openBinary`, only if the Binary is another version than the one that the caller has. */
+  readonly conditionalOpenBinary: (
+    reference: string,
+    options: IfModified & BinaryOptions
+  ) => Effect.Effect<OpenBinary | NotModified, FhirError | E, R | Scope.Scope>
   /** Creates a Binary. The `location` of the result has its id. */
   readonly createBinary: (
     input: BinaryInput,
@@ -108,6 +119,12 @@ export interface Binaries<E, R, V extends FhirVersion> {
     input: BinaryInput,
     options?: UpdateOptions<V>
   ) => Effect.Effect<Stored<ResourceOf<V, "Binary"> | undefined>, FhirError | E, R>
+}
+
+interface Opened {
+  readonly response: ReadableResponse
+  readonly info: BinaryInfo
+  readonly isFhir: boolean
 }
 
 const isFhirType = (contentType = ""): boolean => /^application\/(fhir\+)?json\b/i.test(contentType)
@@ -138,15 +155,31 @@ const decoded = ({ bytes, fail, headers, status }: ReadableResponse, info: Binar
     })
   })
 
+const contentOf = ({ info, isFhir, response }: Opened): Effect.Effect<BinaryContent, FhirError> =>
+  isFhir ? decoded(response, info) : Effect.map(response.bytes, (bytes) => ({ ...info, bytes }))
+
+const streamOf = ({ info, isFhir, response }: Opened): Effect.Effect<OpenBinary, FhirError> =>
+  isFhir
+    ? Effect.map(decoded(response, info), ({ bytes, ...rest }) => ({ ...rest, stream: Stream.make(bytes) }))
+    : Effect.succeed({ ...info, stream: response.body })
+
+const unlessNotModified =
+  <A>(options: IfModified, use: (opened: Opened) => Effect.Effect<A, FhirError>) =>
+  (opened: Opened): Effect.Effect<A | NotModified, FhirError> =>
+    opened.response.status === 304 ? Effect.succeed(notModified(opened.response, options)) : use(opened)
+
 export const make = <E, R, V extends FhirVersion>({ open, refuse, send }: FhirRequester<E, R>): Binaries<E, R, V> => {
-  const get = (reference: string, { accept = "*/*" }: BinaryOptions) =>
+  const get = (
+    reference: string,
+    { accept = "*/*", ...condition }: IfModified & BinaryOptions
+  ): Effect.Effect<Opened, FhirError | E, R | Scope.Scope> =>
     reference === ""
       ? refuse("read Binary", "InvalidReference", "the reference is missing")
       : Effect.map(
         open({
           interaction: "read Binary",
           url: isId(reference) ? `Binary/${reference}` : reference,
-          headers: { accept }
+          headers: { accept, ...conditionHeaders(condition) }
         }),
         (response) => {
           const { etag, lastModified, versionId } = storedOf({ ...response, json: undefined }, undefined)
@@ -190,19 +223,12 @@ export const make = <E, R, V extends FhirVersion>({ open, refuse, send }: FhirRe
   }
 
   return {
-    readBinary: (reference, options = {}) =>
-      Effect.scoped(Effect.flatMap(get(reference, options), ({ info, isFhir, response }) =>
-        isFhir
-          ? decoded(response, info)
-          : Effect.map(response.bytes, (bytes) => ({ ...info, bytes })))),
-    openBinary: (reference, options = {}) =>
-      Effect.flatMap(
-        get(reference, options),
-        ({ info, isFhir, response }): Effect.Effect<OpenBinary, FhirError> =>
-          isFhir
-            ? Effect.map(decoded(response, info), ({ bytes, ...rest }) => ({ ...rest, stream: Stream.make(bytes) }))
-            : Effect.succeed({ ...info, stream: response.body })
-      ),
+    readBinary: (reference, { accept } = {}) => Effect.scoped(Effect.flatMap(get(reference, { accept }), contentOf)),
+    openBinary: (reference, { accept } = {}) => Effect.flatMap(get(reference, { accept }), streamOf),
+    conditionalReadBinary: (reference, options) =>
+      Effect.scoped(Effect.flatMap(get(reference, options), unlessNotModified(options, contentOf))),
+    conditionalOpenBinary: (reference, options) =>
+      Effect.flatMap(get(reference, options), unlessNotModified(options, streamOf)),
     createBinary: (input, options = {}) => write("create Binary", "POST", "Binary", input, options),
     updateBinary: (id, input, options = {}) =>
       isId(id)

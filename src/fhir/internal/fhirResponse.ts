@@ -124,14 +124,6 @@ export const stream = (
   { fhirTimeout, maxFhirResponseBytes }: Limits
 ): Effect.Effect<ReadableResponse, FhirError> => {
   const { headers, status } = response
-  if (status === 304) {
-    return fail({
-      reason: "InvalidRequest",
-      detail: "HTTP status 304 to a download with a condition; use `request`, which returns it as a response",
-      status,
-      processed: "no"
-    })
-  }
   const chunks = response.stream.pipe(
     Stream.catchAll((error) =>
       error.reason === "EmptyBody"

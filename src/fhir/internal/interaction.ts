@@ -124,6 +124,22 @@ const versionIn = (resource: unknown): string | undefined => {
   return isJsonObject(meta) && typeof meta["versionId"] === "string" ? meta["versionId"] : undefined
 }
 
+/** The headers of a conditional read. */
+export const conditionHeaders = ({ ifModifiedSince, ifNoneMatch }: IfModified): Readonly<Record<string, string>> => ({
+  ...(ifNoneMatch === undefined ? {} : { "if-none-match": ifNoneMatch }),
+  ...(ifModifiedSince === undefined ? {} : { "if-modified-since": ifModifiedSince })
+})
+
+/** The value for a 304. A header that the response does not have is that of the condition. */
+export const notModified = (
+  { headers }: Pick<FhirResponse, "headers">,
+  { ifModifiedSince, ifNoneMatch }: IfModified
+): NotModified =>
+  new NotModified({
+    etag: headers["etag"] ?? ifNoneMatch,
+    lastModified: headers["last-modified"] ?? ifModifiedSince
+  })
+
 /** The resource with what the headers of its response state: version, ETag, location. */
 export const storedOf = <A>(
   { headers, json, status }: Pick<FhirResponse, "headers" | "json" | "status">,
@@ -253,20 +269,12 @@ export const make = <E, R, V extends FhirVersion>({ refuse, send }: FhirRequeste
       readWith(resourceType, id, undefined, (response) => storedResourceIn(response, resourceType, options)),
     read: (resourceType, id, options = {}) =>
       readWith(resourceType, id, undefined, (response) => resourceIn(response, resourceType, options)),
-    conditionalRead: (resourceType, id, options) => {
-      const { ifModifiedSince, ifNoneMatch } = options
-      const headers = {
-        ...(ifNoneMatch === undefined ? {} : { "if-none-match": ifNoneMatch }),
-        ...(ifModifiedSince === undefined ? {} : { "if-modified-since": ifModifiedSince })
-      }
-      return readWith(resourceType, id, headers, (response) => {
-        const { etag = ifNoneMatch, lastModified = ifModifiedSince, status } = storedOf(response, undefined)
-        return Effect.if(status === 304, {
-          onTrue: () => Effect.succeed(new NotModified({ etag, lastModified })),
+    conditionalRead: (resourceType, id, options) =>
+      readWith(resourceType, id, conditionHeaders(options), (response) =>
+        Effect.if(response.status === 304, {
+          onTrue: () => Effect.succeed(notModified(response, options)),
           onFalse: () => storedResourceIn(response, resourceType, options)
-        })
-      })
-    },
+        })),
     vread: (resourceType, id, versionId, options = {}) =>
       withPath("vread", resourceType, [id, versionId], (interaction) =>
         Effect.flatMap(

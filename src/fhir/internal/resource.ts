@@ -137,11 +137,18 @@ export const excerptOf = (body: string, redacted: ReadonlyArray<Redacted.Redacte
 const segmentOf = (segment: PropertyKey): string =>
   /^(\d{1,9}|_?[A-Za-z]{1,50}\d{0,2})$/.test(String(segment)) ? String(segment) : "(a key)"
 
+const MAX_ISSUE_PATHS = 20
+
 /** Only the paths of the errors, because the message of a `ParseError` contains the value. */
-const pathOf = (error: ParseResult.ParseError): string =>
-  ParseResult.ArrayFormatter.formatErrorSync(error).slice(0, 3).map(({ path }) =>
-    path.length === 0 ? "the resource itself" : path.slice(0, 20).map(segmentOf).join(".")
-  ).join(", ")
+export const issuePathsOf = (error: ParseResult.ParseError): ReadonlyArray<string> => {
+  const issues = ParseResult.ArrayFormatter.formatErrorSync(error)
+  return [...new Set(issues.map(({ path }) => path.slice(0, 20).map(segmentOf).join(".")))].slice(0, MAX_ISSUE_PATHS)
+}
+
+const MAX_SHOWN_PATHS = 3
+
+const shownPaths = (paths: ReadonlyArray<string>): string =>
+  paths.slice(0, MAX_SHOWN_PATHS).map((path) => path === "" ? "the resource itself" : path).join(", ")
 
 /** The resource with the type that the caller expects of it: without a schema, its members are not checked. */
 export const typed = <A>(resource: unknown): A => resource as A
@@ -156,9 +163,11 @@ export const decode = <S extends AnySchema | undefined, A, E>(
     ? Effect.succeed(typed<Decoded<S, A>>(value))
     : Effect.suspend((): Effect.Effect<Decoded<S, A>, ParseResult.ParseError> => Schema.decodeUnknown(schema)(value))
       .pipe(
-        Effect.mapError((error) =>
-          fail({ reason: "Undecodable", detail: `the resource does not match the schema at ${pathOf(error)}` })
-        ),
+        Effect.mapError((error) => {
+          const issuePaths = issuePathsOf(error)
+          const detail = `the resource does not match the schema at ${shownPaths(issuePaths)}`
+          return fail({ reason: "Undecodable", detail, issuePaths })
+        }),
         // A recursive schema overflows the stack if the resource is nested deeply.
         failOnDefect((exception) =>
           fail({ reason: "Undecodable", detail: `the schema could not be applied to the resource (${exception})` })

@@ -151,12 +151,18 @@ const expiryOf = ({ expires_in: raw }: JsonObject, { now, warn }: RequestContext
   return DateTime.add(now, { seconds: Math.max(1, Math.floor(seconds)) })
 }
 
-const scopesOf = ({ scope }: JsonObject, defaults: ReadonlyArray<string>, warn: Warn): ReadonlyArray<string> => {
+const scopesOf = (
+  { scope }: JsonObject,
+  { defaultScopes: defaults, scopeMayBeOmitted = false }: GrantContext,
+  warn: Warn
+): ReadonlyArray<string> => {
   if (typeof scope === "string") return scopesIn(scope)
   if (Array.isArray(scope) && scope.every((one): one is string => typeof one === "string")) {
     warn("ScopeNotString", "scope is an array; it was read as a list of scopes", "78")
     return scope
   }
+  // Without a requested scope, RFC 6749 requires the granted one.
+  if (scope === undefined && scopeMayBeOmitted && defaults.length > 0) return defaults
   warn("ScopeMissing", "scope is missing; the requested scopes count as granted (RFC 6749, section 5.1)", "78")
   return defaults
 }
@@ -203,6 +209,8 @@ export interface GrantContext {
   readonly defaultScopes: ReadonlyArray<string>
   /** The scopes of the request. */
   readonly requestedScopes?: ReadonlyArray<string> | undefined
+  /** Whether a response may omit the scopes that were requested. Default false. */
+  readonly scopeMayBeOmitted?: boolean | undefined
   /** The refresh token that was sent. */
   readonly refreshToken?: Redacted.Redacted | undefined
 }
@@ -227,7 +235,7 @@ export const parseTokenSet = (grant: GrantContext): Parse<TokenSet> => (response
     const refreshToken = read.redacted("refresh_token") ?? grant.refreshToken
     const idToken = read.redacted("id_token")
     const launchContext = fromMembers(members, warn)
-    const scopes = scopesOf(members, grant.defaultScopes, warn)
+    const scopes = scopesOf(members, grant, warn)
     if (
       operation === "exchangeCode" && launchContext.patient === undefined &&
       scopes.some((scope) => scope.startsWith("patient/") || scope === "launch/patient")

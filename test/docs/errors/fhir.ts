@@ -211,7 +211,7 @@ export const fhirError = section<FhirError["reason"]>({
           schema: Schema.Struct({ resourceType: Schema.Literal("Patient"), birthDate: Schema.String })
         })),
       cause:
-        "The resource does not match the schema of the call. The message has the path of the element, not its value.",
+        "The resource does not match the schema of the call. `issuePaths` has the paths of the elements, not their values.",
       cure: "Make elements optional in the schema: most elements of FHIR are.",
       again: final
     },
