@@ -39,9 +39,10 @@ import type { TokenSet } from "../token/TokenSet.js"
 import { grantOf, whyNoRefreshToken } from "../token/TokenSet.js"
 import type { AuthorizeContext } from "./internal/buildAuthorization.js"
 import { buildAuthorization, scopesOf } from "./internal/buildAuthorization.js"
+import type { CheckIssuer } from "./internal/callbackIssuer.js"
+import { checkAlone, configuredIssuer } from "./internal/callbackIssuer.js"
 import type { Config, ScopeInput, Service } from "./internal/client.js"
 import { config, forServer, validate } from "./internal/client.js"
-import * as MixUp from "./internal/mixUp.js"
 import * as OpenId from "./internal/verifyIdentity.js"
 
 export type { Authorization, AuthorizeOptions, Config, ScopeInput, Service } from "./internal/client.js"
@@ -77,7 +78,7 @@ export type Dependencies =
 export const make = (
   config: Config
 ): Effect.Effect<Service, ConfigurationError, ClientAuthentication.ClientAuthentication | Dependencies> =>
-  makeInRegistry(config, MixUp.alone)
+  makeInRegistry(config, checkAlone)
 
 /**
  * A client that is protected from mix-up with the other servers of its registry.
@@ -86,7 +87,7 @@ export const make = (
  */
 export const makeInRegistry = (
   config: Config,
-  peers: MixUp.Peers
+  checkIssuer: CheckIssuer
 ): Effect.Effect<Service, ConfigurationError, ClientAuthentication.ClientAuthentication | Dependencies> =>
   Effect.gen(function*() {
     const name = config.name ?? config.fhirBaseUrl
@@ -176,9 +177,9 @@ export const makeInRegistry = (
         const { iss, result } = yield* AuthorizationCallback.validate(callback, pending, {
           now: yield* DateTime.now,
           maxAge: config.authorizationMaxAge ?? "30 minutes",
-          issuer: MixUp.configuredIssuer(config)
+          issuer: configuredIssuer(config)
         })
-        if (iss !== undefined) yield* MixUp.check({ name, config, pending, peers, warn }, iss)
+        if (iss !== undefined) yield* checkIssuer({ name, config, pending, warn }, iss)
         const code = yield* result
         const found = yield* configuration
         const context = yield* idTokenContext(found)

@@ -32,7 +32,6 @@
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import type { ConformanceWarning } from "../../base/ConformanceWarning.js"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
 import * as Url from "../../base/Url.js"
 import type * as ClientAuthentication from "../../client/ClientAuthentication.js"
@@ -41,6 +40,8 @@ import { AuthorizationError } from "../../launch/AuthorizationError.js"
 import type { PendingAuthorization } from "../../launch/PendingAuthorization.js"
 import { locationOf } from "../../launch/RedirectUri.js"
 import type { SmartConfiguration } from "../../server/SmartConfiguration.js"
+import type { CheckIssuer } from "./callbackIssuer.js"
+import { configuredIssuer, UNKNOWN_ISSUER } from "./callbackIssuer.js"
 import type { Config } from "./client.js"
 
 /**
@@ -61,13 +62,6 @@ export interface Peers {
   /** An open registry also has servers that are not listed here and share its redirect URIs. */
   readonly isOpen: boolean
 }
-
-/**
- * A client outside a registry.
- *
- * @internal
- */
-export const alone: Peers = { since: () => [], isOpen: false }
 
 /** @internal */
 export interface Directory extends Peers {
@@ -94,14 +88,6 @@ export const makeDirectory = (isOpen: boolean): Directory => {
     }
   }
 }
-
-/**
- * The configured issuer.
- *
- * @internal
- */
-export const configuredIssuer = ({ issuer, metadata }: Pick<Config, "issuer" | "metadata">): string | undefined =>
-  issuer ?? metadata?.issuer
 
 /** The evidence that an issuer belongs to a server: see the table above. */
 type Evidence = 3 | 2 | 1 | 0
@@ -179,25 +165,12 @@ const namesOf = (peers: ReadonlyArray<Peer>): string => {
   return names.join(", ") + (peers.length > names.length ? ` and ${peers.length - names.length} more` : "")
 }
 
-/** @internal */
-export interface Launch {
-  readonly name: string
-  readonly config: Config
-  readonly pending: PendingAuthorization
-  readonly peers: Peers
-  readonly warn: (warning: Omit<ConstructorParameters<typeof ConformanceWarning>[0], "server">) => Effect.Effect<void>
-}
-
 /**
- * Fails if the `iss` of a callback may belong to another server of the registry. The caller has checked that `iss`
- * equals the issuer that the launch expects, if there is one. The rules are in the comment at the top of this module.
+ * The check of a registry. The rules are in the comment at the top of this module.
  *
  * @internal
  */
-export const check = (
-  { config, name, peers, pending, warn }: Launch,
-  iss: string
-): Effect.Effect<void, AuthorizationError> =>
+export const check = (peers: Peers): CheckIssuer => ({ config, name, pending, warn }, iss) =>
   Effect.gen(function*() {
     // Several registrations of the app at one FHIR server cannot be mixed up.
     const others = peers.since(DateTime.toEpochMillis(pending.createdAt)).filter(
@@ -221,10 +194,9 @@ export const check = (
           }`
         })
         : warn({ code: "IssuerUnknown", detail })
-    const unknownIssuer = "the callback has an iss, but neither the configuration nor the metadata has an issuer"
 
     const evidence: Evidence = (configuredIssuer(config) ?? pending.issuer) === undefined ? 0 : evidenceOf(config, iss)
-    if (evidence === 0 && isShared) return yield* notComparable(unknownIssuer)
+    if (evidence === 0 && isShared) return yield* notComparable(UNKNOWN_ISSUER)
     if (evidence === 1 && peers.isOpen) {
       return yield* notComparable(`only the server's own metadata claims the issuer "${shown()}"`)
     }
@@ -246,7 +218,7 @@ export const check = (
       })
     }
     if (claimants.length > 0) return yield* notComparable(claims())
-    if (evidence === 0) return yield* notComparable(unknownIssuer)
+    if (evidence === 0) return yield* notComparable(UNKNOWN_ISSUER)
     const unknown = rivals.filter((peer) => sharing.includes(peer) && claimOf(peer) === "Unknown")
     if (evidence === 1 && unknown.length > 0) {
       return yield* notComparable(

@@ -17,8 +17,9 @@ import * as ClientAuthentication from "../../client/ClientAuthentication.js"
 import { safeText } from "../../http/Redaction.js"
 import * as SmartClient from "../SmartClient.js"
 import { UnknownServerError } from "../UnknownServerError.js"
+import type { CheckIssuer } from "./callbackIssuer.js"
 import { forServer, validate } from "./client.js"
-import type * as MixUp from "./mixUp.js"
+import * as MixUp from "./mixUp.js"
 
 /**
  * One server of a registry. Its key is its name in sessions, spans and errors.
@@ -99,7 +100,7 @@ interface RegistryContext {
   readonly dependencies: Context.Context<SmartClient.Dependencies>
   readonly memoMap: Layer.MemoMap
   readonly scope: Scope.Scope
-  readonly peers: MixUp.Peers
+  readonly checkIssuer: CheckIssuer
 }
 
 const isLayer = <E, R>(
@@ -113,7 +114,7 @@ const isLayer = <E, R>(
 const makeEntry = <E, R>(
   key: string,
   { authentication, ...config }: Server<E, R>,
-  { dependencies, memoMap, peers, scope }: RegistryContext
+  { checkIssuer, dependencies, memoMap, scope }: RegistryContext
 ): Effect.Effect<RegistryEntry, E | ConfigurationError, R> => {
   const validated = validate(config, key)
   const entry = (service: ClientAuthentication.Service, release: Effect.Effect<void>): RegistryEntry => {
@@ -121,7 +122,7 @@ const makeEntry = <E, R>(
     const client = Effect.suspend(() =>
       cached !== undefined
         ? Effect.succeed(cached)
-        : SmartClient.makeInRegistry({ ...config, name: key }, peers).pipe(
+        : SmartClient.makeInRegistry({ ...config, name: key }, checkIssuer).pipe(
           // The settings of the registry, whichever fiber needs the client first.
           Effect.mapInputContext((_: Context.Context<never>) =>
             Context.add(dependencies, ClientAuthentication.ClientAuthentication, service)
@@ -176,7 +177,7 @@ export const make = (
       scope: yield* Effect.scope,
       dependencies: yield* Effect.context<SmartClient.Dependencies>(),
       memoMap: yield* Layer.makeMemoMap,
-      peers: directory
+      checkIssuer: MixUp.check(directory)
     }
     const entries = new Map<string, RegistryEntry>()
     const keysByBaseUrl = new Map<string, ReadonlySet<string>>()
