@@ -7,12 +7,13 @@
  */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
-import * as jose from "jose"
+import type * as jose from "jose"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
 import { isJsonObject, type JsonObject, parseJson } from "../base/JsonReader.js"
 import { safeText } from "../http/Redaction.js"
 import * as Algorithms from "./internal/algorithms.js"
 import { badKey } from "./internal/configurationError.js"
+import * as KeyFormats from "./internal/keyFormats.js"
 import * as PublicJwk from "./PublicJwk.js"
 
 /**
@@ -121,7 +122,7 @@ const parsePublic = (jwk: JsonObject): Effect.Effect<Algorithms.PublicKey, Confi
 
 const kidOf = (key: Algorithms.PublicKey, kid: string | undefined): Effect.Effect<string, ConfigurationError> =>
   kid === undefined || kid === ""
-    ? Algorithms.attempt(() => jose.calculateJwkThumbprint(key.members), "its thumbprint cannot be calculated")
+    ? KeyFormats.thumbprint(key)
     : Effect.succeed(kid)
 
 const publishedKey = (
@@ -157,7 +158,7 @@ export const fromCryptoKey = (options: CryptoKeyOptions): Effect.Effect<SigningK
     if (privateKey.type !== "private" || !privateKey.usages.includes("sign")) {
       return yield* badKey("privateKey is not a private key that may sign")
     }
-    const jwk = yield* Algorithms.attempt(() => jose.exportJWK(publicKey), "publicKey cannot be exported")
+    const jwk = yield* KeyFormats.exportPublic(publicKey)
     const key = yield* parsePublic(jwk)
     if (!Algorithms.isFor(key.alg, privateKey)) return yield* badKey(`privateKey is not made for ${key.alg}`)
     return yield* fromPair(key, privateKey, kid)
@@ -180,12 +181,6 @@ const UNSUPPORTED_PEM: Readonly<Record<string, string>> = {
 }
 
 /**
- * PKCS#8 does not name the algorithm that jose asks for. Unsupported ones are tried, too, so that the error can name
- * the kind of key.
- */
-const PEM_ALGORITHMS = ["RS384", "ES384", "ES256", "ES512", "Ed25519"]
-
-/**
  * A PKCS#8 private key in PEM.
  *
  * @since 0.1.0
@@ -200,15 +195,7 @@ export const fromPem = (options: PemOptions): Effect.Effect<SigningKey, Configur
         .flatMap(([, label = ""]) => UNSUPPORTED_PEM[label] ?? [])
       return yield* badKey(unsupported[0] ?? "it is not a PEM private key")
     }
-    // The key is readable only until its public half is known.
-    const jwk = yield* Effect.firstSuccessOf(
-      PEM_ALGORITHMS.map((alg) =>
-        Algorithms.attempt(
-          () => jose.importPKCS8(pem, alg, { extractable: true }).then(jose.exportJWK),
-          "it is neither an RSA key nor one on P-384"
-        )
-      )
-    )
+    const jwk = yield* KeyFormats.fromPkcs8(pem)
     return yield* fromPrivateJwk(jwk, options.kid)
   })
 

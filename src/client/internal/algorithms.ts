@@ -6,7 +6,6 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Predicate from "effect/Predicate"
-import type * as jose from "jose"
 import type { ConfigurationError } from "../../base/ConfigurationError.js"
 import type { JsonObject } from "../../base/JsonReader.js"
 import type { Algorithm, EcPublicJwk, PublicJwk, RsaPublicJwk } from "../PublicJwk.js"
@@ -64,7 +63,7 @@ export const parsePublicKey = (jwk: JsonObject): Either.Either<PublicKey, string
 const PRIVATE_MEMBERS = { RS384: ["d", "p", "q", "dp", "dq", "qi"], ES384: ["d"] } as const
 
 /** The members that WebCrypto imports as a private key, without `key_ops`, `ext` and others. */
-export const privateMembers = ({ alg, members }: PublicKey, jwk: JsonObject): jose.JWK => ({
+export const privateMembers = ({ alg, members }: PublicKey, jwk: JsonObject): JsonWebKey => ({
   ...members,
   ...Object.fromEntries(
     PRIVATE_MEMBERS[alg].flatMap((member) => {
@@ -87,7 +86,7 @@ export const isSameKey = (a: PublicJwk, b: PublicJwk): boolean =>
 export const attempt = <A>(work: () => PromiseLike<A>, detail: string): Effect.Effect<A, ConfigurationError> =>
   Effect.tryPromise({ try: work, catch: () => badKey(detail) })
 
-const IMPORT = {
+export const IMPORT = {
   RS384: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-384" },
   ES384: { name: "ECDSA", namedCurve: "P-384" }
 } as const

@@ -3,8 +3,8 @@
  * keys that it can use itself, and the key of a signer stays in its service.
  */
 import * as Effect from "effect/Effect"
+import * as Encoding from "effect/Encoding"
 import * as Redacted from "effect/Redacted"
-import * as jose from "jose"
 import type { ConfigurationError } from "../../base/ConfigurationError.js"
 import { span } from "../../base/Span.js"
 import { safeText } from "../../http/Redaction.js"
@@ -60,10 +60,12 @@ const compact = (
 ): Effect.Effect<Redacted.Redacted, ConfigurationError> => {
   // In the order of the specification's examples, which the tests reproduce byte for byte.
   const header = { alg: key.alg, kid: key.kid, typ: options?.typ ?? "JWT", jku: options?.jku }
-  const input = `${jose.base64url.encode(JSON.stringify(header))}.${jose.base64url.encode(JSON.stringify(claims))}`
+  const input = `${Encoding.encodeBase64Url(JSON.stringify(header))}.${
+    Encoding.encodeBase64Url(JSON.stringify(claims))
+  }`
   return Effect.map(
     key.sign(encoder.encode(input)),
-    (signature) => Redacted.make(`${input}.${jose.base64url.encode(signature)}`)
+    (signature) => Redacted.make(`${input}.${Encoding.encodeBase64Url(signature)}`)
   ).pipe(span("SigningKeys.sign", { attributes: { "smart.kid": key.kid, "smart.alg": key.alg } }))
 }
 

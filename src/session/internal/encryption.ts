@@ -3,7 +3,7 @@ import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import * as jose from "jose"
+import type { CryptoKey } from "jose"
 import { SessionError } from "../SessionError.js"
 import type { Codec } from "./entryCodec.js"
 import { Entry, Sealed } from "./sessionEntry.js"
@@ -26,7 +26,7 @@ const STORE = "encryption"
 const fail = (reason: "Undecodable" | "KeyUnknown" | "KeyUnusable", detail: string, keyId?: string) =>
   new SessionError({ reason, store: STORE, detail, ...(keyId === undefined ? {} : { keyId }) })
 
-const importKey = ({ id, secret }: EncryptionKey): Effect.Effect<jose.CryptoKey, SessionError> =>
+const importKey = ({ id, secret }: EncryptionKey): Effect.Effect<CryptoKey, SessionError> =>
   Effect.gen(function*() {
     const bytes = Either.getOrUndefined(Encoding.decodeBase64Url(Redacted.value(secret).replace(/=+$/, "")))
     if (bytes?.length !== 32) {
@@ -54,7 +54,11 @@ export const make = (
   acceptUnsealed: boolean
 ): Effect.Effect<Codec, SessionError> =>
   Effect.gen(function*() {
-    const byId = new Map<string, jose.CryptoKey>()
+    const jose = yield* Effect.tryPromise({
+      try: () => import("./jose.js"),
+      catch: () => fail("KeyUnusable", "the part of this program that encrypts could not be loaded")
+    })
+    const byId = new Map<string, CryptoKey>()
     for (const key of keys) {
       if (byId.has(key.id)) return yield* fail("KeyUnusable", `two keys have the id ${key.id}`, key.id)
       byId.set(key.id, yield* importKey(key))
@@ -62,7 +66,7 @@ export const make = (
     const keyId = keys[0].id
     const sealing = yield* importKey(keys[0])
 
-    const opened = (key: string, sealed: Sealed, secret: jose.CryptoKey) =>
+    const opened = (key: string, sealed: Sealed, secret: CryptoKey) =>
       Effect.gen(function*() {
         const { plaintext, protectedHeader } = yield* Effect.tryPromise(() =>
           jose.compactDecrypt(sealed.jwe, secret, {
