@@ -1,8 +1,9 @@
 import { readFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
+import { gzipSync } from "node:zlib"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { build, type Plugin, transform } from "esbuild"
+import { build, type BuildOptions, type Plugin, transform } from "esbuild"
 
 const at = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url))
 
@@ -20,67 +21,88 @@ const asBuilt: Plugin = {
   }
 }
 
+const EXTERNAL = ["effect", "effect/*", "@effect/*"]
+
+const bundled = (contents: string, options: Pick<BuildOptions, "external" | "splitting">) =>
+  Effect.promise(() =>
+    build({
+      stdin: { contents, resolveDir: at("src") },
+      bundle: true,
+      outdir: "out",
+      write: false,
+      metafile: true,
+      minify: true,
+      format: "esm",
+      platform: "browser",
+      ...options,
+      plugins: [asBuilt],
+      logLevel: "silent"
+    })
+  )
+
 /** The modules of which something is left in an app's bundle. */
 const modulesIn = (contents: string) =>
   Effect.map(
-    Effect.promise(() =>
-      build({
-        stdin: { contents, resolveDir: at("src") },
-        bundle: true,
-        write: false,
-        metafile: true,
-        minify: true,
-        format: "esm",
-        platform: "browser",
-        external: ["effect", "effect/*", "@effect/*", "jose"],
-        plugins: [asBuilt],
-        logLevel: "silent"
-      })
-    ),
+    bundled(contents, { external: [...EXTERNAL, "jose"] }),
     ({ metafile }) =>
       Object.values(metafile.outputs).flatMap(({ inputs }) =>
         Object.entries(inputs).flatMap(([path, { bytesInOutput }]) => bytesInOutput > 0 ? [path] : [])
       )
   )
 
+/** The library and jose in what a page loads at once, minified, gzip. */
+const entrySize = (contents: string) =>
+  Effect.map(bundled(contents, { external: EXTERNAL, splitting: true }), ({ metafile, outputFiles }) => {
+    const first = new Set(Object.keys(metafile.outputs).filter((path) => /\bstdin\b/.test(path)))
+    for (const path of first) {
+      for (const { external, kind, path: imported } of metafile.outputs[path]?.imports ?? []) {
+        if (kind === "import-statement" && external !== true) first.add(imported)
+      }
+    }
+    return outputFiles.filter(({ path }) => [...first].some((one) => path.endsWith(one)))
+      .reduce((total, { contents }) => total + gzipSync(contents, { level: 9 }).byteLength, 0)
+  })
+
+const launchWith = (imports: string) => `
+  ${imports}
+  export const live = [
+    SmartClient.layer({ fhirBaseUrl: "https://ehr.example.org/fhir", clientId: "app" }),
+    ClientAuthentication.layerPublic
+  ]
+`
+const BY_MODULE = `
+  import * as ClientAuthentication from "./client/ClientAuthentication.js"
+  import * as SmartClient from "./smart/SmartClient.js"
+`
+
 describe("the built modules in an app's bundle", () => {
   it.effect("a public client carries no signing code of a confidential one", () =>
     Effect.gen(function*() {
-      const modules = yield* modulesIn(`
-        import * as ClientAuthentication from "./client/ClientAuthentication.js"
-        import * as SmartClient from "./smart/SmartClient.js"
-        export const live = [SmartClient.layer({ fhirBaseUrl: "https://ehr.example.org/fhir", clientId: "app" }), ClientAuthentication.layerPublic]
-      `)
+      const modules = yield* modulesIn(launchWith(BY_MODULE))
       assert.include(modules, "src/smart/SmartClient.ts")
-      const signing = modules.filter((path) => /Sign|algorithms|PublicJwk|ClientAssertion/.test(path))
-      assert.deepStrictEqual(signing, [])
+      const unused = modules.filter((path) => /Sign|algorithms|PublicJwk|ClientAssertion|mixUp/.test(path))
+      assert.deepStrictEqual(unused, [])
     }), 30_000)
+
+  it.effect(
+    "the launch of a public client stays within its size, also through the index",
+    () =>
+      Effect.gen(function*() {
+        const byModule = yield* entrySize(launchWith(BY_MODULE))
+        const throughIndex = yield* entrySize(
+          launchWith(`import { ClientAuthentication, SmartClient } from "./index.js"`)
+        )
+        assert.isBelow(byModule, 36_000)
+        assert.isBelow(throughIndex - byModule, 5_000)
+      }),
+    30_000
+  )
 
   it.effect(
     "the code of jose that verifies id_tokens is in a chunk that is loaded on demand",
     () =>
       Effect.gen(function*() {
-        const { metafile } = yield* Effect.promise(() =>
-          build({
-            stdin: {
-              contents: `
-              import * as SmartClient from "./smart/SmartClient.js"
-              export const live = SmartClient.layer({ fhirBaseUrl: "https://ehr.example.org/fhir", clientId: "app" })
-            `,
-              resolveDir: at("src")
-            },
-            bundle: true,
-            splitting: true,
-            outdir: "out",
-            write: false,
-            metafile: true,
-            minify: true,
-            format: "esm",
-            platform: "browser",
-            plugins: [asBuilt],
-            logLevel: "silent"
-          })
-        )
+        const { metafile } = yield* bundled(launchWith(BY_MODULE), { splitting: true })
         const outputs = Object.entries(metafile.outputs)
         const onDemand = outputs.flatMap(([, { imports }]) =>
           imports.flatMap(({ kind, path }) => kind === "dynamic-import" ? [path] : [])
