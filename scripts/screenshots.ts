@@ -20,7 +20,7 @@ const walk = async (page: Page, app: string, ehr: string) => {
   await shot("app-hospitals")
 
   await page.goto(`${ehr}/chart/patient-alpha`)
-  await press(/Dr\. Sandbox One/)
+  await press(/Dr\. Ingrid Halvorsen/)
   await page.getByRole("heading", { level: 1 }).waitFor()
   await shot("ehr-record")
 
@@ -28,7 +28,7 @@ const walk = async (page: Page, app: string, ehr: string) => {
   await page.getByRole("link", { name: "Log in at North Hospital" }).click()
   await page.getByRole("button", { name: "Allow" }).waitFor()
   await shot("ehr-consent")
-  await page.getByRole("radio", { name: /Alpha Sandbox/ }).check()
+  await page.getByRole("radio", { name: /Ruth Okafor/ }).check()
   await press("Allow")
   await page.waitForURL(/\/chart$/)
   await shot("app-chart")

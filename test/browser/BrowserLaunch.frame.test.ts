@@ -43,7 +43,7 @@ const embedded = (context: Chromium.Session, origin: string, path: string) =>
   })
 
 const seesBeta = (frame: FrameLocator) =>
-  Chromium.drive(() => frame.getByRole("heading", { name: "Beta Sandbox" }).waitFor())
+  Chromium.drive(() => frame.getByRole("heading", { name: "Mateo Villanueva" }).waitFor())
 
 /** A launch in a popup of the framed page, in which the browser shows the app with another storage. */
 const inPopup = (page: Page, frame: FrameLocator, decision: string) =>

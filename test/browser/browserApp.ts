@@ -41,8 +41,10 @@ export const follow = (page: Page, name: string) =>
 
 export const approve = (page: Page, patient: string) => follow(page, `Approve for Patient/patient-${patient}`)
 
-export const seesChart = (page: Page, name: string) =>
-  Chromium.drive(() => page.getByRole("heading", { name: `${name} Sandbox` }).waitFor())
+const NAMES = { Alpha: "Ruth Okafor", Beta: "Mateo Villanueva" } as const
+
+export const seesChart = (page: Page, patient: keyof typeof NAMES) =>
+  Chromium.drive(() => page.getByRole("heading", { name: NAMES[patient] }).waitFor())
 
 export const seesStart = (page: Page) =>
   Chromium.drive(() => page.getByRole("button", { name: "Sign in", exact: true }).waitFor())

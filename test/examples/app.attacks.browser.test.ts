@@ -30,7 +30,7 @@ const heading = (page: Page, name: string | RegExp) =>
 const toConsent = (page: Page, launch: string) =>
   drive(async () => {
     await page.goto(launch)
-    const person = page.getByRole("button", { name: /Dr\. Sandbox One/ })
+    const person = page.getByRole("button", { name: /Dr\. Ingrid Halvorsen/ })
     await person.or(page.getByRole("button", { name: "Allow" })).waitFor()
     if (await person.isVisible()) await person.click()
     await page.getByRole("button", { name: "Allow" }).waitFor()
@@ -94,7 +94,7 @@ describe.skipIf(!Chromium.available)(`the demo app under attack, in Chromium${Ch
         const page = yield* context.newPage
         const seen: Array<string> = []
         page.on("request", (request) => void (request.url().includes("/callback/north?") && seen.push(request.url())))
-        yield* logIn(page, baseUrl, "Alpha Sandbox")
+        yield* logIn(page, baseUrl, "Ruth Okafor")
         const [callback = ""] = seen
         assert.include(callback, "code=")
         const thief = yield* Chromium.newContext()
@@ -123,7 +123,7 @@ describe.skipIf(!Chromium.available)(`the demo app under attack, in Chromium${Ch
           }, planted)
         )
         assert.include((yield* sessionCookies(context)).map(({ value }) => value), planted)
-        yield* logIn(page, baseUrl, "Alpha Sandbox")
+        yield* logIn(page, baseUrl, "Ruth Okafor")
         const handle = new URL(page.url()).pathname.split("/")[2]
         assert.notStrictEqual(handle, "x".repeat(22))
         yield* drive(() => page.goto(`${baseUrl}/sessions/${"x".repeat(22)}/chart`))
@@ -136,7 +136,7 @@ describe.skipIf(!Chromium.available)(`the demo app under attack, in Chromium${Ch
         const show = yield* elsewhere
         const context = yield* Chromium.newContext()
         const page = yield* context.newPage
-        yield* logIn(page, baseUrl, "Beta Sandbox")
+        yield* logIn(page, baseUrl, "Mateo Villanueva")
         const chart = page.url()
         const handle = new URL(chart).pathname.split("/")[2] ?? ""
         for (const path of [`/logout/${handle}`, `/sessions/${handle}/revoke`, `/sessions/${handle}/refresh`]) {
@@ -152,7 +152,7 @@ describe.skipIf(!Chromium.available)(`the demo app under attack, in Chromium${Ch
           assert.isTrue(answer === 403 || answer === 404, `${path}: ${answer}`)
         }
         yield* drive(() => page.reload())
-        yield* heading(page, "Chart of Beta Sandbox")
+        yield* heading(page, "Chart of Mateo Villanueva")
       }), live)
 
     it.scoped("many launches of another page do not remove a pending launch", () =>

@@ -40,7 +40,7 @@ const world = Effect.gen(function*() {
 /** Signs in as a clinician if the EHR asks for a sign-in. */
 const signIn = (page: Page | Frame) =>
   drive(async () => {
-    const person = page.getByRole("button", { name: /Dr\. Sandbox One/ })
+    const person = page.getByRole("button", { name: /Dr\. Ingrid Halvorsen/ })
     await person.or(page.getByRole("button", { name: "Allow" })).waitFor()
     if (await person.isVisible()) await person.click()
   })
@@ -53,7 +53,7 @@ const decide = (page: Page | Frame, answer: "Allow" | "Deny" = "Allow", patient?
   })
 
 /** Standalone, from the list of hospitals to the chart. */
-const logIn = (page: Page, key: Key, patient = "Alpha Sandbox") =>
+const logIn = (page: Page, key: Key, patient = "Ruth Okafor") =>
   Effect.gen(function*() {
     const { baseUrl } = yield* world
     yield* drive(() => page.goto(baseUrl))
@@ -78,7 +78,7 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
           const context = yield* Chromium.newContext()
           const page = yield* context.newPage
           yield* logIn(page, key)
-          yield* assertShown(heading(page, "Chart of Alpha Sandbox"))
+          yield* assertShown(heading(page, "Chart of Ruth Okafor"))
           yield* assertShown(page.getByRole("img", { name: /Blood pressure in mmHg/ }))
           yield* drive(() => page.getByText("Heart rate as a table").click())
           yield* assertShown(page.getByRole("region", { name: /Heart rate/ }))
@@ -99,7 +99,7 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
           yield* drive(() => page.getByRole("button", { name: /This tab/ }).click())
           yield* decide(page)
           yield* drive(() => page.waitForURL(/\/chart$/))
-          yield* assertShown(heading(page, "Chart of Beta Sandbox"))
+          yield* assertShown(heading(page, "Chart of Mateo Villanueva"))
           yield* assertClean(context)
         }), live)
     }
@@ -117,7 +117,7 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
           return opened
         })
         yield* decide(tab)
-        yield* assertShown(heading(tab, "Chart of Alpha Sandbox"))
+        yield* assertShown(heading(tab, "Chart of Ruth Okafor"))
         yield* assertClean(context)
       }), live)
 
@@ -138,7 +138,7 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
         yield* decide(frame)
         yield* drive(() => frame.waitForURL(/\/chart$/))
         assert.strictEqual(new URL(frame.url()).origin, baseUrl)
-        yield* assertShown(heading(frame, "Chart of Alpha Sandbox"))
+        yield* assertShown(heading(frame, "Chart of Ruth Okafor"))
         assert.strictEqual(yield* drive(() => frame.getByRole("region", { name: "Patient", exact: true }).count()), 0)
         // The frame's own links and forms send its cookie, too. A page outside of this frame does not.
         yield* drive(() => frame.getByRole("link", { name: "Session", exact: true }).click())
@@ -183,16 +183,16 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
         const context = yield* Chromium.newContext()
         const one = yield* context.newPage
         const two = yield* context.newPage
-        yield* logIn(one, "east", "Alpha Sandbox")
-        yield* logIn(two, "east", "Beta Sandbox")
+        yield* logIn(one, "east", "Ruth Okafor")
+        yield* logIn(two, "east", "Mateo Villanueva")
         yield* drive(() => one.reload())
-        yield* assertShown(heading(one, "Chart of Alpha Sandbox"))
+        yield* assertShown(heading(one, "Chart of Ruth Okafor"))
         yield* drive(() => two.reload())
-        yield* assertShown(heading(two, "Chart of Beta Sandbox"))
+        yield* assertShown(heading(two, "Chart of Mateo Villanueva"))
         yield* drive(() => two.getByRole("button", { name: "Log out" }).click())
         yield* drive(() => two.waitForURL(/\/$/))
         yield* drive(() => one.reload())
-        yield* assertShown(heading(one, "Chart of Alpha Sandbox"))
+        yield* assertShown(heading(one, "Chart of Ruth Okafor"))
         yield* assertClean(context)
       }), live)
 
@@ -242,7 +242,7 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
         const page = yield* context.newPage
         yield* drive(() => page.goto(baseUrl))
         yield* drive(() => page.getByRole("link", { name: "Log in at West Clinic" }).dblclick())
-        yield* drive(() => page.getByRole("button", { name: /Dr\. Sandbox One/ }).dblclick())
+        yield* drive(() => page.getByRole("button", { name: /Dr\. Ingrid Halvorsen/ }).dblclick())
         // A wait for the URL fails when the second click aborts the navigation of the first.
         yield* drive(() => page.getByRole("button", { name: "Allow" }).waitFor())
         yield* drive(() => page.getByRole("button", { name: "Allow" }).dblclick())
@@ -311,7 +311,7 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
         yield* drive(() => desk.getByRole("button", { name: "Bring the EHR up" }).click())
         yield* assertShown(desk.getByRole("button", { name: "Take the EHR down" }))
         yield* drive(() => page.reload())
-        yield* assertShown(heading(page, "Chart of Alpha Sandbox"))
+        yield* assertShown(heading(page, "Chart of Ruth Okafor"))
         // The app remembers for some seconds that the EHR did not answer, unless a user reloads the metadata.
         yield* drive(() => other.getByRole("button", { name: /Reload metadata/ }).click())
         yield* assertShown(other.getByRole("button", { name: /Log in with these scopes/ }))
@@ -344,7 +344,7 @@ describe.skipIf(!Chromium.available)(`the demo app in Chromium${Chromium.conditi
         assert.isAtMost((yield* renewals) - before, 2)
         assert.isAtLeast((yield* renewals) - before, 1)
         yield* drive(() => two.goto(`${baseUrl}${new URL(two.url()).pathname}/chart`))
-        yield* assertShown(heading(two, "Chart of Alpha Sandbox"))
+        yield* assertShown(heading(two, "Chart of Ruth Okafor"))
         yield* assertClean(context)
       }), live)
 

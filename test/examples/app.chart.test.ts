@@ -1,7 +1,7 @@
 /** What the demo app makes of FHIR: names, ages, curves. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Fhir from "../../examples/app/app/chart/Fhir.js"
-import { plot, ticks } from "../../examples/app/app/chart/Plot.js"
+import { domain, plot, ticks } from "../../examples/app/app/chart/Plot.js"
 import * as Vitals from "../../examples/app/app/chart/Vitals.js"
 import { duration } from "../../examples/app/app/format.js"
 
@@ -14,7 +14,8 @@ const measured = (code: string, value: number, unit: string, more: object = {}):
   ...more
 })
 
-const vitalsOf = (...resources: ReadonlyArray<unknown>) => Vitals.of(Fhir.readAll(Fhir.Observation)(resources).read)
+const vitalsOf = (...resources: ReadonlyArray<unknown>) =>
+  Vitals.of(Fhir.readAll(Fhir.Observation)(resources).read, { isAdult: true })
 
 describe("the chart of the demo app", () => {
   it("omits and counts unreadable resources, and shows the others", () => {
@@ -75,6 +76,62 @@ describe("the chart of the demo app", () => {
     )
   })
 
+  it("marks and names values out of the reference range: the observation's own, else that of adults", () => {
+    const own = { referenceRange: [{ high: { value: 110 } }] }
+    const interpreted = {
+      interpretation: [{
+        coding: [{ system: "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", code: "LL" }]
+      }]
+    }
+    const observations = [
+      measured("8867-4", 104, "/min"),
+      measured("8867-4", 55, "/min", { effectiveDateTime: "2024-02-10" }),
+      measured("8867-4", 80, "/min", { effectiveDateTime: "2024-03-10", ...interpreted }),
+      measured("8867-4", 105, "/min", { effectiveDateTime: "2024-04-10", ...own })
+    ]
+    const [adult] = vitalsOf(...observations)
+    assert.isDefined(adult)
+    assert.deepStrictEqual(adult.series[0]?.points.map(({ flag }) => flag), ["high", "low", "low", undefined])
+    assert.deepInclude(adult.series[0]?.range, { high: 110 })
+    const shown = plot(adult).toString()
+    assert.include(shown, "<span class=\"nowrap\">104</span> <span class=\"badge warning\">▲ high</span>")
+    assert.include(shown, "Reference range up to 110 beats per minute")
+    assert.include(shown, "reference range up to 110, 3 out of range.")
+
+    const [child] = Vitals.of(Fhir.readAll(Fhir.Observation)(observations).read, { isAdult: false })
+    assert.deepStrictEqual(child?.series[0]?.points.map(({ flag }) => flag), [undefined, undefined, "low", undefined])
+  })
+
+  it("shows a blood pressure as systolic/diastolic, with the name of the value out of range", () => {
+    const panel = {
+      resourceType: "Observation",
+      effectiveDateTime: "2024-03-01",
+      code: { coding: [{ system: "http://loinc.org", code: "85354-9" }] },
+      component: [measured("8480-6", 124, "mm[Hg]"), measured("8462-4", 92, "mm[Hg]")]
+    }
+    const [pressure] = vitalsOf(panel)
+    assert.isDefined(pressure)
+    const shown = plot(pressure).toString()
+    assert.include(
+      shown,
+      "<strong><span class=\"nowrap\">124/92</span> <span class=\"badge warning\">Diastolic ▲ high</span></strong>"
+    )
+    assert.include(shown, "Reference range systolic 90 to 129, diastolic 60 to 79 mmHg")
+  })
+
+  it("has an axis with a minimum span, so that small changes look small", () => {
+    const spanOf = (code: string, unit: string, ...values: ReadonlyArray<number>) => {
+      const [vital] = vitalsOf(...values.map((value) => measured(code, value, unit)))
+      assert.isDefined(vital)
+      return domain(vital)
+    }
+    assert.deepStrictEqual(spanOf("8310-5", "Cel", 36.6, 36.7), [35, 40])
+    assert.deepStrictEqual(spanOf("8310-5", "Cel", 33.9, 41.2), [33.9, 41.2])
+    assert.deepStrictEqual(spanOf("8867-4", "/min", 71, 72), [40, 120])
+    assert.deepStrictEqual(spanOf("29463-7", "kg", 68, 70), [59, 79])
+    assert.deepStrictEqual(spanOf("29463-7", "kg", 3.4), [0, 13.4])
+  })
+
   it.each([
     [36.5, 38.3, [36.5, 37, 37.5, 38, 38.5]],
     [71, 88, [70, 75, 80, 85, 90]],
@@ -95,7 +152,10 @@ describe("the chart of the demo app", () => {
     assert.notInclude(svg, "NaN")
     assert.include(svg, "<title id=\"plot-weight-title\">Body weight in kg, 2024-01-10 to 2024-01-10</title>")
     assert.include(svg, "Weight: 1 value, from 70 to 70 kg, the latest 70 on 2024-01-10.")
-    assert.include(svg, "<th scope=\"row\">2024-01-10</th><td>70</td>")
+    assert.include(
+      svg,
+      "<th scope=\"row\">2024-01-10</th><td data-label=\"Weight\"><span class=\"nowrap\">70</span></td>"
+    )
   })
 
   it.each([

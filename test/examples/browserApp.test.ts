@@ -172,7 +172,7 @@ describe.skipIf(!Chromium.available)(`the example of a page without a server${Ch
         yield* Chromium.drive(() => page.keyboard.press("Enter"))
         yield* approve(page, "beta")
         yield* seesChart(page, "Beta")
-        assert.strictEqual(yield* focused, "Beta Sandbox")
+        assert.strictEqual(yield* focused, "Mateo Villanueva")
         yield* assertClean(context)
       }))
   })

@@ -94,10 +94,10 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
           yield* drive(() => page.goto(app))
           yield* drive(() => page.getByRole("link", { name: "Log in" }).click())
           yield* heading(page, "Sign in")
-          yield* signIn(page, /Dr\. Sandbox One/)
+          yield* signIn(page, /Dr\. Ingrid Halvorsen/)
           yield* heading(page, "Growth chart requests access")
           yield* drive(() => page.getByLabel(/Keep access after you leave/).uncheck())
-          yield* drive(() => page.getByLabel("Beta Sandbox").check())
+          yield* drive(() => page.getByLabel("Mateo Villanueva").check())
           yield* drive(() => button(page, "Allow").dblclick({ noWaitAfter: true }))
           yield* heading(page, "App got a code")
           const [given, ...others] = yield* ehr.access
@@ -120,8 +120,8 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
         const context = yield* Chromium.newContext()
         const page = yield* context.newPage
         yield* drive(() => page.goto(site))
-        yield* signIn(page, /Dr\. Sandbox Two/)
-        yield* drive(() => button(page, /In the chart.*Alpha Sandbox/).click())
+        yield* signIn(page, /Dr\. Asha Kulkarni/)
+        yield* drive(() => button(page, /In the chart.*Ruth Okafor/).click())
         const frame = page.frameLocator("iframe[title=\"Growth chart\"]")
         yield* heading(frame, "Growth chart requests access")
         yield* drive(() => button(frame, "Allow").click())
@@ -138,12 +138,12 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
         const context = yield* Chromium.newContext()
         const page = yield* context.newPage
         yield* drive(() => page.goto(site))
-        yield* signIn(page, /Dr\. Sandbox One/)
-        for (const name of ["Alpha", "Beta"]) {
+        yield* signIn(page, /Dr\. Ingrid Halvorsen/)
+        for (const name of ["Ruth Okafor", "Mateo Villanueva"]) {
           const [tab] = yield* drive(() =>
             Promise.all([
               context.playwright.waitForEvent("page"),
-              button(page, new RegExp(`^New tab.*${name} Sandbox`)).click()
+              button(page, new RegExp(`^New tab.*${name}`)).click()
             ])
           )
           yield* heading(tab, "Growth chart requests access")
@@ -154,7 +154,7 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
           "patient-alpha",
           "patient-beta"
         ])
-        yield* drive(() => button(page, /^This tab.*Gamma Sandbox/).click())
+        yield* drive(() => button(page, /^This tab.*Mei Chau/).click())
         yield* heading(page, "Growth chart requests access")
         yield* drive(() => page.goBack())
         yield* heading(page, "Patients")
@@ -169,7 +169,7 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
         const context = yield* Chromium.newContext()
         const page = yield* context.newPage
         yield* drive(() => page.goto(`${site}/faults`))
-        yield* drive(() => button(page, /Dr\. Sandbox One/).dblclick({ noWaitAfter: true }))
+        yield* drive(() => button(page, /Dr\. Ingrid Halvorsen/).dblclick({ noWaitAfter: true }))
         yield* heading(page, "Faults")
         yield* drive(() => button(page, /^The response is lost/).dblclick({ noWaitAfter: true }))
         yield* drive(() => button(page, /^Switch off The response is lost/).waitFor())
@@ -208,7 +208,7 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
         yield* press("Tab")
         assert.strictEqual(yield* focused, "Skip to the content")
         yield* press("Enter", "Tab")
-        assert.match(yield* focused, /^Dr\. Sandbox One/)
+        assert.match(yield* focused, /^Dr\. Ingrid Halvorsen/)
         yield* press("Enter")
         yield* heading(page, "Growth chart requests access")
         // Past the skip link, the name of the hospital and the sign-out button: the first scope, taken away; then the
@@ -229,7 +229,7 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
         const context = yield* Chromium.newContext({ viewport: { width: 360, height: 740 } })
         const page = yield* context.newPage
         yield* drive(() => page.goto(site))
-        yield* signIn(page, /Dr\. Sandbox One/)
+        yield* signIn(page, /Dr\. Ingrid Halvorsen/)
         yield* heading(page, "Patients")
         for (
           const path of [

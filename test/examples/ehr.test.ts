@@ -181,8 +181,8 @@ describe("the sandbox EHR's site", () => {
       assert.strictEqual((yield* get("/access?revoked")).location, "/login?next=%2Faccess%3Frevoked")
       const login = yield* get("/login?next=%2Flog")
       assertSound(login)
-      assert.include(login.body, "Dr. Sandbox One Clinician")
-      assert.include(login.body, "Alpha Sandbox")
+      assert.include(login.body, "Dr. Ingrid Halvorsen")
+      assert.include(login.body, "Ruth Okafor")
       assert.strictEqual(hidden(login.body, "next"), "/log")
       const signedIn = yield* post("/login", { user: "Practitioner/practitioner-two", next: "/log" })
       assert.strictEqual(signedIn.location, "/log")
@@ -190,8 +190,8 @@ describe("the sandbox EHR's site", () => {
         signedIn.headers["set-cookie"] ?? "",
         /^ehr-session-\d+=[\w-]{32}; Path=\/; HttpOnly; SameSite=Strict$/
       )
-      assert.include((yield* get("/log")).body, "Dr. Sandbox Two Clinician")
-      assert.include((yield* get("/login")).body, "You are signed in as Dr. Sandbox Two Clinician.")
+      assert.include((yield* get("/log")).body, "Dr. Asha Kulkarni")
+      assert.include((yield* get("/login")).body, "You are signed in as Dr. Asha Kulkarni.")
       assert.strictEqual((yield* post("/logout", {})).location, "/login")
       assert.strictEqual((yield* get("/log")).location, "/login?next=%2Flog")
       assert.strictEqual((yield* post("/login", { user: "Practitioner/unknown" })).status, 400)
@@ -276,7 +276,7 @@ describe("the sandbox EHR's site", () => {
       yield* signIn()
       const all = yield* get("/")
       assertSound(all)
-      for (const name of ["Alpha", "Beta", "Gamma"]) assert.include(all.body, `${name} Sandbox</a>`)
+      for (const name of ["Ruth Okafor", "Mateo Villanueva", "Mei Chau"]) assert.include(all.body, `${name}</a>`)
       assert.include(all.body, "<option value=\"growth\">Growth chart</option>")
       assert.include(
         all.headers["content-security-policy"],
@@ -285,8 +285,8 @@ describe("the sandbox EHR's site", () => {
       yield* signIn("Patient/patient-beta")
       const own = yield* get("/")
       assert.include(own.body, "My record")
-      assert.include(own.body, "Beta Sandbox</a>")
-      assert.notInclude(own.body, "Alpha Sandbox")
+      assert.include(own.body, "Mateo Villanueva</a>")
+      assert.notInclude(own.body, "Ruth Okafor")
       assert.strictEqual((yield* get("/chart/patient-beta")).status, 200)
       assert.strictEqual((yield* get("/chart/patient-alpha")).status, 404)
     })
@@ -324,7 +324,9 @@ describe("the sandbox EHR's site", () => {
       const plain = yield* get("/chart/patient-alpha")
       assertSound(plain)
       assert.include(plain.body, "Hypertensive disorder")
-      assert.include(plain.body, "127 mmHg, 81 mmHg")
+      assert.include(plain.body, "127/81 mmHg")
+      assert.include(plain.body, "Allergy to penicillin (high)")
+      assert.include(plain.body, "Annual review, influenza vaccination")
       assert.notInclude(plain.body, "<iframe")
       for (
         const [path, fields] of [
@@ -492,7 +494,7 @@ describe("the sandbox EHR's site", () => {
       const page = yield* get("/access")
       assertSound(page)
       for (
-        const words of ["Growth chart", "Dr. Sandbox One Clinician", "Beta Sandbox", "Has access", "Revoke access"]
+        const words of ["Growth chart", "Dr. Ingrid Halvorsen", "Mateo Villanueva", "Has access", "Revoke access"]
       ) {
         assert.include(page.body, words)
       }

@@ -40,15 +40,15 @@ describe.each([["Express", Express.serve], ["Hono", Hono.serve]] as const)("the 
       assert.strictEqual((yield* get("/nowhere")).status, 404)
       const without = yield* get("/patient")
       assert.notStrictEqual(without.status, 200)
-      assert.notInclude(without.body, "Sandbox")
+      assert.notInclude(without.body, "Okafor")
 
       const launched = yield* get("/launch")
       assert.strictEqual(launched.url, `${baseUrl}/patient`)
-      assert.include(launched.body, "<h1>Alpha Sandbox</h1>")
+      assert.include(launched.body, "<h1>Ruth Okafor</h1>")
 
       const { iss, launch } = yield* ehr.launch({ patient: "patient-beta" })
       const fromEhr = yield* get(`/launch?${new URLSearchParams({ iss, launch }).toString()}`)
-      assert.include(fromEhr.body, "<h1>Beta Sandbox</h1>")
+      assert.include(fromEhr.body, "<h1>Mateo Villanueva</h1>")
 
       const stranger = yield* get("/launch?iss=https%3A%2F%2Fehr.evil.example%2Ffhir&launch=x")
       assert.isAtLeast(stranger.status, 400)
@@ -58,7 +58,7 @@ describe.each([["Express", Express.serve], ["Hono", Hono.serve]] as const)("the 
         (yield* send(HttpClientRequest.setHeader(logout, "origin", "https://evil.example"))).status,
         403
       )
-      assert.include((yield* get("/patient")).body, "Beta Sandbox")
+      assert.include((yield* get("/patient")).body, "Mateo Villanueva")
       assert.strictEqual((yield* send(HttpClientRequest.setHeader(logout, "origin", baseUrl))).url, `${baseUrl}/`)
       assert.notStrictEqual((yield* get("/patient")).status, 200)
     }).pipe(Effect.provide(NodeTransport.layer())))
@@ -97,7 +97,7 @@ describe("the route handler of Next.js", () => {
       const callback = yield* get(returned.href, cookiesOf(launch))
       assert.strictEqual(callback.headers.get("location"), `${baseUrl}/patient`)
       const page = yield* get(`${baseUrl}/patient`, cookiesOf(callback))
-      assert.include(yield* Effect.promise(() => page.text()), "<h1>Beta Sandbox</h1>")
+      assert.include(yield* Effect.promise(() => page.text()), "<h1>Mateo Villanueva</h1>")
       assert.strictEqual((yield* get(`${baseUrl}/patient`)).status, 401)
     }).pipe(Effect.ensuring(Effect.sync(() => vi.unstubAllEnvs()))))
 })

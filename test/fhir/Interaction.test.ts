@@ -34,9 +34,9 @@ describe("Interaction", () => {
     Effect.gen(function*() {
       const fhir = yield* sandbox
       const patient = yield* fhir.read("Patient", "patient-alpha")
-      assert.deepStrictEqual([patient.gender, patient.birthDate], ["female", "1970-01-01"])
+      assert.deepStrictEqual([patient.gender, patient.birthDate], ["female", "1958-07-14"])
       const decoded = yield* fhir.read("Patient", "patient-alpha", { schema: Patient })
-      assert.strictEqual(decoded.name[0]?.family, "Sandbox")
+      assert.strictEqual(decoded.name[0]?.family, "Okafor")
       const stored = yield* fhir.readStored("Patient", "patient-alpha")
       assert.deepStrictEqual([stored.etag, stored.versionId], ["W/\"1\"", "1"])
       assert.strictEqual((yield* fhir.vread("Patient", "patient-alpha", "1"))["id"], "patient-alpha")
@@ -57,8 +57,8 @@ describe("Interaction", () => {
         (schema) =>
           Effect.map(Effect.flip(fhir.read("Patient", "patient-alpha", { schema })), (error) => {
             assert.strictEqual(reasonOf(error), "Undecodable")
-            assert.notInclude(error.message, "Sandbox")
-            assert.notInclude(error.message, "1970")
+            assert.notInclude(error.message, "Okafor")
+            assert.notInclude(error.message, "1958")
             return error instanceof FhirError ? [error.issuePaths, error.detail] : []
           })
       )

@@ -183,14 +183,15 @@ describe("SandboxEhr FHIR", () => {
       assert.strictEqual(yield* post("", `{"resourceType":"Bundle","type":"batch","entry":[${nested}]}`), 400)
     }).pipe(Effect.provide(layer)))
 
-  it.effect("has only synthetic names in its default data", () =>
-    Effect.sync(() => {
-      const families = SandboxEhr.syntheticResources.flatMap((resource) =>
-        Array.isArray(resource["name"]) ? resource["name"] : []
-      )
-      assert.strictEqual(families.length, 5)
-      for (const name of families) assert.match(JSON.stringify(name), /Sandbox/)
-    }))
+  it.effect("labels its default data as test data", () =>
+    Effect.gen(function*() {
+      const tag = { system: "http://terminology.hl7.org/CodeSystem/v3-ActReason", code: "HTEST" }
+      const token = yield* tokenFor("patient/*.rs")
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const { body } = yield* get(`${ehr.fhirBaseUrl}/Patient/patient-alpha`, token)
+      assert.deepInclude(body["meta"], { versionId: "1", tag: [tag] })
+      for (const { meta } of SandboxEhr.syntheticResources) assert.deepStrictEqual(meta, { tag: [tag] })
+    }).pipe(Effect.provide(layer)))
 })
 
 describe("SandboxEhr CORS", () => {

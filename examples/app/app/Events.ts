@@ -36,6 +36,7 @@ export interface Step {
   /** The same for all steps of one page request or timer. */
   readonly trace: string
   readonly name: string
+  /** Milliseconds since 1970, with fractions. */
   readonly startedAt: number
   readonly millis: number
   /** The key of the server, or its address. */
@@ -161,7 +162,7 @@ const tracer = (add: (step: Step) => void): Tracer.Tracer => {
           parent: above?.spanId,
           trace: span.traceId,
           name,
-          startedAt: Number(startTime / 1_000_000n),
+          startedAt: Number(startTime / 1000n) / 1000,
           millis: Number(endTime - startTime) / 1e6,
           server: text(attributes.get("smart.server")) ?? text(attributes.get("smart.url")),
           request: method === undefined ? undefined : {

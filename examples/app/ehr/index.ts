@@ -15,6 +15,7 @@ import { SandboxUdap } from "effect-safire/testing-udap"
 import * as Assets from "../ui/Assets.js"
 import { html } from "../ui/Html.js"
 import { seeOther } from "../ui/Page.js"
+import { resources as ownResources } from "./demoResources.js"
 import type { App, Ehr } from "./Ehr.js"
 import { makeAvailability, makeFormKeys, makeSignIns } from "./Ehr.js"
 import { steps } from "./faults.js"
@@ -28,10 +29,10 @@ import * as Log from "./pages/Log.js"
 import * as Patients from "./pages/Patients.js"
 import * as SignIn from "./pages/SignIn.js"
 import { peopleOf } from "./record.js"
-import { resources as ownResources } from "./vitals.js"
 
 export type { App } from "./Ehr.js"
-export { resources, vitals } from "./vitals.js"
+export { resources } from "./demoResources.js"
+export { vitals } from "./vitals.js"
 
 /** The settings of the site: those of the sandbox, and the apps that can be launched. */
 export interface Options extends Omit<SandboxUdap.Options, "autoApprove" | "consentPage" | "fhirBaseUrl"> {

@@ -60,6 +60,15 @@ export const patientsOf = (resources: ReadonlyArray<FhirResource>, person: Perso
 const concept = (value: unknown): string | undefined =>
   text(members(value)["text"]) ?? text(members(list(members(value)["coding"])[0])["display"])
 
+const codesOf = (value: unknown): ReadonlyArray<string> =>
+  list(members(value)["coding"]).flatMap((coding) => text(members(coding)["code"]) ?? [])
+
+/** LOINC codes of the components of a blood pressure. */
+const SYSTOLIC = "8480-6"
+const DIASTOLIC = "8462-4"
+
+const numberOf = (value: unknown): unknown => members(members(value)["valueQuantity"])["value"]
+
 const quantityOf = (value: unknown): string | undefined => {
   const quantity = members(members(value)["valueQuantity"])
   return typeof quantity["value"] === "number"
@@ -68,8 +77,15 @@ const quantityOf = (value: unknown): string | undefined => {
 }
 
 const valueOf = (observation: FhirResource): string => {
-  const components = list(observation["component"]).flatMap((component) => quantityOf(component) ?? [])
-  return quantityOf(observation) ?? (components.length === 0 ? "no value" : components.join(", "))
+  const components = list(observation["component"])
+  const [systolic, diastolic] = [SYSTOLIC, DIASTOLIC].map((code) =>
+    components.find((one) => codesOf(members(one)["code"]).includes(code))
+  )
+  if (systolic !== undefined && diastolic !== undefined) {
+    return `${numberOf(systolic) ?? "–"}/${quantityOf(diastolic) ?? "–"}`
+  }
+  const values = components.flatMap((component) => quantityOf(component) ?? [])
+  return quantityOf(observation) ?? (values.length === 0 ? "no value" : values.join(", "))
 }
 
 /** A date, what it is about, and a value if there is one. */
@@ -82,6 +98,7 @@ export interface Line {
 /** A patient's record in short. */
 export interface Summary {
   readonly visits: ReadonlyArray<Line & { readonly id: string }>
+  readonly allergies: ReadonlyArray<Line>
   readonly conditions: ReadonlyArray<Line>
   readonly medications: ReadonlyArray<Line>
   /** The newest value of each kind. */
@@ -95,7 +112,8 @@ const newestFirst = <A extends Line>(lines: ReadonlyArray<A>): ReadonlyArray<A> 
 export const summaryOf = (resources: ReadonlyArray<FhirResource>, patient: string): Summary => {
   const own = (type: string) =>
     resources.filter((resource) =>
-      resource.resourceType === type && members(resource["subject"])["reference"] === `Patient/${patient}`
+      resource.resourceType === type &&
+      members(resource["subject"] ?? resource["patient"])["reference"] === `Patient/${patient}`
     )
   const observations = newestFirst(
     own("Observation").map((observation) => ({
@@ -109,16 +127,22 @@ export const summaryOf = (resources: ReadonlyArray<FhirResource>, patient: strin
       own("Encounter").map((encounter) => ({
         id: encounter.id,
         date: text(members(encounter["period"])["start"]),
-        what: `PageRequest, ${text(encounter["status"]) ?? "state unknown"}`
+        what: concept(list(encounter["reasonCode"])[0]) ?? "Visit"
       }))
     ),
+    allergies: own("AllergyIntolerance").map((allergy) => ({
+      date: undefined,
+      what: concept(allergy["code"]) ?? "Allergy",
+      value: text(allergy["criticality"])
+    })).sort((a, b) => Number(b.value === "high") - Number(a.value === "high")),
     conditions: own("Condition").map((condition) => ({
       date: text(condition["onsetDateTime"]),
       what: concept(condition["code"]) ?? "Condition"
     })),
     medications: own("MedicationRequest").map((medication) => ({
       date: text(medication["authoredOn"]),
-      what: concept(medication["medicationCodeableConcept"]) ?? "Medication"
+      what: concept(medication["medicationCodeableConcept"]) ?? "Medication",
+      value: text(members(list(medication["dosageInstruction"])[0])["text"])
     })),
     observations: observations.filter(({ what }, index) =>
       observations.findIndex((other) => other.what === what) === index

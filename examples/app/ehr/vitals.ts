@@ -2,22 +2,22 @@
  * Two years of synthetic vital signs of two patients, for the charts: blood pressure, heart rate, weight and body
  * temperature on twelve days, as FHIR R4 vital signs with LOINC and UCUM codes.
  */
-import { SandboxEhr } from "effect-safire/testing"
+import type { SandboxEhr } from "effect-safire/testing"
 
 /** The days of measurement: every other month. */
 const days: ReadonlyArray<string> = [
-  "2023-01-16",
-  "2023-03-13",
-  "2023-05-22",
-  "2023-07-17",
-  "2023-09-11",
-  "2023-11-20",
-  "2024-01-15",
-  "2024-03-18",
-  "2024-05-13",
-  "2024-07-15",
-  "2024-09-16",
-  "2024-11-18"
+  "2025-01-16",
+  "2025-03-13",
+  "2025-05-22",
+  "2025-07-17",
+  "2025-09-11",
+  "2025-11-20",
+  "2026-01-15",
+  "2026-03-18",
+  "2026-05-13",
+  "2026-07-15",
+  "2026-09-16",
+  "2026-11-09"
 ]
 
 /** One patient's values, day by day. */
@@ -116,28 +116,3 @@ const observations = (series: Series): ReadonlyArray<SandboxEhr.FhirResource> =>
 
 /** The vital signs. */
 export const vitals: ReadonlyArray<SandboxEhr.FhirResource> = [alpha, beta].flatMap(observations)
-
-const allergy: SandboxEhr.FhirResource = {
-  resourceType: "AllergyIntolerance",
-  id: "allergy-alpha",
-  clinicalStatus: {
-    coding: [{ system: "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", code: "active" }]
-  },
-  criticality: "high",
-  code: { coding: [{ system: "http://snomed.info/sct", code: "91936005", display: "Allergy to penicillin" }] },
-  patient: { reference: "Patient/patient-alpha" }
-}
-
-/** When a problem began. */
-const dated = (resource: SandboxEhr.FhirResource): SandboxEhr.FhirResource =>
-  resource.resourceType === "Condition" ? { onsetDateTime: "2015-03-02", ...resource } : resource
-
-/**
- * The sandbox's own resources, with these vital signs in place of the few that its two patients have, dates, and an
- * allergy.
- */
-export const resources: ReadonlyArray<SandboxEhr.FhirResource> = [
-  ...SandboxEhr.syntheticResources.filter(({ id }) => !/^vital-(?:alpha|beta)-/.test(id)).map(dated),
-  ...vitals,
-  allergy
-]

@@ -35,8 +35,8 @@ export const keyValues = (entries: ReadonlyArray<readonly [name: string, value: 
   html`<dl class="values">${entries.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`
 
 /**
- * A table with a caption; the first cell of each row is its heading. Scrolls sideways within itself where the screen is
- * narrow.
+ * A table with a caption; the first cell of each row is its heading. On a narrow screen each row is a card: the heading
+ * and the second cell are on its first line, so the most important column is the second one.
  */
 export const table = (options: {
   readonly caption: string
@@ -53,7 +53,9 @@ export const table = (options: {
 <thead><tr>${options.columns.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead>
 <tbody>${
       options.rows.map(([first, ...rest]) =>
-        html`<tr><th scope="row">${first}</th>${rest.map((cell) => html`<td>${cell}</td>`)}</tr>`
+        html`<tr><th scope="row">${first}</th>${
+          rest.map((cell, i) => html`<td data-label="${options.columns[i + 1] ?? ""}">${cell}</td>`)
+        }</tr>`
       )
     }</tbody>
 </table></div>`
@@ -144,5 +146,12 @@ export const checkbox = (options: {
     options.detail !== undefined && html`<div class="detail" id="${options.id}-detail">${options.detail}</div>`
   }</div>`
 
-/** Text to be copied: with `ui.js` there is a button for it. */
-export const copyable = (text: string): Html => html`<code class="copyable" data-copy>${text}</code>`
+/** Text that may break after each slash and before each parameter. */
+const breakable = (text: string): Child =>
+  text.split(/(?<=\/)(?!\/)|(?=[?&])/).map((part, i) => i === 0 ? part : html`<wbr>${part}`)
+
+/** A URL, a path or another technical value. */
+export const code = (text: string): Html => html`<code>${breakable(text)}</code>`
+
+/** A code to be copied: with `ui.js` there is a button for it. */
+export const copyable = (text: string): Html => html`<code class="copyable" data-copy>${breakable(text)}</code>`

@@ -86,9 +86,19 @@ export const headers = (page: Pick<Page, "policy" | "script">): Readonly<Record<
   "x-content-type-options": "nosniff"
 })
 
+/** The logos: a cross, and a line of vital signs. Both keep their shape with forced colours. */
+const MARKS: Readonly<Record<Site["theme"], Html>> = {
+  ehr:
+    html`<svg class="mark" viewBox="0 0 34 34" aria-hidden="true"><rect width="34" height="34" rx="6"/><path d="M17 7v20M7 17h20"/></svg>`,
+  app:
+    html`<svg class="mark" viewBox="0 0 34 34" aria-hidden="true"><circle cx="17" cy="17" r="17"/><path d="M5 18h6l4-9 5 16 3-7h6"/></svg>`
+}
+
 const header = (site: Site, page: Page): Html =>
   html`<header class="site-header">
-  <a class="brand" href="/"><span class="mark" aria-hidden="true"></span><span><strong>${site.name}</strong><small>${site.tagline}</small></span></a>
+  <a class="brand" href="/">${
+    MARKS[site.theme]
+  }<span><strong>${site.name}</strong><small>${site.tagline}</small></span></a>
   ${
     page.focused !== true && html`<nav aria-label="Main"><ul>${
       site.nav.map(({ href, label }) =>

@@ -67,7 +67,9 @@ export const make = (baseUrl: string, resources: ReadonlyArray<FhirResource>) =>
   }
   for (const resource of resources) {
     const meta = { versionId: "1", lastUpdated: "2024-05-01T00:00:00Z" }
-    add(resource.resourceType, resource.id, { ...meta, method: "POST", resource: { ...resource, meta } })
+    const given = Predicate.isRecord(resource["meta"]) ? resource["meta"] : {}
+    const stored = { ...resource, meta: { ...given, ...meta } }
+    add(resource.resourceType, resource.id, { ...meta, method: "POST", resource: stored })
   }
   // Every store has the type of app state.
   if (!byType.has("Basic")) byType.set("Basic", new Map())

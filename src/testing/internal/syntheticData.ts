@@ -26,36 +26,37 @@ export const resourceTypes: ReadonlyArray<string> = [
   "MedicationRequest"
 ]
 
-const patient = (id: string, given: string, gender: string, birthDate: string): FhirResource => ({
+const patient = (id: string, given: string, family: string, gender: string, birthDate: string): FhirResource => ({
   resourceType: "Patient",
   id,
   identifier: [{ system: "urn:example:sandbox:mrn", value: id }],
   active: true,
-  name: [{ use: "official", family: "Sandbox", given: [given] }],
+  name: [{ use: "official", family, given: [given] }],
   gender,
   birthDate
 })
 
-const practitioner = (id: string, given: string): FhirResource => ({
+const practitioner = (id: string, given: string, family: string): FhirResource => ({
   resourceType: "Practitioner",
   id,
   active: true,
-  name: [{ use: "official", family: "Clinician", given: [given], prefix: ["Dr."] }]
+  name: [{ use: "official", family, given: [given], prefix: ["Dr."] }]
 })
 
 const subject = (patientId: string) => ({ subject: { reference: `Patient/${patientId}` } })
 
-const encounter = (id: string, patientId: string, day: string): FhirResource => ({
+const encounter = (id: string, patientId: string, day: string, reason: string): FhirResource => ({
   resourceType: "Encounter",
   id,
   status: "finished",
-  class: { system: "http://terminology.hl7.org/CodeSystem/v3-ActCode", code: "AMB" },
+  class: { system: "http://terminology.hl7.org/CodeSystem/v3-ActCode", code: "AMB", display: "ambulatory" },
+  reasonCode: [{ text: reason }],
   ...subject(patientId),
   participant: [{ individual: { reference: "Practitioner/practitioner-one" } }],
   period: { start: `${day}T09:00:00Z`, end: `${day}T09:30:00Z` }
 })
 
-const condition = (id: string, patientId: string, code: string, text: string): FhirResource => ({
+const condition = (id: string, patientId: string, onset: string, code: string, text: string): FhirResource => ({
   resourceType: "Condition",
   id,
   clinicalStatus: {
@@ -65,17 +66,30 @@ const condition = (id: string, patientId: string, code: string, text: string): F
     coding: [{ system: "http://terminology.hl7.org/CodeSystem/condition-category", code: "problem-list-item" }]
   }],
   code: { coding: [{ system: "http://snomed.info/sct", code, display: text }], text },
-  ...subject(patientId)
+  ...subject(patientId),
+  onsetDateTime: onset
 })
 
-const medication = (id: string, patientId: string, text: string): FhirResource => ({
+/** `code` is of RxNorm. */
+const medication = (
+  id: string,
+  patientId: string,
+  day: string,
+  [code, text]: readonly [code: string, text: string],
+  dosage: string
+): FhirResource => ({
   resourceType: "MedicationRequest",
   id,
   status: "active",
   intent: "order",
-  medicationCodeableConcept: { text },
+  medicationCodeableConcept: {
+    coding: [{ system: "http://www.nlm.nih.gov/research/umls/rxnorm", code, display: text }],
+    text
+  },
   ...subject(patientId),
-  requester: { reference: "Practitioner/practitioner-two" }
+  authoredOn: day,
+  requester: { reference: "Practitioner/practitioner-two" },
+  dosageInstruction: [{ text: dosage }]
 })
 
 const loinc = (code: string, display: string) => ({ coding: [{ system: "http://loinc.org", code, display }] })
@@ -113,30 +127,52 @@ const vital = (
   ...measured
 })
 
+/** The label of FHIR for test data (HL7 v3 ActReason). */
+const testData = { system: "http://terminology.hl7.org/CodeSystem/v3-ActReason", code: "HTEST" }
+
 /**
  * The default resources: `patient-alpha`, `patient-beta` and `patient-gamma`, each with encounters, conditions, a
- * medication and vital signs; `practitioner-one` and `practitioner-two`.
+ * medication and vital signs; `practitioner-one` and `practitioner-two`. All people are synthetic, and each resource
+ * has the tag `HTEST` (test health data).
  *
  * @since 0.1.0
  * @category models
  */
 export const syntheticResources: ReadonlyArray<FhirResource> = [
-  patient("patient-alpha", "Alpha", "female", "1970-01-01"),
-  patient("patient-beta", "Beta", "male", "1980-02-02"),
-  patient("patient-gamma", "Gamma", "other", "1990-03-03"),
-  practitioner("practitioner-one", "Sandbox One"),
-  practitioner("practitioner-two", "Sandbox Two"),
-  encounter("encounter-alpha-1", "patient-alpha", "2024-01-10"),
-  encounter("encounter-alpha-2", "patient-alpha", "2024-04-10"),
-  encounter("encounter-beta-1", "patient-beta", "2024-02-10"),
-  encounter("encounter-gamma-1", "patient-gamma", "2024-03-10"),
-  condition("condition-alpha-1", "patient-alpha", "38341003", "Hypertensive disorder"),
-  condition("condition-alpha-2", "patient-alpha", "195967001", "Asthma"),
-  condition("condition-beta-1", "patient-beta", "44054006", "Diabetes mellitus type 2"),
-  condition("condition-gamma-1", "patient-gamma", "37796009", "Migraine"),
-  medication("medication-alpha", "patient-alpha", "Sandbox tablet A, one a day"),
-  medication("medication-beta", "patient-beta", "Sandbox tablet B, two a day"),
-  medication("medication-gamma", "patient-gamma", "Sandbox tablet C, as needed"),
+  patient("patient-alpha", "Ruth", "Okafor", "female", "1958-07-14"),
+  patient("patient-beta", "Mateo", "Villanueva", "male", "1979-03-22"),
+  patient("patient-gamma", "Mei", "Chau", "other", "1996-11-05"),
+  practitioner("practitioner-one", "Ingrid", "Halvorsen"),
+  practitioner("practitioner-two", "Asha", "Kulkarni"),
+  encounter("encounter-alpha-1", "patient-alpha", "2024-01-10", "Headaches, raised blood pressure"),
+  encounter("encounter-alpha-2", "patient-alpha", "2024-04-10", "Blood pressure check"),
+  encounter("encounter-beta-1", "patient-beta", "2024-02-10", "Diabetes review"),
+  encounter("encounter-gamma-1", "patient-gamma", "2024-03-10", "Sore throat and fever"),
+  condition("condition-alpha-1", "patient-alpha", "2023-12-04", "38341003", "Hypertensive disorder"),
+  condition("condition-alpha-2", "patient-alpha", "1971-05-01", "195967001", "Asthma"),
+  condition("condition-beta-1", "patient-beta", "2019-06-17", "44054006", "Diabetes mellitus type 2"),
+  condition("condition-gamma-1", "patient-gamma", "2014-09-08", "37796009", "Migraine"),
+  medication(
+    "medication-alpha",
+    "patient-alpha",
+    "2024-01-10",
+    ["314076", "Lisinopril 10 mg oral tablet"],
+    "1 tablet by mouth once a day"
+  ),
+  medication(
+    "medication-beta",
+    "patient-beta",
+    "2023-08-21",
+    ["860975", "Metformin hydrochloride 500 mg extended-release oral tablet"],
+    "1 tablet by mouth twice a day with meals"
+  ),
+  medication(
+    "medication-gamma",
+    "patient-gamma",
+    "2024-03-10",
+    ["310965", "Ibuprofen 200 mg oral tablet"],
+    "1 to 2 tablets by mouth every 6 hours as needed, at most 6 tablets a day"
+  ),
   vital("vital-alpha-1", "patient-alpha", "2024-01-10", bloodPressure(142, 91)),
   vital("vital-alpha-2", "patient-alpha", "2024-01-10", heartRate(78)),
   vital("vital-alpha-3", "patient-alpha", "2024-04-10", bloodPressure(131, 84)),
@@ -149,4 +185,4 @@ export const syntheticResources: ReadonlyArray<FhirResource> = [
   vital("vital-gamma-1", "patient-gamma", "2024-03-10", heartRate(84)),
   vital("vital-gamma-2", "patient-gamma", "2024-03-10", temperature(37.9)),
   vital("vital-gamma-3", "patient-gamma", "2024-03-10", weight(55.4))
-]
+].map((resource) => ({ ...resource, meta: { tag: [testData] } }))

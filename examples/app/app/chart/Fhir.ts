@@ -47,14 +47,32 @@ export const MedicationRequest = Schema.Struct({
 })
 export type MedicationRequest = typeof MedicationRequest.Type
 
-export const AllergyIntolerance = Schema.Struct({ code: concept, clinicalStatus: concept, criticality: text })
+const concepts = optional(Schema.Array(Concept), { nullable: true })
+
+export const AllergyIntolerance = Schema.Struct({
+  code: concept,
+  clinicalStatus: concept,
+  criticality: text,
+  reaction: optional(Schema.Array(Schema.Struct({ manifestation: concepts })), { nullable: true }),
+  note: optional(Schema.Array(Schema.Struct({ text })), { nullable: true })
+})
 export type AllergyIntolerance = typeof AllergyIntolerance.Type
 
 const valued = {
   code: concept,
   valueQuantity: optional(Quantity, { nullable: true }),
   valueCodeableConcept: concept,
-  valueString: text
+  valueString: text,
+  interpretation: concepts,
+  referenceRange: optional(
+    Schema.Array(
+      Schema.Struct({
+        low: optional(Quantity, { nullable: true }),
+        high: optional(Quantity, { nullable: true })
+      })
+    ),
+    { nullable: true }
+  )
 }
 
 export const Observation = Schema.Struct({
@@ -62,7 +80,7 @@ export const Observation = Schema.Struct({
   effectiveDateTime: text,
   effectivePeriod: optional(Schema.Struct({ start: text }), { nullable: true }),
   status: text,
-  category: optional(Schema.Array(Concept), { nullable: true }),
+  category: concepts,
   component: optional(Schema.Array(Schema.Struct(valued)), { nullable: true })
 })
 export type Observation = typeof Observation.Type
@@ -102,12 +120,45 @@ export const ageOf = ({ birthDate }: Patient, today: string): number | undefined
   return years >= 0 && years < 150 ? years : undefined
 }
 
-type Valued = Pick<Observation, "valueQuantity" | "valueCodeableConcept" | "valueString">
+export interface Range {
+  readonly low?: number | undefined
+  readonly high?: number | undefined
+}
 
-export const valueText = ({ valueCodeableConcept, valueQuantity, valueString }: Valued): string | undefined =>
+export type Flag = "high" | "low"
+
+type Measurement = Pick<
+  Observation,
+  "valueQuantity" | "valueCodeableConcept" | "valueString" | "interpretation" | "referenceRange"
+>
+
+export const valueText = ({ valueCodeableConcept, valueQuantity, valueString }: Measurement): string | undefined =>
   valueQuantity?.value !== undefined
     ? `${valueQuantity.value} ${valueQuantity.unit ?? valueQuantity.code ?? ""}`.trim()
     : conceptText(valueCodeableConcept) ?? valueString
+
+/** The reference range in the observation. */
+export const rangeOf = ({ referenceRange }: Measurement): Range | undefined => {
+  const [low, high] = [referenceRange?.[0]?.low?.value, referenceRange?.[0]?.high?.value]
+  return low === undefined && high === undefined ? undefined : { low, high }
+}
+
+export const rangeText = ({ high, low }: Range): string =>
+  low === undefined ? `up to ${high}` : high === undefined ? `from ${low}` : `${low} to ${high}`
+
+const INTERPRETATION = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
+
+/** By the interpretation of the laboratory, the range in the observation, or the usual range. */
+export const flagOf = (measurement: Measurement, usual?: Range): Flag | undefined => {
+  const codes = measurement.interpretation?.flatMap((one) => codeIn(INTERPRETATION, one) ?? []) ?? []
+  if (codes.some((code) => code.startsWith("H"))) return "high"
+  if (codes.some((code) => code.startsWith("L"))) return "low"
+  if (codes.includes("N")) return undefined
+  const { high, low } = rangeOf(measurement) ?? usual ?? {}
+  const value = measurement.valueQuantity?.value
+  if (value === undefined) return undefined
+  return high !== undefined && value > high ? "high" : low !== undefined && value < low ? "low" : undefined
+}
 
 export const dateOf = ({ effectiveDateTime, effectivePeriod }: Observation): string | undefined =>
   effectiveDateTime ?? effectivePeriod?.start

@@ -16,7 +16,7 @@ import { badge, banner, buttonLink, card, keyValues, pageHeading, table } from "
 import type { Child, Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
 import * as Fhir from "../chart/Fhir.js"
-import { plot } from "../chart/Plot.js"
+import { flagBadge, plot } from "../chart/Plot.js"
 import * as Vitals from "../chart/Vitals.js"
 import { day } from "../format.js"
 import { Hospitals } from "../Hospitals.js"
@@ -89,30 +89,43 @@ const medications = (read: ReadonlyArray<Fhir.MedicationRequest>): Html =>
   table({
     caption: "Medications",
     captionHidden: true,
-    columns: ["Medication", "Status", "How"],
+    columns: ["Medication", "Dosage", "Status"],
     rows: read.map((request) => [
       Fhir.conceptText(request.medicationCodeableConcept) ?? request.medicationReference?.display ?? "unnamed",
-      status(request.status),
-      request.dosageInstruction?.flatMap(({ text }) => text ?? []).join("; ") ?? ""
+      request.dosageInstruction?.flatMap(({ text }) => text ?? []).join("; ") ?? "",
+      status(request.status)
     ]),
     empty: "None on record."
   })
+
+const ADULT_AGE = 18
+
+/** The most critical first. */
+const CRITICALITIES = ["high", "unable-to-assess", undefined, "low"]
 
 const allergies = (read: ReadonlyArray<Fhir.AllergyIntolerance>): Html =>
   table({
     caption: "Allergies",
     captionHidden: true,
-    columns: ["To", "Status", "Criticality"],
-    rows: read.map(({ clinicalStatus, code, criticality }) => [
-      Fhir.conceptText(code) ?? "unnamed",
-      status(Fhir.conceptText(clinicalStatus)),
-      criticality ?? ""
-    ]),
+    columns: ["Allergy", "Criticality", "Reaction", "Status"],
+    rows: [...read]
+      .sort((a, b) => CRITICALITIES.indexOf(a.criticality) - CRITICALITIES.indexOf(b.criticality))
+      .map(({ clinicalStatus, code, criticality, note, reaction }) => {
+        const manifestations = reaction?.flatMap(({ manifestation }) => manifestation ?? []) ?? []
+        const reactions = manifestations.flatMap((one) => Fhir.conceptText(one) ?? []).join(", ")
+        const notes = note?.flatMap(({ text }) => text ?? []).join(" ") ?? ""
+        return [
+          Fhir.conceptText(code) ?? "unnamed",
+          criticality === undefined ? "" : badge(criticality, criticality === "high" ? "bad" : "neutral"),
+          reactions === "" && notes === "" ? "" : html`${reactions}${notes !== "" && html` <small>${notes}</small>`}`,
+          status(Fhir.conceptText(clinicalStatus))
+        ]
+      }),
     empty: "None on record, which is not the same as none."
   })
 
-const vitals = (read: ReadonlyArray<Fhir.Observation>): Html => {
-  const found = Vitals.of(read)
+const vitals = (isAdult: boolean) => (read: ReadonlyArray<Fhir.Observation>): Html => {
+  const found = Vitals.of(read, { isAdult })
   return found.length === 0
     ? html`<p class="empty">None on record.</p>`
     : html`<div class="vitals">${found.map(plot)}</div>`
@@ -122,14 +135,20 @@ const others = (read: ReadonlyArray<Fhir.Observation>): Html =>
   table({
     caption: "Other observations",
     captionHidden: true,
-    columns: ["What", "Value", "When"],
-    rows: read.filter((observation) => !Vitals.isPlotted(observation)).map((observation) => [
-      Fhir.conceptText(observation.code) ?? "unnamed",
-      Fhir.valueText(observation) ?? observation.component?.map((one) =>
-        `${Fhir.conceptText(one.code) ?? ""} ${Fhir.valueText(one) ?? ""}`.trim()
-      ).join(", ") ?? "",
-      day(Fhir.dateOf(observation))
-    ]),
+    columns: ["Observation", "Value", "Reference range", "Date"],
+    rows: read.filter((observation) => !Vitals.isPlotted(observation)).map((observation) => {
+      const range = Fhir.rangeOf(observation)
+      return [
+        Fhir.conceptText(observation.code) ?? "unnamed",
+        html`${
+          Fhir.valueText(observation) ?? observation.component?.map((one) =>
+            `${Fhir.conceptText(one.code) ?? ""} ${Fhir.valueText(one) ?? ""}`.trim()
+          ).join(", ") ?? ""
+        } ${flagBadge(Fhir.flagOf(observation))}`,
+        range === undefined ? "" : Fhir.rangeText(range),
+        day(Fhir.dateOf(observation))
+      ]
+    }),
     empty: "None beside the vital signs."
   })
 
@@ -222,21 +241,23 @@ const page = Effect.gen(function*() {
   const name = Either.isRight(patient) ? Fhir.nameOf(patient.right) : "the patient"
   // An EHR that shows the patient itself sends need_patient_banner: false.
   const showsBanner = context.needPatientBanner !== false
+  const age = Either.isRight(patient) ? Fhir.ageOf(patient.right, today) : undefined
   return layout.page({
     title: Either.isRight(patient) ? name : "Chart",
     account: account(session, hospital),
     main: html`${sections(session, "chart")}
 ${Either.isRight(patient) && showsBanner && patientBanner(patient.right, id, today)}
 ${pageHeading(`Chart of ${name}`, { lead: `Read from ${hospital}.` })}
-${part("Vital signs", "vital-signs", found.observations, vitals)}
-<div class="columns"><div class="stack">${part("Problems", "problems", found.conditions, conditions)}${
-      part("Medications", "medications", found.medications, medications)
-    }</div><div class="stack">${part("Allergies", "allergies", found.allergies, allergies)}${
+${part("Allergies", "allergies", found.allergies, allergies)}
+<div class="columns">${part("Medications", "medications", found.medications, medications)}${
+      part("Problems", "problems", found.conditions, conditions)
+    }</div>
+${part("Vital signs", "vital-signs", found.observations, vitals(age === undefined || age >= ADULT_AGE))}
+<div class="columns">${part("Other observations", "observations", found.observations, others)}${
       Either.isRight(patient)
         ? demographics(patient.right, id)
         : card("Demographics", missing(patient.left), { id: "demographics" })
-    }</div></div>
-${part("Other observations", "observations", found.observations, others)}`
+    }</div>`
   })
 })
 

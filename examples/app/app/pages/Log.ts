@@ -2,7 +2,7 @@
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as Effect from "effect/Effect"
 import type { WebApp } from "effect-safire/web"
-import { badge, card, pageHeading, postForm, submit, table, type Tone } from "../../ui/Components.js"
+import { badge, buttonLink, card, code, pageHeading, postForm, submit, table, type Tone } from "../../ui/Components.js"
 import type { Child, Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
 import { seeOther } from "../../ui/Page.js"
@@ -17,23 +17,77 @@ const OUTCOMES: Record<Step["outcome"], Tone> = { ok: "good", failed: "bad", int
 
 const LEVELS: Record<Line["level"], Tone> = { info: "info", warning: "warning", error: "bad" }
 
-/** The steps of a trace with their depth, by start time. */
-const tree = (steps: ReadonlyArray<Step>): ReadonlyArray<readonly [depth: number, step: Step]> => {
-  const ids = new Set(steps.map(({ id }) => id))
-  const inOrder = [...steps].sort((a, b) => a.startedAt - b.startedAt || numberOf(a) - numberOf(b))
-  const below = (parent: string | undefined, depth: number): ReadonlyArray<readonly [number, Step]> =>
-    inOrder
-      .filter((step) =>
-        parent === undefined ? step.parent === undefined || !ids.has(step.parent) : step.parent === parent
-      )
-      .flatMap((step) => [[depth, step] as const, ...below(step.id, depth + 1)])
-  return below(undefined, 0)
-}
-
 const numberOf = ({ id }: Step): number => Number(id.replace(/\D/g, ""))
 
+/** Similar steps with the same parent, and the steps below them. */
+interface Group {
+  readonly steps: readonly [Step, ...ReadonlyArray<Step>]
+  readonly below: ReadonlyArray<Group>
+}
+
+const kindOf = ({ failure, name, outcome, request }: Step): string =>
+  [name, outcome, request?.method, request?.status, failure?.kind, failure?.reason, failure?.message].join(" ")
+
+/** Equal for steps that differ only in their server and their times. */
+const signatureOf = ({ below, steps: [first] }: Group): string =>
+  `${kindOf(first)} [${below.map(signatureOf).join(", ")}]`
+
+/** Merges groups with the same signature. */
+const merged = (groups: ReadonlyArray<Group>): ReadonlyArray<Group> => {
+  const bySignature = new Map<string, Group>()
+  for (const group of groups) {
+    const signature = signatureOf(group)
+    const known = bySignature.get(signature)
+    bySignature.set(
+      signature,
+      known === undefined ? group : {
+        steps: [...known.steps, ...group.steps],
+        // The same steps are below both.
+        below: known.below.map((one, i) => ({ ...one, steps: [...one.steps, ...group.below[i]?.steps ?? []] }))
+      }
+    )
+  }
+  return [...bySignature.values()]
+}
+
+/** The steps of a trace as a tree, by start time. */
+const treeOf = (steps: ReadonlyArray<Step>): ReadonlyArray<Group> => {
+  const ids = new Set(steps.map(({ id }) => id))
+  const inOrder = [...steps].sort((a, b) => a.startedAt - b.startedAt || numberOf(a) - numberOf(b))
+  const below = (parent: string | undefined): ReadonlyArray<Group> =>
+    merged(
+      inOrder
+        .filter((step) =>
+          parent === undefined ? step.parent === undefined || !ids.has(step.parent) : step.parent === parent
+        )
+        .map((step) => ({ steps: [step], below: below(step.id) }))
+    )
+  return below(undefined)
+}
+
+const flat = (groups: ReadonlyArray<Group>, depth = 0): ReadonlyArray<readonly [depth: number, group: Group]> =>
+  groups.flatMap((group) => [[depth, group] as const, ...flat(group.below, depth + 1)])
+
+const times = (count: number): Child => count > 1 && html` <small class="nowrap">× ${count}</small>`
+
+const startOf = (steps: ReadonlyArray<Step>): number => Math.min(...steps.map(({ startedAt }) => startedAt))
+
+const endOf = (steps: ReadonlyArray<Step>): number =>
+  Math.max(...steps.map(({ millis, startedAt }) => startedAt + millis))
+
+/** When the steps ran, as a part of the whole trace. */
+const bar = (steps: Group["steps"], from: number, to: number): Html => {
+  const percent = (millis: number) => ((millis / Math.max(to - from, 0.001)) * 100).toFixed(1)
+  const [start, end] = [startOf(steps), endOf(steps)]
+  return html`<svg class="bar ${
+    steps[0].outcome
+  }" width="100%" height="8" aria-hidden="true"><rect class="whole" width="100%" height="8"/><rect x="${
+    percent(start - from)
+  }%" width="${percent(end - start)}%" height="8"/></svg>`
+}
+
 const nameOf = ({ name, request }: Step): Child =>
-  request === undefined ? name : html`${request.method} <code>${request.url}</code>`
+  request === undefined ? name : html`${request.method} ${code(request.url)}`
 
 const statusOf = ({ outcome, request }: Step): Child =>
   request?.status === undefined
@@ -47,15 +101,51 @@ const failureOf = ({ failure }: Step): Child =>
       failure.message !== undefined && html` <span>${failure.message}</span>`
     }`
 
-const traceCard = (steps: ReadonlyArray<Step>): Html => {
-  const rows = tree(steps)
-  const first = rows[0]?.[1]
+const serversOf = (steps: Group["steps"]): Child => {
+  const servers = [...new Set(steps.flatMap(({ server }) => server ?? []))]
+  return servers.length > 0 &&
+    html` <small>${servers.length > 2 ? `${servers.length} servers` : servers.map(code)}</small>`
+}
+
+interface Trace {
+  /** The latest of similar traces. */
+  readonly steps: ReadonlyArray<Step>
+  readonly tree: ReadonlyArray<Group>
+  readonly count: number
+}
+
+/** Consecutive traces with the same steps are one entry. */
+const similar = (traces: ReadonlyArray<ReadonlyArray<Step>>): ReadonlyArray<Trace> => {
+  const found: Array<Trace> = []
+  for (const steps of traces) {
+    const tree = treeOf(steps)
+    const last = found.at(-1)
+    const signature = tree.map(signatureOf).join()
+    if (last !== undefined && last.tree.map(signatureOf).join() === signature && urlOf(last.tree) === urlOf(tree)) {
+      found[found.length - 1] = { ...last, count: last.count + 1 }
+    } else found.push({ steps, tree, count: 1 })
+  }
+  return found
+}
+
+const urlOf = ([first]: ReadonlyArray<Group>): string | undefined => first?.steps[0].request?.url
+
+/** The start page checks at each visit whether the servers respond. */
+const isPolling = (steps: ReadonlyArray<Step>): boolean =>
+  steps.some(({ parent, request }) => parent === undefined && request?.method === "GET" && request.url === PATHS.home)
+
+const hasFailed = (steps: ReadonlyArray<Step>): boolean => steps.some(({ outcome }) => outcome === "failed")
+
+const traceCard = ({ count, steps, tree }: Trace): Html => {
+  const rows = flat(tree)
+  const first = rows[0]?.[1].steps[0]
   if (first === undefined) return html``
-  const failed = steps.some(({ outcome }) => outcome === "failed")
+  const failed = hasFailed(steps)
   const server = steps.find(({ server }) => server !== undefined)?.server
   const isOpen = failed || steps.some(({ name }) => name.startsWith("SmartRoutes."))
-  return html`<details class="trace" id="${first.trace}"${isOpen && html` open`}><summary><span>${
-    nameOf(first)
+  const [from, to] = [startOf(steps), endOf(steps)]
+  return html`<details class="trace" id="${first.trace}"${isOpen && html` open`}><summary><span>${nameOf(first)}${
+    times(count)
   }</span> ${server !== undefined && server !== first.server && html`<small>${server}</small>`} <small>${
     time(first.startedAt)
   }</small> <small>${took(first.millis)}</small> ${
@@ -65,25 +155,37 @@ const traceCard = (steps: ReadonlyArray<Step>): Html => {
       // Unique, so that a screen reader's list of tables distinguishes them.
       caption: `Steps of number ${numberOf(first)}, ${first.request?.url ?? first.name}`,
       captionHidden: true,
-      columns: ["Step", "Server", "Took", "Outcome", "Why"],
-      rows: rows.map(([depth, step]) => [
+      columns: ["Step", "Outcome", "Time", ...(failed ? ["Reason"] : [])],
+      rows: rows.map(([depth, { steps }]) => [
         html`<span class="step depth-${Math.min(depth, 6)}">${
           depth > 0 && html`<span class="visually-hidden">level ${depth + 1}: </span>`
-        }${nameOf(step)}</span>`,
-        step.server ?? "",
-        took(step.millis),
-        statusOf(step),
-        failureOf(step)
+        }${nameOf(steps[0])}${times(steps.length)}${serversOf(steps)}</span>`,
+        statusOf(steps[0]),
+        html`<span class="timing">${bar(steps, from, to)} <span class="nowrap">${
+          took(endOf(steps) - startOf(steps))
+        }</span></span>`,
+        ...(failed ? [failureOf(steps[0])] : [])
       ]),
       empty: ""
     })
   }</div></details>`
 }
 
-const lineRow = (line: Line): ReadonlyArray<Child> => [
+/** Equal lines are one row, with the time of the latest. */
+const grouped = (lines: ReadonlyArray<Line>): ReadonlyArray<readonly [line: Line, count: number]> => {
+  const found = new Map<string, readonly [Line, number]>()
+  for (const line of lines) {
+    const id = [line.level, line.kind, line.message, line.reference].join(" ")
+    const [latest, count] = found.get(id) ?? [line, 0]
+    found.set(id, [latest, count + 1])
+  }
+  return [...found.values()]
+}
+
+const lineRow = ([line, count]: readonly [Line, number]): ReadonlyArray<Child> => [
   time(line.at),
   badge(line.level, LEVELS[line.level]),
-  html`${line.kind !== undefined && html`<code>${line.kind}</code> `}${line.message}`,
+  html`${line.kind !== undefined && html`<code>${line.kind}</code> `}${line.message}${times(count)}`,
   line.reference === undefined ? "" : html`<code id="ref-${line.reference}">${line.reference}</code>`
 ]
 
@@ -92,6 +194,7 @@ const page = Effect.gen(function*() {
   const events = yield* Events
   const asked = yield* query
   const onlyFailed = asked.has("failed")
+  const onlyPolling = asked.has("polling")
   const isLive = asked.has("live")
   const traces = new Map<string, Array<Step>>()
   for (const step of yield* events.steps) {
@@ -99,7 +202,9 @@ const page = Effect.gen(function*() {
     if (known === undefined) traces.set(step.trace, [step])
     else known.push(step)
   }
-  const shown = [...traces.values()].filter((steps) => !onlyFailed || steps.some(({ outcome }) => outcome === "failed"))
+  const shown = similar(
+    [...traces.values()].filter((steps) => onlyFailed ? hasFailed(steps) : isPolling(steps) === onlyPolling)
+  )
   const view = (label: string, search: string, isCurrent: boolean) =>
     html`<li><a href="${PATHS.log}${search}"${isCurrent && html` aria-current="page"`}>${label}</a></li>`
   return layout.page({
@@ -112,12 +217,20 @@ const page = Effect.gen(function*() {
         actions: postForm(PATHS.log, submit("Clear", { kind: "secondary", describes: "the event log" }))
       })
     }
-<nav class="sections" aria-label="Filter"><ul>${view("Everything", "", !onlyFailed && !isLive)}${
-      view("Failures", "?failed", onlyFailed)
-    }${view("Live, every 3 seconds", "?live", isLive)}</ul></nav>
+<nav class="sections" aria-label="Filter"><ul>${
+      view("Launches and requests", "", !onlyFailed && !onlyPolling && !isLive)
+    }${view("Failures", "?failed", onlyFailed)}${view("Checks of the start page", "?polling", onlyPolling)}${
+      view("Live, every 3 seconds", "?live", isLive)
+    }</ul></nav>
 <section aria-label="Steps">${
       shown.length === 0
-        ? html`<p class="empty">No steps yet.</p>`
+        ? card(
+          "No steps yet",
+          html`<p>Log in at a hospital, or read its patients as a backend service. Each protocol step is then listed here with its
+duration and, if it failed, the reason.</p><p class="actions">${
+            buttonLink(PATHS.home, "To the hospitals", "primary")
+          }</p>`
+        )
         : shown.slice(0, 60).map(traceCard)
     }</section>
 ${
@@ -127,7 +240,7 @@ ${
           caption: "Lines of the log",
           captionHidden: true,
           columns: ["When", "Level", "What", "Reference"],
-          rows: (yield* events.lines).map(lineRow),
+          rows: grouped(yield* events.lines).map(lineRow),
           empty: "No lines."
         }),
         { id: "lines" }

@@ -8,13 +8,20 @@ import { appOrigins, launchUrlOf } from "../Ehr.js"
 import { page, Problem } from "../guards.js"
 import type { Line, Patient, Person } from "../record.js"
 import { dayOf, patientsOf, summaryOf } from "../record.js"
-import { launchForm } from "./launching.js"
+import { launchForm, launchTitle } from "./launching.js"
 import { chartPath } from "./Patients.js"
 
-const patientBanner = ({ birthDate, gender, id, name }: Patient): Html =>
-  html`<div class="patient-banner"><strong>${name}</strong><span>Born ${birthDate ?? "unknown"}</span><span>Gender ${
-    gender ?? "unknown"
-  }</span><span>Record ${id}</span></div>`
+const allergyText = ({ what, value }: Line): string => value === undefined ? what : `${what} (${value})`
+
+const patientBanner = ({ birthDate, gender, id, name }: Patient, allergies: ReadonlyArray<Line>): Html =>
+  html`<section class="patient-banner" aria-label="Patient"><strong>${name}</strong><span>Born ${
+    birthDate ?? "unknown"
+  }</span><span>Gender ${gender ?? "unknown"}</span><span>Record ${id}</span><span>Allergies: ${
+    allergies.length === 0 ? "none on record" : allergies.map(allergyText).join(", ")
+  }</span></section>`
+
+/** The columns of a list. */
+const VALUES: Readonly<Record<string, string>> = { Allergies: "Criticality", Medications: "Dosage" }
 
 const lines = (title: string, all: ReadonlyArray<Line>, empty: string): Html => {
   const hasValues = all.some(({ value }) => value !== undefined)
@@ -24,11 +31,11 @@ const lines = (title: string, all: ReadonlyArray<Line>, empty: string): Html => 
     table({
       caption: title,
       captionHidden: true,
-      columns: ["What", ...(hasValues ? ["Value"] : []), ...(hasDates ? ["Date"] : [])],
+      columns: ["What", ...(hasValues ? [VALUES[title] ?? "Value"] : []), ...(hasDates ? ["Date"] : [])],
       empty,
       rows: all.map(({ date, value, what }) => [
         what,
-        ...(hasValues ? [html`<span class="nowrap">${value ?? "none"}</span>`] : []),
+        ...(hasValues ? [value ?? ""] : []),
         ...(hasDates ? [html`<span class="nowrap">${dayOf(date)}</span>`] : [])
       ])
     })
@@ -36,23 +43,24 @@ const lines = (title: string, all: ReadonlyArray<Line>, empty: string): Html => 
 }
 
 const record = (ehr: Ehr, patient: Patient) => {
-  const { conditions, medications, observations, visits } = summaryOf(ehr.resources, patient.id)
+  const { allergies, conditions, medications, observations, visits } = summaryOf(ehr.resources, patient.id)
   return {
     title: patient.name,
     current: "/",
     policy: { formAction: appOrigins(ehr) },
     main: html`${pageHeading("Record", { lead: html`<a href="/">All records</a>` })}
-${patientBanner(patient)}
+${patientBanner(patient, allergies)}
 ${
       ehr.apps.length > 0 && card(
-        "Launch an app",
-        html`<p>The app opens for this patient${
+        launchTitle(ehr),
+        html`<p>${ehr.apps.length === 1 ? ehr.apps[0]?.name : "The app"} opens for this patient${
           visits[0] !== undefined && `, at the visit of ${dayOf(visits[0].date)}`
         }.</p>${launchForm(ehr, patient, { encounter: visits[0]?.id, places: ["chart", "tab", "here"] })}`
       )
     }
 <div class="columns">
-<div class="stack">${lines("Conditions", conditions, "Nothing recorded.")}
+<div class="stack">${lines("Allergies", allergies, "Nothing recorded.")}
+${lines("Conditions", conditions, "Nothing recorded.")}
 ${lines("Medications", medications, "Nothing recorded.")}</div>
 <div class="stack">${lines("Latest observations", observations, "Nothing recorded.")}
 ${lines("Visits", visits, "Nothing recorded.")}</div>
@@ -80,7 +88,7 @@ const framed = (ehr: Ehr, patient: Patient, person: Person, app: App) =>
           actions: launchForm(ehr, patient, { app: app.id, places: ["tab"] })
         })
       }
-${patientBanner(patient)}
+${patientBanner(patient, summaryOf(ehr.resources, patient.id).allergies)}
 <iframe class="chart-frame" title="${app.name}" src="${launchUrlOf(app, launch)}" referrerpolicy="no-referrer"></iframe>
 <p>${buttonLink(chartPath(patient.id, app.id), "Launch again")}</p>`
     })

@@ -1,21 +1,17 @@
 /** The patient list, and the button that launches an app. */
 import * as Effect from "effect/Effect"
 import { banner, pageHeading, table } from "../../ui/Components.js"
-import type { Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
 import { seeOther } from "../../ui/Page.js"
 import type { Ehr } from "../Ehr.js"
 import { appOrigins, launchUrlOf } from "../Ehr.js"
 import { action, page, Problem } from "../guards.js"
 import { dayOf, patientsOf, summaryOf } from "../record.js"
-import { launchForm } from "./launching.js"
+import { launchForm, launchTitle } from "./launching.js"
 
 /** The address of a patient's record. */
 export const chartPath = (patient: string, app?: string): string =>
   `/chart/${encodeURIComponent(patient)}${app === undefined ? "" : `?${new URLSearchParams({ app }).toString()}`}`
-
-/** The name of a column, where the columns are folded. */
-const folded = (label: string): Html => html`<span class="folded">${label} </span>`
 
 /** The list, and the launch. */
 export const routes = (ehr: Ehr) => [
@@ -34,19 +30,17 @@ export const routes = (ehr: Ehr) => [
         })
       }
 ${ehr.apps.length === 0 && banner("warning", "No app can be launched.", "This EHR has no apps.")}
-<div class="card folds">${
+<div class="card">${
         table({
           caption: own ? "My record" : "Patients",
           captionHidden: true,
-          columns: ["Name", "Born", "Gender", "Last visit", ...(ehr.apps.length === 0 ? [] : ["Launch an app"])],
+          columns: ["Name", "Born", "Gender", "Last visit", ...(ehr.apps.length === 0 ? [] : [launchTitle(ehr)])],
           empty: "No patients.",
           rows: patients.map((patient) => [
             html`<a href="${chartPath(patient.id)}">${patient.name}</a>`,
-            html`<span class="nowrap">${folded("Born")}${patient.birthDate ?? "unknown"}</span>`,
-            html`${folded("Gender")}${patient.gender ?? "unknown"}`,
-            html`<span class="nowrap">${folded("Last visit")}${
-              dayOf(summaryOf(ehr.resources, patient.id).visits[0]?.date)
-            }</span>`,
+            html`<span class="nowrap">${patient.birthDate ?? "unknown"}</span>`,
+            patient.gender ?? "unknown",
+            html`<span class="nowrap">${dayOf(summaryOf(ehr.resources, patient.id).visits[0]?.date)}</span>`,
             ...(ehr.apps.length === 0 ? [] : [launchForm(ehr, patient, { places: ["chart", "tab", "here"] })])
           ])
         })

@@ -8,6 +8,10 @@ import type { Patient } from "../record.js"
 /** Where an app opens. */
 export type Place = "tab" | "here" | "chart"
 
+/** Names the app if there is only one. */
+export const launchTitle = ({ apps: [first, ...others] }: Ehr): string =>
+  first === undefined || others.length > 0 ? "Launch an app" : `Launch ${first.name}`
+
 /** A list of apps to choose from, and a button for each place. */
 export const launchForm = (ehr: Ehr, patient: Patient, options: {
   readonly app?: string | undefined
