@@ -1,4 +1,5 @@
 import effect from "@effect/eslint-plugin"
+import * as regexp from "eslint-plugin-regexp"
 import simpleImportSort from "eslint-plugin-simple-import-sort"
 import tseslint from "typescript-eslint"
 
@@ -32,6 +33,15 @@ export default tseslint.config(
       }],
       "no-console": "error",
       "require-yield": "off"
+    }
+  },
+  {
+    // Time of a match grows at most linearly with the input, also for input that does not match.
+    files: ["src/**"],
+    plugins: { regexp },
+    rules: {
+      "regexp/no-super-linear-backtracking": ["error", { report: "potential" }],
+      "regexp/no-super-linear-move": ["error", { report: "potential" }]
     }
   }
 )

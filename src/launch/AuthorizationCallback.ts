@@ -46,7 +46,7 @@ export const parametersOf = (callback: Callback): ReadonlyArray<readonly [string
       ? callback.includes("=") && Url.parse(callback) === undefined
       : !/^[^=]*\?|^\//.test(callback) && Url.parse(callback) === undefined
     if (mark < 0 && !isQuery) return undefined
-    return Array.from(new URLSearchParams(isQuery ? callback : callback.slice(mark + 1).replace(/#.*$/s, "")))
+    return Array.from(new URLSearchParams(isQuery ? callback : callback.slice(mark + 1).replace(/#.*/s, "")))
   }
   if (callback instanceof URL) return Array.from(callback.searchParams)
   const pairs: ReadonlyArray<unknown> = Symbol.iterator in callback

@@ -80,7 +80,7 @@ const RESERVED: ReadonlySet<string> = new Set([
   "udap"
 ])
 
-const isMailto = (contact: string): boolean => /^mailto:[^\s@?]+@[^\s@?]+\.[^\s@?]+$/i.test(contact)
+const isMailto = (contact: string): boolean => /^mailto:[^\s@?]+@[^\s@?.]+(?:\.[^\s@?.]+)+$/i.test(contact)
 
 /** RFC 6749, section 3.3. */
 const isScopeToken = (scope: string): boolean => /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(scope)

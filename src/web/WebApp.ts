@@ -281,7 +281,7 @@ export const returnPath = (app: Service, path: string): string | undefined => {
  * @internal
  */
 export const withFrameAncestors = (app: Service, policy: string): string =>
-  /(?:^|[;,])\s*frame-ancestors\b/i.test(policy) ? policy : `${policy.replace(/[;\s]*$/, "")}; ${app.frameAncestors}`
+  /(?:^|[;,])\s*frame-ancestors\b/i.test(policy) ? policy : `${policy.trim().replace(/;$/, "")}; ${app.frameAncestors}`
 
 /**
  * The path with the session's handle in it.

@@ -28,7 +28,7 @@ const fail = (reason: "Undecodable" | "KeyUnknown" | "KeyUnusable", detail: stri
 
 const importKey = ({ id, secret }: EncryptionKey): Effect.Effect<CryptoKey, SessionError> =>
   Effect.gen(function*() {
-    const bytes = Either.getOrUndefined(Encoding.decodeBase64Url(Redacted.value(secret).replace(/=+$/, "")))
+    const bytes = Either.getOrUndefined(Encoding.decodeBase64Url(Redacted.value(secret).replace(/={1,2}$/, "")))
     if (bytes?.length !== 32) {
       return yield* fail("KeyUnusable", `the secret of key ${id} is not 32 bytes in base64url`, id)
     }

@@ -126,7 +126,7 @@ const requestedOf = (server: UdapServer, claims: UdapJwt.Claims): Effect.Effect<
     if (!isStrings(contacts) || !contacts.every((contact) => URL.canParse(contact))) {
       return yield* invalidMetadata("contacts is required, an array of URIs")
     }
-    if (!contacts.some((contact) => /^mailto:[^@\s,]+@[^@\s,]+\.[^@\s,]+$/.test(contact))) {
+    if (!contacts.some((contact) => /^mailto:[^@\s,]+@[^@\s,.]+(?:\.[^@\s,.]+)+$/.test(contact))) {
       return yield* invalidMetadata("contacts must have a mailto URI")
     }
     if (method !== "private_key_jwt") {

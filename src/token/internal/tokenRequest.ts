@@ -43,7 +43,7 @@ const basicOf = (request: HttpClientRequest): string => {
  */
 export const encodingHint = (request: HttpClientRequest): string => {
   const basic = basicOf(request)
-  return /^[A-Za-z0-9*._-]*:?[A-Za-z0-9*._-]*$/.test(basic)
+  return /^[A-Za-z0-9*._-]*(?::[A-Za-z0-9*._-]*)?$/.test(basic)
     ? ""
     : ", and the client id or secret has special characters, which some servers want form-encoded and others as they are: the option encoding of " +
       "ClientAuthentication.layerClientSecretBasic, or SMART_CLIENT_SECRET_ENCODING, is \"form\" or \"raw\""

@@ -186,7 +186,7 @@ export const setLaunch = (
 (response: HttpServerResponse.HttpServerResponse): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
   Effect.map(launchCookieName(state), (name) => {
     const query = launch.standalone === undefined ? "" : Encoding.encodeBase64Url(launch.standalone.toString())
-    const value = [Redacted.value(launch.secret), query, launch.session ?? ""].join(".").replace(/\.+$/, "")
+    const value = [Redacted.value(launch.secret), query, launch.session ?? ""].join(".").replace(/\.{1,2}$/, "")
     const options = launchAttributes(app)
     const set = HttpServerResponse.unsafeSetCookie(response, name, value, {
       ...options,

@@ -37,7 +37,7 @@ export const isNavigation = (app: WebApp.Service, { headers, method }: Request):
  */
 export const queryOf = ({ url }: Request): URLSearchParams => {
   const mark = url.indexOf("?")
-  return new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1).replace(/#.*$/s, ""))
+  return new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1).replace(/#.*/s, ""))
 }
 
 /** The fields of a form; empty if it is too large or malformed. The limit applies while reading. */
