@@ -1,0 +1,21 @@
+// The folders of src that are mutated, each with its tests that run in one process and need no database.
+import { readdirSync } from "node:fs"
+
+export const FOLDERS = ["http", "launch", "token", "client", "session", "smart", "udap"]
+
+const OTHER_PROCESSES = /^(processes|openssl|pkits|Sessions\.(killed|processes)|SessionStore)\.test\.ts$/
+
+/** Tests of other folders that cover what the tests of the folder do not. */
+const MORE = {
+  http: ["test/token/TokenEndpoint.test.ts"]
+}
+
+export const testsOf = (folder) => {
+  if (!FOLDERS.includes(folder)) throw new Error(`unknown folder ${folder}; known: ${FOLDERS.join(", ")}`)
+  const own = readdirSync(`test/${folder}`)
+    .filter((file) => file.endsWith(".test.ts") && !OTHER_PROCESSES.test(file))
+    .map((file) => `test/${folder}/${file}`)
+  return [...own, ...(MORE[folder] ?? [])]
+}
+
+export const resultOf = (folder) => `reports/mutation/${folder}.json`

@@ -1,0 +1,187 @@
+// A test runner for Stryker that keeps the library in memory. Stryker's own runner for Vitest starts a worker and
+// imports everything again for each mutant, which takes a hundred times longer than the tests. This one imports the
+// library once and for each mutant only the test files that cover it; it runs them with Vitest's own runner. Mutants
+// of code that runs only while a module is imported are not visible to it: the configuration ignores them.
+import { commonTokens, declareFactoryPlugin, PluginKind } from "@stryker-mutator/api/plugin"
+import { determineHitLimitReached, DryRunStatus, TestStatus, toMutantRunResult } from "@stryker-mutator/api/test-runner"
+import { startTests } from "@vitest/runner"
+import { relative, resolve } from "node:path"
+import { pathToFileURL } from "node:url"
+import { register } from "tsx/esm/api"
+
+const NAMESPACE = "__stryker__"
+const TEST_TIMEOUT = 6_000
+
+const config = {
+  allowOnly: true,
+  chaiConfig: undefined,
+  diffOptions: undefined,
+  expect: { poll: {}, requireAssertions: false },
+  hookTimeout: TEST_TIMEOUT,
+  includeTaskLocation: false,
+  maxConcurrency: 1,
+  name: "",
+  passWithNoTests: true,
+  retry: 0,
+  root: process.cwd(),
+  sequence: { concurrent: false, hooks: "stack", seed: 1, setupFiles: "list", shuffle: false },
+  setupFiles: [],
+  snapshotOptions: { resolveSnapshotPath: (path) => `${path}.snap`, snapshotEnvironment: undefined, updateSnapshot: "none" },
+  testNamePattern: undefined,
+  testTimeout: TEST_TIMEOUT
+}
+
+// The state that Vitest's modules expect in a worker.
+const worker = {
+  config,
+  ctx: { pool: "threads" },
+  environment: { name: "node" },
+  metaEnv: process.env,
+  moduleCache: new Map(),
+  onCleanup: () => {},
+  providedContext: {},
+  rpc: {}
+}
+Object.defineProperty(globalThis, "__vitest_worker__", { configurable: true, value: worker, writable: true })
+process.env.VITEST = "true"
+process.env.NODE_ENV = "test"
+
+const fullName = (test) => {
+  const names = [test.name]
+  for (let suite = test.suite; suite !== undefined; suite = suite.suite) names.unshift(suite.name)
+  return names.join(" ").trim()
+}
+const filesOf = (ids) => ids && [...new Set(ids.map((id) => resolve(id.slice(0, id.indexOf("#")))))]
+const testsOf = (task) => task.type === "test" ? [task] : task.tasks.flatMap(testsOf)
+
+class InProcessRunner {
+  static inject = [commonTokens.options, commonTokens.logger]
+
+  constructor(options, log) {
+    this.files = options.inProcess.testFiles.map((file) => resolve(file))
+    this.skip = new RegExp(options.inProcess.skip)
+    this.log = log
+    this.round = 0
+    this.space = globalThis[NAMESPACE] ??= {}
+  }
+
+  capabilities() {
+    return { reloadEnvironment: false }
+  }
+
+  async init() {
+    // Here and not on the command line: only now the process runs in Stryker's copy of the project.
+    register({ tsconfig: resolve("tsconfig.json") })
+    const { VitestTestRunner } = await import("vitest/runners")
+    const runner = this
+    const idOf = (test) => `${relative(process.cwd(), test.file.filepath)}#${fullName(test)}`
+    this.outside = []
+    process.on("unhandledRejection", (error) => this.outside.push(error))
+    process.on("uncaughtException", (error) => this.outside.push(error))
+    this.idOf = idOf
+    this.Runner = class extends VitestTestRunner {
+      snapshotClient = { clear() {}, clearTest() {}, getSnapshotState() {}, skipTest() {} }
+      importFile(file) {
+        return import(`${pathToFileURL(file).href}?round=${runner.round}`)
+      }
+      onBeforeRunFiles(files) {
+        runner.space.activeMutant = runner.activeMutant
+        for (const test of files.flatMap(testsOf)) {
+          if (runner.filter === undefined ? runner.skip.test(test.name) : !runner.filter.has(idOf(test))) test.mode = "skip"
+        }
+      }
+      async onBeforeRunSuite(suite) {
+        if (runner.failed || testsOf(suite).every(({ mode }) => mode === "skip")) suite.mode = "skip"
+        worker.current = suite
+      }
+      async onAfterRunSuite(suite) {
+        worker.current = suite.suite ?? suite.file
+      }
+      async onBeforeRunTask(test) {
+        if (runner.failed) test.mode = "skip"
+        await super.onBeforeRunTask(test)
+      }
+      onBeforeTryTask(test) {
+        if (runner.activeMutant === undefined) runner.space.currentTestId = idOf(test)
+        super.onBeforeTryTask(test)
+      }
+      onAfterRunTask(test) {
+        runner.space.currentTestId = undefined
+        runner.failed ||= runner.bail && test.result?.state === "fail"
+        super.onAfterRunTask(test)
+      }
+      onTaskUpdate() {}
+    }
+  }
+
+  async dryRun() {
+    const result = await this.withoutMutant(this.files)
+    const mutantCoverage = this.space.mutantCoverage
+    // A test that passes once only depends on state that the library keeps in memory. It would kill every mutant.
+    const again = await this.withoutMutant(this.files)
+    const failed = again.tests?.filter(({ status }) => status === TestStatus.Failed) ?? []
+    if (result.tests?.every(({ status }) => status !== TestStatus.Failed) && failed.length > 0) {
+      const list = failed.map(({ failureMessage, id }) => `${id}: ${failureMessage}`).join("\n")
+      return { errorMessage: `pass only once:\n${list}`, status: DryRunStatus.Error }
+    }
+    return { ...result, mutantCoverage }
+  }
+
+  withoutMutant(files, filter) {
+    this.activeMutant = undefined
+    this.space.activeMutant = undefined
+    this.space.hitLimit = undefined
+    this.bail = false
+    return this.run(files, filter)
+  }
+
+  async mutantRun({ activeMutant, disableBail, hitLimit, testFilter }) {
+    this.activeMutant = activeMutant.id
+    this.bail = !disableBail
+    this.space.hitCount = 0
+    this.space.hitLimit = hitLimit
+    const result = await this.run(filesOf(testFilter) ?? this.files, testFilter)
+    const outcome = toMutantRunResult(determineHitLimitReached(this.space.hitCount, hitLimit) ?? result)
+    // The test that failed must pass without the mutant. Otherwise an earlier mutant has left something behind:
+    // Stryker then starts a new process and runs this mutant again.
+    const killers = outcome.killedBy
+    if (killers !== undefined) {
+      const { tests } = await this.withoutMutant(filesOf(killers), killers)
+      if (tests?.some(({ status }) => status === TestStatus.Failed)) throw new Error(`fails without a mutant: ${killers[0]}`)
+    }
+    return outcome
+  }
+
+  async run(files, filter) {
+    this.round++
+    this.failed = false
+    this.filter = filter === undefined ? undefined : new Set(filter)
+    this.outside.length = 0
+    const collected = await startTests(files, new this.Runner(config))
+    const broken = collected.find(({ result, tasks }) => tasks.length === 0 && result?.state === "fail")
+    if (broken !== undefined) {
+      return { errorMessage: `${broken.name}: ${broken.result.errors?.[0]?.stack}`, status: DryRunStatus.Error }
+    }
+    const tests = collected.flatMap(testsOf).filter(({ mode, result }) => mode !== "skip" && result !== undefined).map((test) => ({
+      fileName: test.file.filepath,
+      id: this.idOf(test),
+      name: fullName(test),
+      timeSpentMs: test.result.duration ?? 0,
+      ...(test.result.state === "fail"
+        ? { failureMessage: test.result.errors?.[0]?.message ?? "failed", status: TestStatus.Failed }
+        : { status: test.result.state === "pass" ? TestStatus.Success : TestStatus.Skipped })
+    }))
+    const hook = collected.find(({ result }) => result?.state === "fail")
+    if (tests.length > 0 && hook !== undefined && tests.every(({ status }) => status !== TestStatus.Failed)) {
+      tests[0] = { ...tests[0], failureMessage: hook.result.errors?.[0]?.message ?? "a hook failed", status: TestStatus.Failed }
+    }
+    if (this.outside.length > 0) this.log.debug(`outside of a test: ${this.outside[0]?.stack ?? this.outside[0]}`)
+    return { status: DryRunStatus.Complete, tests }
+  }
+
+  async dispose() {}
+}
+
+const factory = Object.assign((injector) => injector.injectClass(InProcessRunner), { inject: [commonTokens.injector] })
+
+export const strykerPlugins = [declareFactoryPlugin(PluginKind.TestRunner, "in-process", factory)]

@@ -1,0 +1,29 @@
+// Mutation tests of one folder of src; scripts/mutation.mjs starts them.
+import { resultOf, testsOf } from "./folders.mjs"
+
+const folder = process.env.MUTATION_FOLDER ?? "http"
+
+export default {
+  testRunner: "in-process",
+  plugins: ["./scripts/mutation/runner.mjs"],
+  // A test of the time that something takes: instrumented code is slower.
+  inProcess: { skip: "does not search all their subsets", testFiles: testsOf(folder) },
+  warnings: { unknownOptions: false },
+  coverageAnalysis: "perTest",
+  // Constants, schemas and error classes are made once, when a module is imported.
+  ignoreStatic: true,
+  mutate: process.env.MUTATION_FILES?.split(",") ?? [`src/${folder}/**/*.ts`],
+  // Nearly all strings are messages and names of spans; the tests compare reasons, not texts.
+  mutator: { excludedMutations: ["StringLiteral"] },
+  ignorePatterns: ["dist", "site", "reports", "bench", "docs", "examples", ".tsbuildinfo", ".stryker-tmp"],
+  tempDirName: process.env.MUTATION_TEMP ?? ".stryker-tmp",
+  disableTypeChecks: false,
+  concurrency: Number(process.env.MUTATION_CONCURRENCY ?? 2),
+  // A test that waits for ever fails after six seconds; this limit ends a loop, with its process.
+  timeoutMS: 20_000,
+  incremental: true,
+  incrementalFile: `reports/mutation/${folder}.incremental.json`,
+  reporters: ["json", "clear-text", "progress-append-only"],
+  clearTextReporter: { allowColor: false, logTests: false, reportMutants: true, reportTests: false },
+  jsonReporter: { fileName: resultOf(folder) }
+}
