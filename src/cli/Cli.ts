@@ -1,6 +1,6 @@
 /**
- * `effect-safire doctor <fhirBaseUrl>`: probes a server and prints the result as text or JSON; with `--anchor`, it
- * probes the server's UDAP metadata. Exit code 0: usable;
+ * `effect-safire doctor <fhirBaseUrl>`: probes a server and prints the result as text or JSON; with a token, what its
+ * scopes allow; with `--anchor`, it probes the server's UDAP metadata. Exit code 0: usable;
  * 1: not usable or not reachable, or with `--strict`: a finding of the severity `error`; 2: invalid command line or
  * environment.
  *
@@ -17,11 +17,15 @@ import * as ValidationError from "@effect/cli/ValidationError"
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Console from "effect/Console"
 import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
-import { flag } from "../base/Settings.js"
+import { flag, secret } from "../base/Settings.js"
+import * as AccessProbe from "./internal/accessProbe.js"
+import * as AccessReport from "./internal/accessReport.js"
+import * as AccessToken from "./internal/accessToken.js"
 import * as Probe from "./internal/probe.js"
 import * as Report from "./internal/report.js"
 import * as Style from "./internal/style.js"
@@ -36,6 +40,9 @@ const version = typeof EFFECT_SAFIRE_VERSION === "string"
   : (createRequire(import.meta.url)("../../package.json") as { readonly version: string }).version
 
 class NotUsable extends Data.TaggedError("NotUsable") {}
+
+/** Options that do not fit together. */
+class InvalidUse extends Data.TaggedError("InvalidUse")<{ readonly detail: string }> {}
 
 const PROBLEMS: Record<FhirBaseUrl.Problem, string> = {
   NotAbsolute: "use an absolute URL such as https://ehr.example.org/fhir",
@@ -76,6 +83,21 @@ const options = {
     ),
     Options.withDescription("Time limit of one request in seconds")
   ),
+  tokenFile: Options.file("token-file", { exists: "yes" }).pipe(
+    Options.optional,
+    Options.withDescription(
+      "A file with an access token or a token response: shows what its scopes allow. Default: SMART_ACCESS_TOKEN"
+    )
+  ),
+  scope: Options.text("scope").pipe(
+    Options.optional,
+    Options.withDescription(
+      "The granted scopes, separated by spaces; without a token, scopes that an app would request"
+    )
+  ),
+  search: Options.boolean("search").pipe(
+    Options.withDescription("With a token: search each type that the scopes allow, for the count only")
+  ),
   anchors: Options.file("anchor", { exists: "yes" }).pipe(
     Options.repeated,
     Options.withDescription("For UDAP: a file with certificates that the community trusts, as PEM or DER; repeatable")
@@ -96,43 +118,78 @@ const options = {
   )
 }
 
+type Arguments = Command.Command.ParseConfig<typeof options> & { readonly fhirBaseUrl: FhirBaseUrl.FhirBaseUrl }
+
+interface Settings {
+  readonly allowInsecureLocalhost: boolean
+  readonly timeout: Duration.DurationInput
+}
+
+const invalid = (detail: string) => new InvalidUse({ detail })
+
+const doctorUdap = (
+  { anchors, community, fhirBaseUrl, intermediates, json, revocation, strict }: Arguments,
+  settings: Settings
+) =>
+  Effect.gen(function*() {
+    const probe = yield* UdapProbe.make(fhirBaseUrl, {
+      ...settings,
+      community: Option.getOrUndefined(community),
+      anchors,
+      intermediates,
+      revocation
+    })
+    yield* Console.log(json ? UdapReport.toJson(probe) : UdapReport.toText(probe, yield* Style.detect))
+    if (!UdapProbe.isUsable(probe) || (strict && UdapProbe.hasErrors(probe))) return yield* new NotUsable()
+  })
+
+const doctorSmart = (
+  { fhirBaseUrl, json, scope: stated, search, strict, timeout, tokenFile }: Arguments,
+  settings: Settings
+) =>
+  Effect.gen(function*() {
+    const token = yield* AccessToken.read(tokenFile, yield* secret("SMART_ACCESS_TOKEN"))
+    const scope = Option.getOrUndefined(stated)
+    if (search && token === undefined) {
+      return yield* invalid("--search needs a token: --token-file, or SMART_ACCESS_TOKEN")
+    }
+    const probe = yield* Probe.make(fhirBaseUrl, settings)
+    const access = Either.isLeft(probe.result) || (token === undefined && scope === undefined)
+      ? undefined
+      : yield* AccessProbe.make(fhirBaseUrl, { ...settings, scope, search, token })
+    const style = yield* Style.detect
+    const report = json
+      ? Report.toJson(probe, timeout, access && AccessReport.toJson(access))
+      : Report.toText(probe, timeout, style, access && AccessReport.toText(access, style))
+    yield* Console.log(AccessReport.withoutToken(report, token?.token))
+    const isUsable = Probe.isUsable(probe) && (access === undefined || AccessProbe.isUsable(access))
+    const hasErrors = Probe.hasErrors(probe) || (access !== undefined && AccessProbe.hasErrors(access))
+    if (!isUsable || (strict && hasErrors)) return yield* new NotUsable()
+  })
+
 const doctor = Command.make(
   "doctor",
   { ...options, fhirBaseUrl },
-  ({ anchors, community, fhirBaseUrl, intermediates, json, revocation, strict, timeout, ...given }) =>
+  (given) =>
     Effect.gen(function*() {
       const fromEnvironment = yield* flag("SMART_ALLOW_INSECURE_LOCALHOST")
-      const settings = {
+      const settings: Settings = {
         allowInsecureLocalhost: given.allowInsecureLocalhost || fromEnvironment,
-        timeout: `${timeout} seconds`
-      } as const
-      if (Option.isSome(community) && anchors.length === 0) {
-        return yield* new UdapProbe.InvalidTrust({ detail: "--community needs --anchor, the community's certificates" })
+        timeout: `${given.timeout} seconds`
       }
-      if (anchors.length > 0) {
-        const probe = yield* UdapProbe.make(fhirBaseUrl, {
-          ...settings,
-          community: Option.getOrUndefined(community),
-          anchors,
-          intermediates,
-          revocation
-        })
-        yield* Console.log(json ? UdapReport.toJson(probe) : UdapReport.toText(probe, yield* Style.detect))
-        return yield* UdapProbe.isUsable(probe) && !(strict && UdapProbe.hasErrors(probe))
-          ? Effect.void
-          : new NotUsable()
+      if (given.anchors.length === 0) {
+        return Option.isSome(given.community)
+          ? yield* invalid("--community needs --anchor, the community's certificates")
+          : yield* doctorSmart(given, settings)
       }
-      const probe = yield* Probe.make(fhirBaseUrl, settings)
-      yield* Console.log(
-        json
-          ? Report.toJson(probe, timeout)
-          : Report.toText(probe, timeout, yield* Style.detect)
-      )
-      if (!Probe.isUsable(probe) || (strict && Probe.hasErrors(probe))) return yield* new NotUsable()
+      return given.search || Option.isSome(given.tokenFile) || Option.isSome(given.scope)
+        ? yield* invalid("--token-file, --scope and --search are about SMART: use them without --anchor")
+        : yield* doctorUdap(given, settings)
     })
 ).pipe(
   Command.withDescription(
     "Probes a FHIR server: which SMART features it supports, and how it deviates from SMART App Launch. " +
+      "With a token: what its scopes allow. " +
       "With --anchor: whether its UDAP metadata can be trusted, what it supports, and how it deviates from UDAP Security"
   )
 )
@@ -172,7 +229,7 @@ export const run = (
           ? Effect.succeed(2)
           : error._tag === "NotUsable"
           ? Effect.succeed(1)
-          : error._tag === "InvalidTrust"
+          : "detail" in error
           ? Effect.as(Console.error(error.detail), 2)
           : Effect.as(Console.error("SMART_ALLOW_INSECURE_LOCALHOST must be true or false"), 2)
       ),

@@ -139,14 +139,20 @@ const resultText = ({ blockers, configuration, findings }: ProbeResult, style: S
  * @since 0.1.0
  * @category combinators
  */
-export const toText = ({ fhirBaseUrl, result }: Probe, timeoutSeconds: number, style: Style): string =>
+export const toText = (
+  { fhirBaseUrl, result }: Probe,
+  timeoutSeconds: number,
+  style: Style,
+  access: ReadonlyArray<string> = []
+): string =>
   [
     style.bold(fhirBaseUrl),
     "",
     ...Either.match(result, {
       onLeft: (error) => errorText(error, timeoutSeconds, style),
       onRight: (found) => resultText(found, style)
-    })
+    }),
+    ...access
   ].join("\n")
 
 const errorJson = (error: DiscoveryError, timeoutSeconds: number) => {
@@ -181,10 +187,10 @@ const resultJson = ({ blockers, configuration, findings }: ProbeResult) => {
  * @since 0.1.0
  * @category combinators
  */
-export const toJson = (probe: Probe, timeoutSeconds: number): string => {
+export const toJson = (probe: Probe, timeoutSeconds: number, access?: object | undefined): string => {
   const details = Either.match(probe.result, {
     onLeft: (error): object => ({ error: errorJson(error, timeoutSeconds) }),
     onRight: (found): object => resultJson(found)
   })
-  return JSON.stringify({ fhirBaseUrl: probe.fhirBaseUrl, usable: isUsable(probe), ...details }, null, 2)
+  return JSON.stringify({ fhirBaseUrl: probe.fhirBaseUrl, usable: isUsable(probe), ...details, access }, null, 2)
 }
