@@ -1,6 +1,6 @@
 /**
  * The access token of `doctor`: from a file or from the environment, alone or in a token response (RFC 6749, section
- * 5.1). It is no option of the command line, which other users of the machine can read.
+ * 5.1). The command line has no option for it, because other users of the machine can read command lines.
  *
  * @since 0.1.0
  */
