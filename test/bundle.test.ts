@@ -76,7 +76,7 @@ const BY_MODULE = `
 `
 
 describe("the built modules in an app's bundle", () => {
-  it.effect("a public client carries no signing code of a confidential one", () =>
+  it.effect("a public client does not contain the signing code of a confidential client", () =>
     Effect.gen(function*() {
       const modules = yield* modulesIn(launchWith(BY_MODULE))
       assert.include(modules, "src/smart/SmartClient.ts")
@@ -116,7 +116,7 @@ describe("the built modules in an app's bundle", () => {
     30_000
   )
 
-  it.effect("`SmartApp.layer` carries no signing code and no backend service", () =>
+  it.effect("`SmartApp.layer` does not contain signing code or backend services", () =>
     Effect.gen(function*() {
       const modules = yield* modulesIn(`
         import * as SmartApp from "./app/SmartApp.js"
@@ -129,7 +129,7 @@ describe("the built modules in an app's bundle", () => {
       assert.deepStrictEqual(unused, [])
     }), 30_000)
 
-  it.effect("a tag carries nothing but itself", () =>
+  it.effect("a tag does not contain the code of its layers", () =>
     Effect.gen(function*() {
       const modules = yield* modulesIn(`export { Sessions } from "./session/Sessions.js"`)
       assert.deepStrictEqual(modules.filter((path) => path.startsWith("src/")), ["src/session/Sessions.ts"])
@@ -137,7 +137,7 @@ describe("the built modules in an app's bundle", () => {
 })
 
 describe("the package without effect-safire/udap", () => {
-  it.effect("no other entry point has a module of it, nor of pkijs", () =>
+  it.effect("the other entry points contain no module of it or of pkijs", () =>
     Effect.gen(function*() {
       const entries = [
         "./index.js",

@@ -111,7 +111,7 @@ const endsInTime = (call: Effect.Effect<unknown, unknown>, net: ReturnType<typeo
   Effect.gen(function*() {
     const fiber = yield* Effect.fork(Effect.exit(call))
     // A call may sign before it sends.
-    yield* eventually(Effect.sync(() => net.seen.length), (length) => length > 0)
+    yield* eventually(Effect.sync(() => net.requests.length), (length) => length > 0)
     yield* TestClock.adjust("2 seconds")
     const ended = Option.isSome(yield* Fiber.poll(fiber))
     yield* TestClock.adjust("2 hours")
@@ -149,8 +149,8 @@ describe.each(table)("%s", (_, run) => {
         given,
         RetryPolicy.layer(RetryPolicy.none)
       )
-      assert.strictEqual(given.seen.length, 4, "given to the call")
+      assert.strictEqual(given.requests.length, 4, "given to the call")
       yield* run(patiently, own, RetryPolicy.layer(Schedule.recurs(1)))
-      assert.strictEqual(own.seen.length, 2, "given to the layer")
+      assert.strictEqual(own.requests.length, 2, "given to the layer")
     }))
 })

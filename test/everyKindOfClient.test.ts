@@ -139,7 +139,7 @@ describe("every kind of client", () => {
       }
     }))
 
-  it.effect("[SMART-319] an assertion is never sent twice, not even when a request is repeated", () =>
+  it.effect("[SMART-319] each attempt of a request has its own assertion", () =>
     Effect.gen(function*() {
       const kind = (yield* kinds)[4]!
       const requests = yield* run(
@@ -162,7 +162,7 @@ describe("every kind of client", () => {
       for (const jwt of assertions) assert.strictEqual(jose.decodeJwt(jwt).aud, "https://ehr.sandbox.test/auth/token")
     }))
 
-  it.effect("the previous secret is tried after invalid_client, where an operator asked for it, and nowhere else", () =>
+  it.effect("the previous secret is sent after invalid_client, only if it is configured", () =>
     Effect.gen(function*() {
       const registered = { method: "client_secret_basic", secret: clientSecret } as const
       const kind = (previousSecret: Redacted.Redacted | undefined): Kind => ({
@@ -185,7 +185,7 @@ describe("every kind of client", () => {
       assert.propertyVal(refused, "error", "invalid_client")
     }))
 
-  it.effect("[SMART-320] signs in what the server accepts, or says that it cannot", () =>
+  it.effect("[SMART-320] signs with an algorithm that the server accepts, or fails with a typed error", () =>
     Effect.gen(function*() {
       const ehr = { metadata: { token_endpoint_auth_signing_alg_values_supported: ["ES384"] } }
       const [rs384, es384] = yield* Effect.all([keyPair("RS384"), keyPair("ES384")])

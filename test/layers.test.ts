@@ -42,7 +42,7 @@ const of = (kinds: ReadonlyArray<Entry["kind"]>): ReadonlyArray<readonly [string
 
 describe("layers that need an HttpClient", () => {
   describe.each(of(["Shared", "Fresh", "Own"]))("%s", (_, { kind, requests, user }) => {
-    it.effect("uses the HttpClient it is provided with, also beside another one in the same build", () => {
+    it.effect("uses its own HttpClient, also beside another one in the same build", () => {
       const [plain, guarded] = [transport(), transport()]
       return Effect.gen(function*() {
         assert.deepStrictEqual(yield* succeeded, ["Success", "Success"])
@@ -53,7 +53,7 @@ describe("layers that need an HttpClient", () => {
       )))
     })
 
-    it.effect("shares what it keeps with others over the same HttpClient, and nothing else", () => {
+    it.effect("shares its state only with layers over the same HttpClient", () => {
       const [once, each] = [transport(), transport()]
       const expected = kind === "Shared" ? requests : 2 * requests
       return Effect.gen(function*() {
@@ -66,7 +66,7 @@ describe("layers that need an HttpClient", () => {
       })
     })
 
-    it.effect("keeps nothing from one build to the next, and `Layer.fresh` keeps apart", () => {
+    it.effect("does not share its state between builds, or with `Layer.fresh`", () => {
       const net = transport()
       return Effect.gen(function*() {
         yield* Effect.provide(run(A), user(A).pipe(Layer.provide(net.layer)))
@@ -77,7 +77,7 @@ describe("layers that need an HttpClient", () => {
       })
     })
 
-    it.effect("does not use the HttpLimits that another user's layer was given", () => {
+    it.effect("does not use the HttpLimits of another layer", () => {
       const net = transport()
       const small = HttpLimits.layer({ maxResponseBytes: 1, maxFhirResponseBytes: 1 })
       return Effect.gen(function*() {
@@ -87,14 +87,14 @@ describe("layers that need an HttpClient", () => {
       ))
     })
 
-    it.effect("does not use the RetryPolicy that another user's layer was given", () => {
+    it.effect("does not use the RetryPolicy of another layer", () => {
       const net = transport(() => text("", { status: 503 }))
       const twice = RetryPolicy.layer(Schedule.recurs(1))
       return Effect.gen(function*() {
         yield* Effect.exit(run(A))
-        const alone = net.seen.length
+        const alone = net.requests.length
         yield* Effect.exit(run(B))
-        assert.deepStrictEqual([alone, net.seen.length], [1, 3])
+        assert.deepStrictEqual([alone, net.requests.length], [1, 3])
       }).pipe(Effect.provide(
         Layer.mergeAll(
           user(A).pipe(Layer.provide(RetryPolicy.layer(RetryPolicy.none))),
@@ -105,7 +105,7 @@ describe("layers that need an HttpClient", () => {
   })
 
   describe.each(of(["Memoised"]))("%s", (_, { requests, user }) => {
-    it.effect("is one value, which Effect builds once: `layerWith({})` makes another", () => {
+    it.effect("is built once by Effect; `layerWith({})` makes another layer", () => {
       const [first, second] = [transport(), transport()]
       return Effect.gen(function*() {
         assert.deepStrictEqual(yield* succeeded, ["Success", "Success"])
@@ -145,15 +145,15 @@ describe("several clients in one program", () => {
       const met = yield* servers.forLaunchIss("https://stranger.example/fhir")
       yield* Effect.exit(met.configuration)
       yield* Effect.exit(met.clientCredentials())
-      assert.isTrue(plain.seen.every(({ url }) => url.startsWith(fhirBaseUrl)))
-      assert.isTrue(guarded.seen.some(({ url }) => url.startsWith("https://stranger.example/fhir")))
+      assert.isTrue(plain.requests.every(({ url }) => url.startsWith(fhirBaseUrl)))
+      assert.isTrue(guarded.requests.some(({ url }) => url.startsWith("https://stranger.example/fhir")))
     }).pipe(Effect.provide(Layer.mergeAll(
       single(North).pipe(Layer.provide(plain.layer)),
       SmartServers.layerOpen(() => server).pipe(Layer.provide(guarded.layer))
     )))
   })
 
-  it.effect("two clients with a TLS certificate each send all their requests with their own", () => {
+  it.effect("two clients with different TLS certificates send all requests with their own certificate", () => {
     const [north, south] = [transport(), transport()]
     const authorize = <I>(tag: Context.Tag<I, SmartClient.Service>) =>
       Effect.flatMap(tag, (client) => Effect.zipRight(client.configuration, client.clientCredentials()))
@@ -161,8 +161,8 @@ describe("several clients in one program", () => {
       yield* authorize(North)
       yield* authorize(South)
       const paths = [`${fhirBaseUrl}/.well-known/smart-configuration`, "https://ehr.test/token"]
-      assert.deepStrictEqual(north.seen.map(({ url }) => url), paths)
-      assert.deepStrictEqual(south.seen.map(({ url }) => url), paths)
+      assert.deepStrictEqual(north.requests.map(({ url }) => url), paths)
+      assert.deepStrictEqual(south.requests.map(({ url }) => url), paths)
     }).pipe(Effect.provide(Layer.mergeAll(
       single(North).pipe(Layer.provide(north.layer)),
       single(South).pipe(Layer.provide(south.layer))
@@ -177,11 +177,11 @@ describe("several clients in one program", () => {
       yield* Effect.flatMap(servers.client("east"), ({ configuration }) => configuration)
       const discovery = yield* Discovery.Discovery
       yield* discovery.configuration(fhirBaseUrl)
-      assert.strictEqual(net.seen.length, 1)
+      assert.strictEqual(net.requests.length, 1)
       // What one of them invalidates is invalid for all.
       yield* Effect.flatMap(North, ({ invalidate }) => invalidate)
       yield* discovery.configuration(fhirBaseUrl)
-      assert.strictEqual(net.seen.length, 2)
+      assert.strictEqual(net.requests.length, 2)
     }).pipe(Effect.provide(
       Layer.mergeAll(
         single(North),
@@ -192,7 +192,7 @@ describe("several clients in one program", () => {
     ))
   })
 
-  it.effect("layers with equal options share, and those with others do not", () => {
+  it.effect("layers with equal options share their state, and layers with other options do not", () => {
     const net = transport()
     const parts = (timeToLive: string) =>
       SmartClient.layerWithoutDependencies(config).pipe(
@@ -202,9 +202,9 @@ describe("several clients in one program", () => {
     class West extends Context.Tag("test/West")<West, SmartClient.Service>() {}
     return Effect.gen(function*() {
       yield* configurations
-      assert.strictEqual(net.seen.length, 1)
+      assert.strictEqual(net.requests.length, 1)
       yield* Effect.flatMap(West, ({ configuration }) => configuration)
-      assert.strictEqual(net.seen.length, 2)
+      assert.strictEqual(net.requests.length, 2)
     }).pipe(Effect.provide(
       Layer.mergeAll(
         single(North, parts("5 minutes")),
@@ -214,7 +214,7 @@ describe("several clients in one program", () => {
     ))
   })
 
-  it.effect("conformance warnings go to the client whose layer was given a subscriber", () => {
+  it.effect("conformance warnings of a client go to the subscriber of its layer", () => {
     const [north, south] = [recorded(), recorded()]
     const net = transport((seen) =>
       seen.url.endsWith("smart-configuration")
@@ -234,7 +234,7 @@ describe("several clients in one program", () => {
     ))
   })
 
-  it.effect("a SecureRandom given to one client's layer makes no other client's secrets", () => {
+  it.effect("a SecureRandom of one client's layer is not used by another client", () => {
     const zeros = SecureRandom.layer({ bytes: (count) => Effect.succeed(new Uint8Array(count)) })
     class Known extends Context.Tag("test/Known")<Known, Pkce.Service>() {}
     class Unknown extends Context.Tag("test/Unknown")<Unknown, Pkce.Service>() {}
@@ -250,7 +250,7 @@ describe("several clients in one program", () => {
     )))
   })
 
-  it.effect("each `layerConfig` reads the configuration it is provided with", () => {
+  it.effect("each `layerConfig` reads its own ConfigProvider", () => {
     const environment = (secret: string) =>
       Layer.setConfigProvider(ConfigProvider.fromMap(new Map([["SMART.CLIENT_SECRET", secret]])))
     class Secret extends Context.Tag("test/Secret")<Secret, ClientAuthentication.Service>() {}
@@ -297,12 +297,12 @@ describe("several clients in one program", () => {
     ))
   })
 
-  it.effect("a layer that is bound to a const and provided with two transports is built once, by Effect's own rule", () => {
+  it.effect("Effect builds a layer in a const once, also if two transports are provided", () => {
     const [first, second] = [transport(), transport()]
     const bound = SmartClient.layer(config)
     return Effect.gen(function*() {
       yield* configurations
-      assert.deepStrictEqual([first.seen.length, second.seen.length], [1, 0])
+      assert.deepStrictEqual([first.requests.length, second.requests.length], [1, 0])
     }).pipe(Effect.provide(Layer.mergeAll(
       single(North, bound).pipe(Layer.provide(first.layer)),
       single(South, bound).pipe(Layer.provide(second.layer))

@@ -105,9 +105,9 @@ describe("SmartApp.layer", () => {
     return Effect.gen(function*() {
       assert.notStrictEqual(yield* North, yield* South)
       yield* Effect.flatMap(North, (sessions) => sessions.startLaunch({ browserBinding }))
-      assert.deepStrictEqual([north.seen.length, south.seen.length], [1, 0])
+      assert.deepStrictEqual([north.requests.length, south.requests.length], [1, 0])
       yield* Effect.flatMap(South, (sessions) => sessions.startLaunch({ browserBinding }))
-      assert.deepStrictEqual([north.seen.length, south.seen.length], [1, 1])
+      assert.deepStrictEqual([north.requests.length, south.requests.length], [1, 1])
     }).pipe(Effect.provide(Layer.merge(
       Layer.effect(North, Sessions.Sessions).pipe(Layer.provide(app("north")), Layer.provide(north.layer)),
       Layer.effect(South, Sessions.Sessions).pipe(Layer.provide(app("south")), Layer.provide(south.layer))

@@ -5,7 +5,7 @@ import { heldBytes } from "../support/memory.js"
 
 describe("ByteBuffer", () => {
   it.prop(
-    "gives back what was pushed since it was last emptied",
+    "`take` returns the bytes that were pushed since the last `take`",
     [FastCheck.array(FastCheck.array(FastCheck.uint8Array({ maxLength: 700 }), { maxLength: 9 }), { maxLength: 3 })],
     ([rounds]) => {
       const buffer = new ByteBuffer()
@@ -18,7 +18,7 @@ describe("ByteBuffer", () => {
     }
   )
 
-  it("changes neither chunks nor bytes that were taken", () => {
+  it("does not change pushed chunks or returned bytes", () => {
     const buffer = new ByteBuffer()
     const memory = Uint8Array.of(1, 2, 3, 4)
     buffer.push(memory.subarray(0, 2))

@@ -32,7 +32,7 @@ const count = (code: string) =>
   )
 
 describe("ConformanceWarning", () => {
-  it.effect("is logged as a warning once, and for debugging after that", () =>
+  it.effect("is logged as a warning once, then at debug level", () =>
     Effect.gen(function*() {
       const { layer, lines } = capture()
       const service = yield* ConformanceWarning.make
@@ -48,7 +48,7 @@ describe("ConformanceWarning", () => {
       ])
     }))
 
-  it.effect("is counted by code, every time", () =>
+  it.effect("each report increments the counter of its code", () =>
     Effect.gen(function*() {
       const service = yield* ConformanceWarning.make
       const before = yield* count("LaunchContextLegacy")
@@ -59,7 +59,7 @@ describe("ConformanceWarning", () => {
       assert.strictEqual(value(after) - value(before), 2)
     }))
 
-  it.effect("reaches every subscriber from the moment of subscription on", () =>
+  it.effect("reaches each subscriber after its subscription", () =>
     Effect.gen(function*() {
       const service = yield* ConformanceWarning.make
       yield* service.report(warning("before"))
@@ -80,7 +80,7 @@ describe("ConformanceWarning", () => {
       }
     }))
 
-  it.effect("a subscriber that does not read never holds up a report", () =>
+  it.effect("a subscriber that does not read does not block a report", () =>
     Effect.gen(function*() {
       const service = yield* ConformanceWarning.make
       yield* Effect.fork(Stream.runForEach(service.stream, () => Effect.never))

@@ -11,7 +11,7 @@ const slash = FastCheck.boolean()
 
 describe("FhirBaseUrl", () => {
   it.prop(
-    "[SMART-226] append puts exactly one slash between the whole base path and what is appended",
+    "[SMART-226] `append` keeps the base path and puts one slash before the appended path",
     [host, port, path, slash, slash],
     ([host, port, path, baseSlash, pathSlash]) => {
       const bare = [`https://${host}${port}`, ...path].join("/")
@@ -20,16 +20,24 @@ describe("FhirBaseUrl", () => {
     }
   )
 
-  it.prop("[SMART-41] a base URL stays unchanged, byte for byte", [host, path, slash], ([host, path, trailing]) => {
-    const written = `HTTPS://${host.toUpperCase()}:443/${path.join("/")}${trailing ? "/" : ""}`
-    assertRight(FhirBaseUrl.parse(written), written)
-  })
+  it.prop(
+    "[SMART-41] `parse` keeps a base URL unchanged, byte for byte",
+    [host, path, slash],
+    ([host, path, trailing]) => {
+      const written = `HTTPS://${host.toUpperCase()}:443/${path.join("/")}${trailing ? "/" : ""}`
+      assertRight(FhirBaseUrl.parse(written), written)
+    }
+  )
 
-  it.prop("any string is a base URL or has a problem, and never throws", [FastCheck.string()], ([input]) => {
-    const parsed = FhirBaseUrl.parse(input)
-    if (Either.isRight(parsed)) assert.isString(FhirBaseUrl.key(parsed.right))
-    else assert.isString(parsed.left)
-  })
+  it.prop(
+    "`parse` returns a base URL or a problem for any string, and does not throw",
+    [FastCheck.string()],
+    ([input]) => {
+      const parsed = FhirBaseUrl.parse(input)
+      if (Either.isRight(parsed)) assert.isString(FhirBaseUrl.key(parsed.right))
+      else assert.isString(parsed.left)
+    }
+  )
 
   it.each([
     ["", "NotAbsolute"],

@@ -13,7 +13,7 @@ describe("SecureRandom", () => {
       for (const value of drawn) assert.match(value, /^[A-Za-z0-9_-]{43}$/)
     }))
 
-  it.effect("[SMART-39] is not Effect's seeded Random", () =>
+  it.effect("[SMART-39] does not use Effect's seeded Random", () =>
     Effect.gen(function*() {
       const seeded = () => Effect.withRandom(draw, Random.make("seed"))
       assert.notStrictEqual(yield* seeded(), yield* seeded())

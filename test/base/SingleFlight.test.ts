@@ -17,7 +17,7 @@ const counted = (outcome: (run: number) => Effect.Effect<number, string>) => {
 }
 
 describe("SingleFlight", () => {
-  it.effect("a hundred callers of one key make one run and share its outcome", () =>
+  it.effect("a hundred concurrent callers of one key share one run and its result", () =>
     Effect.gen(function*() {
       const flights = SingleFlight.make<number, string>()
       const { runs, work } = counted(Effect.succeed)
@@ -70,7 +70,7 @@ describe("SingleFlight", () => {
       assert.strictEqual(yield* Fiber.join(next), 2)
     }))
 
-  it.effect("the interruption of the first caller neither cancels nor repeats the run", () =>
+  it.effect("interrupting the first caller does not cancel or repeat the run", () =>
     Effect.gen(function*() {
       const flights = SingleFlight.make<number, string>()
       const { runs, work } = counted(Effect.succeed)
@@ -84,7 +84,7 @@ describe("SingleFlight", () => {
       assert.strictEqual(runs(), 1)
     }))
 
-  it.effect("with all callers interrupted the run still ends, and the key is free after it", () =>
+  it.effect("interrupting all callers does not cancel the run, and a later caller joins it", () =>
     Effect.gen(function*() {
       const flights = SingleFlight.make<number, string>()
       const { runs, work } = counted(Effect.succeed)
@@ -97,7 +97,7 @@ describe("SingleFlight", () => {
       assert.strictEqual(runs(), 1)
     }))
 
-  it.live("wherever the first caller is interrupted, the key is never lost", () =>
+  it.live("an interruption at any point does not block the key", () =>
     Effect.gen(function*() {
       for (let nth = 1; nth <= 30; nth++) {
         let operations = 0
@@ -122,7 +122,7 @@ describe("SingleFlight", () => {
       }
     }))
 
-  it.effect("forget: later calls start a new run; earlier callers get the result of the old run, which is told", () =>
+  it.effect("`forget` makes later calls start a new run; earlier callers get the result of the old run, for which `isCurrent` is false", () =>
     Effect.gen(function*() {
       const flights = SingleFlight.make<string, never>()
       const gate = yield* Deferred.make<void>()

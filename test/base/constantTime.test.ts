@@ -9,7 +9,7 @@ describe("constantTime", () => {
   })
 
   it.prop(
-    "[SMART-4] one changed character anywhere is seen",
+    "[SMART-4] detects one changed character at any position",
     [FastCheck.stringMatching(/^[A-Za-z0-9_-]{1,64}$/), FastCheck.nat()],
     ([text, at]) => {
       const index = at % text.length

@@ -19,12 +19,12 @@ describe("members", () => {
     (text) => assert.isUndefined(parseJson(text))
   )
 
-  it.prop("any text parses or does not, and never throws", [FastCheck.string()], ([text]) => {
+  it.prop("returns a value or `undefined` for any text, and does not throw", [FastCheck.string()], ([text]) => {
     const parsed = parseJson(text)
     assert.isTrue(parsed === undefined || "value" in parsed)
   })
 
-  it("a number too large for JavaScript is null, because it could not be written again", () => {
+  it("reads a number that is too large for JavaScript as null, because it could not be encoded", () => {
     const digits = "9".repeat(400)
     assert.deepStrictEqual(parseJson(`{"a":1e999,"b":[-1E+400,${digits}],"c":"1e999","d":1e300}`), {
       value: { a: null, b: [null, null], c: "1e999", d: 1e300 }
@@ -36,13 +36,13 @@ describe("members", () => {
     assert.isDefined(parseJson(`{"a":1e999,"b":${"[".repeat(depth)}${"]".repeat(depth)}}`))
   })
 
-  it("does not fall over documents a hundred thousand levels deep", () => {
+  it("reads documents of 100,000 levels without a defect", () => {
     const depth = 100_000
     const parsed = parseJson(`{"a":${"[".repeat(depth)}${"]".repeat(depth)}}`)
     assert.isTrue(parsed === undefined || isJsonObject(parsed.value))
   })
 
-  it("only objects are objects", () => {
+  it("`isJsonObject` accepts objects only", () => {
     for (const value of [null, undefined, [], "x", 1, true]) assert.isFalse(isJsonObject(value))
     assert.isTrue(isJsonObject({}))
   })
@@ -77,7 +77,7 @@ describe("members", () => {
     ])
   })
 
-  it("inherited properties are not members", () => {
+  it("ignores inherited properties", () => {
     const { object, string } = reader({}, () => assert.fail("nothing is refused"))
     for (const name of ["constructor", "toString", "__proto__", "hasOwnProperty"]) {
       assert.isUndefined(string(name))
@@ -85,7 +85,7 @@ describe("members", () => {
     }
   })
 
-  it("unknown members stay, also `__proto__`, as data without effect on prototypes", () => {
+  it("keeps unknown members, also `__proto__`, as data without effect on prototypes", () => {
     const document = parseJson("{\"known\":1,\"x\":2,\"__proto__\":{\"polluted\":true}}")?.value
     assert.isTrue(isJsonObject(document))
     const rest = others(isJsonObject(document) ? document : {}, new Set(["known"]))
@@ -95,7 +95,7 @@ describe("members", () => {
     assert.isUndefined(({} as Record<string, unknown>)["polluted"])
   })
 
-  it("many numbers just too short to be too large are looked at once", () => {
+  it("reads a document of many long numbers in linear time", () => {
     const text = `[${`${"1".repeat(299)},`.repeat(40_000)}1${"0".repeat(309)}]`
     const value = parseJson(text)?.value
     assert.isTrue(

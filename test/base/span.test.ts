@@ -37,7 +37,7 @@ const recording = () => {
 const named = Effect.map(Effect.option(Effect.currentSpan), Option.map(({ name }) => name))
 
 describe("span", () => {
-  it.live("is one for a tracer of the program's", () => {
+  it.live("makes a span for the tracer of the program", () => {
     const { names, tracer } = recording()
     return Effect.gen(function*() {
       assert.deepStrictEqual(yield* span("Discovery.fetch")(named), Option.some("Discovery.fetch"))
@@ -45,7 +45,7 @@ describe("span", () => {
     }).pipe(Effect.withTracer(tracer))
   })
 
-  it.live("makes no span without a tracer, nor if tracing is disabled", () => {
+  it.live("makes no span without a tracer, or with tracing disabled", () => {
     const { names, tracer } = recording()
     return Effect.gen(function*() {
       assert.deepStrictEqual(yield* span("Discovery.fetch")(named), Option.none())

@@ -51,7 +51,7 @@ const visit = (path: string) =>
   })
 
 const complaints = (context: Chromium.Session, allowed: Chromium.Allowed) =>
-  Effect.zipRight(Effect.sleep("200 millis"), Effect.sync(() => Chromium.unclean(context.recorded, allowed)))
+  Effect.zipRight(Effect.sleep("200 millis"), Effect.sync(() => Chromium.problemsOf(context.recorded, allowed)))
 
 describe.skipIf(!Chromium.available)(`Chromium${Chromium.condition}`, () => {
   layer(Chromium.layer, { excludeTestServices: true })((it) => {
@@ -110,7 +110,7 @@ describe.skipIf(!Chromium.available)(`Chromium${Chromium.condition}`, () => {
         assert.lengthOf(context.playwright.pages(), 1)
       }))
 
-    it.scoped("a failed step is a short typed error", () =>
+    it.scoped("a failed step is a typed error of one line", () =>
       Effect.gen(function*() {
         const { page } = yield* visit("/")
         const error = yield* Effect.flip(Chromium.drive(() => page.getByText("Absent").click({ timeout: 100 })))

@@ -76,9 +76,9 @@ describe.skipIf(!Chromium.available)(`FetchFailure${Chromium.condition}`, () => 
   })
 
   layer(Layer.merge(Chromium.layer, appLayer({ connectSrc: [] })), { excludeTestServices: true })(
-    "with a policy of the page's own",
+    "with a Content Security Policy of the page",
     (it) => {
-      it.scoped("that forbids the server it is ContentSecurityPolicy", () =>
+      it.scoped("a server that the policy forbids is ContentSecurityPolicy", () =>
         Effect.gen(function*() {
           const { ehr } = yield* App
           const context = yield* browser()

@@ -186,7 +186,7 @@ describe("Page", () => {
       assert.deepStrictEqual(popup.posted, [{ message: { channel: "a", message: "taken" }, targetOrigin: ORIGIN }])
     }))
 
-  it.scopedLive("a page and its popup hear each other although the browser has cut them off", () =>
+  it.scopedLive("a page and its popup exchange messages after the browser has separated them", () =>
     Effect.gen(function*() {
       const { page, window } = yield* load(`${ORIGIN}/`)
       window.opens = new FakeWindow(`${ORIGIN}/blank`)

@@ -19,7 +19,7 @@ const withoutPort = (text: string) => text.replaceAll(/127\.0\.0\.1:\d+/g, "127.
 const lines = (...text: ReadonlyArray<string>) => text.join("\n")
 
 /** Exit code and output for a server with this response. */
-const answering = (answer: () => Http.Answer, args: ReadonlyArray<string> = [], place: Place = {}) =>
+const answering = (answer: () => Http.FakeResponse, args: ReadonlyArray<string> = [], place: Place = {}) =>
   runCli(["doctor", ...args, base], { ...place, http: Http.script(answer).layer })
 
 const whole = {
@@ -379,7 +379,7 @@ describe("`doctor` without a SMART server", () => {
       )
     }))
 
-  it.effect.each<readonly [string, () => Http.Answer, string, string]>([
+  it.effect.each<readonly [string, () => Http.FakeResponse, string, string]>([
     [
       "404",
       () => Http.text("", { status: 404 }),
@@ -407,31 +407,31 @@ describe("`doctor` without a SMART server", () => {
     ],
     [
       "no host",
-      () => new Http.Broken("ENOTFOUND"),
+      () => new Http.ConnectionFailure("ENOTFOUND"),
       "The host name ehr.example cannot be resolved",
       "Is the name correct?"
     ],
     [
       "a certificate",
-      () => new Http.Broken("CERT_HAS_EXPIRED"),
+      () => new Http.ConnectionFailure("CERT_HAS_EXPIRED"),
       "does not trust the certificate",
       "NODE_EXTRA_CA_CERTS"
     ],
     [
       "a private authority",
-      () => new Http.Broken("SELF_SIGNED_CERT_IN_CHAIN"),
+      () => new Http.ConnectionFailure("SELF_SIGNED_CERT_IN_CHAIN"),
       "does not trust",
       "NODE_EXTRA_CA_CERTS"
     ],
     [
       "no TLS",
-      () => new Http.Broken("EPROTO"),
+      () => new Http.ConnectionFailure("EPROTO"),
       "ehr.example does not use TLS on this port (EPROTO).",
       "the port for https?"
     ],
     [
       "a reset",
-      () => new Http.Broken("ECONNRESET"),
+      () => new Http.ConnectionFailure("ECONNRESET"),
       "The connection to ehr.example failed (ECONNRESET)",
       "firewall"
     ],
@@ -513,7 +513,7 @@ describe("`doctor` without a SMART server", () => {
       })
       assert.strictEqual(away.code, 1)
       assert.include(away.out, "others on the network could read the tokens")
-      assert.strictEqual(http.seen.length, 0)
+      assert.strictEqual(http.requests.length, 0)
     }))
 })
 
@@ -559,7 +559,7 @@ describe("the command line", () => {
       assert.include(err, why)
       assert.notInclude(err, escape)
       assert.notInclude(err, "SECRET")
-      assert.strictEqual(http.seen.length, 0)
+      assert.strictEqual(http.requests.length, 0)
     }))
 
   it.effect("`--version` prints the version of the package", () =>

@@ -14,7 +14,7 @@ import { RegistrationError } from "../../src/client/RegistrationError.js"
 import * as SigningKeys from "../../src/client/SigningKeys.js"
 import * as Discovery from "../../src/server/Discovery.js"
 import { DiscoveryError } from "../../src/server/DiscoveryError.js"
-import { type Answer, Broken, fake, json, type Seen } from "../support/http.js"
+import { ConnectionFailure, fake, type FakeResponse, json, type SentRequest } from "../support/http.js"
 import { ec, jwk, pem, publicJwk } from "./keys.js"
 
 const endpoint = "https://ehr.test/auth/register"
@@ -46,7 +46,7 @@ const answered = {
   registration_client_uri: "https://ehr.test/auth/register/given-id?x=canary-query"
 }
 
-const setup = (answer: (seen: Seen, index: number) => Answer) => {
+const setup = (answer: (seen: SentRequest, index: number) => FakeResponse) => {
   const http = fake(answer)
   const layer = Registration.layer.pipe(
     Layer.provide(Discovery.layer()),
@@ -85,7 +85,7 @@ describe("Registration.register", () => {
     const { http, layer } = setup(() => json(answered, { status: 201 }))
     return Effect.gen(function*() {
       const client = yield* register({ initialAccessToken: Redacted.make("initial-token") })
-      const [request] = http.seen
+      const [request] = http.requests
       assert.deepStrictEqual([request?.method, request?.url], ["POST", endpoint])
       assert.deepStrictEqual(JSON.parse(request?.body ?? ""), wire)
       assert.strictEqual(request?.headers["authorization"], "Bearer initial-token")
@@ -112,7 +112,7 @@ describe("Registration.register", () => {
     const { http, layer } = setup(() => json(answered, { status: 201 }))
     return Effect.gen(function*() {
       yield* register()
-      assert.notProperty(http.seen[0]?.headers, "authorization")
+      assert.notProperty(http.requests[0]?.headers, "authorization")
     }).pipe(Effect.provide(layer))
   })
 
@@ -128,7 +128,7 @@ describe("Registration.register", () => {
       const service = yield* Registration.Registration
       const at = (fhirBaseUrl: string) => service.register(metadata, { fhirBaseUrl })
       assert.strictEqual((yield* at("https://ehr.test/fhir")).clientId, "given-id")
-      assert.deepStrictEqual(http.seen.map(({ method, url }) => `${method} ${url}`), [
+      assert.deepStrictEqual(http.requests.map(({ method, url }) => `${method} ${url}`), [
         "GET https://ehr.test/fhir/.well-known/smart-configuration",
         `POST ${endpoint}`
       ])
@@ -136,7 +136,7 @@ describe("Registration.register", () => {
         const error = yield* Effect.flip(at(`https://ehr.test/${base}`))
         assert.isTrue(error instanceof DiscoveryError && error.reason === reason)
       }
-      assert.strictEqual(http.seen.filter(({ method }) => method === "POST").length, 1)
+      assert.strictEqual(http.requests.filter(({ method }) => method === "POST").length, 1)
     }).pipe(Effect.provide(layer))
   })
 
@@ -147,7 +147,7 @@ describe("Registration.register", () => {
         const error = yield* Effect.flip(register({ endpoint: bad }))
         assert.isTrue(error instanceof ConfigurationError && error.reason === reason)
       }
-      assert.lengthOf(http.seen, 0)
+      assert.lengthOf(http.requests, 0)
       const service = yield* Registration.Registration
       const local = { endpoint: "http://127.0.0.1:9000/r", allowInsecureLocalhost: true }
       assert.strictEqual((yield* service.register(metadata, local)).clientId, "given-id")
@@ -176,7 +176,7 @@ describe("Registration.register", () => {
         yield* refused({ redirectUris: ["http://app.test/", "http://localhost/"], jwksUri: "http://app.test/jwks" }),
         "Insecure redirectUris[0] redirectUris[1] jwksUri"
       )
-      assert.lengthOf(http.seen, 0)
+      assert.lengthOf(http.requests, 0)
     }).pipe(Effect.provide(layer))
   })
 
@@ -248,7 +248,7 @@ describe("Registration.register", () => {
         const error = yield* Effect.provide(Effect.flip(register()), layer)
         assert.isTrue(error instanceof RegistrationError)
         if (!(error instanceof RegistrationError)) continue
-        assert.deepStrictEqual([error.reason, error.processed, error.isRetryable, http.seen.length], [
+        assert.deepStrictEqual([error.reason, error.processed, error.isRetryable, http.requests.length], [
           reason,
           "unknown",
           false,
@@ -286,17 +286,17 @@ describe("Registration.register", () => {
         "Client registration (register) failed (Refused) at https://ehr.test/auth/register: HTTP status 400: " +
           "invalid_redirect_uri — no way: <redacted> and <redacted> — https://ehr.test/help; change the metadata as the server demands"
       )
-      assert.lengthOf(http.seen, 1)
+      assert.lengthOf(http.requests, 1)
     }).pipe(Effect.provide(layer))
   })
 
   it.effect("is retried only if the server did not act", () =>
     Effect.gen(function*() {
-      const attempts = (first: () => Answer) => {
+      const attempts = (first: () => FakeResponse) => {
         const { http, layer } = setup((_, index) => index === 0 ? first() : json(answered))
         return Effect.map(
           Effect.provide(patiently(Effect.either(register())), layer),
-          (result) => `${http.seen.length} ${result._tag}`
+          (result) => `${http.requests.length} ${result._tag}`
         )
       }
       const status = (status: number) => () => json({}, { status })
@@ -306,11 +306,11 @@ describe("Registration.register", () => {
         yield* attempts(() => json({ error: "temporarily_unavailable" }, { status: 503 })),
         "2 Right"
       )
-      assert.strictEqual(yield* attempts(() => new Broken("ECONNREFUSED")), "2 Right")
+      assert.strictEqual(yield* attempts(() => new ConnectionFailure("ECONNREFUSED")), "2 Right")
       for (const code of [400, 401, 403, 404, 405, 408, 500, 502, 504]) {
         assert.strictEqual(yield* attempts(status(code)), "1 Left", String(code))
       }
-      assert.strictEqual(yield* attempts(() => new Broken("ECONNRESET")), "1 Left")
+      assert.strictEqual(yield* attempts(() => new ConnectionFailure("ECONNRESET")), "1 Left")
       assert.strictEqual(yield* attempts(() => Effect.never), "1 Left")
       assert.strictEqual(yield* attempts(() => Response.redirect("https://ehr.test/elsewhere", 307)), "1 Left")
     }))
@@ -332,7 +332,7 @@ describe("Registration management", () => {
     return Effect.gen(function*() {
       const service = yield* Registration.Registration
       const now = yield* service.read(registered())
-      const [request] = http.seen
+      const [request] = http.requests
       assert.deepStrictEqual([request?.method, request?.url, request?.body], [
         "GET",
         answered.registration_client_uri,
@@ -350,7 +350,7 @@ describe("Registration management", () => {
     return Effect.gen(function*() {
       const service = yield* Registration.Registration
       assert.strictEqual((yield* patiently(service.read(registered()))).clientId, "given-id")
-      assert.lengthOf(http.seen, 2)
+      assert.lengthOf(http.requests, 2)
     }).pipe(Effect.provide(layer))
   })
 
@@ -366,7 +366,7 @@ describe("Registration management", () => {
     return Effect.gen(function*() {
       const service = yield* Registration.Registration
       const now = yield* service.update(registered({ clientSecretExpiresAt: 5 }), metadata)
-      const [request] = http.seen
+      const [request] = http.requests
       assert.deepStrictEqual([request?.method, request?.url], ["PUT", answered.registration_client_uri])
       assert.deepStrictEqual(JSON.parse(request?.body ?? ""), {
         ...wire,
@@ -397,7 +397,7 @@ describe("Registration management", () => {
     return Effect.gen(function*() {
       const service = yield* Registration.Registration
       yield* service.remove(registered())
-      assert.deepStrictEqual([http.seen[0]?.method, http.seen[0]?.body], ["DELETE", ""])
+      assert.deepStrictEqual([http.requests[0]?.method, http.requests[0]?.body], ["DELETE", ""])
       const again = yield* Effect.flip(service.remove(registered()))
       assert.deepStrictEqual([again.reason, again.error, again.url], [
         "Unauthorized",
@@ -419,7 +419,7 @@ describe("Registration management", () => {
         "NotManageable",
         "InsecureEndpoint"
       ])
-      assert.lengthOf(http.seen, 0)
+      assert.lengthOf(http.requests, 0)
     }).pipe(Effect.provide(layer))
   })
 })

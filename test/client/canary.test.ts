@@ -23,7 +23,7 @@ import * as SigningKey from "../../src/client/SigningKey.js"
 import * as SigningKeys from "../../src/client/SigningKeys.js"
 import * as Discovery from "../../src/server/Discovery.js"
 import { encodings, leak } from "../support/canary.js"
-import { type Answer, Broken, fake, json, type Seen } from "../support/http.js"
+import { ConnectionFailure, fake, type FakeResponse, json, type SentRequest } from "../support/http.js"
 import { ec, jwk, pem, publicJwk, rsa } from "./keys.js"
 
 /** All texts that a value is printed as. */
@@ -224,10 +224,11 @@ describe("[SMART-295] no secret of a client appears in errors, logs, spans or pr
       }
       const success = RegisteredClient.fromResponse(given, { requested: known.metadata })
       /** A server that repeats all it was sent, and what it made, in everything it says. */
-      const echo = ({ body, headers, url }: Seen) => `${headers["authorization"]} ${body} ${url}`
-      const everyEncoding = (seen: Seen) => Object.values(encodings).map((encode) => encode(echo(seen))).join(" ")
-      const answers: ReadonlyArray<(seen: Seen) => Answer> = [
-        ...Object.values(encodings).map((encode) => (seen: Seen) =>
+      const echo = ({ body, headers, url }: SentRequest) => `${headers["authorization"]} ${body} ${url}`
+      const everyEncoding = (seen: SentRequest) =>
+        Object.values(encodings).map((encode) => encode(echo(seen))).join(" ")
+      const answers: ReadonlyArray<(seen: SentRequest) => FakeResponse> = [
+        ...Object.values(encodings).map((encode) => (seen: SentRequest) =>
           json({ error: encode(echo(seen)), error_description: encode(`x ${echo(seen)}`) }, { status: 400 })
         ),
         (seen) => json({ error: "x", error_description: everyEncoding(seen) }, { status: 400 }),
@@ -246,7 +247,7 @@ describe("[SMART-295] no secret of a client appears in errors, logs, spans or pr
         (seen) => new Response(echo(seen)),
         (seen) =>
           new Response(null, { status: 307, headers: { location: `https://y/?${encodeURIComponent(echo(seen))}` } }),
-        () => new Broken("ECONNRESET")
+        () => new ConnectionFailure("ECONNRESET")
       ]
       const outcomes = yield* Effect.forEach(answers, (answer) => {
         const http = fake(answer)

@@ -21,7 +21,7 @@ const good = () => Http.json({ access_token: "AT", token_type: "Bearer", expires
 
 const over = (http: Http.Fake) => Effect.provide(TokenEndpoint.make, Layer.merge(http.layer, recorded().layer))
 
-const paramsOf = (http: Http.Fake, index: number) => new URLSearchParams(http.seen[index]?.body)
+const paramsOf = (http: Http.Fake, index: number) => new URLSearchParams(http.requests[index]?.body)
 
 describe("ClientAuthentication.clientId", () => {
   it.effect("is the configured client id where the authentication has none", () =>
@@ -56,7 +56,7 @@ describe("ClientAuthentication.withClientId", () => {
       yield* service.clientCredentials({ ...target, authentication }, { scopes: ["a"] })
       assert.strictEqual(runs, 1)
       assert.deepStrictEqual(
-        http.seen.map((_, index) => paramsOf(http, index).get("client_id")),
+        http.requests.map((_, index) => paramsOf(http, index).get("client_id")),
         Array.from({ length: 6 }, () => "registered-1")
       )
     }))
@@ -87,7 +87,7 @@ describe("ClientAuthentication.withClientId", () => {
       const service = yield* over(http)
       const call = service.clientCredentials({ ...target, authentication }, { scopes: ["a"] })
       assert.strictEqual(yield* Effect.flip(call), unregistered)
-      assert.strictEqual(http.seen.length, 0)
+      assert.strictEqual(http.requests.length, 0)
       yield* call
       assert.strictEqual(paramsOf(http, 0).get("client_id"), "registered")
     }))
@@ -102,7 +102,7 @@ describe("ClientAuthentication.withClientId", () => {
       const http = Http.script(() => Http.json({ error: "invalid_client" }, { status: 401 }), good)
       yield* (yield* over(http)).clientCredentials({ ...target, authentication }, { scopes: ["a"] })
       assert.deepStrictEqual(
-        http.seen.map((
+        http.requests.map((
           _,
           index
         ) => [paramsOf(http, index).get("client_id"), paramsOf(http, index).get("client_secret")]),
@@ -158,6 +158,6 @@ describe("SmartClient", () => {
       known = false
       assert.strictEqual(yield* Effect.flip(client.authorize()), unregistered)
       assert.strictEqual(yield* Effect.flip(client.exchange(callback, pending)), unregistered)
-      assert.strictEqual(http.seen.length, 0)
+      assert.strictEqual(http.requests.length, 0)
     }))
 })

@@ -107,20 +107,20 @@ const problemOf = (section: Section, reason: string, met: Met): string | undefin
 }
 
 describe("docs/errors.md", () => {
-  it("has a section for every error class there is", () => {
+  it("has a section for every error class", () => {
     const classes = sources.flatMap(([, text]) =>
       [...text.matchAll(/Schema\.TaggedError<(\w+)>/g)].map(([, name = ""]) => name)
     )
     assert.sameMembers(classes, sections.map(({ name }) => name))
   })
 
-  it("has an entry for every reason there is", () => {
+  it("has an entry for every reason", () => {
     for (const section of sections) {
       assert.sameMembers(Object.keys(section.entries), [...section.literals], section.name)
     }
   })
 
-  it.effect("is what errors say", () =>
+  it.effect("has the messages of the errors", () =>
     Effect.gen(function*() {
       const printed: Array<string> = []
       const problems: Array<string> = []
@@ -146,7 +146,7 @@ describe("docs/errors.md", () => {
       yield* Effect.promise(() => expect(text).toMatchFileSnapshot("../../docs/errors.md"))
     }), 60_000)
 
-  it.effect("its example sends a person whose session is gone to a new login", () =>
+  it.effect("its example redirects a user without a session to a new login", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* token(Redacted.make("made-up")), "LogIn")
     }).pipe(Effect.provide(atSandbox())))

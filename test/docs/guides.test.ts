@@ -50,12 +50,12 @@ const sandboxConfig = {
 const sandboxClient = SmartClient.layer(sandboxConfig).pipe(Layer.provide(ClientAuthentication.layerPublic))
 
 describe("the programs of the guides", () => {
-  it.scoped("live: nothing is requested when a layer is built", () =>
+  it.scoped("live: building the layer sends no request", () =>
     Effect.gen(function*() {
       assert.isDefined(yield* Layer.build(Layer.merge(SmartLive, GettingStarted.SmartLive)))
     }))
 
-  it.scoped("clients: every kind is one layer", () =>
+  it.scoped("clients: each kind of client is a layer", () =>
     Effect.gen(function*() {
       const environment = ConfigProvider.fromMap(
         new Map([["CLIENT_SECRET", "hunter2"], ["SMART_PRIVATE_KEY", file("test/vectors/ES384.private.json")]]),
@@ -70,7 +70,7 @@ describe("the programs of the guides", () => {
       assert.deepStrictEqual(methods, ["none", "client_secret_basic", "private_key_jwt"])
     }))
 
-  it.effect("servers: closed by default", () => {
+  it.effect("servers: refuses servers that are not configured", () => {
     const offline = HttpClient.make((request) =>
       new HttpClientError.RequestError({ request, reason: "Transport", description: "nothing is to be sent" })
     )
@@ -119,7 +119,7 @@ describe("the programs of the guides", () => {
       Examples.SessionsLive.pipe(Layer.provide(sandboxClient), Layer.provideMerge(SandboxEhr.layerHttpClient()))
     )))
 
-  it.scoped("web: the routes are there, and who is not logged in is told so", () =>
+  it.scoped("web: serves the routes, and a page for users without a session", () =>
     Effect.gen(function*() {
       const { dispose, handler } = HttpLayerRouter.toWebHandler(
         Web.AppLive.pipe(Layer.provide(Servers.ServersLive), Layer.provide(SandboxEhr.layerHttpClient())),
@@ -226,7 +226,7 @@ describe("docs/ehrs.md", () => {
   const environment = (variables: Readonly<Record<string, string>>) =>
     Layer.setConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(variables)), { pathDelim: "_" }))
 
-  it.effect("a secret with special characters goes form-encoded", () =>
+  it.effect("a secret with special characters is form-encoded", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       yield* Effect.either(

@@ -8,7 +8,7 @@ const GENERATED = ["docs/errors.md", "docs/warnings.md"]
 const documents = pages.filter(({ path }) => path !== "CHANGELOG.md")
 
 describe("the documentation", () => {
-  it("shows programs as they are compiled and run", () => {
+  it("shows programs that are compiled and run", () => {
     const problems = documents.filter(({ path }) => !GENERATED.includes(path)).flatMap(({ path, text }) => {
       const shown = [...text.matchAll(/<!-- (examples\/\S+) -->\n\n```tsx?\n([\s\S]*?)```/g)]
       const different = shown.filter(([, name = "", code = ""]) => code.trim() !== file(name).trim())

@@ -48,11 +48,11 @@ const print = (code: string, { did, instead, tell }: Entry, warning: Conformance
   `- **Tell its operator.** ${tell}\n`
 
 describe("docs/warnings.md", () => {
-  it("has an entry for every code there is", () => {
+  it("has an entry for every code", () => {
     assert.sameMembers(Object.keys(entries), [...codes])
   })
 
-  it.scoped("its example hears of what is reported", () =>
+  it.scoped("its example receives a reported warning", () =>
     Effect.gen(function*() {
       const heard: Array<string> = []
       yield* Effect.forkScoped(watch((code) => Effect.sync(() => void heard.push(code))))
@@ -63,7 +63,7 @@ describe("docs/warnings.md", () => {
       assert.deepStrictEqual(heard, ["ScopeMissing"])
     }).pipe(Effect.provide(ConformanceWarning.layer)))
 
-  it.effect("is what warnings say", () =>
+  it.effect("has the messages of the warnings", () =>
     Effect.gen(function*() {
       const printed: Array<string> = []
       const problems: Array<string> = []

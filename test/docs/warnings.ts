@@ -16,7 +16,7 @@ import {
 } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import { UdapRegistration } from "effect-safire/udap"
-import { fake, json, type Seen, text } from "../support/http.js"
+import { fake, json, type SentRequest, text } from "../support/http.js"
 import * as Identity from "../support/identityServer.js"
 import { recorded } from "../support/warnings.js"
 import * as Udap from "../udap/authorizationServer.js"
@@ -37,8 +37,8 @@ const warned = <A, E>(
   changes: Partial<SmartClient.Config> = {}
 ) =>
   Effect.suspend(() => {
-    const { layer, seen } = recorded()
-    return Effect.as(Effect.provide(run, atSandbox(changes, options, layer)), seen)
+    const { layer, reported } = recorded()
+    return Effect.as(Effect.provide(run, atSandbox(changes, options, layer)), reported)
   })
 
 const configuration = Effect.flatMap(SmartClient.SmartClient, (client) => client.configuration)
@@ -60,7 +60,7 @@ const identified = (
     const key = yield* Identity.makeKey("2026")
     const server = Identity.makeServer([key.jwk])
     yield* Effect.zipRight(
-      Identity.login(server, (nonce) => Effect.flatMap(Identity.goodClaims(nonce), (good) => idTokenOf(good, key))),
+      Identity.login(server, (nonce) => Effect.flatMap(Identity.validClaims(nonce), (good) => idTokenOf(good, key))),
       then(server)
     ).pipe(Effect.provide(
       Layer.provide(Identity.layerClient(server, { name: "north" }), RetryPolicy.layer(RetryPolicy.none))
@@ -88,7 +88,7 @@ const capabilityStatement = {
 
 /** Two servers that name one issuer, and a callback that has it. */
 const shared = Effect.suspend(() => {
-  const { layer, seen } = recorded()
+  const { layer, reported } = recorded()
   const server = (name: string) => ({
     ...config,
     fhirBaseUrl: `https://${name}.example.org/fhir`,
@@ -101,7 +101,7 @@ const shared = Effect.suspend(() => {
       { code: "the-c0de", state: url.searchParams.get("state") ?? "", iss: "https://login.example.org" },
       pending
     ))
-    return seen
+    return reported
   }).pipe(Effect.provide(
     SmartServers.layer({ north: server("north"), south: server("south") }).pipe(
       Layer.provide(
@@ -121,7 +121,7 @@ const shared = Effect.suspend(() => {
 })
 
 const legacy = Effect.suspend(() => {
-  const { layer, seen } = recorded()
+  const { layer, reported } = recorded()
   return Effect.as(
     Effect.provide(
       configuration,
@@ -131,13 +131,13 @@ const legacy = Effect.suspend(() => {
         layer
       )
     ),
-    seen
+    reported
   )
 })
 
 /** A server that registers fewer scopes than were requested. */
 const registration = Effect.gen(function*() {
-  const { layer, seen } = recorded()
+  const { layer, reported } = recorded()
   const server = yield* Udap.makeServer({
     respond: ({ claims, kind }) =>
       kind === "register" ? json({ ...claims, client_id: "1", scope: "system/Patient.rs" }, { status: 201 }) : undefined
@@ -158,7 +158,7 @@ const registration = Effect.gen(function*() {
       })),
     Layer.provide(Udap.registrations(server), layer)
   )
-  return seen
+  return reported
 })
 
 export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
@@ -346,7 +346,7 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
       (good, key) => Identity.sign(key, good),
       (server) =>
         Effect.gen(function*() {
-          server.answers.set(Identity.tokenUrl, () => Effect.succeed(Identity.tokenAnswer("not-a-jwt")))
+          server.responses.set(Identity.tokenUrl, () => Effect.succeed(Identity.tokenResponse("not-a-jwt")))
           const client = yield* SmartClient.SmartClient
           yield* client.refresh(tokens({ fhirBaseUrl: Identity.fhirBaseUrl, scopes: ["openid"] }))
         })
@@ -359,14 +359,14 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
     example: Effect.gen(function*() {
       const key = yield* Identity.makeKey("2026")
       const server = Identity.makeServer([key.jwk], { jwks_uri: undefined })
-      server.answers.set(Identity.openIdUrl, {
+      server.responses.set(Identity.openIdUrl, {
         issuer: Identity.issuer,
         jwks_uri: Identity.jwksUri,
         id_token_signing_alg_values_supported: ["RS256"]
       })
       yield* Identity.login(
         server,
-        (nonce) => Effect.flatMap(Identity.goodClaims(nonce), (good) => Identity.sign(key, good))
+        (nonce) => Effect.flatMap(Identity.validClaims(nonce), (good) => Identity.sign(key, good))
       ).pipe(Effect.provide(Identity.layerClient(server, { name: "north" })))
       return server.warnings
     }),
@@ -389,10 +389,10 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
   },
   ExportCountWrong: {
     example: Effect.suspend(() => {
-      const { layer, seen } = recorded()
+      const { layer, reported } = recorded()
       const files = "https://ehr.example.org/fhir/files"
       const manifest = { requiresAccessToken: true, output: [], error: [{ url: `${files}/errors.ndjson`, count: 3 }] }
-      const server = ({ url }: Seen) =>
+      const server = ({ url }: SentRequest) =>
         url.includes("$export")
           ? text("", { status: 202, headers: { "content-location": `${fhirBaseUrl}/status/1` } })
           : url.includes("/status/")
@@ -403,7 +403,7 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
         ([fhir, client]) => Stream.runDrain(BulkExport.run(fhir.forTokens(client, tokens())))
       ).pipe(
         Effect.provide(Layer.merge(atServer(server), layer)),
-        Effect.as(seen)
+        Effect.as(reported)
       )
     }),
     did: "A file of a bulk export has another number of resources than its `count` in the manifest.",
@@ -413,7 +413,7 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
   },
   CapabilityUnlisted: {
     example: Effect.suspend(() => {
-      const { layer, seen } = recorded()
+      const { layer, reported } = recorded()
       const http = fake(({ url }) =>
         json(
           url.endsWith("/metadata")
@@ -425,7 +425,7 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
         const fhir = (yield* FhirClient.FhirClient).forTokens(yield* SmartClient.SmartClient, tokens())
         yield* fhir.read("Patient", "123")
         yield* TestClock.adjust("1 second")
-        return seen
+        return reported
       }).pipe(Effect.provide(
         Layer.mergeAll(FhirClient.layer, SmartClient.layer(config)).pipe(
           Layer.provide(CapabilityWarnings.layer),

@@ -25,7 +25,7 @@ import {
 import { SandboxEhr } from "effect-safire/testing"
 import { LaunchContext } from "../../src/token/LaunchContext.js"
 import { TokenSet } from "../../src/token/TokenSet.js"
-import { type Answer, fake } from "../support/http.js"
+import { fake, type FakeResponse } from "../support/http.js"
 import { recorded } from "../support/warnings.js"
 
 export const fhirBaseUrl = "https://ehr.example.org/fhir"
@@ -130,7 +130,7 @@ export const atServer = (
   )
 
 /** An `HttpClient` that answers everything with `answer`, under what else the examples hold to. */
-export const http = (answer: () => Answer): Layer.Layer<HttpClient.HttpClient> =>
+export const http = (answer: () => FakeResponse): Layer.Layer<HttpClient.HttpClient> =>
   Layer.merge(fake(answer).layer, settings)
 
 export const smallLimits = HttpLimits.layer({ maxResponseBytes: 1_000, maxFhirResponseBytes: 1_000 })

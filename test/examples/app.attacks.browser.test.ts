@@ -65,70 +65,84 @@ const live = { timeout: 60_000 }
 
 describe.skipIf(!Chromium.available)(`the demo app under attack, in Chromium${Chromium.condition}`, () => {
   layer(Layer.merge(DemoApp.layer, Chromium.layer), { excludeTestServices: true, timeout: "60 seconds" })((it) => {
-    it.scoped("[SMART-61] login CSRF: a link with a stranger's code starts no session", () =>
-      Effect.gen(function*() {
-        const { baseUrl } = yield* App
-        const show = yield* elsewhere
-        const attacker = yield* Chromium.newContext()
-        const callback = yield* callbackOf(yield* attacker.newPage, baseUrl)
+    it.scoped(
+      "[SMART-61] login CSRF: a link with the code of another user starts no session",
+      () =>
+        Effect.gen(function*() {
+          const { baseUrl } = yield* App
+          const show = yield* elsewhere
+          const attacker = yield* Chromium.newContext()
+          const callback = yield* callbackOf(yield* attacker.newPage, baseUrl)
 
-        const victim = yield* Chromium.newContext()
-        const page = yield* victim.newPage
-        const fields = Array.from(new URL(callback).searchParams)
-          .map(([name, value]) => `<input name="${name}" value="${value}">`).join("")
-        yield* drive(() => page.goto(show(`<a href="${callback.replaceAll("&", "&amp;")}">a picture of a cat</a>`)))
-        yield* drive(() => page.getByRole("link").click())
-        yield* heading(page, "This sign-in is no longer valid")
-        yield* drive(() =>
-          page.goto(show(`<form method="post" action="${baseUrl}/callback/north">${fields}<button>Win</button></form>`))
-        )
-        yield* drive(() => page.getByRole("button", { name: "Win" }).click())
-        yield* heading(page, "This sign-in is no longer valid")
-        assert.deepStrictEqual(yield* sessionCookies(victim), [])
-      }), live)
+          const victim = yield* Chromium.newContext()
+          const page = yield* victim.newPage
+          const fields = Array.from(new URL(callback).searchParams)
+            .map(([name, value]) => `<input name="${name}" value="${value}">`).join("")
+          yield* drive(() => page.goto(show(`<a href="${callback.replaceAll("&", "&amp;")}">a picture of a cat</a>`)))
+          yield* drive(() => page.getByRole("link").click())
+          yield* heading(page, "This sign-in is no longer valid")
+          yield* drive(() =>
+            page.goto(
+              show(`<form method="post" action="${baseUrl}/callback/north">${fields}<button>Win</button></form>`)
+            )
+          )
+          yield* drive(() => page.getByRole("button", { name: "Win" }).click())
+          yield* heading(page, "This sign-in is no longer valid")
+          assert.deepStrictEqual(yield* sessionCookies(victim), [])
+        }),
+      live
+    )
 
-    it.scoped("a callback out of the history, after the logout and in another browser", () =>
-      Effect.gen(function*() {
-        const { baseUrl } = yield* App
-        const context = yield* Chromium.newContext()
-        const page = yield* context.newPage
-        const seen: Array<string> = []
-        page.on("request", (request) => void (request.url().includes("/callback/north?") && seen.push(request.url())))
-        yield* logIn(page, baseUrl, "Ruth Okafor")
-        const [callback = ""] = seen
-        assert.include(callback, "code=")
-        const thief = yield* Chromium.newContext()
-        const other = yield* thief.newPage
-        yield* drive(() => other.goto(callback))
-        yield* heading(other, "This sign-in is no longer valid")
-        yield* drive(() => page.getByRole("button", { name: "Log out" }).click())
-        yield* drive(() => page.waitForURL(`${baseUrl}/`))
-        yield* drive(() => page.goto(callback))
-        yield* heading(page, "This sign-in is no longer valid")
-        assert.deepStrictEqual(yield* sessionCookies(context), [])
-      }), live)
+    it.scoped(
+      "a callback from the history starts no session after a logout or in another browser",
+      () =>
+        Effect.gen(function*() {
+          const { baseUrl } = yield* App
+          const context = yield* Chromium.newContext()
+          const page = yield* context.newPage
+          const seen: Array<string> = []
+          page.on("request", (request) => void (request.url().includes("/callback/north?") && seen.push(request.url())))
+          yield* logIn(page, baseUrl, "Ruth Okafor")
+          const [callback = ""] = seen
+          assert.include(callback, "code=")
+          const thief = yield* Chromium.newContext()
+          const other = yield* thief.newPage
+          yield* drive(() => other.goto(callback))
+          yield* heading(other, "This sign-in is no longer valid")
+          yield* drive(() => page.getByRole("button", { name: "Log out" }).click())
+          yield* drive(() => page.waitForURL(`${baseUrl}/`))
+          yield* drive(() => page.goto(callback))
+          yield* heading(page, "This sign-in is no longer valid")
+          assert.deepStrictEqual(yield* sessionCookies(context), [])
+        }),
+      live
+    )
 
-    it.scoped("session fixation: a cookie that was planted does not become the session", () =>
-      Effect.gen(function*() {
-        const { baseUrl } = yield* App
-        const context = yield* Chromium.newContext()
-        const page = yield* context.newPage
-        const planted = "planted-by-some-attacker-0123456789abcdefghijk"
-        yield* drive(() => page.goto(baseUrl))
-        yield* drive(() =>
-          page.evaluate((value) => {
-            for (const kind of ["session", "launch"]) {
-              document.cookie = `__Host-${kind}-${"x".repeat(22)}=${value}; Secure; Path=/`
-            }
-          }, planted)
-        )
-        assert.include((yield* sessionCookies(context)).map(({ value }) => value), planted)
-        yield* logIn(page, baseUrl, "Ruth Okafor")
-        const handle = new URL(page.url()).pathname.split("/")[2]
-        assert.notStrictEqual(handle, "x".repeat(22))
-        yield* drive(() => page.goto(`${baseUrl}/sessions/${"x".repeat(22)}/chart`))
-        yield* heading(page, "You are signed out")
-      }), live)
+    it.scoped(
+      "session fixation: a cookie that the attacker has set does not become the session",
+      () =>
+        Effect.gen(function*() {
+          const { baseUrl } = yield* App
+          const context = yield* Chromium.newContext()
+          const page = yield* context.newPage
+          const planted = "planted-by-some-attacker-0123456789abcdefghijk"
+          yield* drive(() => page.goto(baseUrl))
+          yield* drive(() =>
+            page.evaluate((value) => {
+              for (const kind of ["session", "launch"]) {
+                document.cookie = `__Host-${kind}-${"x".repeat(22)}=${value}; Secure; Path=/`
+              }
+            }, planted)
+          )
+          assert.include((yield* sessionCookies(context)).map(({ value }) => value), planted)
+          yield* logIn(page, baseUrl, "Ruth Okafor")
+          const handle = new URL(page.url()).pathname.split("/")[2]
+          assert.notStrictEqual(handle, "x".repeat(22))
+          yield* drive(() => page.goto(`${baseUrl}/sessions/${"x".repeat(22)}/chart`))
+          yield* heading(page, "You are signed out")
+        }),
+      live
+    )
 
     it.scoped("forged forms: the app logs no user out and revokes no access", () =>
       Effect.gen(function*() {
@@ -222,7 +236,7 @@ describe.skipIf(!Chromium.available)(`the demo app under attack, in Chromium${Ch
     )
 
     it.scoped(
-      "HTML in what an EHR and a URL say is shown as text or not at all, and runs nowhere",
+      "HTML from an EHR or a URL is shown as text or omitted, and does not run",
       () =>
         Effect.gen(function*() {
           const { baseUrl, ehrs } = yield* App

@@ -45,7 +45,7 @@ describe("the chart of the demo app", () => {
     ["2000-05", "2024-05-20", undefined],
     ["2030-01-01", "2024-05-20", undefined],
     [undefined, "2024-05-20", undefined]
-  ])("says that who is born on %s is on %s %s years old", (birthDate, today, age) => {
+  ])("a patient born on %s is on %s %s years old", (birthDate, today, age) => {
     assert.strictEqual(Fhir.ageOf({ birthDate }, today), age)
   })
 
@@ -164,7 +164,7 @@ describe("the chart of the demo app", () => {
     [3_600_000, "1 hour"],
     [90_000_000, "1 day 1 hour"],
     [-5, "0 seconds"]
-  ])("says %d ms as %s", (millis, words) => {
+  ])("prints %d ms as %s", (millis, words) => {
     assert.strictEqual(duration(millis), words)
   })
 })

@@ -124,7 +124,7 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
       assert.strictEqual((yield* browser.get("/nowhere")).status, 404)
     }))
 
-  it.effect("finds fault with a sloppy server and works with it", () =>
+  it.effect("shows the deviations of a server and works with it", () =>
     Effect.gen(function*() {
       const browser = yield* newBrowser
       const before = yield* browser.get("/servers/old")
@@ -277,7 +277,7 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
       )
     }))
 
-  it.effect("registers itself, logs in there, and takes the registration back", () =>
+  it.effect("registers itself, logs in there, and removes the registration", () =>
     Effect.gen(function*() {
       const browser = yield* newBrowser
       assert.include((yield* browser.get("/registration")).body, "not registered")

@@ -43,7 +43,7 @@ describe("docs/browser.md", () => {
 
 describe.skipIf(!Chromium.available)(`the example of a page without a server${Chromium.condition}`, () => {
   layer(Layer.merge(Chromium.layer, appLayer()), { excludeTestServices: true })((it) => {
-    it.scoped("a standalone launch in the same window shows the chosen patient, and leaves no code behind", () =>
+    it.scoped("a standalone launch in the same window shows the chosen patient, and no code stays in the address", () =>
       Effect.gen(function*() {
         const context = yield* browser()
         const page = yield* visit(context)
@@ -57,7 +57,7 @@ describe.skipIf(!Chromium.available)(`the example of a page without a server${Ch
         yield* assertClean(context)
       }))
 
-    it.scoped("[SMART-41] an EHR launch shows the EHR's patient, and leaves no launch behind", () =>
+    it.scoped("[SMART-41] an EHR launch shows the patient of the EHR, and no launch stays in the address", () =>
       Effect.gen(function*() {
         const context = yield* browser()
         const page = yield* visit(context)
@@ -68,7 +68,7 @@ describe.skipIf(!Chromium.available)(`the example of a page without a server${Ch
         yield* assertClean(context)
       }))
 
-    it.scoped("a launch in a popup leaves the page where it is, and closes the popup", () =>
+    it.scoped("a launch in a popup does not navigate the page, and closes the popup", () =>
       Effect.gen(function*() {
         const context = yield* browser()
         const page = yield* visit(context)
@@ -93,7 +93,7 @@ describe.skipIf(!Chromium.available)(`the example of a page without a server${Ch
         yield* assertClean(context)
       }))
 
-    it.scoped("consent that is denied can be asked for again, in the same window and in a popup", () =>
+    it.scoped("a denied consent can be requested again, in the same window and in a popup", () =>
       Effect.gen(function*() {
         const context = yield* browser()
         const page = yield* visit(context)
@@ -113,7 +113,7 @@ describe.skipIf(!Chromium.available)(`the example of a page without a server${Ch
         yield* assertClean(context)
       }))
 
-    it.scoped("the token is renewed at the press of a button, and logging out ends the session at the server, too", () =>
+    it.scoped("a button renews the token, and the logout also ends the session at the server", () =>
       Effect.gen(function*() {
         const { ehr } = yield* App
         const context = yield* browser()
@@ -134,7 +134,7 @@ describe.skipIf(!Chromium.available)(`the example of a page without a server${Ch
         yield* assertClean(context)
       }))
 
-    it.scoped("a double click does it once", () =>
+    it.scoped("a double click has the effect of one click", () =>
       Effect.gen(function*() {
         const context = yield* browser()
         const page = yield* visit(context)
@@ -177,7 +177,7 @@ describe.skipIf(!Chromium.available)(`the example of a page without a server${Ch
       }))
   })
 
-  single.live("serves until it is interrupted, and then stops cleanly", () =>
+  single.live("serves until it is interrupted, then closes its port", () =>
     Effect.gen(function*() {
       const port = yield* freePort
       const { code, output } = yield* Effect.async<{ readonly code: number | null; readonly output: string }>(

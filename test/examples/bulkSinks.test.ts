@@ -145,14 +145,14 @@ describe("examples/bulk-export", () => {
     60_000
   )
 
-  it.scopedLive("the steps one by one, and the stream of one group", () =>
+  it.scopedLive("kick-off, status, files and deletion as separate steps, and the stream of one group", () =>
     Effect.gen(function*() {
       const http = server(clinical)
       const fhir = yield* written(http)
       assert.deepStrictEqual(yield* Steps.countByFile(fhir), [25, 7, 2])
-      assert.strictEqual(http.seen.filter(({ method }) => method === "DELETE").length, 1)
+      assert.strictEqual(http.requests.filter(({ method }) => method === "DELETE").length, 1)
       assert.strictEqual(yield* Stream.runCount(VitalSigns.vitalSigns(fhir, "2024-01-01T00:00:00Z")), 34)
-      assert.isTrue(http.seen.some(({ url }) => url.startsWith(`${base}/Group/diabetes/$export?`)))
+      assert.isTrue(http.requests.some(({ url }) => url.startsWith(`${base}/Group/diabetes/$export?`)))
     }))
 
   const postgres = Databases.postgres()

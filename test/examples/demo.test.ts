@@ -109,7 +109,7 @@ describe("the backend service", () => {
 
 describe("the bulk export", () => {
   it.live(
-    "counts everything the server has",
+    "counts all resources of the server",
     () => Effect.map(bulkExport, (counts) => assert.include(counts, { Patient: 3, Practitioner: 2 })),
     60_000
   )
@@ -146,7 +146,7 @@ describe("the demo", () => {
     }), 60_000)
 
   it.live(
-    "takes a blank variable for an absent one, and waits at the redirect URI of the environment at the sandbox, too",
+    "treats a blank variable as absent, and listens at the redirect URI of the environment, also with the sandbox",
     () =>
       Effect.gen(function*() {
         const redirectUri = yield* freeRedirectUri
@@ -226,7 +226,7 @@ describe("the demo", () => {
       )
     }), 60_000)
 
-  it.live("explains itself where its options exclude each other", () =>
+  it.live("explains which options exclude each other", () =>
     Effect.gen(function*() {
       const { code, output } = yield* demo(["--backend", "--launch", "sandbox"])
       assert.strictEqual(code, 1)
@@ -271,7 +271,7 @@ describe("the demo", () => {
     }), 60_000)
 
   it.scopedLive(
-    "goes to the server of the environment, prints the URL on a line of its own and waits",
+    "launches at the server of the environment, prints the URL on its own line and waits",
     () =>
       Effect.gen(function*() {
         const redirectUri = yield* freeRedirectUri
@@ -304,7 +304,7 @@ describe("the demo", () => {
   const refuses = (times: number) => (ehr: SandboxEhr.Service) =>
     ehr.fault("introspect", SandboxEhr.Fault.oauthError("invalid_client", { status: 401 }), times)
 
-  it.scopedLive("introspects with the client's own credentials where it has some", () =>
+  it.scopedLive("introspects with the credentials of the client if it has any", () =>
     Effect.gen(function*() {
       const { code, introspect, output, schemes } = yield* demoAt(secret, withSecret, () => Effect.void)
       assert.strictEqual(code, 0, output)
@@ -333,7 +333,7 @@ describe("the demo", () => {
     }), 60_000)
 
   it.scopedLive(
-    "goes on to revocation where the server does not introspect for a public client",
+    "continues with the revocation if the server does not introspect for a public client",
     () =>
       Effect.gen(function*() {
         const { code, introspect, output, schemes, steps } = yield* demoAt({ method: "none" }, {}, refuses(1))

@@ -86,7 +86,7 @@ const signIn = (page: Page, name: RegExp) => drive(() => button(page, name).clic
 describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromium.condition}`, () => {
   layer(Chromium.layer, { excludeTestServices: true })((it) => {
     for (const javaScriptEnabled of [true, false]) {
-      it.scoped(`asks who comes from an app, ${javaScriptEnabled ? "with" : "without"} JavaScript, signed in or not`, () =>
+      it.scoped(`asks a user who comes from an app for consent, ${javaScriptEnabled ? "with" : "without"} JavaScript, signed in or not`, () =>
         Effect.gen(function*() {
           const { app, ehr, site } = yield* serve
           const context = yield* Chromium.newContext({ javaScriptEnabled })
@@ -114,7 +114,7 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
         }))
     }
 
-    it.scoped("launches the app in a frame of the record, and asks there", () =>
+    it.scoped("launches the app in a frame of the record, and asks for consent in it", () =>
       Effect.gen(function*() {
         const { app, ehr, site } = yield* serve
         const context = yield* Chromium.newContext()
@@ -132,7 +132,7 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
         yield* Chromium.assertClean(context, { origins: [app, site] })
       }))
 
-    it.scoped("launches two patients in two tabs, and once more in the same", () =>
+    it.scoped("launches two patients in two tabs, and again in the same tab", () =>
       Effect.gen(function*() {
         const { app, ehr, site } = yield* serve
         const context = yield* Chromium.newContext()
@@ -195,7 +195,7 @@ describe.skipIf(!Chromium.available)(`the sandbox EHR's site in Chromium${Chromi
         yield* Chromium.assertClean(context, { origins: [app, site] })
       }))
 
-    it.scoped("is used with the keyboard alone", () =>
+    it.scoped("can be used with the keyboard alone", () =>
       Effect.gen(function*() {
         const { app, ehr, site } = yield* serve
         const context = yield* Chromium.newContext()

@@ -199,7 +199,7 @@ describe("the sandbox EHR's site", () => {
   )
 
   test(
-    "leads nowhere else after a login",
+    "redirects only to its own pages after a login",
     Effect.gen(function*() {
       const { get, post } = yield* open
       for (
@@ -221,7 +221,7 @@ describe("the sandbox EHR's site", () => {
   )
 
   test(
-    "believes no form that another site sent, and none of unknown origin",
+    "refuses forms of other sites and of unknown origin",
     Effect.gen(function*() {
       const { ask, ehr, origin, post, signIn } = yield* open
       yield* signIn()
@@ -255,7 +255,7 @@ describe("the sandbox EHR's site", () => {
   )
 
   test(
-    "loads a page once more from itself where another site led to it, for then the cookie comes along",
+    "reloads a page that another site linked to, so that the browser sends the cookie",
     Effect.gen(function*() {
       const { ask, get } = yield* open
       const { path } = yield* ask("patient/*.rs")
@@ -270,7 +270,7 @@ describe("the sandbox EHR's site", () => {
   )
 
   test(
-    "lists the patients, a patient only their own record",
+    "lists all patients for a clinician, and the own record for a patient",
     Effect.gen(function*() {
       const { get, signIn } = yield* open
       yield* signIn()
@@ -293,7 +293,7 @@ describe("the sandbox EHR's site", () => {
   )
 
   test(
-    "launches an app in a tab, and in a frame of the record that may show that app and this EHR alone",
+    "launches an app in a tab, and in a frame of the record that may contain only that app and this EHR",
     Effect.gen(function*() {
       const { ask, ehr, get, post, signIn } = yield* open
       yield* signIn()
@@ -340,7 +340,7 @@ describe("the sandbox EHR's site", () => {
   )
 
   test(
-    "explains each scope, and asks for a patient where the app does",
+    "explains each scope, and asks for a patient if the app needs one",
     Effect.gen(function*() {
       const { ask, get, signIn } = yield* open
       yield* signIn()
@@ -374,7 +374,7 @@ describe("the sandbox EHR's site", () => {
   )
 
   test(
-    "[SMART-53] allows what is left ticked, for the chosen patient; says no; and takes two clicks for one",
+    "[SMART-53] grants the selected scopes for the chosen patient, or denies; two clicks count as one",
     Effect.gen(function*() {
       const { ask, ehr, exchange, get, post, signIn } = yield* open
       yield* signIn()
@@ -412,7 +412,7 @@ describe("the sandbox EHR's site", () => {
   )
 
   test(
-    "asks again where nothing is left, or no patient was chosen",
+    "asks again if no scope is selected, or no patient is chosen",
     Effect.gen(function*() {
       const { ask, ehr, exchange, post, signIn } = yield* open
       yield* signIn()
@@ -439,7 +439,7 @@ describe("the sandbox EHR's site", () => {
   )
 
   test(
-    "lets a patient decide about their own record only",
+    "a patient can give access to their own record only",
     Effect.gen(function*() {
       const { ask, ehr, exchange, get, post, signIn } = yield* open
       yield* signIn("Patient/patient-beta")
@@ -466,7 +466,7 @@ describe("the sandbox EHR's site", () => {
   )
 
   test(
-    "sends a user who is signed out by then to sign in, and back to the question",
+    "redirects a user who was signed out meanwhile to the login, then back to the consent",
     Effect.gen(function*() {
       const { ask, post, signIn } = yield* open
       const { path, ticket } = yield* ask("patient/*.rs")
@@ -477,7 +477,7 @@ describe("the sandbox EHR's site", () => {
   )
 
   test(
-    "shows which app has access, and takes it back",
+    "shows which app has access, and revokes it",
     Effect.gen(function*() {
       const { ask, ehr, exchange, get, post, signIn } = yield* open
       yield* signIn()
@@ -524,7 +524,7 @@ describe("the sandbox EHR's site", () => {
   )
 
   test(
-    "switches faults on, each click once, and off",
+    "adds one fault for each click, and removes it",
     Effect.gen(function*() {
       const { ehr, get, post, signIn } = yield* open
       yield* signIn()
@@ -562,7 +562,7 @@ describe("the sandbox EHR's site", () => {
   )
 
   test(
-    "makes every kind of fault at any step",
+    "offers each kind of fault at each step",
     Effect.gen(function*() {
       const { ehr, get, post, signIn } = yield* open
       yield* signIn()
@@ -620,7 +620,7 @@ describe("the sandbox EHR's site", () => {
   )
 
   test(
-    "goes down and comes up as a whole",
+    "can be unavailable and available as a whole",
     Effect.gen(function*() {
       const { ehr, get, post, signIn } = yield* open
       yield* signIn()
@@ -650,7 +650,7 @@ describe("the sandbox EHR's site", () => {
   )
 
   test(
-    "logs what it was asked, by step, without a secret",
+    "logs the requests by step, without secrets",
     Effect.gen(function*() {
       const { ask, ehr, exchange, get, post, signIn } = yield* open
       yield* signIn()
@@ -699,7 +699,7 @@ describe("the sandbox EHR's site", () => {
   )
 
   test(
-    "lists what is registered, without secrets",
+    "lists the registered clients, without secrets",
     Effect.gen(function*() {
       const { ehr, get, signIn } = yield* open
       yield* signIn()
@@ -767,7 +767,7 @@ describe("the sandbox EHR's site", () => {
   )
 
   test(
-    "says what is not there",
+    "responds with a page for an unknown path",
     Effect.gen(function*() {
       const { get, post, signIn } = yield* open
       const nowhere = yield* get("/nowhere")
@@ -782,7 +782,7 @@ describe("the sandbox EHR's site", () => {
   )
 
   test(
-    "has a dozen vital signs of each kind for two patients",
+    "has twelve vital signs of each kind for two patients",
     Effect.sync(() => {
       for (const patient of ["patient-alpha", "patient-beta"]) {
         const own = EhrSite.vitals.filter(({ subject }) => JSON.stringify(subject).includes(`Patient/${patient}"`))

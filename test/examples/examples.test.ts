@@ -93,7 +93,7 @@ describe("the client types", () => {
 describe("examples/README.md", () => {
   const readme = file("examples/README.md")
 
-  it("lists every example, and links to files that are there", () => {
+  it("lists every example, and links to files that exist", () => {
     const folders = readdirSync(`${root}examples`, { withFileTypes: true }).filter((entry) => entry.isDirectory())
     for (const { name } of folders) assert.include(readme, `\`${name}/`)
     assertLinksExist(readme, "examples/")

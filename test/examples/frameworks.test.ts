@@ -63,7 +63,7 @@ describe.each([["Express", Express.serve], ["Hono", Hono.serve]] as const)("the 
       assert.notStrictEqual((yield* get("/patient")).status, 200)
     }).pipe(Effect.provide(NodeTransport.layer())))
 
-  it.scopedLive("takes a callback that comes as a form", () =>
+  it.scopedLive("accepts a callback by POST", () =>
     Effect.gen(function*() {
       const { baseUrl } = yield* serve(yield* freePort)
       const client = yield* HttpClient.HttpClient

@@ -61,9 +61,9 @@ const environment = (variables: Readonly<Record<string, string>>) =>
 describe("docs/from-safire.md", () => {
   const document = file("docs/from-safire.md")
 
-  it("shows programs as they are compiled and tested", () => assertShowsExamples(document, 11))
+  it("shows programs that are compiled and tested", () => assertShowsExamples(document, 11))
 
-  it("links to files that are there, and names examples that are", () => {
+  it("links to files and names examples that exist", () => {
     assertLinksExist(document, "docs/")
     for (const [, name = ""] of document.matchAll(/`examples\/([\w-]+)`/g)) {
       assert.include(file("examples/README.md"), `\`${name}/`)
@@ -123,7 +123,7 @@ describe("the patterns of Safire", () => {
       )
     }))
 
-  it.effect("scopes: beside the configured ones", () =>
+  it.effect("scopes: adds scopes to the configured ones", () =>
     Effect.gen(function*() {
       const { pending } = yield* Scopes.launchToWrite
       assert.includeMembers([...pending.scopes], ["openid", "patient/Observation.cus", "user/Practitioner.rs"])
@@ -207,7 +207,7 @@ describe("the patterns of Safire", () => {
       assert.strictEqual(yield* Errors.handled(callback, pending), "Please start again.")
     }).pipe(Effect.provide(TestLive)))
 
-  it.effect("secret, backend: the previous secret while the server has no other", () =>
+  it.effect("secret, backend: sends the previous secret while the server does not accept the new one", () =>
     Effect.gen(function*() {
       const sandbox = yield* SandboxEhr.SandboxEhr
       assert.isTrue(Redacted.isRedacted(yield* Tokens.backendToken))
@@ -222,7 +222,7 @@ describe("the patterns of Safire", () => {
       )
     )))
 
-  it.effect("key: published at once, signing later", () =>
+  it.effect("key: publishes the new key at once, and signs with it later", () =>
     Effect.gen(function*() {
       const { next, signing } = yield* Key.rotate(pem(ec()))
       assert.deepStrictEqual([signing, next?.kid], ["key-v1", "key-v2"])

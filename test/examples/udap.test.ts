@@ -12,7 +12,7 @@ import { document, signed, wellKnown, world } from "../udap/server.js"
 describe("docs/udap.md", () => {
   const text = file("docs/udap.md")
 
-  it("shows programs that are compiled and run, and links to what exists", () => {
+  it("shows programs that are compiled and run, and links to files that exist", () => {
     assertShowsExamples(text, 2)
     assertLinksExist(text, "docs/")
   })
@@ -26,7 +26,7 @@ describe("docs/udap.md", () => {
         Layer.provide(net.layer)
       )))
 
-  it.effect("finds where an app registers", () =>
+  it.effect("finds the registration endpoint", () =>
     Effect.gen(function*() {
       const body = { ...document, signed_metadata: yield* signed() }
       const net = world(new Map([[wellKnown(community), { body }]]))

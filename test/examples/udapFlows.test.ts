@@ -84,7 +84,7 @@ describe("npm run demo -- --udap", () => {
       assert.notInclude(output, "PRIVATE KEY")
     }), 60_000)
 
-  it.live("shows the token of a backend service, as text too", () =>
+  it.live("shows the token of a backend service, as JSON and as text", () =>
     Effect.gen(function*() {
       const { code, output } = yield* demo(["--udap", "--backend"])
       assert.strictEqual(code, 0, output)
@@ -93,7 +93,7 @@ describe("npm run demo -- --udap", () => {
     }), 60_000)
 
   it.live(
-    "goes to the server of the environment with the operator's certificate, and stops where it is not trusted",
+    "uses the server and the certificate of the environment, and stops if the server is not trusted",
     () =>
       Effect.gen(function*() {
         const services = yield* Layer.build(

@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { AppState, FhirBaseUrl, SmartConfiguration } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
+// The pure rule, for each kind of metadata.
 import { endpointOf } from "../../src/fhir/internal/appStateResource.js"
 import * as Http from "../support/http.js"
 import { backend, base, sandbox, token, written } from "./fixtures.js"
@@ -24,7 +25,7 @@ const configuration = (document: Readonly<Record<string, unknown>>) =>
   SmartConfiguration.fromDocument(Schema.decodeSync(FhirBaseUrl.FhirBaseUrl)(base), document)
 
 /** Over an associated endpoint, and answers that are written down. */
-const associated = (answer: (seen: Http.Seen) => Http.Answer, url = "https://state.example/r4") => {
+const associated = (answer: (seen: Http.SentRequest) => Http.FakeResponse, url = "https://state.example/r4") => {
   const http = Http.fake((seen) =>
     seen.url.endsWith("/smart-configuration")
       ? Http.json({ associated_endpoints: [{ url, capabilities: ["smart-app-state"] }] })
@@ -32,7 +33,7 @@ const associated = (answer: (seen: Http.Seen) => Http.Answer, url = "https://sta
   )
   return Effect.map(written(http), (fhir) => ({
     state: AppState.make(fhir),
-    sent: () => http.seen.filter(({ url }) => !url.endsWith("/smart-configuration"))
+    sent: () => http.requests.filter(({ url }) => !url.endsWith("/smart-configuration"))
   }))
 }
 

@@ -78,7 +78,7 @@ describe("BulkExport over several manifests", () => {
         const { error, ids } = yield* exported(http)
         assert.isUndefined(error)
         assert.deepStrictEqual(ids, ["p1", "p2", "p3"])
-        assert.isTrue(http.seen.every(({ headers }) => headers["authorization"] === `Bearer ${token}`))
+        assert.isTrue(http.requests.every(({ headers }) => headers["authorization"] === `Bearer ${token}`))
       }
     }))
 
@@ -96,7 +96,7 @@ describe("BulkExport over several manifests", () => {
       const { error, ids } = yield* exported(http, { allowPartialManifests: true })
       assert.isUndefined(error)
       assert.deepStrictEqual(ids, ["p1", "p2", "p3"])
-      assert.strictEqual(http.seen[0]?.url, `${base}/$export?allowPartialManifests=true`)
+      assert.strictEqual(http.requests[0]?.url, `${base}/$export?allowPartialManifests=true`)
     }))
 
   it.effect.each<
@@ -141,7 +141,7 @@ describe("BulkExport over several manifests", () => {
         const { error, ids } = yield* exported(http)
         assert.strictEqual(error?.reason, reason)
         assert.deepStrictEqual(ids, expected)
-        const withToken = http.seen.filter(({ headers, url }) =>
+        const withToken = http.requests.filter(({ headers, url }) =>
           headers["authorization"] !== undefined && !url.includes("/files/")
         )
         assert.deepStrictEqual(withToken.slice(1).map(({ url }) => url), asked)
@@ -166,13 +166,13 @@ describe("BulkExport over several manifests", () => {
         })
       const many = endless([])
       const first = yield* exported(many, { maxManifests: 7 })
-      assert.deepStrictEqual([first.error?.reason, many.seen.length], ["TooManyPages", 8])
+      assert.deepStrictEqual([first.error?.reason, many.requests.length], ["TooManyPages", 8])
       const full = endless([1, 2, 3])
       const second = yield* exported(full, { maxFiles: 10 })
       assert.deepStrictEqual([second.error?.reason, second.ids.length], ["TooManyPages", 9])
       const large = server(() => ({ files: Array.from({ length: 150_000 }, (_, index) => index) }))
       const third = yield* exported(large)
-      assert.deepStrictEqual([third.error?.reason, large.seen.length], ["TooManyPages", 2])
+      assert.deepStrictEqual([third.error?.reason, large.requests.length], ["TooManyPages", 2])
     }))
 
   it.effect("each manifest decides whether its files are requested with the token", () =>
@@ -182,7 +182,9 @@ describe("BulkExport over several manifests", () => {
         { files: [2], requiresAccessToken: true }
       ))
       assert.deepStrictEqual((yield* exported(http)).ids, ["p1", "p2"])
-      const sent = http.seen.filter(({ url }) => url.includes("/files/")).map(({ headers }) => headers["authorization"])
+      const sent = http.requests.filter(({ url }) => url.includes("/files/")).map(({ headers }) =>
+        headers["authorization"]
+      )
       assert.deepStrictEqual(sent, [undefined, `Bearer ${token}`])
     }))
 
@@ -192,7 +194,7 @@ describe("BulkExport over several manifests", () => {
       const http = server((url) => url === away ? { files: [2] } : { files: [1], link: next(away) })
       const { ids } = yield* exported(http, {}, { foreignOrigins: { "https://files.example": "anonymous" } })
       assert.deepStrictEqual(ids, ["p1", "p2"])
-      assert.isUndefined(http.seen.find(({ url }) => url === away)?.headers["authorization"])
+      assert.isUndefined(http.requests.find(({ url }) => url === away)?.headers["authorization"])
     }))
 
   it.effect("an export over several manifests is gone on with from any point, without losing or repeating", () =>

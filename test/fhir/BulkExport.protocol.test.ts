@@ -30,11 +30,11 @@ const complete = (manifest: Readonly<Record<string, unknown>> = {}, headers: Rea
   }, { headers })
 
 interface Script {
-  readonly kickOff?: () => Http.Answer
+  readonly kickOff?: () => Http.FakeResponse
   /** The responses to status requests in turn; the last one for all others. */
-  readonly status?: ReadonlyArray<() => Http.Answer>
-  readonly remove?: () => Http.Answer
-  readonly file?: (seen: Http.Seen, index: number) => Http.Answer
+  readonly status?: ReadonlyArray<() => Http.FakeResponse>
+  readonly remove?: () => Http.FakeResponse
+  readonly file?: (seen: Http.SentRequest, index: number) => Http.FakeResponse
 }
 
 const server = ({ file, kickOff, remove, status = [() => complete()] }: Script) => {
@@ -81,7 +81,7 @@ const exported = (http: Http.Fake, options: BulkExport.Options = {}, settings: P
   })
 
 const requests = (http: Http.Fake, part: string, method = "GET") =>
-  http.seen.filter((seen) => seen.method === method && seen.url.includes(part))
+  http.requests.filter((seen) => seen.method === method && seen.url.includes(part))
 
 describe("the kick-off of a bulk export", () => {
   const everything: BulkExport.Options = {
@@ -103,7 +103,7 @@ describe("the kick-off of a bulk export", () => {
     Effect.gen(function*() {
       const http = server({})
       yield* exported(http, everything)
-      const [seen] = http.seen
+      const [seen] = http.requests
       const url = new URL(seen?.url ?? "")
       assert.strictEqual(url.pathname, "/fhir/Group/g1/$export")
       assert.deepStrictEqual([...url.searchParams], [
@@ -130,7 +130,7 @@ describe("the kick-off of a bulk export", () => {
     Effect.gen(function*() {
       const http = server({})
       yield* exported(http, { ...everything, patients: ["Patient/1", "2"] })
-      const [seen] = http.seen
+      const [seen] = http.requests
       assert.deepStrictEqual([seen?.method, seen?.url], ["POST", `${base}/Group/g1/$export`])
       assert.deepStrictEqual(JSON.parse(seen?.body ?? ""), {
         resourceType: "Parameters",
@@ -166,18 +166,18 @@ describe("the kick-off of a bulk export", () => {
     Effect.gen(function*() {
       const http = server({})
       const { error } = yield* exported(http, options)
-      assert.deepStrictEqual([error?.reason, error?.processed, http.seen.length], [reason, "no", 0])
+      assert.deepStrictEqual([error?.reason, error?.processed, http.requests.length], [reason, "no", 0])
     }))
 })
 
 describe("status requests of a bulk export", () => {
-  it.effect.each<[string, () => Http.Answer]>([
+  it.effect.each<[string, () => Http.FakeResponse]>([
     ["500 without an OperationOutcome", () => Http.text("<html>", { status: 500 })],
     ["502", () => Http.text("", { status: 502 })],
     ["500 with a transient issue", () => outcome(500, "transient")],
     ["400 with a transient issue", () => outcome(400, "transient")],
     ["429 without Retry-After", () => outcome(429, "throttled")],
-    ["a broken connection", () => new Http.Broken("ECONNRESET")]
+    ["a broken connection", () => new Http.ConnectionFailure("ECONNRESET")]
   ])("a temporary failure does not end the export, and is reported: %s", ([, answer]) =>
     Effect.gen(function*() {
       const http = server({ status: [answer, answer, () => complete()] })
@@ -192,7 +192,7 @@ describe("status requests of a bulk export", () => {
       assert.include(waits[0]?.error?.message, "https://ehr.example/fhir")
     }))
 
-  it.effect.each<[string, () => Http.Answer, string]>([
+  it.effect.each<[string, () => Http.FakeResponse, string]>([
     ["500 with an OperationOutcome", () => outcome(500, "processing"), "Unavailable"],
     ["404", () => outcome(404, "not-found"), "NotFound"],
     ["410", () => Http.text("", { status: 410 }), "Gone"],
@@ -210,13 +210,13 @@ describe("status requests of a bulk export", () => {
 
   it.effect("an outage is waited out with growing delays, and ends the export after `maxOutage`", () =>
     Effect.gen(function*() {
-      const down = server({ status: [() => new Http.Broken("ECONNREFUSED")] })
+      const down = server({ status: [() => new Http.ConnectionFailure("ECONNREFUSED")] })
       const { error } = yield* exported(down, { maxOutage: "5 minutes" })
       assert.strictEqual(error?.reason, "Unreachable")
       const times = requests(down, "/status/").map(({ at }) => at / 1000)
       assert.deepStrictEqual(times.slice(0, 8), [0, 1, 3, 7, 15, 31, 63, 123])
       assert.strictEqual(times.at(-1), 303)
-      const none = server({ status: [() => new Http.Broken("ECONNREFUSED")] })
+      const none = server({ status: [() => new Http.ConnectionFailure("ECONNREFUSED")] })
       yield* exported(none, { maxOutage: 0 })
       assert.strictEqual(requests(none, "/status/").length, 1)
     }))
@@ -274,7 +274,7 @@ describe("status requests of a bulk export", () => {
       })
       const { ids, progress } = yield* exported(http)
       assert.deepStrictEqual(ids, ["p1", "p2", "p1", "p2"])
-      const urls = http.seen.filter(({ method }) => method === "GET").map(({ url }) => url.slice(base.length))
+      const urls = http.requests.filter(({ method }) => method === "GET").map(({ url }) => url.slice(base.length))
       assert.deepStrictEqual(urls.slice(1), [
         "/status/1",
         "/files/0.ndjson",
@@ -344,7 +344,7 @@ describe("the files of a bulk export", () => {
   const size = new TextEncoder().encode(all).length
 
   /** The part of the file that the request asks for. */
-  const ranged = ({ headers }: Http.Seen, text = all) => {
+  const ranged = ({ headers }: Http.SentRequest, text = all) => {
     const from = Number(/^bytes=(\d+)-$/.exec(headers["range"] ?? "")?.[1])
     return Http.text(text.slice(from), {
       status: 206,
@@ -373,7 +373,7 @@ describe("the files of a bulk export", () => {
       assert.strictEqual(items.at(-1)?.position.offset, size)
     }))
 
-  it.effect.each<[string, (seen: Http.Seen, index: number) => Http.Answer]>([
+  it.effect.each<[string, (seen: Http.SentRequest, index: number) => Http.FakeResponse]>([
     ["the whole file", () => Http.text(all)],
     ["416", (_, index) => index === 1 ? Http.text("", { status: 416 }) : Http.text(all)],
     ["another range", (_, index) =>
@@ -444,7 +444,7 @@ describe("the files of a bulk export", () => {
             : index === 1
             ? outcome(503, "transient")
             : index === 2
-            ? new Http.Broken("ECONNREFUSED")
+            ? new Http.ConnectionFailure("ECONNREFUSED")
             : Http.text(all)
       })
       const { error, ids, progress } = yield* exported(http)

@@ -14,8 +14,8 @@ const statusUrl = `${base}/status/1`
 const accepted = () => Http.text("", { status: 202, headers: { "content-location": statusUrl } })
 
 interface Answers {
-  readonly kickOff?: (index: number) => Http.Answer
-  readonly remove?: () => Http.Answer
+  readonly kickOff?: (index: number) => Http.FakeResponse
+  readonly remove?: () => Http.FakeResponse
 }
 
 const server = ({ kickOff = accepted, remove = () => Http.text("", { status: 202 }) }: Answers) => {
@@ -30,7 +30,7 @@ const server = ({ kickOff = accepted, remove = () => Http.text("", { status: 202
 }
 
 const sent = (http: Http.Fake) =>
-  http.seen.map(({ method, url }) =>
+  http.requests.map(({ method, url }) =>
     method === "DELETE" ? `DELETE ${url}` : url.includes("$export") ? "kick-off" : "status"
   )
 
@@ -106,7 +106,7 @@ describe("BulkExport that is interrupted", () => {
         const answer of [
           () => Http.text("", { status: 500 }),
           () => Http.text("", { status: 202 }),
-          () => new Http.Broken("ECONNRESET")
+          () => new Http.ConnectionFailure("ECONNRESET")
         ]
       ) {
         const http = server({

@@ -17,7 +17,7 @@ const idOf = ({ resource }: BulkExport.Item) => String(resource["id"])
 
 /** A server with these files (by URL), after `polls` answers of 202. */
 const server = (
-  files: Readonly<Record<string, (seen: Http.Seen) => Http.Answer>>,
+  files: Readonly<Record<string, (seen: Http.SentRequest) => Http.FakeResponse>>,
   options: { readonly manifest?: Readonly<Record<string, unknown>>; readonly polls?: number } = {}
 ) => {
   let polls = options.polls ?? 0
@@ -104,7 +104,7 @@ describe("BulkExport", () => {
       const options = { since: "2024-01-01T00:00:00Z", typeFilters: ["Observation?category=vital-signs"] }
       yield* Stream.runDrain(BulkExport.run(fhir, { of: { group: "g1" }, ...options }))
       yield* Stream.runDrain(BulkExport.run(fhir, { of: "patients", params: { _outputFormat: "ndjson" } }))
-      const asked = http.seen.filter(({ url }) => url.includes("$export")).map(({ url }) => url)
+      const asked = http.requests.filter(({ url }) => url.includes("$export")).map(({ url }) => url)
       assert.deepStrictEqual(asked, [
         `${base}/Group/g1/$export?_since=2024-01-01T00%3A00%3A00Z&_typeFilter=Observation%3Fcategory%3Dvital-signs`,
         `${base}/Patient/$export?_outputFormat=ndjson`
@@ -118,9 +118,9 @@ describe("BulkExport", () => {
       const http = server({ [file(0)]: () => Http.text(lines(1)) }, { polls: 2 })
       const fhir = yield* written(http)
       yield* inTime(Stream.runDrain(BulkExport.run(fhir)))
-      const polls = http.seen.filter(({ method, url }) => method === "GET" && url.endsWith("/status/1")).map(({ at }) =>
-        at / 1000
-      )
+      const polls = http.requests.filter(({ method, url }) => method === "GET" && url.endsWith("/status/1")).map((
+        { at }
+      ) => at / 1000)
       assert.deepStrictEqual(polls, [0, 120, 240])
 
       const busy = Http.script(
@@ -140,7 +140,7 @@ describe("BulkExport", () => {
     Effect.gen(function*() {
       for (
         const [answer, reason, sent] of [
-          [() => new Http.Broken("ECONNRESET"), "Unreachable", 1],
+          [() => new Http.ConnectionFailure("ECONNRESET"), "Unreachable", 1],
           [() => Http.text("", { status: 503 }), "Unavailable", 3],
           [() => Http.text("", { status: 403 }), "Forbidden", 1],
           [() => Http.json({ resourceType: "Bundle" }), "NotFhir", 1],
@@ -150,7 +150,7 @@ describe("BulkExport", () => {
         const http = Http.script(answer)
         const fhir = yield* written(http, { retry: RetryPolicy.transient })
         const { error } = yield* inTime(failing(BulkExport.run(fhir)))
-        assert.deepStrictEqual([error.reason, http.seen.length], [reason, sent])
+        assert.deepStrictEqual([error.reason, http.requests.length], [reason, sent])
       }
       for (const manifest of [{ output: "x" }, { output: undefined }, { output: [{ type: "Patient" }] }]) {
         const { error } = yield* Effect.flatMap(
@@ -175,7 +175,9 @@ describe("BulkExport", () => {
         const { error } = yield* failing(BulkExport.run(yield* written(http)))
         assert.deepStrictEqual([error.reason, error.file?.index, error.file?.type], ["ForeignFile", 0, "Patient"])
         assert.notInclude(error.message, "SECRET")
-        assert.isTrue(http.seen.every(({ headers, url }) => url.startsWith(`${base}/`) || !headers["authorization"]))
+        assert.isTrue(
+          http.requests.every(({ headers, url }) => url.startsWith(`${base}/`) || !headers["authorization"])
+        )
       }
     }))
 
@@ -186,7 +188,7 @@ describe("BulkExport", () => {
         Effect.gen(function*() {
           const http = server({ [at]: () => Http.text(lines(2)) }, { manifest: { requiresAccessToken } })
           assert.strictEqual(yield* Stream.runCount(BulkExport.run(yield* written(http, settings))), 2)
-          return http.seen.find((seen) => seen.url === at)?.headers["authorization"]
+          return http.requests.find((seen) => seen.url === at)?.headers["authorization"]
         })
       const origin = "https://files.example"
       assert.isUndefined(yield* sentTo({ foreignOrigins: { [origin]: "anonymous" } }, true))
@@ -197,7 +199,7 @@ describe("BulkExport", () => {
       assert.isUndefined(yield* sentTo({}, false, "https://ehr.example/export-files/1"))
     }))
 
-  it.effect.each<[string, string, number | undefined, () => Http.Answer, ReadonlyArray<string>]>([
+  it.effect.each<[string, string, number | undefined, () => Http.FakeResponse, ReadonlyArray<string>]>([
     ["404", "NotFound", undefined, () => Http.text("", { status: 404 }), []],
     ["more lines than promised", "WrongCount", 6, () => Http.text(lines(5)), ["p1", "p2", "p3", "p4", "p5"]],
     ["403", "Forbidden", undefined, () => Http.text("", { status: 403 }), []],
@@ -218,7 +220,7 @@ describe("BulkExport", () => {
       assert.include(error.message, "file 1 (Patient)")
       assert.deepStrictEqual(seen, before)
       // It may be gone on from: nothing is cancelled.
-      assert.isUndefined(http.seen.find(({ method }) => method === "DELETE"))
+      assert.isUndefined(http.requests.find(({ method }) => method === "DELETE"))
     }))
 
   it.effect("a file that stops is requested again, and is an error when the outage lasts too long", () =>
@@ -238,7 +240,7 @@ describe("BulkExport", () => {
       }
       const { error, seen } = yield* Fiber.join(fiber)
       assert.deepStrictEqual([error.reason, seen], ["TimedOut", ["p1"]])
-      assert.isAbove(http.seen.filter(({ url }) => url === file(0)).length, 1)
+      assert.isAbove(http.requests.filter(({ url }) => url === file(0)).length, 1)
     }))
 
   it.effect("a file that breaks off is gone on with, without losing or repeating a line", () =>
@@ -333,7 +335,7 @@ describe("BulkExport", () => {
       Effect.gen(function*() {
         const http = server({ [file(0)]: () => Http.text(lines(5)) }, { polls: options.timeout === undefined ? 0 : 5 })
         yield* leave(BulkExport.run(yield* written(http), options))
-        return http.seen.filter(({ method }) => method === "DELETE").map(({ url }) => url)
+        return http.requests.filter(({ method }) => method === "DELETE").map(({ url }) => url)
       })
     const interrupted = (stream: Stream.Stream<BulkExport.Item, unknown>) =>
       Effect.gen(function*() {
@@ -380,7 +382,7 @@ describe("BulkExport", () => {
             const ids = [...before, ...after].map(idOf)
             assert.strictEqual(ids.length, 40, `after ${stop}`)
             assert.strictEqual(new Set(ids).size, 40, `after ${stop}`)
-            assert.strictEqual(http.seen.filter(({ url }) => url.includes("$export")).length, 1)
+            assert.strictEqual(http.requests.filter(({ url }) => url.includes("$export")).length, 1)
           }
         }
       }))
@@ -404,7 +406,7 @@ describe("BulkExport", () => {
         })
         const http = server({})
         assert.strictEqual(yield* Stream.runCount(BulkExport.run(yield* written(http), { from })), 0)
-        assert.isFalse(http.seen.some(({ url }) => url.includes("/files/")))
+        assert.isFalse(http.requests.some(({ url }) => url.includes("/files/")))
       }), 15_000)
 
     it.effect("from before the manifest: the server is asked on, not anew; what is done is not fetched again", () =>
@@ -417,9 +419,9 @@ describe("BulkExport", () => {
         const [first] = saved
         assert.deepStrictEqual(first?.job.files, [])
         assert.strictEqual(yield* Stream.runCount(BulkExport.run(fhir, { from: first })), 40)
-        assert.strictEqual(http.seen.filter(({ url }) => url.includes("$export")).length, 1)
+        assert.strictEqual(http.requests.filter(({ url }) => url.includes("$export")).length, 1)
 
-        const fetched = () => http.seen.filter(({ url }) => url === file(0)).length
+        const fetched = () => http.requests.filter(({ url }) => url === file(0)).length
         const before = fetched()
         const middle = Chunk.toReadonlyArray(all)[15]?.checkpoint
         assert.deepStrictEqual(middle?.positions.done, [[0, 0]])
@@ -432,7 +434,7 @@ describe("BulkExport", () => {
     Effect.gen(function*() {
       const http = server({ [file(0)]: () => Http.text(lines(3)) })
       const stream = BulkExport.run(yield* written(http))
-      assert.strictEqual(http.seen.length, 0)
+      assert.strictEqual(http.requests.length, 0)
       assert.strictEqual(yield* Stream.runCount(stream), 3)
     }))
 })

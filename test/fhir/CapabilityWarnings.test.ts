@@ -83,11 +83,11 @@ describe("CapabilityStatements", () => {
       const service = yield* CapabilityStatements.CapabilityStatements
       assert.strictEqual((yield* service.capabilities(base)).fhirVersion, "4.0.1")
       yield* service.capabilities(base)
-      assert.deepStrictEqual(http.seen.map(({ url }) => url), [`${base}/metadata`])
-      assert.notProperty(http.seen[0]?.headers, "authorization")
+      assert.deepStrictEqual(http.requests.map(({ url }) => url), [`${base}/metadata`])
+      assert.notProperty(http.requests[0]?.headers, "authorization")
       yield* service.invalidate(base)
       yield* service.capabilities(base)
-      assert.strictEqual(http.seen.length, 2)
+      assert.strictEqual(http.requests.length, 2)
     }).pipe(Effect.provide(CapabilityStatements.layer()), Effect.provide(http.layer))
   })
 
@@ -113,7 +113,7 @@ describe("CapabilityStatements", () => {
 })
 
 /** A FHIR client with warnings, over a server whose `/metadata` is `metadata`. */
-const client = (metadata: () => Http.Answer) => {
+const client = (metadata: () => Http.FakeResponse) => {
   const warnings = recorded()
   const http = Http.fake(({ url }) =>
     url.endsWith("/metadata")
@@ -153,16 +153,16 @@ describe("CapabilityWarnings", () => {
       yield* fhir.searchTotal("Patient", { ssn: "123-45" })
       yield* fhir.searchTotal("Patient", { ssn: "123-45", name: "x" }, { method: "POST" })
       yield* settled
-      assert.deepStrictEqual(warnings.seen.map(({ code, server }) => [code, server]), [
+      assert.deepStrictEqual(warnings.reported.map(({ code, server }) => [code, server]), [
         ["CapabilityUnlisted", base],
         ["CapabilityUnlisted", base]
       ])
-      assert.deepStrictEqual(warnings.seen.map(({ detail }) => detail), [
+      assert.deepStrictEqual(warnings.reported.map(({ detail }) => detail), [
         "the CapabilityStatement does not list delete for the interaction \"delete Patient\"",
         "the CapabilityStatement does not list ssn for the interaction \"search Patient\""
       ])
-      assert.strictEqual(http.seen.filter(({ url }) => url.endsWith("/metadata")).length, 1)
-      assert.strictEqual(http.seen.length, 6)
+      assert.strictEqual(http.requests.filter(({ url }) => url.endsWith("/metadata")).length, 1)
+      assert.strictEqual(http.requests.length, 6)
     }))
 
   it.scoped("a history needs one of the codes of its level", () =>
@@ -171,7 +171,7 @@ describe("CapabilityWarnings", () => {
       yield* Effect.ignore(Stream.runDrain(fhir.history({ resourceType: "Patient" })))
       yield* Effect.ignore(Stream.runDrain(fhir.history()))
       yield* settled
-      assert.strictEqual(warnings.seen.length, 2)
+      assert.strictEqual(warnings.reported.length, 2)
     }))
 
   it.scoped("without a CapabilityStatement, requests neither fail nor wait", () =>

@@ -20,7 +20,7 @@ const sent = <A, E>(call: (fhir: FhirClient.Authorized) => Effect.Effect<A, E>) 
   Effect.gen(function*() {
     const http = Http.script(() => new Response(null, { status: 200 }))
     yield* call(yield* written(http))
-    const [request] = http.seen
+    const [request] = http.requests
     return request ?? assert.fail("nothing was sent")
   })
 
@@ -86,7 +86,7 @@ describe("conditional interactions", () => {
         const error = yield* Effect.flip(Effect.asVoid<unknown, FhirError, never>(call))
         assert.deepStrictEqual([error.reason, error.processed], ["InvalidRequest", "no"])
       }
-      assert.strictEqual(http.seen.length, 0)
+      assert.strictEqual(http.requests.length, 0)
     }))
 })
 
@@ -225,10 +225,10 @@ describe("histories and operations", () => {
         const variables = { id: "1" }
         const { data } = yield* fhir.graphql(query, { on: "Patient/1", variables, operationName: "q", schema })
         assert.strictEqual(data.Patient.id, "1")
-        assert.deepStrictEqual(http.seen.map(({ method, url }) => `${method} ${url}`), [
+        assert.deepStrictEqual(http.requests.map(({ method, url }) => `${method} ${url}`), [
           `POST ${base}/Patient/1/$graphql`
         ])
-        assert.deepStrictEqual(JSON.parse(http.seen[0]?.body ?? ""), { query, variables, operationName: "q" })
+        assert.deepStrictEqual(JSON.parse(http.requests[0]?.body ?? ""), { query, variables, operationName: "q" })
       }))
 
     it.effect("data with errors is a result; errors without data are an error whose message does not have them", () =>

@@ -51,9 +51,9 @@ describe("FhirClient", () => {
       for (const written of [base, `${base}/`]) {
         const http = Http.script(() => Http.json({ resourceType: "Patient", id: "1" }))
         assert.strictEqual((yield* reading(http, { base: written }))["id"], "1")
-        assert.deepStrictEqual(http.seen.map(({ method, url }) => `${method} ${url}`), [`GET ${base}/Patient/1`])
-        assert.deepStrictEqual(Object.keys(http.seen[0]?.headers ?? {}).sort(), ["accept", "authorization"])
-        assert.strictEqual(http.seen[0]?.headers["authorization"], `Bearer ${token}`)
+        assert.deepStrictEqual(http.requests.map(({ method, url }) => `${method} ${url}`), [`GET ${base}/Patient/1`])
+        assert.deepStrictEqual(Object.keys(http.requests[0]?.headers ?? {}).sort(), ["accept", "authorization"])
+        assert.strictEqual(http.requests[0]?.headers["authorization"], `Bearer ${token}`)
       }
     }))
 
@@ -78,7 +78,7 @@ describe("FhirClient", () => {
       const http = Http.script(() => Http.json({ resourceType: "Patient" }))
       const error = yield* Effect.flip(reading(http, { type: type ?? "", id: id ?? "" }))
       assert.strictEqual(error.reason, "InvalidReference")
-      assert.strictEqual(http.seen.length, 0)
+      assert.strictEqual(http.requests.length, 0)
     }))
 
   it.effect("[SMART-97] [SMART-98] a token is sent to the base URL that it was issued for and to its locations only", () =>
@@ -87,11 +87,11 @@ describe("FhirClient", () => {
       const refused = Http.script(() => Http.json({ resourceType: "Patient" }))
       const error = yield* Effect.flip(reading(refused, { base: other }))
       assert.strictEqual(error.reason, "ForeignLink")
-      assert.strictEqual(refused.seen.length, 0)
+      assert.strictEqual(refused.requests.length, 0)
       const context = new LaunchContext({ authorizationDetails: [{ locations: [other], fhirVersions: ["4.0.1"] }] })
       const allowed = Http.script(() => Http.json({ resourceType: "Patient" }))
       yield* reading(allowed, { base: other, tokens: tokensWith({ context }) })
-      assert.strictEqual(allowed.seen.length, 1)
+      assert.strictEqual(allowed.requests.length, 1)
     }))
 
   it.effect("[SMART-97] a redirect to another origin is not followed", () =>
@@ -111,7 +111,7 @@ describe("FhirClient", () => {
         const error = yield* Effect.flip(reading(http))
         assert.include(["ForeignLink", "RedirectRefused"], error.reason, to)
         // Metadata may be asked for, to see whether the place is declared; without a token.
-        const carrying = http.seen.filter(({ headers }) => "authorization" in headers).map(({ url }) => url)
+        const carrying = http.requests.filter(({ headers }) => "authorization" in headers).map(({ url }) => url)
         assert.deepStrictEqual(carrying, [`${base}/Patient/1`], to)
         assert.notInclude(error.message + inspect(error), token)
       }
@@ -121,7 +121,7 @@ describe("FhirClient", () => {
     resourceType: "OperationOutcome",
     issue: [{ severity: "error", code: text, diagnostics: text, details: { text } }, "odd", {}]
   })
-  it.effect.each<[string, () => Http.Answer, FhirError["reason"], boolean]>([
+  it.effect.each<[string, () => Http.FakeResponse, FhirError["reason"], boolean]>([
     ["401", () => Http.text("", { status: 401 }), "Unauthorized", false],
     ["403", () => Http.text("", { status: 403 }), "Forbidden", false],
     ["404", () => Http.text("", { status: 404 }), "NotFound", false],
@@ -131,7 +131,7 @@ describe("FhirClient", () => {
     ["503", () => Http.text("", { status: 503 }), "Unavailable", true],
     ["HTML", () => Http.text("<html>"), "NotFhir", false],
     ["JSON without a resource", () => Http.json({ id: "1" }), "NotFhir", false],
-    ["a refused connection", () => new Http.Broken("ECONNREFUSED"), "Unreachable", true]
+    ["a refused connection", () => new Http.ConnectionFailure("ECONNREFUSED"), "Unreachable", true]
   ])("%s: %s", ([, answer, reason, retryable]) =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(reading(Http.script(answer)))

@@ -41,7 +41,7 @@ describe("FhirError", () => {
           const http = Http.script(() => Http.text("", { status }))
           const error = yield* readAt(http, { retry: RetryPolicy.transient })
           assert.deepStrictEqual([error.reason, error.isRetryable], ["Unavailable", isRepeated])
-          assert.deepStrictEqual([error.attempts, http.seen.length], isRepeated ? [3, 3] : [1, 1])
+          assert.deepStrictEqual([error.attempts, http.requests.length], isRepeated ? [3, 3] : [1, 1])
           assert.include(error.message, isRepeated ? "tried 3 times" : "tried once")
           assert.strictEqual(error.message.includes("a retry is likely to fail too"), !isRepeated)
         })
@@ -51,10 +51,10 @@ describe("FhirError", () => {
       Effect.gen(function*() {
         const busy = Http.script(() => Http.text("", { status: 503 }))
         const patient = yield* readAt(busy, { retry: Schedule.recurs(6) })
-        assert.deepStrictEqual([patient.attempts, busy.seen.length], [7, 7])
-        const down = Http.script(() => new Http.Broken("ECONNREFUSED"))
+        assert.deepStrictEqual([patient.attempts, busy.requests.length], [7, 7])
+        const down = Http.script(() => new Http.ConnectionFailure("ECONNREFUSED"))
         const unreachable = yield* readAt(down, { retry: Schedule.recurs(1) })
-        assert.deepStrictEqual([unreachable.attempts, down.seen.length], [2, 2])
+        assert.deepStrictEqual([unreachable.attempts, down.requests.length], [2, 2])
         const fhir = yield* written(busy, { retry: RetryPolicy.transient })
         const write = yield* Effect.flip(fhir.create(observation))
         assert.include(write.message, "tried once")
@@ -264,7 +264,7 @@ describe("FhirError", () => {
           assert.match(error.detail, /has no id|id is missing/)
           assert.notInclude(error.message, "characters")
         }
-        assert.strictEqual(http.seen.length, 0)
+        assert.strictEqual(http.requests.length, 0)
       }))
   })
 
@@ -315,7 +315,7 @@ describe("FhirError", () => {
         assert.isTrue(result !== undefined && Either.isRight(result))
         const [stored] = yield* fhir.transaction(requests)
         assert.deepInclude(stored, { status: 304, resource: undefined, etag: "W/\"7\"" })
-        assert.include(http.seen[0]?.body, "\"ifNoneMatch\":\"W/\\\"7\\\"\"")
+        assert.include(http.requests[0]?.body, "\"ifNoneMatch\":\"W/\\\"7\\\"\"")
       }))
   })
 
@@ -370,7 +370,7 @@ describe("FhirError", () => {
               `Patient/${at}/_history/1`
             ])
           )
-          assert.strictEqual(http.seen.length, 1)
+          assert.strictEqual(http.requests.length, 1)
           if (processed === "partly") {
             assert.isFalse(error.isRetryable)
             assert.include(error.message, "do not retry the whole transaction")

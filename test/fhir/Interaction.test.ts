@@ -156,7 +156,7 @@ describe("Interaction", () => {
       yield* fhir.operation("everything", { on: "Patient/1", params: { _count: 5 } })
       yield* fhir.operation("$validate", { on: "Patient", input: { resourceType: "Parameters" } })
       yield* fhir.operation("$closure")
-      assert.deepStrictEqual(http.seen.map(({ method, url }) => `${method} ${url}`), [
+      assert.deepStrictEqual(http.requests.map(({ method, url }) => `${method} ${url}`), [
         `GET ${base}/Patient/1/$everything?_count=5`,
         `POST ${base}/Patient/$validate`,
         `GET ${base}/$closure`
@@ -166,7 +166,7 @@ describe("Interaction", () => {
       ) {
         assert.strictEqual(yield* refused(fhir.operation(name, { on })), "InvalidReference")
       }
-      assert.strictEqual(http.seen.length, 3)
+      assert.strictEqual(http.requests.length, 3)
     }))
 
   it.effect("a read is retried and a write is not; a write without a response has `processed: unknown`", () =>
@@ -186,14 +186,14 @@ describe("Interaction", () => {
         const [answer, processed] of [
           [() => Http.text("", { status: 503 }), "no"],
           [() => Http.text("", { status: 502 }), "unknown"],
-          [() => new Http.Broken("ECONNRESET"), "unknown"],
-          [() => new Http.Broken("ECONNREFUSED"), "no"]
+          [() => new Http.ConnectionFailure("ECONNRESET"), "unknown"],
+          [() => new Http.ConnectionFailure("ECONNREFUSED"), "no"]
         ] as const
       ) {
         const http = Http.script(answer)
         const fhir = yield* written(http, { retry: RetryPolicy.transient })
         const error = yield* Effect.flip(fhir.create(observation))
-        assert.deepStrictEqual([error.processed, http.seen.length], [processed, 1])
+        assert.deepStrictEqual([error.processed, http.requests.length], [processed, 1])
       }
     }))
 
@@ -223,7 +223,7 @@ describe("Interaction", () => {
         const patient = () => Http.json({ resourceType: "Patient", id: "2" })
         const own = Http.script(to("../Patient/2"), patient)
         assert.strictEqual((yield* Effect.flatMap(written(own), (fhir) => fhir.read("Patient", "1")))["id"], "2")
-        assert.deepStrictEqual(own.seen.map(({ headers, url }) => [url, headers["authorization"]]), [
+        assert.deepStrictEqual(own.requests.map(({ headers, url }) => [url, headers["authorization"]]), [
           [`${base}/Patient/1`, `Bearer ${token}`],
           [`${base}/Patient/2`, `Bearer ${token}`]
         ])
@@ -231,7 +231,7 @@ describe("Interaction", () => {
         const files = Http.script(to("https://files.example/x"), patient)
         const allowing = yield* written(files, { foreignOrigins: { "https://files.example": "anonymous" } })
         yield* allowing.read("Patient", "1")
-        assert.isUndefined(files.seen.find(({ url }) => url.startsWith("https://files"))?.headers["authorization"])
+        assert.isUndefined(files.requests.find(({ url }) => url.startsWith("https://files"))?.headers["authorization"])
 
         const round = Http.script(to("Patient/1"))
         assert.strictEqual(
@@ -243,7 +243,7 @@ describe("Interaction", () => {
           yield* Effect.flatMap(written(writing), (fhir) => refused(fhir.create({ resourceType: "Patient" }))),
           "RedirectRefused"
         )
-        assert.strictEqual(writing.seen.length, 1)
+        assert.strictEqual(writing.requests.length, 1)
       })
   )
 
@@ -252,9 +252,9 @@ describe("Interaction", () => {
       const http = Http.script(() => Http.json({}))
       const { httpClient } = yield* written(http)
       yield* httpClient.get(`${base}/Patient/1`)
-      assert.strictEqual(http.seen[0]?.headers["authorization"], `Bearer ${token}`)
+      assert.strictEqual(http.requests[0]?.headers["authorization"], `Bearer ${token}`)
       assert.strictEqual((yield* Effect.flip(httpClient.get("https://evil.example/fhir")))._tag, "TokenAudienceError")
-      assert.strictEqual(http.seen.length, 1)
+      assert.strictEqual(http.requests.length, 1)
     }))
 
   it.effect("[SMART-170] `forSession` reads the resources of the launch context and renews the token", () =>

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Either from "effect/Either"
+// The pure rule, for each kind of URL.
 import * as LinkPolicy from "../../src/fhir/internal/linkPolicy.js"
 
 const base = "https://ehr.example/fhir"

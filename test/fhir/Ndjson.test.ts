@@ -3,6 +3,7 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import * as Stream from "effect/Stream"
+// The pure reader, for each way to cut a text into chunks.
 import * as Ndjson from "../../src/fhir/internal/ndjson.js"
 import { heldBytes } from "../support/memory.js"
 

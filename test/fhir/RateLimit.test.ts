@@ -6,6 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import { RetryPolicy } from "effect-safire"
+// The limiter and the reader of headers, without the time that requests take.
 import * as Limiter from "../../src/fhir/internal/rateLimiter.js"
 import * as RateLimitHeader from "../../src/fhir/internal/rateLimitHeader.js"
 import * as Http from "../support/http.js"
@@ -28,10 +29,10 @@ describe("RateLimit", () => {
         Effect.forEach(["a", "b", "c", "d", "e"], (id) => fhir.read("Patient", id), { concurrency: "unbounded" })
       )
       yield* TestClock.adjust("999 millis")
-      assert.deepStrictEqual(http.seen.map(({ url }) => idOf(url)), ["a", "b"])
+      assert.deepStrictEqual(http.requests.map(({ url }) => idOf(url)), ["a", "b"])
       yield* TestClock.adjust("2001 millis")
       yield* Fiber.join(fiber)
-      assert.deepStrictEqual(http.seen.map(({ url }) => idOf(url)), ["a", "b", "c", "d", "e"])
+      assert.deepStrictEqual(http.requests.map(({ url }) => idOf(url)), ["a", "b", "c", "d", "e"])
       assert.deepStrictEqual(http.times(), [0, 0, 1, 1, 2])
     }))
 
@@ -63,7 +64,7 @@ describe("RateLimit", () => {
       yield* Effect.scoped(send("a"))
       const fibers = yield* Effect.forEach(["a", "a", "b"], (server) => Effect.fork(send(server)))
       yield* TestClock.adjust("19 seconds")
-      assert.strictEqual(http.seen.length, 2)
+      assert.strictEqual(http.requests.length, 2)
       yield* TestClock.adjust("1 second")
       yield* Fiber.joinAll(fibers)
       assert.deepStrictEqual(http.times(), [0, 0, 20, 20])
@@ -94,7 +95,7 @@ describe("RateLimit", () => {
       const fhir = yield* written(http, { rateLimit: {} })
       const fiber = yield* Effect.fork(Effect.forEach(["1", "2", "3", "4"], (id) => fhir.read("Patient", id)))
       yield* TestClock.adjust("29 seconds")
-      assert.strictEqual(http.seen.length, 2)
+      assert.strictEqual(http.requests.length, 2)
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(fiber)
       assert.deepStrictEqual(http.times(), [0, 0, 30, 30])
@@ -105,7 +106,7 @@ describe("RateLimit", () => {
       const http = Http.fake((_, index) => patient({ ratelimit: `"policy-${index}";r=${index < 20 ? 1_000 : 0};t=60` }))
       const fhir = yield* written(http, { rateLimit: {} })
       yield* Effect.repeatN(fhir.read("Patient", "1"), 29)
-      assert.strictEqual(http.seen.length, 30)
+      assert.strictEqual(http.requests.length, 30)
     }))
 
   it.effect("concurrent requests do not exceed the quota of a RateLimit header", () =>
@@ -125,12 +126,12 @@ describe("RateLimit", () => {
         })
       )
       yield* TestClock.adjust("30 seconds")
-      assert.strictEqual(http.seen.length, 4)
+      assert.strictEqual(http.requests.length, 4)
       left = 100
       yield* TestClock.adjust("60 seconds")
       yield* Fiber.join(first)
       yield* Fiber.join(fiber)
-      assert.strictEqual(http.seen.length, 9)
+      assert.strictEqual(http.requests.length, 9)
     }))
 
   it.effect("a pause above maxDelay fails the request, which is not sent", () =>
@@ -140,7 +141,7 @@ describe("RateLimit", () => {
       yield* fhir.read("Patient", "1")
       const error = yield* Effect.flip(fhir.read("Patient", "1"))
       assert.deepStrictEqual(
-        [error.reason, error.processed, error.isRetryable, error.attempts, http.seen.length],
+        [error.reason, error.processed, error.isRetryable, error.attempts, http.requests.length],
         ["RateLimited", "no", true, undefined, 1]
       )
       assert.strictEqual(Duration.toSeconds(error.retryAfter ?? 0), 3600)

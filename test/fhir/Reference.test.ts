@@ -35,7 +35,7 @@ describe("Reference", () => {
       assert.strictEqual((yield* fhir.readReference("#", { within }))["id"], "o")
       yield* fhir.readReference({ reference: "Patient/1" })
       yield* fhir.readReference(`${base}/Patient/2/_history/3`)
-      assert.deepStrictEqual(http.seen.map(({ url }) => url), [`${base}/Patient/1`, `${base}/Patient/2/_history/3`])
+      assert.deepStrictEqual(http.requests.map(({ url }) => url), [`${base}/Patient/1`, `${base}/Patient/2/_history/3`])
     }))
 
   it.effect("[SMART-97] [SMART-98] an invalid reference, or one to another server, is not sent with the token", () =>
@@ -58,7 +58,7 @@ describe("Reference", () => {
       ) {
         assert.strictEqual((yield* Effect.flip(fhir.readReference(reference, { within }))).reason, reason, reference)
       }
-      assert.isTrue(http.seen.every(({ headers }) => headers["authorization"] === undefined))
+      assert.isTrue(http.requests.every(({ headers }) => headers["authorization"] === undefined))
     }))
 
   it.effect("40,000 references to contained resources are resolved in linear time", () =>
@@ -85,7 +85,7 @@ const searchset = (type: string, ids: ReadonlyArray<string>, next?: string) =>
   })
 
 /** Searches by `_id` and reads; ids that begin with `no` do not exist. */
-const server = (search = (type: string, ids: ReadonlyArray<string>): Http.Answer => searchset(type, ids)) =>
+const server = (search = (type: string, ids: ReadonlyArray<string>): Http.FakeResponse => searchset(type, ids)) =>
   Http.fake(({ url }) => {
     const { pathname, searchParams } = new URL(url)
     const [type = "", id] = pathname.split("/").slice(2)
@@ -97,7 +97,7 @@ const server = (search = (type: string, ids: ReadonlyArray<string>): Http.Answer
       : Http.json({}, { status: 404 })
   })
 
-const paths = ({ seen }: Http.Fake) => seen.map(({ url }) => decodeURIComponent(url.slice(base.length + 1)))
+const paths = ({ requests }: Http.Fake) => requests.map(({ url }) => decodeURIComponent(url.slice(base.length + 1)))
 
 describe("Reference.Resolver", () => {
   it.effect("the references of one type are loaded by one search, and cached", () =>
@@ -117,7 +117,7 @@ describe("Reference.Resolver", () => {
       assert.sameMembers(paths(http), ["Practitioner?_id=a,b,c&_count=3", "Patient/1"])
       yield* resolver.resolveAll(references)
       assert.strictEqual((yield* resolver.resolve("Practitioner/b")).id, "b")
-      assert.strictEqual(http.seen.length, 2)
+      assert.strictEqual(http.requests.length, 2)
     }))
 
   it.effect("`resolve` in a batched `forEach` needs one search, too", () =>
@@ -164,7 +164,7 @@ describe("Reference.Resolver", () => {
       const fhir = yield* written(http)
       const found = yield* fhir.resolver().resolveAll(["Patient/1", "Patient/2"])
       assert.isTrue(Array.from(found.values()).every(Either.isRight))
-      assert.strictEqual(http.seen.length, 4)
+      assert.strictEqual(http.requests.length, 4)
     }))
 
   it.effect("the pages of a search are read until all resources are found", () =>
@@ -184,7 +184,7 @@ describe("Reference.Resolver", () => {
       const resolver = fhir.resolver()
       const failed = yield* resolver.resolveAll(["Patient/1", "Patient/2"])
       assert.isTrue(Array.from(failed.values()).every(Either.isLeft))
-      assert.strictEqual(http.seen.length, 1)
+      assert.strictEqual(http.requests.length, 1)
       isDown = false
       assert.isTrue(Array.from((yield* resolver.resolveAll(["Patient/1", "Patient/2"])).values()).every(Either.isRight))
     }))
@@ -201,14 +201,14 @@ describe("Reference.Resolver", () => {
         `${other}/Patient/2`
       ])
       assert.isTrue(Array.from(found.values()).every(Either.isRight))
-      assert.sameMembers(http.seen.map(({ url }) => url), [
+      assert.sameMembers(http.requests.map(({ url }) => url), [
         `${base}/Patient/1/_history/2`,
         `${base}/Patient/1/_history/3`,
         `${other}/Patient/1`,
         `${other}/Patient/2`
       ])
       assert.isTrue(
-        http.seen.every(({ headers, url }) => url.startsWith(base) === (headers["authorization"] !== undefined))
+        http.requests.every(({ headers, url }) => url.startsWith(base) === (headers["authorization"] !== undefined))
       )
     }))
 
@@ -228,7 +228,7 @@ describe("Reference.Resolver", () => {
       const references = Array.from({ length: 1_000 }, (_, index) => `Patient/${index}`)
       const found = yield* fhir.resolver({ batchSize: 100, concurrency: 3 }).resolveAll(references)
       assert.strictEqual(Array.from(found.values()).filter(Either.isRight).length, 1_000)
-      assert.strictEqual(http.seen.length, 10)
+      assert.strictEqual(http.requests.length, 10)
       assert.isAtMost(most, 3)
     }))
 
@@ -240,7 +240,7 @@ describe("Reference.Resolver", () => {
       yield* resolver.resolveAll(["Patient/1", "Patient/2"])
       yield* TestClock.adjust("59 seconds")
       yield* resolver.resolveAll(["Patient/1", "Patient/2"])
-      assert.strictEqual(http.seen.length, 2)
+      assert.strictEqual(http.requests.length, 2)
       yield* TestClock.adjust("1 second")
       yield* resolver.resolve("Patient/1")
       yield* resolver.resolve("Patient/3")
@@ -261,7 +261,7 @@ describe("Reference.Resolver", () => {
       yield* Fiber.interrupt(first)
       yield* Deferred.succeed(response, Http.json({ resourceType: "Patient", id: "1" }))
       assert.strictEqual((yield* Fiber.join(second)).id, "1")
-      assert.strictEqual(http.seen.length, 1)
+      assert.strictEqual(http.requests.length, 1)
     }))
 
   it.effect("two resolvers share nothing, also with Effect's request cache", () =>
@@ -271,7 +271,7 @@ describe("Reference.Resolver", () => {
       yield* Effect.all([fhir.resolver().resolve("Patient/1"), fhir.resolver().resolve("Patient/1")]).pipe(
         Effect.withRequestCaching(true)
       )
-      assert.strictEqual(http.seen.length, 2)
+      assert.strictEqual(http.requests.length, 2)
     }))
 })
 

@@ -100,7 +100,7 @@ describe("the types of resources", () => {
       const http = Http.script(() => Http.json({ resourceType: "Bundle", entry: [{ response: { status: "201" } }] }))
       const fhir = yield* written(http)
       yield* fhir.batch([request])
-      assert.include(http.seen[0]?.body, "\"name\":[{\"family\":\"x\"}]")
+      assert.include(http.requests[0]?.body, "\"name\":[{\"family\":\"x\"}]")
       assert.strictEqual(calls(fhir).length, 13)
       assert.isUndefined(Reference.contained({ resourceType: "Patient", active: true }, "#x"))
       assert.isDefined(without)

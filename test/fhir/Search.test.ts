@@ -79,11 +79,11 @@ describe("Search", () => {
       const http = endless()
       const fhir = yield* written(http)
       yield* Stream.runDrain(Stream.take(fhir.search("Patient"), 4))
-      assert.strictEqual(http.seen.length, 2)
+      assert.strictEqual(http.requests.length, 2)
       const seen: Array<number> = []
       yield* fhir.search("Patient").pipe(
         Stream.take(5),
-        Stream.runForEach(() => Effect.sync(() => seen.push(http.seen.length - 2)))
+        Stream.runForEach(() => Effect.sync(() => seen.push(http.requests.length - 2)))
       )
       assert.deepStrictEqual(seen, [1, 1, 2, 2, 3])
     }))
@@ -101,7 +101,7 @@ describe("Search", () => {
           Effect.gen(function*() {
             for (let turn = 0; turn < 50; turn++) yield* Effect.yieldNow()
             seen.push(id)
-            fetched.push(http.seen.length)
+            fetched.push(http.requests.length)
           })
         ),
         Effect.flip
@@ -116,9 +116,9 @@ describe("Search", () => {
       const http = endless()
       const fhir = yield* written(http)
       yield* Stream.runDrain(Stream.take(fhir.searchPages("Patient", {}, { readAhead: 3 }), 2))
-      const requests = http.seen.length
+      const requests = http.requests.length
       for (let turn = 0; turn < 50; turn++) yield* Effect.yieldNow()
-      assert.strictEqual(http.seen.length, requests)
+      assert.strictEqual(http.requests.length, requests)
       assert.isAtMost(requests, 6)
     }))
 
@@ -145,7 +145,7 @@ describe("Search", () => {
         const error = yield* Effect.flip(Stream.runDrain(fhir.resumeSearch({ resourceType, url })))
         assert.strictEqual(error.reason, reason, url)
       }
-      const withToken = http.seen.filter(({ headers }) => headers["authorization"] !== undefined)
+      const withToken = http.requests.filter(({ headers }) => headers["authorization"] !== undefined)
       assert.isTrue(withToken.every(({ url }) => url.startsWith(`${base}/Patient`)))
     }))
 
@@ -197,7 +197,7 @@ describe("Search", () => {
           fhir.search("Patient").pipe(Stream.runForEach(({ id }) => Effect.sync(() => seen.push(id))))
         )
         assert.strictEqual(error.reason, "PageLoop")
-        assert.deepStrictEqual([http.seen.length, seen.length], [pages, pages])
+        assert.deepStrictEqual([http.requests.length, seen.length], [pages, pages])
       }
     }))
 
@@ -206,7 +206,7 @@ describe("Search", () => {
       const http = endless()
       const fhir = yield* written(http)
       const error = yield* Effect.flip(Stream.runDrain(fhir.search("Patient", {}, { maxPages: 3 })))
-      assert.deepStrictEqual([error.reason, http.seen.length], ["TooManyPages", 3])
+      assert.deepStrictEqual([error.reason, http.requests.length], ["TooManyPages", 3])
     }))
 
   it.effect("[SMART-97] a `next` link to another origin or by http is a `ForeignLink`; `rebaseLinks` moves the link of a proxied server", () =>
@@ -224,13 +224,13 @@ describe("Search", () => {
         const fhir = yield* written(http)
         const error = yield* Effect.flip(Stream.runDrain(fhir.search("Patient")))
         assert.strictEqual(error.reason, "ForeignLink", next)
-        const carrying = http.seen.filter(({ headers }) => headers["authorization"] !== undefined)
+        const carrying = http.requests.filter(({ headers }) => headers["authorization"] !== undefined)
         assert.deepStrictEqual(carrying.map(({ url }) => url), [`${base}/Patient`], next)
       }
       const http = Http.script(() => bundle(["1"], "http://internal:8080/r4/Patient?page=2"), () => bundle(["2"]))
       const fhir = yield* written(http, { rebaseLinks: ["http://internal:8080/r4"] })
       assert.strictEqual(yield* Stream.runCount(fhir.search("Patient")), 2)
-      assert.strictEqual(http.seen[1]?.url, `${base}/Patient?page=2`)
+      assert.strictEqual(http.requests[1]?.url, `${base}/Patient?page=2`)
     }))
 
   it.effect("values are URL-encoded; a resource that does not match the schema is `Undecodable`", () =>
@@ -240,7 +240,7 @@ describe("Search", () => {
       const params = { name: "a&b=c", date: ["ge2020", "lt2021"], "subject:missing": true, gone: undefined }
       yield* Stream.runDrain(fhir.search("Patient", params))
       assert.strictEqual(
-        http.seen[0]?.url,
+        http.requests[0]?.url,
         `${base}/Patient?name=a%26b%3Dc&date=ge2020&date=lt2021&subject%3Amissing=true`
       )
       const schema = Schema.Struct({ id: Schema.NumberFromString, birthDate: Schema.String })

@@ -15,7 +15,7 @@ import { base, token, written } from "./fixtures.js"
 const everyEncoding = Object.values(encodings).map((encode) => encode(token)).join(" ")
 
 /** Every way to fail that can see the token. */
-const answers: ReadonlyArray<readonly [string, () => Http.Answer]> = [
+const answers: ReadonlyArray<readonly [string, () => Http.FakeResponse]> = [
   [
     "echo in every encoding in an outcome",
     () =>
@@ -83,8 +83,8 @@ const answers: ReadonlyArray<readonly [string, () => Http.Answer]> = [
     "echo in a redirect",
     () => new Response(null, { status: 302, headers: { location: `https://evil.example/${token}` } })
   ],
-  ["no connection", () => new Http.Broken("ECONNREFUSED")],
-  ["a reset", () => new Http.Broken("ECONNRESET")],
+  ["no connection", () => new Http.ConnectionFailure("ECONNREFUSED")],
+  ["a reset", () => new Http.ConnectionFailure("ECONNRESET")],
   ["busy", () => Http.text(token, { status: 503, headers: { "retry-after": token } })],
   ["a batch", () =>
     Http.json({

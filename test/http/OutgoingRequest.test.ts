@@ -48,7 +48,7 @@ describe("OutgoingRequest in memory", () => {
         new Response(
           new ReadableStream({ pull: (controller) => controller.error(Object.assign(new Error("time"), { code })) })
         )
-      for (const answer of [() => new Http.Broken(code), within]) {
+      for (const answer of [() => new Http.ConnectionFailure(code), within]) {
         const error = yield* Effect.flip(send(Http.script(answer).client, get("https://ehr.example/token")))
         assert.strictEqual(error.reason, "TimedOut")
         assert.strictEqual(error.detail, "no complete response within 10s")
@@ -57,7 +57,7 @@ describe("OutgoingRequest in memory", () => {
 
   it.effect("[SMART-1] requests are sent over https only, and over http to a loopback host if that is allowed", () =>
     Effect.gen(function*() {
-      const { client, seen } = Http.script(() => Http.json({}))
+      const { client, requests } = Http.script(() => Http.json({}))
       for (
         const url of [
           "http://ehr.example/token",
@@ -88,16 +88,16 @@ describe("OutgoingRequest in memory", () => {
         const error = yield* Effect.flip(send(client, get(url), { allowInsecureLocalhost: true }))
         assert.strictEqual(error.reason, "InsecureEndpoint", url)
       }
-      assert.strictEqual(seen.length, 0)
+      assert.strictEqual(requests.length, 0)
       for (const url of ["http://localhost:1/", "http://127.0.0.1/", "http://[::1]/", "https://ehr.example/"]) {
         assert.strictEqual((yield* send(client, get(url), { allowInsecureLocalhost: true })).status, 200)
       }
-      assert.strictEqual(seen.length, 4)
+      assert.strictEqual(requests.length, 4)
     }))
 
   it.effect("an error names the URL without its query, its fragment or credentials", () =>
     Effect.gen(function*() {
-      const { client } = Http.script(() => new Http.Broken("ECONNREFUSED"))
+      const { client } = Http.script(() => new Http.ConnectionFailure("ECONNREFUSED"))
       const error = yield* Effect.flip(send(client, get("https://ehr.example/a?code=SECRET#SECRET")))
       assert.strictEqual(error.url, "https://ehr.example/a")
       const insecure = yield* Effect.flip(send(client, get("http://u:SECRET@ehr.example/a?code=SECRET")))
@@ -115,7 +115,7 @@ describe("OutgoingRequest in memory", () => {
   for (const status of [301, 302, 303, 307, 308]) {
     it.effect(`a redirect ${status} of a request that follows none is refused, and only the first hop was made`, () =>
       Effect.gen(function*() {
-        const { client, seen } = Http.script(() => redirect("https://other.example/next?secret=SECRET", status))
+        const { client, requests } = Http.script(() => redirect("https://other.example/next?secret=SECRET", status))
         const error = yield* Effect.flip(
           send(client, HttpClientRequest.post("https://ehr.example/token").pipe(HttpClientRequest.bodyText("code=x")))
         )
@@ -123,7 +123,7 @@ describe("OutgoingRequest in memory", () => {
         assert.strictEqual(error.processed, "unknown")
         assert.include(error.detail, "https://other.example/next")
         assert.notInclude(error.detail, "SECRET")
-        assert.strictEqual(seen.length, 1)
+        assert.strictEqual(requests.length, 1)
       }))
   }
 
@@ -142,7 +142,7 @@ describe("OutgoingRequest in memory", () => {
       )
       const answer = yield* send(chain.client, get("https://ehr.example/start"), { redirects: 3 })
       assert.strictEqual(answer.url, "https://h2.example/x")
-      assert.deepStrictEqual(chain.seen.map(({ url }) => url), [
+      assert.deepStrictEqual(chain.requests.map(({ url }) => url), [
         "https://ehr.example/start",
         "https://h0.example/x",
         "https://h0.example/relative",
@@ -151,16 +151,16 @@ describe("OutgoingRequest in memory", () => {
       const endless = Http.script(() => redirect("https://ehr.example/again"))
       const error = yield* Effect.flip(send(endless.client, get("https://ehr.example"), { redirects: 3 }))
       assert.strictEqual(error.reason, "RedirectRefused")
-      assert.strictEqual(endless.seen.length, 4)
+      assert.strictEqual(endless.requests.length, 4)
     }))
 
   it.effect("[SMART-1] a redirect to http is refused, at any hop; loopback only by the same opt-in", () =>
     Effect.gen(function*() {
       for (const location of ["http://ehr.example/x", "http://localhost/x", "ftp://ehr.example/x", "javascript:x"]) {
-        const { client, seen } = Http.script(() => redirect("https://b.example/"), () => redirect(location))
+        const { client, requests } = Http.script(() => redirect("https://b.example/"), () => redirect(location))
         const error = yield* Effect.flip(send(client, get("https://ehr.example"), { redirects: 3 }))
         assert.strictEqual(error.reason, "RedirectRefused", location)
-        assert.strictEqual(seen.length, 2)
+        assert.strictEqual(requests.length, 2)
       }
       const { client } = Http.script(() => redirect("http://localhost/x"), () => Http.json({}))
       const options = { redirects: 3, allowInsecureLocalhost: true }
@@ -178,7 +178,7 @@ describe("OutgoingRequest in memory", () => {
 
   it.effect("a redirect to another origin has no credentials; one within the origin has them", () =>
     Effect.gen(function*() {
-      const { client, seen } = Http.script(
+      const { client, requests } = Http.script(
         () => redirect("https://ehr.example/two"),
         () => redirect("https://evil.example/three"),
         () => redirect("https://ehr.example/four"),
@@ -197,12 +197,12 @@ describe("OutgoingRequest in memory", () => {
         ),
         { redirects: 3 }
       )
-      const secrets = seen.map(({ headers }) =>
+      const secrets = requests.map(({ headers }) =>
         Object.values(headers).filter((value) => value.includes("SECRET")).length
       )
       assert.deepStrictEqual(secrets, [4, 4, 0, 0])
       assert.deepStrictEqual(
-        seen.map(({ headers }) => headers["accept"]),
+        requests.map(({ headers }) => headers["accept"]),
         Array.from({ length: 4 }, () => "text/plain")
       )
     }))
@@ -210,14 +210,17 @@ describe("OutgoingRequest in memory", () => {
   it.effect("a request with a body follows no redirect under any rules", () =>
     Effect.gen(function*() {
       for (const status of [301, 302, 303, 307, 308]) {
-        const { client, seen } = Http.script(() => redirect("https://ehr.example/next", status), () => Http.json({}))
+        const { client, requests } = Http.script(
+          () => redirect("https://ehr.example/next", status),
+          () => Http.json({})
+        )
         const error = yield* Effect.flip(
           send(client, HttpClientRequest.post("https://ehr.example").pipe(HttpClientRequest.bodyText("code=SECRET")), {
             redirects: 3
           })
         )
         assert.strictEqual(error.reason, "RedirectRefused")
-        assert.strictEqual(seen.length, 1)
+        assert.strictEqual(requests.length, 1)
       }
     }))
 
@@ -327,7 +330,7 @@ describe("OutgoingRequest in memory", () => {
     ["ECONNABORTED", undefined, "unknown"],
     ["ERR_SOMETHING_NEW", undefined, "unknown"]
   ])("%s (%s): the processed is %s", (code, syscall, processed) => {
-    const { client } = Http.script(() => new Http.Broken(code, syscall))
+    const { client } = Http.script(() => new Http.ConnectionFailure(code, syscall))
     const error = Effect.runSync(Effect.flip(send(client, get("https://ehr.example/token"))))
     assert.strictEqual(error.reason, /(HEADERS|BODY)_TIMEOUT/.test(code) ? "TimedOut" : "Unreachable")
     assert.strictEqual(error.processed, processed)
@@ -349,9 +352,9 @@ describe("OutgoingRequest in memory", () => {
 
   it.effect("a request has no cookies and no tracing headers, also inside a span", () =>
     Effect.gen(function*() {
-      const { client, seen } = Http.script(() => Http.json({}, { headers: { "set-cookie": "a=b" } }))
+      const { client, requests } = Http.script(() => Http.json({}, { headers: { "set-cookie": "a=b" } }))
       yield* send(client, get("https://ehr.example")).pipe(Effect.repeatN(1), Effect.withSpan("caller"))
-      for (const { headers } of seen) assert.deepStrictEqual(headers, {})
+      for (const { headers } of requests) assert.deepStrictEqual(headers, {})
     }))
 
   it.effect("concurrent requests each end at their own time limit, also in an uninterruptible region", () =>

@@ -8,7 +8,7 @@ import * as Redacted from "effect/Redacted"
 import { ClientAuthentication, type ConfigurationError, FhirClient, SecureRandom, SigningKeys } from "effect-safire"
 import * as jose from "jose"
 import { OidcProvider } from "../support/OidcProvider.js"
-import type { Decisive } from "../support/oidcProviderApp.js"
+import type { ErrorFields } from "../support/oidcProviderApp.js"
 import { approved, connect, environment, failed, login, refusal, refused, scopes } from "../support/oidcProviderApp.js"
 import { plainSecret, specialClientId, specialSecret } from "../support/oidcProviderClients.js"
 import { patientId } from "../support/oidcProviderConfiguration.js"
@@ -90,7 +90,7 @@ const mismatch = "the provided authentication mechanism does not match the regis
 
 layer(environment(), { excludeTestServices: true })("every kind of client at oidc-provider", (it) => {
   for (const { authentication, clientId, name, params, scheme } of kinds) {
-    it.scoped(`[SMART-72] ${name}: walks, and sends what its kind sends and no more`, () =>
+    it.scoped(`[SMART-72] ${name}: completes a launch, and sends the parameters of its kind only`, () =>
       Effect.gen(function*() {
         const server = yield* OidcProvider
         const fhir = yield* FhirClient.FhirClient
@@ -157,7 +157,7 @@ layer(environment(), { excludeTestServices: true })("client credentials at oidc-
       assert.isTrue(yield* server.isActive(Redacted.value(tokens.accessToken)))
     }))
 
-  it.scoped("[SMART-319] every request has an assertion of its own", () =>
+  it.scoped("[SMART-319] each request has its own assertion", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const client = yield* connect("key-backend", keys(vectorKeys("ES384")))
@@ -199,7 +199,7 @@ layer(environment(), { excludeTestServices: true })("oidc-provider refuses crede
     })
 
   const wrong = "a-wrong-secret-0123456789"
-  const symmetric: ReadonlyArray<readonly [string, string, Authentication, readonly [Decisive, string]]> = [
+  const symmetric: ReadonlyArray<readonly [string, string, Authentication, readonly [ErrorFields, string]]> = [
     ["a wrong secret by Basic", "basic-app", basic(wrong), [invalidClient, "invalid secret provided"]],
     ["a wrong secret by post", "post-app", post(wrong), [invalidClient, "invalid secret provided"]],
     ["no secret", "basic-app", ClientAuthentication.layerPublic, [invalidClient, mismatch]],
@@ -221,7 +221,7 @@ layer(environment(), { excludeTestServices: true })("oidc-provider refuses crede
       }))
   }
 
-  it.scoped("and the error holds neither the secret nor its encodings", () =>
+  it.scoped("the error contains neither the secret nor its encodings", () =>
     Effect.gen(function*() {
       const client = yield* connect("basic-app", basic(wrong))
       const { callback, pending } = yield* approved(client)
@@ -232,7 +232,7 @@ layer(environment(), { excludeTestServices: true })("oidc-provider refuses crede
       }
     }))
 
-  it.scoped("a key of another client's, under the registered kid", () =>
+  it.scoped("a key of another client with the registered kid", () =>
     Effect.gen(function*() {
       const pair = yield* Effect.promise(() => jose.generateKeyPair("ES384"))
       const kid = vectorJwk("ES384", "public").kid

@@ -7,8 +7,8 @@ import { OidcProvider } from "../support/OidcProvider.js"
 import { approved, connect, environment, login } from "../support/oidcProviderApp.js"
 import { accountId, patientId } from "../support/oidcProviderConfiguration.js"
 
-layer(environment(), { excludeTestServices: true })("who logged in, at oidc-provider", (it) => {
-  it.scoped("[SMART-201] [SMART-218] its id_token is verified, with the nonce that was sent", () =>
+layer(environment(), { excludeTestServices: true })("the identity of the user at oidc-provider", (it) => {
+  it.scoped("[SMART-201] [SMART-218] verifies the id_token, with the nonce that was sent", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const client = yield* connect("public-app", undefined, { idToken: { nonce: "required", algorithms: ["ES256"] } })
@@ -27,7 +27,7 @@ layer(environment(), { excludeTestServices: true })("who logged in, at oidc-prov
       assert.strictEqual(claims["aud"], "public-app")
     }))
 
-  it.scoped("[SMART-218] a nonce of another launch is refused, and with it the tokens", () =>
+  it.scoped("[SMART-218] refuses the tokens of an id_token with the nonce of another launch", () =>
     Effect.gen(function*() {
       const client = yield* connect()
       const { callback, pending } = yield* approved(client)
@@ -38,14 +38,14 @@ layer(environment(), { excludeTestServices: true })("who logged in, at oidc-prov
       assert.strictEqual(error._tag === "IdTokenError" ? error.reason : error._tag, "NonceMismatch")
     }))
 
-  it.scoped("[SMART-210] an algorithm that the app does not accept is refused", () =>
+  it.scoped("[SMART-210] refuses an algorithm that the app does not accept", () =>
     Effect.gen(function*() {
       const client = yield* connect("public-app", undefined, { idToken: { algorithms: ["RS256"] } })
       const error = yield* Effect.flip(login(client))
       assert.strictEqual(error._tag === "IdTokenError" ? error.reason : error._tag, "AlgorithmNotAllowed")
     }))
 
-  it.scoped("the person stays the same over a refresh", () =>
+  it.scoped("keeps the identity after a refresh", () =>
     Effect.gen(function*() {
       const client = yield* connect()
       const tokens = yield* login(client)
@@ -54,7 +54,7 @@ layer(environment(), { excludeTestServices: true })("who logged in, at oidc-prov
       assert.deepStrictEqual(renewed.identity?.fhirUser, tokens.identity?.fhirUser)
     }))
 
-  it.scoped("[SMART-214] userinfo is about the same person; logout is not offered", () =>
+  it.scoped("[SMART-214] userinfo has the same subject; the server offers no logout", () =>
     Effect.gen(function*() {
       const client = yield* connect()
       const tokens = yield* login(client)
@@ -63,7 +63,7 @@ layer(environment(), { excludeTestServices: true })("who logged in, at oidc-prov
       assert.isTrue(Option.isNone(yield* client.logoutUrl(tokens)))
     }))
 
-  it.scoped("a login without openid gives no identity", () =>
+  it.scoped("has no identity after a login without openid", () =>
     Effect.gen(function*() {
       const client = yield* connect()
       const tokens = yield* login(client, { scopes: ["launch/patient", "patient/*.rs"] })

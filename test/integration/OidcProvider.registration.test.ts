@@ -66,7 +66,7 @@ layer(withRegistration(), { excludeTestServices: true })("registration at oidc-p
       ["client_secret_post", true]
     ] as const
   ) {
-    it.scoped(`[SMART-292] makes a ${method} client that can log in at once`, () =>
+    it.scoped(`[SMART-292] registers a ${method} client that can log in at once`, () =>
       Effect.gen(function*() {
         const registered = yield* register({ tokenEndpointAuthMethod: method })
         assert.strictEqual(registered.metadata.tokenEndpointAuthMethod, method)
@@ -79,7 +79,7 @@ layer(withRegistration(), { excludeTestServices: true })("registration at oidc-p
       }))
   }
 
-  it.scoped("[SMART-299] makes a private_key_jwt client with its JWKS by URL", () =>
+  it.scoped("[SMART-299] registers a private_key_jwt client with its JWKS by URL", () =>
     Effect.gen(function*() {
       const { issuer } = yield* OidcProvider
       const registered = yield* register({
@@ -105,7 +105,7 @@ layer(withRegistration(), { excludeTestServices: true })("registration at oidc-p
       assert.deepStrictEqual(registered.changed.map(({ member }) => member), ["launch_uris"])
     }))
 
-  it.scoped("can be read, changed and removed with its registration access token, which a change replaces", () =>
+  it.scoped("reads, updates and removes a registration with its registration access token, which an update replaces", () =>
     Effect.gen(function*() {
       const registration = yield* Registration.Registration
       const registered = yield* register({ tokenEndpointAuthMethod: "client_secret_basic" })
@@ -144,7 +144,7 @@ layer(withRegistration(), { excludeTestServices: true })("registration at oidc-p
       assert.deepStrictEqual((yield* failed(loginAs(changed)))._tag, "WalkError")
     }))
 
-  it.scoped("a change that the server refuses changes nothing", () =>
+  it.scoped("an update that the server refuses leaves the registration unchanged", () =>
     Effect.gen(function*() {
       const registration = yield* Registration.Registration
       const registered = yield* register({ tokenEndpointAuthMethod: "none" })
@@ -180,7 +180,7 @@ layer(withRegistration(), { excludeTestServices: true })("registration at oidc-p
       ["a redirect URI it does not take", { redirectUris: [] }, "invalid_redirect_uri"]
     ] as const
   ) {
-    it.scoped(`${name} is refused, in the server's words`, () =>
+    it.scoped(`${name} is refused, with the server's error in the result`, () =>
       Effect.gen(function*() {
         assert.deepStrictEqual(yield* failure(register(metadata)), {
           operation: "register",
@@ -196,7 +196,7 @@ layer(withRegistration(), { excludeTestServices: true })("registration at oidc-p
 const initialAccessToken = "an-initial-access-token-0123456789"
 
 layer(withRegistration({ initialAccessToken }), { excludeTestServices: true })(
-  "registration at oidc-provider by invitation",
+  "registration at oidc-provider with an initial access token",
   (it) => {
     const metadata = new ClientMetadata({ ...app, tokenEndpointAuthMethod: "none" })
     const registerWith = (token: string | undefined) =>
@@ -210,13 +210,13 @@ layer(withRegistration({ initialAccessToken }), { excludeTestServices: true })(
         })
       })
 
-    it.scoped("takes the initial access token", () =>
+    it.scoped("sends the initial access token", () =>
       Effect.gen(function*() {
         const registered = yield* registerWith(initialAccessToken)
         assert.isDefined((yield* loginAs(registered)).refreshToken)
       }))
 
-    it.scoped("without it, or with a wrong one, is Unauthorized, and the error does not hold it", () =>
+    it.scoped("is Unauthorized without it or with a wrong one, which the error does not contain", () =>
       Effect.gen(function*() {
         const without = yield* failure(registerWith(undefined))
         assert.deepStrictEqual([without.reason, without.status], ["Unauthorized", 401])

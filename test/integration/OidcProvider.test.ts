@@ -56,14 +56,14 @@ layer(environment(), { excludeTestServices: true })("a public app at oidc-provid
       assert.strictEqual(again["id"], patientId)
     }))
 
-  it.scoped("[SMART-41] the server gets aud verbatim, and in a standalone launch no launch [SMART-36]", () =>
+  it.scoped("[SMART-41] sends aud verbatim, and no launch in a standalone launch [SMART-36]", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       yield* approved(yield* connect())
       assert.deepStrictEqual(yield* server.lastLaunch, { aud: server.fhirBaseUrl, launch: undefined })
     }))
 
-  it.scoped("[SMART-35] the handle of an EHR launch arrives byte for byte", () =>
+  it.scoped("[SMART-35] sends the launch of an EHR launch byte for byte", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const handle = "a+b/c=d&e%20f g?#é"
@@ -72,7 +72,7 @@ layer(environment(), { excludeTestServices: true })("a public app at oidc-provid
       assert.deepStrictEqual(yield* server.lastLaunch, { aud: `${server.fhirBaseUrl}/`, launch: handle })
     }))
 
-  it.scoped("[SMART-63] [SMART-71] sends its client_id and no Authorization header, at every step", () =>
+  it.scoped("[SMART-63] [SMART-71] sends its client_id and no Authorization header at each step", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const client = yield* connect()
@@ -134,7 +134,7 @@ layer(environment(), { excludeTestServices: true })("a public app at oidc-provid
       assert.isUndefined(without.refreshToken)
     }))
 
-  it.scoped("an id_token with another nonce than the one sent is refused, and the error does not hold it", () =>
+  it.scoped("refuses an id_token with another nonce, which the error does not contain", () =>
     Effect.gen(function*() {
       const client = yield* connect()
       const { callback, pending } = yield* approved(client)
@@ -153,7 +153,7 @@ layer(environment(), { excludeTestServices: true })("a public app at oidc-provid
       assert.deepStrictEqual(tokens.scopes, ["openid", "patient/*.rs"])
     }))
 
-  it.scoped("an app that the server does not know gets no callback", () =>
+  it.scoped("an unknown app gets no callback", () =>
     Effect.gen(function*() {
       const client = yield* connect("unregistered-app")
       const error = yield* failed(approved(client))
@@ -162,7 +162,7 @@ layer(environment(), { excludeTestServices: true })("a public app at oidc-provid
 
   const transports = { fetch: FetchHttpClient.layer, undici: NodeHttpClient.layerUndici, node: NodeHttpClient.layer }
   for (const [name, transport] of Object.entries(transports)) {
-    it.scoped(`walks over ${name}`, () =>
+    it.scoped(`completes a launch over ${name}`, () =>
       Effect.gen(function*() {
         const client = yield* connect()
         const fhir = yield* FhirClient.make
@@ -206,7 +206,7 @@ layer(environment(), { excludeTestServices: true })("the callback from oidc-prov
       assert.deepStrictEqual(forms, [])
     }))
 
-  it.scoped("any other error is Refused", () =>
+  it.scoped("another error is Refused", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const client = yield* connect()
@@ -218,7 +218,7 @@ layer(environment(), { excludeTestServices: true })("the callback from oidc-prov
       assert.deepStrictEqual([error.reason, error.error], ["Refused", "invalid_request"])
     }))
 
-  it.scoped("names its issuer (RFC 9207), which the metadata promised", () =>
+  it.scoped("has its issuer as iss (RFC 9207), as the metadata announce", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const { callback, pending } = yield* approved(yield* connect())
@@ -226,23 +226,23 @@ layer(environment(), { excludeTestServices: true })("the callback from oidc-prov
       assert.deepStrictEqual([pending.issuer, pending.issuerPromised], [server.issuer, true])
     }))
 
-  it.scoped("with another iss never reaches the token endpoint", () =>
+  it.scoped("with another iss causes no token request", () =>
     Effect.gen(function*() {
       const reason = yield* exchange((callback) => callback.searchParams.set("iss", "https://other.example.test"))
       assert.strictEqual(reason, "IssuerMismatch")
     }))
 
-  it.scoped("without the promised iss never reaches the token endpoint", () =>
+  it.scoped("without the announced iss causes no token request", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* exchange((callback) => callback.searchParams.delete("iss")), "IssuerMissing")
     }))
 
-  it.scoped("[SMART-60] with another state never reaches the token endpoint", () =>
+  it.scoped("[SMART-60] with another state causes no token request", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* exchange((callback) => callback.searchParams.set("state", "another")), "StateMismatch")
     }))
 
-  it.scoped("[SMART-60] without a state never reaches the token endpoint", () =>
+  it.scoped("[SMART-60] without a state causes no token request", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* exchange((callback) => callback.searchParams.delete("state")), "StateMissing")
     }))
@@ -298,7 +298,7 @@ layer(environment(), { excludeTestServices: true })("the token endpoint of oidc-
       ])
     }))
 
-  it.scoped("[SMART-68] a code it never gave, and the error does not hold it", () =>
+  it.scoped("[SMART-68] a code that it did not issue, which the error does not contain", () =>
     Effect.gen(function*() {
       const client = yield* connect()
       const { callback, pending } = yield* approved(client)
@@ -343,7 +343,7 @@ layer(environment(), { excludeTestServices: true })("the token endpoint of oidc-
       assert.deepStrictEqual(yield* refusal(other.exchange(callback, pending)), [invalidGrant, "client mismatch"])
     }))
 
-  it.scoped("a client it does not know", () =>
+  it.scoped("an unknown client", () =>
     Effect.gen(function*() {
       const { callback, pending } = yield* approved(yield* connect())
       const stranger = yield* connect("unregistered-app")
@@ -353,7 +353,7 @@ layer(environment(), { excludeTestServices: true })("the token endpoint of oidc-
       )
     }))
 
-  it.scoped("[SMART-229] refuses client credentials for a public client, and the error says so", () =>
+  it.scoped("[SMART-229] client credentials for a public client, with the cause in the error", () =>
     Effect.gen(function*() {
       const client = yield* connect()
       assert.deepStrictEqual(
@@ -362,7 +362,7 @@ layer(environment(), { excludeTestServices: true })("the token endpoint of oidc-
       )
     }))
 
-  it.scoped("and the request is not repeated", () =>
+  it.scoped("once: the request is not repeated", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const [, forms] = yield* server.received(exchangeWith({ verifier: Redacted.make("x".repeat(43)) }))
@@ -412,7 +412,7 @@ layer(environment(), { excludeTestServices: true })("refresh at oidc-provider", 
       assert.deepStrictEqual(yield* refusal(other.refresh(tokens)), [invalidGrant, "client mismatch"])
     }))
 
-  it.scoped("may ask for less", () =>
+  it.scoped("can request fewer scopes", () =>
     Effect.gen(function*() {
       const client = yield* connect()
       const less = yield* client.refresh(yield* login(client), { scopes: ["patient/*.rs"] })
@@ -420,7 +420,7 @@ layer(environment(), { excludeTestServices: true })("refresh at oidc-provider", 
       assert.isDefined(less.idToken)
     }))
 
-  it.scoped("asking for more is refused by the client, without a request, and by the server", () =>
+  it.scoped("a request for more scopes is refused by the client, without a request, and by the server", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const client = yield* connect()
@@ -465,7 +465,7 @@ layer(environment(), { excludeTestServices: true })("introspection and revocatio
       }
     }))
 
-  it.scoped("[SMART-282] a bearer token does not authorize an introspection here, and the error says what the server said", () =>
+  it.scoped("[SMART-282] a bearer token does not authorize an introspection here, and the error has the response of the server", () =>
     Effect.gen(function*() {
       const client = yield* connect()
       const tokens = yield* login(client)
@@ -503,7 +503,7 @@ layer(environment(), { excludeTestServices: true })("introspection and revocatio
       assert.deepStrictEqual(yield* tokenError(stranger.revoke(token)), refused("revoke", "invalid_client", 401))
     }))
 
-  it.scoped("a URL without a token endpoint is a refusal, not an unknown result", () =>
+  it.scoped("a URL without a token endpoint is an error with processed `no`", () =>
     Effect.gen(function*() {
       const server = yield* OidcProvider
       const http = yield* HttpClient.HttpClient

@@ -4,7 +4,7 @@ import { OidcProvider } from "../support/OidcProvider.js"
 import { environment } from "../support/oidcProviderApp.js"
 import { plainSecret, redirectUri } from "../support/oidcProviderClients.js"
 import type { Expected, Target } from "../support/violations.js"
-import { freshTokens, judge, observe, violations } from "../support/violations.js"
+import { freshTokens, observe, problemOf, violations } from "../support/violations.js"
 
 const target: Effect.Effect<Target, never, OidcProvider> = Effect.map(OidcProvider, (server) => ({
   authorizationEndpoint: server.metadata["authorization_endpoint"] ?? "",
@@ -36,7 +36,7 @@ layer(environment(), { excludeTestServices: true })("oidc-provider refuses", (it
     it.scoped(violation.name, () =>
       Effect.gen(function*() {
         const observed = yield* observe(violation, yield* target)
-        assert.isUndefined(judge(otherwise[violation.name] ?? violation.expected, observed))
+        assert.isUndefined(problemOf(otherwise[violation.name] ?? violation.expected, observed))
       }))
   }
 })

@@ -109,7 +109,7 @@ const violations: Readonly<Record<string, Violation>> = {
   "a CRL by another key": { change: { crl: "WrongSigner" }, reasons: ["RevocationUnknown"] }
 }
 
-describe("a UDAP server over HTTP is trusted only if it has not", () => {
+describe("a UDAP server over HTTP is not trusted with", () => {
   for (const [name, violation] of Object.entries(violations)) {
     it.live(name, () =>
       Effect.gen(function*() {

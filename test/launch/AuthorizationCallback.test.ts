@@ -51,7 +51,7 @@ const refusal = (judged: ReturnType<typeof judge>): AuthorizationError =>
 
 describe("AuthorizationCallback, hostile", () => {
   // 300,000 copies of a list that grows by one are 45 billion elements.
-  it("parameters that stand there 300,000 times are refused in time", () => {
+  it("refuses parameters that are repeated 300,000 times, in linear time", () => {
     const names = ["code", "state", "iss", "error", "error_description"]
     const pairs = Array.from({ length: 300_000 }, (_, index) => [names[index % 5] ?? "", `value-${index}`] as const)
     const error = refusal(judge([...pairs, ["state", state]]))
@@ -59,7 +59,7 @@ describe("AuthorizationCallback, hostile", () => {
     assert.strictEqual(Either.getLeft(AuthorizationCallback.stateOf(pairs))._tag, "Some")
   }, 15_000)
 
-  it("a description that may contain an unknown code is not shown", () => {
+  it("does not show a description that may contain a code", () => {
     const codes = Array.from({ length: 20 }, (_, index) => ["code", `${code}-${index}`] as const)
     const words = [["error", "invalid"], ["error_description", `not ${code}-17`]] as const
     const error = refusal(judge([["state", state], ...codes, ...words]))
@@ -68,7 +68,7 @@ describe("AuthorizationCallback, hostile", () => {
   })
 })
 
-describe("AuthorizationCallback, its shapes", () => {
+describe("AuthorizationCallback, accepted forms", () => {
   const search = `code=${code}&state=${state}`
   it.each<[string, AuthorizationCallback.Callback]>([
     ["a URL", new URL(`https://app.example/callback?${search}`)],
@@ -105,7 +105,7 @@ describe("AuthorizationCallback, its shapes", () => {
     assert.strictEqual(refusal(judge(new URL(`https://app.example/callback#${search}`))).reason, "StateMissing")
   })
 
-  it("nested parameters of a framework are not a callback and cause no defect", () => {
+  it("refuses nested parameters of a framework without a defect", () => {
     const nested: ReadonlyArray<unknown> = [
       { code, state: { a: "b" } },
       { code: { $ne: "" }, state },
@@ -129,7 +129,7 @@ describe("AuthorizationCallback, its shapes", () => {
   })
 })
 
-describe("AuthorizationCallback, its judgement", () => {
+describe("AuthorizationCallback.validate", () => {
   const good = { code, state, iss: issuer }
   const without = (name: string) => Object.fromEntries(Object.entries(good).filter(([key]) => key !== name))
 
@@ -161,7 +161,7 @@ describe("AuthorizationCallback, its judgement", () => {
     ["temporarily_unavailable", "Refused"],
     ["login_required", "Refused"],
     ["https://vendor.example/odd error", "Refused"]
-  ])("[SMART-53] error %s: %s, with the server's words", (error, reason) => {
+  ])("[SMART-53] error %s is %s, with the server's description", (error, reason) => {
     const refused = refusal(
       judge(query({ state, error, error_description: "the words", error_uri: "https://auth.example/e/1" }))
     )
@@ -173,12 +173,12 @@ describe("AuthorizationCallback, its judgement", () => {
     assert.isFalse(refused.isRetryable)
   })
 
-  it("O1: an error with an error_uri alone keeps it", () => {
+  it("keeps the error_uri of an error without a description", () => {
     const uri = "https://authorization.cerner.com/errors/urn%3Acerner%3Aerror%3Ainvalid-launch-code"
     assert.strictEqual(refusal(judge(query({ state, error: "invalid_request", error_uri: uri }))).errorUri, uri)
   })
 
-  it("[SMART-60] an error with the wrong state is not believed: its words are marked as anybody's", () => {
+  it("[SMART-60] marks the text of an error with the wrong state as unverified", () => {
     for (const params of [{ state: "forged", error: "access_denied" }, { error: "access_denied" }]) {
       const error = refusal(judge(query({ ...params, error_description: "call 555-0100" })))
       assert.include(["StateMismatch", "StateMissing"], error.reason)
@@ -187,7 +187,7 @@ describe("AuthorizationCallback, its judgement", () => {
   })
 
   it.each(["code", "state", "error", "error_description", "error_uri", "iss"])(
-    "a second %s, even the same, is refused before anything else is looked at",
+    "refuses a repeated %s, also with the same value, before other checks",
     (name) => {
       const params = query({ ...good, error: "e", error_description: "d", error_uri: "u" })
       params.append(name, params.get(name) ?? "")
@@ -230,7 +230,7 @@ describe("AuthorizationCallback, its judgement", () => {
     ["another scheme", "org.example.app:/cb", "org.example.other:/cb", "WrongRedirectUri"],
     ["other parameters", "https://app.example/cb?to=north", "https://app.example/cb?to=south", "WrongRedirectUri"],
     ["no parameters", "https://app.example/cb?to=north", "https://app.example/cb", "WrongRedirectUri"]
-  ])("[SMART-4] a callback at %s: RFC 9700, section 4.4.2.2", (_, redirectUri, address, expected) => {
+  ])("[SMART-4] compares the redirect URI (RFC 9700, section 4.4.2.2): %s", (_, redirectUri, address, expected) => {
     const callback = `${address}${address.includes("?") ? "&" : "?"}code=${code}&state=${state}`
     const outcome = (callback: AuthorizationCallback.Callback) =>
       Either.match(judge(callback, pendingWith({ redirectUri })), {
@@ -245,7 +245,7 @@ describe("AuthorizationCallback, its judgement", () => {
     if (Either.isLeft(error)) assert.notInclude(error.left.message, code)
   })
 
-  it("the configured issuer is expected in place of the metadata's", () => {
+  it("requires the configured issuer instead of the one in the metadata", () => {
     const outcome = (iss: string) =>
       Either.isRight(AuthorizationCallback.validate({ code, state, iss }, pendingWith(), {
         now: createdAt,
@@ -255,14 +255,14 @@ describe("AuthorizationCallback, its judgement", () => {
     assert.deepStrictEqual([outcome(issuer), outcome("https://configured.example")], [false, true])
   })
 
-  it("[SMART-61] a callback that comes late is refused", () => {
+  it("[SMART-61] refuses a callback after `authorizationMaxAge`", () => {
     const at = (minutes: number) => codeOf(judge(query(good), pendingWith(), DateTime.add(createdAt, { minutes })))
     assert.strictEqual(at(30), code)
     assert.strictEqual(at(30.001), "refused: Expired")
     assert.strictEqual(at(60 * 24), "refused: Expired")
   })
 
-  it("no error shows a code or a state that the callback repeats", () => {
+  it("no error contains a code or a state that the callback repeats", () => {
     const second = "second-c0de-987654"
     const other = "another-state-987654"
     const echo = `${code} ${second} ${state} ${other} ${encodeURIComponent(code)}`
@@ -282,7 +282,7 @@ describe("AuthorizationCallback, its judgement", () => {
     }
   })
 
-  it("error text of a callback is one line of bounded length", () => {
+  it("prints the error text of a callback as one line of limited length", () => {
     const error = refusal(
       judge(query({ state, error: "e\r\n[ERROR] forged log line", error_description: `\u001b[2J${"x".repeat(5000)}` }))
     )
@@ -306,7 +306,7 @@ describe("AuthorizationCallback, its judgement", () => {
   )
 
   it.prop(
-    "[SMART-4] any parameters: nothing throws, and none succeeds without exactly the right state",
+    "[SMART-4] any parameters succeed only with the exact state, and do not throw",
     [FastCheck.array(FastCheck.tuple(names, hostile), { maxLength: 6 }), FastCheck.boolean()],
     ([pairs, promised]) => {
       const pending = pendingWith({ issuerPromised: promised })
@@ -319,7 +319,7 @@ describe("AuthorizationCallback, its judgement", () => {
     { fastCheck: { numRuns: 500 } }
   )
 
-  it.prop("any text: nothing throws and nothing succeeds", [hostile], ([text]) => {
+  it.prop("any text is refused and does not throw", [hostile], ([text]) => {
     assert.isTrue(Either.isLeft(judge(text)))
     assert.isTrue(Either.isLeft(judge(`https://app.example/callback?${text}`)))
   })

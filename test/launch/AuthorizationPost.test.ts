@@ -37,7 +37,7 @@ const authorize = (
   )
 
 describe("AuthorizationPost", () => {
-  it.effect("[SMART-133] is chosen where the URL would be too long and the server takes forms", () =>
+  it.effect("[SMART-133] is used if the URL would be too long and the server accepts POST", () =>
     Effect.gen(function*() {
       const isPosted = (...args: Parameters<typeof authorize>) =>
         Effect.map(authorize(...args), ({ post }) => post !== undefined)
@@ -51,7 +51,7 @@ describe("AuthorizationPost", () => {
       assert.isFalse(yield* isPosted({ addScopes: long }, { maxAuthorizationUrlLength: 32_000 }))
     }))
 
-  it.effect("[SMART-51] [SMART-52] has the parameters of the URL, in its fields and in its page", () =>
+  it.effect("[SMART-51] [SMART-52] has the parameters of the URL in its fields and in its page", () =>
     Effect.gen(function*() {
       const metadata = { authorization_endpoint: "https://login.ehr.test/authorize?tenant=1&scope=x#top" }
       const { post, url } = yield* authorize(
@@ -86,7 +86,7 @@ describe("AuthorizationPost", () => {
     )
   })
 
-  it("the one script is allowed by its hash, and there is a button where it does not run", () => {
+  it("allows its script by hash, and has a button for browsers without scripts", () => {
     const html = AuthorizationPost.make("https://ehr.test/authorize", [["a", "b"]])?.html ?? ""
     const script = /<script>(.*)<\/script>/.exec(html)?.[1] ?? ""
     const hash = createHash("sha256").update(script).digest("base64")
@@ -96,14 +96,14 @@ describe("AuthorizationPost", () => {
     assert.notMatch(html, /\son\w+=|style=|src=|href=/)
   })
 
-  it.effect("parameters that a form would change are sent by URL", () =>
+  it.effect("sends parameters that a form would change by URL", () =>
     Effect.gen(function*() {
       const { post, url } = yield* authorize({ method: "POST", launch: "two\nlines" })
       assert.isUndefined(post)
       assert.strictEqual(url.searchParams.get("launch"), "two\nlines")
     }))
 
-  it.effect("[SMART-51] the sandbox takes the form", () =>
+  it.effect("[SMART-51] is accepted by the sandbox", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const client = yield* SmartClient.SmartClient
@@ -130,7 +130,7 @@ describe("AuthorizationPost", () => {
 })
 
 describe("AuthorizationRequest, extra parameters", () => {
-  it.effect("are added; one error lists all reserved names, before any request", () =>
+  it.effect("are added to the request; one error lists all reserved names, before any request", () =>
     Effect.gen(function*() {
       const { url } = yield* authorize({ params: { prompt: "login", login_hint: "a b", resource: "x" } })
       assert.strictEqual(url.searchParams.get("login_hint"), "a b")
@@ -150,7 +150,7 @@ describe("AuthorizationRequest, extra parameters", () => {
         assert.include(error.message, "params.aud")
         assert.notInclude(error.message, "s3cret")
       }
-      assert.deepStrictEqual(server.seen, [])
+      assert.deepStrictEqual(server.urls, [])
       const error = yield* Effect.flip(authorize({ params: { max_age: "soon" } }))
       assert.strictEqual(error._tag === "ConfigurationError" ? error.reason : error._tag, "Invalid")
     }))

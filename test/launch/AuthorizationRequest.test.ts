@@ -15,7 +15,7 @@ const url = (changes: Partial<AuthorizationRequest.AuthorizationRequest> = {}, a
   AuthorizationRequest.toUrl(at, AuthorizationRequest.toParams({ ...request, ...changes }))
 
 describe("AuthorizationRequest", () => {
-  it("[SMART-3] [SMART-32] [SMART-33] [SMART-34] [SMART-37] [SMART-44] [SMART-45] exactly the parameters of a standalone launch", () => {
+  it("[SMART-3] [SMART-32] [SMART-33] [SMART-34] [SMART-37] [SMART-44] [SMART-45] a standalone launch has exactly its parameters", () => {
     assert.deepStrictEqual(AuthorizationRequest.toParams(request), [
       ["response_type", "code"],
       ["client_id", "app"],
@@ -35,7 +35,7 @@ describe("AuthorizationRequest", () => {
   })
 
   it.each(["xyz123", "a+b/c=d&e%f?g#h", "mit Ü & ☃", "%41", "a b", "", "..//", "'\"<>`\\"])(
-    "[SMART-35] launch %j arrives byte for byte",
+    "[SMART-35] sends launch %j byte for byte",
     (launch) => {
       const sent = url({ launch })
       assert.strictEqual(sent.searchParams.get("launch"), launch)
@@ -44,11 +44,11 @@ describe("AuthorizationRequest", () => {
   )
 
   it.each(["https://ehr.example/fhir", "https://EHR.example:443/fhir/", "https://ehr.example/a%2Fb/../c"])(
-    "[SMART-41] aud is %s, verbatim",
+    "[SMART-41] sends aud %s verbatim",
     (aud) => assert.strictEqual(url({ aud }).searchParams.get("aud"), aud)
   )
 
-  it("scopes with | and spaces are encoded once, and spaces not as +", () => {
+  it("encodes scopes once, and spaces as %20", () => {
     const { href } = url()
     assert.include(
       href,
@@ -75,7 +75,7 @@ describe("AuthorizationRequest", () => {
   })
 
   it.prop(
-    "any values make a URL from which they are read again, lone surrogates replaced, and none is added",
+    "the URL of any values has exactly these values, with lone surrogates replaced",
     [FastCheck.fullUnicodeString(), FastCheck.string16bits(), FastCheck.array(FastCheck.stringMatching(/^[!-~]+$/))],
     ([state, launch, scopes]) => {
       const sent = url({ state, launch, scopes })

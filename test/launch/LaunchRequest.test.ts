@@ -35,7 +35,7 @@ const url = (from: string, launch = "xyz") =>
   `https://app.test/launch?iss=${encodeURIComponent(from)}&launch=${encodeURIComponent(launch)}`
 
 describe("LaunchRequest", () => {
-  it.effect("[SMART-35] reads a launch URL in every form a framework hands it over", () =>
+  it.effect("[SMART-35] reads a launch URL in each form that a framework uses", () =>
     Effect.gen(function*() {
       const inputs: ReadonlyArray<LaunchRequest.Input> = [
         url(iss),
@@ -96,10 +96,10 @@ describe("LaunchRequest", () => {
       }))
   }
 
-  it.effect("an invalid launch causes no request, and no error shows the handle or credentials in the iss", () =>
+  it.effect("an invalid launch causes no request, and its error contains neither the launch nor credentials of the iss", () =>
     Effect.gen(function*() {
       for (const [, input] of refusals) yield* outcome(input)
-      assert.deepStrictEqual(net.seen, [])
+      assert.deepStrictEqual(net.urls, [])
       const hidden = [
         url("https://evil.test/fhir?token=s3cret", "h4ndle-1"),
         url("https://u:s3cret@evil.test/fhir", "h4ndle-1"),
@@ -113,7 +113,7 @@ describe("LaunchRequest", () => {
       }
     }))
 
-  it("never throws, and accepts https URLs only (property)", () => {
+  it("accepts https URLs only, and does not throw (property)", () => {
     const text = FastCheck.oneof(
       FastCheck.string(),
       FastCheck.webUrl(),
@@ -146,7 +146,7 @@ describe("EHR launch", () => {
     Layer.provideMerge(SandboxEhr.layerHttpClient())
   )
 
-  it.effect("[SMART-35] [SMART-41] [SMART-161] from the launch URL to the patient in context and who logged in", () =>
+  it.effect("[SMART-35] [SMART-41] [SMART-161] leads from the launch URL to the patient in context and the user", () =>
     Effect.gen(function*() {
       const sandbox = yield* SandboxEhr.SandboxEhr
       const minted = yield* sandbox.launch({
@@ -172,7 +172,7 @@ describe("EHR launch", () => {
       assert.strictEqual(userInfo.sub, tokens.identity?.sub)
     }).pipe(Effect.provide(ehr)))
 
-  it.effect("[SMART-36] [SMART-166] a standalone launch has no launch parameter and asks for its context", () =>
+  it.effect("[SMART-36] [SMART-166] a standalone launch has no launch parameter and requests its context by scopes", () =>
     Effect.gen(function*() {
       const sandbox = yield* SandboxEhr.SandboxEhr
       const smart = yield* SmartClient.SmartClient
@@ -186,7 +186,7 @@ describe("EHR launch", () => {
       assert.strictEqual(tokens.identity?.fhirUser?.url, `${iss}/Patient/patient-alpha`)
     }).pipe(Effect.provide(ehr)))
 
-  it.effect("[SMART-35] the handle goes out byte for byte, by URL and by form", () =>
+  it.effect("[SMART-35] sends the launch byte for byte, by URL and by form", () =>
     Effect.gen(function*() {
       const smart = yield* SmartClient.SmartClient
       for (const handle of ["a+b/c=", "%2B%", "& = ?#", "ünï", "eyJhIjoiMSJ9", "\"><script>"]) {

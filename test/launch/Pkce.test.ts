@@ -18,13 +18,13 @@ describe("Pkce", () => {
       "o28xyrYY7-lGYfnKwRjHEZWlFIPlzVnFPYMWbH-g_BsNnQNem-IAg9fDh92X0KtvHCPO5_C-RJd2QhApKQ-2cRp-S_W3qmTidTEPkeWyniKQSF9Q_k10Q5wMc8fGzoyF",
       "YPXe7B8ghKrj8PsT4L6ltupgI12NQJ5vblB07F4rGaw"
     ]
-  ])("[SMART-44] the published challenge: %s", ([, verifier, challenge]) =>
+  ])("[SMART-44] makes the published challenge: %s", ([, verifier, challenge]) =>
     Effect.gen(function*() {
       assert.strictEqual(yield* Pkce.challengeOf(Redacted.make(verifier ?? "")), challenge)
     }))
 
   it.effect.prop(
-    "[SMART-45] from any random bytes: 43 to 128 unreserved characters, and the S256 of exactly them",
+    "[SMART-45] makes a verifier of 43 to 128 unreserved characters and its S256 challenge from any random bytes",
     [FastCheck.uint8Array({ minLength: 32, maxLength: 32 })],
     ([bytes]) =>
       Effect.gen(function*() {
@@ -36,7 +36,7 @@ describe("Pkce", () => {
       })
   )
 
-  it.effect("[SMART-13] asks for 32 bytes, anew for every request", () =>
+  it.effect("[SMART-13] reads 32 random bytes for each request", () =>
     Effect.gen(function*() {
       const asked: Array<number> = []
       const pkce = yield* Pkce.make.pipe(
@@ -51,7 +51,7 @@ describe("Pkce", () => {
       assert.strictEqual(asked.length, 100)
     }))
 
-  it.effect("printed it shows no verifier", () =>
+  it.effect("does not show the verifier when it is printed", () =>
     Effect.gen(function*() {
       const pkce = yield* Effect.provide(Pkce.Pkce, Pkce.layer)
       const made = yield* pkce.generate

@@ -49,7 +49,7 @@ describe("grammar", () => {
     }
   })
 
-  it.each([["patient", 137], ["user", 141], ["system", 143]])("%s/ scopes are read [SMART-%i]", (context) => {
+  it.each([["patient", 137], ["user", 141], ["system", 143]])("reads %s/ scopes [SMART-%i]", (context) => {
     const scope = parseScope(`${context}/*.cruds`)
     assert(scope._tag === "Resource")
     strictEqual(scope.context, context)
@@ -86,7 +86,7 @@ describe("grammar", () => {
     "http://openid.net/specs/openid-connect-core-1_0#patient/Observation.rs",
     "Launch",
     "user_impersonation"
-  ])("[SMART-129] [SMART-157] undefined %s is kept as unknown", (text) => {
+  ])("[SMART-129] [SMART-157] keeps %s as an unknown scope", (text) => {
     deepStrictEqual(parseScope(text), { _tag: "Unknown", value: text })
   })
 
@@ -102,12 +102,12 @@ describe("grammar", () => {
     "patient/Observation.rs?_filter=code%20eq%20\"x\"",
     "user/Basic.cuds",
     "patient/Basic.cuds?code=https://app.example|x"
-  ])("[SMART-132] %s is understood and printed back", (text) => {
+  ])("[SMART-132] reads %s and prints it unchanged", (text) => {
     strictEqual(parseScope(text)._tag, "Resource")
     strictEqual(Scopes.printScope(parseScope(text)), text)
   })
 
-  it("[SMART-132] constraints can be read with their escapes undone", () => {
+  it("[SMART-132] `constraintsOf` returns decoded constraints", () => {
     const scope = parseScope("patient/Observation.rs?a=x%20y%26z&b=100%&c=%FF")
     assert(scope._tag === "Resource")
     deepStrictEqual(Scopes.constraintsOf(scope), [["a", "x y&z"], ["b", "100%"], ["c", "%FF"]])
@@ -119,11 +119,11 @@ describe("grammar", () => {
     ["fhirUser", "FhirUser"],
     ["offline_access", "OfflineAccess"],
     ["online_access", "OnlineAccess"]
-  ])("[SMART-161] [SMART-195] [SMART-196] [SMART-215] [SMART-216] %s is a word", (text, tag) => {
+  ])("[SMART-161] [SMART-195] [SMART-196] [SMART-215] [SMART-216] %s has its own type", (text, tag) => {
     deepStrictEqual(Object.entries(parseScope(text)), [["_tag", tag], ["prefix", ""]])
   })
 
-  it("[SMART-155] [SMART-156] launch context scopes with and without a role", () => {
+  it("[SMART-155] [SMART-156] reads launch context scopes with and without a role", () => {
     deepStrictEqual(parse("launch/patient launch/imagingstudy launch/list?role=https://a.example/r#1"), [
       { _tag: "LaunchContext", prefix: "", resourceType: "patient" },
       { _tag: "LaunchContext", prefix: "", resourceType: "imagingstudy" },
@@ -131,7 +131,7 @@ describe("grammar", () => {
     ])
   })
 
-  it("[SMART-217] extensions pass through untouched", () => {
+  it("[SMART-217] keeps extensions unchanged", () => {
     deepStrictEqual(parse("__x urn:a:b https://a.example/Scope?x=\"1\""), [
       { _tag: "Extension", value: "__x" },
       { _tag: "Extension", value: "urn:a:b" },
@@ -139,7 +139,7 @@ describe("grammar", () => {
     ])
   })
 
-  it("other OpenID scopes have a name", () => {
+  it("reads other OpenID scopes by their name", () => {
     deepStrictEqual(parse("profile"), [{ _tag: "Other", prefix: "", name: "profile" }])
   })
 
@@ -151,7 +151,7 @@ describe("grammar", () => {
     ["http://smarthealthit.org/fhir/scopes/fhirUser", "fhirUser"],
     ["http://openid.net/specs/openid-connect-core-1_0#openid", "openid"],
     ["http://openid.net/specs/openid-connect-core-1_0#profile", "profile"]
-  ])("[SMART-219] [SMART-220] %s means %s and prints back verbatim", (uri, short) => {
+  ])("[SMART-219] [SMART-220] %s equals %s and is printed unchanged", (uri, short) => {
     strictEqual(Scopes.printScope(parseScope(uri)), uri)
     strictEqual(Scopes.printScope(Scopes.toUri(parseScope(short))), uri)
     assert(covers(uri, short) && covers(short, uri))
@@ -168,7 +168,7 @@ describe("grammar", () => {
     strictEqual(print([]), "")
   })
 
-  it("the schema reads and prints", () => {
+  it("the schema decodes and encodes", () => {
     const decoded = Schema.decodeSync(Scopes.FromString)("patient/A.read openid")
     deepStrictEqual(decoded, parse("patient/A.read openid"))
     strictEqual(Schema.encodeSync(Scopes.FromString)(decoded), "patient/A.read openid")
@@ -249,7 +249,7 @@ describe("constructors", () => {
     )
   })
 
-  it("a resource type with a space does not add a second scope", () => {
+  it("a resource type with a space does not become a second scope", () => {
     // @ts-expect-error what a program without types may do
     const scope = Scopes.patient("A.r user/*", "r")
     strictEqual(parse(print([scope])).length, 1)
@@ -282,21 +282,24 @@ describe("normal form", () => {
     ],
     ["patient/A.sr patient/A.rs", "patient/A.rs patient/A.sr"],
     ["", ""]
-  ])("[SMART-131] of %s is %s", (text, expected) => {
+  ])("[SMART-131] the normal form of %s is %s", (text, expected) => {
     strictEqual(normal(text), expected)
   })
 
-  it("[SMART-131] union merges", () => {
+  it("[SMART-131] `union` merges permissions", () => {
     strictEqual(print(Scopes.union(parse("patient/A.r openid"), parse("patient/A.s openid"))), "openid patient/A.rs")
   })
 
-  it.each(["a=", "a=1&b=", "b=1&a="])("a long hostile grant of ?%s costs little", (query) => {
-    const hostile = parse(Array.from({ length: 20_000 }, (_, index) => `patient/A.r?${query}${index}`))
-    strictEqual(Scopes.normalize(hostile).length, 20_000)
-    assert(Scopes.covers(hostile, hostile))
-  })
+  it.each(["a=", "a=1&b=", "b=1&a="])(
+    "normalizes a hostile grant of 20,000 scopes with ?%s in bounded time",
+    (query) => {
+      const hostile = parse(Array.from({ length: 20_000 }, (_, index) => `patient/A.r?${query}${index}`))
+      strictEqual(Scopes.normalize(hostile).length, 20_000)
+      assert(Scopes.covers(hostile, hostile))
+    }
+  )
 
-  it("a hostile grant of all choices of constraints costs little", () => {
+  it("normalizes a hostile grant of all combinations of constraints in bounded time", () => {
     const choices = Array.from(
       { length: 1 << 16 },
       (_, bits) => Array.from({ length: 16 }, (_, bit) => bit).filter((bit) => (bits & (1 << bit)) !== 0)
@@ -341,7 +344,7 @@ describe("normal form", () => {
     strictEqual(Scopes.intersection(types("rs"), types("cruds")).length, 500)
   })
 
-  it("a need with many constraints does not search all their subsets in a grant", () => {
+  it("`covers` does not search all subsets of the constraints of a scope", () => {
     const names = Array.from({ length: 13 }, (_, bit) => `a=${bit}`)
     const subsets = Array.from({ length: 1 << 13 }, (_, bits) => names.filter((_, bit) => (bits & (1 << bit)) !== 0))
     const granted = parse(subsets.slice(1).map((some) => `patient/A.r?${some.join("&")}`))
@@ -391,14 +394,14 @@ describe("coverage", () => {
     strictEqual(covers(granted, needed), expected)
   })
 
-  it("missing says which letters", () => {
+  it("`missing` returns the missing permissions", () => {
     strictEqual(
       print(Scopes.missing(parse("patient/*.rs openid"), parse("openid launch patient/A.cruds"))),
       "launch patient/A.cud"
     )
   })
 
-  it("[SMART-108] a refresh may only ask for what was granted", () => {
+  it("[SMART-108] a refresh may request granted scopes only", () => {
     assert(covers("patient/*.rs launch/patient offline_access", "patient/Observation.r"))
     assert(!covers("patient/*.rs launch/patient offline_access", "patient/Observation.c"))
   })
@@ -431,7 +434,7 @@ describe("grants", () => {
     ["all access to everything", "patient/*.cruds", { granted: requested, missing: "", extra: "patient/*.cruds" }],
     ["something else", "patient/Observation.rs", { granted: "", missing: requested, extra: "patient/Observation.rs" }],
     ["nothing", "", { granted: "", missing: requested, extra: "" }]
-  ])("[SMART-147] AllergyIntolerance.cruds, granted %s", (_, granted, expected) => {
+  ])("[SMART-147] `diff` of a request for AllergyIntolerance.cruds and a grant of %s", (_, granted, expected) => {
     deepStrictEqual(diff(requested, granted), expected)
   })
 
@@ -449,22 +452,25 @@ describe("grants", () => {
     }],
     ["patient/A.rs", "patient/A.read", { granted: "patient/A.rs", missing: "", extra: "" }],
     ["launch openid x", "openid x y", { granted: "openid x", missing: "launch", extra: "y" }]
-  ])("[SMART-147] of %s, granted %s", (asked, granted, expected) => {
+  ])("[SMART-147] `diff` of a request for %s and a grant of %s", (asked, granted, expected) => {
     deepStrictEqual(diff(asked, granted), expected)
   })
 })
 
 describe("syntax", () => {
-  it.each([["read", "rs"], ["write", "cud"], ["*", "cruds"]])("[SMART-126] v1 .%s is v2 .%s", (v1, v2) => {
-    for (const type of ["Observation", "*"]) {
-      strictEqual(print(Scopes.toV2(parse(`patient/${type}.${v1}`))), `patient/${type}.${v2}`)
-      deepStrictEqual(toV1(`patient/${type}.${v2}`), {
-        scopes: `patient/${type}.${v1}`,
-        unconvertible: "",
-        widened: []
-      })
+  it.each([["read", "rs"], ["write", "cud"], ["*", "cruds"]])(
+    "[SMART-126] converts v1 .%s to v2 .%s and back",
+    (v1, v2) => {
+      for (const type of ["Observation", "*"]) {
+        strictEqual(print(Scopes.toV2(parse(`patient/${type}.${v1}`))), `patient/${type}.${v2}`)
+        deepStrictEqual(toV1(`patient/${type}.${v2}`), {
+          scopes: `patient/${type}.${v1}`,
+          unconvertible: "",
+          widened: []
+        })
+      }
     }
-  })
+  )
 
   it.each([
     ["patient/A.r patient/A.s", "patient/A.read", ""],
@@ -481,7 +487,7 @@ describe("syntax", () => {
     ["patient/A.read?x=1", "", "patient/A.rs?x=1"],
     ["patient/A.rs patient/A.rs?x=1", "patient/A.read", ""],
     ["launch patient/A.sr __x patient/A.read openid", "launch patient/A.sr __x patient/A.read openid", ""]
-  ])("%s in v1 is %s, not: %s", (text, scopes, unconvertible) => {
+  ])("`toV1` converts %s to %s, without %s", (text, scopes, unconvertible) => {
     deepStrictEqual(toV1(text), { scopes, unconvertible, widened: [] })
   })
 
@@ -498,7 +504,7 @@ describe("syntax", () => {
     })
   })
 
-  it("a server gets the syntax it speaks", () => {
+  it("`forServer` uses the syntax that the server supports", () => {
     const scopes = parse("openid patient/A.read patient/B.rs patient/C.r")
     const of = (server: Scopes.ServerSyntaxes, options?: Scopes.ConversionOptions) => {
       const result = Scopes.forServer(scopes, server, options)
@@ -536,11 +542,11 @@ describe("findings", () => {
     ["patient/A.rs?x=", ["EmptyConstraint patient/A.rs?x="]],
     ["patient/A.rs?=x", ["EmptyConstraint patient/A.rs?=x"]],
     ["patient/A.read?x=1", ["ConstrainedV1 patient/A.read?x=1"]]
-  ])("[SMART-37] request %s", (text, expected) => {
+  ])("[SMART-37] `validate` finds the problems of %s", (text, expected) => {
     deepStrictEqual(reasons(text), expected)
   })
 
-  it("[SMART-129] the advice has the letters in the right order", () => {
+  it("[SMART-129] the advice has the permissions in the right order", () => {
     const advice = (text: string) => Scopes.validate(text).map((finding) => finding.advice).join()
     assert.include(advice("patient/A.srs?x=1"), "patient/A.rs?x=1")
     assert.notInclude(advice("patient/A.rx"), "patient/A.r")
@@ -550,11 +556,11 @@ describe("findings", () => {
   const lint = (text: string, options?: Scopes.LintOptions) =>
     Scopes.lint(parse(text), options).map(({ reason, scope }) => `${reason} ${scope}`)
 
-  it("[SMART-46] [SMART-148] wildcards are pointed out", () => {
+  it("[SMART-46] [SMART-148] `lint` finds wildcards", () => {
     deepStrictEqual(lint("patient/*.rs patient/A.cruds openid"), ["Wildcard patient/*.rs"])
   })
 
-  it("[SMART-239] [SMART-242] backend scopes other than system/ are pointed out", () => {
+  it("[SMART-239] [SMART-242] `lint` finds backend scopes other than system/", () => {
     deepStrictEqual(lint("user/A.rs patient/A.rs system/A.rs", { backend: true }), [
       "BackendContext user/A.rs",
       "BackendContext patient/A.rs"
@@ -562,7 +568,7 @@ describe("findings", () => {
     deepStrictEqual(lint("user/A.rs patient/A.rs"), [])
   })
 
-  it("[SMART-196] fhirUser without openid and mixed syntaxes are pointed out", () => {
+  it("[SMART-196] `lint` finds fhirUser without openid, and mixed syntaxes", () => {
     deepStrictEqual(lint("fhirUser patient/A.r patient/B.read"), [
       "MixedSyntax patient/B.read",
       "FhirUserWithoutOpenId fhirUser"
@@ -648,14 +654,14 @@ describe("laws", () => {
     assert(Scopes.normalize(a).length <= a.length)
   }, { fastCheck })
 
-  it.prop("union covers both, and nothing more", [scopes, scopes, scopes], ([a, b, c]) => {
+  it.prop("`union` covers both sides and nothing more", [scopes, scopes, scopes], ([a, b, c]) => {
     const both = Scopes.union(a, b)
     assert(Scopes.covers(both, a) && Scopes.covers(both, b))
     strictEqual(Scopes.covers(c, both), Scopes.covers(c, a) && Scopes.covers(c, b))
     deepStrictEqual(Scopes.union(b, a), both)
   }, { fastCheck })
 
-  it.prop("intersection is covered by both, and is all that is", [scopes, scopes, scopes], ([a, b, c]) => {
+  it.prop("`intersection` is the largest set that both sides cover", [scopes, scopes, scopes], ([a, b, c]) => {
     const common = Scopes.intersection(a, b)
     assert(Scopes.covers(a, common) && Scopes.covers(b, common))
     strictEqual(Scopes.covers(common, c), Scopes.covers(a, c) && Scopes.covers(b, c))
@@ -695,26 +701,31 @@ describe("laws", () => {
     strictEqual(Scopes.covers(a, b), expected)
   }, { fastCheck })
 
-  it.prop("[SMART-147] a grant and what it lacks make up the request", [scopes, scopes], ([requested, granted]) => {
-    const { extra, granted: both, missing } = Scopes.diff(requested, granted)
-    deepStrictEqual(Scopes.union(both, missing), Scopes.normalize(requested))
-    deepStrictEqual(Scopes.union(both, extra), Scopes.normalize(granted))
-    assert(Scopes.covers([...granted, ...missing], requested))
-    strictEqual(missing.length === 0, Scopes.covers(granted, requested))
-  }, { fastCheck })
+  it.prop(
+    "[SMART-147] the granted and the missing scopes together are the request",
+    [scopes, scopes],
+    ([requested, granted]) => {
+      const { extra, granted: both, missing } = Scopes.diff(requested, granted)
+      deepStrictEqual(Scopes.union(both, missing), Scopes.normalize(requested))
+      deepStrictEqual(Scopes.union(both, extra), Scopes.normalize(granted))
+      assert(Scopes.covers([...granted, ...missing], requested))
+      strictEqual(missing.length === 0, Scopes.covers(granted, requested))
+    },
+    { fastCheck }
+  )
 
   it.prop("[SMART-135] parsing and printing are inverse", [scopes], ([a]) => {
     deepStrictEqual(parse(print(a)), a)
   }, { fastCheck })
 
-  it.prop("[SMART-129] keeps any text and never fails", [FastCheck.string({ unit: "binary" })], ([text]) => {
+  it.prop("[SMART-129] `parse` keeps any text and does not fail", [FastCheck.string({ unit: "binary" })], ([text]) => {
     strictEqual(print(parse(text)), text.split(/\s+/).filter((part) => part !== "").join(" "))
     assert(Scopes.covers(parse(text), parse(text)))
     assert(Array.isArray(Scopes.validate(text)) && Array.isArray(Scopes.lint(parse(text))))
     deepStrictEqual(Scopes.normalize(Scopes.normalize(parse(text))), Scopes.normalize(parse(text)))
   }, { fastCheck })
 
-  it.prop("[SMART-132] any constraint makes a valid scope and comes back", [
+  it.prop("[SMART-132] a scope with any constraint is valid, and its constraint is read again", [
     FastCheck.array(FastCheck.tuple(FastCheck.string({ unit: "grapheme" }), FastCheck.string({ unit: "grapheme" })))
   ], ([constraints]) => {
     const scope = Scopes.patient("Observation", "rs", { constraints })
@@ -723,14 +734,14 @@ describe("laws", () => {
     deepStrictEqual(Scopes.validate(print([scope])).filter(({ reason }) => reason !== "EmptyConstraint"), [])
   }, { fastCheck })
 
-  it.prop("[SMART-126] v1 to v2 and back is where it started", [unconstrainedV1], ([a]) => {
+  it.prop("[SMART-126] `toV1` is the inverse of `toV2`", [unconstrainedV1], ([a]) => {
     const v2 = Scopes.toV2(a)
     assert(v2.every((scope) => scope._tag === "Resource" && scope.syntax === "v2"))
     deepStrictEqual(Scopes.toV1(v2), { scopes: a, unconvertible: [], widened: [] })
     deepStrictEqual(Scopes.normalize(v2), Scopes.normalize(a))
   }, { fastCheck })
 
-  it.prop("v1 and the unconvertible rest make up the whole", [scopes], ([a]) => {
+  it.prop("the v1 scopes and the unconvertible ones together are the input", [scopes], ([a]) => {
     const narrow = Scopes.toV1(a)
     deepStrictEqual(Scopes.union(narrow.scopes, narrow.unconvertible), Scopes.normalize(a))
     const wide = Scopes.toV1(a, { widen: true })

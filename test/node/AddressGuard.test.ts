@@ -114,7 +114,7 @@ describe("AddressGuard", () => {
       for (const address of PUBLIC) assert.isTrue(allowed(address), address)
     }))
 
-  it.scoped("refuses all others, in every notation", () =>
+  it.scoped("refuses all other addresses, in each notation", () =>
     Effect.map(allows(), (allowed) => {
       for (const address of NOT_PUBLIC) assert.isFalse(allowed(address), address)
     }))
@@ -189,7 +189,7 @@ describe("AddressGuard", () => {
       assert.strictEqual(connections, 0)
     }))
 
-  it.scopedLive("of several addresses of a name, only those that are allowed are tried", () =>
+  it.scopedLive("connects only to the allowed addresses of a name with several", () =>
     Effect.gen(function*() {
       let connections = 0
       const server = yield* raw((socket) => {
@@ -209,7 +209,7 @@ describe("AddressGuard", () => {
       assert.strictEqual(connections, 1)
     }))
 
-  it.scopedLive("a redirect to an inner address is refused like any other request", () =>
+  it.scopedLive("refuses a redirect to a private address", () =>
     Effect.gen(function*() {
       let inner = 0
       const target = yield* raw(() => inner += 1)
@@ -230,7 +230,7 @@ describe("AddressGuard", () => {
       assert.strictEqual(inner, 0)
     }))
 
-  it.scopedLive("trusts an origin that was configured by hand, that one only, and while it is", () =>
+  it.scopedLive("allows the origin of a configured server while it is configured, and no other", () =>
     Effect.gen(function*() {
       const server = yield* Http.server((_, response) => {
         response.setHeader("connection", "close")

@@ -48,7 +48,7 @@ describe("FileSessionStore", () => {
       assert.deepStrictEqual(left, ["entries", "locks", "scratch"])
     }))
 
-  it.scopedLive("finishes the write of a process that died between taking the old file away and bringing the new one", () =>
+  it.scopedLive("completes the write of a process that died between the removal of the old file and the rename of the new one", () =>
     Effect.gen(function*() {
       const path = yield* directory
       const id = newId()
@@ -76,7 +76,7 @@ describe("FileSessionStore", () => {
       assert.strictEqual(yield* increment(store, id), 1)
     }))
 
-  it.scopedLive("takes the lock of a dead process over once its lease is over, and by one only", () =>
+  it.scopedLive("one process takes over the lock of a dead process after its lease", () =>
     Effect.gen(function*() {
       const path = yield* directory
       const backings = Array.from({ length: 8 }, () => FileSessionStore.backing({ directory: path }))
@@ -109,7 +109,7 @@ describe("FileSessionStore", () => {
       assert.isTrue(yield* backing.tryLock(key, "mine", 1000))
     }))
 
-  it.scopedLive("is StoreUnavailable where it may not write", () =>
+  it.scopedLive("is StoreUnavailable without permission to write", () =>
     Effect.gen(function*() {
       const path = join(yield* directory, "file")
       fs.writeFileSync(path, "")
@@ -119,7 +119,7 @@ describe("FileSessionStore", () => {
       assert.notInclude(error.message, "canary")
     }))
 
-  it.scopedLive("forgets entries long past their time", () =>
+  it.scopedLive("removes entries an hour after their expiry", () =>
     Effect.gen(function*() {
       const path = yield* directory
       const id = newId()

@@ -21,6 +21,7 @@ import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import { Agent, type Dispatcher, interceptors } from "undici"
 import * as OutgoingRequest from "../../src/http/OutgoingRequest.js"
+// The buffer of one response, without sockets: their chunks have another size each time.
 import { Exchange } from "../../src/node/internal/undiciExchange.js"
 import * as NodeTransport from "../../src/node/NodeTransport.js"
 import { TransportError } from "../../src/node/TransportError.js"
@@ -62,7 +63,7 @@ describe("NodeTransport", () => {
       })
     }
 
-    it.scopedLive("a bomb costs no more than the limit", () =>
+    it.scopedLive("stops a decompression bomb at the limit", () =>
       using({ maxResponseBytes: 1_000_000 }, (client) =>
         Effect.gen(function*() {
           const server = yield* bomb(400_000_000)
@@ -72,7 +73,7 @@ describe("NodeTransport", () => {
           assert.isBelow(process.memoryUsage().rss - before, 100_000_000)
         })))
 
-    it.scopedLive("a stream has the bytes up to the limit, then fails", () =>
+    it.scopedLive("a stream returns the bytes up to the limit, then fails", () =>
       using({ maxResponseBytes: 1_000_000 }, (client) =>
         Effect.gen(function*() {
           const server = yield* bomb(50_000_000)
@@ -85,7 +86,7 @@ describe("NodeTransport", () => {
           assert.isAtMost(seen, 1_000_000)
         })))
 
-    it.scopedLive("a length that is declared too large is refused without a byte of it", () =>
+    it.scopedLive("refuses a declared length above the limit without reading the body", () =>
       using({ maxResponseBytes: 1000 }, (client) =>
         Effect.gen(function*() {
           const server = yield* Http.server((_, response) => {
@@ -107,7 +108,7 @@ describe("NodeTransport", () => {
           assert.strictEqual((yield* roomy).length, 2000)
         })))
 
-    it.scopedLive("headers have a limit", () =>
+    it.scopedLive("limits the size of headers", () =>
       using({ maxHeaderBytes: 1000 }, (client) =>
         Effect.gen(function*() {
           const server = yield* Http.server((_, response) => {
@@ -117,7 +118,7 @@ describe("NodeTransport", () => {
           assert.strictEqual(causeOf(yield* Effect.flip(client.get(server.origin))).reason, "HeadersTooLarge")
         })))
 
-    it.scopedLive("a truncated or damaged coding fails, and a body with several codings is not decoded", () =>
+    it.scopedLive("fails for a truncated or damaged content coding, and does not decode a body with several codings", () =>
       using({}, (client) =>
         Effect.gen(function*() {
           const packed = Zlib.gzipSync("x".repeat(100_000))
@@ -155,7 +156,7 @@ describe("NodeTransport", () => {
           assert.strictEqual(causeOf(error).processed, "no")
         })))
 
-    it.scopedLive("connect: a name service that does not respond", () =>
+    it.scopedLive("connect: a name service that does not respond is an error with processed `no`", () =>
       Effect.gen(function*() {
         const client = yield* HttpClient.HttpClient
         const error = yield* Effect.flip(client.get("https://slow.example/"))
@@ -163,7 +164,7 @@ describe("NodeTransport", () => {
         assert.strictEqual(causeOf(error).processed, "no")
       }).pipe(Effect.provide(NodeTransport.layerGuarded({ connectTimeout: "500 millis", lookup: () => undefined }))))
 
-    it.scopedLive("total: a body that arrives byte by byte", () =>
+    it.scopedLive("total: a body that arrives byte by byte is an error after the time limit", () =>
       using({ totalTimeout: "300 millis" }, (client) =>
         Effect.gen(function*() {
           const server = yield* Http.server((_, response) => {
@@ -176,7 +177,7 @@ describe("NodeTransport", () => {
           yield* server.closed
         })))
 
-    it.scopedLive("total: a request that waits for a connection was not sent", () =>
+    it.scopedLive("total: a request that waits for a connection is an error with processed `no`", () =>
       using({ agent: { connections: 1 } }, (client) =>
         Effect.gen(function*() {
           const server = yield* Http.server(() => undefined)
@@ -191,7 +192,7 @@ describe("NodeTransport", () => {
           assert.strictEqual(server.requests.length, 1)
         })))
 
-    it.scopedLive("the core's limit of one call reaches the socket", () =>
+    it.scopedLive("an HttpLimits of one call applies to the socket", () =>
       using({}, (client) =>
         Effect.gen(function*() {
           const server = yield* Http.server((_, response) => void response.write("begun"))
@@ -490,7 +491,7 @@ describe("NodeTransport", () => {
           assert.strictEqual(server.requests[0]?.headers["authorization"], "Bearer SECRET")
         })))
 
-    it.scopedLive("interrupts there too", () =>
+    it.scopedLive("an interruption cancels the request", () =>
       using({ tracing: true }, (client) =>
         Effect.gen(function*() {
           const server = yield* Http.server((_, response) => void response.write("begun"))

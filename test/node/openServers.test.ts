@@ -110,7 +110,7 @@ describe("SmartServers.layerOpen", () => {
     )
   })
 
-  it.effect("one server however it is spelled, found again by its key, and never listed", () => {
+  it.effect("one server for all spellings of its URL, found by its key, and not listed", () => {
     const net = makeNet()
     return Effect.gen(function*() {
       const servers = yield* SmartServers.SmartServers
@@ -129,7 +129,7 @@ describe("SmartServers.layerOpen", () => {
     }).pipe(Effect.provide(SmartServers.layerOpen(() => us).pipe(Layer.provide(net.layer))))
   })
 
-  it.effect("https only, no credentials, no monsters, and nothing the template turns down", () => {
+  it.effect("refuses http, credentials, very long URLs and servers that the template rejects", () => {
     const net = makeNet()
     return Effect.gen(function*() {
       const servers = yield* SmartServers.SmartServers
@@ -161,7 +161,7 @@ describe("SmartServers.layerOpen", () => {
     )
   })
 
-  it.effect("remembers so many and forgets the least recently named", () => {
+  it.effect("has a capacity, and removes the server that was used least recently", () => {
     const net = makeNet()
     return Effect.gen(function*() {
       const servers = yield* SmartServers.SmartServers
@@ -176,7 +176,7 @@ describe("SmartServers.layerOpen", () => {
     }).pipe(Effect.provide(SmartServers.layerOpen(() => us, { maxServers: 3 }).pipe(Layer.provide(net.layer))))
   })
 
-  it.effect("servers configured by hand come first, are trusted while they are, and only they are listed", () => {
+  it.effect("configured servers take precedence, are trusted while they are configured, and are listed", () => {
     const net = makeNet()
     return Effect.gen(function*() {
       const servers = yield* SmartServers.SmartServers
@@ -200,7 +200,7 @@ describe("SmartServers.layerOpen", () => {
     )
   })
 
-  it.effect("an invalid template refuses the server instead of failing the program", () => {
+  it.effect("an invalid template refuses the server without a defect", () => {
     const net = makeNet()
     return Effect.gen(function*() {
       const servers = yield* SmartServers.SmartServers
@@ -349,13 +349,13 @@ describe("SmartServers.layerOpen", () => {
           : patient()
       )
 
-    it.effect("over a client without a guard no request is sent, and each fails with a remedy", () => {
+    it.effect("sends no request over a client without a guard, and fails with advice", () => {
       const plain = Http.fake(patient)
       return Effect.gen(function*() {
         const outcomes = yield* requests(stranger)
         assert.deepStrictEqual([...new Set(outcomes)], ["UnguardedTransport"])
         assert.strictEqual(outcomes.length, 16)
-        assert.deepStrictEqual(plain.seen, [])
+        assert.deepStrictEqual(plain.requests, [])
       }).pipe(Effect.provide(program(plain.layer, registry())))
     })
 
@@ -367,11 +367,11 @@ describe("SmartServers.layerOpen", () => {
         assert.notInclude(guarded, "UnguardedTransport")
         const configured = yield* Effect.provide(requests(ward.fhirBaseUrl), program(plain.layer, net))
         assert.notInclude(configured, "UnguardedTransport")
-        assert.isAbove(plain.seen.length, 10)
+        assert.isAbove(plain.requests.length, 10)
       })
     })
 
-    it.effect("a template cannot say that a server is not a discovered one", () => {
+    it.effect("a template cannot mark a discovered server as configured", () => {
       const net = registry()
       const template = { ...us, discovered: false, allowInsecureLocalhost: true }
       return Effect.gen(function*() {
@@ -383,7 +383,7 @@ describe("SmartServers.layerOpen", () => {
     })
   })
 
-  it.scopedLive("end to end: an iss on this machine is followed nowhere", () =>
+  it.scopedLive("end to end: an iss on this machine causes no request", () =>
     Effect.gen(function*() {
       const server = yield* Http.server((_, response) => response.end("{}"))
       const port = server.origin.split(":")[2]

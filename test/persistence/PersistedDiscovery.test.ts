@@ -101,8 +101,8 @@ describe("PersistedDiscovery", () => {
       assert.strictEqual(JSON.stringify(found), JSON.stringify(fetched))
       assert.deepStrictEqual(found.extensions, { x_vendor: { kept: [1] } })
       assert.isTrue(Capabilities.has(found, "launch-ehr"))
-      assert.strictEqual(http.seen.length, 1)
-      assert.strictEqual(other.seen.length, 0)
+      assert.strictEqual(http.requests.length, 1)
+      assert.strictEqual(other.requests.length, 0)
     }))
 
   it.scoped("`make` does no I/O, and concurrent calls share one request", () =>
@@ -110,13 +110,13 @@ describe("PersistedDiscovery", () => {
       const { entries, persistence } = sharedMap()
       const http = Http.script(() => Effect.delay(Effect.sync(good()), "1 second"))
       const discovery = yield* processOver(http, persistence)
-      assert.strictEqual(entries.size + http.seen.length, 0)
+      assert.strictEqual(entries.size + http.requests.length, 0)
       const all = yield* Effect.fork(
         Effect.all(Array.from({ length: 100 }, () => discovery.configuration(base)), { concurrency: "unbounded" })
       )
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(all)
-      assert.strictEqual(http.seen.length, 1)
+      assert.strictEqual(http.requests.length, 1)
       assert.strictEqual(entries.size, 1)
     }))
 
@@ -129,12 +129,12 @@ describe("PersistedDiscovery", () => {
       yield* first.configuration(base)
       yield* TestClock.adjust("59 minutes")
       yield* second.configuration(base)
-      assert.strictEqual(other.seen.length, 0)
+      assert.strictEqual(other.requests.length, 0)
       yield* TestClock.adjust("1 minute")
       yield* second.configuration(base)
-      assert.strictEqual(other.seen.length, 1)
+      assert.strictEqual(other.requests.length, 1)
       yield* first.configuration(base)
-      assert.strictEqual(http.seen.length, 1)
+      assert.strictEqual(http.requests.length, 1)
     }))
 
   it.scoped("a process applies its own bounds to entries of other processes", () =>
@@ -147,7 +147,7 @@ describe("PersistedDiscovery", () => {
       yield* strict.configuration(base)
       yield* TestClock.adjust("119 minutes")
       yield* strict.configuration(base)
-      assert.strictEqual(other.seen.length, 0)
+      assert.strictEqual(other.requests.length, 0)
     }))
 
   it.scoped("every process uses the last valid configuration while the server fails", () =>
@@ -162,7 +162,7 @@ describe("PersistedDiscovery", () => {
       assert.strictEqual((yield* second.configuration(base)).tokenEndpoint, "https://auth.example/token")
       assert.deepStrictEqual(warnings.codes(), ["MetadataStale"])
       yield* second.configuration(base)
-      assert.strictEqual(failing.seen.length, 1)
+      assert.strictEqual(failing.requests.length, 1)
       const gone = yield* processOver(Http.script(() => Http.text("", { status: 404 })), persistence)
       assert.strictEqual((yield* Effect.flip(gone.configuration(base))).reason, "NotFound")
       yield* TestClock.adjust("1 day")
@@ -177,7 +177,7 @@ describe("PersistedDiscovery", () => {
       assert.strictEqual(entries.size, 0)
       const other = Http.script(good())
       yield* Effect.flatMap(processOver(other, persistence), (second) => second.configuration(base))
-      assert.strictEqual(other.seen.length, 1)
+      assert.strictEqual(other.requests.length, 1)
     }))
 
   it.scoped("`invalidate` and `refresh` change the store, and other processes when they read it again", () =>
@@ -200,7 +200,7 @@ describe("PersistedDiscovery", () => {
       assert.strictEqual(yield* tokenAt(first), "https://c.example/token")
       yield* TestClock.adjust("1 minute")
       assert.strictEqual(yield* tokenAt(second), "https://c.example/token")
-      assert.strictEqual(http.seen.length, 3)
+      assert.strictEqual(http.requests.length, 3)
     }))
 
   it.scoped("a fetch that was under way at `invalidate` stores nothing", () =>
@@ -218,7 +218,7 @@ describe("PersistedDiscovery", () => {
       assert.strictEqual((yield* discovery.configuration(base)).tokenEndpoint, "https://new.example/token")
     }))
 
-  it.scoped("callers with other permissions get configurations of their own", () =>
+  it.scoped("callers with other permissions have separate configurations", () =>
     Effect.gen(function*() {
       const { entries, persistence } = sharedMap()
       const http = Http.script(good())
@@ -226,7 +226,7 @@ describe("PersistedDiscovery", () => {
       yield* discovery.configuration(base)
       yield* discovery.configuration(base, { legacyMetadata: true })
       yield* discovery.configuration(base, { allowInsecureLocalhost: true })
-      assert.strictEqual(http.seen.length, 3)
+      assert.strictEqual(http.requests.length, 3)
       assert.strictEqual(entries.size, 3)
       yield* discovery.invalidate(base)
       assert.strictEqual(entries.size, 0)
@@ -247,7 +247,7 @@ describe("PersistedDiscovery", () => {
         // Uses the entry that replaced the changed one.
         const third = yield* processOver(Http.script(good("third.example")), persistence)
         const after = yield* third.configuration(base)
-        return { asked: http.seen.length, found: found.tokenEndpoint, after: after.tokenEndpoint, lines }
+        return { asked: http.requests.length, found: found.tokenEndpoint, after: after.tokenEndpoint, lines }
       })
     const discarded = {
       asked: 1,
@@ -281,7 +281,7 @@ describe("PersistedDiscovery", () => {
   })
 
   describe("a failing store", () => {
-    it.scoped("causes one warning and requests to the servers", () =>
+    it.scoped("logs one warning, and sends requests to the servers", () =>
       Effect.gen(function*() {
         const { layer, lines } = logged()
         const http = Http.script(good())
@@ -289,7 +289,7 @@ describe("PersistedDiscovery", () => {
         yield* Effect.all([discovery.configuration(base), discovery.configuration("https://two.example/fhir")]).pipe(
           Effect.provide(layer)
         )
-        assert.strictEqual(http.seen.length, 2)
+        assert.strictEqual(http.requests.length, 2)
         assert.deepStrictEqual(lines, [
           "the store of shared SMART configurations fails (get): requests go to the servers instead"
         ])
@@ -302,13 +302,13 @@ describe("PersistedDiscovery", () => {
         yield* discovery.configuration(base)
         yield* TestClock.adjust("59 minutes")
         yield* discovery.configuration(base)
-        assert.strictEqual(http.seen.length, 1)
+        assert.strictEqual(http.requests.length, 1)
         yield* TestClock.adjust("1 minute")
         yield* discovery.configuration(base)
-        assert.strictEqual(http.seen.length, 2)
+        assert.strictEqual(http.requests.length, 2)
       }))
 
-    it.scoped("that does not respond is waited for one second at each operation", () =>
+    it.scoped("that does not respond delays each operation by one second at most", () =>
       Effect.gen(function*() {
         const { calls, persistence } = broken(Effect.never)
         const discovery = yield* processOver(Http.script(good()), persistence)
@@ -349,7 +349,7 @@ describe("PersistedDiscovery", () => {
         isDown = false
         yield* TestClock.adjust("2 minutes")
         assert.strictEqual((yield* discovery.configuration(base)).tokenEndpoint, "https://new.example/token")
-        assert.strictEqual(http.seen.length, 1)
+        assert.strictEqual(http.requests.length, 1)
       }))
 
     it.scoped("does not undo invalidations of more servers than it has a capacity for", () =>
@@ -414,7 +414,7 @@ if (isFound(found)) {
           const discovery = yield* processOver(http, Layer.succeedContext(context))
           assert.strictEqual((yield* discovery.configuration(base)).tokenEndpoint, "https://auth.example/token")
         }
-        assert.strictEqual(http.seen.length, 1)
+        assert.strictEqual(http.requests.length, 1)
       }), 60_000)
   })
 } else {

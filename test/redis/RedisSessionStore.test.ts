@@ -32,7 +32,7 @@ if (isFound(found)) {
       60_000
     )
 
-    it.scopedLive("forgets an entry by itself when its time is over, under its own prefix", () =>
+    it.scopedLive("entries have the configured prefix and expire in Redis", () =>
       Effect.gen(function*() {
         const url = yield* found.url
         const store = yield* Effect.provide(
@@ -56,7 +56,7 @@ if (isFound(found)) {
 }
 
 describe("RedisSessionStore", () => {
-  it.scopedLive("is StoreUnavailable within a bounded time where no Redis is", () =>
+  it.scopedLive("is StoreUnavailable within a bounded time without a Redis server", () =>
     Effect.gen(function*() {
       const url = Redacted.make(`redis://:canary@127.0.0.1:${yield* freePort}`)
       const context = yield* Layer.build(RedisSessionStore.layer({ url, operationTimeout: "1 second" }))

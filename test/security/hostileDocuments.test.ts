@@ -55,7 +55,7 @@ describe("hostile key sets", () => {
     Effect.gen(function*() {
       const good = yield* Identity.makeKey("a")
       const server = Identity.makeServer([])
-      server.answers.set(Identity.jwksUri, raw(`{"keys":[${key(good)}]}`))
+      server.responses.set(Identity.jwksUri, raw(`{"keys":[${key(good)}]}`))
       const jwks = yield* Effect.provide(Jwks.Jwks, Layer.provide(Jwks.layer(), server.layer))
       return yield* jwks.find(Identity.jwksUri, { alg: "ES256", kid: "a" }).pipe(
         Effect.map(({ type }) => type),
@@ -97,7 +97,7 @@ describe("hostile id_tokens", () => {
       const server = Identity.makeServer([key.jwk])
       return yield* Effect.exit(
         Identity.login(server, (nonce) =>
-          Effect.flatMap(Identity.goodClaims(nonce), (good) =>
+          Effect.flatMap(Identity.validClaims(nonce), (good) =>
             Identity.sign(key, change(good) as Identity.Members)))
           .pipe(Effect.provide(Identity.layerClient(server)))
       )
@@ -145,7 +145,7 @@ const sessionsAt = (refreshed: () => Response, more: Layer.Layer<never> = Layer.
     const server = Identity.makeServer([key.jwk], { revocation_endpoint: `${Identity.issuer}/revoke` })
     const forms: Array<URLSearchParams> = []
     const revoked: Array<string | null> = []
-    server.answers.set(`${Identity.issuer}/revoke`, (form) =>
+    server.responses.set(`${Identity.issuer}/revoke`, (form) =>
       Effect.sync(() => {
         revoked.push(form.get("token"))
         return {}
@@ -162,17 +162,17 @@ const sessionsAt = (refreshed: () => Response, more: Layer.Layer<never> = Layer.
     const login = (idTokenOf: (good: Identity.Members) => Effect.Effect<string>) =>
       Effect.gen(function*() {
         const { url } = yield* sessions.startLaunch()
-        const good = yield* Identity.goodClaims(url.searchParams.get("nonce") ?? undefined)
+        const good = yield* Identity.validClaims(url.searchParams.get("nonce") ?? undefined)
         const idToken = yield* idTokenOf(good)
-        server.answers.set(Identity.tokenUrl, (form) =>
+        server.responses.set(Identity.tokenUrl, (form) =>
           Effect.sync(() => {
             forms.push(form)
-            return Identity.tokenAnswer(idToken)
+            return Identity.tokenResponse(idToken)
           }))
         return yield* sessions.completeLaunch(`https://app.test/callback?code=c&state=${url.searchParams.get("state")}`)
       })
     const answerRefresh = () => {
-      server.answers.set(Identity.tokenUrl, () => {
+      server.responses.set(Identity.tokenUrl, () => {
         turns += 1
         return refreshed()
       })
@@ -270,11 +270,11 @@ describe("hostile token responses", () => {
       const run = Effect.gen(function*() {
         const tokens = yield* Identity.login(
           server,
-          (nonce) => Effect.flatMap(Identity.goodClaims(nonce), (claims) => Identity.sign(key, claims))
+          (nonce) => Effect.flatMap(Identity.validClaims(nonce), (claims) => Identity.sign(key, claims))
         )
         isBroken = true
-        const idToken = yield* Effect.flatMap(Identity.goodClaims(undefined), (claims) => Identity.sign(key, claims))
-        server.answers.set(Identity.tokenUrl, () => Effect.succeed({ ...renewed, id_token: idToken }))
+        const idToken = yield* Effect.flatMap(Identity.validClaims(undefined), (claims) => Identity.sign(key, claims))
+        server.responses.set(Identity.tokenUrl, () => Effect.succeed({ ...renewed, id_token: idToken }))
         const smart = yield* SmartClient.SmartClient
         const next = yield* smart.refresh(tokens)
         assert.strictEqual(value(next.accessToken), "access-2")
@@ -285,7 +285,7 @@ describe("hostile token responses", () => {
         const error = yield* Effect.flip(
           Identity.login(
             server,
-            (nonce) => Effect.flatMap(Identity.goodClaims(nonce), (claims) => Identity.sign(key, claims))
+            (nonce) => Effect.flatMap(Identity.validClaims(nonce), (claims) => Identity.sign(key, claims))
           )
         )
         assert(error._tag === "IdTokenError" && error.tokens !== undefined)
@@ -298,13 +298,13 @@ describe("hostile token responses", () => {
   it.scoped("[SMART-117] a key set that never arrives delays a refresh by ten seconds and loses no tokens", () =>
     Effect.gen(function*() {
       const other = yield* Identity.makeKey("unknown")
-      const signed = yield* Effect.flatMap(Identity.goodClaims(undefined), (good) => Identity.sign(other, good))
+      const signed = yield* Effect.flatMap(Identity.validClaims(undefined), (good) => Identity.sign(other, good))
       const { answerRefresh, key, login, server, sessions } = yield* sessionsAt(() =>
         Http.json({ ...renewed, id_token: signed })
       )
       const id = yield* login((good) => Identity.sign(key, good))
       yield* answerRefresh()
-      server.answers.set(Identity.jwksUri, () => Effect.never)
+      server.responses.set(Identity.jwksUri, () => Effect.never)
       const fiber = yield* Effect.fork(sessions.accessToken(id))
       yield* TestClock.adjust("9 seconds")
       assert.isNull(yield* fiber.poll.pipe(Effect.map(Option.getOrNull)))
@@ -345,7 +345,7 @@ describe("hostile token responses", () => {
         assert(error._tag === "TokenError")
         assert.include(error.message, "`issued`")
         const sent: Array<string | null> = []
-        server.answers.set(Identity.tokenUrl, (form) =>
+        server.responses.set(Identity.tokenUrl, (form) =>
           Effect.sync(() => {
             sent.push(form.get("refresh_token"))
             return { ...renewed, access_token: "access-3" }
@@ -516,7 +516,7 @@ describe("hostile metadata and brands", () => {
       const server = Identity.makeServer([])
       const url = `${Identity.fhirBaseUrl}/.well-known/smart-configuration`
       for (const member of ["x", "capabilities", "associated_endpoints", "user_access_brand_identifier", "__proto__"]) {
-        server.answers.set(url, raw(withNested({ token_endpoint: Identity.tokenUrl }, member)))
+        server.responses.set(url, raw(withNested({ token_endpoint: Identity.tokenUrl }, member)))
         const discovery = yield* Effect.provide(
           Discovery.Discovery,
           Layer.provide(Discovery.layer({}), [server.layer, server.layerWarnings])
@@ -526,7 +526,7 @@ describe("hostile metadata and brands", () => {
         assert.include(found.deviations.map((one) => one.member), member)
         assert.doesNotThrow(() => JSON.stringify(found))
       }
-      server.answers.set(url, raw(`{"associated_endpoints":[${"{\"url\":7},".repeat(50_000)}{}]}`))
+      server.responses.set(url, raw(`{"associated_endpoints":[${"{\"url\":7},".repeat(50_000)}{}]}`))
       server.warnings.length = 0
       const discovery = yield* Effect.provide(
         Discovery.Discovery,
@@ -650,7 +650,7 @@ describe("hostile resources", () => {
           assert.include(error.message, "InvalidRequest")
         }
       }
-      assert.strictEqual(http.seen.length, 0)
+      assert.strictEqual(http.requests.length, 0)
     }))
 
   it.scoped("the path of a schema error omits keys from the server", () =>

@@ -35,7 +35,7 @@ const good = () => Http.json(document())
 const over = (http: Http.Fake, options: Discovery.Options = {}) =>
   Discovery.make(options).pipe(Effect.provide(Layer.merge(http.layer, RetryPolicy.layer(RetryPolicy.none))))
 
-const failing = (answer: () => Http.Answer, input = base) =>
+const failing = (answer: () => Http.FakeResponse, input = base) =>
   Effect.flatMap(over(Http.script(answer)), (discovery) => Effect.flip(discovery.configuration(input)))
 
 describe("Discovery, the request", () => {
@@ -50,15 +50,15 @@ describe("Discovery, the request", () => {
       const http = Http.script(good)
       const discovery = yield* over(http)
       yield* discovery.configuration(input ?? "")
-      assert.deepStrictEqual(http.seen.map((seen) => `${seen.method} ${seen.url}`), [`GET ${url}`])
+      assert.deepStrictEqual(http.requests.map((seen) => `${seen.method} ${seen.url}`), [`GET ${url}`])
     }))
 
   it.effect("[SMART-227] Accept allows JSON, and nothing else is sent", () =>
     Effect.gen(function*() {
       const http = Http.script(good)
       yield* (yield* over(http)).configuration(base)
-      assert.deepStrictEqual(http.seen[0]?.headers, { accept: "application/json, application/fhir+json;q=0.9" })
-      assert.strictEqual(http.seen[0]?.body, "")
+      assert.deepStrictEqual(http.requests[0]?.headers, { accept: "application/json, application/fhir+json;q=0.9" })
+      assert.strictEqual(http.requests[0]?.body, "")
     }))
 
   it.effect("`make` and `layer` do no I/O", () =>
@@ -66,7 +66,7 @@ describe("Discovery, the request", () => {
       const http = Http.script(good)
       yield* over(http)
       yield* Layer.build(Discovery.layer({ capacity: 1 })).pipe(Effect.scoped, Effect.provide(http.layer))
-      assert.strictEqual(http.seen.length, 0)
+      assert.strictEqual(http.requests.length, 0)
     }))
 
   it.effect("[SMART-1] an http base URL causes no request, except for a loopback host with allowInsecureLocalhost", () =>
@@ -76,9 +76,9 @@ describe("Discovery, the request", () => {
       for (const input of ["http://ehr.example/fhir", "http://localhost/fhir"]) {
         assert.strictEqual((yield* Effect.flip(discovery.configuration(input))).reason, "InsecureEndpoint")
       }
-      assert.strictEqual(http.seen.length, 0)
+      assert.strictEqual(http.requests.length, 0)
       yield* discovery.configuration("http://localhost/fhir", { allowInsecureLocalhost: true })
-      assert.strictEqual(http.seen.length, 1)
+      assert.strictEqual(http.requests.length, 1)
     }))
 
   it.effect("follows up to three redirects, https to https", () =>
@@ -86,7 +86,7 @@ describe("Discovery, the request", () => {
       const moved = (location: string) => () => new Response(null, { status: 301, headers: { location } })
       const three = Http.script(moved("/a"), moved("https://b.example/"), moved("/c"), good)
       yield* (yield* over(three)).configuration(base)
-      assert.strictEqual(three.seen.length, 4)
+      assert.strictEqual(three.requests.length, 4)
       const four = yield* failing(moved("/a"))
       assert.strictEqual(four.reason, "RedirectRefused")
       assert.strictEqual((yield* failing(moved("http://ehr.example/x"))).reason, "RedirectRefused")
@@ -94,10 +94,10 @@ describe("Discovery, the request", () => {
 })
 
 describe("Discovery, its errors", () => {
-  const cases: ReadonlyArray<readonly [string, () => Http.Answer, DiscoveryError["reason"], string]> = [
-    ["a refused connection", () => new Http.Broken("ECONNREFUSED"), "Unreachable", "ECONNREFUSED"],
-    ["no such host", () => new Http.Broken("ENOTFOUND"), "Unreachable", "ENOTFOUND"],
-    ["a bad certificate", () => new Http.Broken("CERT_HAS_EXPIRED"), "Unreachable", "CERT_HAS_EXPIRED"],
+  const cases: ReadonlyArray<readonly [string, () => Http.FakeResponse, DiscoveryError["reason"], string]> = [
+    ["a refused connection", () => new Http.ConnectionFailure("ECONNREFUSED"), "Unreachable", "ECONNREFUSED"],
+    ["no such host", () => new Http.ConnectionFailure("ENOTFOUND"), "Unreachable", "ENOTFOUND"],
+    ["a bad certificate", () => new Http.ConnectionFailure("CERT_HAS_EXPIRED"), "Unreachable", "CERT_HAS_EXPIRED"],
     ["404", () => Http.text("SECRET", { status: 404 }), "NotFound", "HTTP status 404"],
     ["410", () => Http.text("SECRET", { status: 410 }), "NotFound", "HTTP status 410"],
     ["401", () => Http.json({ error: "SECRET" }, { status: 401 }), "Status", "HTTP status 401"],
@@ -154,7 +154,7 @@ describe("Discovery, its errors", () => {
         const error = yield* Effect.flip(discovery.configuration(input))
         assert.strictEqual(error.reason, "InvalidUrl")
         assert.notInclude(error.message, "SECRET")
-        assert.strictEqual(http.seen.length, 0)
+        assert.strictEqual(http.requests.length, 0)
         yield* discovery.invalidate(input)
         assert.strictEqual((yield* Effect.flip(discovery.refresh(input))).reason, "InvalidUrl")
       }
@@ -178,14 +178,14 @@ describe("Discovery, its errors", () => {
 
   it.effect("transient failures are retryable, others are not", () =>
     Effect.gen(function*() {
-      const retryable = (answer: () => Http.Answer) => Effect.map(failing(answer), (error) => error.isRetryable)
+      const retryable = (answer: () => Http.FakeResponse) => Effect.map(failing(answer), (error) => error.isRetryable)
       for (const status of [408, 429, 502, 503, 504]) {
         assert.isTrue(yield* retryable(() => Http.text("", { status })), `${status}`)
       }
       for (const status of [400, 401, 403, 404, 500, 501]) {
         assert.isFalse(yield* retryable(() => Http.text("", { status })), `${status}`)
       }
-      assert.isTrue(yield* retryable(() => new Http.Broken("ECONNRESET")))
+      assert.isTrue(yield* retryable(() => new Http.ConnectionFailure("ECONNRESET")))
       assert.isFalse(yield* retryable(() => Http.text("<html>")))
     }))
 
@@ -198,12 +198,12 @@ describe("Discovery, its errors", () => {
 })
 
 describe("Discovery, leniency", () => {
-  const found = (answer: () => Http.Answer) =>
+  const found = (answer: () => Http.FakeResponse) =>
     Effect.gen(function*() {
       const warnings = recorded()
       const discovery = yield* over(Http.script(answer)).pipe(Effect.provide(warnings.layer))
       const configuration = yield* discovery.configuration(base)
-      return { configuration, codes: warnings.codes(), details: warnings.seen.map(({ detail }) => detail) }
+      return { configuration, codes: warnings.codes(), details: warnings.reported.map(({ detail }) => detail) }
     })
 
   it.effect("a conformant document causes no warning", () =>
@@ -335,7 +335,7 @@ describe("Discovery, leniency", () => {
 })
 
 describe("Discovery, the cache", () => {
-  const times = (http: Http.Fake) => http.seen.length
+  const times = (http: Http.Fake) => http.requests.length
 
   it.effect("[SMART-29] a response without lifetime is fresh for one hour", () =>
     Effect.gen(function*() {
@@ -465,7 +465,9 @@ describe("Discovery, the cache", () => {
 
   it.effect("with staleIfError 0 a stale document is not used", () =>
     Effect.gen(function*() {
-      const discovery = yield* over(Http.script(good, () => new Http.Broken("ECONNREFUSED")), { staleIfError: 0 })
+      const discovery = yield* over(Http.script(good, () => new Http.ConnectionFailure("ECONNREFUSED")), {
+        staleIfError: 0
+      })
       yield* discovery.configuration(base)
       yield* TestClock.adjust("2 hours")
       assert.strictEqual((yield* Effect.flip(discovery.configuration(base))).reason, "Unreachable")

@@ -17,7 +17,7 @@ const setUp = (keys: ReadonlyArray<Members>, options?: Jwks.Options) =>
         Effect.map(({ type }) => type),
         Effect.catchAll((error: MetadataError) => Effect.succeed(error.reason))
       )
-    const publish = (...next: ReadonlyArray<Members>) => server.answers.set(jwksUri, { keys: next })
+    const publish = (...next: ReadonlyArray<Members>) => server.responses.set(jwksUri, { keys: next })
     return { server, jwks, outcome, publish }
   })
 
@@ -73,7 +73,7 @@ describe("Jwks", () => {
       ]
       for (const [document, expected] of documents) {
         const fresh = yield* setUp([])
-        fresh.server.answers.set(jwksUri, document)
+        fresh.server.responses.set(jwksUri, document)
         assert.strictEqual(yield* fresh.outcome({ alg: "ES256", kid: "1" }), expected)
       }
       assert.strictEqual(server.times(jwksUri), 2)
@@ -89,7 +89,7 @@ describe("Jwks", () => {
       yield* TestClock.adjust("14 minutes")
       yield* outcome(header)
       assert.strictEqual(server.times(jwksUri), 1)
-      server.answers.set(
+      server.responses.set(
         jwksUri,
         () => Response.json({ keys: [key.jwk] }, { headers: { "cache-control": "max-age=7200" } })
       )
@@ -129,7 +129,7 @@ describe("Jwks", () => {
       yield* TestClock.adjust("1 minute")
       yield* flood
       assert.strictEqual(server.times(jwksUri), 2)
-      server.answers.set(jwksUri, () =>
+      server.responses.set(jwksUri, () =>
         new Response("", { status: 500 }))
       yield* TestClock.adjust("1 minute")
       assert.deepStrictEqual([...new Set(yield* flood)], ["Status", "NoSuchKey"])
@@ -146,7 +146,7 @@ describe("Jwks", () => {
       yield* outcome({ alg: "ES256", kid: "a" })
       yield* TestClock.adjust("11 seconds")
       const gate = yield* Deferred.make<void>()
-      server.answers.set(jwksUri, () => Effect.as(Deferred.await(gate), { keys: [a.jwk, b.jwk] }))
+      server.responses.set(jwksUri, () => Effect.as(Deferred.await(gate), { keys: [a.jwk, b.jwk] }))
       const first = yield* Effect.fork(outcome({ alg: "ES256", kid: "b" }))
       yield* Effect.yieldNow()
       const second = yield* Effect.fork(outcome({ alg: "ES256", kid: "b" }))
@@ -162,7 +162,7 @@ describe("Jwks", () => {
       const key = yield* makeKey("a")
       const server = makeServer([])
       const local = "http://127.0.0.1:9/jwks"
-      server.answers.set(local, { keys: [key.jwk] })
+      server.responses.set(local, { keys: [key.jwk] })
       const jwks = yield* Effect.provide(Jwks.Jwks, Jwks.layer().pipe(Layer.provide(server.layer)))
       const header = { alg: "ES256", kid: "a" }
       for (const url of ["http://ehr.test/jwks", local]) {
@@ -173,6 +173,6 @@ describe("Jwks", () => {
       assert.strictEqual((yield* Effect.flip(jwks.find(local, header))).reason, "InsecureEndpoint")
       assert.strictEqual((yield* Effect.flip(jwks.find("https://a:b@ehr.test/jwks", header))).reason, "InvalidUrl")
       assert.strictEqual((yield* Effect.flip(jwks.find("nonsense", header))).reason, "InvalidUrl")
-      assert.deepStrictEqual(server.seen, [local])
+      assert.deepStrictEqual(server.urls, [local])
     }))
 })

@@ -5,6 +5,7 @@ import * as TestClock from "effect/TestClock"
 import * as RetryPolicy from "../../src/http/RetryPolicy.js"
 import * as Conformance from "../../src/server/Conformance.js"
 import * as Discovery from "../../src/server/Discovery.js"
+// The pure rule; the tests with requests are below.
 import { toDocument } from "../../src/server/internal/capabilityStatement.js"
 import * as Http from "../support/http.js"
 import { recorded } from "../support/warnings.js"
@@ -34,8 +35,8 @@ const over = (http: Http.Fake) =>
 
 /** A server that answers at the well-known place and at `/metadata`. */
 const server = (
-  wellKnown: () => Http.Answer,
-  metadata: (url: URL) => Http.Answer = () => Http.json(statement(rest(uris)))
+  wellKnown: () => Http.FakeResponse,
+  metadata: (url: URL) => Http.FakeResponse = () => Http.json(statement(rest(uris)))
 ) => Http.fake(({ url }) => url.endsWith("/smart-configuration") ? wellKnown() : metadata(new URL(url)))
 const missing = () => Http.text("", { status: 404 })
 
@@ -84,10 +85,10 @@ describe("Discovery, legacyMetadata", () => {
       const http = server(missing)
       const discovery = yield* over(http)
       assert.strictEqual((yield* Effect.flip(discovery.configuration(base))).reason, "NotFound")
-      assert.strictEqual(http.seen.length, 1)
+      assert.strictEqual(http.requests.length, 1)
     }))
 
-  it.effect.each<readonly [string, () => Http.Answer, string]>([
+  it.effect.each<readonly [string, () => Http.FakeResponse, string]>([
     ["404", missing, "NotFound"],
     ["410", () => Http.text("", { status: 410 }), "NotFound"],
     ["406", () => Http.text("", { status: 406 }), "Status"],
@@ -104,19 +105,19 @@ describe("Discovery, legacyMetadata", () => {
       assert.strictEqual(found.source, "CapabilityStatement")
       assert.deepStrictEqual(warnings.codes(), ["MetadataLegacy"])
       assert.strictEqual(Conformance.findings(found)[0]?.code, "WellKnownMissing")
-      assert.deepStrictEqual(http.seen.map(({ url }) => url), [
+      assert.deepStrictEqual(http.requests.map(({ url }) => url), [
         `${base}/.well-known/smart-configuration`,
         `${base}/metadata`
       ])
-      assert.strictEqual(http.seen[1]?.headers["accept"], "application/fhir+json, application/json;q=0.9")
+      assert.strictEqual(http.requests[1]?.headers["accept"], "application/fhir+json, application/json;q=0.9")
       yield* discovery.configuration(base, legacy)
-      assert.strictEqual(http.seen.length, 2)
+      assert.strictEqual(http.requests.length, 2)
       // What this caller puts up with, others do not get.
       assert.strictEqual((yield* Effect.flip(discovery.configuration(base))).reason, reason)
     }))
 
-  it.effect.each<readonly [string, () => Http.Answer, string]>([
-    ["a broken connection", () => new Http.Broken("ECONNRESET"), "Unreachable"],
+  it.effect.each<readonly [string, () => Http.FakeResponse, string]>([
+    ["a broken connection", () => new Http.ConnectionFailure("ECONNRESET"), "Unreachable"],
     ["500", () => Http.text("<html>", { status: 500 }), "Status"],
     ["503", () => Http.text("", { status: 503 }), "Status"],
     ["401", () => Http.text("", { status: 401 }), "Status"],
@@ -127,7 +128,7 @@ describe("Discovery, legacyMetadata", () => {
       const http = server(wellKnown)
       const discovery = yield* over(http)
       assert.strictEqual((yield* Effect.flip(discovery.configuration(base, legacy))).reason, reason)
-      assert.strictEqual(http.seen.length, 1)
+      assert.strictEqual(http.requests.length, 1)
     }))
 
   it.effect("the SMART configuration has priority and is requested once", () =>
@@ -136,7 +137,7 @@ describe("Discovery, legacyMetadata", () => {
       const found = yield* Effect.flatMap(over(http), (discovery) => discovery.configuration(base, legacy))
       assert.strictEqual(found.tokenEndpoint, "https://smart.example/token")
       assert.isUndefined(found.source)
-      assert.strictEqual(http.seen.length, 1)
+      assert.strictEqual(http.requests.length, 1)
     }))
 
   it.effect("requests JSON in the URL too if the server responds with XML", () =>
@@ -149,7 +150,7 @@ describe("Discovery, legacyMetadata", () => {
       assert.strictEqual(found.tokenEndpoint, uris.token)
     }))
 
-  it.effect.each<readonly [string, () => Http.Answer]>([
+  it.effect.each<readonly [string, () => Http.FakeResponse]>([
     ["names no endpoints", () => Http.json(statement(rest({})))],
     ["is not there", missing],
     ["is a page", () => Http.text("<html>")]
@@ -164,7 +165,7 @@ describe("Discovery, legacyMetadata", () => {
 
   it.effect("a transient failure of the CapabilityStatement does not count as a missing one", () =>
     Effect.gen(function*() {
-      for (const metadata of [() => new Http.Broken("ECONNRESET"), () => Http.text("", { status: 503 })]) {
+      for (const metadata of [() => new Http.ConnectionFailure("ECONNRESET"), () => Http.text("", { status: 503 })]) {
         const discovery = yield* over(server(missing, metadata))
         const error = yield* Effect.flip(discovery.configuration(base, legacy))
         assert.isTrue(error.isRetryable)
@@ -188,6 +189,6 @@ describe("Discovery, legacyMetadata", () => {
       yield* discovery.invalidate(base)
       yield* TestClock.adjust("1 second")
       yield* discovery.configuration(base, legacy)
-      assert.strictEqual(http.seen.length, 4)
+      assert.strictEqual(http.requests.length, 4)
     }))
 })

@@ -8,7 +8,7 @@ import { issuer, makeServer, type Members, openIdUrl } from "../support/identity
 const setUp = (documents: Readonly<Record<string, Members | (() => Response)>>) =>
   Effect.gen(function*() {
     const server = makeServer([])
-    for (const [url, document] of Object.entries(documents)) server.answers.set(url, document)
+    for (const [url, document] of Object.entries(documents)) server.responses.set(url, document)
     const { invalidate, metadata } = yield* Effect.provide(
       OpenIdConfiguration.OpenIdConfiguration,
       OpenIdConfiguration.layer({}).pipe(Layer.provide(server.layer))
@@ -69,7 +69,7 @@ describe("OpenIdConfiguration", () => {
       })
       assert.strictEqual(yield* outcome(tenant), tenant)
       assert.strictEqual(yield* outcome(issuer), issuer)
-      assert.deepStrictEqual(server.seen, [
+      assert.deepStrictEqual(server.urls, [
         `${tenant}/.well-known/openid-configuration`,
         `${issuer}/.well-known/oauth-authorization-server/tenants/1`,
         openIdUrl,
@@ -80,16 +80,16 @@ describe("OpenIdConfiguration", () => {
   it.effect("is fetched at the first call, once for concurrent calls, cached, and removed by `invalidate`", () =>
     Effect.gen(function*() {
       const { invalidate, outcome, server } = yield* setUp({ [openIdUrl]: { issuer } })
-      assert.deepStrictEqual(server.seen, [])
+      assert.deepStrictEqual(server.urls, [])
       yield* Effect.all(Array.from({ length: 20 }, () => outcome(issuer)), { concurrency: "unbounded" })
       yield* TestClock.adjust("59 minutes")
       yield* outcome(issuer)
-      assert.strictEqual(server.seen.length, 1)
+      assert.strictEqual(server.urls.length, 1)
       yield* TestClock.adjust("1 minute")
       yield* outcome(issuer)
       yield* invalidate(issuer)
       yield* outcome(issuer)
-      assert.strictEqual(server.seen.length, 3)
+      assert.strictEqual(server.urls.length, 3)
     }))
 
   it.effect("errors state the response, without query, credentials and body", () =>
@@ -113,6 +113,6 @@ describe("OpenIdConfiguration", () => {
       const { outcome, server } = yield* setUp({})
       assert.strictEqual(yield* outcome("http://login.ehr.test"), "InsecureEndpoint")
       assert.strictEqual(yield* outcome("not a url"), "InvalidUrl")
-      assert.deepStrictEqual(server.seen, [])
+      assert.deepStrictEqual(server.urls, [])
     }))
 })

@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as FastCheck from "effect/FastCheck"
 import * as Redacted from "effect/Redacted"
 import { LaunchContext, TokenError, TokenSet } from "effect-safire"
+// The argument of the pure rules; only `Sessions` makes it.
 import { StoredSession } from "../../src/session/internal/sessionEntry.js"
 import * as SessionState from "../../src/session/SessionState.js"
 

@@ -5,6 +5,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
+// Forged entries, which only a writer to the store can make.
 import { CompletedLaunch, Sealed } from "../../src/session/internal/sessionEntry.js"
 import * as SessionStore from "../../src/session/SessionStore.js"
 import { increment, numbered, numberIn } from "../support/increment.js"

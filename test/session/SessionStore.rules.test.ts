@@ -15,6 +15,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
+// Entries are made by `Sessions` alone, which has no way to an entry with these parts.
 import { StoredSession } from "../../src/session/internal/sessionEntry.js"
 import { SessionError } from "../../src/session/SessionError.js"
 import * as SessionStore from "../../src/session/SessionStore.js"

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { backingKeyValue } from "../../src/session/BackingSessionStore.js"
+// The codec of `layerEncrypted`, for each backing store.
 import * as Encryption from "../../src/session/internal/encryption.js"
 import * as SessionStore from "../../src/session/SessionStore.js"
 import { Place, sessionStoreContract } from "../support/sessionStoreContract.js"

@@ -16,7 +16,7 @@ import * as SandboxEhr from "../../src/testing/SandboxEhr.js"
 import { expiredSession } from "../support/expiredSession.js"
 import { connectTo, type Kind } from "../support/places.js"
 import { app, callers } from "../support/sessionCallers.js"
-import type { Fared, Hold } from "../support/sessionWorkerMessages.js"
+import type { CallerResult, Hold } from "../support/sessionWorkerMessages.js"
 import { startWorker, workerProgram } from "../support/sessionWorkers.js"
 import { sharedPlaces } from "../support/sharedPlaces.js"
 
@@ -82,7 +82,7 @@ const scene = (place: Place, holdAt?: Hold) =>
       (requests) => requests.filter(({ form }) => form["grant_type"] === "refresh_token")
     )
     /** Twenty who ask, none of whom waits for ever, and all of whom are told the same. */
-    const ask = (refused?: string): Effect.Effect<Fared> =>
+    const ask = (refused?: string): Effect.Effect<CallerResult> =>
       Effect.gen(function*() {
         const before = yield* Clock.currentTimeMillis
         const token = refused === undefined ? undefined : Redacted.make(refused)
@@ -105,7 +105,7 @@ const arrived = ({ refreshes }: Scene) =>
   )
 
 /** It has a token that the server issued and takes a next one. */
-const isUsable = (it: Scene, fared: Fared) =>
+const isUsable = (it: Scene, fared: CallerResult) =>
   Effect.gen(function*() {
     const token = "token" in fared ? fared.token : assert.fail(`no token: ${fared.failure}`)
     assert.include(yield* it.sandbox.issued, token)
@@ -116,7 +116,7 @@ const isUsable = (it: Scene, fared: Fared) =>
   })
 
 /** It says clearly that only a launch helps, and asks the server no more. */
-const relaunchReason = (it: Scene, fared: Fared, refused?: string) =>
+const relaunchReason = (it: Scene, fared: CallerResult, refused?: string) =>
   Effect.gen(function*() {
     assert.deepStrictEqual(fared, { failure: "NeedsRelaunch" })
     assert.include(Option.getOrThrow(yield* it.survivor.relaunchReason(it.id)), "invalid_grant")

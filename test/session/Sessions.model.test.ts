@@ -155,7 +155,7 @@ const play = (commands: ReadonlyArray<Command>) =>
           reference.ending(launch.code)
           return yield* on(one.instance).revoke(launch.id)
         }
-        const refused = one._tag === "Use" ? undefined : reference.held(launch.code)
+        const refused = one._tag === "Use" ? undefined : reference.lastToken(launch.code)
         const outcome = yield* Effect.either(
           refused === undefined
             ? on(one.instance).accessToken(launch.id)
@@ -170,9 +170,9 @@ const play = (commands: ReadonlyArray<Command>) =>
 
     const atOnce = (steps: ReadonlyArray<Step>) =>
       Effect.gen(function*() {
-        reference.startMoment(yield* Clock.currentTimeMillis)
+        reference.startStep(yield* Clock.currentTimeMillis)
         yield* withSteps(Effect.forEach(steps, run, { concurrency: "unbounded", discard: true }))
-        reference.endMoment(exchanges.splice(0), yield* Clock.currentTimeMillis, steps.length === 1)
+        reference.endStep(exchanges.splice(0), yield* Clock.currentTimeMillis, steps.length === 1)
       })
 
     for (const command of commands) {
@@ -181,7 +181,7 @@ const play = (commands: ReadonlyArray<Command>) =>
         const { url } = yield* withSteps(on(command.instance).startLaunch())
         const callback = yield* ehr.approve(url)
         const code = callback.searchParams.get("code") ?? assert.fail("no code")
-        reference.begun(code, yield* Clock.currentTimeMillis)
+        reference.started(code, yield* Clock.currentTimeMillis)
         launches.push({ callback, code, id: undefined })
       } else if (command._tag === "Revoke") {
         const launch = launchAt(command.launch)
@@ -202,7 +202,7 @@ const play = (commands: ReadonlyArray<Command>) =>
       yield* atOnce(
         Array.from({ length: 2 * INSTANCES }, (_, instance): Step => ({ _tag: "Use", instance, launch: index }))
       )
-      reference.isAliveUnlessTheServerSaidSo(code)
+      reference.checkIsAlive(code)
     }
     return reference.counts
   }).pipe(Effect.scoped)

@@ -83,7 +83,7 @@ describe(
     )
 
     it.scopedLive.skipIf(program === undefined)(
-      "silent: calls fail in bounded time without a token request, and succeed when it responds again",
+      "unresponsive: calls fail in bounded time without a token request, and succeed when it responds again",
       () =>
         Effect.gen(function*() {
           const { id, server, sessions } = yield* redis(true)

@@ -11,7 +11,7 @@ import * as SandboxEhr from "../../src/testing/SandboxEhr.js"
 import { expiredSession } from "../support/expiredSession.js"
 import { connectTo } from "../support/places.js"
 import { app } from "../support/sessionCallers.js"
-import type { Fared } from "../support/sessionWorkerMessages.js"
+import type { CallerResult } from "../support/sessionWorkerMessages.js"
 import { startWorker, type Worker, workerProgram } from "../support/sessionWorkers.js"
 import { type SharedPlace, sharedPlaces } from "../support/sharedPlaces.js"
 
@@ -33,7 +33,7 @@ const ehr = SandboxEhr.layerServer().pipe(
 )
 
 /** The one token that all of them got. */
-const tokenOfAll = (fared: ReadonlyArray<ReadonlyArray<Fared>>): string => {
+const tokenOfAll = (fared: ReadonlyArray<ReadonlyArray<CallerResult>>): string => {
   const all = fared.flat()
   assert.lengthOf(all, PROCESSES * CALLERS)
   assert.deepStrictEqual(all.filter((one) => "failure" in one), [])

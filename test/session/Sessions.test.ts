@@ -277,7 +277,7 @@ describe("Sessions", () => {
         assert.strictEqual((yield* refreshes).length, 1)
       }).pipe(Effect.provide(world())))
 
-    it.effect("`renewalMargin` sets the five minutes of Safire", () =>
+    it.effect("`renewalMargin` sets how long before its expiry a token is due", () =>
       Effect.gen(function*() {
         const sessions = yield* Sessions.Sessions
         const id = yield* login()

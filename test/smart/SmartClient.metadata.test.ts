@@ -36,7 +36,7 @@ describe("SmartClient, configured metadata", () => {
       const found = yield* client.configuration
       assert.strictEqual(found.source, "Settings")
       assert.strictEqual(found.fhirBaseUrl, "https://ehr.example/fhir")
-      assert.strictEqual(http.seen.length, 0)
+      assert.strictEqual(http.requests.length, 0)
       assert.deepStrictEqual(warnings.codes(), [])
     }))
 
@@ -70,7 +70,7 @@ describe("SmartClient, configured metadata", () => {
       yield* over(http, { metadata: { tokenEndpoint: "http://localhost/token" }, allowInsecureLocalhost: true })
     }))
 
-  it.scoped("legacyMetadata is handed on to the discovery", () =>
+  it.scoped("passes legacyMetadata to the discovery", () =>
     Effect.gen(function*() {
       const http = Http.script(
         () => Http.text("", { status: 404 }),
@@ -89,6 +89,6 @@ describe("SmartClient, configured metadata", () => {
       )
       const client = yield* over(http, { legacyMetadata: true })
       assert.strictEqual((yield* client.configuration).tokenEndpoint, "https://auth.example/token")
-      assert.strictEqual(http.seen.length, 2)
+      assert.strictEqual(http.requests.length, 2)
     }))
 })

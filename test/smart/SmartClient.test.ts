@@ -107,7 +107,7 @@ describe("SmartClient, the authorization request", () => {
       return { pending, scope: url.searchParams.get("scope"), url }
     })
 
-  it.effect("[SMART-46] the scopes of a call replace the configured ones, or are added to them, each once", () =>
+  it.effect("[SMART-46] `scopes` of a call replace the configured ones; `addScopes` are added, each once", () =>
     Effect.gen(function*() {
       assert.strictEqual((yield* sent()).scope, "launch/patient patient/*.rs offline_access")
       assert.strictEqual((yield* sent({ scopes: ["patient/Observation.rs"] })).scope, "patient/Observation.rs")
@@ -121,7 +121,7 @@ describe("SmartClient, the authorization request", () => {
       assert.strictEqual((yield* sent()).scope, "launch/patient patient/*.rs offline_access")
     }).pipe(Effect.provide(layer)))
 
-  it.effect("[SMART-2] [SMART-13] [SMART-39] [SMART-40] state, verifier and challenge are new each time, and none is derived from another", () =>
+  it.effect("[SMART-2] [SMART-13] [SMART-39] [SMART-40] each request has a new state, verifier and challenge, none derived from another", () =>
     Effect.gen(function*() {
       const all = yield* Effect.replicateEffect(sent(), 50)
       const states = all.map(({ pending }) => Redacted.value(pending.state))
@@ -134,7 +134,7 @@ describe("SmartClient, the authorization request", () => {
       }
     }).pipe(Effect.provide(layer)))
 
-  it.effect("[SMART-35] [SMART-41] [SMART-161] [SMART-162] an EHR launch: launch and aud as they came, the launch scope added", () =>
+  it.effect("[SMART-35] [SMART-41] [SMART-161] [SMART-162] an EHR launch sends launch and aud unchanged, and adds the scope launch", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const client = yield* SmartClient.SmartClient
@@ -148,7 +148,7 @@ describe("SmartClient, the authorization request", () => {
       assert.strictEqual(slashed.url.searchParams.get("launch"), "a+b/c=")
     }).pipe(Effect.provide(layer)))
 
-  it.effect("a launch from another server is refused before anything is sent", () =>
+  it.effect("refuses a launch from another server before any request", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       for (
@@ -210,7 +210,7 @@ describe("SmartClient, the authorization request", () => {
       }
     }))
 
-  it.effect("audience replaces aud", () =>
+  it.effect("`audience` replaces aud", () =>
     Effect.gen(function*() {
       const client = yield* clientOver(Http.script(metadata()), { audience: "urn:other" })
       assert.strictEqual((yield* client.authorize()).url.searchParams.get("aud"), "urn:other")
@@ -218,7 +218,7 @@ describe("SmartClient, the authorization request", () => {
 })
 
 describe("SmartClient, the exchange", () => {
-  it.effect("a callback that does not belong to the launch causes no request", () =>
+  it.effect("a callback of another launch causes no request", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const client = yield* SmartClient.SmartClient
@@ -254,7 +254,7 @@ describe("SmartClient, the exchange", () => {
       assert.notInclude(JSON.stringify(pending), Redacted.value(pending.verifier))
     }).pipe(Effect.provide(layer)))
 
-  it.effect("after a lost response the exchange is repeated once, and never with `retryUnknown: false`", () =>
+  it.effect("repeats the exchange once after a lost response, and not with `retryUnknown: false`", () =>
     Effect.gen(function*() {
       for (const retryUnknown of [undefined, false]) {
         yield* Effect.gen(function*() {
@@ -276,7 +276,7 @@ describe("SmartClient, the exchange", () => {
 })
 
 describe("SmartClient, the refresh", () => {
-  it.effect("[SMART-107] [SMART-108] a subset is sent, more than was granted is refused here", () =>
+  it.effect("[SMART-107] [SMART-108] sends a subset of the scopes, and refuses more than the grant without a request", () =>
     Effect.gen(function*() {
       const client = yield* SmartClient.SmartClient
       const ehr = yield* SandboxEhr.SandboxEhr
@@ -325,7 +325,7 @@ describe("SmartClient, the refresh", () => {
       for (const message of [granted, refused]) assert.include(message, "prompt=consent")
     }).pipe(Effect.provide(layer)))
 
-  it.effect("E1: a refresh needs a refresh token only, with or without offline_access", () =>
+  it.effect("needs a refresh token only, with or without offline_access", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       yield* ehr.fault("token", Fault.mutate((members) => ({ ...members, scope: "patient/*.rs" })))
@@ -334,7 +334,7 @@ describe("SmartClient, the refresh", () => {
       assert.isDefined((yield* (yield* SmartClient.SmartClient).refresh(tokens)).refreshToken)
     }).pipe(Effect.provide(layer)))
 
-  it.effect("without a refresh token, or with tokens of another server, nothing is sent", () =>
+  it.effect("sends no request without a refresh token, or with tokens of another server", () =>
     Effect.gen(function*() {
       const client = yield* SmartClient.SmartClient
       const ehr = yield* SandboxEhr.SandboxEhr
@@ -386,7 +386,7 @@ describe("SmartClient, its configuration", () => {
       assert.strictEqual(yield* refusal({ issuer: "http://ehr.test/auth" }), "Insecure issuer")
     }))
 
-  it.effect("[SMART-1] insecure URLs, with and without the opt-in for loopback", () =>
+  it.effect("[SMART-1] accepts http for loopback hosts only, with allowInsecureLocalhost", () =>
     Effect.gen(function*() {
       const local = { fhirBaseUrl: "http://localhost:1/fhir", redirectUri: "http://127.0.0.1:8000/cb" }
       assert.strictEqual(yield* refusal(local), "Insecure fhirBaseUrl,redirectUri")
@@ -429,7 +429,7 @@ describe("SmartClient, its configuration", () => {
     SMART_SCOPES: "openid  patient/*.rs"
   }
 
-  it.effect("layerConfig: from the environment", () =>
+  it.effect("layerConfig reads the environment", () =>
     Effect.gen(function*() {
       const client = yield* fromEnvironment(environment)
       assert.deepStrictEqual(client.config.scopes, ["openid", "patient/*.rs"])
@@ -467,7 +467,7 @@ describe("SmartClient, its configuration", () => {
     }))
 })
 
-describe("SmartClient, replaced in one line", () => {
+describe("SmartClient, replaceable parts", () => {
   it.effect("the HTTP layer", () =>
     Effect.gen(function*() {
       const http = Http.script(metadata({ token_endpoint: "https://swapped.example/token" }))
@@ -487,7 +487,7 @@ describe("SmartClient, replaced in one line", () => {
           )
           const client = yield* Effect.provide(SmartClient.SmartClient, patient)
           yield* Effect.flip(wrap(client.configuration))
-          return http.seen.length
+          return http.requests.length
         })
       assert.strictEqual(yield* attempts((self) => self), 7)
       assert.strictEqual(yield* attempts((self) => RetryPolicy.withPolicy(RetryPolicy.none)(self) as typeof self), 1)
@@ -507,6 +507,6 @@ describe("SmartClient, replaced in one line", () => {
       yield* client.configuration
       yield* TestClock.adjust("1 minute")
       yield* client.configuration
-      assert.strictEqual(http.seen.length, 2)
+      assert.strictEqual(http.requests.length, 2)
     }))
 })

@@ -50,7 +50,7 @@ const two = {
 } satisfies SmartServers.Servers
 
 describe("SmartServers", () => {
-  it.effect("finds servers by key and by issuer, and only configured ones", () => {
+  it.effect("finds configured servers by key and by issuer", () => {
     const net = makeNet()
     return Effect.gen(function*() {
       const servers = yield* SmartServers.SmartServers
@@ -78,7 +78,7 @@ describe("SmartServers", () => {
     }).pipe(Effect.provide(SmartServers.layer(two)), Effect.provide(net.layer))
   })
 
-  it.effect("two servers with different credentials never see each other's", () => {
+  it.effect("sends the credentials of each server to that server only", () => {
     const net = makeNet()
     const servers = {
       north: { ...server("north.test"), authentication: basic("north-secret") },
@@ -155,7 +155,7 @@ describe("SmartServers", () => {
     }).pipe(Effect.provide(SmartServers.layer(two)), Effect.provide(net.layer))
   })
 
-  it.effect("is configured by the environment", () => {
+  it.effect("`layerConfig` reads the environment", () => {
     const net = makeNet()
     const environment = ConfigProvider.fromMap(
       new Map(Object.entries({
@@ -199,7 +199,7 @@ describe("SmartServers", () => {
       assert.strictEqual(error._tag, "ConfigurationError")
     }))
 
-  it.effect("a registry of one, and one of a registry", () => {
+  it.effect("`layerFromClient` makes a registry of one client, and `client` returns one of a registry", () => {
     const net = makeNet()
     const single = SmartServers.layerFromClient.pipe(
       Layer.provide(SmartServers.layerClient("south")),
@@ -216,7 +216,7 @@ describe("SmartServers", () => {
     }).pipe(Effect.provide(single), Effect.provide(net.layer))
   })
 
-  it.effect("[SMART-435] takes the servers of a brand bundle for which `configure` returns a configuration", () => {
+  it.effect("[SMART-435] adds the servers of a brand bundle for which `configure` returns a configuration", () => {
     const net = makeNet()
     const endpoint = (id: string, address: string, status = "active") => ({
       fullUrl: `https://brands.test/Endpoint/${id}`,
@@ -295,7 +295,7 @@ describe("SmartServers", () => {
     }).pipe(Effect.provide(SmartServers.layer(given)), Effect.provide(net.layer))
   })
 
-  it("reads what the authentications need and fail with, entry by entry", () => {
+  it("the type has the requirements and errors of each server's authentication", () => {
     const mixed = SmartServers.layer({
       a: { ...server("a.test"), authentication: basic("x") },
       b: { ...server("b.test"), authentication: ClientAuthentication.layerPrivateKeyJwt() },

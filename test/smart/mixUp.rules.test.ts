@@ -314,7 +314,7 @@ describe("mix-up: the rules of RFC 9207 and of RFC 9700, section 4.4", () => {
     })
   })
 
-  it.effect("the message names both remedies and the servers that share the redirect URI", () => {
+  it.effect("the message has both remedies and the servers that share the redirect URI", () => {
     const net = makeNet({ "north.test": north, "evil.test": {} })
     return Effect.gen(function*() {
       const [error] = yield* run(
@@ -345,7 +345,7 @@ describe("mix-up: the rules of RFC 9207 and of RFC 9700, section 4.4", () => {
     })
   })
 
-  it.effect("metadata of other servers that does not come is waited for for five seconds", () => {
+  it.effect("waits five seconds at most for the metadata of other servers", () => {
     const net = makeNet({ "north.test": { issuer: OFF }, "south.test": "hanging" })
     return Effect.gen(function*() {
       const [result] = yield* run(
@@ -361,7 +361,7 @@ describe("mix-up: the rules of RFC 9207 and of RFC 9700, section 4.4", () => {
     })
   })
 
-  it.effect("a callback without iss is refused where the launch's metadata promised one, and accepted otherwise", () => {
+  it.effect("refuses a callback without iss if the metadata of the launch announced one", () => {
     const promise = { authorization_response_iss_parameter_supported: true }
     const net = makeNet({ "north.test": { ...north, ...promise }, "south.test": {} })
     return Effect.gen(function*() {
@@ -429,7 +429,7 @@ describe("mix-up: the rules of RFC 9207 and of RFC 9700, section 4.4", () => {
         assert.strictEqual(result, "accepted")
       }))
 
-    it.effect("a server that is added counts from then on", () =>
+    it.effect("a server counts from the time it is added", () =>
       Effect.gen(function*() {
         const result = yield* pendingAtEvil(
           { "north.test": north, "evil.test": {} },
@@ -439,7 +439,7 @@ describe("mix-up: the rules of RFC 9207 and of RFC 9700, section 4.4", () => {
         assert.deepStrictEqual(result, { outcome: "IssuerNotComparable", tokens: [] })
       }))
 
-    it.effect("a launch does not go on at another server that has taken over the name", () =>
+    it.effect("a launch does not continue at another server with the same key", () =>
       Effect.gen(function*() {
         const result = yield* pendingAtEvil(
           { "evil.test": {}, "other.test": {} },
@@ -450,7 +450,7 @@ describe("mix-up: the rules of RFC 9207 and of RFC 9700, section 4.4", () => {
         assert.deepStrictEqual(result, { outcome: "WrongServer", tokens: [] })
       }))
 
-    it.effect("metadata that changes leads the code nowhere else than the launch was meant for", () =>
+    it.effect("changed metadata do not change where the code is sent", () =>
       Effect.gen(function*() {
         const asNorth = {
           ...north,
@@ -521,7 +521,7 @@ describe("mix-up: the rules of RFC 9207 and of RFC 9700, section 4.4", () => {
         )
       }))
 
-    it.effect("a configured server of it needs a configured issuer where its own is elsewhere", () =>
+    it.effect("a configured server with an issuer at another origin needs a configured issuer", () =>
       Effect.gen(function*() {
         const metadata = { "north.test": { issuer: OFF } }
         assert.strictEqual(
@@ -534,7 +534,7 @@ describe("mix-up: the rules of RFC 9207 and of RFC 9700, section 4.4", () => {
         )
       }))
 
-    it.effect("a discovered server does not take the issuer of another server", () =>
+    it.effect("a discovered server cannot claim the issuer of another server", () =>
       Effect.gen(function*() {
         const net = makeNet({ "north.test": north })
         const [result] = yield* run(

@@ -149,9 +149,9 @@ const attacks: ReadonlyArray<readonly [string, Setting]> = [
   ]
 ]
 
-describe("mix-up: a hostile server of the registry sends a launch on to an honest one", () => {
+describe("mix-up: a hostile server of the registry redirects a launch to an honest server", () => {
   it.scopedLive.each(attacks)(
-    "whose metadata %s: `exchange` sends the honest code nowhere",
+    "whose metadata %s: `exchange` sends no code of the honest server",
     ([, setting]) =>
       Effect.gen(function*() {
         const world = yield* start(setting)
@@ -184,7 +184,7 @@ describe("mix-up: a hostile server of the registry sends a launch on to an hones
       })
   )
 
-  it.scopedLive("while the honest server's metadata cannot be read", () =>
+  it.scopedLive("is detected while the metadata of the honest server are unavailable", () =>
     Effect.gen(function*() {
       const world = yield* start({ claims: ({ issuer }) => ({ issuer }) })
       yield* world.honest.fault("discovery", Fault.status(404), 100)

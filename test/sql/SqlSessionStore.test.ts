@@ -68,7 +68,7 @@ if (embedded.found) {
         assert.include(error.message, "SQLITE_ERROR")
       }).pipe(Effect.provide(SqliteClient.layer({ filename: ":memory:" }))))
 
-    it.scopedLive("forgets entries long past their time", () =>
+    it.scopedLive("removes entries an hour after their expiry", () =>
       Effect.gen(function*() {
         yield* SqlSessionStore.migration()
         const store = yield* SessionStore.make(yield* SqlSessionStore.backing())
@@ -95,7 +95,7 @@ if (isFound(found)) {
   )
   describe("SqlSessionStore (PostgreSQL)", () => {
     it.scopedLive(
-      "counts exactly over several processes, and stands outside of the caller's transaction",
+      "counts exactly over several processes, outside of the caller's transaction",
       () =>
         Effect.gen(function*() {
           const url = Redacted.value(yield* found.url)
@@ -119,7 +119,7 @@ if (isFound(found)) {
     )
 
     it.scopedLive(
-      "is StoreUnavailable within a bounded time when the server has gone away",
+      "is StoreUnavailable within a bounded time after the server has stopped",
       () =>
         Effect.gen(function*() {
           const server = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))

@@ -1,6 +1,6 @@
 /**
- * A real Chromium for tests: the one `CHROMIUM` names, else the one in PATH. What pages say to the console, what their
- * policy refuses and where their requests go is recorded for a whole browser context, popups and frames included.
+ * A real Chromium for tests: the one that `CHROMIUM` names, else the one in PATH. It records console errors, violations
+ * of policies and requests of a browser context, including popups and frames.
  *
  * ```ts
  * layer(Chromium.layer, { excludeTestServices: true })("page", (it) => {
@@ -39,12 +39,12 @@ export interface Recorded {
   readonly consoleErrors: Array<string>
   /** Uncaught exceptions and rejected promises. */
   readonly pageErrors: Array<string>
-  /** `<directive> refused <what> on <page>` */
+  /** `<directive> refused <URL> on <page>` */
   readonly violations: Array<string>
   readonly requests: Array<{ readonly method: string; readonly url: string }>
 }
 
-/** A browser context: cookies and storage of its own, any number of pages. */
+/** A browser context: its own cookies and storage, and any number of pages. */
 export interface Session {
   readonly playwright: BrowserContext
   readonly recorded: Recorded
@@ -52,9 +52,9 @@ export interface Session {
 }
 
 export interface Allowed {
-  /** Every request goes to one of these. */
+  /** The allowed origins of requests. */
   readonly origins: ReadonlyArray<string>
-  /** Of the console errors, those that are meant: Chromium also prints one for every answer of 400 and above. */
+  /** The expected console errors: Chromium prints one for each response with status 400 or above. */
   readonly consoleErrors?: ReadonlyArray<RegExp> | undefined
 }
 
@@ -73,7 +73,7 @@ const program = environment("CHROMIUM") ??
   (environment("PATH") ?? "").split(delimiter).map((folder) => join(folder, "chromium")).find(isExecutable)
 
 /**
- * Whether there is a Chromium here; tests that need one are skipped where not: `describe.skipIf(!Chromium.available)`.
+ * Whether Chromium is installed. Tests that need it are skipped otherwise: `describe.skipIf(!Chromium.available)`.
  */
 export const available = program !== undefined
 
@@ -85,7 +85,7 @@ const firstLines = (failure: unknown): string =>
     // oxlint-disable-next-line no-control-regex -- Playwright colours its messages.
     .replaceAll(/\u001b\[\d+m/g, "").split("\n").slice(0, 12).join("\n")
 
-/** One step of Playwright's. */
+/** One step with Playwright. */
 export const drive = <A>(step: () => Promise<A>): Effect.Effect<A, ChromiumError> =>
   Effect.tryPromise({ try: step, catch: (failure) => new ChromiumError({ detail: firstLines(failure) }) })
 
@@ -96,11 +96,11 @@ const settings = {
   executablePath: program ?? "chromium",
   // Tests run as root in containers, where Chromium's own sandbox does not start.
   args: ["--no-sandbox"],
-  // A person's browser blocks popups that no click asked for: so does this one.
+  // Blocks popups without a click, as browsers of users do.
   ignoreDefaultArgs: ["--disable-popup-blocking"]
 }
 
-/** Lives as long as the layer: once for all tests of a suite. */
+/** One browser for the layer, which all tests of a suite share. */
 export const layer: Layer.Layer<Chromium, ChromiumError> = Layer.scoped(
   Chromium,
   Effect.acquireRelease(
@@ -140,8 +140,8 @@ const asSession = (playwright: BrowserContext): Effect.Effect<Session, ChromiumE
   })
 
 /**
- * A context of its own, closed with the scope. Steps give up after ten seconds. It is private browsing, in which
- * Chromium lets sites in frames of others keep nothing: neither cookies nor storage nor locks.
+ * A new context, closed with the scope. Steps fail after ten seconds. It is in private browsing: sites in frames of
+ * other sites have no cookies, storage or locks.
  */
 export const newContext = (
   options?: BrowserContextOptions | undefined
@@ -156,14 +156,13 @@ export const newContext = (
   })
 
 /**
- * Chromium's preference that allows sites in frames of others cookies, storage and locks, as most people's browsers do;
- * distributions differ.
+ * Chromium's preference that allows cookies, storage and locks for sites in frames of other sites, as most browsers do.
+ * Distributions differ.
  */
 const PREFERENCES = JSON.stringify({ profile: { cookie_controls_mode: 0, block_third_party_cookies: false } })
 
 /**
- * A browser of its own with an empty profile, in which sites in frames of others keep what they like, apart from what
- * they keep by themselves.
+ * A new browser with an empty profile, in which sites in frames of other sites have partitioned storage.
  */
 export const newProfile: Effect.Effect<Session, ChromiumError, Scope.Scope> = Effect.gen(function*() {
   const folder = yield* Effect.acquireRelease(
@@ -184,8 +183,8 @@ const originOf = (url: string): string => {
   return /^(https?|wss?):$/.test(protocol) ? origin : "no request"
 }
 
-/** Everything recorded that is not allowed, in words. */
-export const unclean = (recorded: Recorded, allowed: Allowed): ReadonlyArray<string> => {
+/** The recorded problems that are not allowed, as lines of text. */
+export const problemsOf = (recorded: Recorded, allowed: Allowed): ReadonlyArray<string> => {
   const isMeant = (text: string) => allowed.consoleErrors?.some((expected) => expected.test(text)) === true
   const strangers = recorded.requests.filter(({ url }) => !["no request", ...allowed.origins].includes(originOf(url)))
   return [
@@ -197,12 +196,12 @@ export const unclean = (recorded: Recorded, allowed: Allowed): ReadonlyArray<str
 }
 
 /**
- * No console error, nothing uncaught, no violation of a content security policy, no request to an origin that was not
- * named.
+ * Asserts: no console errors, no uncaught exceptions, no violations of a content security policy, and requests to the
+ * given origins only.
  */
 export const assertClean = (context: Session, allowed: Allowed): Effect.Effect<void> =>
   Effect.gen(function*() {
-    // What a page has said already arrives before the answer to a question asked now.
+    // Earlier events of a page arrive before the result of an evaluation.
     yield* Effect.forEach(context.playwright.pages(), (page) => Effect.ignore(drive(() => page.evaluate(() => 0))))
-    assert.deepStrictEqual(unclean(context.recorded, allowed), [])
+    assert.deepStrictEqual(problemsOf(context.recorded, allowed), [])
   })

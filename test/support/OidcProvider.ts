@@ -1,6 +1,6 @@
 /**
- * `oidc-provider`, a certified authorization server written elsewhere, as a SMART server: in process on a loopback
- * port, with a SMART configuration and a FHIR `Patient` in front of it. People are HTTP requests with cookies.
+ * `oidc-provider`, a certified authorization server of other authors, as a SMART server: in process on a loopback port,
+ * behind a SMART configuration and a FHIR `Patient`. Users are HTTP requests with cookies.
  */
 import * as Http from "node:http"
 import * as Cookies from "@effect/platform/Cookies"
@@ -19,43 +19,43 @@ import type { Options } from "./oidcProviderConfiguration.js"
 import { accountId, configuration, smartConfiguration } from "./oidcProviderConfiguration.js"
 import { makeStore } from "./oidcProviderStore.js"
 
-/** What the provider was sent at an endpoint that takes forms. */
-export interface Received {
+/** A form that the provider received at an endpoint. */
+export interface ReceivedForm {
   readonly path: string
   readonly authorization: string | undefined
   readonly params: Readonly<Record<string, unknown>>
 }
 
-/** The walk of a person through the provider's pages ended somewhere else than at the app. */
-export class WalkError extends Data.TaggedError("WalkError")<{ readonly status: number; readonly detail: string }> {}
+/** The pages of the provider did not lead back to the app. */
+export class LoginError extends Data.TaggedError("WalkError")<{ readonly status: number; readonly detail: string }> {}
 
 export interface Service {
   readonly issuer: string
   readonly fhirBaseUrl: string
   /** The provider's own metadata. */
   readonly metadata: Readonly<Record<string, string>>
-  /** Logs in, consents, and returns where the browser is sent at the end. Each call is a browser of its own. */
-  readonly approve: (url: URL) => Effect.Effect<URL, WalkError>
-  readonly deny: (url: URL) => Effect.Effect<URL, WalkError>
-  /** Runs an effect and says which forms the provider received meanwhile. */
+  /** Logs in, consents, and returns the URL of the last redirect. Each call is a new browser. */
+  readonly approve: (url: URL) => Effect.Effect<URL, LoginError>
+  readonly deny: (url: URL) => Effect.Effect<URL, LoginError>
+  /** Runs an effect and returns the forms that the provider received meanwhile. */
   readonly received: <A, E, R>(
     self: Effect.Effect<A, E, R>
-  ) => Effect.Effect<readonly [result: A, forms: ReadonlyArray<Received>], E, R>
+  ) => Effect.Effect<readonly [result: A, forms: ReadonlyArray<ReceivedForm>], E, R>
   /** `launch` and `aud` of the last authorization request. */
   readonly lastLaunch: Effect.Effect<{ readonly aud: unknown; readonly launch: unknown }>
-  /** Makes a code or a token as old as it will ever get. */
+  /** Expires a code or a token. */
   readonly expire: (token: string) => Effect.Effect<void>
   /**
-   * Why the server refused the last form at the token endpoint: what it keeps from the client and tells its operator.
+   * Why the server refused the last form at the token endpoint: a text for its operator, which the client does not get.
    */
   readonly lastRefusal: Effect.Effect<string | undefined>
-  /** What the server itself says of a token. */
+  /** The state of a token at the server. */
   readonly isActive: (token: string) => Effect.Effect<boolean>
 }
 
 export class OidcProvider extends Context.Tag("test/OidcProvider")<OidcProvider, Service>() {}
 
-/** At import the provider warns of every Node before 22. That line, and no other, is kept out of the test report. */
+/** At import the provider warns of Node before 22. Only that line is removed from the test report. */
 const importProvider = Effect.acquireUseRelease(
   Effect.sync(() => {
     const { console } = globalThis
@@ -87,7 +87,7 @@ const listen = Effect.acquireRelease(
     })
 )
 
-const answer = (
+const respond = (
   response: Http.ServerResponse,
   status: number,
   body: unknown,
@@ -110,13 +110,13 @@ const readPatient = (
     const token = /^Bearer (\S+)$/.exec(request.headers.authorization ?? "")?.[1] ?? ""
     const found = yield* Effect.promise(() => provider.AccessToken.find(token))
     if (found === undefined || !found.isValid) {
-      return yield* answer(response, 401, outcome("login"), { "www-authenticate": "Bearer error=\"invalid_token\"" })
+      return yield* respond(response, 401, outcome("login"), { "www-authenticate": "Bearer error=\"invalid_token\"" })
     }
-    if (found.extra?.["patient"] !== id) return yield* answer(response, 403, outcome("forbidden"))
-    yield* answer(response, 200, { resourceType: "Patient", id })
+    if (found.extra?.["patient"] !== id) return yield* respond(response, 403, outcome("forbidden"))
+    yield* respond(response, 200, { resourceType: "Patient", id })
   })
 
-/** The pages of the provider, without a person: logs in, then grants everything that is missing. */
+/** A user at the pages of the provider: logs in, then grants everything that is missing. */
 const interact = (
   provider: Provider,
   request: Http.IncomingMessage,
@@ -125,9 +125,9 @@ const interact = (
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { grantId, params, prompt } = yield* Effect.promise(() => provider.interactionDetails(request, response))
-    if (request.method !== "POST") return yield* answer(response, 200, { prompt: prompt.name })
+    if (request.method !== "POST") return yield* respond(response, 200, { prompt: prompt.name })
     if (decision === "deny") {
-      const refusal = { error: "access_denied", error_description: "the person said no" }
+      const refusal = { error: "access_denied", error_description: "the user denied access" }
       return yield* Effect.promise(() => provider.interactionFinished(request, response, refusal))
     }
     if (prompt.name === "login") {
@@ -143,8 +143,8 @@ const interact = (
   })
 
 /**
- * OpenID Connect drops `offline_access` where consent is not asked for; SMART has no `prompt`, so the front asks on
- * behalf of the app. What the app sent stays as it was written.
+ * OpenID Connect drops `offline_access` without `prompt=consent`, which SMART does not have: the front adds it on
+ * behalf of the app. The other parameters stay unchanged.
  */
 const withConsent = (url: URL, path: string): string => {
   const offline = url.searchParams.getAll("scope").some((scope) => scope.split(" ").includes("offline_access"))
@@ -154,7 +154,7 @@ const withConsent = (url: URL, path: string): string => {
 const isMembers = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-const walk = (client: HttpClient.HttpClient, issuer: string, decision: "approve" | "deny") => (start: URL) =>
+const visit = (client: HttpClient.HttpClient, issuer: string, decision: "approve" | "deny") => (start: URL) =>
   Effect.gen(function*() {
     const browser = client.pipe(
       HttpClient.withCookiesRef(yield* Ref.make(Cookies.empty)),
@@ -170,11 +170,11 @@ const walk = (client: HttpClient.HttpClient, issuer: string, decision: "approve"
       )
       const location = response.headers["location"]
       if (location === undefined) {
-        return yield* new WalkError({ status: response.status, detail: yield* response.text })
+        return yield* new LoginError({ status: response.status, detail: yield* response.text })
       }
       url = new URL(location, url)
     }
-    return yield* new WalkError({ status: 0, detail: `it goes in circles at ${url.pathname}` })
+    return yield* new LoginError({ status: 0, detail: `it goes in circles at ${url.pathname}` })
   }).pipe(Effect.catchTag("RequestError", "ResponseError", Effect.die))
 
 export const layer = (options: Options = {}): Layer.Layer<OidcProvider> =>
@@ -196,7 +196,7 @@ export const layer = (options: Options = {}): Layer.Layer<OidcProvider> =>
       const issuer = `http://127.0.0.1:${port}`
       const store = makeStore()
       const provider = new Provider(issuer, configuration(issuer, store.adapter, options, fetch))
-      const forms: Array<Received> = []
+      const forms: Array<ReceivedForm> = []
       let launch: { readonly aud: unknown; readonly launch: unknown } = { aud: undefined, launch: undefined }
 
       provider.use((ctx, next) =>
@@ -212,7 +212,7 @@ export const layer = (options: Options = {}): Layer.Layer<OidcProvider> =>
           if (oidc?.route === "authorization") {
             launch = { aud: oidc.params?.["aud"], launch: oidc.params?.["launch"] }
           }
-          // Launch context, where SMART has it: beside the token.
+          // SMART has the launch context beside the token.
           const patient = oidc?.entities.AccessToken?.extra?.["patient"]
           if (oidc?.route === "token" && isMembers(ctx.body) && "access_token" in ctx.body && patient !== undefined) {
             ctx.body["patient"] = patient
@@ -230,15 +230,15 @@ export const layer = (options: Options = {}): Layer.Layer<OidcProvider> =>
       const serve = (request: Http.IncomingMessage, response: Http.ServerResponse): Effect.Effect<void> => {
         const url = new URL(request.url ?? "/", issuer)
         const [first = "", second = "", third = ""] = url.pathname.slice(1).split("/")
-        if (url.pathname === "/fhir/.well-known/smart-configuration") return answer(response, 200, published)
+        if (url.pathname === "/fhir/.well-known/smart-configuration") return respond(response, 200, published)
         if (first === "fhir" && second === "Patient") return readPatient(provider, request, response, third)
-        if (first === "keys") return answer(response, 200, store.jwks(second))
+        if (first === "keys") return respond(response, 200, store.jwks(second))
         if (first === "interaction") return interact(provider, request, response, url.searchParams.get("decision"))
         request.url = withConsent(url, request.url ?? "/")
         return Effect.promise(() => callback(request, response))
       }
       server.on("request", (request, response) => {
-        run(Effect.catchAllCause(serve(request, response), () => answer(response, 500, {})))
+        run(Effect.catchAllCause(serve(request, response), () => respond(response, 500, {})))
       })
 
       const metadata = yield* client.get(`${issuer}/.well-known/openid-configuration`).pipe(
@@ -254,8 +254,8 @@ export const layer = (options: Options = {}): Layer.Layer<OidcProvider> =>
         metadata: Object.fromEntries(
           Object.entries(metadata).flatMap(([name, value]) => typeof value === "string" ? [[name, value] as const] : [])
         ),
-        approve: walk(client, issuer, "approve"),
-        deny: walk(client, issuer, "deny"),
+        approve: visit(client, issuer, "approve"),
+        deny: visit(client, issuer, "deny"),
         received: (self) =>
           Effect.suspend(() => {
             const before = forms.length

@@ -1,28 +1,29 @@
 /**
- * Entries of every kind with values in every field, and a form in which two of them can be compared.
+ * Session store entries of each kind with values in each field, and a form in which two of them can be compared.
  */
 import * as Arbitrary from "effect/Arbitrary"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as FastCheck from "effect/FastCheck"
 import * as Redacted from "effect/Redacted"
+// All entries that can be stored, also those that `Sessions` seldom makes.
 import { CompletedLaunch, type Entry, PendingLaunch, StoredSession } from "../../src/session/internal/sessionEntry.js"
 import { Identity } from "../../src/token/Identity.js"
 import { LaunchContext } from "../../src/token/LaunchContext.js"
 import { TokenSet } from "../../src/token/TokenSet.js"
 
-/** From a day ahead to the end of the year 9999, which is as late as the library writes. */
+/** From tomorrow to the end of the year 9999, the last date that the library writes. */
 const expiresAt = FastCheck.integer({ min: Date.now() + 86_400_000, max: 253_402_300_799_999 }).map((millis) =>
   DateTime.unsafeMake(millis)
 )
 
-/** What a server or an app may put where anything may stand: JSON, with names that objects have already. */
+/** Any JSON of a server or an app, also with names that objects inherit. */
 const members = FastCheck.dictionary(
   FastCheck.oneof(FastCheck.string(), FastCheck.constantFrom("constructor", "toString", "__proto__")),
   FastCheck.jsonValue()
 ).map((value): Record<string, unknown> => JSON.parse(JSON.stringify(value)))
 
-const unchecked = { disableValidation: true }
+const skipValidation = { disableValidation: true }
 
 const tokenSet = FastCheck.record({
   tokens: Arbitrary.make(TokenSet),
@@ -36,21 +37,21 @@ const tokenSet = FastCheck.record({
     extensions: Redacted.make(extensions),
     identity: tokens.identity === undefined
       ? undefined
-      : new Identity({ ...tokens.identity, claims: Redacted.make(claims) }, unchecked),
+      : new Identity({ ...tokens.identity, claims: Redacted.make(claims) }, skipValidation),
     context: new LaunchContext({
       ...tokens.context,
       fhirContext,
       authorizationDetails: tokens.context.authorizationDetails?.map((detail) => ({ ...detail, fhirContext }))
-    }, unchecked)
-  }, unchecked)
+    }, skipValidation)
+  }, skipValidation)
 })
 
 export const anyEntry: FastCheck.Arbitrary<Entry> = FastCheck.oneof(
   FastCheck.record({ entry: Arbitrary.make(PendingLaunch), expiresAt, appState: FastCheck.jsonValue() }).map((
     { appState, entry, expiresAt }
-  ) => new PendingLaunch({ ...entry, expiresAt, appState }, unchecked)),
+  ) => new PendingLaunch({ ...entry, expiresAt, appState }, skipValidation)),
   FastCheck.record({ entry: Arbitrary.make(CompletedLaunch), expiresAt }).map(({ entry, expiresAt }) =>
-    new CompletedLaunch({ ...entry, expiresAt }, unchecked)
+    new CompletedLaunch({ ...entry, expiresAt }, skipValidation)
   ),
   FastCheck.record({
     entry: Arbitrary.make(StoredSession),
@@ -59,7 +60,7 @@ export const anyEntry: FastCheck.Arbitrary<Entry> = FastCheck.oneof(
     tokens: tokenSet
   })
     .map(({ appState, entry, expiresAt, tokens }) =>
-      new StoredSession({ ...entry, expiresAt, appState, tokens }, unchecked)
+      new StoredSession({ ...entry, expiresAt, appState, tokens }, skipValidation)
     )
 )
 
@@ -67,8 +68,7 @@ export const anyEntry: FastCheck.Arbitrary<Entry> = FastCheck.oneof(
 const NOT_STORED = "issued"
 
 /**
- * All that is stored of a value, secrets included, as data without classes; members that are absent and members that
- * are undefined are the same.
+ * The stored parts of a value, including secrets, as data without classes. Absent and undefined members are equal.
  */
 export const plain = (value: unknown): unknown => {
   if (Redacted.isRedacted(value)) return { redacted: plain(Redacted.value(value)) }
@@ -84,10 +84,9 @@ export const plain = (value: unknown): unknown => {
 }
 
 /**
- * Texts as a hostile server may send them: control characters, half of a surrogate pair, what looks like another
- * encoding.
+ * Texts of a hostile server: control characters, half of a surrogate pair, texts that look like another encoding.
  */
-export const oddTexts: ReadonlyArray<string> = [
+export const hostileTexts: ReadonlyArray<string> = [
   "\u0000",
   "\ud800",
   "\udfff\ud800",
@@ -99,7 +98,7 @@ export const oddTexts: ReadonlyArray<string> = [
   "\ufeff"
 ]
 
-export const oddSession = (text: string, tokens: TokenSet): StoredSession =>
+export const hostileSession = (text: string, tokens: TokenSet): StoredSession =>
   new StoredSession({
     version: 1,
     expiresAt: DateTime.unsafeMake(253_402_300_799_999),
@@ -112,5 +111,5 @@ export const oddSession = (text: string, tokens: TokenSet): StoredSession =>
       refreshToken: Redacted.make(text),
       scopes: [text],
       extensions: Redacted.make({ [text]: text })
-    }, unchecked)
-  }, unchecked)
+    }, skipValidation)
+  }, skipValidation)

@@ -1,6 +1,6 @@
 /**
- * Everything a program shows to anyone, as text to be searched for what must not be in it: logs as all built-in loggers
- * print them, spans, metrics, and its outcome in each way to print it.
+ * All output of a program as text, to search it for secrets: logs of all built-in loggers, spans, metrics, and the
+ * result, printed in each way.
  */
 import { inspect } from "node:util"
 import * as Cause from "effect/Cause"
@@ -40,31 +40,31 @@ const printExit = (exit: Exit.Exit<unknown, unknown>): string =>
       )
   })
 
-/** Runs a program and keeps all it shows. Its outcome is logged, too, as a user would log it. */
+/** Runs a program and records its output. Its result is logged, too, as a user would log it. */
 export const observe = <A, E, R>(
   program: Effect.Effect<A, E, R>
 ): Effect.Effect<{ readonly exit: Exit.Exit<A, E>; readonly shown: () => string }, never, R> =>
   Effect.gen(function*() {
-    const kept: Array<string> = []
-    const keep = (text: string) => void kept.push(text)
+    const output: Array<string> = []
+    const record = (text: string) => void output.push(text)
     const late: Array<() => string> = []
 
     const builtIn = [Logger.stringLogger, Logger.logfmtLogger, Logger.jsonLogger, Logger.structuredLogger] as const
-    const keeping = builtIn.map((logger) =>
-      Logger.map(logger as Logger.Logger<unknown, unknown>, (out) => keep(print(out)))
+    const recording = builtIn.map((logger) =>
+      Logger.map(logger as Logger.Logger<unknown, unknown>, (out) => record(print(out)))
     )
     const raw = Logger.make(({ annotations, cause, message, spans }) => {
-      keep(print(message))
-      keep(print(HashMap.toEntries(annotations)))
-      keep(Cause.pretty(cause))
-      keep(print([...spans]))
+      record(print(message))
+      record(print(HashMap.toEntries(annotations)))
+      record(Cause.pretty(cause))
+      record(print([...spans]))
     })
-    const loggers = [...keeping, raw, Logger.prettyLogger({ colors: false, mode: "tty" })].reduce<Layer.Layer<never>>(
+    const loggers = [...recording, raw, Logger.prettyLogger({ colors: false, mode: "tty" })].reduce<Layer.Layer<never>>(
       (layer, logger) => Layer.merge(layer, Logger.add(logger)),
       Logger.remove(Logger.defaultLogger)
     )
 
-    const write = (...args: ReadonlyArray<unknown>) => args.forEach((arg) => keep(print(arg)))
+    const write = (...args: ReadonlyArray<unknown>) => args.forEach((arg) => record(print(arg)))
     const line = (...args: ReadonlyArray<unknown>) => Effect.sync(() => write(...args))
     const nothing = () => Effect.void
     const quiet = () => undefined
@@ -115,7 +115,7 @@ export const observe = <A, E, R>(
       context: (f) => f(),
       span: (name, parent, context, links, startTime, kind) => {
         const attributes = new Map<string, unknown>()
-        keep(name)
+        record(name)
         late.push(() => print([...attributes]))
         return {
           _tag: "Span",
@@ -130,10 +130,10 @@ export const observe = <A, E, R>(
           sampled: true,
           status: { _tag: "Started", startTime },
           attribute: (key, value) => void attributes.set(key, value),
-          event: (event, _, given) => keep(print([event, given])),
-          // What a step gives is the caller's to print, and no tracer does; what it failed with they all show.
-          end: (_, exit) => Exit.isFailure(exit) && keep(printExit(exit)),
-          addLinks: (added) => keep(print(added.map(({ attributes }) => attributes)))
+          event: (event, _, attributes) => record(print([event, attributes])),
+          // Tracers print the error of a span, but not its result.
+          end: (_, exit) => Exit.isFailure(exit) && record(printExit(exit)),
+          addLinks: (added) => record(print(added.map(({ attributes }) => attributes)))
         }
       }
     })
@@ -153,18 +153,18 @@ export const observe = <A, E, R>(
       Effect.withConsole(console),
       Effect.exit
     )
-    keep(printExit(exit))
-    keep(
+    record(printExit(exit))
+    record(
       print((yield* Metric.snapshot).map(({ metricKey, metricState }) => [metricKey.name, metricKey.tags, metricState]))
     )
-    return { exit, shown: () => [...kept, ...late.map((text) => text())].join("\n") }
+    return { exit, shown: () => [...output, ...late.map((text) => text())].join("\n") }
   })
 
 const url = encodeURIComponent
 const quoted = (text: string): string => JSON.stringify(text).slice(1, -1)
 const bytes = (text: string): ReadonlyArray<number> => [...Buffer.from(text)]
 
-/** What servers make of the text that they quote back. */
+/** The encodings in which servers repeat a text. */
 export const encodings: Readonly<Record<string, (text: string) => string>> = {
   "as it is": (text) => text,
   "for a URL": url,
@@ -186,11 +186,11 @@ export const encodings: Readonly<Record<string, (text: string) => string>> = {
   "with characters of no width": (text) => Array.from(text).join("\u200b")
 }
 
-/** What base64 makes of a secret after other text. */
+/** The base64 forms of a secret after other text. */
 const inBase64 = (secret: string): ReadonlyArray<string> =>
   [1, 2].map((offset) => Buffer.from("x".repeat(offset) + secret).toString("base64").slice(4, -4))
 
-/** The first of `secrets` that is shown, in clear or in an encoding, with what stands around it. */
+/** The first of `secrets` in the output, in clear or in an encoding, with its surroundings. */
 export const leak = (shown: string, secrets: Iterable<string>): string | undefined => {
   for (const secret of secrets) {
     const spellings = [

@@ -1,5 +1,5 @@
 /**
- * Certificates of an authority that lives as long as a test.
+ * Certificates of an authority that exists during a test.
  */
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"

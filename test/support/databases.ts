@@ -1,6 +1,6 @@
 /**
- * Redis and PostgreSQL for tests: the one the environment names, else one started from this machine's binaries on a
- * free loopback port in a directory of its own, else none, with the reason.
+ * Redis and PostgreSQL for tests: the one that the environment names, else one that is started from this machine's
+ * binaries on a free loopback port in a new directory, else none, with the reason.
  */
 import { execFileSync, spawn } from "node:child_process"
 import { accessSync, chownSync, constants, mkdtempSync, readdirSync, rmSync } from "node:fs"
@@ -24,14 +24,14 @@ export class DatabaseError extends Data.TaggedError("DatabaseError")<{ readonly 
   }
 }
 
-/** How to get a URL to a running server, or the reason why no server is available. */
+/** The URL of a running server, or the reason why none is available. */
 export type Found =
   | { readonly url: Effect.Effect<Redacted.Redacted, DatabaseError, Scope.Scope> }
   | { readonly reason: string }
 
 export const isFound = (found: Found): found is Extract<Found, { readonly url: unknown }> => "url" in found
 
-/** What the environment says, where it says something. */
+/** The value of an environment variable, unless it is blank. */
 export const fromEnvironment = (name: string): string | undefined =>
   Option.getOrUndefined(Effect.runSync(Config.option(Config.nonEmptyString(name))))
 
@@ -77,17 +77,17 @@ const folder = (prefix: string) =>
     (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
   )
 
-const answers = (port: number) =>
+const listens = (port: number) =>
   Effect.async<void, DatabaseError>((resume) => {
     const socket = connect(port, "127.0.0.1")
     socket.once("connect", () => {
       socket.destroy()
       resume(Effect.void)
     })
-    socket.once("error", () => resume(new DatabaseError({ detail: `nothing answers on port ${port}` })))
+    socket.once("error", () => resume(new DatabaseError({ detail: `nothing listens on port ${port}` })))
   }).pipe(Effect.retry(Schedule.spaced("50 millis").pipe(Schedule.upTo("20 seconds"))))
 
-/** The server lives as long as the scope. `stop` and `start` of the process are the test's to call by signals. */
+/** Runs a server until the scope closes. A test stops and continues it by signals. */
 const served = (
   program: string,
   args: ReadonlyArray<string>,
@@ -113,15 +113,15 @@ export const startRedis = (program: string, port: number) =>
       {},
       "SIGTERM"
     )
-    yield* answers(port)
+    yield* listens(port)
     return child
   })
 
 export const redisProgram = (): string | undefined => find("redis-server", [])
 
 export const redis = (): Found => {
-  const given = fromEnvironment("REDIS_URL")
-  if (given !== undefined) return { url: Effect.succeed(Redacted.make(given)) }
+  const url = fromEnvironment("REDIS_URL")
+  if (url !== undefined) return { url: Effect.succeed(Redacted.make(url)) }
   const program = redisProgram()
   if (program === undefined) return { reason: "no REDIS_URL and no redis-server in PATH" }
   return {
@@ -134,8 +134,8 @@ export const redis = (): Found => {
 }
 
 export const postgres = (): Found => {
-  const given = fromEnvironment("PG_URL")
-  if (given !== undefined) return { url: Effect.succeed(Redacted.make(given)) }
+  const url = fromEnvironment("PG_URL")
+  if (url !== undefined) return { url: Effect.succeed(Redacted.make(url)) }
   const folders = postgresFolders()
   const initdb = find("initdb", folders)
   const server = find("postgres", folders)
@@ -163,7 +163,7 @@ export const postgres = (): Found => {
         "SIGINT"
       )
       const url = Redacted.make(`postgres://safire@127.0.0.1:${port}/postgres`)
-      // The port answers before the server is ready to.
+      // The port accepts connections before the server is ready.
       yield* Layer.build(PgClient.layer({ url })).pipe(
         Effect.scoped,
         Effect.retry(Schedule.spaced("100 millis").pipe(Schedule.upTo("30 seconds"))),

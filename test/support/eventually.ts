@@ -5,18 +5,18 @@ import * as Option from "effect/Option"
 import * as TestClock from "effect/TestClock"
 import * as TestServices from "effect/TestServices"
 
-/** Repeats `ask` until `isExpected`, for work in the background. Waits in real time; the test clock stands still. */
+/** Repeats `read` until `isExpected`, for work in the background. Waits in real time; the test clock does not move. */
 export const eventually = <A, E, R>(
-  ask: Effect.Effect<A, E, R>,
-  isExpected: (answer: A) => boolean
+  read: Effect.Effect<A, E, R>,
+  isExpected: (value: A) => boolean
 ): Effect.Effect<A, E, R> =>
   Effect.gen(function*() {
     for (let attempt = 0; attempt < 1_000; attempt++) {
-      const answer = yield* ask
-      if (isExpected(answer)) return answer
+      const value = yield* read
+      if (isExpected(value)) return value
       yield* TestServices.provideLive(Effect.sleep("5 millis"))
     }
-    return yield* Effect.dieMessage("what was expected did not happen within five seconds")
+    return yield* Effect.dieMessage("the expected value was not read within five seconds")
   })
 
 /** Moves the test clock in steps until the fiber has ended. Between the steps it gives other work real time. */

@@ -4,7 +4,7 @@ import type * as Sessions from "../../src/session/Sessions.js"
 import * as SandboxEhr from "../../src/testing/SandboxEhr.js"
 import { TokenSet } from "../../src/token/TokenSet.js"
 
-/** A session whose tokens are the sandbox's, and whose access token expired a minute ago as far as the app knows. */
+/** A session with tokens of the sandbox, whose access token expired a minute ago according to the app. */
 export const expiredSession = (sessions: Sessions.Service) =>
   Effect.gen(function*() {
     const sandbox = yield* SandboxEhr.SandboxEhr

@@ -1,6 +1,6 @@
 /**
- * Servers on real sockets, each with one fault. A server sees every request and sends its bytes itself, because no HTTP
- * library writes what these servers send.
+ * Servers on real sockets, each with one fault. They write bytes to sockets, because no HTTP library can write these
+ * responses.
  */
 import * as Net from "node:net"
 import * as Zlib from "node:zlib"
@@ -11,7 +11,7 @@ export interface FaultServer {
   readonly origin: string
   /** Connections that are open now. */
   readonly open: () => number
-  /** The requests as they arrived. */
+  /** The received requests. */
   readonly requests: ReadonlyArray<string>
 }
 

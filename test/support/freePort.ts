@@ -1,7 +1,7 @@
 import { createServer } from "node:net"
 import * as Effect from "effect/Effect"
 
-/** A loopback port that was free a moment ago. */
+/** A free loopback port. Another process may take it before its use. */
 export const freePort: Effect.Effect<number> = Effect.async((resume) => {
   const server = createServer()
   server.listen(0, "127.0.0.1", () => {

@@ -1,6 +1,5 @@
 /**
- * Hand-made HTTP for tests: an `HttpClient` whose answers are written down and whose requests are kept, and real
- * servers on loopback ports.
+ * HTTP for tests: an `HttpClient` with given responses and recorded requests, and real servers on loopback ports.
  */
 import * as Http from "node:http"
 import type * as Net from "node:net"
@@ -15,38 +14,38 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as AddressGuard from "../../src/http/AddressGuard.js"
 
-/** One request as it was to leave. */
-export interface Seen {
+/** A request of the client. */
+export interface SentRequest {
   readonly method: string
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
-  /** Milliseconds by the test's clock. */
+  /** Milliseconds by the clock of the test. */
   readonly at: number
   readonly request: HttpClientRequest.HttpClientRequest
 }
 
 /** A connection that fails with a system error code, as Node's transports report it: in the cause of the cause. */
-export class Broken {
+export class ConnectionFailure {
   constructor(readonly code: string, readonly syscall?: string) {}
 }
 
-export type Answer = Response | Broken | Effect.Effect<Response>
+export type FakeResponse = Response | ConnectionFailure | Effect.Effect<Response>
 
 export interface Fake {
   readonly client: HttpClient.HttpClient
   readonly layer: Layer.Layer<HttpClient.HttpClient>
-  readonly seen: ReadonlyArray<Seen>
-  /** Seconds from the first request to each. */
+  readonly requests: ReadonlyArray<SentRequest>
+  /** Seconds from the first request to each request. */
   readonly times: () => ReadonlyArray<number>
 }
 
-/** A client that answers with `answer`, which is told how many requests came before. */
-export const fake = (answer: (seen: Seen, index: number) => Answer): Fake => {
-  const seen: Array<Seen> = []
+/** A client whose responses are from `respond`, which gets the number of earlier requests. */
+export const fake = (respond: (request: SentRequest, index: number) => FakeResponse): Fake => {
+  const requests: Array<SentRequest> = []
   const client = HttpClient.make((request, url) =>
     Effect.gen(function*() {
-      const one: Seen = {
+      const one: SentRequest = {
         method: request.method,
         url: url.href,
         headers: { ...request.headers },
@@ -54,12 +53,12 @@ export const fake = (answer: (seen: Seen, index: number) => Answer): Fake => {
         at: yield* Clock.currentTimeMillis,
         request
       }
-      seen.push(one)
-      const answered = answer(one, seen.length - 1)
-      if (answered instanceof Broken) {
-        const system = Object.assign(new Error(`connect ${answered.code}`), {
-          code: answered.code,
-          ...(answered.syscall === undefined ? {} : { syscall: answered.syscall })
+      requests.push(one)
+      const outcome = respond(one, requests.length - 1)
+      if (outcome instanceof ConnectionFailure) {
+        const system = Object.assign(new Error(`connect ${outcome.code}`), {
+          code: outcome.code,
+          ...(outcome.syscall === undefined ? {} : { syscall: outcome.syscall })
         })
         return yield* new HttpClientError.RequestError({
           request,
@@ -67,18 +66,18 @@ export const fake = (answer: (seen: Seen, index: number) => Answer): Fake => {
           cause: new TypeError("fetch failed", { cause: system })
         })
       }
-      return HttpClientResponse.fromWeb(request, answered instanceof Response ? answered : yield* answered)
+      return HttpClientResponse.fromWeb(request, outcome instanceof Response ? outcome : yield* outcome)
     })
   )
   return {
     client,
     layer: Layer.succeed(HttpClient.HttpClient, client),
-    seen,
-    times: () => seen.map(({ at }) => (at - (seen[0]?.at ?? 0)) / 1000)
+    requests,
+    times: () => requests.map(({ at }) => (at - (requests[0]?.at ?? 0)) / 1000)
   }
 }
 
-/** The same as a transport whose addresses are guarded. */
+/** The same client, marked as guarded. */
 export const guarded = (
   { client }: Fake,
   guard: AddressGuard.Service = { allows: () => true, trust: () => Effect.void }
@@ -89,11 +88,13 @@ export const guarded = (
     )
   )
 
-/** Answers in turn, the last one for ever. */
-export const script = (...answers: ReadonlyArray<() => Answer>): Fake =>
-  fake((_, index) => (answers[Math.min(index, answers.length - 1)] ?? (() => new Broken("ECONNREFUSED")))())
+/** The responses in order, then the last one again. */
+export const script = (...responses: ReadonlyArray<() => FakeResponse>): Fake =>
+  fake((_, index) =>
+    (responses[Math.min(index, responses.length - 1)] ?? (() => new ConnectionFailure("ECONNREFUSED")))()
+  )
 
-/** A JSON answer. */
+/** A JSON response. */
 export const json = (
   value: unknown,
   options: { readonly status?: number; readonly headers?: Readonly<Record<string, string>> } = {}
@@ -103,14 +104,14 @@ export const json = (
     headers: { "content-type": "application/json", ...options.headers }
   })
 
-/** Any other answer; without a content type unless one is given. */
+/** A response with any body; without a content type by default. */
 export const text = (
   body: string,
   options: { readonly status?: number; readonly headers?: Readonly<Record<string, string>> } = {}
 ): Response =>
   new Response(new TextEncoder().encode(body), { status: options.status ?? 200, headers: options.headers ?? {} })
 
-/** An answer that never comes. */
+/** A response that never arrives. */
 export const hang: Effect.Effect<Response> = Effect.never
 
 export interface Server {

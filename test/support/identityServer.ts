@@ -1,6 +1,5 @@
 /**
- * A SMART server reduced to what identity needs, in memory: its documents, its keys, and token answers with the
- * id_token that a test chooses.
+ * A SMART server in memory for tests of identity: its documents, its keys, and token responses with a made id_token.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
@@ -45,11 +44,11 @@ export const sign = (key: Key, claims: Members, header: Members = {}): Effect.Ef
   )
 
 export interface Server {
-  /** What is answered by URL: a document, a web response, or a function of the request's body. Absent: 404. */
-  readonly answers: Map<string, Members | (() => Response) | ((form: URLSearchParams) => Effect.Effect<Members>)>
-  /** Every URL that was asked for. */
-  readonly seen: Array<string>
-  /** The Authorization header of every request. */
+  /** The responses by URL: a document, a web response, or a function of the request body. Absent: 404. */
+  readonly responses: Map<string, Members | (() => Response) | ((form: URLSearchParams) => Effect.Effect<Members>)>
+  /** The URLs of all requests. */
+  readonly urls: Array<string>
+  /** The Authorization headers of all requests. */
   readonly authorizations: Array<string | undefined>
   readonly warnings: Array<ConformanceWarning.ConformanceWarning>
   readonly layer: Layer.Layer<HttpClient.HttpClient>
@@ -69,30 +68,30 @@ export const smartConfiguration: Members = {
 }
 
 export const makeServer = (keys: ReadonlyArray<jose.JWK>, changes: Members = {}): Server => {
-  const answers: Server["answers"] = new Map()
-  answers.set(`${fhirBaseUrl}/.well-known/smart-configuration`, { ...smartConfiguration, ...changes })
-  answers.set(jwksUri, { keys })
-  const seen: Array<string> = []
+  const responses: Server["responses"] = new Map()
+  responses.set(`${fhirBaseUrl}/.well-known/smart-configuration`, { ...smartConfiguration, ...changes })
+  responses.set(jwksUri, { keys })
+  const urls: Array<string> = []
   const authorizations: Array<string | undefined> = []
   const warnings: Array<ConformanceWarning.ConformanceWarning> = []
   const client = HttpClient.make((request, url) =>
     Effect.gen(function*() {
-      seen.push(url.href)
+      urls.push(url.href)
       authorizations.push(request.headers["authorization"])
-      const answer = answers.get(url.href)
+      const entry = responses.get(url.href)
       const body = request.body._tag === "Uint8Array" ? new TextDecoder().decode(request.body.body) : ""
-      const given = typeof answer === "function" ? answer(new URLSearchParams(body)) : answer
-      const response = given === undefined
+      const made = typeof entry === "function" ? entry(new URLSearchParams(body)) : entry
+      const response = made === undefined
         ? new Response("", { status: 404 })
-        : given instanceof Response
-        ? given
-        : Response.json(Effect.isEffect(given) ? yield* given : given)
+        : made instanceof Response
+        ? made
+        : Response.json(Effect.isEffect(made) ? yield* made : made)
       return HttpClientResponse.fromWeb(request, response)
     })
   )
   return {
-    answers,
-    seen,
+    responses,
+    urls,
     authorizations,
     warnings,
     layer: Layer.succeed(HttpClient.HttpClient, client),
@@ -100,7 +99,7 @@ export const makeServer = (keys: ReadonlyArray<jose.JWK>, changes: Members = {})
       report: (warning) => Effect.sync(() => void warnings.push(warning)),
       stream: Stream.empty
     }),
-    times: (url) => seen.filter((one) => one === url).length,
+    times: (url) => urls.filter((one) => one === url).length,
     codes: () => warnings.map(({ code }) => code)
   }
 }
@@ -120,8 +119,8 @@ export const layerClient = (server: Server, changes: Partial<SmartClient.Config>
     Layer.provide(server.layerWarnings)
   )
 
-/** The claims of a good id_token. */
-export const goodClaims = (nonce: string | undefined): Effect.Effect<Members> =>
+/** The claims of a valid id_token. */
+export const validClaims = (nonce: string | undefined): Effect.Effect<Members> =>
   Effect.map(Clock.currentTimeMillis, (millis) => ({
     iss: issuer,
     sub: "person-1",
@@ -132,7 +131,7 @@ export const goodClaims = (nonce: string | undefined): Effect.Effect<Members> =>
     ...(nonce === undefined ? {} : { nonce })
   }))
 
-export const tokenAnswer = (idToken: string | undefined, changes: Members = {}): Members => ({
+export const tokenResponse = (idToken: string | undefined, changes: Members = {}): Members => ({
   access_token: "access-1",
   token_type: "Bearer",
   expires_in: 300,
@@ -143,7 +142,7 @@ export const tokenAnswer = (idToken: string | undefined, changes: Members = {}):
   ...changes
 })
 
-/** A login whose id_token is what `idTokenOf` makes of the nonce that was sent. */
+/** A login with the id_token that `idTokenOf` makes for the nonce of the request. */
 export const login = (
   server: Server,
   idTokenOf: (nonce: string | undefined) => Effect.Effect<string | undefined>,
@@ -154,7 +153,7 @@ export const login = (
     const { answer, ...rest } = options
     const { pending, url } = yield* client.authorize(rest)
     const idToken = yield* idTokenOf(url.searchParams.get("nonce") ?? undefined)
-    server.answers.set(tokenUrl, () => Effect.succeed(tokenAnswer(idToken, answer)))
+    server.responses.set(tokenUrl, () => Effect.succeed(tokenResponse(idToken, answer)))
     return yield* client.exchange(
       `https://app.test/callback?code=code-1&state=${url.searchParams.get("state")}`,
       pending

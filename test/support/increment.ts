@@ -2,10 +2,11 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
+// The smallest entry. Stores do not read its content.
 import { Sealed } from "../../src/session/internal/sessionEntry.js"
 import type * as SessionStore from "../../src/session/SessionStore.js"
 
-/** The plainest entry there is: a number, in the member of a sealed entry that no store looks at. */
+/** The simplest entry: a number in a member of a sealed entry that no store reads. */
 export const numbered = (count: number, millis = 600_000): Effect.Effect<Sealed> =>
   Effect.map(DateTime.now, (now) =>
     new Sealed({
@@ -21,7 +22,7 @@ export const numberIn = (entry: Option.Option<SessionStore.Entry>): number =>
     onSome: (some) => some._tag === "Sealed" ? Number(some.jwe) : Number.NaN
   })
 
-/** One more than what is there. Gives other fibers a chance to get in between. */
+/** Adds one to the stored number. Yields to other fibers between reading and writing. */
 export const increment = (store: SessionStore.Service, id: Redacted.Redacted) =>
   store.modify(id, (current) =>
     Effect.gen(function*() {

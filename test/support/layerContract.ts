@@ -23,7 +23,7 @@ import * as jose from "jose"
 import { fromSettings } from "../../src/server/SmartConfiguration.js"
 import * as Pki from "../../src/testing/internal/pki.js"
 import { TokenSet } from "../../src/token/TokenSet.js"
-import { type Fake, fake, guarded, json, type Seen, text } from "./http.js"
+import { type Fake, fake, guarded, json, type SentRequest, text } from "./http.js"
 
 type Needs<R> = unknown extends R ? "Unknown" : HttpClient.HttpClient extends R ? "Yes" : "No"
 
@@ -37,10 +37,10 @@ type NamesOf<Modules> = {
   }[keyof Modules[M] & `layer${string}`]
 }[keyof Modules & string]
 
-/** Generic layers whose own needs a type parameter hides, and which need no `HttpClient` themselves. */
+/** Generic layers whose requirements are a type parameter, and which need no `HttpClient` themselves. */
 type Generic = "SessionStore.layerBacking" | "SmartServers.layerWithoutDependencies"
 
-/** Has limits of its own for what it fetches: see test/udap/revocation.test.ts. */
+/** Has its own limits for downloads: see test/udap/revocation.test.ts. */
 type WithOwnLimits = "TrustPolicy.layer" | "UdapAuthentication.layerDependencies"
 
 export type Names = Exclude<
@@ -99,8 +99,8 @@ const documents: Readonly<Record<string, unknown>> = {
   "/fhir/Patient/1": { resourceType: "Patient", id: "1" }
 }
 
-/** What the server answers: a document it has not sent to this transport, or 304 where the request says that it has. */
-export const answer = ({ headers, url }: Seen): Response => {
+/** The responses of the server: a document, or 304 if the request has the `ETag` of the document. */
+export const respond = ({ headers, url }: SentRequest): Response => {
   const found = documents[new URL(url).pathname]
   return headers["if-none-match"] !== undefined
     ? new Response(null, { status: 304, headers: { etag: "\"1\"" } })
@@ -111,40 +111,40 @@ export const answer = ({ headers, url }: Seen): Response => {
 
 export interface Transport extends Fake {
   readonly layer: Layer.Layer<HttpClient.HttpClient | Core.AddressGuard.AddressGuard>
-  /** How many requests were not answered by a 304. */
+  /** The number of responses other than 304. */
   readonly sent: () => number
 }
 
-/** A transport of its own to the same server, with an address guard, so that an open registry accepts it. */
-export const transport = (answers: (seen: Seen, index: number) => Response = answer): Transport => {
-  const net = fake(answers)
+/** A new transport to the same server, with an address guard, so that an open registry accepts it. */
+export const transport = (responses: (request: SentRequest, index: number) => Response = respond): Transport => {
+  const net = fake(responses)
   return {
     ...net,
     layer: guarded(net),
-    sent: () => net.seen.filter(({ headers }) => headers["if-none-match"] === undefined).length
+    sent: () => net.requests.filter(({ headers }) => headers["if-none-match"] === undefined).length
   }
 }
 
-/** What one user of a layer does: makes the entry's request. */
+/** One use of a layer: the request of the entry. */
 export interface Use {
   readonly run: Effect.Effect<unknown, unknown>
 }
 
 export interface Entry {
   /**
-   * `Shared`: layers over one transport share what they keep. `Fresh`: nothing is kept, each use is made anew. `Own`:
-   * each call of the function keeps its own. `Memoised`: one value, which Effect builds once.
+   * `Shared`: layers over one transport share their state. `Fresh`: no state, built for each use. `Own`: each call
+   * of the function has its own state. `Memoised`: one value, which Effect builds once.
    */
   readonly kind: "Shared" | "Fresh" | "Own" | "Memoised"
-  /** How many requests one use makes. */
+  /** The number of requests of one use. */
   readonly requests: number
-  /** A user that is provided with the layer, as an app would write it. */
+  /** A program that is provided with the layer, as in an app. */
   readonly user: <I>(
     tag: Context.Tag<I, Use>
   ) => Layer.Layer<I, unknown, HttpClient.HttpClient | Core.AddressGuard.AddressGuard>
 }
 
-/** What a layer was given must reach a call by way of the service, not by the environment of the call. */
+/** Settings of a layer must reach a call through the service, not through the environment of the call. */
 const withoutSettings = <I>(context: Context.Context<I>): Context.Context<I> =>
   Context.omit(
     Core.RetryPolicy.RetryPolicy,
@@ -227,7 +227,7 @@ const environment = <A, E, R>(self: Layer.Layer<A, E, R>): Layer.Layer<A, E, R> 
     ))
   )
 
-/** A store that holds nothing, so that a second look-up is answered by memory or by the server. */
+/** An empty store, so that a second lookup uses memory or the server. */
 const emptyPersistence: Layer.Layer<Persistence.ResultPersistence> = Layer.succeed(
   Persistence.ResultPersistence,
   Persistence.ResultPersistence.of({

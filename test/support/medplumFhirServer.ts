@@ -18,7 +18,7 @@ import type { FhirRequest } from "@medplum/fhir-router"
 import { FhirRouter, MemoryRepository } from "@medplum/fhir-router"
 import * as Effect from "effect/Effect"
 
-/** How many resources of each type the server has. */
+/** The number of resources of each type. */
 export const counts = { Practitioner: 100, Patient: 900, Observation: 9_000 } as const
 
 export interface MedplumFhirServer {

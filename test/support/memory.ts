@@ -1,5 +1,5 @@
 /**
- * How much memory a program holds.
+ * The memory of this process.
  */
 import * as V8 from "node:v8"
 import * as Vm from "node:vm"
@@ -8,7 +8,7 @@ import * as Vm from "node:vm"
 export const heldBytes = (): number => {
   V8.setFlagsFromString("--expose-gc")
   const gc: unknown = Vm.runInNewContext("gc")
-  // The memory of buffers is given back after the collection that found them unreachable.
+  // A second collection frees the memory of buffers that the first one found unreachable.
   if (typeof gc === "function") { for (let round = 0; round < 2; round++) gc() }
   const { arrayBuffers, heapUsed } = process.memoryUsage()
   return arrayBuffers + heapUsed

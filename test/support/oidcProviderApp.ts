@@ -1,5 +1,5 @@
 /**
- * An app of the library at `oidc-provider`, and its steps put together, for the tests of `test/integration`.
+ * An app of the library at `oidc-provider`, and its combined steps, for the tests of `test/integration`.
  */
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
@@ -16,7 +16,7 @@ import type { Options } from "./oidcProviderConfiguration.js"
 
 export const scopes = ["openid", "fhirUser", "offline_access", "launch/patient", "patient/*.rs"]
 
-/** The server, and what an app needs beside its own settings. */
+/** The server, and the other services that an app needs. */
 export const environment = (
   options?: Options
 ): Layer.Layer<OidcProvider.OidcProvider | HttpClient.HttpClient | FhirClient.FhirClient> =>
@@ -24,7 +24,7 @@ export const environment = (
 
 type Authentication = Layer.Layer<ClientAuthentication.ClientAuthentication, ConfigurationError>
 
-/** An app registered at the server; without settings a public one. */
+/** An app that is registered at the server; by default a public one. */
 export const connect = (
   clientId = "public-app",
   authentication: Authentication = ClientAuthentication.layerPublic,
@@ -41,13 +41,13 @@ export const connect = (
     return Context.get(context, SmartClient.SmartClient)
   })
 
-/** The callback of an approved launch, and what to exchange it with. */
+/** The callback of an approved launch, with the pending authorization and the client. */
 export const approved = (
   client: SmartClient.Service,
   options?: SmartClient.AuthorizeOptions
 ): Effect.Effect<
   { readonly callback: URL; readonly pending: PendingAuthorization.PendingAuthorization },
-  Effect.Effect.Error<ReturnType<SmartClient.Service["authorize"]>> | OidcProvider.WalkError,
+  Effect.Effect.Error<ReturnType<SmartClient.Service["authorize"]>> | OidcProvider.LoginError,
   OidcProvider.OidcProvider
 > =>
   Effect.gen(function*() {
@@ -63,25 +63,24 @@ export const login = (
 ): Effect.Effect<
   TokenSet.TokenSet,
   | Effect.Effect.Error<ReturnType<SmartClient.Service["authorize"] | SmartClient.Service["exchange"]>>
-  | OidcProvider.WalkError,
+  | OidcProvider.LoginError,
   OidcProvider.OidcProvider
 > => Effect.flatMap(approved(client, options), ({ callback, pending }) => client.exchange(callback, pending))
 
 /**
- * The error of an effect that must fail. A success is not carried into the failure of the test, as `Effect.flip` alone
- * would: tokens are no error text, and Vitest's parser of foreign stack traces takes for ever over values that print as
- * one long line.
+ * The error of an effect that must fail. Unlike with `Effect.flip`, a success is not in the failure of the test: Vitest
+ * parses it as a stack trace, which takes minutes for the long line of a token.
  */
 export const failed = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<E, string, R> =>
   Effect.mapError(Effect.flip(self), () => "it succeeded")
 
-/** What a program can decide by, of an error. */
-export type Decisive = Pick<TokenError, "operation" | "reason" | "error" | "status" | "processed" | "isRetryable">
+/** The fields of an error by which a program decides. */
+export type ErrorFields = Pick<TokenError, "operation" | "reason" | "error" | "status" | "processed" | "isRetryable">
 
-/** Anything but a `TokenError` fails the test. */
+/** Another error than a `TokenError` fails the test. */
 export const tokenError = <A, E, R>(
   self: Effect.Effect<A, E, R>
-): Effect.Effect<Decisive, string, R> =>
+): Effect.Effect<ErrorFields, string, R> =>
   Effect.map(
     Effect.filterOrDieMessage(
       failed(self),
@@ -99,16 +98,19 @@ export const tokenError = <A, E, R>(
   )
 
 /**
- * What the library says of a refusal, and what the server notes of it for its operator: the right error for the right
- * reason.
+ * The error of the library for a refusal, and the reason that the server logs for its operator.
  */
 export const refusal = <A, E, R>(
   self: Effect.Effect<A, E, R>
-): Effect.Effect<readonly [Decisive, string | undefined], string, R | OidcProvider.OidcProvider> =>
+): Effect.Effect<readonly [ErrorFields, string | undefined], string, R | OidcProvider.OidcProvider> =>
   Effect.all([tokenError(self), Effect.flatMap(OidcProvider.OidcProvider, ({ lastRefusal }) => lastRefusal)])
 
-/** A refusal, as it should be reported; without `error` where the server said no more than its status. */
-export const refused = (operation: TokenError["operation"], error: string | undefined, status: number): Decisive => ({
+/** The expected error of a refusal; without `error` if the server sent only a status. */
+export const refused = (
+  operation: TokenError["operation"],
+  error: string | undefined,
+  status: number
+): ErrorFields => ({
   operation,
   reason: "Refused",
   error,
@@ -117,6 +119,6 @@ export const refused = (operation: TokenError["operation"], error: string | unde
   isRetryable: false
 })
 
-/** The token in clear, to give to the server itself. */
+/** The token in clear, for requests to the server. */
 export const refreshTokenOf = (tokens: TokenSet.TokenSet): string =>
   tokens.refreshToken === undefined ? "" : Redacted.value(tokens.refreshToken)

@@ -1,19 +1,19 @@
 /**
- * The clients that `oidc-provider` knows from the start: one for each way of authenticating.
+ * The configured clients of `oidc-provider`: one for each authentication method.
  */
 import type { ClientMetadata } from "oidc-provider"
 import { vectorJwk } from "./oidcProviderStore.js"
 
 export const redirectUri = "https://app.example.test/callback"
 
-/** A secret whose form encoding is itself. */
+/** A secret that form encoding does not change. */
 export const plainSecret = "a-secret-of-plain-letters-0123456789"
 
-/** A secret, and a client id, that RFC 6749's encoding of Basic credentials changes. */
+/** A secret and a client id that the form encoding of RFC 6749 changes. */
 export const specialSecret = "p@ss:w+rd/%20&=~ \"quoted\""
 export const specialClientId = "https://app.example.test/basic"
 
-/** Of the client by which the tests ask the server about tokens. */
+/** The secret of the client with which the tests introspect tokens. */
 export const adminSecret = "an-admin-secret-0123456789"
 
 const app = (clientId: string, rest: Omit<ClientMetadata, "client_id">): ClientMetadata => ({

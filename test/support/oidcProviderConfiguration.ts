@@ -1,15 +1,15 @@
 /**
- * How `oidc-provider` is set up to be a SMART server: every choice it would otherwise warn about is made here.
+ * The configuration of `oidc-provider` as a SMART server, with a value for each setting that it would warn about.
  */
 import type { Configuration } from "oidc-provider"
 import { clients } from "./oidcProviderClients.js"
 
-/** Who is asked and what about: the one person and the one patient of this server. */
+/** The only user and the only patient of this server. */
 export const accountId = "person-1"
 export const patientId = "patient-1"
 
 export interface Options {
-  /** Without it anybody may register a client. */
+  /** Without it, registration is open to all. */
   readonly initialAccessToken?: string | undefined
 }
 
@@ -37,7 +37,7 @@ export const configuration = (
   cookies: { keys: ["a signing key of a test"] },
   jwks: {
     keys: [
-      // RFC 7515, Appendix A.3: published, so that it protects nothing.
+      // The key of RFC 7515, Appendix A.3: it is public.
       {
         kty: "EC",
         crv: "P-256",
@@ -98,11 +98,11 @@ export const configuration = (
   renderError: (ctx, out) => {
     ctx.body = out
   },
-  // Reads the keys of a client from this very machine, which the provider's own guard would not allow.
+  // Allows the keys of a client on this machine, which the guard of the provider would refuse.
   fetch: (url) => fetch(String(url))
 })
 
-/** The provider's metadata under SMART's names, with what SMART adds. */
+/** The metadata of the provider as a SMART configuration. */
 export const smartConfiguration = (metadata: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> => ({
   ...Object.fromEntries(
     [

@@ -1,5 +1,5 @@
 /**
- * What `oidc-provider` keeps, in memory, one store to a server; with it a test can let time pass for a single token.
+ * The store of `oidc-provider` in memory, one for each server. A test can expire a single token in it.
  */
 import { readFileSync } from "node:fs"
 import type { Adapter, AdapterPayload, JWK } from "oidc-provider"
@@ -7,13 +7,13 @@ import type { Adapter, AdapterPayload, JWK } from "oidc-provider"
 export interface Store {
   readonly adapter: (model: string) => Adapter
   readonly expire: (id: string) => void
-  /** The set that the front publishes for a client that registered its keys by URL. */
+  /** The key set of a client that registered its keys by URL. */
   readonly jwks: (name: string) => { readonly keys: ReadonlyArray<JWK> }
 }
 
 type NamedKey = JWK & { readonly kid: string }
 
-/** A published key of the SMART guide (`test/vectors`); its private files hold the public half, too. */
+/** A published key of the SMART guide (`test/vectors`); the files of private keys contain the public half, too. */
 export const vectorJwk = (name: "RS384" | "ES384", kind: "public" | "private"): NamedKey => {
   const text = readFileSync(new URL(`../vectors/${name}.${kind}.json`, import.meta.url), "utf8")
   const { keys }: { readonly keys: ReadonlyArray<NamedKey> } = JSON.parse(text)

@@ -1,4 +1,4 @@
-/** Every request that the library makes, by name, with secrets that must not appear anywhere else. */
+/** Each request of the library by name, with secrets that must not appear elsewhere. */
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -52,11 +52,11 @@ export type Services =
 
 export interface Call {
   readonly run: (origin: string) => Effect.Effect<unknown, unknown, Services>
-  /** It follows redirects to other origins: it sends no secret. */
+  /** Follows redirects to other origins, because it sends no secret. */
   readonly followsRedirects?: true
-  /** The status alone decides: a body may have any fault. */
+  /** Only the status counts: a body may have any fault. */
   readonly statusOnly?: true
-  /** The time limit is that of one piece; the caller limits the whole. */
+  /** The time limit applies to one chunk; the caller limits the whole. */
   readonly limitedByPiece?: true
 }
 

@@ -1,5 +1,5 @@
 /**
- * How to connect to each kind of place from a word and an address, in this process and in a worker.
+ * Connects to a session store by its kind and its address, in this process and in a worker.
  */
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"

@@ -1,6 +1,6 @@
 /**
- * An app reduced to its HTTP requests, for judging a server without the library: builds the authorization URL by hand,
- * posts forms, reads FHIR.
+ * An app that is only HTTP requests, to test a server without the library: it builds the authorization URL, posts forms
+ * and reads FHIR.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import type { HttpClientError } from "@effect/platform/HttpClientError"
@@ -21,7 +21,7 @@ export type Fields = Readonly<Record<string, string | undefined>>
 export const present = (fields: Fields): ReadonlyArray<readonly [string, string]> =>
   Object.entries(fields).flatMap(([name, value]) => value === undefined ? [] : [[name, value] as const])
 
-/** The authorization URL for some scopes, other parameters put over the good ones. */
+/** The authorization URL for scopes; `changes` replaces valid parameters. */
 export const authorizationUrl = (
   scope: string,
   changes: Fields = {}
@@ -44,7 +44,7 @@ export const authorizationUrl = (
     return url
   })
 
-export interface Answer {
+export interface RawResponse {
   readonly status: number
   readonly headers: Readonly<Record<string, string | undefined>>
   readonly body: Readonly<Record<string, unknown>>
@@ -56,7 +56,7 @@ const isMembers = (value: unknown): value is Readonly<Record<string, unknown>> =
 /** Sends a request; a body that is not a JSON object reads as `{}`. */
 export const send = (
   request: HttpClientRequest.HttpClientRequest
-): Effect.Effect<Answer, HttpClientError, HttpClient.HttpClient> =>
+): Effect.Effect<RawResponse, HttpClientError, HttpClient.HttpClient> =>
   Effect.gen(function*() {
     const client = yield* HttpClient.HttpClient
     const response = yield* client.execute(request)
@@ -70,7 +70,7 @@ export const post = (
   url: string,
   fields: Fields,
   headers: Readonly<Record<string, string>> = {}
-): Effect.Effect<Answer, HttpClientError, HttpClient.HttpClient> =>
+): Effect.Effect<RawResponse, HttpClientError, HttpClient.HttpClient> =>
   send(
     HttpClientRequest.post(url, { acceptJson: true, headers }).pipe(HttpClientRequest.bodyUrlParams(present(fields)))
   )
@@ -79,14 +79,14 @@ export const post = (
 export const get = (
   url: string,
   token?: unknown
-): Effect.Effect<Answer, HttpClientError, HttpClient.HttpClient> =>
+): Effect.Effect<RawResponse, HttpClientError, HttpClient.HttpClient> =>
   send(
     token === undefined
       ? HttpClientRequest.get(url)
       : HttpClientRequest.get(url).pipe(HttpClientRequest.bearerToken(String(token)))
   )
 
-/** The code for some scopes. */
+/** A code for scopes. */
 export const authorize = (
   scope: string,
   options: { readonly decision?: SandboxEhr.Decision; readonly changes?: Fields } = {}
@@ -101,7 +101,7 @@ export const authorize = (
 export const exchange = (
   code: string,
   changes: Fields = {}
-): Effect.Effect<Answer, HttpClientError, HttpClient.HttpClient | SandboxEhr.SandboxEhr> =>
+): Effect.Effect<RawResponse, HttpClientError, HttpClient.HttpClient | SandboxEhr.SandboxEhr> =>
   Effect.flatMap(SandboxEhr.SandboxEhr, (ehr) =>
     post(ehr.endpoints.token, {
       grant_type: "authorization_code",
@@ -116,7 +116,7 @@ export const exchange = (
 export const refresh = (
   refreshToken: unknown,
   changes: Fields = {}
-): Effect.Effect<Answer, HttpClientError, HttpClient.HttpClient | SandboxEhr.SandboxEhr> =>
+): Effect.Effect<RawResponse, HttpClientError, HttpClient.HttpClient | SandboxEhr.SandboxEhr> =>
   Effect.flatMap(SandboxEhr.SandboxEhr, (ehr) =>
     post(ehr.endpoints.token, {
       grant_type: "refresh_token",
@@ -130,7 +130,7 @@ export const login = (
   scope: string,
   options: { readonly decision?: SandboxEhr.Decision; readonly changes?: Fields } = {}
 ): Effect.Effect<
-  Answer,
+  RawResponse,
   HttpClientError | SandboxEhr.SandboxError,
   HttpClient.HttpClient | SandboxEhr.SandboxEhr
 > => Effect.flatMap(authorize(scope, options), (code) => exchange(code))

@@ -1,5 +1,5 @@
 /**
- * A UDAP client reduced to its HTTP requests, to test a server without the library: it signs JWTs with jose and posts
+ * A UDAP client that is only HTTP requests, to test a server without the library: it signs JWTs with jose and posts
  * them.
  */
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"

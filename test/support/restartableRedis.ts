@@ -12,7 +12,7 @@ export interface RestartableRedis {
   readonly url: string
   readonly start: Effect.Effect<void>
   readonly stop: Effect.Effect<void>
-  /** Makes it silent, or speak again, without closing a connection. */
+  /** Pauses or continues the process without closing connections. */
   readonly signal: (signal: "SIGSTOP" | "SIGCONT") => Effect.Effect<void>
 }
 
@@ -23,7 +23,7 @@ const ended = (child: ChildProcess | undefined) =>
     child.kill("SIGKILL")
   })
 
-const answers = (url: string) =>
+const listens = (url: string) =>
   Effect.acquireUseRelease(
     Effect.sync(() => {
       const client = new Redis(url, { lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => null })
@@ -35,7 +35,7 @@ const answers = (url: string) =>
   ).pipe(Effect.retry(Schedule.spaced("50 millis").pipe(Schedule.upTo("20 seconds"))), Effect.orDie, Effect.asVoid)
 
 /**
- * A Redis that is running and can be started again. With `isDurable` it has forgotten nothing then, else everything.
+ * A running Redis that can be restarted: with its entries if `isDurable`, otherwise without them.
  */
 export const restartableRedis = (
   program: string,
@@ -55,7 +55,7 @@ export const restartableRedis = (
         const args = ["--port", String(port), "--bind", "127.0.0.1", "--dir", data, "--save", "", ...durability]
         child = spawn(program, args, { stdio: "ignore" })
       }),
-      answers(url)
+      listens(url)
     )
     const stop = Effect.suspend(() => ended(child))
     yield* Effect.addFinalizer(() => stop)

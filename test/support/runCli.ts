@@ -1,5 +1,5 @@
 /**
- * The command line tool in this process: what it prints, and its exit code.
+ * The command line tool in this process: its output and its exit code.
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import type * as HttpClient from "@effect/platform/HttpClient"
@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { run } from "../../src/cli/Cli.js"
 
-export interface Printed {
+export interface CliResult {
   readonly code: number
   readonly out: string
   readonly err: string
@@ -23,7 +23,7 @@ export interface Place {
   readonly http?: Layer.Layer<HttpClient.HttpClient>
 }
 
-export const runCli = (args: ReadonlyArray<string>, place: Place = {}): Effect.Effect<Printed> =>
+export const runCli = (args: ReadonlyArray<string>, place: Place = {}): Effect.Effect<CliResult> =>
   Effect.gen(function*() {
     const out: Array<string> = []
     const err: Array<string> = []

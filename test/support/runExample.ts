@@ -1,18 +1,18 @@
 /**
- * Runs a program of `examples/` as a stranger does, in a process of its own.
+ * Runs a program of `examples/` in a new process, as a user does.
  */
 import { spawn } from "node:child_process"
 import * as Effect from "effect/Effect"
 
 export const root = new URL("../../", import.meta.url).pathname
 
-export interface Ran {
+export interface ExampleResult {
   readonly code: number | null
-  /** What it said, on both its outputs. */
+  /** The text of both outputs. */
   readonly output: string
 }
 
-/** `path` is relative to `examples/`; `onText` hears what it says as it comes. */
+/** `path` is relative to `examples/`; `onText` gets each piece of output. */
 export const runExample = (
   path: string,
   options: {
@@ -20,7 +20,7 @@ export const runExample = (
     readonly environment?: Readonly<Record<string, string>>
     readonly onText?: (text: string) => void
   } = {}
-): Effect.Effect<Ran> =>
+): Effect.Effect<ExampleResult> =>
   Effect.async((resume) => {
     const child = spawn(process.execPath, ["--import", "tsx", `examples/${path}`, ...options.args ?? []], {
       cwd: root,

@@ -1,5 +1,5 @@
 /**
- * What every registry of servers must do, run over each of them.
+ * The contract of all registries of servers, run for each of them.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
@@ -18,14 +18,14 @@ export interface Registered {
 export interface Subject {
   readonly layer: Layer.Layer<SmartServers.SmartServers, unknown, HttpClient.HttpClient>
   readonly servers: readonly [Registered, ...ReadonlyArray<Registered>]
-  /** Those that `keys` and `only` know; the others are discovered. */
+  /** The servers in `keys` and `only`; the others are discovered. */
   readonly listed: ReadonlyArray<string>
-  /** Those of the listed servers. */
+  /** The redirect URIs of the listed servers. */
   readonly redirectUris: ReadonlyArray<string>
   readonly canChange: boolean
 }
 
-/** Answers every request with endpoints at the origin that was asked, and notes it. */
+/** Responds to each request with endpoints at its origin, and records it. */
 export const makeNet = () => {
   const requests: Array<string> = []
   const client = HttpClient.make((request, url) =>
@@ -121,7 +121,7 @@ export const serversContract = (name: string, subject: Subject): void => {
                 wrong
               )
             }
-            // A listed server has the name it is listed under, and its URL is not a second one.
+            // The key of a listed server is its name, not its URL.
             if (fhirBaseUrl !== name) {
               assert.strictEqual(
                 yield* reasonOf(registry.forLaunchIss(fhirBaseUrl, { server: fhirBaseUrl })),

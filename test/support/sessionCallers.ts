@@ -1,5 +1,5 @@
 /**
- * An app as each process of a deployment has it: one server, sessions in a store that others share.
+ * An app in one process of a deployment: one server, and sessions in a shared store.
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import type * as HttpClient from "@effect/platform/HttpClient"
@@ -11,7 +11,7 @@ import * as ClientAuthentication from "../../src/client/ClientAuthentication.js"
 import * as Sessions from "../../src/session/Sessions.js"
 import type * as SessionStore from "../../src/session/SessionStore.js"
 import * as SmartClient from "../../src/smart/SmartClient.js"
-import type { Fared } from "./sessionWorkerMessages.js"
+import type { CallerResult } from "./sessionWorkerMessages.js"
 
 export const app = (
   fhirBaseUrl: string,
@@ -32,13 +32,13 @@ export const app = (
     Layer.orDie
   )
 
-/** So many who ask for the token of a session at once, after one that was refused where there is such a one. */
+/** Concurrent callers for the token of a session, with `refused` as the token that the FHIR server refused. */
 export const callers = (
   sessions: Sessions.Service,
   id: Sessions.SessionId,
   count: number,
   refused?: Redacted.Redacted
-): Effect.Effect<ReadonlyArray<Fared>> =>
+): Effect.Effect<ReadonlyArray<CallerResult>> =>
   Effect.forEach(
     Array.from({ length: count }),
     () =>
@@ -47,8 +47,8 @@ export const callers = (
           refused === undefined ? sessions.accessToken(id) : sessions.accessTokenAfter(id, refused)
         ),
         Either.match({
-          onLeft: (error): Fared => ({ failure: error.reason }),
-          onRight: (token): Fared => ({ token: Redacted.value(token) })
+          onLeft: (error): CallerResult => ({ failure: error.reason }),
+          onRight: (token): CallerResult => ({ token: Redacted.value(token) })
         })
       ),
     { concurrency: "unbounded" }

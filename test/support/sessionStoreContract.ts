@@ -1,5 +1,5 @@
 /**
- * What every session store must do, run over each of them.
+ * The contract of all session stores, run for each of them.
  */
 import { createHash, randomUUID } from "node:crypto"
 import { assert, layer } from "@effect/vitest"
@@ -18,10 +18,10 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as SessionStore from "../../src/session/SessionStore.js"
 import { TokenSet } from "../../src/token/TokenSet.js"
-import { anyEntry, oddSession, oddTexts, plain } from "./anyEntry.js"
+import { anyEntry, hostileSession, hostileTexts, plain } from "./anyEntry.js"
 import { increment, numbered, numberIn } from "./increment.js"
 
-/** A place that holds sessions, to which one connects as another process would. */
+/** A session store; each connection is like that of another process. */
 export class Place extends Context.Tag("test/Place")<Place, {
   readonly connect: Effect.Effect<SessionStore.BackingSessionStore, never, Scope.Scope>
 }>() {}
@@ -74,8 +74,8 @@ export const sessionStoreContract = <E>(
           assert.deepStrictEqual(plain(Option.getOrThrow(yield* other.store.get(id))), plain(entry))
         }
         const tokens = FastCheck.sample(Arbitrary.make(TokenSet), { numRuns: 1, seed: 7 })[0]!
-        for (const text of oddTexts) {
-          const entry = oddSession(text, tokens)
+        for (const text of hostileTexts) {
+          const entry = hostileSession(text, tokens)
           yield* store.set(id, entry)
           assert.deepStrictEqual(plain(Option.getOrThrow(yield* other.store.get(id))), plain(entry))
         }
@@ -236,7 +236,7 @@ export const sessionStoreContract = <E>(
             ))
         )
         yield* Deferred.await(inside)
-        // The second holder gets in although the first has not left, and changes nothing.
+        // The second holder gets the lock although the first one still has it, and changes nothing.
         assert.strictEqual(yield* next.store.modify(id, (now) => Effect.succeed([numberIn(now), now])), 1)
         yield* Deferred.succeed(looked, undefined)
         assert.strictEqual(yield* Fiber.join(lateOne), 5)

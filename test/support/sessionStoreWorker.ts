@@ -1,5 +1,5 @@
 /**
- * A process of its own that increments one counter in a store: `kind address id times`.
+ * A process that increments a counter in a store: `kind address id times`.
  */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"

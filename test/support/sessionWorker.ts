@@ -1,5 +1,5 @@
 /**
- * A process of its own that uses sessions in a shared store, as its parent tells it over the channel between them.
+ * A process that uses sessions in a shared store, by the messages of its parent.
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -17,7 +17,7 @@ import type { Command, Hold, Report } from "./sessionWorkerMessages.js"
 
 const report = (message: Report) => Effect.sync(() => void process.send?.(message))
 
-/** Stops once, at the place it was told. */
+/** Stops once, at the given step. */
 const holding = (holdAt: Hold | undefined, go: Effect.Effect<void>) => {
   let hasHeld = false
   return (place: Hold) =>
@@ -50,7 +50,7 @@ const open = (command: Extract<Command, { readonly _tag: "Open" }>, go: Effect.E
     const backing = holdingBacking(yield* connectTo(command.kind, command.address), hold)
     const store = yield* SessionStore.make(backing, {
       ...(command.leaseMillis === undefined ? {} : { lease: command.leaseMillis }),
-      // Where the worker holds is inside an operation of the store, which is to wait as long as it does.
+      // The worker holds inside an operation of the store, which must wait for it.
       operationTimeout: "1 minute"
     })
     const http = Layer.effect(
@@ -75,7 +75,7 @@ const use = (sessions: Sessions.Service, { callers: count, id, refused }: Extrac
 Effect.gen(function*() {
   const commands = yield* Queue.unbounded<Command>()
   const go = yield* Deferred.make<void>()
-  // The channel carries what sessionWorkers.ts sends, and nothing else.
+  // The channel has only messages of sessionWorkers.ts.
   process.on("message", (message) => void Queue.unsafeOffer(commands, message as Command))
   process.once("disconnect", () => process.exit(0))
   yield* report({ _tag: "Ready" })

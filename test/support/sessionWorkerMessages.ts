@@ -1,13 +1,12 @@
 import type { Kind } from "./places.js"
 
 /**
- * Where a worker stops and waits: the lock is its own and nothing has been read (`locked`), the request is about to
- * leave (`sending`), the answer is there and not written (`answered`), it is written and the lock still held
- * (`written`).
+ * The step at which a worker holds: it has the lock and has read no entry (`locked`), before it sends the request
+ * (`sending`), before it writes the response (`answered`), or after the write, with the lock (`written`).
  */
 export type Hold = "locked" | "sending" | "answered" | "written"
 
-/** What a worker is told. */
+/** A message to a worker. */
 export type Command =
   | {
     readonly _tag: "Open"
@@ -20,12 +19,12 @@ export type Command =
   | { readonly _tag: "Use"; readonly id: string; readonly callers: number; readonly refused?: string | undefined }
   | { readonly _tag: "Go" }
 
-/** How a caller fared: the token, or the name of the failure. */
-export type Fared = { readonly token: string } | { readonly failure: string }
+/** The result of a caller: the token, or the name of the failure. */
+export type CallerResult = { readonly token: string } | { readonly failure: string }
 
-/** What a worker says. */
+/** A message of a worker. */
 export type Report =
   | { readonly _tag: "Ready" }
   | { readonly _tag: "Opened" }
   | { readonly _tag: "Held" }
-  | { readonly _tag: "Used"; readonly callers: ReadonlyArray<Fared> }
+  | { readonly _tag: "Used"; readonly callers: ReadonlyArray<CallerResult> }

@@ -1,5 +1,5 @@
 /**
- * Processes that use sessions in a shared store, and die when they are told.
+ * Processes that use sessions in a shared store, and that a test can kill.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
@@ -9,7 +9,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { build } from "esbuild"
-import type { Command, Fared, Report } from "./sessionWorkerMessages.js"
+import type { CallerResult, Command, Report } from "./sessionWorkerMessages.js"
 
 class WorkerError extends Data.TaggedError("WorkerError")<{ readonly detail: string }> {
   override get message(): string {
@@ -19,7 +19,7 @@ class WorkerError extends Data.TaggedError("WorkerError")<{ readonly detail: str
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
-/** The worker as one file: it starts in a fraction of the time. It lies where its native modules are found. */
+/** The worker as one file, which starts faster. It is in a folder where its native modules are found. */
 export const workerProgram: Effect.Effect<string, WorkerError, Scope.Scope> = Effect.gen(function*() {
   const folder = yield* Effect.acquireRelease(
     Effect.sync(() => {
@@ -42,7 +42,7 @@ export const workerProgram: Effect.Effect<string, WorkerError, Scope.Scope> = Ef
         external: ["better-sqlite3", "pg-native"],
         logLevel: "error",
         banner: {
-          // Some of what is bundled is CommonJS and asks for Node's modules with `require`.
+          // Some bundled modules are CommonJS and load Node's modules with `require`.
           js:
             "import { createRequire as __createRequire } from \"node:module\"; const require = __createRequire(import.meta.url);"
         }
@@ -56,17 +56,17 @@ export interface Worker {
   readonly open: (
     options: Omit<Extract<Command, { readonly _tag: "Open" }>, "_tag">
   ) => Effect.Effect<void, WorkerError>
-  /** Ends with what each of the callers was told. */
+  /** Ends with the result of each caller. */
   readonly use: (
     id: string,
     callers: number,
     refused?: string
-  ) => Effect.Effect<ReadonlyArray<Fared>, WorkerError>
-  /** Ends when the worker has reached the place it was to hold at. */
+  ) => Effect.Effect<ReadonlyArray<CallerResult>, WorkerError>
+  /** Ends when the worker holds at its step. */
   readonly held: Effect.Effect<void, WorkerError>
   readonly go: Effect.Effect<void>
   readonly signal: (signal: "SIGSTOP" | "SIGCONT") => Effect.Effect<void>
-  /** SIGKILL, and gone. */
+  /** Kills the process (SIGKILL) and waits for its end. */
   readonly kill: Effect.Effect<void>
 }
 
@@ -77,7 +77,7 @@ const gone = (child: ChildProcess) =>
     child.kill("SIGKILL")
   })
 
-/** A worker that is ready, and that ends with the scope. */
+/** A ready worker, which ends with the scope. */
 export const startWorker = (program: string): Effect.Effect<Worker, WorkerError, Scope.Scope> =>
   Effect.gen(function*() {
     const child = yield* Effect.acquireRelease(
@@ -88,15 +88,15 @@ export const startWorker = (program: string): Effect.Effect<Worker, WorkerError,
     child.stderr?.on("data", (chunk: Buffer) => {
       stderr += chunk.toString()
     })
-    // Said and not asked for yet, or asked for and not said yet.
-    const said: Array<Report> = []
+    // Messages without a reader, or readers without a message.
+    const reports: Array<Report> = []
     const listeners = new Set<() => void>()
     const tell = () => {
       for (const listener of [...listeners]) listener()
     }
-    // The channel carries what sessionWorker.ts reports, and nothing else.
+    // The channel has only messages of sessionWorker.ts.
     child.on("message", (message) => {
-      said.push(message as Report)
+      reports.push(message as Report)
       tell()
     })
     child.once("exit", tell)
@@ -106,15 +106,15 @@ export const startWorker = (program: string): Effect.Effect<Worker, WorkerError,
     ): Effect.Effect<Extract<Report, { readonly _tag: T }>, WorkerError> =>
       Effect.async((resume) => {
         const look = () => {
-          const index = said.findIndex((report) => report._tag === tag)
-          const [found] = index < 0 ? [] : said.splice(index, 1)
+          const index = reports.findIndex((report) => report._tag === tag)
+          const [found] = index < 0 ? [] : reports.splice(index, 1)
           if (found !== undefined) {
             listeners.delete(look)
             // Found by its tag.
             resume(Effect.succeed(found as Extract<Report, { readonly _tag: T }>))
           } else if (child.exitCode !== null || child.signalCode !== null) {
             listeners.delete(look)
-            resume(new WorkerError({ detail: `a worker ended before it said ${tag}: ${stderr}` }))
+            resume(new WorkerError({ detail: `a worker ended before it sent ${tag}: ${stderr}` }))
           }
         }
         listeners.add(look)

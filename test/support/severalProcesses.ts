@@ -21,7 +21,7 @@ const run = (args: ReadonlyArray<string>) =>
     return Effect.sync(() => child.kill("SIGKILL"))
   })
 
-/** Four processes add to one number, fifty times each, while this one does too. */
+/** Four processes and this one increment a number concurrently, fifty times each. */
 export const severalProcesses = (kind: Kind, address: string) =>
   Effect.gen(function*() {
     const id = newId()

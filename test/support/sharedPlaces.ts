@@ -1,5 +1,5 @@
 /**
- * Places that several processes share, for tests that need nothing of a place but that.
+ * Session stores that several processes can share.
  */
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -33,7 +33,7 @@ const served = (
 
 const embedded = sqlite()
 
-/** All there are on this machine, and why the others are not. */
+/** All stores that are available on this machine, and the reason for each missing one. */
 export const sharedPlaces = (): ReadonlyArray<SharedPlace | { readonly name: string; readonly reason: string }> => [
   { kind: "files", name: "one directory", address: folder },
   embedded.found

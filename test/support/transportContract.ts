@@ -1,6 +1,6 @@
 /**
- * What every transport of the library must do, through real sockets, and what only some can: where one cannot, its row
- * says what happens instead.
+ * The contract of all transports, over real sockets. For an optional ability, the contract has one expectation for
+ * transports with it and one for those without it.
  */
 import * as Net from "node:net"
 import * as Zlib from "node:zlib"
@@ -25,19 +25,19 @@ import * as OutgoingRequest from "../../src/http/OutgoingRequest.js"
 import * as Http from "./http.js"
 
 export interface Abilities {
-  /** Undoes content codings. */
+  /** Decodes content codings. */
   readonly decodes: boolean
-  /** Has limits of its own in time and size: the layer under test has 600 ms for headers and body and 100 kB. */
+  /** Has its own limits: the layer under test allows 600 ms for headers and body, and 100 kB. */
   readonly limits: boolean
-  /** Sends and reads the platform's own FormData. */
+  /** Sends and reads `FormData`. */
   readonly forms: boolean
-  /** Takes a 304 that tells a length. */
+  /** Accepts a 304 with a content length. */
   readonly notModified: boolean
-  /** Leaves tracing headers out unless asked. */
+  /** Sends tracing headers only with an option. */
   readonly untraced: boolean
-  /** Keeps a fragment to itself. */
+  /** Does not send a fragment. */
   readonly dropsFragment: boolean
-  /** How an empty body streams. */
+  /** The chunks of an empty body. */
   readonly emptyStream: "ends" | "fails"
 }
 
@@ -45,7 +45,7 @@ type Client = HttpClient.HttpClient
 
 const get = (url: string) => HttpClientRequest.get(url)
 
-/** A TCP server that sends the given bytes. */
+/** A TCP server that sends these bytes. */
 export const raw = (
   onConnection: (socket: Net.Socket) => void
 ): Effect.Effect<{ readonly port: number; readonly origin: string; readonly open: () => number }, never, Scope.Scope> =>
@@ -79,11 +79,11 @@ export const raw = (
     ({ port, sockets }) => ({ port, origin: `http://127.0.0.1:${port}`, open: () => sockets.size })
   )
 
-/** Answers every request on the connection with these bytes; then ends it, where asked to. */
-const speaks = (answer: string, then: "keep" | "end" | "reset" = "keep") =>
+/** Responds to each request on the connection with these bytes, and closes it with `end`. */
+const respondingWith = (bytes: string, then: "keep" | "end" | "reset" = "keep") =>
   raw((socket) => {
     socket.once("data", () => {
-      socket.write(answer, () => {
+      socket.write(bytes, () => {
         if (then === "end") socket.end()
         if (then === "reset") socket.resetAndDestroy()
       })
@@ -121,7 +121,7 @@ export const transportContract = (
         Effect.provide(layer)
       ))
 
-  /** A row for those that can, another for those that cannot. */
+  /** One test for transports with the ability, another for those without it. */
   const either = <E, E2>(
     able: boolean,
     title: string,
@@ -130,7 +130,7 @@ export const transportContract = (
     cannot: (client: Client) => Effect.Effect<void, E2, Scope.Scope>
   ): void => able ? row(title, can) : row(`cannot: ${title}; ${otherwise}`, cannot)
 
-  /** The failure of a request or of its body, whichever it is. */
+  /** The error of a request or of its body. */
   const failureOf = (client: Client, request: HttpClientRequest.HttpClientRequest) =>
     Effect.flip(Effect.flatMap(client.execute(request), (response) => response.text))
 
@@ -260,7 +260,7 @@ export const transportContract = (
 
       either(
         abilities.untraced,
-        "sends no tracing headers unless asked",
+        "sends no tracing headers without an option",
         (client) =>
           Effect.gen(function*() {
             const server = yield* echo
@@ -280,7 +280,7 @@ export const transportContract = (
       )
     })
 
-    describe("answers", () => {
+    describe("responses", () => {
       const answering = (body: string | Buffer, headers: Readonly<Record<string, string>> = {}, status = 200) =>
         Http.server((_, response) => {
           response.writeHead(status, headers)
@@ -425,12 +425,14 @@ export const transportContract = (
           assert.strictEqual(yield* response.text, "final")
         }))
 
-      // undici, under all three, treats it as a breach of protocol.
+      // undici, which all three use, treats it as a violation of the protocol.
       row(
         "cannot: an unsolicited 100; the connection is closed and `processed` is unknown",
         (client) =>
           Effect.gen(function*() {
-            const server = yield* speaks("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+            const server = yield* respondingWith(
+              "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+            )
             const failure = yield* Effect.flip(OutgoingRequest.send(client, get(server.origin), rules))
             assert.strictEqual(failure.reason, "Unreachable")
             assert.strictEqual(failure.processed, "unknown")
@@ -486,7 +488,7 @@ export const transportContract = (
               assert.strictEqual(Buffer.concat(Chunk.toReadonlyArray(streamed)).toString(), content)
               assert.match(server.requests[0]?.headers["accept-encoding"] ?? "", /gzip, deflate/)
             }),
-          "it asks for none and shows what came",
+          "requests none and returns the body unchanged",
           (client) =>
             Effect.gen(function*() {
               const server = yield* answering(coded, { "content-encoding": coding })
@@ -501,7 +503,7 @@ export const transportContract = (
     describe("connections", () => {
       row("keeps one alive", (client) =>
         Effect.gen(function*() {
-          // undici gives a connection back one turn of the event loop later, so that the second request may open
+          // undici returns a connection to its pool one turn of the event loop later: the second request may open
           // another.
           const ports = new Set<number | undefined>()
           const server = yield* Http.server((request, response) => {
@@ -516,12 +518,12 @@ export const transportContract = (
         Effect.gen(function*() {
           const server = yield* Http.server((request, response) => response.end(request.url))
           const paths = Array.from({ length: 100 }, (_, i) => `/${i}`)
-          const answers = yield* Effect.forEach(
+          const bodies = yield* Effect.forEach(
             paths,
             (path) => Effect.flatMap(client.get(`${server.origin}${path}`), (response) => response.text),
             { concurrency: "unbounded" }
           )
-          assert.deepStrictEqual(answers, paths)
+          assert.deepStrictEqual(bodies, paths)
         }))
 
       row("an interruption before the response closes the connection at once", (client) =>
@@ -578,8 +580,8 @@ export const transportContract = (
         }))
 
       for (
-        const [title, answer, then] of [
-          ["closes without an answer", "", "end"],
+        const [title, bytes, then] of [
+          ["closes without a response", "", "end"],
           ["resets the connection", "", "reset"],
           ["breaks off in the headers", "HTTP/1.1 200 OK\r\ncontent-", "end"],
           ["speaks another protocol", "SSH-2.0-OpenSSH_9.2\r\n", "keep"],
@@ -598,10 +600,10 @@ export const transportContract = (
         ] as const
       ) {
         row(
-          `a peer that ${title}: a failure with an unknown processed, never half an answer`,
+          `a peer that ${title}: a failure with an unknown processed, never half a response`,
           (client) =>
             Effect.gen(function*() {
-              const server = yield* speaks(answer, then)
+              const server = yield* respondingWith(bytes, then)
               const failure = yield* outcomeOf(client, server.origin)
               assert.strictEqual(failure.reason, "Unreachable")
               assert.strictEqual(failure.processed, "unknown")
@@ -678,7 +680,7 @@ export const transportContract = (
             assert.propertyVal(causeOf(error), "reason", "BodyTooLarge")
             yield* server.closed
           }),
-        "the core counts as it reads",
+        "the core counts the bytes that it reads",
         (client) =>
           Effect.gen(function*() {
             const server = yield* endless
@@ -710,18 +712,18 @@ export const transportContract = (
           )
           assert.strictEqual(failure.reason, "TimedOut")
           assert.strictEqual(failure.processed, "unknown")
-          const answer = yield* OutgoingRequest.send(client, get(`${server.origin}/1`), rules)
-          assert.strictEqual(answer.body, "x")
+          const response = yield* OutgoingRequest.send(client, get(`${server.origin}/1`), rules)
+          assert.strictEqual(response.body, "x")
         }))
     })
 
     describe("combinators of HttpClient", () => {
       row("mapRequest, filterStatusOk, retry, tap and transformResponse", (client) =>
         Effect.gen(function*() {
-          let asked = 0
+          let count = 0
           const server = yield* Http.server((_, response) => {
-            asked += 1
-            response.writeHead(asked < 3 ? 503 : 200)
+            count += 1
+            response.writeHead(count < 3 ? 503 : 200)
             response.end("done")
           })
           const tapped = yield* Ref.make(0)
@@ -734,7 +736,7 @@ export const transportContract = (
             HttpClient.transformResponse(Effect.timeout("5 seconds"))
           )
           assert.strictEqual(yield* Effect.flatMap(combined.get("/x"), (response) => response.text), "done")
-          assert.strictEqual(asked, 3)
+          assert.strictEqual(count, 3)
           assert.strictEqual(yield* Ref.get(tapped), 1)
           assert.strictEqual(server.requests[2]?.headers["x-mapped"], "yes")
         }))

@@ -1,7 +1,7 @@
 /**
- * What a client must not do, as a table: each row is sent to an authorization server and must get its error. The rows
- * with `plainOAuth` hold for any OAuth 2 server with PKCE, the others are SMART's. Used on the sandbox, and on servers
- * written elsewhere so that it is not its own judge.
+ * Invalid requests of a client as a table: each row is sent to an authorization server and must get its error. The rows
+ * with `plainOAuth` are valid for any OAuth 2 server with PKCE, the others for SMART servers. They run against the
+ * sandbox and against servers of other authors.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import type { HttpClientError } from "@effect/platform/HttpClientError"
@@ -11,8 +11,8 @@ import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
 
 /**
- * A client the server knows; `clientSecret` where it is registered for `client_secret_basic`. Two redirect URIs at
- * least must be registered: of a client with one, RFC 6749 lets the parameter be left out.
+ * A registered client; `clientSecret` if it is registered for `client_secret_basic`. At least two redirect URIs
+ * must be registered: RFC 6749 allows a client with one to omit the parameter.
  */
 export interface RegisteredClient {
   readonly clientId: string
@@ -20,32 +20,32 @@ export interface RegisteredClient {
   readonly clientSecret?: string | undefined
 }
 
-/** An authorization server and what is registered there. */
+/** An authorization server and its registered clients. */
 export interface Target {
   readonly authorizationEndpoint: string
   readonly tokenEndpoint: string
   readonly publicClient: RegisteredClient
   readonly otherPublicClient: RegisteredClient
   readonly confidentialClient: RegisteredClient & { readonly clientSecret: string }
-  /** Scopes that give a refresh token. */
+  /** Scopes for a refresh token. */
   readonly scope: string
-  /** What this server wants in an authorization request beside OAuth's own parameters (`aud`, for instance). */
+  /** Parameters that this server requires in addition to those of OAuth, such as `aud`. */
   readonly authorizationParams: Readonly<Record<string, string>>
-  /** Acts as the person who approves a good request; the result is the redirect back to the app. */
+  /** The user who approves a valid request; the result is the redirect to the app. */
   readonly approve: (url: URL) => Effect.Effect<URL, unknown, HttpClient.HttpClient>
 }
 
-/** What must come back: shown to the person, told to the app by redirect, or answered by the token endpoint. */
+/** The expected response: a page for the user, a redirect to the app, or a response of the token endpoint. */
 export type Expected =
   | { readonly kind: "page"; readonly status: number }
   | { readonly kind: "redirect"; readonly errors: ReadonlyArray<string> }
   | {
     readonly kind: "token"
-    /** The first is what the sandbox says, the others are as right. */
+    /** The first is the error of the sandbox; the others are correct, too. */
     readonly answers: ReadonlyArray<{ readonly status: number; readonly error: string }>
   }
 
-/** What came back. */
+/** The response of the server. */
 export interface Observed {
   readonly status: number
   readonly location: URL | undefined
@@ -63,7 +63,7 @@ export interface Violation {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Good requests, to be spoilt
+// Valid requests, to change
 // ---------------------------------------------------------------------------------------------------------------------
 
 export const verifier = "violation-table-verifier-0123456789-abcdefghijklmnop"
@@ -76,7 +76,7 @@ const challengeOf = (codeVerifier: string): Effect.Effect<string> =>
 
 type Changes = Readonly<Record<string, string | undefined>>
 
-/** A good authorization request, with parameters changed or (undefined) left out. */
+/** A valid authorization request with changed parameters; `undefined` removes one. */
 export const authorizationUrl = (
   target: Target,
   client: RegisteredClient,
@@ -99,7 +99,7 @@ export const authorizationUrl = (
     return url
   })
 
-/** The code of a good authorization request. */
+/** The code of a valid authorization request. */
 export const freshCode = (
   target: Target,
   client: RegisteredClient
@@ -130,7 +130,7 @@ const post = (target: Target, form: Form, basic?: RegisteredClient): Sent =>
 const form = (fields: Changes): Form =>
   Object.entries(fields).flatMap(([name, value]) => value === undefined ? [] : [[name, value] as const])
 
-/** The form of a good code exchange by the public client. */
+/** The form of a valid code exchange by the public client. */
 const codeForm = (target: Target, code: string, changes: Changes = {}): Form =>
   form({
     grant_type: "authorization_code",
@@ -156,7 +156,7 @@ const confidentialExchange = (target: Target, changes: Changes, basic?: Register
       basic
     ))
 
-/** Tokens of a good code exchange by the public client. */
+/** The tokens of a valid code exchange by the public client. */
 export const freshTokens = (
   target: Target
 ): Effect.Effect<{ readonly refresh_token: string }, unknown, HttpClient.HttpClient> =>
@@ -165,7 +165,7 @@ export const freshTokens = (
     Effect.flatMap((body) =>
       typeof body === "object" && body !== null && "refresh_token" in body && typeof body.refresh_token === "string"
         ? Effect.succeed({ refresh_token: body.refresh_token })
-        : Effect.fail("the good exchange gave no refresh token")
+        : Effect.fail("the valid exchange returned no refresh token")
     )
   )
 
@@ -546,7 +546,7 @@ const tokenViolations: ReadonlyArray<Violation> = [
   )
 ]
 
-/** Everything listed. */
+/** All violations. */
 export const violations: ReadonlyArray<Violation> = [...authorizeViolations, ...tokenViolations]
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -564,7 +564,7 @@ const jsonError = (body: string): string | undefined => {
   }
 }
 
-/** Sends a row and says what came back. */
+/** Sends a row and returns the response. */
 export const observe = (
   violation: Violation,
   target: Target
@@ -579,31 +579,31 @@ export const observe = (
     return { status: response.status, location, error }
   })
 
-/** What is wrong with an answer; undefined if it is one of the right ones, or with `exactly` the first of them. */
-export const judge = (
+/** The problem of a response; undefined if it is an expected one, or with `exactly` the first of them. */
+export const problemOf = (
   expected: Expected,
   observed: Observed,
   options: { readonly exactly?: boolean | undefined } = {}
 ): string | undefined => {
-  const seen = `HTTP ${observed.status}${
+  const received = `HTTP ${observed.status}${
     observed.location === undefined ? "" : ` to ${observed.location.origin}`
   }, error ${observed.error ?? "none"}`
   switch (expected.kind) {
     case "page":
       return observed.location === undefined && observed.status === expected.status
         ? undefined
-        : `expected a page with HTTP ${expected.status}, got ${seen}`
+        : `expected a page with HTTP ${expected.status}, got ${received}`
     case "redirect": {
       const errors = options.exactly === true ? expected.errors.slice(0, 1) : expected.errors
       return (observed.status === 302 || observed.status === 303) && errors.includes(observed.error ?? "")
         ? undefined
-        : `expected a redirect with ${errors.join(" or ")}, got ${seen}`
+        : `expected a redirect with ${errors.join(" or ")}, got ${received}`
     }
     case "token": {
       const answers = options.exactly === true ? expected.answers.slice(0, 1) : expected.answers
       return answers.some(({ error, status }) => observed.status === status && observed.error === error)
         ? undefined
-        : `expected ${answers.map(({ error, status }) => `HTTP ${status} ${error}`).join(" or ")}, got ${seen}`
+        : `expected ${answers.map(({ error, status }) => `HTTP ${status} ${error}`).join(" or ")}, got ${received}`
     }
   }
 }

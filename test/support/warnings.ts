@@ -1,5 +1,5 @@
 /**
- * The conformance warnings a program reports, in order.
+ * The conformance warnings that a program reports, in order.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -7,18 +7,18 @@ import * as Stream from "effect/Stream"
 import { type ConformanceWarning, ConformanceWarnings } from "../../src/base/ConformanceWarning.js"
 
 export interface Recorded {
-  readonly seen: ReadonlyArray<ConformanceWarning>
+  readonly reported: ReadonlyArray<ConformanceWarning>
   readonly codes: () => ReadonlyArray<string>
   readonly layer: Layer.Layer<never>
 }
 
 export const recorded = (): Recorded => {
-  const seen: Array<ConformanceWarning> = []
+  const reported: Array<ConformanceWarning> = []
   return {
-    seen,
-    codes: () => seen.map(({ code }) => code),
+    reported,
+    codes: () => reported.map(({ code }) => code),
     layer: Layer.succeed(ConformanceWarnings, {
-      report: (warning) => Effect.sync(() => void seen.push(warning)),
+      report: (warning) => Effect.sync(() => void reported.push(warning)),
       stream: Stream.empty
     })
   }

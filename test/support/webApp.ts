@@ -1,6 +1,6 @@
 /**
- * A web app with its routes and pages, the sandbox beside it, and browsers that treat cookies as real ones do; all in
- * the test's own fiber, so that `TestClock` decides about time.
+ * A web app with its routes and pages, the sandbox, and browsers that treat cookies as real ones do; all in the test's
+ * fiber, so that `TestClock` controls the time.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
@@ -19,10 +19,10 @@ import { CurrentSession, SmartRoutes, WebApp } from "effect-safire/web"
 export const ORIGIN = "https://app.sandbox.test"
 export const EHR_ORIGIN = "https://ehr.sandbox.test"
 
-/** Where a request comes from: typed or from outside a page, a page of the app, a page of another site. */
+/** The origin of a request: the address bar, a page of the app, or a page of another site. */
 export type From = "address bar" | "app" | "elsewhere"
 
-export interface Sent {
+export interface BrowserRequest {
   readonly method?: "GET" | "HEAD" | "POST" | undefined
   readonly form?: URLSearchParams | Readonly<Record<string, string>> | undefined
   readonly body?: { readonly type: string; readonly text: string } | undefined
@@ -30,17 +30,17 @@ export interface Sent {
   readonly from?: From | undefined
 }
 
-export interface Answer {
+export interface BrowserResponse {
   readonly status: number
   readonly headers: Headers
   readonly body: string
-  /** Where it leads, absolute; empty where it leads nowhere. */
+  /** The absolute URL of the redirect; empty without a redirect. */
   readonly location: string
-  /** As they were set, attributes and all. */
+  /** The `Set-Cookie` headers with their attributes. */
   readonly cookies: ReadonlyArray<string>
 }
 
-interface Kept {
+interface StoredCookie {
   readonly value: string
   readonly sameSite: string
   readonly expiresAt: number
@@ -57,17 +57,16 @@ const attributesOf = (line: string) => {
 }
 
 /**
- * A browser of its own jar. It takes no `__Host-` cookie that breaks the prefix's rules, and sends none that `SameSite`
- * holds back.
+ * A browser with its own cookies. It follows the rules of the prefix `__Host-` and of `SameSite`.
  */
 export const makeBrowser = (send: (request: Request) => Effect.Effect<Response>) => {
-  const jar = new Map<string, Kept>()
+  const jar = new Map<string, StoredCookie>()
 
-  const keep = (line: string, now: number) => {
+  const store = (line: string, now: number) => {
     const { attributes, name, value } = attributesOf(line)
     if (!attributes.has("secure")) throw new Error(`a cookie that needs no TLS: ${line}`)
     if (!name.startsWith("__Host-") || attributes.get("path") !== "/" || attributes.has("domain")) {
-      throw new Error(`no browser keeps ${line}`)
+      throw new Error(`no browser stores ${line}`)
     }
     const maxAge = attributes.get("max-age")
     const expiresAt = maxAge === undefined ? Infinity : now + Number(maxAge) * 1000
@@ -84,11 +83,11 @@ export const makeBrowser = (send: (request: Request) => Effect.Effect<Response>)
       .join("; ")
 
   /** One request, redirects not followed. */
-  const go = (to: string | URL, sent: Sent = {}): Effect.Effect<Answer> =>
+  const go = (to: string | URL, options: BrowserRequest = {}): Effect.Effect<BrowserResponse> =>
     Effect.gen(function*() {
       const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
-      const { body, form, from = "address bar" } = sent
-      const method = sent.method ?? (form === undefined && body === undefined ? "GET" : "POST")
+      const { body, form, from = "address bar" } = options
+      const method = options.method ?? (form === undefined && body === undefined ? "GET" : "POST")
       const cookie = cookieHeader(from, method, now)
       const headers = new Headers({
         accept: "text/html,application/xhtml+xml",
@@ -96,7 +95,7 @@ export const makeBrowser = (send: (request: Request) => Effect.Effect<Response>)
         ...(method === "POST" ? { origin: from === "app" ? ORIGIN : "https://elsewhere.example" } : {}),
         ...(cookie === "" ? {} : { cookie }),
         ...(body === undefined ? {} : { "content-type": body.type }),
-        ...sent.headers
+        ...options.headers
       })
       const response = yield* send(
         new Request(new URL(to, ORIGIN), {
@@ -109,7 +108,7 @@ export const makeBrowser = (send: (request: Request) => Effect.Effect<Response>)
         })
       )
       const cookies = response.headers.getSetCookie()
-      for (const line of cookies) keep(line, now)
+      for (const line of cookies) store(line, now)
       const location = response.headers.get("location")
       return {
         status: response.status,
@@ -122,7 +121,7 @@ export const makeBrowser = (send: (request: Request) => Effect.Effect<Response>)
 
   return {
     go,
-    /** Names and values, as they would be stolen. */
+    /** Names and values, as an attacker would steal them. */
     jar: () => new Map(Array.from(jar, ([name, { value }]) => [name, value])),
     plant: (name: string, value: string) => void jar.set(name, { value, sameSite: "none", expiresAt: Infinity })
   }
@@ -130,7 +129,7 @@ export const makeBrowser = (send: (request: Request) => Effect.Effect<Response>)
 
 export type Browser = ReturnType<typeof makeBrowser>
 
-/** A page that reads the patient, and one for everybody. */
+/** A page that reads the patient, and a public one. */
 const Pages = (path: `/${string}`) =>
   HttpLayerRouter.addAll(
     Effect.map(Effect.context<FhirClient.FhirClient | Sessions.Sessions>(), (services) => {
@@ -159,8 +158,8 @@ const Start = HttpLayerRouter.addAll(Effect.succeed([
   )
 ])).pipe(Layer.provide(CurrentSession.optional.layer))
 
-/** While it goes on, minutes pass: enough for every retry. */
-export const patiently = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+/** Moves the clock by minutes during the effect: enough for each retry. */
+export const withPassingMinutes = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.flatMap(Effect.fork(self), (fiber) => Effect.zipRight(TestClock.adjust("5 minutes"), Fiber.join(fiber)))
 
 export interface Options {
@@ -169,10 +168,10 @@ export interface Options {
   readonly client?: Partial<SmartClient.Config> | undefined
   readonly authentication?: SmartServers.Server["authentication"] | undefined
   readonly store?: Layer.Layer<SessionStore.SessionStore> | undefined
-  /** Beside the sandbox's server `hospital`. */
+  /** In addition to the server `hospital` of the sandbox. */
   readonly servers?: Readonly<Record<string, SmartServers.Server>> | undefined
   readonly routes?: Layer.Layer<never, never, Layer.Layer.Context<typeof SmartRoutes.layer>> | undefined
-  /** Pages for everybody. */
+  /** Public pages. */
   readonly pages?: Layer.Layer<never, never, HttpLayerRouter.HttpRouter> | undefined
 }
 
@@ -213,10 +212,10 @@ export const start = (options: Options = {}) =>
         })),
         Layer.provide(Layer.succeedContext(services))
       )
-      // A router of its own, even where a test starts two apps.
+      // A new router, also if a test starts two apps.
     ).pipe(Effect.provideServiceEffect(Layer.CurrentMemoMap, Layer.makeMemoMap))
 
-    /** A request of anybody's. */
+    /** A request without cookies. */
     const send = (request: Request): Effect.Effect<Response> =>
       app.pipe(
         Effect.catchTag("RouteNotFound", () => Effect.succeed(HttpServerResponse.empty({ status: 404 }))),
@@ -228,13 +227,13 @@ export const start = (options: Options = {}) =>
 
     const browser = () => makeBrowser(send)
 
-    /** From the launch's URL to the page behind the callback, as a person who says yes to everything. */
-    const walk = (who: Browser, launch: string, decision?: SandboxEhr.Decision) =>
+    /** From the launch URL to the page after the callback, as a user who grants everything. */
+    const walk = (browser: Browser, launch: string, decision?: SandboxEhr.Decision) =>
       Effect.gen(function*() {
-        const begun = yield* who.go(launch)
+        const begun = yield* browser.go(launch)
         const callback = yield* ehr.approve(begun.location, decision)
-        const done = yield* who.go(callback, { from: "elsewhere" })
-        return { begun, callback, done, page: yield* who.go(done.location) }
+        const done = yield* browser.go(callback, { from: "elsewhere" })
+        return { begun, callback, done, page: yield* browser.go(done.location) }
       })
 
     return {

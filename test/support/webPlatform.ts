@@ -1,4 +1,4 @@
-/** `Storage` and `LockManager` as a browser has them, as far as a session store uses them. */
+/** The parts of `Storage` and `LockManager` that a session store uses. */
 export const fakeStorage = (): Storage => {
   const items = new Map<string, string>()
   return {

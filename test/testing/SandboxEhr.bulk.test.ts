@@ -30,7 +30,7 @@ describe("the bulk export of SandboxEhr", () => {
       assert.deepStrictEqual(yield* ids({ outputFormat: "ndjson", handling: "lenient" }), ["a", "b", "o1", "o2"])
     }).pipe(Effect.provide(backend({ resources }))))
 
-  it.effect("an invalid kick-off is refused", () =>
+  it.effect("refuses an invalid kick-off", () =>
     Effect.gen(function*() {
       const fhir = yield* sandbox
       const headers = { prefer: "respond-async" }
@@ -54,7 +54,7 @@ describe("the bulk export of SandboxEhr", () => {
       assert.strictEqual(yield* refused({ interaction: "export", url: "$export", headers: {} }), 400)
     }).pipe(Effect.provide(backend({ resources }))))
 
-  it.effect("a file continues at a byte", () =>
+  it.effect("returns a file from a byte on", () =>
     Effect.gen(function*() {
       const fhir = yield* sandbox
       let job = yield* BulkExport.start(fhir, { types: ["Patient"] })

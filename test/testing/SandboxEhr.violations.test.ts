@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as SandboxEhr from "../../src/testing/SandboxEhr.js"
 import type { Target } from "../support/violations.js"
-import { freshTokens, judge, observe, violations } from "../support/violations.js"
+import { freshTokens, observe, problemOf, violations } from "../support/violations.js"
 
 const redirectUri = "https://app.sandbox.test/callback"
 
@@ -46,7 +46,7 @@ describe("SandboxEhr rejects", () => {
     it.effect(violation.name, () =>
       Effect.gen(function*() {
         const observed = yield* observe(violation, yield* target)
-        assert.isUndefined(judge(violation.expected, observed, { exactly: true }))
+        assert.isUndefined(problemOf(violation.expected, observed, { exactly: true }))
       }).pipe(Effect.provide(layer)))
   }
 })

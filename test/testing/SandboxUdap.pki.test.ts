@@ -243,7 +243,7 @@ describe("the OCSP responder of the UDAP sandbox", () => {
     })
 
   it.scopedLive.skipIf(!hasOpenssl)(
-    "says whether a certificate is revoked, or something wrong",
+    "responds whether a certificate is revoked, or with an invalid response",
     () =>
       Effect.gen(function*() {
         const udap = yield* SandboxUdap.SandboxUdap
@@ -292,7 +292,7 @@ describe("the signed metadata of the UDAP sandbox", () => {
       assert.deepStrictEqual(one.header.x5c, two.header.x5c)
     }).pipe(Effect.provide(SandboxUdap.layerHttpClient())))
 
-  it.effect("is wrong in the way that the test chooses", () =>
+  it.effect("has the deviation that the test chooses", () =>
     Effect.gen(function*() {
       const udap = yield* SandboxUdap.SandboxUdap
       const wrong = (change: SandboxUdap.Misbehaviour) =>
@@ -326,7 +326,7 @@ describe("the signed metadata of the UDAP sandbox", () => {
       assert.strictEqual(status, 200)
     }).pipe(Effect.provide(SandboxUdap.layerHttpClient())))
 
-  it.effect("meets the faults of the step udap, like registration those of register", () =>
+  it.effect("has the faults of the step udap, and the registration endpoint those of register", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr
       const udap = yield* SandboxUdap.SandboxUdap

@@ -23,7 +23,6 @@ import {
   clientId,
   config,
   fhirBaseUrl,
-  goodClaims,
   issuer,
   jwksUri,
   layerClient,
@@ -33,8 +32,9 @@ import {
   type Members,
   openIdUrl,
   sign,
-  tokenAnswer,
-  tokenUrl
+  tokenResponse,
+  tokenUrl,
+  validClaims
 } from "../support/identityServer.js"
 import { worked } from "../vectors/idToken.js"
 
@@ -55,7 +55,7 @@ const attempt = (
     const server = makeServer([key.jwk], options.metadata)
     const outcome = yield* login(
       server,
-      (nonce) => Effect.flatMap(goodClaims(nonce), (claims) => sign(key, change(claims))),
+      (nonce) => Effect.flatMap(validClaims(nonce), (claims) => sign(key, change(claims))),
       { params: options.params }
     ).pipe(Effect.either, Effect.provide(layerClient(server, { idToken: options.policy })))
     return { server, outcome }
@@ -251,7 +251,7 @@ describe("IdToken, hostile", () => {
       const server = makeServer([key.jwk])
       let token = ""
       const outcome = yield* login(server, (nonce) =>
-        goodClaims(nonce).pipe(
+        validClaims(nonce).pipe(
           Effect.map((claims) => ({ ...claims, name: "canary-name" })),
           Effect.flatMap((claims) => make({ claims, key })),
           Effect.tap((made) => Effect.sync(() => void (token = made)))
@@ -347,14 +347,14 @@ describe("IdToken, hostile", () => {
       yield* TestClock.setTime(start)
       const key = yield* makeKey("k1", alg)
       const server = makeServer([key.jwk])
-      server.answers.set(openIdUrl, {
+      server.responses.set(openIdUrl, {
         issuer,
         jwks_uri: jwksUri,
         ...(listed === undefined ? {} : { id_token_signing_alg_values_supported: listed })
       })
       const outcome = yield* login(
         server,
-        (nonce) => Effect.flatMap(goodClaims(nonce), (claims) => sign(key, claims))
+        (nonce) => Effect.flatMap(validClaims(nonce), (claims) => sign(key, claims))
       ).pipe(
         Effect.as("believed"),
         Effect.catchTag("IdTokenError", ({ message }) => Effect.succeed(message)),
@@ -400,14 +400,14 @@ describe("IdToken, hostile", () => {
       yield* TestClock.setTime(start)
       const key = yield* makeKey("k1")
       const server = makeServer([key.jwk])
-      server.answers.set(openIdUrl, {
+      server.responses.set(openIdUrl, {
         issuer,
         jwks_uri: jwksUri,
         id_token_signing_alg_values_supported: ["HS256", "none"]
       })
       const error = yield* login(
         server,
-        (nonce) => Effect.flatMap(goodClaims(nonce), (claims) => hmac(claims, "secret"))
+        (nonce) => Effect.flatMap(validClaims(nonce), (claims) => hmac(claims, "secret"))
       ).pipe(
         Effect.flip,
         Effect.provide(layerClient(server, {
@@ -440,7 +440,7 @@ describe("IdToken, the published example", () => {
     Effect.gen(function*() {
       const jwk = yield* Effect.promise(() => jose.importSPKI(worked.publicKey, "RS384").then(jose.exportJWK))
       const server = makeServer([])
-      server.answers.set("https://my-ehr.org/jwks", { keys: [jwk] })
+      server.responses.set("https://my-ehr.org/jwks", { keys: [jwk] })
       const base = Schema.decodeSync(FhirBaseUrl.FhirBaseUrl)("https://my-ehr.org/fhir")
       const idToken = yield* Effect.provide(IdToken.IdToken, IdToken.layer().pipe(Layer.provide(server.layer)))
       return yield* idToken.verify(Redacted.make(worked.idToken), {
@@ -535,11 +535,11 @@ describe("IdToken, in a whole launch", () => {
       const believed = (document: Members, metadata: Members) =>
         Effect.gen(function*() {
           const server = makeServer([key.jwk], metadata)
-          server.answers.set(openIdUrl, document)
-          server.answers.set(`${fhirBaseUrl}/.well-known/openid-configuration`, document)
+          server.responses.set(openIdUrl, document)
+          server.responses.set(`${fhirBaseUrl}/.well-known/openid-configuration`, document)
           const iss = String(document["issuer"])
           return yield* login(server, (nonce) =>
-            Effect.flatMap(goodClaims(nonce), (claims) => sign(key, { ...claims, iss })))
+            Effect.flatMap(validClaims(nonce), (claims) => sign(key, { ...claims, iss })))
             .pipe(
               Effect.map(({ identity }) =>
                 identity === undefined ? "no identity" : "believed"
@@ -573,8 +573,8 @@ describe("IdToken, in a whole launch", () => {
       const outcome = (iss: string, config: Parameters<typeof layerClient>[1]) =>
         Effect.suspend(() => {
           const server = makeServer([key.jwk], { issuer: undefined, jwks_uri: undefined })
-          server.answers.set(openIdUrl, { issuer, jwks_uri: jwksUri })
-          return login(server, (nonce) => Effect.flatMap(goodClaims(nonce), (claims) => sign(key, { ...claims, iss })))
+          server.responses.set(openIdUrl, { issuer, jwks_uri: jwksUri })
+          return login(server, (nonce) => Effect.flatMap(validClaims(nonce), (claims) => sign(key, { ...claims, iss })))
             .pipe(
               Effect.map(({ identity }) => identity === undefined ? "no identity" : "believed"),
               Effect.catchTag("IdTokenError", ({ reason }) => Effect.succeed(reason)),
@@ -592,8 +592,8 @@ describe("IdToken, in a whole launch", () => {
       yield* TestClock.setTime(start)
       const key = yield* makeKey("k1")
       const server = makeServer([])
-      server.answers.set(jwksUri, () => new Response("no", { status: 500 }))
-      const error = yield* login(server, (nonce) => Effect.flatMap(goodClaims(nonce), (claims) => sign(key, claims)))
+      server.responses.set(jwksUri, () => new Response("no", { status: 500 }))
+      const error = yield* login(server, (nonce) => Effect.flatMap(validClaims(nonce), (claims) => sign(key, claims)))
         .pipe(
           Effect.flip,
           Effect.provide(layerClient(server))
@@ -620,12 +620,12 @@ describe("IdToken, the code that verifies", () => {
       yield* Effect.gen(function*() {
         const client = yield* SmartClient.SmartClient
         const { pending, url } = yield* client.authorize()
-        const claims = yield* goodClaims(url.searchParams.get("nonce") ?? undefined)
+        const claims = yield* validClaims(url.searchParams.get("nonce") ?? undefined)
         const idToken = yield* sign(key, claims)
         let exchanges = 0
-        server.answers.set(tokenUrl, () => {
+        server.responses.set(tokenUrl, () => {
           exchanges++
-          return Effect.succeed(tokenAnswer(idToken))
+          return Effect.succeed(tokenResponse(idToken))
         })
         const exchange = client.exchange(
           `https://app.test/callback?code=code-1&state=${url.searchParams.get("state")}`,
@@ -653,9 +653,9 @@ describe("IdToken, the code that verifies", () => {
       yield* Effect.gen(function*() {
         const sessions = yield* Sessions.Sessions
         const { url } = yield* sessions.startLaunch()
-        const claims = yield* goodClaims(url.searchParams.get("nonce") ?? undefined)
+        const claims = yield* validClaims(url.searchParams.get("nonce") ?? undefined)
         const idToken = yield* sign(key, claims)
-        server.answers.set(tokenUrl, () => Effect.succeed(tokenAnswer(idToken)))
+        server.responses.set(tokenUrl, () => Effect.succeed(tokenResponse(idToken)))
         const complete = sessions.completeLaunch(
           `https://app.test/callback?code=code-1&state=${url.searchParams.get("state")}`
         )
@@ -685,16 +685,16 @@ describe("IdToken, at a refresh", () => {
       yield* TestClock.setTime(start)
       const key = yield* makeKey("k1")
       const server = makeServer([key.jwk])
-      const good = (nonce: string | undefined) => Effect.flatMap(goodClaims(nonce), (claims) => sign(key, claims))
+      const good = (nonce: string | undefined) => Effect.flatMap(validClaims(nonce), (claims) => sign(key, claims))
       return yield* Effect.gen(function*() {
         const before = yield* login(server, (nonce) => first ? good(nonce) : Effect.succeed(undefined))
         server.warnings.length = 0
         yield* TestClock.adjust("4 minutes")
-        const claims = yield* goodClaims(undefined)
+        const claims = yield* validClaims(undefined)
         const idToken = change === undefined ? undefined : yield* sign(key, change(claims))
-        server.answers.set(
+        server.responses.set(
           tokenUrl,
-          () => Effect.succeed(tokenAnswer(idToken, { access_token: "access-2", refresh_token: "refresh-2" }))
+          () => Effect.succeed(tokenResponse(idToken, { access_token: "access-2", refresh_token: "refresh-2" }))
         )
         const client = yield* SmartClient.SmartClient
         const outcome = yield* Effect.either(client.refresh(before))
@@ -774,11 +774,11 @@ describe("UserInfo and logout", () => {
       yield* TestClock.setTime(start)
       const key = yield* makeKey("k1")
       const server = makeServer([key.jwk])
-      if (document !== undefined) server.answers.set(openIdUrl, document)
-      for (const url of [`${issuer}/userinfo`, "https://elsewhere.test/userinfo"]) server.answers.set(url, userInfo)
+      if (document !== undefined) server.responses.set(openIdUrl, document)
+      for (const url of [`${issuer}/userinfo`, "https://elsewhere.test/userinfo"]) server.responses.set(url, userInfo)
       const context = yield* Layer.build(layerClient(server))
       const client = yield* Effect.provide(SmartClient.SmartClient, context)
-      const tokens = yield* login(server, (nonce) => Effect.flatMap(goodClaims(nonce), (claims) => sign(key, claims)))
+      const tokens = yield* login(server, (nonce) => Effect.flatMap(validClaims(nonce), (claims) => sign(key, claims)))
         .pipe(
           Effect.provide(context)
         )

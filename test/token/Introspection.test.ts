@@ -40,11 +40,11 @@ describe("Introspection", () => {
   it.effect("[SMART-270] a form with the token; [SMART-282] a bearer token authorizes, where one is given", () =>
     Effect.gen(function*() {
       const own = yield* introspect({ active: false })
-      assert.strictEqual(own.http.seen[0]?.body, "token=the-t0ken&client_id=app")
-      assert.isUndefined(own.http.seen[0]?.headers["authorization"])
+      assert.strictEqual(own.http.requests[0]?.body, "token=the-t0ken&client_id=app")
+      assert.isUndefined(own.http.requests[0]?.headers["authorization"])
       const bearer = yield* introspect({ active: false }, Redacted.make("other"))
-      assert.strictEqual(bearer.http.seen[0]?.body, "token=the-t0ken")
-      assert.strictEqual(bearer.http.seen[0]?.headers["authorization"], "Bearer other")
+      assert.strictEqual(bearer.http.requests[0]?.body, "token=the-t0ken")
+      assert.strictEqual(bearer.http.requests[0]?.headers["authorization"], "Bearer other")
     }))
 
   it.effect("[SMART-273] [SMART-277] [SMART-278] the members of an active token", () =>

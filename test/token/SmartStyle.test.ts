@@ -53,7 +53,7 @@ describe("SmartStyle", () => {
   it.effect("[SMART-175] is fetched once for a URL, by however many", () =>
     Effect.gen(function*() {
       const server = makeServer([])
-      server.answers.set(url, { color_text: "red" })
+      server.responses.set(url, { color_text: "red" })
       const { style } = yield* Effect.provide(
         SmartStyle.SmartStyle,
         SmartStyle.layer().pipe(Layer.provide(server.layer))
@@ -61,7 +61,7 @@ describe("SmartStyle", () => {
       yield* Effect.all(Array.from({ length: 10 }, () => style(url)), { concurrency: "unbounded" })
       yield* TestClock.adjust("23 hours")
       assert.strictEqual((yield* style(url)).colorText, "red")
-      assert.deepStrictEqual(server.seen, [url])
+      assert.deepStrictEqual(server.urls, [url])
       assert.deepStrictEqual(server.authorizations, [undefined])
       assert.strictEqual((yield* Effect.flip(style("http://ehr.test/style.json"))).reason, "InsecureEndpoint")
       assert.strictEqual((yield* Effect.flip(style("https://ehr.test/none.json"))).reason, "NotFound")

@@ -49,7 +49,7 @@ const attempts = <A, E>(
     return { outcome, times: http.times() }
   })
 
-const form = (http: Http.Fake, index = 0) => [...new URLSearchParams(http.seen[index]?.body)]
+const form = (http: Http.Fake, index = 0) => [...new URLSearchParams(http.requests[index]?.body)]
 
 describe("TokenEndpoint, the requests of a public client", () => {
   it.effect("[SMART-67] [SMART-68] [SMART-69] [SMART-70] [SMART-71] [SMART-63] a code exchange, exactly", () =>
@@ -63,7 +63,7 @@ describe("TokenEndpoint, the requests of a public client", () => {
         ["code_verifier", "ver1fier"],
         ["client_id", "app id"]
       ])
-      const [sent] = http.seen
+      const [sent] = http.requests
       assert.strictEqual(sent?.method, "POST")
       assert.strictEqual(sent?.url, target.endpoint)
       assert.deepStrictEqual(Object.keys(sent?.headers ?? {}).sort(), ["accept", "content-length", "content-type"])
@@ -80,7 +80,7 @@ describe("TokenEndpoint, the requests of a public client", () => {
       const plain = [["grant_type", "refresh_token"], ["refresh_token", "refresh-t0ken"]]
       assert.deepStrictEqual(form(http, 0), [...plain, ["client_id", "app id"]])
       assert.deepStrictEqual(form(http, 1), [...plain, ["scope", "a b|c"], ["client_id", "app id"]])
-      for (const { headers } of http.seen) assert.isFalse("authorization" in headers)
+      for (const { headers } of http.requests) assert.isFalse("authorization" in headers)
     }))
 
   it.effect("[SMART-1] no request is sent to an insecure endpoint", () =>
@@ -93,7 +93,7 @@ describe("TokenEndpoint, the requests of a public client", () => {
         const error = yield* Effect.flip(service.exchangeCode({ ...target, endpoint }, exchange))
         assert.strictEqual(error.reason, "InsecureEndpoint")
       }
-      assert.strictEqual(http.seen.length, 0)
+      assert.strictEqual(http.requests.length, 0)
     }))
 
   it.effect("[SMART-1] a redirect is never followed", () =>
@@ -101,7 +101,7 @@ describe("TokenEndpoint, the requests of a public client", () => {
       for (const code of [301, 302, 303, 307, 308]) {
         const http = Http.script(status(code, { location: "https://auth.example/other/c0de%2F1%2B2%3D3/ver1fier" }))
         const { outcome } = yield* attempts(http, (service) => service.exchangeCode(target, exchange))
-        assert.strictEqual(http.seen.length, 1)
+        assert.strictEqual(http.requests.length, 1)
         const error = outcome._tag === "Left" ? outcome.left : assert.fail("accepted")
         assert.strictEqual(error.reason, "RedirectRefused")
         const shown = error.message + inspect(error, { depth: 10 })
@@ -114,17 +114,17 @@ describe("TokenEndpoint, retries", () => {
   const refused = [
     ["429", status(429)],
     ["503", status(503)],
-    ["ECONNREFUSED", () => new Http.Broken("ECONNREFUSED")],
-    ["ENOTFOUND", () => new Http.Broken("ENOTFOUND")],
-    ["a connect time-out", () => new Http.Broken("UND_ERR_CONNECT_TIMEOUT")]
-  ] as ReadonlyArray<readonly [string, () => Http.Answer]>
+    ["ECONNREFUSED", () => new Http.ConnectionFailure("ECONNREFUSED")],
+    ["ENOTFOUND", () => new Http.ConnectionFailure("ENOTFOUND")],
+    ["a connect time-out", () => new Http.ConnectionFailure("UND_ERR_CONNECT_TIMEOUT")]
+  ] as ReadonlyArray<readonly [string, () => Http.FakeResponse]>
   const unknown = [
     ["408", status(408)],
     ["502", status(502)],
     ["504", status(504)],
-    ["ECONNRESET", () => new Http.Broken("ECONNRESET")],
+    ["ECONNRESET", () => new Http.ConnectionFailure("ECONNRESET")],
     ["a time-out", () => Http.hang]
-  ] as ReadonlyArray<readonly [string, () => Http.Answer]>
+  ] as ReadonlyArray<readonly [string, () => Http.FakeResponse]>
   const final = [
     ["400", status(400)],
     ["401", status(401)],
@@ -137,7 +137,7 @@ describe("TokenEndpoint, retries", () => {
     ["an answer without a token", () => Http.json({})],
     ["an answer that is too large", () => Http.text("x".repeat(1024 * 1024 + 1))],
     ["a redirect", status(302, { location: "https://x.example" })]
-  ] as ReadonlyArray<readonly [string, () => Http.Answer]>
+  ] as ReadonlyArray<readonly [string, () => Http.FakeResponse]>
 
   const grants = {
     exchangeCode: (retryUnknown?: boolean) => (service: TokenEndpoint.Service) =>
@@ -227,11 +227,11 @@ describe("TokenEndpoint, retries", () => {
       const fiber = yield* Effect.fork(Effect.flip(service.refresh(target, refresh)))
       yield* TestClock.adjust("1 minute")
       yield* Fiber.join(fiber)
-      assert.strictEqual(http.seen.length, 3)
+      assert.strictEqual(http.requests.length, 3)
       const called = Http.script(status(503))
       yield* attempts(called, (service) =>
         service.refresh(target, refresh).pipe(RetryPolicy.withPolicy(RetryPolicy.none)))
-      assert.strictEqual(called.seen.length, 1)
+      assert.strictEqual(called.requests.length, 1)
     }))
 
   it.effect("[SMART-319] every attempt is a request of its own", () =>
@@ -242,13 +242,13 @@ describe("TokenEndpoint, retries", () => {
         authenticate: (request) =>
           Effect.sync(() => ClientAuthentication.formRequest(request, { client_assertion: `assertion-${++built}` }))
       }
-      const http = Http.script(status(429), () => new Http.Broken("ECONNREFUSED"), good())
+      const http = Http.script(status(429), () => new Http.ConnectionFailure("ECONNREFUSED"), good())
       yield* attempts(http, (service) => service.exchangeCode({ ...target, authentication: counting }, exchange))
       assert.deepStrictEqual(
-        http.seen.map(({ body }) => new URLSearchParams(body).get("client_assertion")),
+        http.requests.map(({ body }) => new URLSearchParams(body).get("client_assertion")),
         ["assertion-1", "assertion-2", "assertion-3"]
       )
-      assert.strictEqual(new Set(http.seen.map(({ request }) => request)).size, 3)
+      assert.strictEqual(new Set(http.requests.map(({ request }) => request)).size, 3)
     }))
 
   it.effect("the time limit is that of one attempt: thirty seconds each", () =>
@@ -285,7 +285,7 @@ describe("TokenEndpoint, secrets in responses", () => {
         const shown = error.message + inspect(error, { depth: 10 }) + JSON.stringify(error)
         assert.notInclude(shown, secret)
         assert.notInclude(shown, encoded)
-        const sent = http.seen[0]?.headers["authorization"]?.slice(6)
+        const sent = http.requests[0]?.headers["authorization"]?.slice(6)
         if (sent !== undefined) assert.notInclude(shown, sent)
       }
     }))
@@ -303,7 +303,7 @@ describe("TokenEndpoint, secrets in responses", () => {
 })
 
 describe("TokenEndpoint, revocation", () => {
-  const revoke = (answer: () => Http.Answer) =>
+  const revoke = (answer: () => Http.FakeResponse) =>
     Effect.gen(function*() {
       const http = Http.script(answer)
       const service = yield* over(http, RetryPolicy.none)

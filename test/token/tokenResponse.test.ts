@@ -6,6 +6,7 @@ import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
 import * as Redacted from "effect/Redacted"
 import type { ReceivedResponse } from "../../src/http/ReceivedResponse.js"
+// The pure rule, for hundreds of responses.
 import { parseTokenSet } from "../../src/token/internal/tokenResponse.js"
 import type { Warn } from "../../src/token/LaunchContext.js"
 import type { TokenError } from "../../src/token/TokenError.js"

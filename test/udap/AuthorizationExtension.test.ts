@@ -70,7 +70,7 @@ const at = <A, E>(
 
 describe("AuthorizationExtension", () => {
   it.effect(
-    "[UDAP-187] [UDAP-198] [UDAP-202] [UDAP-203] [UDAP-204] [UDAP-205] [UDAP-208] [UDAP-210] [UDAP-211] [UDAP-212] [UDAP-213] [UDAP-214] [UDAP-215] [UDAP-217] [UDAP-218] [UDAP-219] [UDAP-220] a request for client credentials asserts who requests, for which organization and purpose",
+    "[UDAP-187] [UDAP-198] [UDAP-202] [UDAP-203] [UDAP-204] [UDAP-205] [UDAP-208] [UDAP-210] [UDAP-211] [UDAP-212] [UDAP-213] [UDAP-214] [UDAP-215] [UDAP-217] [UDAP-218] [UDAP-219] [UDAP-220] a request for client credentials has the subject, the organization and the purpose",
     () =>
       at((server) =>
         Effect.gen(function*() {

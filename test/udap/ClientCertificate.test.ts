@@ -63,7 +63,7 @@ describe("ClientCertificate", () => {
       assert.strictEqual(certificate.chain.length, 2)
     }))
 
-  it.effect("a signer of a key management service signs in the place of a key", () =>
+  it.effect("a signer of a key management service signs instead of a key", () =>
     Effect.gen(function*() {
       const leaf = yield* issueApp()
       const own = yield* certificateOf(leaf)
@@ -136,7 +136,7 @@ describe("ClientCertificate", () => {
       assert.notMatch(error.message, /MII|PRIVATE KEY-----/)
     }))
 
-  it.effect("a certificate that ended, or is not valid yet, signs nothing", () =>
+  it.effect("a certificate that has expired or is not valid yet does not sign", () =>
     Effect.gen(function*() {
       const certificate = yield* appCertificate({ from: 1000 * Pki.DAY, to: 1100 * Pki.DAY })
       const sign = SoftwareStatement.make({

@@ -133,7 +133,7 @@ describe("SoftwareStatement", () => {
       assert.notProperty(claims, "response_types")
     }))
 
-  it.effect("other members are passed on", () =>
+  it.effect("sends other members unchanged", () =>
     Effect.gen(function*() {
       const { claims } = yield* made({ ...backend, extensions: { software_id: "growth-chart" } })
       assert.strictEqual(claims["software_id"], "growth-chart")

@@ -61,7 +61,7 @@ describe("TieredOAuth", () => {
       )
   )
 
-  it.effect("[UDAP-244] invalid_idp is a reason of its own, after which other providers are left", () =>
+  it.effect("[UDAP-244] invalid_idp is the reason InvalidIdentityProvider, and the app can use another provider", () =>
     at((client) =>
       Effect.gen(function*() {
         const error = yield* refused(client, { error: "invalid_idp", error_description: "unknown provider" })
@@ -99,7 +99,7 @@ describe("TieredOAuth", () => {
       )
   )
 
-  it.effect("[UDAP-235] a provider that lists openid and udap passes, one that does not is named", () =>
+  it.effect("[UDAP-235] accepts a provider that lists openid and udap; the error names another one", () =>
     Effect.gen(function*() {
       const check = (how: Options) =>
         Effect.flatMap(makeServer(how), (server) =>

@@ -402,7 +402,7 @@ describe("UdapAuthentication", () => {
       })
     }))
 
-  it.effect("requests without a server fail with a remedy", () =>
+  it.effect("requests without a server fail with advice", () =>
     Effect.gen(function*() {
       const server = yield* makeServer()
       const options = yield* app()
@@ -413,7 +413,7 @@ describe("UdapAuthentication", () => {
       assert.include(error.detail, "forServer")
     }))
 
-  it.effect("a client without client id and without registration is a mistake of the configuration", () =>
+  it.effect("a client without client id and registration fails with a ConfigurationError", () =>
     Effect.gen(function*() {
       const server = yield* makeServer()
       const error = yield* Effect.flip(

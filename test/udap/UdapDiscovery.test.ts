@@ -69,7 +69,7 @@ describe("UdapDiscovery.metadata", () => {
       assert.strictEqual(busy.requests, 3)
     }))
 
-  it.effect("[UDAP-60] [UDAP-61] the community goes into the query, encoded once", () =>
+  it.effect("[UDAP-60] [UDAP-61] sends the community in the query, encoded once", () =>
     Effect.gen(function*() {
       const net = yield* good()
       const found = yield* Effect.provide(metadata({ community: COMMUNITY }), discovery(net))
@@ -79,7 +79,7 @@ describe("UdapDiscovery.metadata", () => {
       ])
     }))
 
-  it.effect("[UDAP-61] what is not a URI, and a community without anchors, is refused before any request", () =>
+  it.effect("[UDAP-61] refuses a community that is not a URI or has no anchors, before any request", () =>
     Effect.gen(function*() {
       const net = yield* good()
       const refused = (community: string) => Effect.flip(Effect.provide(metadata({ community }), discovery(net)))
@@ -94,7 +94,7 @@ describe("UdapDiscovery.metadata", () => {
       assert.deepStrictEqual(net.requests, [])
     }))
 
-  it.effect("without a community the server's own choice must lead to the anchors of the only community", () =>
+  it.effect("without a community, the certificate that the server chooses must lead to the anchors of the only community", () =>
     Effect.gen(function*() {
       const net = yield* good()
       assert.strictEqual((yield* Effect.provide(metadata(), discovery(net))).community, COMMUNITY)
@@ -105,7 +105,7 @@ describe("UdapDiscovery.metadata", () => {
       assert.deepInclude(error, { _tag: "TrustError", reason: "Untrusted" })
     }))
 
-  it.effect("[UDAP-21] [UDAP-47] the signed values are used, and no endpoint that is not signed", () =>
+  it.effect("[UDAP-21] [UDAP-47] uses the signed values, and no unsigned endpoint", () =>
     Effect.gen(function*() {
       const plain = {
         ...document,
@@ -127,7 +127,7 @@ describe("UdapDiscovery.metadata", () => {
       ])
     }))
 
-  it.effect("[UDAP-20] an empty list says that the capability is absent", () =>
+  it.effect("[UDAP-20] an empty list means that the capability is absent", () =>
     Effect.gen(function*() {
       const net = yield* good({ ...document, grant_types_supported: [], udap_profiles_supported: [] })
       const found = yield* Effect.provide(metadata(), discovery(net))
@@ -135,7 +135,7 @@ describe("UdapDiscovery.metadata", () => {
       assert.isFalse(found.supportsAuthorizationCode || found.supportsTieredOAuth)
     }))
 
-  it.effect("[UDAP-20] a text that contains a value does not count as a list that does", () =>
+  it.effect("[UDAP-20] a text that contains a value does not count as a list with it", () =>
     Effect.gen(function*() {
       const warnings = recorded()
       const net = yield* good({ ...document, udap_profiles_supported: "udap_dcr udap_authn" })
@@ -145,7 +145,7 @@ describe("UdapDiscovery.metadata", () => {
       assert.deepStrictEqual(warnings.codes(), ["MetadataMemberMalformed"])
     }))
 
-  it.effect("one request serves all who ask at once, also when one of them is interrupted, and those who come later", () =>
+  it.effect("concurrent and later callers share one request, also if one of them is interrupted", () =>
     Effect.gen(function*() {
       const net = yield* good()
       yield* Effect.gen(function*() {
@@ -160,7 +160,7 @@ describe("UdapDiscovery.metadata", () => {
       }).pipe(Effect.provide(discovery(net)))
     }))
 
-  it.effect("what one community is told is not what another is, nor what http on loopback allows", () =>
+  it.effect("caches metadata separately for each community, and for http on loopback", () =>
     Effect.gen(function*() {
       const net = yield* good()
       yield* Effect.gen(function*() {
@@ -171,7 +171,7 @@ describe("UdapDiscovery.metadata", () => {
       }).pipe(Effect.provide(discovery(net)))
     }))
 
-  it.effect("`refresh` asks again, and `invalidate` makes the next call ask", () =>
+  it.effect("`refresh` sends a request, and `invalidate` makes the next call send one", () =>
     Effect.gen(function*() {
       const net = yield* good()
       yield* Effect.gen(function*() {
@@ -188,7 +188,7 @@ describe("UdapDiscovery.metadata", () => {
       }).pipe(Effect.provide(discovery(net)))
     }))
 
-  it.effect("a failure is remembered for three seconds", () =>
+  it.effect("caches a failure for three seconds", () =>
     Effect.gen(function*() {
       const net = answering({ status: 404 })
       yield* Effect.gen(function*() {
@@ -214,7 +214,7 @@ describe("trust in cached metadata", () => {
   })
   const refused = Effect.flip(metadata())
 
-  it.effect("ends with a certificate that was revoked meanwhile, once the CRL has ended", () =>
+  it.effect("ends with the CRL if the certificate was revoked meanwhile", () =>
     Effect.gen(function*() {
       const { inter, layer, leaf, net } = yield* withCrl
       yield* Effect.gen(function*() {
@@ -229,7 +229,7 @@ describe("trust in cached metadata", () => {
       }).pipe(Effect.provide(layer))
     }))
 
-  it.effect("ends where a CRL has ended and no other can be had", () =>
+  it.effect("ends with the CRL if another cannot be fetched", () =>
     Effect.gen(function*() {
       const { layer, net } = yield* withCrl
       yield* Effect.gen(function*() {
@@ -240,7 +240,7 @@ describe("trust in cached metadata", () => {
       }).pipe(Effect.provide(layer))
     }))
 
-  it.effect("goes on with a CRL that is published anew", () =>
+  it.effect("continues with a new CRL", () =>
     Effect.gen(function*() {
       const { inter, layer, net } = yield* withCrl
       yield* Effect.gen(function*() {
@@ -252,7 +252,7 @@ describe("trust in cached metadata", () => {
       }).pipe(Effect.provide(layer))
     }))
 
-  it.effect("ends with the server's certificate", () =>
+  it.effect("ends at the expiry of the server's certificate", () =>
     Effect.gen(function*() {
       const { inter, makeLeaf } = yield* base
       const leaf = yield* makeLeaf({ to: NOW + 600_000 })
@@ -264,7 +264,7 @@ describe("trust in cached metadata", () => {
       }).pipe(Effect.provide(discovery(net)))
     }))
 
-  it.effect("ends with exp of the JWT, and goes on with one that the server signs anew", () =>
+  it.effect("ends with exp of the JWT, and continues with a new one", () =>
     Effect.gen(function*() {
       const net = serving(document, yield* signed({ claims: { exp: NOW / 1000 + 300 } }))
       yield* Effect.gen(function*() {
@@ -277,7 +277,7 @@ describe("trust in cached metadata", () => {
       }).pipe(Effect.provide(discovery(net)))
     }))
 
-  it.effect("what was verified serves while the server is down, and no longer than it is trusted", () =>
+  it.effect("verified metadata are used while the server is unavailable, as long as they are trusted", () =>
     Effect.gen(function*() {
       const warnings = recorded()
       const net = serving(document, yield* signed({ claims: { exp: NOW / 1000 + 7_200 } }))

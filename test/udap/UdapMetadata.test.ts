@@ -22,7 +22,7 @@ const findings = (change: Json): Array<string> => {
 }
 
 describe("UdapMetadata.conformance", () => {
-  it("finds nothing in metadata that keep the rules", () => {
+  it("has no findings for metadata that follow the rules", () => {
     assert.deepStrictEqual(findings({}), [])
     assert.deepStrictEqual(
       findings({

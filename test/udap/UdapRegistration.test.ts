@@ -7,7 +7,7 @@ import * as TestClock from "effect/TestClock"
 import { RetryPolicy, SessionStore } from "effect-safire"
 import { Certification, type SoftwareStatement, TrustPolicy, UdapDiscovery, UdapRegistration } from "effect-safire/udap"
 import * as Pki from "../../src/testing/internal/pki.js"
-import { Broken, fake, json, text } from "../support/http.js"
+import { ConnectionFailure, fake, json, text } from "../support/http.js"
 import { recorded } from "../support/warnings.js"
 import {
   appCertificate,
@@ -128,7 +128,7 @@ describe("UdapRegistration", () => {
     })
   })
 
-  it.effect("of ten that start together one registers", () =>
+  it.effect("ten concurrent registrations send one request", () =>
     at((service, server) =>
       Effect.gen(function*() {
         const request = yield* requestAt(server)
@@ -166,7 +166,7 @@ describe("UdapRegistration", () => {
       })
     ))
 
-  it.effect("[UDAP-123] a response without grant types to a registration says that it is cancelled", () => {
+  it.effect("[UDAP-123] a response without grant types to a registration means that it is cancelled", () => {
     let registered = 0
     return at((service, server) =>
       Effect.gen(function*() {
@@ -205,7 +205,7 @@ describe("UdapRegistration", () => {
       })
   )
 
-  it.effect("a client that the server does not know any more is registered again, once for all processes", () =>
+  it.effect("registers a client again that the server no longer knows, once for all processes", () =>
     at((service, server) =>
       Effect.gen(function*() {
         const request = yield* requestAt(server)
@@ -222,8 +222,8 @@ describe("UdapRegistration", () => {
       })
     ))
 
-  it.effect("members that the server changed are a warning; what it repeats, adds or leaves out is not", () => {
-    const { layer, seen } = recorded()
+  it.effect("warns about members that the server changed, and not about members that it repeats, adds or omits", () => {
+    const { layer, reported } = recorded()
     return Effect.gen(function*() {
       const server = yield* makeServer({
         respond: ({ claims, kind }) =>
@@ -237,13 +237,13 @@ describe("UdapRegistration", () => {
         Layer.provide(registrations(server), layer)
       )
       assert.deepStrictEqual(registered.scopes, ["system/Patient.rs"])
-      assert.deepStrictEqual(seen.map(({ code, detail }) => [code, detail]), [
+      assert.deepStrictEqual(reported.map(({ code, detail }) => [code, detail]), [
         ["RegistrationChanged", "the server registered another scope than was requested"]
       ])
     })
   })
 
-  it.effect("a certification that the server requires is checked before anything is sent", () =>
+  it.effect("checks for required certifications before any request", () =>
     at((service, server) =>
       Effect.gen(function*() {
         const request = yield* requestAt(server)
@@ -252,7 +252,7 @@ describe("UdapRegistration", () => {
         assert.lengthOf(server.of("register"), 0)
       }), { metadata: { udap_certifications_supported: ["urn:basic"], udap_certifications_required: ["urn:basic"] } }))
 
-  it.effect("a wildcard is not requested from a server that lists scopes without one", () =>
+  it.effect("does not request a wildcard from a server that lists scopes without one", () =>
     at((service, server) =>
       Effect.gen(function*() {
         const error = yield* Effect.flip(Effect.flatMap(requestAt(server), service.register))
@@ -268,7 +268,7 @@ describe("UdapRegistration", () => {
         assert.lengthOf(server.of("register"), 0)
       }), { metadata: { udap_profiles_supported: [] } }))
 
-  it.effect("[UDAP-75] the client URI is checked before anything is sent", () =>
+  it.effect("[UDAP-75] checks the client URI before any request", () =>
     at((service, server) =>
       Effect.gen(function*() {
         const request = yield* requestAt(server, { clientUri: "https://other.example.org" })
@@ -310,7 +310,7 @@ describe("UdapRegistration", () => {
   ]
 
   it.effect.each(responses)(
-    "%s is an error with a reason of its own",
+    "%s is an error with its own reason",
     ([, response, reason]) =>
       Effect.gen(function*() {
         const error = yield* refused(response)
@@ -318,7 +318,7 @@ describe("UdapRegistration", () => {
       })
   )
 
-  it.effect("an error holds no statement and no certification, also where the server repeats them", () =>
+  it.effect("an error contains no statement and no certification, also if the server repeats them", () =>
     Effect.gen(function*() {
       const certificate = yield* appCertificate({ key: "p256" })
       const certification = yield* Certification.make(certificate, { name: "Basic", uris: ["urn:basic"] })
@@ -349,13 +349,13 @@ describe("UdapRegistration", () => {
       }
     }))
 
-  it.effect("each attempt has its own statement; a request without a response is repeated", () =>
+  it.effect("repeats a request without a response, with a new statement for each attempt", () =>
     Effect.gen(function*() {
       const server = yield* makeServer()
       let failures = 1
       const net = fake((seen) =>
         new URL(seen.url).pathname === "/udap/register" && failures-- > 0
-          ? new Broken("ECONNRESET")
+          ? new ConnectionFailure("ECONNRESET")
           : Effect.promise(() => server.handle(seen))
       )
       const options = yield* trust
@@ -372,7 +372,7 @@ describe("UdapRegistration", () => {
         )
       )
       assert.strictEqual((yield* done).clientId, "client-1")
-      const jtis = net.seen.filter(({ url }) => url.endsWith("/register")).map(({ body }) => body)
+      const jtis = net.requests.filter(({ url }) => url.endsWith("/register")).map(({ body }) => body)
       assert.strictEqual(new Set(jtis).size, 2)
     }))
 })

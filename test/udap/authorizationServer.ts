@@ -11,7 +11,7 @@ import { RetryPolicy, SessionStore } from "effect-safire"
 import { ClientCertificate, TrustPolicy, UdapDiscovery, UdapRegistration } from "effect-safire/udap"
 import * as jose from "jose"
 import * as Pki from "../../src/testing/internal/pki.js"
-import { type Fake, fake, json, type Seen, text } from "../support/http.js"
+import { type Fake, fake, json, type SentRequest, text } from "../support/http.js"
 
 export type Json = Readonly<Record<string, unknown>>
 
@@ -100,7 +100,7 @@ const isSigned = (jwt: string, leaf: X509Certificate, alg: string): Promise<bool
 
 export interface Received {
   readonly kind: "metadata" | "smart" | "register" | "token" | "revoke" | "other"
-  readonly seen: Seen
+  readonly seen: SentRequest
   /** Of a statement or an assertion. */
   readonly header: Json
   readonly claims: Json
@@ -128,7 +128,7 @@ export interface AuthorizationServer {
   readonly of: (kind: Received["kind"]) => ReadonlyArray<Received>
   /** By community and client URI. */
   readonly clients: Map<string, string>
-  readonly handle: (seen: Seen) => Promise<Response>
+  readonly handle: (seen: SentRequest) => Promise<Response>
   readonly net: Fake
 }
 
@@ -160,7 +160,7 @@ export const makeServer = (options: Options = {}): Effect.Effect<AuthorizationSe
     const clients = new Map<string, string>()
     let ids = 0
 
-    const metadata = (seen: Seen): Promise<Response> => {
+    const metadata = (seen: SentRequest): Promise<Response> => {
       const community = new URL(seen.url).searchParams.get("community")
       const x5c = community === OTHER_COMMUNITY
         ? [Encoding.encodeBase64(otherLeaf.der)]
@@ -244,7 +244,7 @@ export const makeServer = (options: Options = {}): Effect.Effect<AuthorizationSe
       "/udap/revoke": "revoke"
     }
 
-    const handle = (seen: Seen): Promise<Response> => {
+    const handle = (seen: SentRequest): Promise<Response> => {
       const kind = kinds[new URL(seen.url).pathname] ?? "other"
       const body = kind === "register"
         ? JSON.parse(seen.body) as Json

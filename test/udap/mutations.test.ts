@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import { TrustPolicy } from "effect-safire/udap"
 import * as Pki from "../../src/testing/internal/pki.js"
 import { ocspResponse } from "../../src/testing/internal/pkiOcsp.js"
+// The pure rules, for thousands of changed bytes that cannot each be served.
 import * as certificates from "../../src/udap/internal/certificate.js"
 import * as crls from "../../src/udap/internal/crl.js"
 import * as ocsp from "../../src/udap/internal/ocsp.js"
@@ -29,7 +30,7 @@ const mutations = (der: Uint8Array, count: number): ReadonlyArray<Uint8Array> =>
   })
 
 describe("changed bytes", () => {
-  it.effect("no changed certificate is trusted, and none is a defect", () =>
+  it.effect("a changed certificate is not trusted and causes no defect", () =>
     Effect.gen(function*() {
       const { crls, inter, leaf, root } = yield* base
       yield* Effect.gen(function*() {
@@ -50,7 +51,7 @@ describe("changed bytes", () => {
     }), 60_000)
 
   it.effect(
-    "no changed CRL says that a certificate is not revoked, and none is a defect",
+    "a changed CRL does not make a revoked certificate valid and causes no defect",
     () =>
       Effect.gen(function*() {
         const { inter, leaf } = yield* base
@@ -74,7 +75,7 @@ describe("changed bytes", () => {
   )
 
   it.effect(
-    "no changed OCSP response of a revoked certificate says that it is good, and none is a defect",
+    "a changed OCSP response does not make a revoked certificate valid and causes no defect",
     () =>
       Effect.gen(function*() {
         const { inter, leaf } = yield* base

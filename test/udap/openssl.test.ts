@@ -91,7 +91,7 @@ const accepts = ({ anchors, crls, ocsp, served, x5c }: Artefact) =>
     return { text, succeeded: /verify OK/i.test(text) && /: good/.test(text) && !/expired|not yet valid/i.test(text) }
   }).pipe(Effect.scoped)
 
-describe(`our verdict beside that of ${version ?? "openssl, which is not installed"}`, () => {
+describe(`the result compared with that of ${version ?? "openssl, which is not installed"}`, () => {
   for (const { deviation, make, name, problems } of definitions) {
     const title = deviation === undefined ? `is the same for ${name}` : `differs for ${name}: ${deviation}`
     it.effect.skipIf(version === undefined)(title, () =>

@@ -7,6 +7,7 @@ import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
 import { TrustPolicy } from "effect-safire/udap"
+// The parsers: NIST's files are not metadata of a server.
 import * as certificates from "../../src/udap/internal/certificate.js"
 import * as crls from "../../src/udap/internal/crl.js"
 

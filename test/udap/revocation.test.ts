@@ -14,6 +14,7 @@ import { RetryPolicy } from "effect-safire"
 import { TrustPolicy } from "effect-safire/udap"
 import * as Pki from "../../src/testing/internal/pki.js"
 import { ocspResponse } from "../../src/testing/internal/pkiOcsp.js"
+// The parsers, for the certificates whose revocation is tested.
 import * as certificates from "../../src/udap/internal/certificate.js"
 import * as crls from "../../src/udap/internal/crl.js"
 import { base, CRL_URL, FHIR_BASE, NOW, OCSP_URL } from "./artefacts.js"
@@ -43,7 +44,7 @@ const pointing = (...urls: ReadonlyArray<string>) =>
   })
 
 describe("CRLs from distribution points", () => {
-  it.effect("are fetched once, kept until they end, and asked for anew when they are a day old", () =>
+  it.effect("are fetched once, used until they expire, and fetched again after a day", () =>
     Effect.gen(function*() {
       const { chain, inter } = yield* pointing(CRL_URL)
       const net: World = world(new Map([[CRL_URL, yield* Pki.crl(inter)]]))
@@ -68,7 +69,7 @@ describe("CRLs from distribution points", () => {
       )
     }))
 
-  it.effect("a forged list is not kept in place of the right one", () =>
+  it.effect("a forged list does not replace the valid one in the cache", () =>
     Effect.gen(function*() {
       const { chain, inter } = yield* pointing(CRL_URL)
       const { keys } = yield* base
@@ -80,7 +81,7 @@ describe("CRLs from distribution points", () => {
       }).pipe(Effect.provide(policy(net.layer)))
     }))
 
-  it.effect("the next distribution point is asked where one fails, and two at most", () =>
+  it.effect("the next distribution point is used after a failure, two at most", () =>
     Effect.gen(function*() {
       const urls = ["http://a.example/", "http://b.example/", "http://c.example/"]
       const { chain, inter } = yield* pointing(...urls)
@@ -94,7 +95,7 @@ describe("CRLs from distribution points", () => {
       assert.deepStrictEqual(third.requests, urls.slice(0, 2))
     }))
 
-  it.effect("a distribution point on an address, on loopback or of another scheme is not asked", () =>
+  it.effect("sends no request to a distribution point at an IP address, on loopback or with another scheme", () =>
     Effect.gen(function*() {
       const urls = [
         "http://10.0.0.5/a.crl",
@@ -120,7 +121,7 @@ describe("CRLs from distribution points", () => {
       }
     }))
 
-  it.effect("http on loopback is asked only where that is allowed", () =>
+  it.effect("uses http on loopback only with the option for it", () =>
     Effect.gen(function*() {
       const url = "http://127.0.0.1:8080/a.crl"
       const { chain, inter } = yield* pointing(url)
@@ -129,7 +130,7 @@ describe("CRLs from distribution points", () => {
       assert.deepStrictEqual(net.requests, [url])
     }))
 
-  it.effect("nothing is asked where the policy says so", () =>
+  it.effect("sends no request if the policy forbids it", () =>
     Effect.gen(function*() {
       const { chain, inter } = yield* pointing(CRL_URL)
       const net = world(new Map([[CRL_URL, yield* Pki.crl(inter)]]))
@@ -138,7 +139,7 @@ describe("CRLs from distribution points", () => {
       assert.deepStrictEqual(net.requests, [])
     }))
 
-  it.effect("redirects and other answers are failures", () =>
+  it.effect("redirects and other responses are failures", () =>
     Effect.gen(function*() {
       const { chain } = yield* pointing(CRL_URL)
       for (
@@ -152,7 +153,7 @@ describe("CRLs from distribution points", () => {
       }
     }))
 
-  it.effect("what passes by itself is repeated as the RetryPolicy says", () =>
+  it.effect("repeats a request after a temporary failure, by the RetryPolicy", () =>
     Effect.gen(function*() {
       const { chain } = yield* pointing(CRL_URL)
       const net = world(new Map([[CRL_URL, { status: 503 }]]))
@@ -171,7 +172,7 @@ describe("CRLs from distribution points", () => {
     return Layer.succeed(HttpClient.HttpClient, client)
   }
 
-  it.effect("a list larger than the limit is refused while it is read", () =>
+  it.effect("refuses a list above the limit while it is read", () =>
     Effect.gen(function*() {
       const { chain } = yield* pointing(CRL_URL)
       let sent = 0
@@ -186,7 +187,7 @@ describe("CRLs from distribution points", () => {
       assert.isBelow(sent, 20_000_000)
     }))
 
-  it.effect("a list that does not come to an end is given up", () =>
+  it.effect("stops the download of an endless list at the time limit", () =>
     Effect.gen(function*() {
       const { chain } = yield* pointing(CRL_URL)
       const asked = yield* Deferred.make<void>()
@@ -199,7 +200,7 @@ describe("CRLs from distribution points", () => {
       assert.isTrue("isRetryable" in error && error.isRetryable)
     }))
 
-  it.effect("a large list is searched in portions, between which other fibers run", () =>
+  it.effect("searches a large list in portions, between which other fibers run", () =>
     Effect.gen(function*() {
       const { inter, leaf } = yield* base
       // Entries that differ in the serial number alone, written by hand: pkijs takes seconds for so many.
@@ -242,7 +243,7 @@ describe("OCSP", () => {
       return { chain: [leaf.der, inter.der], net, leaf, inter }
     })
 
-  it.effect("is asked where no CRL says anything, and its response is kept until it ends", () =>
+  it.effect("is used if no CRL covers the certificate, and its response is cached until it expires", () =>
     Effect.gen(function*() {
       const { chain, net } = yield* answering("good")
       yield* Effect.gen(function*() {
@@ -252,7 +253,7 @@ describe("OCSP", () => {
       }).pipe(Effect.provide(policy(net.layer)))
     }))
 
-  it.effect("is not asked where a CRL says something", () =>
+  it.effect("is not used if a CRL covers the certificate", () =>
     Effect.gen(function*() {
       const { chain, net } = yield* answering("good")
       const { crls } = yield* base
@@ -260,7 +261,7 @@ describe("OCSP", () => {
       assert.deepStrictEqual(net.requests, [])
     }))
 
-  it.effect("bytes that are not a response end in a typed error", () =>
+  it.effect("invalid bytes end in a typed error", () =>
     Effect.gen(function*() {
       const { chain, leaf, net } = yield* answering("good")
       const bodies = [
@@ -299,7 +300,7 @@ describe("the revocation rule of a community", () => {
       assert.deepInclude(yield* Effect.flip(Effect.provide(validate(yield* unknown), strict)), { reason: "Revoked" })
     }))
 
-  it.effect("`off` asks about no certificate", () =>
+  it.effect("`off` sends no request", () =>
     Effect.gen(function*() {
       const { crls, inter, leaf } = yield* base
       const revoked = yield* Pki.crl(inter, [leaf.serial])
@@ -327,7 +328,7 @@ describe("TrustPolicy.layer", () => {
       assert.strictEqual(path.length, 3)
     }))
 
-  it.effect("[UDAP-61] refuses early what cannot work, and says which entry", () =>
+  it.effect("[UDAP-61] refuses an invalid configuration when it is built, with the entry in the error", () =>
     Effect.gen(function*() {
       const { leaf, root } = yield* base
       assert.include((yield* refused({ communities: {} })).message, "at least one")
@@ -343,7 +344,7 @@ describe("TrustPolicy.layer", () => {
       assert.include(error.message, "entry 2: it is not one DER-encoded X.509 certificate")
     }))
 
-  it.effect("`clockSkew` lets a validity start later than this machine's clock says, and never end later", () =>
+  it.effect("`clockSkew` allows a validity to start later than the clock of this machine, but not to end later", () =>
     Effect.gen(function*() {
       const { crls, inter, makeLeaf } = yield* base
       const early = yield* makeLeaf({ from: NOW + 60_000 })

@@ -136,7 +136,7 @@ describe("an app at the sandbox, over HTTP", () => {
     60_000
   )
 
-  it.live("a required certification, and a cancellation", () =>
+  it.live("an app sends a required certification, and cancels its registration", () =>
     Effect.gen(function*() {
       const udap = yield* SandboxUdap.SandboxUdap
       const [community = ""] = udap.communities

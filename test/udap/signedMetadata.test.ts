@@ -32,7 +32,7 @@ const outcomeOf = (jwt: unknown, plain: Json = document, fhirBaseUrl = FHIR_BASE
   )
 
 describe("signed_metadata", () => {
-  it.effect("[UDAP-8] [UDAP-48] [UDAP-58] is trusted if all rules are kept", () =>
+  it.effect("[UDAP-8] [UDAP-48] [UDAP-58] is trusted if it follows all rules", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* outcome({}), "https://auth.example.org/token")
     }))
@@ -56,7 +56,7 @@ describe("signed_metadata", () => {
       assert.deepStrictEqual(yield* outcome({ claims: { iat, exp: iat + YEAR + 1 } }), ["LifetimeTooLong UDAP-53"])
     }))
 
-  it.effect("[UDAP-57] authorization_endpoint is not demanded where the metadata have none", () =>
+  it.effect("[UDAP-57] authorization_endpoint is not required if the metadata have none", () =>
     Effect.gen(function*() {
       const { authorization_endpoint: _, ...plain } = document
       assert.isString(yield* outcome({ claims: { authorization_endpoint: undefined } }, plain))
@@ -156,7 +156,7 @@ describe("signed_metadata", () => {
       assert.deepStrictEqual(yield* outcome({ x5c: [base64(named.der), base64(inter.der)] }), problems)
     }))
 
-  it.effect("[UDAP-50] iss is the FHIR base URL that was asked", () =>
+  it.effect("[UDAP-50] iss must be the FHIR base URL of the request", () =>
     Effect.gen(function*() {
       const { inter, makeLeaf } = yield* base
       const iss = "https://other.example.org/r4"
@@ -199,7 +199,7 @@ describe("signed_metadata", () => {
       ])
     }))
 
-  it.effect("all failures are reported together", () =>
+  it.effect("one error lists all failures", () =>
     Effect.gen(function*() {
       const { makeLeaf, keys } = yield* base
       const leaf = yield* makeLeaf({ to: NOW - Pki.DAY, names: [Pki.dns("fhir.example.org")] }, {
@@ -228,7 +228,7 @@ describe("signed_metadata", () => {
       ])
     }))
 
-  it.effect("an error holds neither the JWT nor a certificate", () =>
+  it.effect("an error contains neither the JWT nor a certificate", () =>
     Effect.gen(function*() {
       const jwt = yield* signed({ claims: { sub: "x" } })
       const error = yield* Effect.flip(

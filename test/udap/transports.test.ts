@@ -74,7 +74,7 @@ describe.each(
       assert.deepStrictEqual(seen, ["GET /a.crl", "POST /ocsp application/ocsp-request"])
     }))
 
-  it.scoped("what is larger than the limit is given up", () =>
+  it.scoped("stops a response above the limit", () =>
     Effect.gen(function*() {
       const { inter, makeLeaf } = yield* base
       const { port } = yield* webServer(new Map([["/a.crl", new Uint8Array(17 * 1024 * 1024)]]))
@@ -86,7 +86,7 @@ describe.each(
 })
 
 describe("over a guarded transport", () => {
-  it.scoped("a distribution point whose name leads to a private address is not connected to", () =>
+  it.scoped("does not connect to a distribution point with a private address", () =>
     Effect.gen(function*() {
       const { inter, makeLeaf } = yield* base
       const { port, seen } = yield* webServer(new Map())

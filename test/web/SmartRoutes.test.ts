@@ -8,7 +8,7 @@ import { ClientAuthentication, SigningKey, SigningKeys, SmartServers } from "eff
 import { SandboxEhr } from "effect-safire/testing"
 import { SmartRoutes } from "effect-safire/web"
 import * as jose from "jose"
-import { ORIGIN, patiently, start } from "../support/webApp.js"
+import { ORIGIN, start, withPassingMinutes } from "../support/webApp.js"
 
 const secret = Redacted.make("a secret of 24 characters")
 
@@ -279,7 +279,7 @@ describe("SmartRoutes", () => {
     Effect.gen(function*() {
       const { browser, ehr, walk } = yield* start()
       yield* ehr.fault("discovery", Fault.status(503), 20)
-      const down = yield* patiently(browser().go("/launch"))
+      const down = yield* withPassingMinutes(browser().go("/launch"))
       assert.strictEqual(down.status, 503)
       assert.include(down.body, "is not available")
       yield* ehr.clearFaults
@@ -293,7 +293,7 @@ describe("SmartRoutes", () => {
       const who = browser()
       const callback = yield* ehr.approve((yield* who.go("/launch")).location)
       yield* ehr.fault("token", Fault.status(429), 20)
-      const busy = yield* patiently(who.go(callback))
+      const busy = yield* withPassingMinutes(who.go(callback))
       assert.strictEqual(busy.status, 503)
       yield* ehr.clearFaults
       const done = yield* who.go(callback)

@@ -23,10 +23,11 @@ import { TokenError } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import { CurrentSession, SmartRoutes, WebApp } from "effect-safire/web"
 import * as SessionStore from "../../src/session/SessionStore.js"
+// Alone, because 30,000 requests through all routes take minutes.
 import { hideAddresses } from "../../src/web/internal/requests.js"
 import { leak, observe } from "../support/canary.js"
 import { joinWithSteps } from "../support/eventually.js"
-import { ORIGIN, patiently, start } from "../support/webApp.js"
+import { ORIGIN, start, withPassingMinutes } from "../support/webApp.js"
 
 const { Fault } = SandboxEhr
 
@@ -270,7 +271,7 @@ describe("a server that fails during a launch", () => {
           ? yield* ehr.deny(begun.location, "temporarily_unavailable")
           : yield* ehr.approve(begun.location)
         yield* trouble(ehr)
-        const page = yield* patiently(who.go(callback))
+        const page = yield* withPassingMinutes(who.go(callback))
         assert.strictEqual(page.status, 503)
         assert.include(page.body, "then start the app again")
         assert.notInclude(page.body, "load this page again")

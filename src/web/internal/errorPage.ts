@@ -11,8 +11,7 @@ import * as SecureRandom from "../../base/SecureRandom.js"
 import * as Problems from "../Problem.js"
 import * as WebApp from "../WebApp.js"
 
-/** @internal */
-export const STYLE =
+const STYLE =
   "body{font:1.0625rem/1.6 system-ui,sans-serif;color:#1c2733;background:#f4f6f8;margin:0;padding:2rem 1rem}" +
   "main{max-width:34rem;margin:8vh auto;padding:2rem;background:#fff;border:1px solid #d5dde5;border-radius:.5rem}" +
   "h1{font-size:1.5rem;line-height:1.25;margin:0 0 .75rem}p{margin:0 0 1rem}small{color:#52606f}" +

@@ -15,14 +15,23 @@ import {
 } from "effect-safire"
 import * as AppState from "../../../src/fhir/AppState.js"
 import * as BulkExport from "../../../src/fhir/BulkExport.js"
-import { type Answer, Broken, fake, guarded, hang, json, type Seen, text } from "../../support/http.js"
+import {
+  ConnectionFailure,
+  fake,
+  type FakeResponse,
+  guarded,
+  hang,
+  json,
+  type SentRequest,
+  text
+} from "../../support/http.js"
 import { final, nothingSent, section } from "../entry.js"
 import { atServer, clientId, fhirBaseUrl, type Met, met, patiently, smallLimits, tokens } from "../world.js"
 
 type Fhir = FhirClient.Authorized
 
 const using = <A, E extends Met>(
-  answer: (seen: Seen, index: number) => Answer,
+  answer: (seen: SentRequest, index: number) => FakeResponse,
   use: (fhir: Fhir) => Effect.Effect<A, E>,
   limits?: Layer.Layer<never>
 ) =>
@@ -50,11 +59,11 @@ const atDiscovered = <A, E extends Met>(use: (fhir: Fhir) => Effect.Effect<A, E>
     )
   )))
 
-const read = (answer: () => Answer, limits?: Layer.Layer<never>) =>
+const read = (answer: () => FakeResponse, limits?: Layer.Layer<never>) =>
   using(answer, (fhir) => fhir.read("Patient", "123"), limits)
 
 const search = (
-  answer: (seen: Seen, index: number) => Answer,
+  answer: (seen: SentRequest, index: number) => FakeResponse,
   options: FhirClient.SearchOptions<undefined> = {}
 ) => using(answer, (fhir) => Stream.runDrain(fhir.search("Observation", { patient: "123" }, options)))
 
@@ -179,7 +188,7 @@ export const fhirError = section<FhirError["reason"]>({
       again: changed
     },
     Unreachable: {
-      example: read(() => new Broken("ECONNREFUSED", "connect")),
+      example: read(() => new ConnectionFailure("ECONNREFUSED", "connect")),
       cause: "The connection failed or was interrupted. The code is that of the operating system.",
       cure: "Check address, firewall, certificate and server.",
       again: changed

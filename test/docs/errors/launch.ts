@@ -19,18 +19,18 @@ import {
   UnknownServerError
 } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
-import { type Answer, Broken, hang, json, text } from "../../support/http.js"
+import { ConnectionFailure, type FakeResponse, hang, json, text } from "../../support/http.js"
 import { nothingSent, section } from "../entry.js"
 import { atSandbox, clientId, fhirBaseUrl, http, met, patiently, redirectUri, smallLimits } from "../world.js"
 
 const endpoint = "https://ehr.example.org/auth/register"
 
-const registration = (answer: () => Answer, limits: Layer.Layer<never> = HttpLimits.layer({})) =>
+const registration = (answer: () => FakeResponse, limits: Layer.Layer<never> = HttpLimits.layer({})) =>
   Registration.layer.pipe(Layer.provide(Discovery.layer()), Layer.provide(http(answer)), Layer.provide(limits))
 
 const app = new ClientMetadata.ClientMetadata({ redirectUris: [redirectUri], tokenEndpointAuthMethod: "none" })
 
-const register = (answer: () => Answer, url = endpoint, limits: Layer.Layer<never> = HttpLimits.layer({})) =>
+const register = (answer: () => FakeResponse, url = endpoint, limits: Layer.Layer<never> = HttpLimits.layer({})) =>
   met(Effect.flatMap(Registration.Registration, (service) => service.register(app, { endpoint: url }))).pipe(
     Effect.provide(registration(answer, limits))
   )
@@ -45,7 +45,7 @@ const registered = (url: string | undefined) =>
     deviations: []
   })
 
-const read = (answer: () => Answer, url: string | undefined = `${endpoint}/${clientId}`) =>
+const read = (answer: () => FakeResponse, url: string | undefined = `${endpoint}/${clientId}`) =>
   met(Effect.flatMap(Registration.Registration, (service) => service.read(registered(url)))).pipe(
     Effect.provide(registration(answer))
   )
@@ -62,7 +62,7 @@ export const registrationError = section<RegistrationError["reason"]>({
   names: /ehr\.example\.org|\(none\)/,
   entries: {
     Unreachable: {
-      example: register(() => new Broken("ECONNREFUSED", "connect")),
+      example: register(() => new ConnectionFailure("ECONNREFUSED", "connect")),
       cause:
         "No connection, or one that broke off. The code is the operating system's; `processed` says whether the request can have arrived.",
       cure: "Check address, firewall, certificate and server.",

@@ -23,7 +23,7 @@ import { FhirBaseUrl } from "../../../src/base/FhirBaseUrl.js"
 import * as Jose from "../../../src/base/Jose.js"
 import { fromDocument } from "../../../src/server/SmartConfiguration.js"
 import * as SmartStyle from "../../../src/server/SmartStyle.js"
-import { type Answer, Broken, hang, json, text } from "../../support/http.js"
+import { ConnectionFailure, type FakeResponse, hang, json, text } from "../../support/http.js"
 import { final, nothingSent, readOnly, section } from "../entry.js"
 import { atSandbox, fault, fhirBaseUrl, http, login, met, patiently, smallLimits } from "../world.js"
 
@@ -31,7 +31,7 @@ const html = () => text("<!doctype html><title>Sign in</title>", { headers: { "c
 const busy = () => text("", { status: 503, headers: { "retry-after": "120" } })
 const large = () => json({ text: "x".repeat(2_000) })
 const moved = () => text("", { status: 302, headers: { location: "http://portal.example.org/login" } })
-const refusing = () => new Broken("ECONNREFUSED", "connect")
+const refusing = () => new ConnectionFailure("ECONNREFUSED", "connect")
 
 const environment = (values: Readonly<Record<string, string>>) =>
   Layer.setConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(values)), { pathDelim: "_" }))
@@ -108,7 +108,7 @@ export const configurationError = section<ConfigurationError["reason"]>({
   }
 })
 
-const discover = (answer: () => Answer, url = fhirBaseUrl, limits: Layer.Layer<never> = HttpLimits.layer({})) =>
+const discover = (answer: () => FakeResponse, url = fhirBaseUrl, limits: Layer.Layer<never> = HttpLimits.layer({})) =>
   met(Effect.flatMap(Discovery.Discovery, (discovery) => discovery.configuration(url))).pipe(
     Effect.provide(Discovery.layer({ failureTimeToLive: 0 }).pipe(Layer.provide(http(answer)), Layer.provide(limits)))
   )
@@ -215,17 +215,17 @@ export const discoveryError = section<DiscoveryError["reason"]>({
 const loginServer = "https://login.example.org"
 const jwksUri = `${loginServer}/jwks`
 
-const openId = (answer: () => Answer, issuer = loginServer, limits: Layer.Layer<never> = HttpLimits.layer({})) =>
+const openId = (answer: () => FakeResponse, issuer = loginServer, limits: Layer.Layer<never> = HttpLimits.layer({})) =>
   met(Effect.flatMap(OpenIdConfiguration.OpenIdConfiguration, (service) => service.metadata(issuer))).pipe(
     Effect.provide(OpenIdConfiguration.layer({}).pipe(Layer.provide(http(answer)), Layer.provide(limits)))
   )
 
-const keys = (answer: () => Answer, kid?: string) =>
+const keys = (answer: () => FakeResponse, kid?: string) =>
   met(Effect.flatMap(Jwks.Jwks, (service) => service.find(jwksUri, { alg: "ES256", kid }))).pipe(
     Effect.provide(Jwks.layer({}).pipe(Layer.provide(http(answer))))
   )
 
-const style = (answer: () => Answer, url: string) =>
+const style = (answer: () => FakeResponse, url: string) =>
   met(Effect.flatMap(SmartStyle.SmartStyle, (service) => service.style(url))).pipe(
     Effect.provide(SmartStyle.layer().pipe(Layer.provide(http(answer))))
   )
@@ -392,7 +392,7 @@ export const metadataError = section<MetadataError["reason"]>({
 
 const bundleUrl = "https://brands.example.org/bundle.json"
 
-const brands = (answer: () => Answer, url = bundleUrl, limits: Layer.Layer<never> = HttpLimits.layer({})) =>
+const brands = (answer: () => FakeResponse, url = bundleUrl, limits: Layer.Layer<never> = HttpLimits.layer({})) =>
   met(Effect.flatMap(Brands.Brands, (service) => service.bundle(url))).pipe(
     Effect.provide(Brands.layer({}).pipe(Layer.provide(http(answer)), Layer.provide(limits)))
   )

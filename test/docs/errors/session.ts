@@ -8,6 +8,7 @@ import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
 import { SessionError, Sessions, SessionStore } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
+// An entry to store, for the errors of stores.
 import { StoredSession } from "../../../src/session/internal/sessionEntry.js"
 import { nothingSent, section } from "../entry.js"
 import { atSandbox, fault, met, patiently, tokens } from "../world.js"

@@ -19,7 +19,7 @@ import {
 import { SandboxEhr } from "effect-safire/testing"
 import type * as jose from "jose"
 import * as Jose from "../../../src/base/Jose.js"
-import { Broken, hang } from "../../support/http.js"
+import { ConnectionFailure, hang } from "../../support/http.js"
 import * as Identity from "../../support/identityServer.js"
 import { section } from "../entry.js"
 import { atSandbox, atServer, fault, http, login, met, patiently, type Policy, tokens } from "../world.js"
@@ -29,7 +29,7 @@ const exchange = (what: SandboxEhr.Fault.Fault, limits: Layer.Layer<never> = Lay
 
 const refresh = (changes: Parameters<typeof tokens>[0] = {}, scopes?: ReadonlyArray<string>) =>
   met(Effect.flatMap(SmartClient.SmartClient, (client) => client.refresh(tokens(changes), { scopes }))).pipe(
-    Effect.provide(atServer(() => new Broken("ECONNREFUSED", "connect")))
+    Effect.provide(atServer(() => new ConnectionFailure("ECONNREFUSED", "connect")))
   )
 
 /** A store that takes three seconds to write, and a server whose tokens live for two. */
@@ -205,12 +205,12 @@ const verified = (variant: Variant) =>
     const key = yield* Identity.makeKey("kid" in variant ? variant.kid : "2026")
     const server = Identity.makeServer(variant.keys === undefined ? [key.jwk] : variant.keys(key))
     if (variant.jwksStatus !== undefined) {
-      server.answers.set(Identity.jwksUri, () => new Response("", { status: variant.jwksStatus ?? 500 }))
+      server.responses.set(Identity.jwksUri, () => new Response("", { status: variant.jwksStatus ?? 500 }))
     }
     return yield* met(Identity.login(
       server,
       (nonce) =>
-        Effect.flatMap(Identity.goodClaims(nonce), (good) =>
+        Effect.flatMap(Identity.validClaims(nonce), (good) =>
           variant.token === undefined
             ? Identity.sign(key, variant.claims?.(good) ?? good, variant.header)
             : Effect.succeed(variant.token)),
@@ -223,12 +223,12 @@ const refreshedAs = (sub: string) =>
     const key = yield* Identity.makeKey("2026")
     const server = Identity.makeServer([key.jwk])
     const signed = (nonce: string | undefined, sub: string) =>
-      Effect.flatMap(Identity.goodClaims(nonce), (good) => Identity.sign(key, { ...good, sub }))
+      Effect.flatMap(Identity.validClaims(nonce), (good) => Identity.sign(key, { ...good, sub }))
     return yield* met(Effect.gen(function*() {
       const client = yield* SmartClient.SmartClient
       const first = yield* Identity.login(server, (nonce) => signed(nonce, "person-1"))
       const idToken = yield* signed(undefined, sub)
-      server.answers.set(Identity.tokenUrl, () => Effect.succeed(Identity.tokenAnswer(idToken)))
+      server.responses.set(Identity.tokenUrl, () => Effect.succeed(Identity.tokenResponse(idToken)))
       return yield* client.refresh(first)
     })).pipe(Effect.provide(once(Identity.layerClient(server, { name: "north" }))))
   })
@@ -386,7 +386,7 @@ export const idTokenError = section<IdTokenError["reason"]>({
     },
     NoIdentity: {
       example: met(Effect.flatMap(SmartClient.SmartClient, (client) => client.userInfo(tokens()))).pipe(
-        Effect.provide(atServer(() => new Broken("ECONNREFUSED")))
+        Effect.provide(atServer(() => new ConnectionFailure("ECONNREFUSED")))
       ),
       cause: "A call needs to know who logged in, but these tokens came without a verified id_token.",
       cure:

@@ -8,7 +8,7 @@ import { TrustError, TrustPolicy, UdapDiscovery, UdapDiscoveryError } from "effe
 import * as jose from "jose"
 import * as pki from "pkijs"
 import * as Pki from "../../../src/testing/internal/pki.js"
-import { type Answer, Broken, hang, json, text } from "../../support/http.js"
+import { ConnectionFailure, type FakeResponse, hang, json, text } from "../../support/http.js"
 import { final, nothingSent, readOnly, section } from "../entry.js"
 import { fhirBaseUrl, http, met, patiently, smallLimits } from "../world.js"
 
@@ -39,7 +39,7 @@ interface Chain {
 
 const policy = ({ crls, root }: Made, given?: ReadonlyArray<Uint8Array>) =>
   TrustPolicy.layer({ communities: { [community]: { anchors: [root.der], crls: given ?? crls } } }).pipe(
-    Layer.provide(http(() => new Broken("ENOTFOUND", "getaddrinfo")))
+    Layer.provide(http(() => new ConnectionFailure("ENOTFOUND", "getaddrinfo")))
   )
 
 const validated = (chain: (made: Made) => Effect.Effect<Chain>, named = community) =>
@@ -105,7 +105,7 @@ const signed = (published: Published) =>
 const publishing = (signedMetadata: unknown) => discovered(() => json({ signed_metadata: signedMetadata }))
 
 const discovering = (
-  answer: () => Answer,
+  answer: () => FakeResponse,
   url = fhirBaseUrl,
   named?: string,
   limits: Layer.Layer<never> = HttpLimits.layer({})
@@ -123,7 +123,7 @@ const discovering = (
     )
   })
 
-const discovered = (answer: () => Answer) =>
+const discovered = (answer: () => FakeResponse) =>
   Effect.filterOrDie(
     discovering(answer, fhirBaseUrl, community),
     (error): error is TrustError => error._tag === "TrustError",
@@ -432,7 +432,7 @@ export const udapDiscoveryError = section<UdapDiscoveryError["reason"]>({
       again: final
     },
     Unreachable: {
-      example: undiscovered(() => new Broken("ECONNREFUSED", "connect")),
+      example: undiscovered(() => new ConnectionFailure("ECONNREFUSED", "connect")),
       cause: "No connection to the server, or one that broke off. The code is the operating system's.",
       cure:
         "`ENOTFOUND`: the name. `ECONNREFUSED`, `ETIMEDOUT`: server, firewall or proxy. `CERT_…`: its TLS certificate.",

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { ClientAuthenticationError, HttpLimits, SessionStore, SmartClient } from "effect-safire"
 import { UdapAuthentication, UdapRegistration, UdapRegistrationError } from "effect-safire/udap"
-import { Broken, fake, json, text } from "../../support/http.js"
+import { ConnectionFailure, fake, json, text } from "../../support/http.js"
 import * as Udap from "../../udap/authorizationServer.js"
 import { final, nothingSent, readOnly, section } from "../entry.js"
 import { met, patiently } from "../world.js"
@@ -49,7 +49,9 @@ const registering = (
 /** A network on which the registration endpoint cannot be reached. */
 const brokenAt = ({ handle, registrationEndpoint }: Udap.AuthorizationServer) =>
   fake((seen) =>
-    seen.url === registrationEndpoint ? new Broken("ECONNREFUSED", "connect") : Effect.promise(() => handle(seen))
+    seen.url === registrationEndpoint
+      ? new ConnectionFailure("ECONNREFUSED", "connect")
+      : Effect.promise(() => handle(seen))
   )
 
 const answering = (
