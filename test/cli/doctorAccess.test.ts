@@ -44,9 +44,9 @@ const resource = (type: string, ...codes: ReadonlyArray<string>) => ({
 
 interface Server {
   readonly resources?: ReadonlyArray<object>
-  readonly statement?: () => Http.Answer
-  readonly introspection?: (body: string) => Http.Answer
-  readonly search?: (url: string) => Http.Answer
+  readonly statement?: () => Http.FakeResponse
+  readonly introspection?: (body: string) => Http.FakeResponse
+  readonly search?: (url: string) => Http.FakeResponse
 }
 
 /** A server with these responses. */
@@ -84,7 +84,7 @@ const accessOf = (out: string) => JSON.parse(out).access
 
 /** The requests that carry the token. */
 const carrying = (http: Http.Fake) =>
-  http.seen.filter(({ body, headers }) => headers["authorization"] !== undefined || body.includes("token="))
+  http.requests.filter(({ body, headers }) => headers["authorization"] !== undefined || body.includes("token="))
     .map(({ url }) => url)
 
 const observations = [
@@ -361,11 +361,11 @@ describe("the token of `doctor`", () => {
         const path = yield* fileWith(content)
         const { code, err, out } = yield* run(http, ["--token-file", path])
         assert.deepStrictEqual([code, out, err.replace(path, "FILE")], [2, "", why])
-        assert.strictEqual(http.seen.length, 0)
+        assert.strictEqual(http.requests.length, 0)
         const environment = yield* withToken(http, [], content)
         if (content.trim() !== "") {
           assert.deepStrictEqual([environment.code, environment.err], [2, why.replace(file, "SMART_ACCESS_TOKEN")])
-          assert.strictEqual(http.seen.length, 0)
+          assert.strictEqual(http.requests.length, 0)
         }
       })
   )
@@ -382,7 +382,7 @@ describe("the token of `doctor`", () => {
       assert.deepStrictEqual([code, out], [2, ""])
       assert.include(err, why)
       assert.notInclude(err, token)
-      assert.strictEqual(http.seen.length, 0)
+      assert.strictEqual(http.requests.length, 0)
     }))
 
   it.scoped("the file has precedence over the environment", () =>
@@ -395,7 +395,7 @@ describe("the token of `doctor`", () => {
         environment: { SMART_ACCESS_TOKEN: token }
       })
       assert.deepStrictEqual(accessOf(out).scopes, ["user/Patient.rs", "openid"])
-      const sent = http.seen.flatMap(({ headers }) => headers["authorization"] ?? [])
+      const sent = http.requests.flatMap(({ headers }) => headers["authorization"] ?? [])
       assert.deepStrictEqual(sent, ["Bearer from-the-file"])
     }))
 })
