@@ -6,10 +6,10 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Encoding from "effect/Encoding"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as SecureRandom from "../base/SecureRandom.js"
+import * as Sha256 from "../base/Sha256.js"
 
 /**
  * A verifier and its `S256` challenge (RFC 7636).
@@ -49,13 +49,7 @@ export class Pkce extends Context.Tag("effect-safire/Pkce")<Pkce, Service>() {}
  * @category constructors
  */
 export const challengeOf = (verifier: Redacted.Redacted): Effect.Effect<string> =>
-  Effect.map(
-    // WebCrypto's digest of a byte array cannot fail: a rejection would be a defect of the platform.
-    Effect.promise(() =>
-      globalThis.crypto.subtle.digest("SHA-256", new TextEncoder().encode(Redacted.value(verifier)))
-    ),
-    (digest) => Encoding.encodeBase64Url(new Uint8Array(digest))
-  )
+  Sha256.base64Url(Redacted.value(verifier))
 
 /**
  * Makes the service with the `SecureRandom` of its environment.

@@ -9,12 +9,12 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Encoding from "effect/Encoding"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as SecureRandom from "../base/SecureRandom.js"
+import * as Sha256 from "../base/Sha256.js"
 import type { BackingSessionStore, Value } from "./BackingSessionStore.js"
 import { backingKeyValue, backingMemory, timeLimited } from "./BackingSessionStore.js"
 import * as Encryption from "./internal/encryption.js"
@@ -114,15 +114,7 @@ const keyOf = (id: Redacted.Redacted): Effect.Effect<string> =>
   Effect.suspend(() => {
     const known = digests.get(id)
     if (known !== undefined) return Effect.succeed(known)
-    return Effect.map(
-      // WebCrypto's digest of a byte array cannot fail: a rejection would be a defect of the platform.
-      Effect.promise(() => globalThis.crypto.subtle.digest("SHA-256", new TextEncoder().encode(Redacted.value(id)))),
-      (digest) => {
-        const key = Encoding.encodeBase64Url(new Uint8Array(digest))
-        digests.set(id, key)
-        return key
-      }
-    )
+    return Effect.tap(Sha256.base64Url(Redacted.value(id)), (digest) => void digests.set(id, digest))
   })
 
 /** How often `set`, `remove` and `take` start again because another writer was faster. */

@@ -9,7 +9,6 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Encoding from "effect/Encoding"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
@@ -17,6 +16,7 @@ import { canonicalJson } from "../base/CanonicalJson.js"
 import { ConfigurationError } from "../base/ConfigurationError.js"
 import { ConformanceWarning, ConformanceWarnings } from "../base/ConformanceWarning.js"
 import { withBuildTimeDefault } from "../base/Settings.js"
+import * as Sha256 from "../base/Sha256.js"
 import { HttpLimits } from "../http/HttpLimits.js"
 import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
@@ -127,11 +127,7 @@ const contentOf = ({ certifications, metadata }: Request): Effect.Effect<string>
     SoftwareStatement.toClaims(metadata, "register"),
     certifications?.map(Certification.content)
   ])
-  // WebCrypto's digest of a byte array cannot fail.
-  return Effect.map(
-    Effect.promise(() => globalThis.crypto.subtle.digest("SHA-256", new TextEncoder().encode(content))),
-    (digest) => Encoding.encodeBase64Url(new Uint8Array(digest))
-  )
+  return Sha256.base64Url(content)
 }
 
 /**

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Sha256 from "../../base/Sha256.js"
 import type { SessionId } from "../../session/Sessions.js"
 import type * as WebApp from "../WebApp.js"
 
@@ -20,10 +21,7 @@ const MAX_LAUNCH_BYTES = 4096
 const LAUNCH = "__Host-launch-"
 
 const digest = (text: string): Effect.Effect<string> =>
-  Effect.map(
-    Effect.promise(() => globalThis.crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))),
-    (bytes) => Encoding.encodeBase64Url(new Uint8Array(bytes)).slice(0, 22)
-  )
+  Effect.map(Sha256.base64Url(text), (digest) => digest.slice(0, 22))
 
 /** The handle of a session in paths: a digest, which does not reveal the session id. */
 export const handleOf = (id: SessionId): Effect.Effect<string> => digest(`handle ${Redacted.value(id)}`)
