@@ -2,11 +2,11 @@
  * The steps of the library for operators: a span if the program has a tracer, and a histogram of their durations.
  * Without a tracer, `Effect.withSpan` would still make a span and capture a stack, at a third of the cost of a request.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as Metric from "effect/Metric"
@@ -26,45 +26,58 @@ const durations = MetricKey.histogram(
   "Seconds that a step took with all its attempts, by step and result"
 )
 
-/** By step and result, of which there are few. `Metric.tagged` would look up the histogram at each update. */
-const histograms = new Map<string, Metric.Metric.Histogram<number>>()
+/** The histograms of one step, by result. `Metric.tagged` would look up the histogram at each update. */
+type Histograms = Readonly<Record<"success" | "failure" | "interrupted", Metric.Metric.Histogram<number>>>
 
-/** More than all steps and results of the library; names of a program's own FHIR requests may exceed it. */
-const MAX_HISTOGRAMS = 500
+const histograms = new Map<string, Histograms>()
 
-/** `FhirClient.read Patient` and `FhirClient.read Observation` are one step. */
-const stepOf = (span: string): string => histograms.size < MAX_HISTOGRAMS ? span.split(" ", 1)[0] ?? span : "other"
+/** More than all steps of the library; names of a program's own FHIR requests may exceed it. */
+const MAX_STEPS = 160
 
-const histogramOf = (step: string, result: string): Metric.Metric.Histogram<number> => {
-  const key = `${step} ${result}`
-  const known = histograms.get(key)
-  if (known !== undefined) return known
-  const histogram = Metric.fromMetricKey(
-    durations.pipe(MetricKey.tagged("step", step), MetricKey.tagged("result", result))
-  )
-  histograms.set(key, histogram)
-  return histogram
+const addStep = (step: string): Histograms => {
+  const histogram = (result: string) =>
+    Metric.fromMetricKey(durations.pipe(MetricKey.tagged("step", step), MetricKey.tagged("result", result)))
+  const made = { success: histogram("success"), failure: histogram("failure"), interrupted: histogram("interrupted") }
+  histograms.set(step, made)
+  return made
 }
 
-const resultOf = (exit: Exit.Exit<unknown, unknown>): string =>
-  Exit.isSuccess(exit) ? "success" : Exit.isInterrupted(exit) ? "interrupted" : "failure"
+const histogramsOf = (span: string): Histograms => {
+  // `FhirClient.read Patient` and `FhirClient.read Observation` are one step.
+  const space = span.indexOf(" ")
+  const step = space < 0 ? span : span.slice(0, space)
+  const known = histograms.get(step)
+  if (known !== undefined) return known
+  return histograms.size < MAX_STEPS ? addStep(step) : histograms.get("other") ?? addStep("other")
+}
 
 /** `Clock.currentTimeNanos` of TestClock dies after an adjustment by a fraction of a millisecond. */
 const nanosOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): bigint =>
   Context.unsafeGet(fiber.getFiberRef(DefaultServices.currentServices), Clock.Clock).unsafeCurrentTimeNanos()
 
+/** As `Effect.onExit`, without an effect for the update: that would take longer than all else here. */
 const measured = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   step: string,
   fiber: Fiber.RuntimeFiber<unknown, unknown>
 ): Effect.Effect<A, E, R> => {
   const started = nanosOf(fiber)
-  return Effect.onExit(
-    self,
-    (exit) =>
-      Effect.suspend(() =>
-        Metric.update(histogramOf(stepOf(step), resultOf(exit)), Number(nanosOf(fiber) - started) / 1e9)
-      )
+  const record = (result: keyof Histograms): void =>
+    histogramsOf(step)[result].unsafeUpdate(
+      Number(nanosOf(fiber) - started) / 1e9,
+      fiber.getFiberRef(FiberRef.currentMetricLabels)
+    )
+  return Effect.uninterruptibleMask((restore) =>
+    Effect.matchCauseEffect(restore(self), {
+      onFailure: (cause) => {
+        record(Cause.isInterrupted(cause) ? "interrupted" : "failure")
+        return Effect.failCause(cause)
+      },
+      onSuccess: (value) => {
+        record("success")
+        return Effect.succeed(value)
+      }
+    })
   )
 }
 
