@@ -84,8 +84,10 @@ export const areSame: {
   (that: string): (self: string) => boolean
   (self: string, that: string): boolean
 } = dual(2, (self: string, that: string): boolean => {
-  const [left, right] = [parse(self), parse(that)]
-  return Either.isRight(left) && Either.isRight(right) && key(left.right) === key(right.right)
+  const left = parse(self)
+  if (self === that || Either.isLeft(left)) return Either.isRight(left)
+  const right = parse(that)
+  return Either.isRight(right) && key(left.right) === key(right.right)
 })
 
 /**

@@ -57,6 +57,8 @@ export const parseJson = (text: string): { readonly value: unknown } | undefined
 const MAX_DEPTH = 64
 
 const isTooDeep = (value: unknown): boolean => {
+  // Most members of a response are text.
+  if (typeof value !== "object") return false
   let level: Array<unknown> = [value]
   for (let depth = 0; level.length > 0; depth++) {
     if (depth > MAX_DEPTH) return true

@@ -181,20 +181,18 @@ export const validate: {
   if (!equal(state.right, Redacted.value(pending.state))) {
     return fail("StateMismatch", "the callback has another state")
   }
-  const address = RedirectUri.addressOf(callback)
-  if (address !== undefined && !RedirectUri.isAt(address, pending.redirectUri)) {
+  const elsewhere = RedirectUri.addressElsewhere(callback, pending.redirectUri)
+  if (elsewhere !== undefined) {
     return fail(
       "WrongRedirectUri",
-      `the callback arrived at ${safeText(Url.forDisplay(address), secrets, 120)}, the launch sent the redirect URI ${
+      `the callback arrived at ${safeText(Url.forDisplay(elsewhere), secrets, 120)}, the launch sent the redirect URI ${
         Url.forDisplay(pending.redirectUri)
       }`
     )
   }
-  const age = Duration.millis(
-    Math.max(0, DateTime.toEpochMillis(options.now) - DateTime.toEpochMillis(pending.createdAt))
-  )
-  if (Duration.greaterThan(age, options.maxAge)) {
-    return fail("Expired", `the launch was started ${Duration.format(age)} before its callback`)
+  const age = Math.max(0, DateTime.toEpochMillis(options.now) - DateTime.toEpochMillis(pending.createdAt))
+  if (age > Duration.toMillis(options.maxAge)) {
+    return fail("Expired", `the launch was started ${Duration.format(Duration.millis(age))} before its callback`)
   }
   const iss = one("iss")
   const issuer = options.issuer ?? pending.issuer

@@ -15,25 +15,27 @@ export const locationOf = ({ host, pathname, protocol }: URL): string =>
 /** Only an absolute URL shows the redirect URI of a callback; a path or a query does not. */
 const ABSOLUTE = /^[a-z][a-z0-9+.-]*:\//i
 
+const isAt = (address: URL, redirectUri: string): boolean => {
+  const expected = Url.parse(redirectUri)
+  return expected !== undefined && locationOf(address) === locationOf(expected) &&
+    Array.from(expected.searchParams).every(([name, value]) => address.searchParams.getAll(name).includes(value))
+}
+
 /**
- * The URL of a callback, if the callback is an absolute URL.
+ * The URL of a callback that arrived at another place than the redirect URI, or without the parameters of the redirect
+ * URI's own query. `undefined` if it arrived there, or if the callback is not an absolute URL.
  *
  * @internal
  */
-export const addressOf = (callback: unknown): URL | undefined =>
-  callback instanceof URL
+export const addressElsewhere = (callback: unknown, redirectUri: string): URL | undefined => {
+  // Most callbacks are the redirect URI itself with a query, and need not be parsed.
+  const isRedirectUri = typeof callback === "string" && callback.startsWith(`${redirectUri}?`) &&
+    !redirectUri.includes("?")
+  if (isRedirectUri) return undefined
+  const address = callback instanceof URL
     ? callback
     : typeof callback === "string" && ABSOLUTE.test(callback)
     ? Url.parse(callback)
     : undefined
-
-/**
- * Whether a callback arrived at the redirect URI. It must also have the parameters of the redirect URI's own query.
- *
- * @internal
- */
-export const isAt = (address: URL, redirectUri: string): boolean => {
-  const expected = Url.parse(redirectUri)
-  return expected !== undefined && locationOf(address) === locationOf(expected) &&
-    Array.from(expected.searchParams).every(([name, value]) => address.searchParams.getAll(name).includes(value))
+  return address === undefined || isAt(address, redirectUri) ? undefined : address
 }

@@ -7,7 +7,7 @@ import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import type { JsonObject } from "../../base/JsonReader.js"
 import { isJsonObject, parseJson, reader, withoutDeepMembers } from "../../base/JsonReader.js"
-import { skipValidation } from "../../base/SchemaFields.js"
+import { later, skipValidation } from "../../base/SchemaFields.js"
 import * as Url from "../../base/Url.js"
 import * as OAuthError from "../../http/OAuthError.js"
 import type { ReceivedResponse } from "../../http/ReceivedResponse.js"
@@ -87,7 +87,8 @@ const oauthErrorIn = (members: JsonObject | undefined): OAuthError.OAuthError | 
 /** The error in a form, or in the `WWW-Authenticate` header: some servers send it only there. */
 const oauthErrorElsewhere = ({ body, headers }: ReceivedResponse): OAuthError.OAuthError | undefined => {
   if (body.startsWith("error=")) return oauthErrorIn(Object.fromEntries(new URLSearchParams(body)))
-  const challenge = headers["www-authenticate"] ?? ""
+  const challenge = headers["www-authenticate"]
+  if (challenge === undefined) return undefined
   const names = ["error", "error_description", "error_uri"]
   return oauthErrorIn(
     Object.fromEntries(names.map((name) => [name, new RegExp(`\\b${name}="([^"]*)"`, "i").exec(challenge)?.[1]]))
@@ -148,7 +149,7 @@ const expiryOf = ({ expires_in: raw }: JsonObject, { now, warn }: RequestContext
   }
   if (seconds !== raw) warn("ExpiresInNotNumber", "expires_in is a string; it was read as a number")
   // With less than a second, the token would have expired on arrival.
-  return DateTime.add(now, { seconds: Math.max(1, Math.floor(seconds)) })
+  return later(now, Math.max(1, Math.floor(seconds)) * 1000)
 }
 
 const scopesOf = (
