@@ -3,6 +3,7 @@
  * which may run on another machine. An activity may run more than once: a kill can come after its effect and before
  * its result is stored.
  */
+import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Activity from "@effect/workflow/Activity"
 import * as DurableClock from "@effect/workflow/DurableClock"
@@ -169,7 +170,11 @@ const load = (at: Tables.Run, file: number) =>
     const from = yield* Tables.findPosition(at, file)
     if (job === undefined || from === undefined) return yield* fail("NoJob")
     let position = from
-    yield* BulkExport.readFile(yield* fhirOf(at), job, file, { from }).pipe(
+    const sql = yield* SqlClient.SqlClient
+    // Other files then use the new URLs, too.
+    const onRefresh = (refreshed: BulkExport.Job) =>
+      Tables.saveJob(at, refreshed, "reading").pipe(Effect.provideService(SqlClient.SqlClient, sql), Effect.orDie)
+    yield* BulkExport.readFile(yield* fhirOf(at), job, file, { from, onRefresh }).pipe(
       Stream.rechunk(yield* batchSize),
       Stream.runForEachChunk((chunk) =>
         Effect.gen(function*() {

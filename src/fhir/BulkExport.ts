@@ -28,6 +28,8 @@ export type { FileItem, Item, ReadOptions } from "./internal/bulkFiles.js"
 export type { SizeOptions, Status } from "./internal/bulkJob.js"
 export type { KickOffOptions } from "./internal/bulkKickOff.js"
 export type { ManifestFile } from "./internal/bulkManifest.js"
+export type { PollOptions } from "./internal/bulkPolling.js"
+export type { RefreshOptions } from "./internal/bulkRefresh.js"
 export type { RetryOptions, Temporary } from "./internal/bulkRetry.js"
 
 /**

@@ -38,7 +38,8 @@ const ADVICE = {
   LineTooLong: "the lines before are valid; raise maxLineBytes if lines of this size are expected",
   WrongCount: "all lines are valid; set wrongCount to warn if the counts of this server cannot be trusted",
   FileChanged: "the lines before are of another version of the file; start a new export",
-  DuplicateFile: "the file was not requested; report it to the operator of the server"
+  DuplicateFile: "the file was not requested; report it to the operator of the server",
+  ManifestChanged: "what was delivered is valid; start a new export"
 }
 
 /**

@@ -5,7 +5,6 @@
  */
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
@@ -15,7 +14,7 @@ import type { Fields } from "../FhirError.js"
 import { FhirError, isFhirError } from "../FhirError.js"
 import type { Job, Position } from "./bulkCheckpoint.js"
 import type { ManifestFile } from "./bulkManifest.js"
-import type { RetryOptions, Temporary } from "./bulkRetry.js"
+import type { CurrentJob, OnWait, RefreshOptions } from "./bulkRefresh.js"
 import type { StreamedResponse } from "./fhirRequest.js"
 import { gunzipIfCompressed } from "./gunzip.js"
 
@@ -25,7 +24,7 @@ import { gunzipIfCompressed } from "./gunzip.js"
  * @since 0.1.0
  * @category models
  */
-export interface FileOptions extends RetryOptions {
+export interface FileOptions extends RefreshOptions {
   /** The maximum size of a line. Default 8 MiB. */
   readonly maxLineBytes?: number | undefined
   /**
@@ -36,16 +35,15 @@ export interface FileOptions extends RetryOptions {
 }
 
 /** What the reader of a file needs besides its position. */
-export interface FileContext {
-  readonly job: Job
+export interface FileContext<E, R> {
+  readonly job: CurrentJob<E, R>
   readonly index: number
   readonly file: ManifestFile
   readonly fhirBaseUrl: string
   /** Makes errors about the file. */
   readonly fail: (fields: Fields) => FhirError
   readonly options: FileOptions
-  /** Called before each wait after a temporary failure. */
-  readonly onWait: (delay: Duration.Duration, error: Temporary) => Effect.Effect<void>
+  readonly onWait: OnWait
 }
 
 /** A file that is being received. */
@@ -78,7 +76,8 @@ const isRangeFrom = (response: StreamedResponse, from: number): boolean =>
 /** Requests the file, from a position on if possible. */
 export const openAt = <E, R>(
   fhir: Authorized<E, R>,
-  { fail, file, index }: FileContext,
+  { fail, index }: FileContext<E, R>,
+  file: ManifestFile,
   position: Position,
   isRange: boolean
 ): Effect.Effect<Opened, FhirError | E, R | Scope.Scope> => {

@@ -15,6 +15,7 @@ import type { Position } from "./bulkCheckpoint.js"
 import type { FileContext, Opened } from "./bulkDownload.js"
 import { openAt, withExpiry } from "./bulkDownload.js"
 import type { ManifestFile } from "./bulkManifest.js"
+import { isUrlRefused } from "./bulkRefresh.js"
 import { isTemporary, makePatience } from "./bulkRetry.js"
 import type { Line, Parsed } from "./ndjson.js"
 import { NdjsonError, NdjsonReader } from "./ndjson.js"
@@ -35,6 +36,9 @@ export interface Part {
 
 const DEFAULT_MAX_LINE_BYTES = 8 * 1024 * 1024
 const NEWLINE = 10
+
+/** The first one may find a URL that another file has requested some time ago. */
+const MAX_REFRESHES_WITHOUT_PROGRESS = 2
 
 const DETAILS: Record<NdjsonError["reason"], string> = {
   MalformedLine: "a line is not a JSON resource",
@@ -153,15 +157,17 @@ const NOTHING: Part = { entries: [], bytes: 0 }
 /** The parts of a file after a position. */
 export const read = <E, R>(
   fhir: Authorized<E, R>,
-  context: FileContext,
+  context: FileContext<E, R>,
   from: Position
 ): Stream.Stream<Part, FhirError | E, R> =>
   Stream.suspend(() => {
-    const { fail, file, job, onWait, options } = context
+    const { fail, index, job, onWait, options } = context
+    let { file } = context
     const cursor = new Cursor(file, from)
     const patience = makePatience(options)
     const { maxLineBytes = DEFAULT_MAX_LINE_BYTES } = options
     let isRangeUsable = true
+    let refreshesWithoutProgress = 0
     let ended: Ended<E> | undefined
     let before = from
 
@@ -169,7 +175,7 @@ export const read = <E, R>(
       before = cursor.position
       ended = undefined
       const isRange = isRangeUsable && before.offset > 0
-      return Stream.unwrapScoped(Effect.match(openAt(fhir, context, before, isRange), {
+      return Stream.unwrapScoped(Effect.match(openAt(fhir, context, file, before, isRange), {
         onFailure: (error): Stream.Stream<Part> => {
           ended = { _tag: "Failed", error }
           return Stream.empty
@@ -184,10 +190,13 @@ export const read = <E, R>(
     const invalid = ({ line, reason }: NdjsonError) =>
       Effect.fail(Option.some(fail({ reason, detail: DETAILS[reason], line })))
 
-    const next: Effect.Effect<typeof attempt, Option.Option<FhirError | E>> = Effect.suspend(() => {
+    const next: Effect.Effect<typeof attempt, Option.Option<FhirError | E>, R> = Effect.suspend(() => {
       if (ended === undefined) return Effect.succeed(attempt)
       const hasProgress = cursor.position.line > before.line
-      if (hasProgress) patience.reset()
+      if (hasProgress) {
+        patience.reset()
+        refreshesWithoutProgress = 0
+      }
       switch (ended._tag) {
         case "Complete":
           // A connection that ends early at the end of a line looks like the end of the file.
@@ -201,13 +210,24 @@ export const read = <E, R>(
           return ended.error.reason === "Truncated" && hasProgress ? Effect.succeed(attempt) : invalid(ended.error)
         case "Failed": {
           const { error } = ended
-          const failed = Effect.flatMap(withExpiry(error, job), (explained) => Effect.fail(Option.some(explained)))
-          return isTemporary(error)
-            ? Effect.flatMap(patience.next(error), (delay) =>
+          const failed = (reason: FhirError | E) =>
+            Effect.flatMap(withExpiry(reason, job.get()), (explained) => Effect.fail(Option.some(explained)))
+          if (isTemporary(error)) {
+            return Effect.flatMap(patience.next(error), (delay) =>
               delay === undefined
-                ? failed
+                ? failed(error)
                 : Effect.as(Effect.zipRight(onWait(delay, error), Effect.sleep(delay)), attempt))
-            : failed
+          }
+          refreshesWithoutProgress += 1
+          return !isUrlRefused(error) || refreshesWithoutProgress > MAX_REFRESHES_WITHOUT_PROGRESS
+            ? failed(error)
+            : Effect.matchEffect(job.refresh(index, file, error, onWait), {
+              onFailure: failed,
+              onSuccess: (renewed) => {
+                file = renewed
+                return Effect.succeed(attempt)
+              }
+            })
         }
       }
     })
@@ -217,8 +237,8 @@ export const read = <E, R>(
 const DONE = Effect.fail(Option.none())
 
 /** Compares the number of resources with the manifest. Servers disagree whether headers count. */
-const checkCount = (
-  { fail, fhirBaseUrl, file, index, options }: FileContext,
+const checkCount = <E, R>(
+  { fail, fhirBaseUrl, file, index, options }: FileContext<E, R>,
   { line, resources }: Position
 ): Effect.Effect<void, FhirError> => {
   const { count, kind, organizedBy } = file

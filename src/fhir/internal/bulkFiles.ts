@@ -3,12 +3,8 @@
  *
  * @since 0.1.0
  */
-import * as Chunk from "effect/Chunk"
-import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Url from "../../base/Url.js"
 import type { Authorized } from "../FhirClient.js"
@@ -19,11 +15,13 @@ import { addToRanges, Checkpoint, isInRanges, sizeOfRanges, start } from "./bulk
 import type { FileOptions } from "./bulkDownload.js"
 import type { Entry } from "./bulkFile.js"
 import * as BulkFile from "./bulkFile.js"
-import type { SizeOptions } from "./bulkJob.js"
-import { poll } from "./bulkJob.js"
 import type { ManifestFile } from "./bulkManifest.js"
-import type { Temporary } from "./bulkRetry.js"
-import { boundRetryAfter, makePatience, waiting } from "./bulkRetry.js"
+import type { ListedFile, PollOptions } from "./bulkPolling.js"
+import { files } from "./bulkPolling.js"
+import type { CurrentJob } from "./bulkRefresh.js"
+import { makeCurrentJob } from "./bulkRefresh.js"
+import type { Temporary, Wait } from "./bulkRetry.js"
+import { waiting } from "./bulkRetry.js"
 import type { Resource } from "./resource.js"
 
 /**
@@ -66,20 +64,14 @@ export interface Item extends FileItem {
  * @since 0.1.0
  * @category models
  */
-export interface ReadOptions extends FileOptions, SizeOptions {
+export interface ReadOptions extends FileOptions, PollOptions {
   /** Called when the progress changes: at each wait, each end of a file, and once per thousand resources. */
   readonly onProgress?: ((progress: Progress) => Effect.Effect<void>) | undefined
   /** How many files are read at the same time. Default 3. */
   readonly concurrency?: number | undefined
-  /** The first delay between status requests without a `Retry-After`; it grows to a minute. Default 2 seconds. */
-  readonly pollInterval?: Duration.DurationInput | undefined
-  /** How long the server may take for all manifests. Default 1 day. */
-  readonly timeout?: Duration.DurationInput | undefined
 }
 
-const MAX_POLL_MILLIS = 60_000
 const PROGRESS_EVERY = 1_000
-type Wait = Pick<Progress, "phase" | "message" | "delay" | "retryAfter" | "error">
 
 const READING: Wait = {
   phase: "Reading",
@@ -89,17 +81,17 @@ const READING: Wait = {
   error: undefined
 }
 
-interface Open {
-  readonly index: number
-  readonly file: ManifestFile
-}
-
 type Event =
-  | { readonly _tag: "Entries"; readonly at: Open; readonly entries: ReadonlyArray<Entry>; readonly bytes: number }
-  | { readonly _tag: "End"; readonly at: Open }
+  | {
+    readonly _tag: "Entries"
+    readonly at: ListedFile
+    readonly entries: ReadonlyArray<Entry>
+    readonly bytes: number
+  }
+  | { readonly _tag: "End"; readonly at: ListedFile }
 
 class ItemOfFile implements FileItem {
-  constructor(private readonly at: Open, private readonly entry: Entry) {}
+  constructor(private readonly at: ListedFile, private readonly entry: Entry) {}
 
   get kind(): ManifestFile["kind"] {
     return this.at.file.kind
@@ -136,7 +128,7 @@ interface Snapshot {
 
 /** A class, because its checkpoint is made only on access. */
 class ItemOfExport extends ItemOfFile implements Item {
-  constructor(at: Open, entry: Entry, private readonly snapshot: Snapshot, private readonly onUse: () => void) {
+  constructor(at: ListedFile, entry: Entry, private readonly snapshot: Snapshot, private readonly onUse: () => void) {
     super(at, entry)
   }
 
@@ -156,74 +148,18 @@ class ItemOfExport extends ItemOfFile implements Item {
   }
 }
 
-/** The files of a job, as its manifests arrive. `onJob` gets each version of the job before its files. */
-const files = <E, R>(
-  fhir: Authorized<E, R>,
-  first: Job,
-  options: ReadOptions,
-  onWait: (wait: Wait) => Effect.Effect<void>,
-  onJob: (job: Job) => void
-): Stream.Stream<Open, FhirError | E, R> =>
-  Stream.unwrap(Effect.gen(function*() {
-    const { pollInterval = "2 seconds", timeout = "1 day" } = options
-    const fail = errorsAt(yield* fhir.fhirBaseUrl, "export status")
-    const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(timeout)
-    const timedOut = () => fail({ reason: "TimedOut", detail: "the server did not complete the export in time" })
-
-    /** The job with the next manifest. */
-    const advance = (job: Job): Effect.Effect<Job, FhirError | E, R> =>
-      Effect.gen(function*() {
-        const patience = makePatience(options)
-        let interval = Duration.toMillis(pollInterval)
-        while (true) {
-          const status = yield* poll(fhir, job, options)
-          if (status._tag === "Manifest") return status.job
-          const { error, message, retryAfter } = status
-          let delay: Duration.Duration | undefined
-          if (error === undefined) {
-            patience.reset()
-            delay = retryAfter === undefined ? Duration.millis(interval) : boundRetryAfter(retryAfter, options)
-            interval = Math.min(interval * 1.5, Math.max(MAX_POLL_MILLIS, interval))
-          } else {
-            delay = yield* patience.next(error)
-            if (delay === undefined) return yield* Effect.fail(error as FhirError | E)
-          }
-          yield* onWait(waiting(delay, { error, message, retryAfter }))
-          yield* Effect.sleep(delay)
-        }
-      }).pipe(
-        (self) =>
-          Effect.flatMap(
-            Clock.currentTimeMillis,
-            (now) => Effect.timeoutFail(self, { duration: Math.max(1, deadline - now), onTimeout: timedOut })
-          )
-      )
-
-    const filesFrom = (job: Job, index: number) =>
-      Chunk.fromIterable(job.files.slice(index).map((file, offset): Open => ({ index: index + offset, file })))
-    onJob(first)
-    return Stream.concat(
-      Stream.fromChunk(filesFrom(first, 0)),
-      Stream.unfoldChunkEffect(first, (job) =>
-        job.isComplete
-          ? Effect.succeedNone
-          : Effect.map(advance(job), (next) => {
-            onJob(next)
-            return Option.some([filesFrom(next, job.files.length), next] as const)
-          }))
-    )
-  }))
-
 const events = <E, R>(
   fhir: Authorized<E, R>,
-  job: Job,
-  at: Open,
+  job: CurrentJob<E, R>,
+  { index, ...listed }: ListedFile,
   from: Position,
   options: FileOptions,
   onWait: (wait: Wait) => Effect.Effect<void>
 ): Stream.Stream<Event, FhirError | E, R> =>
   Stream.unwrap(Effect.map(fhir.fhirBaseUrl, (fhirBaseUrl) => {
-    const { file, index } = at
+    // The URL may be newer than that of the list.
+    const file = job.get().files[index] ?? listed.file
+    const at: ListedFile = { index, file }
     const errors = errorsAt(fhirBaseUrl, "export file")
     const about = { index, type: file.type, url: Url.forDisplay(file.url) }
     const parts = BulkFile.read(fhir, {
@@ -260,7 +196,7 @@ export const readFile = <E, R>(
           processed: "no"
         })
       )))
-    : events(fhir, job, { file, index }, from, options, (wait) =>
+    : events(fhir, makeCurrentJob(fhir, job, options), { file, index }, from, options, (wait) =>
       onProgress({
         ...wait,
         files: 1,
@@ -313,13 +249,16 @@ export const read = <E, R>(
           expiresAt: job.expiresAt
         })
       })
-    const unread = files(fhir, job, options, report, (next) => {
+    const current = makeCurrentJob(fhir, from.job, options, (next) => {
       job = next
       expected = expectedOf(next)
-    }).pipe(Stream.filter(({ index }) => !isInRanges(from.positions.done, index)))
+    })
+    const unread = files(fhir, current, options, report).pipe(
+      Stream.filter(({ index }) => !isInRanges(from.positions.done, index))
+    )
     const all = Stream.flatMap(unread, (at) => {
       const position = from.positions.open[String(at.index)] ?? start
-      return events(fhir, job, at, position, options, report)
+      return events(fhir, current, at, position, options, report)
     }, { concurrency, bufferSize: 2 })
 
     const itemsOf = (event: Event): ReadonlyArray<Item> => {

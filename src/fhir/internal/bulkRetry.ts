@@ -96,6 +96,9 @@ export const makePatience = (options: RetryOptions): Patience => {
   }
 }
 
+/** The members of a progress report that depend on the phase. */
+export type Wait = Pick<Progress, "phase" | "message" | "delay" | "retryAfter" | "error">
+
 /** The members of a progress report during a wait. */
 export const waiting = (
   delay: Duration.Duration,
@@ -104,7 +107,7 @@ export const waiting = (
     readonly message?: string | undefined
     readonly retryAfter?: Duration.Duration | undefined
   }
-): Pick<Progress, "phase" | "message" | "delay" | "retryAfter" | "error"> => ({
+): Wait => ({
   phase: "Waiting",
   message: about.message,
   delay,

@@ -108,6 +108,9 @@ const exported = (
     (fhir) => Stream.runDrain(BulkExport.run(fhir, options))
   )
 
+/** The count of the file in the manifest is another one at the second request. */
+let manifestRequests = 1
+
 const patientLine = "{\"resourceType\":\"Patient\",\"id\":\"1\"}\n"
 
 const goOn =
@@ -375,6 +378,21 @@ export const fhirError = section<FhirError["reason"]>({
       cause: "The manifests of a bulk export list the same URL twice: its resources would arrive twice.",
       cure: "Report it to the operator of the server.",
       again: "Not retried. No file of this manifest was requested."
+    },
+    ManifestChanged: {
+      example: using(
+        ({ url }) =>
+          url.includes("$export")
+            ? text("", { status: 202, headers: { "content-location": `${fhirBaseUrl}/status/1` } })
+            : url.includes("/files/")
+            ? text("", { status: 403 })
+            : json(manifest(`${fhirBaseUrl}/files/patients.ndjson?signature=1`, manifestRequests++)),
+        (fhir) => Stream.runDrain(BulkExport.run(fhir, {}))
+      ),
+      cause:
+        "The URL of a file was refused, so the library requested the manifests again for a new URL. They list other files than before.",
+      cure: "Start a new export. The server has made the files again, and its new files cannot continue the old ones.",
+      again: "Not retried. No file was continued with another one: what was delivered is valid."
     }
   }
 })
