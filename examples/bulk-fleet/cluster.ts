@@ -13,6 +13,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { BackendServices, ClientAuthentication, FhirClient, SmartServers } from "effect-safire"
 import { NodeTransport } from "effect-safire/node"
+import { hasNoShard } from "./watchdog.js"
 
 /** `FLEET_DATABASE`, such as `postgres://user@host/fleet`. */
 export const DatabaseLive = PgClient.layerConfig({
@@ -28,11 +29,15 @@ export const FhirLive = Layer.mergeAll(FhirClient.layer, BackendServices.layer).
 )
 
 /** How long a killed machine keeps its work: `FLEET_EXPIRY`, by default 35 seconds. */
+const expiry = Config.withDefault(Config.duration("FLEET_EXPIRY"), Duration.seconds(35))
+
+/** Equal on every runner. */
+const SHARDS = 60
+
 const timings = Effect.map(
-  Config.withDefault(Config.duration("FLEET_EXPIRY"), Duration.seconds(35)),
+  expiry,
   (expiry) => ({
-    // Equal on every runner.
-    shardsPerGroup: 60,
+    shardsPerGroup: SHARDS,
     shardLockExpiration: expiry,
     refreshAssignmentsInterval: Duration.times(expiry, 0.1),
     runnerHealthCheckInterval: Duration.times(expiry, 0.5),
@@ -52,6 +57,9 @@ export const RunnerLive = ClusterWorkflowEngine.layer.pipe(
     })
   })))
 )
+
+/** Ends when this machine takes no part in the cluster any more. */
+export const isStuck = Effect.flatMap(expiry, (limit) => hasNoShard(SHARDS, Duration.times(limit, 3)))
 
 /** A program that only starts workflows. */
 export const ClientLive = ClusterWorkflowEngine.layer.pipe(

@@ -12,6 +12,7 @@ import type * as HttpServer from "@effect/platform/HttpServer"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type { BulkDataOptions } from "./internal/bulkState.js"
 import type { Client } from "./internal/client.js"
 import type { AuthorizationRequest, ConsentRequest } from "./internal/consent.js"
 import type { PendingFault } from "./internal/faults.js"
@@ -96,6 +97,11 @@ export type {
    * @category models
    */
   AuthorizationRequest,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  BulkDataOptions,
   /**
    * @since 0.1.0
    * @category models

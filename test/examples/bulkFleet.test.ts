@@ -1,15 +1,30 @@
 /** `examples/bulk-fleet`: three processes, twenty servers, PostgreSQL, and SIGKILL at random moments. */
 import type { ChildProcess } from "node:child_process"
 import { spawn } from "node:child_process"
+import * as ShardId from "@effect/cluster/ShardId"
+import * as Sharding from "@effect/cluster/Sharding"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert, describe, it } from "@effect/vitest"
+import * as Workflow from "@effect/workflow/Workflow"
+import * as WorkflowEngine from "@effect/workflow/WorkflowEngine"
+import * as Clock from "effect/Clock"
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
+import { BulkExport, FhirClient } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
+import { FhirLive } from "../../examples/bulk-fleet/cluster.js"
+import * as Tables from "../../examples/bulk-fleet/tables.js"
 import { render } from "../../examples/bulk-fleet/view.js"
+import { hasNoShard, resultOf } from "../../examples/bulk-fleet/watchdog.js"
+import { ExportServer, WorkflowsLive } from "../../examples/bulk-fleet/workflows.js"
 import * as Sandbox from "../../examples/support/sandbox.js"
 import * as Databases from "../support/databases.js"
 import { freePort } from "../support/freePort.js"
@@ -85,6 +100,123 @@ describe("examples/bulk-fleet", () => {
     assert.deepStrictEqual(render([]), [])
   })
 
+  it.effect("the view is empty before a rate is known, and counts the last ten seconds only", () =>
+    Effect.sync(() => {
+      const row = { server: "north", state: "reading", files: 2, filesDone: 0, expected: 4000, reading: "Patient" }
+      const at = (seconds: number, resources: number) => ({ at: 1000 * seconds, rows: [{ ...row, resources }] })
+      const shown = (...samples: ReadonlyArray<ReturnType<typeof at>>) =>
+        render(samples).map((line) => line.replace(/ {2,}/g, "  "))
+      assert.deepStrictEqual(shown(at(0, 0)), ["north  reading  0/2 files  Patient  0 of 4000  0/s"])
+      // 100 a second in the last ten seconds, after a slow beginning.
+      assert.deepStrictEqual(shown(at(0, 0), at(60, 1000), at(70, 2000)), [
+        "north  reading  0/2 files  Patient  2000 of 4000  100/s  20s left"
+      ])
+      const unknown = { ...row, expected: 0, resources: 7, reading: null, state: "half done" }
+      assert.deepStrictEqual(render([{ at: 0, rows: [unknown] }]).map((line) => line.replace(/ {2,}/g, "  ")), [
+        "north  half done  0/2 files  7  0/s"
+      ])
+    }))
+
+  describe("the watchdog", () => {
+    /** The shards of this machine, as the cluster reports them. */
+    const sharding = (shards: () => ReadonlyArray<string>) =>
+      Effect.provideService(
+        Sharding.Sharding,
+        {
+          hasShardId: (id: ShardId.ShardId) => shards().includes(id.toString())
+        } as unknown as Sharding.Sharding["Type"]
+      )
+
+    it.effect("ends a machine that has had no shard for the time, and no machine that has one", () =>
+      Effect.gen(function*() {
+        let shards: ReadonlyArray<string> = [ShardId.make("default", 60).toString()]
+        const watched = yield* Effect.fork(sharding(() => shards)(hasNoShard(60, "30 seconds")))
+        yield* TestClock.adjust("10 minutes")
+        assert.isNull(watched.unsafePoll())
+        shards = []
+        yield* TestClock.adjust("20 seconds")
+        shards = [ShardId.make("default", 1).toString()]
+        yield* TestClock.adjust("5 seconds")
+        shards = []
+        yield* TestClock.adjust("20 seconds")
+        assert.isNull(watched.unsafePoll())
+        yield* TestClock.adjust("20 seconds")
+        assert.isTrue(Exit.isSuccess(watched.unsafePoll() ?? Exit.void) && watched.unsafePoll() !== null)
+      }))
+
+    it.effect("resumes a workflow without a result each 30 seconds, and waits for a database that restarts", () =>
+      Effect.gen(function*() {
+        const resumed: Array<number> = []
+        let polls = 0
+        const poll = Effect.suspend(() => {
+          polls += 1
+          if (polls <= 3) return Effect.die(new Error("the database restarts"))
+          return Effect.succeed(
+            resumed.length < 2 ? undefined : new Workflow.Complete({ exit: Exit.succeed("exported") })
+          )
+        })
+        const resume = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          resumed.push(now)
+          return Effect.fail("the first one is lost")
+        })
+        const waiting = yield* Effect.fork(resultOf(poll, resume))
+        yield* TestClock.adjust("3 minutes")
+        assert.deepStrictEqual(yield* Fiber.join(waiting), Exit.succeed("exported"))
+        assert.lengthOf(resumed, 2)
+        assert.strictEqual(resumed[1]! - resumed[0]!, 30_000)
+      }))
+  })
+
+  it.scopedLive.skipIf(!Databases.isFound(postgres))(
+    "a file whose URL has expired is read by a new one, which the fleet stores",
+    () =>
+      Effect.gen(function*() {
+        if (!Databases.isFound(postgres)) return
+        const ehr = yield* Sandbox.start({ resources: resources(0), bulkData: { fileUrlLifetime: "3 seconds" } })
+        const environment = ConfigProvider.fromMap(
+          new Map([
+            ["SMART_SERVERS", "north"],
+            ["NORTH_FHIR_BASE_URL", ehr.fhirBaseUrl],
+            ["NORTH_CLIENT_ID", "sandbox-backend"],
+            ["NORTH_CLIENT_SECRET", Redacted.value(SandboxEhr.defaultClientSecret)],
+            ["NORTH_SCOPES", "system/*.rs"],
+            ["NORTH_ALLOW_INSECURE_LOCALHOST", "true"]
+          ]),
+          { pathDelim: "_" }
+        )
+        const at = { server: "north", run: "nightly" }
+        const layer = WorkflowsLive.pipe(
+          Layer.provideMerge(WorkflowEngine.layerMemory),
+          Layer.provideMerge(FhirLive),
+          Layer.provideMerge(Layer.effectDiscard(Tables.create)),
+          Layer.provideMerge(PgClient.layer({ url: yield* postgres.url })),
+          Layer.provide(Layer.setConfigProvider(environment))
+        )
+        yield* Effect.gen(function*() {
+          const fhir = (yield* FhirClient.FhirClient).forBackend({ server: "north" })
+          let job = yield* BulkExport.start(fhir)
+          while (!job.isComplete) {
+            const status = yield* BulkExport.poll(fhir, job)
+            if (status._tag === "Manifest") job = status.job
+          }
+          yield* Tables.saveJob(at, job, "reading")
+          yield* Effect.sleep("3100 millis")
+          const result = yield* ExportServer.execute(at)
+          assert.deepStrictEqual(result, { files: 5, resources: OBSERVATIONS + 1 })
+          const stored = yield* Tables.findJob(at)
+          assert.strictEqual(stored?.files.length, 5)
+          assert.isTrue(stored.files.every(({ url }, index) => url !== job.files[index]?.url))
+          const sql = yield* SqlClient.SqlClient
+          const [counts] = yield* sql<{ readonly all: number; readonly distinct: number }>`
+            SELECT count(*)::int AS all, count(DISTINCT (type, id))::int AS distinct FROM fleet_resources`
+          assert.deepStrictEqual(counts, { all: OBSERVATIONS + 1, distinct: OBSERVATIONS + 1 })
+          const refused = (yield* ehr.requests).filter(({ status, url }) => url.includes("signature") && status === 403)
+          assert.isAbove(refused.length, 0)
+        }).pipe(Effect.provide(layer))
+      }),
+    60_000
+  )
+
   it.scopedLive.skipIf(!Databases.isFound(postgres))(
     "three processes export twenty servers; processes are killed at random moments; each resource arrives once",
     () =>
@@ -93,7 +225,12 @@ describe("examples/bulk-fleet", () => {
         const database = yield* postgres.url
         const ehrs = yield* Effect.forEach(
           Array.from({ length: SERVERS }, (_, server) => server),
-          (server) => Sandbox.start({ resources: resources(server) })
+          (server) =>
+            Sandbox.start({
+              resources: resources(server),
+              // On a busy machine, the URLs of every other server expire while the fleet reads.
+              ...(server % 2 === 0 ? {} : { bulkData: { fileUrlLifetime: "8 seconds" } })
+            })
         )
         const environment = {
           FLEET_DATABASE: Redacted.value(database),
@@ -130,9 +267,20 @@ describe("examples/bulk-fleet", () => {
             runners[index] = yield* run(index)
           }
         })
+        // The supervisor of the fleet.
+        const supervision = Effect.forever(Effect.zipRight(
+          Effect.forEach(runners, ({ child, output }, index) =>
+            child.exitCode === null
+              ? Effect.void
+              : Effect.gen(function*() {
+                assert.include(output(), "this machine has had no shard for too long")
+                runners[index] = yield* run(index)
+              })),
+          Effect.sleep("1 second")
+        ))
         yield* Effect.raceFirst(
           starter.exit,
-          Effect.zipRight(kills, Effect.never)
+          Effect.all([kills, supervision], { concurrency: "unbounded" })
         )
         assert.strictEqual(
           starter.child.exitCode,

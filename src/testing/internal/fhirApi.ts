@@ -232,9 +232,12 @@ export const handle = (
     if (path === "metadata" && (method === "GET" || method === "HEAD")) {
       return Http.json(Metadata.capabilityStatement(sandbox), { contentType: fhirJson })
     }
+    const now = yield* Clock.currentTimeMillis
+    const file = BulkData.handleSigned(sandbox, request, path, now)
+    if (file !== undefined) return file
     const token = yield* sandbox.state.activeAccessToken(Http.bearer(request) ?? "")
     if (token === undefined) return unauthorized(headers["authorization"] !== undefined)
-    const fhirRequest: FhirRequest = { ...request, path, sandbox, token, now: yield* Clock.currentTimeMillis }
+    const fhirRequest: FhirRequest = { ...request, path, sandbox, token, now }
     if (path === "" && method === "POST") return bundle(fhirRequest)
     return BulkData.handle(fhirRequest) ?? respond(fhirRequest)
   })

@@ -19,14 +19,6 @@ export interface Version {
   readonly resource: FhirResource | undefined
 }
 
-/** A bulk export, running or complete. */
-export interface ExportJob {
-  readonly request: string
-  readonly files: ReadonlyArray<{ readonly type: string; readonly resources: ReadonlyArray<FhirResource> }>
-  /** The number of status requests so far. */
-  polls: number
-}
-
 /** The parameters that `search` supports; it ignores others, as FHIR allows. */
 export const searchParameters: ReadonlySet<string> = new Set(
   ["_id", "patient", "subject", "subject:missing", "category", "code"]

@@ -7,6 +7,7 @@ import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as jose from "jose"
+import * as BulkState from "./bulkState.js"
 import { type Client, defaultClients } from "./client.js"
 import * as FhirStore from "./fhirStore.js"
 import type { SandboxRequest } from "./http.js"
@@ -72,6 +73,8 @@ export interface Options {
   readonly consentPage?: ((ticket: string) => string) | undefined
   /** The FHIR resources in the store (default: `syntheticResources`). */
   readonly resources?: ReadonlyArray<FhirResource> | undefined
+  /** How bulk data are exported. */
+  readonly bulkData?: BulkState.BulkDataOptions | undefined
   /** Fetches clients' `jwksUri`s; without it, clients with a `jwksUri` cannot authenticate. */
   readonly httpClient?: HttpClient.HttpClient | undefined
 }
@@ -156,9 +159,7 @@ export const make = (
       refreshToken: Duration.decode(options.refreshTokenLifetime ?? "30 days")
     }),
     store: FhirStore.make(fhirRoot, options.resources ?? syntheticResources),
-    exports: new Map<string, FhirStore.ExportJob>(),
-    /** The number of exports so far: ids are not used again. */
-    exportCount: 0,
+    bulk: BulkState.makeState(options.bulkData ?? {}),
     /** Set by an extension that knows clients with certificates. */
     certificates: {} as { authenticate?: CertificateAuthentication },
     idTokens
