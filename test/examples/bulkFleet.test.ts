@@ -205,7 +205,7 @@ describe("examples/bulk-fleet", () => {
           assert.deepStrictEqual(result, { files: 5, resources: OBSERVATIONS + 1 })
           const stored = yield* Tables.findJob(at)
           assert.strictEqual(stored?.files.length, 5)
-          assert.isTrue(stored.files.every(({ url }, index) => url !== job.files[index]?.url))
+          assert.isTrue(stored?.files.every(({ url }, index) => url !== job.files[index]?.url))
           const sql = yield* SqlClient.SqlClient
           const [counts] = yield* sql<{ readonly all: number; readonly distinct: number }>`
             SELECT count(*)::int AS all, count(DISTINCT (type, id))::int AS distinct FROM fleet_resources`

@@ -126,8 +126,8 @@ export interface CurrentJob<E, R> {
   /** Adds the files that `next` has more than `before`; the URLs of the others may be newer than those of `next`. */
   readonly advance: (before: Job, next: Job) => void
   /**
-   * A file with another URL than the refused one. Fails with `error` if there is none. The requests of several files
-   * at the same time become one.
+   * A file with another URL than the refused one. Fails with `error` if the server has no other. Several files at the
+   * same time share one request.
    */
   readonly refresh: (
     index: number,

@@ -14,7 +14,7 @@ import type { FhirResource } from "./syntheticData.js"
 const MIN_RESOURCES_PER_FILE = 5
 const MAX_FILES_PER_TYPE = 4
 
-/** Elements that a resource must have, whatever `_elements` says. */
+/** Elements that a resource must have, also with `_elements`. */
 const MANDATORY: Readonly<Record<string, ReadonlyArray<string>>> = {
   Observation: ["status", "code"],
   Encounter: ["status", "class"],
@@ -50,7 +50,7 @@ const lastUpdatedOf = (resource: FhirResource): number => {
   return typeof lastUpdated === "string" ? Date.parse(lastUpdated) : 0
 }
 
-/** The members of a group; undefined if there is no such group. */
+/** The members of a group; undefined if the group does not exist. */
 export const membersOf = ({ sandbox: { fhirRoot, store } }: FhirRequest, group: string) => {
   const resource = store.read("Group", group)
   if (resource === undefined) return undefined
