@@ -51,7 +51,7 @@ const kickOff = (request: FhirRequest, group: string | undefined): SandboxRespon
   bulk.jobs.set(id, {
     clientId: token.clientId,
     request: `${sandbox.fhirRoot}/${path}`,
-    transactionTime: DateTime.formatIso(DateTime.unsafeMake(Math.max(now, EARLIEST))),
+    transactionTime: DateTime.formatIso(DateTime.unsafeMake(Math.max(now, EARLIEST))).replace(".000Z", "Z"),
     expiresAt: now + Duration.toMillis(exportLifetime),
     isOrganizedByPatient: parameters.isOrganizedByPatient,
     manifests,
