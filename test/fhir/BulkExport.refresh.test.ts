@@ -128,7 +128,7 @@ describe("BulkExport, when the URL of a file has expired", () => {
           assert.isUndefined(error)
           assert.deepStrictEqual(ids, idsOf("a", "b"))
           assert.isAtLeast(manifests(), 3)
-          const ranged = http.seen.filter(({ headers }) => headers["range"] !== undefined)
+          const ranged = http.sent.filter(({ headers }) => headers["range"] !== undefined)
           assert.isAbove(ranged.length, 0)
         }
       })
