@@ -30,7 +30,7 @@ interface ServerOptions {
   readonly cut?: number | undefined
   readonly expires?: string
   /** The response to the n-th request of the manifest, from 0 on, instead of the usual one. */
-  readonly manifest?: (request: number, usual: Record<string, unknown>) => Http.Answer | undefined
+  readonly manifest?: (request: number, usual: Record<string, unknown>) => Http.FakeResponse | undefined
   readonly pathOf?: (name: string, version: number) => string
 }
 
@@ -128,7 +128,7 @@ describe("BulkExport, when the URL of a file has expired", () => {
           assert.isUndefined(error)
           assert.deepStrictEqual(ids, idsOf("a", "b"))
           assert.isAtLeast(manifests(), 3)
-          const ranged = http.sent.filter(({ headers }) => headers["range"] !== undefined)
+          const ranged = http.requests.filter(({ headers }) => headers["range"] !== undefined)
           assert.isAbove(ranged.length, 0)
         }
       })
