@@ -86,7 +86,7 @@ export const isSameKey = (a: PublicJwk, b: PublicJwk): boolean =>
 export const attempt = <A>(work: () => PromiseLike<A>, detail: string): Effect.Effect<A, ConfigurationError> =>
   Effect.tryPromise({ try: work, catch: () => badKey(detail) })
 
-export const IMPORT = {
+const IMPORT = {
   RS384: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-384" },
   ES384: { name: "ECDSA", namedCurve: "P-384" }
 } as const
