@@ -3,11 +3,10 @@ import { readdirSync } from "node:fs"
 
 export const FOLDERS = ["http", "launch", "token", "client", "session", "smart", "udap"]
 
-const OTHER_PROCESSES = /^(processes|openssl|pkits|Sessions\.(killed|processes)|SessionStore)\.test\.ts$/
+const OTHER_PROCESSES = /^(processes|openssl|pkits|OutgoingRequest|Sessions\.(killed|processes)|SessionStore)\.test\.ts$/
 
 /** Tests of other folders that cover what the tests of the folder do not. */
 const MORE = {
-  http: ["test/token/TokenEndpoint.test.ts"]
 }
 
 export const testsOf = (folder) => {

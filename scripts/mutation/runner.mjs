@@ -5,7 +5,7 @@
 import { commonTokens, declareFactoryPlugin, PluginKind } from "@stryker-mutator/api/plugin"
 import { determineHitLimitReached, DryRunStatus, TestStatus, toMutantRunResult } from "@stryker-mutator/api/test-runner"
 import { startTests } from "@vitest/runner"
-import { relative, resolve } from "node:path"
+import { basename, relative, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import { register } from "tsx/esm/api"
 
@@ -135,12 +135,15 @@ class InProcessRunner {
     return this.run(files, filter)
   }
 
-  async mutantRun({ activeMutant, disableBail, hitLimit, testFilter }) {
+  async mutantRun({ activeMutant, disableBail, hitLimit, sandboxFileName, testFilter }) {
     this.activeMutant = activeMutant.id
     this.bail = !disableBail
     this.space.hitCount = 0
     this.space.hitLimit = hitLimit
-    const result = await this.run(filesOf(testFilter) ?? this.files, testFilter)
+    // Most mutants are killed by the tests of their own module.
+    const own = basename(sandboxFileName, ".ts")
+    const files = [...filesOf(testFilter) ?? this.files].sort((a, b) => Number(b.includes(own)) - Number(a.includes(own)))
+    const result = await this.run(files, testFilter)
     const outcome = toMutantRunResult(determineHitLimitReached(this.space.hitCount, hitLimit) ?? result)
     // The test that failed must pass without the mutant. Otherwise an earlier mutant has left something behind:
     // Stryker then starts a new process and runs this mutant again.
@@ -157,7 +160,10 @@ class InProcessRunner {
     this.failed = false
     this.filter = filter === undefined ? undefined : new Set(filter)
     this.outside.length = 0
-    const collected = await startTests(files, new this.Runner(config))
+    const collected = []
+    for (const file of files) {
+      if (!this.failed) collected.push(...await startTests([file], new this.Runner(config)))
+    }
     const broken = collected.find(({ result, tasks }) => tasks.length === 0 && result?.state === "fail")
     if (broken !== undefined) {
       return { errorMessage: `${broken.name}: ${broken.result.errors?.[0]?.stack}`, status: DryRunStatus.Error }

@@ -6,8 +6,8 @@ const folder = process.env.MUTATION_FOLDER ?? "http"
 export default {
   testRunner: "in-process",
   plugins: ["./scripts/mutation/runner.mjs"],
-  // A test of the time that something takes: instrumented code is slower.
-  inProcess: { skip: "does not search all their subsets", testFiles: testsOf(folder) },
+  // Tests of the time that something takes: instrumented code is slower.
+  inProcess: { skip: "does not search all their subsets|costs little", testFiles: testsOf(folder) },
   warnings: { unknownOptions: false },
   coverageAnalysis: "perTest",
   // Constants, schemas and error classes are made once, when a module is imported.

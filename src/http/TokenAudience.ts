@@ -81,7 +81,7 @@ export const check: {
   (target: string | URL): (self: TokenAudience) => Either.Either<URL, Problem>
   (self: TokenAudience, target: string | URL): Either.Either<URL, Problem>
 } = dual(2, (self: TokenAudience, target: string | URL): Either.Either<URL, Problem> => {
-  const url = Url.parse(typeof target === "string" ? target : target.href)
+  const url = Url.parse(String(target))
   return url === undefined ? Either.left("NotAUrl") : checkUrl(self, url)
 })
 

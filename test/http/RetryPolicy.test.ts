@@ -131,6 +131,35 @@ describe("RetryPolicy", () => {
       assert.strictEqual(yield* length("never", [refused, unknown, refused]), 2)
     }))
 
+  it.effect("an error that does not state whether the server acted is repeated under every rule", () =>
+    Effect.gen(function*() {
+      const silent = new Failure({ isRetryable: true })
+      for (const kind of ["always", "once", "never"] as const) {
+        const { times } = yield* run(kind, repeat(silent, 10)).pipe(RetryPolicy.withPolicy(plain))
+        assert.strictEqual(times.length, 6, kind)
+      }
+    }))
+
+  it.effect("`retryOurs` repeats no error of another kind, at the first attempt or later", () =>
+    Effect.gen(function*() {
+      class Foreign extends Data.TaggedError("Foreign")<{ readonly isRetryable: boolean }> {}
+      const isFailure = (error: Failure | Foreign): error is Failure => error._tag === "Failure"
+      const attempts = (errors: ReadonlyArray<Failure | Foreign>) =>
+        Effect.gen(function*() {
+          let made = 0
+          const error = yield* Effect.suspend(() => Effect.fail(errors[made++] ?? final)).pipe(
+            RetryPolicy.retryOurs("always", isFailure),
+            RetryPolicy.withPolicy(Schedule.recurs(5)),
+            Effect.flip
+          )
+          return [made, error._tag]
+        })
+      const foreign = new Foreign({ isRetryable: true })
+      assert.deepStrictEqual(yield* attempts([foreign]), [1, "Foreign"])
+      assert.deepStrictEqual(yield* attempts([refused, foreign]), [2, "Foreign"])
+      assert.deepStrictEqual(yield* attempts([refused, refused]), [3, "Failure"])
+    }))
+
   it.effect("an unknown outcome counts for one run of the effect", () =>
     Effect.gen(function*() {
       let attempts = 0

@@ -24,7 +24,9 @@ const ACCEPTED = [
   `${base}/Patient/1.2..3`,
   `${base}/Patient/...`,
   `${base}/ValueSet/$expand`,
-  `${base}/Binary/%C3%A4`
+  `${base}/Binary/%C3%A4`,
+  // "a", encoded three times
+  `${base}/%252561`
 ]
 
 const REFUSED: ReadonlyArray<readonly [string, TokenAudience.Problem]> = [
@@ -55,6 +57,8 @@ const REFUSED: ReadonlyArray<readonly [string, TokenAudience.Problem]> = [
   ["https://ehr.example/fhir/%25252e%25252e/admin", "AmbiguousPath"],
   ["https://ehr.example/fhir/%2525252e%2525252e/admin", "AmbiguousPath"],
   ["https://ehr.example/fhir/%252525252525252e%252525252525252e/admin", "AmbiguousPath"],
+  // "a", encoded four times
+  ["https://ehr.example/fhir/%25252561", "AmbiguousPath"],
   ["https://ehr.example/fhir/..;/admin", "AmbiguousPath"],
   ["https://ehr.example/fhir/..;x=y/admin", "AmbiguousPath"],
   ["https://ehr.example/fhir/%2e%2e;/admin", "AmbiguousPath"],
@@ -149,6 +153,17 @@ describe("TokenAudience", () => {
   it("an audience without bases admits no URL", () => {
     assert.strictEqual(outcome(base, TokenAudience.make([])), "ForeignOrigin")
     assert.strictEqual(outcome(base, TokenAudience.make(["not a url"])), "ForeignOrigin")
+  })
+
+  it("of two bases at one origin, a URL needs to be under one", () => {
+    const two = TokenAudience.make([base, "https://ehr.example/imaging"])
+    assert.strictEqual(outcome("https://ehr.example/imaging/Study/1", two), "ok")
+    assert.strictEqual(outcome("https://ehr.example/fhir/Patient/1", two), "ok")
+    assert.strictEqual(outcome("https://ehr.example/admin", two), "OutsideBasePath")
+  })
+
+  it("a base that is not a URL is left out", () => {
+    assert.deepStrictEqual(TokenAudience.make(["ehr.example", base]).bases.map(String), [base])
   })
 
   it("a base at the root admits all paths of its origin, and no other origin", () => {

@@ -15,6 +15,8 @@ describe("safeText", () => {
     assert.strictEqual(safeText("a\r\nb\u0000\u001b[31mc\u2028d\u0085e", []), "a b [31mc d e")
     assert.strictEqual(safeText("x".repeat(400), []).length, 301)
     assert.strictEqual(safeText("x".repeat(400), [], 10), "xxxxxxxxxx…")
+    assert.strictEqual(safeText("x".repeat(10), [], 10), "xxxxxxxxxx")
+    assert.strictEqual(safeText(" \n a \t", []), "a")
   })
 
   it("a secret is removed, plain or encoded for a URL or a form, also if the length limit would cut it", () => {
@@ -79,6 +81,7 @@ describe("safeText", () => {
   it("control characters are removed, and a surrogate pair is not split", () => {
     assert.strictEqual(safeText("a\u202eb\u200bc\ufeffd", []), "a b c d")
     assert.strictEqual(safeText(`${"x".repeat(9)}😀`, [], 10), `${"x".repeat(9)}…`)
+    assert.strictEqual(safeText(`😀${"x".repeat(20)}`, [], 10), `😀${"x".repeat(8)}…`)
   })
 
   it("the work is linear in a repetitive megabyte with secrets of that length", () => {
@@ -99,6 +102,51 @@ describe("safeText", () => {
   it("a secret that contains another secret is removed completely", () => {
     assert.strictEqual(safeText("aaaa-bbbb", ["aaaa", "aaaa-bbbb"]), "<redacted>")
   })
+
+  it.each([
+    ["p\u00e455", "p%C3%A455"],
+    ["p\u00e455", "p&#228;55"],
+    ["p\u00e455", "p&#xE4;55"],
+    ["p\u00e455", "p\\u00e455"],
+    ["a&b<c", "a&amp;b&lt;c"],
+    ["a&b<c", "a&AMP;b&LT;c"],
+    ["a.b-c", "a\\.b\\-c"],
+    ["a.b-c", "\\x61.b\\x2dc"],
+    // Between the letters of a long secret, an entity and an escaped line break are gaps.
+    ["AbCdEfGhIjKlMnOp", "AbCdEfGh&shy;IjKlMnOp"],
+    ["AbCdEfGhIjKlMnOp", "AbCdEfGh\\nIjKlMnOp"],
+    ["AbCdEfGhIjKlMnOp", "AbCdEfGh\\r\\nIjKlMnOp"]
+  ])(
+    "the short secret %s is removed from its echo %s",
+    (secret, echoed) =>
+      assert.strictEqual(safeText(`got ${echoed} twice ${echoed}.`, [secret]), "got <redacted> twice <redacted>.")
+  )
+
+  it("a short secret is removed from base64, at every position of the encoded text", () => {
+    for (const secret of ["sh0rt!", "qW3rTy7", "p4ss-w0rd"]) {
+      for (const before of ["", "a", "ab", "abc"]) {
+        for (const after of ["", "y", "yz"]) {
+          const encoded = Buffer.from(`${before}${secret}${after}`).toString("base64")
+          assert.include(safeText(`got ${encoded}`, [secret]), "<redacted>", `${before}${secret}${after}`)
+        }
+      }
+    }
+  })
+
+  it("words that resemble a short secret are kept", () => {
+    assert.strictEqual(safeText("the cat sat", ["cat", ""]), "the cat sat")
+    assert.strictEqual(safeText("the token has expired", ["EXPIRED!"]), "the token has expired")
+  })
+
+  it("text that is encoded four times is read", () => {
+    const four = Array.from({ length: 4 }).reduce<string>((text) => encodeURIComponent(text), "A-plain_t0ken/of+43")
+    assert.strictEqual(safeText(`got ${four}.`, ["A-plain_t0ken/of+43"]), "got <redacted>.")
+  })
+
+  it.each(["&#x110000;", "&#xffffff;", "&#1114112;", "&#9999999;", "&#xd800;", "\\ud800"])(
+    "%s does not stand for a character and is shown as it is",
+    (entity) => assert.strictEqual(safeText(`a ${entity} b`, ["another-secret"]), `a ${entity} b`)
+  )
 
   it.prop(
     "no secret of four characters or more survives",
