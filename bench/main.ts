@@ -1,6 +1,5 @@
 /**
- * The benchmarks: this library beside its peers and beside what no library can go below, all at the same work, in one
- * run.
+ * The benchmarks: this library, its peers and the same work without a library, in one run.
  *
  * `npm run bench -- --only fhir-get --only heap --rounds 11 --json results.json --markdown results.md --source
  * ../other/src`
@@ -29,12 +28,12 @@ const OTHERS = ["stampede", "heap", "bulk", "startup", "bundle"]
 
 const { values } = parseArgs({
   options: {
-    /** A row, again and again for several. Default all. */
+    /** A row; repeatable. Default: all. */
     only: { type: "string", multiple: true },
     rounds: { type: "string", default: "7" },
-    /** Everything that was measured, round by round. */
+    /** All measurements of each round. */
     json: { type: "string" },
-    /** The tables; in a file that has the two comments below, between them. */
+    /** The tables. In a file with the two comments below, they are written between them. */
     markdown: { type: "string" },
     /** Another copy of `src` to measure, such as one from before a change. */
     source: { type: "string", default: Build.at("src") }

@@ -1,6 +1,6 @@
 /**
  * Heap while a search streams 100,000 resources: flat, whatever the number of pages. `npm run bench:memory`; exits with
- * 1 where it grows by more than 32 MB.
+ * 1 if it grows by more than 32 MB.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"

@@ -14,7 +14,7 @@ import ts from "typescript"
 
 const MARK = "/*#__PURE__*/ "
 
-/** What runs later, or not at all, needs no mark. */
+/** Calls in function bodies need no mark. */
 const runsLater = (node) =>
   ts.isFunctionLike(node) ||
   (ts.isPropertyDeclaration(node) && !node.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.StaticKeyword))

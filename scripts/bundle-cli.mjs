@@ -20,7 +20,7 @@ await build({
   logLevel: "warning",
   define: { EFFECT_SAFIRE_VERSION: JSON.stringify(version) },
   banner: {
-    // Some of what is bundled is CommonJS and asks for Node's modules with `require`.
+    // Some bundled modules are CommonJS and load Node's modules with `require`.
     js: "#!/usr/bin/env node\nimport { createRequire as __createRequire } from \"node:module\"; const require = __createRequire(import.meta.url);"
   }
 })

@@ -1,5 +1,6 @@
-// Writes the public paths of the package into package.json: one for each line of src/index.ts, and one for each leaf
-// room. Paths are flat, so that a file can move without breaking anyone. `--check` only compares.
+// Writes the public paths of the package into package.json: one for each line of src/index.ts, and one for each
+// folder with its own index. Paths are flat, so that a file can move without a change for users. `--check` only
+// compares.
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 
 const LEAVES = ["testing", "udap", "node", "browser", "redis", "sql", "persistence", "web"]

@@ -11,7 +11,7 @@ const FOLDER = new URL("../docs/images/", import.meta.url)
 
 const walk = async (page: Page, app: string, ehr: string) => {
   const shot = async (name: string) => {
-    // Without the blinking, and with whatever is focused as it was.
+    // Without a blinking cursor, and with the focus unchanged.
     await page.screenshot({ path: new URL(`${name}.png`, FOLDER).pathname, animations: "disabled", caret: "hide" })
   }
   const press = (name: RegExp | string) => page.getByRole("button", { name }).first().click()

@@ -1,6 +1,6 @@
 /**
- * An app that carries Effect, platform and Schema already: it asks a server of its own for data it decodes, keeps them,
- * and renews them by a schedule.
+ * An app that already uses Effect, platform and Schema: it fetches data from its own server, decodes and stores them,
+ * and refreshes them by a schedule.
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"

@@ -1,5 +1,5 @@
 /**
- * The same app, and all there is.
+ * The same app, and the whole library.
  */
 export { show } from "./app.js"
 export * from "effect-safire"

@@ -1,5 +1,5 @@
 /**
- * The same app, and the launch of a public client without the FHIR client: what gets tokens and nothing else.
+ * The same app, and the launch of a public client without the FHIR client.
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as Effect from "effect/Effect"

@@ -1,5 +1,5 @@
 /**
- * The same app, and the launch of a public client: send the person away, take the callback, read the patient.
+ * The same app, and the launch of a public client: redirect, callback, read of the patient.
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as Effect from "effect/Effect"

@@ -1,5 +1,5 @@
 /**
- * The same app with many servers, and with sessions that renew themselves.
+ * The same app with several servers and with sessions.
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as Effect from "effect/Effect"

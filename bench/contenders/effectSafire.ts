@@ -1,5 +1,5 @@
 /**
- * This library, as an app uses it: layers built once, everything else inside fibers.
+ * This library as in an app: layers are built once, the work runs in fibers.
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpBody from "@effect/platform/HttpBody"
@@ -73,7 +73,7 @@ type Services = Layer.Layer.Success<ReturnType<typeof services>>
 
 type Operation = Effect.Effect<unknown, unknown, Services>
 
-/** As many fibers as asked for, each beginning anew when it is done. */
+/** Runs `concurrency` fibers, each of which repeats the work. */
 const looping =
   <R>(run: (loop: Effect.Effect<number, unknown, R>) => Promise<number>) =>
   (operation: Effect.Effect<unknown, unknown, R>): Work => ({
@@ -101,7 +101,7 @@ const expired = (tokens: TokenSet.TokenSet) =>
     expiresAt: DateTime.unsafeMake(Date.now() - 3_600_000)
   })
 
-/** The transport with nothing of this library above it. */
+/** The transport without the rest of this library. */
 const bareWorks = (setting: Setting) =>
   Effect.map(HttpClient.HttpClient, (client) => {
     const json = (request: HttpClientRequest.HttpClientRequest) =>
@@ -161,7 +161,7 @@ const works = (setting: Setting) =>
     return {
       operations: {
         "authorization-url": app.authorize(),
-        // One fetch serves all who ask for the same server at once: here each asks for another.
+        // Concurrent callers for one server share a request, so each caller uses another server.
         "discovery-cold": Effect.suspend(() =>
           discovery.refresh(`${setting.origin}/${next++ % DIFFERENT_SERVERS}/fhir`, insecure)
         ),
@@ -176,7 +176,7 @@ const works = (setting: Setting) =>
         "fhir-get": patients.read("Patient", setting.patientId),
         "fhir-search": Stream.runCount(patients.search("Observation"))
       },
-      /** So many at once want the token of a session that has expired. */
+      /** The number of concurrent callers for the token of an expired session. */
       stampede: (callers: number) =>
         Effect.gen(function*() {
           const session = yield* sessions.importTokens(expired(tokens), { server: "public" })

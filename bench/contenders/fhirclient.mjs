@@ -4,7 +4,7 @@ import lib from "fhirclient/lib/lib.js"
 
 const request = (url) => ({ headers: { host: "app.example.org", "x-forwarded-proto": "https" }, url, socket: {} })
 
-/** What a web framework's session would be. */
+/** Replaces the session of a web framework. */
 const storageOf = (values) => ({
   get: async (key) => values.get(key),
   set: async (key, value) => void values.set(key, value),

@@ -1,5 +1,5 @@
 /**
- * The same work by hand: what no library can go below.
+ * The same work without a library: the lower bound of the costs.
  */
 import * as Jose from "jose"
 import type { Dispatcher } from "undici"
@@ -35,7 +35,7 @@ interface Request {
   readonly body?: string
 }
 
-/** The requests of the rows, over whatever sends them and gives the JSON of the answer. */
+/** The requests of the rows over a function that sends them and returns the JSON of the response. */
 const requests = (setting: Setting, send: (request: Request) => Promise<unknown>): Works => {
   const entries = Transaction.requests(setting)
   const basic = Buffer.from(`${setting.clientId}:${setting.clientSecret}`).toString("base64")

@@ -1,4 +1,4 @@
-/** oauth4webapi 3 as its examples have it, over the fetch of Node. */
+/** oauth4webapi 3 as in its examples, over the fetch of Node. */
 import { importJWK } from "jose"
 import * as oauth from "oauth4webapi"
 

@@ -1,4 +1,4 @@
-/** openid-client 6 as its documentation has it, over the fetch of Node. */
+/** openid-client 6 as in its documentation, over the fetch of Node. */
 import { importJWK } from "jose"
 import * as client from "openid-client"
 
@@ -77,7 +77,7 @@ export const make = async (setting) => {
       if (response.status !== 200) throw new Error(`status ${response.status}`)
       return response.json()
     },
-    // It keeps no tokens: whoever finds theirs expired refreshes them.
+    // It stores no tokens: each caller refreshes its expired tokens.
     stampede: {
       loop: async (callers, deadline) => {
         let stampedes = 0

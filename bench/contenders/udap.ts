@@ -1,6 +1,6 @@
 /**
- * UDAP: metadata verified anew, metadata that are cached, the worst chain within the limits, and beside them the engine
- * of pkijs alone. All in one process, without a network.
+ * UDAP: verification of metadata, cached metadata, the most expensive chain within the limits, and the engine of pkijs
+ * alone. All in one process, without a network.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
@@ -18,7 +18,7 @@ import type { ContenderModule, Work } from "../harness/Contender.js"
 const fhirBaseUrl = "https://fhir.example.org/r4"
 const community = "https://community.example.org/udap"
 
-/** About as many elements as a certificate may have. */
+/** A certificate with nearly the maximum number of elements. */
 const padding = Pki.extension(
   "1.3.6.1.4.1.99999.1",
   false,
@@ -107,7 +107,7 @@ const ours = async ({ chain, crls, document, hostile, root }: Material): Promise
 }
 
 /**
- * What its README shows: certificates in the order leaf last, and CRLs. It is not asked whether the verdict is right.
+ * As in its README: certificates with the leaf last, and CRLs. The result is not compared.
  */
 const engine = ({ chain, crls, root }: Material): Record<string, Work> => ({
   "udap-chain": async () => {

@@ -1,12 +1,12 @@
 /**
- * Processes that are spoken to by messages, one answer to each.
+ * Processes that get messages and send one reply to each.
  */
 import type { ChildProcess } from "node:child_process"
 import { fork } from "node:child_process"
 import { once } from "node:events"
 
 export interface Child {
-  /** The message it began with. */
+  /** The first message of the process. */
   readonly greeting: unknown
   readonly ask: (message: object) => Promise<unknown>
   readonly stop: () => Promise<void>
@@ -39,9 +39,9 @@ const next = async (child: ChildProcess, name: string, patienceMillis: number): 
 
 export interface Options {
   readonly args?: ReadonlyArray<string>
-  /** Instead of what this process was started with. */
+  /** Replaces the options with which this process was started. */
   readonly execArgv?: ReadonlyArray<string>
-  /** How long one answer may take. */
+  /** The time limit of one reply. */
   readonly patienceMillis?: number
 }
 

@@ -1,15 +1,15 @@
 /**
- * Who is measured, and how a process of theirs is spoken to.
+ * The measured libraries, and the messages to their processes.
  */
 import type { Setting } from "./Setting.js"
 
-/** Something done again and again: a function, or a loop of its own for what does not run by promises. */
+/** Work that is repeated: a function, or a loop for libraries without promises. */
 export type Work = (() => unknown) | {
-  /** Goes on, `concurrency` at once, until `deadline` of `performance.now()`; gives how often it was done. */
+  /** Repeats the work in `concurrency` loops until `deadline` (`performance.now()`). Returns the repetitions. */
   readonly loop: (concurrency: number, deadline: number) => Promise<number>
 }
 
-/** One more of something, whose heap is counted; what it gives is kept. */
+/** Makes another instance, whose heap is measured; the result stays referenced. */
 export type Filler = (index: number) => unknown
 
 export interface ContenderModule {
@@ -31,7 +31,7 @@ export interface Sample {
 
 export interface Contender {
   readonly name: string
-  /** A module beside this folder; what is TypeScript is built first. */
+  /** A module in a neighbouring folder; TypeScript is built first. */
   readonly module: string
   readonly variant: string
   readonly kind: "ours" | "peer" | "floor"

@@ -1,5 +1,5 @@
 /**
- * Everything one run found out; what was not asked for is not there.
+ * The results of one run. Measurements that were not requested are absent.
  */
 import type { BulkResults } from "./bulk.js"
 import type { BundleResult } from "./bundles.js"
@@ -12,7 +12,7 @@ import type { StartupResult } from "./startups.js"
 export interface Results {
   readonly rounds: number
   readonly before: Machine
-  /** The load while it ran. */
+  /** The load of the machine during the run. */
   readonly load: number
   readonly rows: ReadonlyArray<RowResult>
   readonly stampede?: ReadonlyArray<StampedeResult>

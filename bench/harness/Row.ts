@@ -1,5 +1,5 @@
 /**
- * What is measured: one kind of work, who does it, and against whom they are held.
+ * A row of the benchmark: one kind of work, the libraries that do it, and the reference of their ratios.
  */
 import type { Name } from "./Contender.js"
 

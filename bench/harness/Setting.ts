@@ -1,9 +1,9 @@
 /**
- * What all contenders are told, so that all do the same work: one server, one client, one code, one token.
+ * The settings of all contenders, so that all do the same work: one server, one client, one code, one token.
  */
 import { readFileSync } from "node:fs"
 
-/** The search: so many pages, of so many resources. */
+/** The number of pages of the search, and of resources in a page. */
 export const PAGES = 100
 export const PAGE_SIZE = 50
 
@@ -25,7 +25,7 @@ export interface Setting {
   readonly keys: Readonly<Record<"RS384" | "ES384", object & { readonly kid: string }>>
 }
 
-/** The private one of the specification's example keys. */
+/** The private example key of the specification. */
 const key = (name: string): Setting["keys"]["RS384"] => {
   const vectors = new URL(`../../test/vectors/${name}.private.json`, import.meta.url)
   const { keys }: { readonly keys: ReadonlyArray<Setting["keys"]["RS384"]> } = JSON.parse(readFileSync(vectors, "utf8"))

@@ -1,6 +1,6 @@
 /**
- * Makes of the library what its users run: one JavaScript file to each of its own, and of what measures it one file
- * each that imports those.
+ * Builds the library as it is published, one JavaScript file for each module, and each contender as one file that
+ * imports those.
  */
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
@@ -11,14 +11,14 @@ const root = new URL("../../", import.meta.url)
 
 export const at = (path: string): string => fileURLToPath(new URL(path, root))
 
-/** Below `node_modules`, where nobody lints it and everything that is imported is found. */
+/** Below `node_modules`: not linted, and imports are found. */
 const output = "node_modules/.cache/effect-safire-bench"
 
 const files = async (folder: string): Promise<ReadonlyArray<string>> =>
   (await readdir(folder, { recursive: true })).filter((name) => name.endsWith(".ts")).map((name) => `${folder}/${name}`)
 
 /**
- * `effect-safire`, its entry points and its modules are the files made before; everything else is looked up as ever.
+ * Resolves `effect-safire` and its paths to the built files; other imports are resolved as usual.
  */
 const ourselves: Plugin = {
   name: "effect-safire",
@@ -32,14 +32,14 @@ const ourselves: Plugin = {
 
 const common = { format: "esm", target: "es2022", logLevel: "warning", tsconfig: at("tsconfig.json") } as const
 
-/** Where the module of a contender or a process is after `all`; `.mjs` is as it is. */
+/** The path of a built module of a contender or a process; `.mjs` is not built. */
 export const built = (path: string): string =>
   path.endsWith(".mjs") ? at(`bench/${path}`) : at(`${output}/bench/${path}.js`)
 
 export const all = async (source: string): Promise<void> => {
   await rm(at(output), { recursive: true, force: true })
   await mkdir(at(output), { recursive: true })
-  // Node looks for no package.json above a folder called node_modules.
+  // Node does not search for package.json above a folder with the name node_modules.
   await writeFile(at(`${output}/package.json`), JSON.stringify({ type: "module" }))
   await build({ ...common, entryPoints: [...await files(source)], outdir: at(`${output}/lib`), outbase: source })
   await build({

@@ -1,5 +1,5 @@
 /**
- * Bulk files: how fast one is written to a disk while every line is checked, and how much memory a large one takes.
+ * Bulk files: the throughput of a download to a disk with a check of each line, and the memory for a large file.
  */
 import * as Build from "./build.js"
 import * as Child from "./Child.js"

@@ -1,7 +1,7 @@
 /**
- * What the library adds to what a browser loads: esbuild, minified, gzip. Apps differ in what of Effect they carry
- * already, hence two subtractions: an app that carries the very same modules of Effect whole, and one that uses Effect,
- * platform and Schema as most do, `bundles/app.ts`. The apps import module by module (`effect-safire/SmartClient`), as
+ * The size that the library adds to a bundle: esbuild, minified, gzip. Apps already contain different parts of Effect.
+ * Therefore two apps are subtracted: one with the same modules of Effect, and one that uses Effect, platform and Schema
+ * as most apps do, `bundles/app.ts`. The apps import module by module (`effect-safire/SmartClient`), as
  * docs/browser.md advises; `everything` imports the index. Chunks that are loaded on demand are in `total` only.
  */
 import { readFile } from "node:fs/promises"
@@ -19,9 +19,9 @@ export interface BundleResult {
   readonly gzip: number
   /** With the chunks that it imports on demand. */
   readonly total: number
-  /** Over an app with the same modules of Effect: the library's own code, and jose's where it is used. */
+  /** More than an app with the same modules of Effect: the code of the library, and of jose if it is used. */
   readonly overSameModules: number
-  /** Over the app as it is: with what of Effect only the library uses. */
+  /** More than the app: also the modules of Effect that only the library uses. */
   readonly overApp: number
 }
 
@@ -34,11 +34,11 @@ const entries = {
 
 export type EntryId = keyof typeof entries
 
-/** By its path, because what is plain JavaScript has no types. */
+/** By its path, because plain JavaScript has no types. */
 const script: string = Build.at("scripts/annotate-pure.mjs")
 const { annotate } = (await import(script)) as { readonly annotate: (text: string) => string }
 
-/** The library as it is published: each module compiled and marked by itself. */
+/** The library as it is published: each module compiled and marked separately. */
 const library = (source: string): Plugin => ({
   name: "effect-safire",
   setup: ({ onLoad, onResolve }) => {
@@ -86,7 +86,7 @@ const bundle = async (source: string, what: Pick<BuildOptions, "entryPoints" | "
       imports.flatMap(({ kind, path }) => kind === "dynamic-import" ? [path] : [])
     )
   )
-  // The set grows while it is read.
+  // The loop also visits the elements that it adds.
   const first = new Set(
     Object.entries(metafile.outputs).flatMap(([path, { entryPoint }]) =>
       entryPoint === undefined || onDemand.has(path) ? [] : [path]
@@ -100,7 +100,7 @@ const bundle = async (source: string, what: Pick<BuildOptions, "entryPoints" | "
   return { metafile, minified: sum(first, "minified"), gzip: sum(first, "gzip"), total: sum(chunks.keys(), "gzip") }
 }
 
-/** The modules of Effect that those files of the library import which are in the bundle. */
+/** The modules of Effect that the library's files in the bundle import. */
 const modulesOf = ({ inputs, outputs }: Metafile, source: string): ReadonlyArray<string> => {
   const ours = `${relative(Build.at(""), source)}/`
   const found = new Set<string>()

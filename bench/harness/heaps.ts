@@ -1,5 +1,5 @@
 /**
- * Heap of one more server and one more session, each kind in a process of its own.
+ * The heap of one more server and one more session, each kind in its own process.
  */
 import * as Build from "./build.js"
 import * as Child from "./Child.js"
@@ -20,7 +20,7 @@ const cases: ReadonlyArray<readonly [Name, string]> = [
   ["fhirclient", "a session, in memory"]
 ]
 
-/** What the sessions of one process remember of those that are in use has a limit, which is to be passed. */
+/** More than the number of sessions that a process caches. */
 const COUNT = 10_000
 
 export const measure = async (): Promise<ReadonlyArray<HeapResult>> => {

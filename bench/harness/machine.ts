@@ -1,5 +1,5 @@
 /**
- * What the numbers hold for: versions and machine.
+ * The versions and the machine of a run.
  */
 import { readFileSync } from "node:fs"
 import { arch, cpus, loadavg, platform, totalmem } from "node:os"
@@ -11,7 +11,7 @@ export interface Machine {
   readonly memoryGiB: number
   readonly system: string
   readonly node: string
-  /** Of the minute before: above the number of cores, ratios are worth more than times. */
+  /** The load of the previous minute. Above the number of cores, compare ratios, not times. */
   readonly load: number
   readonly versions: Readonly<Record<string, string>>
 }

@@ -1,6 +1,6 @@
 /**
- * One row of the benchmark: each contender in a process of its own, all asked in turn, round after round, so that what
- * else the machine does meets all.
+ * One row of the benchmark: each contender in its own process. They take turns in rounds, so that other work of the
+ * machine affects all of them.
  */
 import * as Build from "./build.js"
 import * as Child from "./Child.js"
@@ -15,7 +15,7 @@ export interface Standing {
   readonly contender: Name
   readonly perSecond: Spread
   readonly cpuMicros: Spread
-  /** To the row's reference, round by round. */
+  /** The ratio to the row's reference in each round. */
   readonly throughput: Spread
   readonly cpu: Spread
 }
@@ -36,7 +36,7 @@ export const cpuOf = ({ cpuMicros, operations }: Sample): number => cpuMicros / 
  */
 export interface Workers {
   readonly of: (name: Name) => Promise<Child.Child>
-  /** Who has done what often enough for it to be compiled. */
+  /** The contenders and rows that are warmed up. */
   readonly warm: Set<string>
   readonly stop: () => Promise<void>
 }
@@ -70,8 +70,8 @@ export const sample = async (child: Child.Child, job: Job): Promise<Sample> => {
 }
 
 /**
- * The compiler works in threads of its own, and on a busy machine it is late: warm is who has had two seconds of
- * processor time for the work, and nobody is waited for longer than six.
+ * The compiler works in other threads, and is slow on a busy machine. A contender is warm after two seconds of
+ * processor time for the work, or after six seconds.
  */
 const warmUp = async (child: Child.Child, job: Job): Promise<void> => {
   const until = performance.now() + 6000

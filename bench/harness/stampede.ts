@@ -1,5 +1,5 @@
 /**
- * A thousand callers want the token of a session that has expired: how often is the server asked?
+ * The number of token requests for a thousand concurrent callers of an expired session.
  */
 import type * as Child from "./Child.js"
 import type { Name } from "./Contender.js"
@@ -39,7 +39,7 @@ export const measure = async (
     let stampedes = 0
     for (let round = -WARM_UP; round < rounds; round++) {
       await requestsSince(server)
-      // A deadline that has passed: once.
+      // A deadline in the past: one repetition.
       const { operations, wallMicros } = await sample(child, { work: "stampede", concurrency: CALLERS, millis: 0 })
       requests += await requestsSince(server)
       stampedes += operations

@@ -1,6 +1,5 @@
 /**
- * From the start of a process to an authorization URL: what is loaded, compiled and run before a program does anything
- * useful.
+ * The time from the start of a process to an authorization URL: loading, compiling and running modules.
  */
 import { execFile } from "node:child_process"
 import { promisify } from "node:util"
@@ -10,7 +9,7 @@ import { spread } from "./statistics.js"
 
 export interface StartupResult {
   readonly title: string
-  /** Over Node by itself, round by round. */
+  /** More than Node alone, in each round. */
   readonly millis: Spread
   readonly cpuMillis: Spread
 }
@@ -43,7 +42,7 @@ export const measure = async (rounds: number): Promise<ReadonlyArray<StartupResu
   for (let round = 0; round <= rounds; round++) {
     for (const [title, path] of Object.entries(programs)) {
       const one = await once(path)
-      // The first time the files are read from the disk.
+      // The first run reads the files from the disk.
       if (round > 0) said.get(title)?.push(one)
     }
   }

@@ -1,5 +1,5 @@
 /**
- * Of several rounds: what is typical, and how far they lie apart.
+ * The median and the spread of several rounds.
  */
 export interface Spread {
   readonly median: number
@@ -20,7 +20,7 @@ export const spread = (values: ReadonlyArray<number>): Spread => {
   return { median: at(sorted, 0.5), low: at(sorted, 0.25), high: at(sorted, 0.75) }
 }
 
-/** Round by round: what disturbs a round disturbs both sides of a ratio. */
+/** The ratio of each round: other load affects both sides. */
 export const ratios = (values: ReadonlyArray<number>, others: ReadonlyArray<number>): Spread =>
   spread(values.flatMap((value, round) => {
     const other = others[round]

@@ -1,5 +1,5 @@
 /**
- * What the library is held to, and whether a run found it so.
+ * The targets of the library, and whether a run meets them.
  */
 import type { EntryId } from "./bundles.js"
 import type { Name, Sample } from "./Contender.js"
@@ -17,7 +17,7 @@ export interface Verdict {
 
 interface Target {
   readonly title: string
-  /** The value and its unit; none where the run did not look. */
+  /** The value and its unit; none if the run did not measure it. */
   readonly value: (results: Results) => number | undefined
   readonly least?: number
   readonly most?: number
@@ -38,7 +38,7 @@ const between = (id: string, one: Name, other: Name, value: (sample: Sample) => 
   return a === undefined || b === undefined ? undefined : ratios(a.map(value), b.map(value)).median
 }
 
-/** The least of the ratios to each peer. */
+/** The smallest of the ratios to each peer. */
 const toFastest = (id: string) => (results: Results) => {
   const found = PEERS.flatMap((peer) => between(id, OURS, peer, perSecond)(results) ?? [])
   return found.length === 0 ? undefined : Math.min(...found)

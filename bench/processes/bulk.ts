@@ -1,6 +1,6 @@
 /**
- * Downloads the file of a bulk server in a process of its own: `bulk <contender> <port> <bytes>`. Says how fast it was
- * and how much memory it took at most.
+ * Downloads the file of a bulk server: `bulk <contender> <port> <bytes>`. Prints the throughput and the peak of the
+ * memory.
  */
 import { createWriteStream } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
@@ -27,7 +27,7 @@ const undici = async (): Promise<void> => {
   await pipeline(body, createWriteStream(path))
 }
 
-/** The least that checks every line. */
+/** The minimum that checks each line. */
 const undiciParsing = async (): Promise<void> => {
   const { body } = await request(`${base}/file`)
   await pipeline(body, async function*(chunks: AsyncIterable<Buffer>) {

@@ -1,4 +1,4 @@
-/** A bulk server in a process of its own: one file of as many bytes as asked for, generated while it is sent. */
+/** A bulk server: one file of the requested size, generated while it is sent. */
 import type { ServerResponse } from "node:http"
 import { createServer } from "node:http"
 

@@ -1,5 +1,5 @@
 /**
- * Heap that one more of something costs: `node --expose-gc heap <module> <name> <count>`.
+ * The heap of one more instance: `node --expose-gc heap <module> <name> <count>`.
  */
 import type { ContenderModule } from "../harness/Contender.js"
 
@@ -16,13 +16,13 @@ const measure = async (): Promise<object> => {
   if (begin === undefined) throw new Error(`no ${name}`)
   const fill = await begin()
   const kept: Array<unknown> = Array.from({ length: Number(count) })
-  // The first ones pay for what all share.
+  // The first instances also allocate shared objects.
   const first: Array<unknown> = []
   for (let i = 0; i < 100; i++) first.push(await fill(-2 - i))
   const before = heapUsed()
   for (let i = 0; i < kept.length; i++) kept[i] = await fill(i)
   const bytes = Math.round((heapUsed() - before) / kept.length)
-  // Said, so that none of it is garbage before it is counted.
+  // Printed, so that the instances are not garbage before they are counted.
   return { bytes, kept: kept.length + first.length + fill.length }
 }
 

@@ -1,6 +1,6 @@
 /**
- * The server of all contenders: plain `node:http`, the same bytes for everybody, no work of its own. It says its port
- * when it listens, and how many token requests it has seen when it is asked.
+ * The server of all contenders: plain `node:http`, the same bytes for each request, without other work. It prints its
+ * port when it listens, and on request the number of token requests.
  */
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"

@@ -1,6 +1,6 @@
 /**
- * One contender in a process of its own: `worker <module> <variant> <setting>`. It does the work it is told for as long
- * as it is told, and says how often it did it, how long that took, and how much processor time.
+ * One contender in its own process: `worker <module> <variant> <setting>`. It repeats the requested work for the
+ * requested time, and reports the number of repetitions, the time and the processor time.
  */
 import type { ContenderModule, Job, Sample } from "../harness/Contender.js"
 
@@ -8,7 +8,7 @@ const [, , path = "", variant = "", setting = "{}"] = process.argv
 const module = (await import(path)) as ContenderModule
 const works = await module.make(JSON.parse(setting), variant)
 
-/** As many at once as asked for, each begun when the one before it is done. */
+/** Runs `concurrency` loops of the work. */
 const loop = async (operation: () => unknown, concurrency: number, deadline: number): Promise<number> => {
   let operations = 0
   const one = async () => {

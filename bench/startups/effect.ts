@@ -1,5 +1,5 @@
 /**
- * What an app with Effect, platform and Schema loads anyway.
+ * The modules of an app with Effect, platform and Schema.
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"

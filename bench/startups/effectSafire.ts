@@ -1,5 +1,5 @@
 /**
- * From nothing to an authorization URL, with the package's one entry point.
+ * An authorization URL, with imports from the index.
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as Effect from "effect/Effect"

@@ -1,5 +1,5 @@
 /**
- * From nothing to an authorization URL, with an entry point to each module.
+ * An authorization URL, with imports from each module.
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as Effect from "effect/Effect"

@@ -7,7 +7,7 @@ const storage = {
   unset: async (key) => values.delete(key)
 }
 const request = { headers: { host: "app.example.org" }, url: "/launch", socket: {} }
-// It has no way to be told the endpoints, and would ask for them: as far as it comes without.
+// It cannot be configured with endpoints and would fetch them: this is the work before that request.
 await FHIR(request, {}, storage).authorize({
   fhirServiceUrl: "https://ehr.example.org/fhir",
   clientId: "growth-chart",

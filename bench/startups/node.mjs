@@ -1,2 +1,2 @@
-// As little as can be: what Node takes by itself.
+// Node alone.
 process.exitCode = 0

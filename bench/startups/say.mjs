@@ -1,4 +1,4 @@
-// Says at the end how long the process has lived and how much processor time it took.
+// Prints the lifetime and the processor time of the process at its end.
 process.on("exit", () => {
   const { system, user } = process.cpuUsage()
   process.stdout.write(JSON.stringify({ millis: performance.now(), cpuMillis: (system + user) / 1000 }))

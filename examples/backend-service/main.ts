@@ -18,7 +18,7 @@ import * as Sandbox from "../support/sandbox.js"
 const clientId = "population-report"
 const secret = Redacted.make("a secret the two of them share")
 
-/** The program: it knows the servers by their keys and nothing of how it authenticates there. */
+/** The program knows the keys of the servers, and not how it authenticates. */
 export const report = Effect.gen(function*() {
   const servers = yield* SmartServers.SmartServers
   const backend = yield* BackendServices.BackendServices

@@ -1,6 +1,6 @@
 /**
- * An export as NDJSON files, one for each resource type. The checkpoint has the length of each file: after a kill, what
- * was written behind the checkpoint is cut off, and the export goes on from there.
+ * An export as NDJSON files, one for each resource type. The checkpoint has the length of each file: after a kill, the
+ * text after the checkpoint is removed, and the export continues from there.
  */
 import { open, readFile, rename, truncate, writeFile } from "node:fs/promises"
 import { join } from "node:path"
@@ -24,7 +24,7 @@ const State = Schema.parseJson(Schema.Struct({
 const attempt = <A>(path: string, run: () => Promise<A>) =>
   Effect.tryPromise({ try: run, catch: (cause) => new WriteError({ path, cause }) })
 
-/** Writes the file anew, in one step. */
+/** Replaces the file atomically. */
 const replace = (path: string, text: string) =>
   attempt(path, async () => {
     await writeFile(`${path}.new`, text, { flush: true })

@@ -17,7 +17,7 @@ export const app = Effect.gen(function*() {
   yield* Console.log(`${method}: logged in, read ${patient.resourceType} ${patient.id}, renewed the token`)
 })
 
-/** Needs `ClientAuthentication`, and that is all that differs. */
+/** Needs `ClientAuthentication`, which is the only difference. */
 export const AppLive = Layer.mergeAll(
   SmartClient.layer({
     fhirBaseUrl: "https://ehr.sandbox.test/fhir",

@@ -1,5 +1,5 @@
 /**
- * The other side: an EHR at which the app is registered as the kind of client that it is, and the app's environment.
+ * The EHR at which the app is registered, and the environment of the app.
  */
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
@@ -12,7 +12,7 @@ import * as Keys from "../support/keys.js"
 const secret = Redacted.make("a secret the two of them share")
 const keys = Effect.runSync(Effect.cached(Keys.generate("2026-a")))
 
-/** What a deployment has in its environment. */
+/** The environment of a deployment. */
 export const Environment = Layer.unwrapEffect(
   Effect.map(keys, ({ privateJwk }) =>
     Layer.setConfigProvider(ConfigProvider.fromMap(
@@ -36,7 +36,7 @@ const registered = (method: ClientAuthentication.Method) =>
     }
   })
 
-/** In memory. It refuses a client that authenticates in any other way than it is registered for. */
+/** In memory. It refuses a client that does not authenticate as it is registered. */
 export const layer = Layer.unwrapEffect(
   ClientAuthentication.ClientAuthentication.pipe(
     Effect.flatMap(({ method }) => registered(method)),
@@ -52,5 +52,5 @@ export const layer = Layer.unwrapEffect(
   )
 )
 
-/** The person who says yes. */
+/** The user who approves. */
 export const approve = (url: URL) => Effect.flatMap(SandboxEhr.SandboxEhr, (ehr) => ehr.approve(url))

@@ -1,4 +1,4 @@
-/** A client that can keep no secret, such as a page or an app on a phone: `npx tsx examples/client-types/public.ts`. */
+/** A client that cannot store a secret, such as a page or a phone app: `npx tsx examples/client-types/public.ts`. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

@@ -11,7 +11,7 @@ import type * as Report from "./Report.js"
 
 export const clientUri = "https://demo.example.org/udap"
 
-/** What an operator has. */
+/** The credentials of an operator. */
 export interface Operator {
   readonly community: string
   readonly certificate: ClientCertificate.ClientCertificate

@@ -22,7 +22,7 @@ export const serve = (port: number) =>
 
     const app = express()
     app.disable("x-powered-by")
-    // `all`, because `use` would cut the path off; before any body parser, because a callback may come as a form.
+    // `all`, because `use` would remove the path; before body parsers, because a callback may be a form.
     app.all(PatientApp.paths, (request, response) => smart(request, response))
     app.get("/", (_, response) => {
       response.type("html").send("<!doctype html><title>Express</title><a href=\"/launch\">Log in</a>")

@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import type { AuthorizationCallback, PendingAuthorization, TokenSet } from "effect-safire"
 import { SmartClient } from "effect-safire"
 
-/** Needs a `ClientAuthentication` (what kind of client this is) and an `HttpClient`. */
+/** Needs a `ClientAuthentication` (the kind of client) and an `HttpClient`. */
 export const SmartLive = SmartClient.layer({
   fhirBaseUrl: "https://ehr.example.org/fhir",
   clientId: "growth-chart",
@@ -10,10 +10,10 @@ export const SmartLive = SmartClient.layer({
   scopes: ["openid", "fhirUser", "launch/patient", "patient/*.rs", "offline_access"]
 })
 
-/** `url` is for the browser, `pending` (state, verifier, nonce, issuer) for a place the browser cannot read. */
+/** `url` is for the browser. Store `pending` (state, verifier, nonce, issuer) where the browser cannot read it. */
 export const launch = Effect.flatMap(SmartClient.SmartClient, (client) => client.authorize())
 
-/** The callback's whole URL: state, issuer, age and doubled parameters are judged before the code is used. */
+/** The callback's whole URL: state, issuer, age and repeated parameters are validated before the code is used. */
 export const callback = (
   url: AuthorizationCallback.Callback,
   pending: PendingAuthorization.PendingAuthorization

@@ -17,5 +17,5 @@ export const ConfidentialAsymmetric = ClientAuthentication.layerPrivateKeyJwt({
   jwksUri: "https://app.example.org/.well-known/jwks.json"
 }).pipe(Layer.provide(SigningKeys.layerConfig))
 
-/** Whichever of them the environment has the credentials for. */
+/** The kind of client for which the environment has credentials. */
 export const FromEnvironment = ClientAuthentication.layerConfig

@@ -9,15 +9,15 @@ export const RotatingKey = (pem: Redacted.Redacted) =>
     Effect.map(SigningKey.fromPem({ pem, kid: "key-v1" }), (key) => SigningKeys.layerRotating({ key }))
   )
 
-/** Signs with whichever key is current. */
+/** Signs with the current key. */
 export const Authentication = ClientAuthentication.layerPrivateKeyJwt({
   jwksUri: "https://app.example.org/.well-known/jwks.json"
 })
 
-/** Publishes all that servers should know: the next key, the current one, and those whose assertions may still live. */
+/** Publishes the next key, the current one, and those whose assertions may still be valid. */
 export const JwksRoute = SmartRoutes.layerJwks()
 
-/** Publishes the new key, signs with it when every server knows it, removes the old one. `rollback` undoes it. */
+/** Publishes the new key, signs with it when all servers have it, and removes the old one. `rollback` undoes it. */
 export const rotate = (pem: Redacted.Redacted) =>
   Effect.gen(function*() {
     const rotation = yield* KeyRotation.KeyRotation

@@ -5,7 +5,7 @@ import * as Layer from "effect/Layer"
 import { Discovery, SmartClient } from "effect-safire"
 import { PersistedDiscovery } from "effect-safire/persistence"
 
-/** Where processes share metadata. Any other `ResultPersistence` does as well as Redis. */
+/** The store of the shared metadata: Redis, or another `ResultPersistence`. */
 const PersistenceLive = PersistenceRedis.layerResultConfig({ host: Config.string("REDIS_HOST") })
 
 /** `PersistedDiscovery` keeps metadata in memory, too. All other dependencies come from `layerDependencies`. */

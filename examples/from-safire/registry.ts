@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import { ClientAuthentication, SmartServers } from "effect-safire"
 
-/** One redirect URI for each server: `SmartRoutes` waits at all of them. */
+/** One redirect URI for each server: `SmartRoutes` has a route for each. */
 const app = (server: string) => ({
   redirectUri: `https://app.example.org/callback/${server}`,
   scopes: ["openid", "fhirUser", "launch/patient", "patient/*.rs"],
@@ -14,7 +14,7 @@ export const ServersLive = SmartServers.layer({
   south: { ...app("south"), fhirBaseUrl: "https://south.example.org/r4", clientId: "4711" }
 })
 
-/** An unknown key is an `UnknownServerError` that names those there are. */
+/** An unknown key is an `UnknownServerError` with the known keys. */
 export const clientFor = (key: string) => Effect.flatMap(SmartServers.SmartServers, (servers) => servers.client(key))
 
 /** By the `iss` of an EHR launch: one that is not configured is refused before any request is made. */

@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import { Scopes, SmartClient } from "effect-safire"
 
-/** Beside the configured ones, each once. `scopes` instead of `addScopes` replaces them. */
+/** Added to the configured ones, each once. `scopes` instead of `addScopes` replaces them. */
 export const launchWithScopes = (...addScopes: ReadonlyArray<SmartClient.ScopeInput>) =>
   Effect.flatMap(SmartClient.SmartClient, (client) => client.authorize({ addScopes }))
 

@@ -1,5 +1,5 @@
 /**
- * Credentials changed while tokens are renewed, without a moment in which a server refuses: `npx tsx
+ * Replaces credentials while tokens are renewed, so that the server refuses no request: `npx tsx
  * examples/key-rotation/main.ts`.
  *
  * First the signing keys of a client with `private_key_jwt`, which publishes a JWKS, then the secret of one with

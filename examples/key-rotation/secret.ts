@@ -1,7 +1,6 @@
 /**
- * A server learns a new secret a moment before or after the app does. `previousSecret` bridges it: tried once where the
- * server answers `invalid_client`. A secret that is an `Effect` is read for every request, so that nothing has to be
- * restarted.
+ * A server gets a new secret before or after the app does. In between, `previousSecret` is sent once after
+ * `invalid_client`. A secret that is an `Effect` is read for each request, without a restart.
  */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -15,9 +14,9 @@ const oldSecret = Redacted.make("the secret of last year")
 const newSecret = Redacted.make("the secret of this year")
 
 export const rotateSecret = Effect.gen(function*() {
-  // What your vault says now.
+  // The secret in your vault.
   const vault = yield* Ref.make({ current: oldSecret, previous: oldSecret })
-  // What the server has registered.
+  // The secret at the server.
   let registered = oldSecret
 
   const SmartLive = SmartClient.layer({

@@ -1,9 +1,9 @@
 /**
- * The new key is published, servers are given the time to notice it, then it signs; the old one stays published until
- * its last assertion is dead.
+ * The new key is published. It signs when all servers have it. The old one stays published until its last assertion has
+ * expired.
  *
- * `KeyRotation` keeps this order by the clock. The times are of seconds here, so that there is something to see: an app
- * says the `max-age` that its JWKS is served with (minutes, or hours) and leaves the lifetime of assertions as it is.
+ * `KeyRotation` does this by the clock. The times are seconds here, to be visible. An app sets the `max-age` of its
+ * JWKS (minutes or hours), and does not change the lifetime of assertions.
  */
 import { createServer } from "node:http"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -27,7 +27,7 @@ import * as Sandbox from "../support/sandbox.js"
 const maxAge = "1 second"
 const assertionLifetime = "3 seconds"
 
-/** From a key management service it would be `SigningKey.fromSigner`, from a file `SigningKey.fromPem`. */
+/** With a key management service use `SigningKey.fromSigner`, with a file `SigningKey.fromPem`. */
 const newKey = (kid: string) =>
   Effect.flatMap(
     Effect.promise(() => jose.generateKeyPair("ES384")),
@@ -35,7 +35,7 @@ const newKey = (kid: string) =>
   )
 
 /**
- * Where servers fetch the public keys: read anew for every answer, and not to be kept longer than the rotation waits.
+ * The JWKS: read for each response, and cached for no longer than the rotation waits.
  */
 const jwks = HttpRouter.empty.pipe(
   HttpRouter.get(
@@ -48,7 +48,7 @@ const jwks = HttpRouter.empty.pipe(
   )
 )
 
-/** A token with a fresh assertion, five times a second, and how the keys stand then; until the old key is gone. */
+/** Requests five tokens a second with new assertions, and prints the state of the keys, until the old key is gone. */
 const tokensAllTheWhile = Effect.gen(function*() {
   const client = yield* SmartClient.SmartClient
   const rotation = yield* KeyRotation.KeyRotation

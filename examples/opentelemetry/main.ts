@@ -16,7 +16,7 @@ import * as Waterfall from "./waterfall.js"
 
 const redirectUri = "https://app.example.org/callback"
 
-/** What the app does for one user: the launch, the callback, and the patient's record. */
+/** The app for one user: the launch, the callback, and the patient's record. */
 const launch = (ehr: SandboxEhr.Service) =>
   Effect.gen(function*() {
     const sessions = yield* Sessions.Sessions

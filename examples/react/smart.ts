@@ -16,7 +16,7 @@ export const runtime = ManagedRuntime.make(App.layer({
 
 export type Services = ManagedRuntime.ManagedRuntime.Context<typeof runtime>
 
-/** Completes a callback, follows an EHR launch, or restores the session: once, in a fiber of its own. */
+/** Completes a callback, follows an EHR launch, or restores the session: once, in its own fiber. */
 const opening = runtime.runFork(Effect.flatMap(BrowserLaunch.BrowserLaunch, ({ open }) => open))
 
 /** The result of `open`. A component that unmounts interrupts its wait, not the launch. */

@@ -28,7 +28,7 @@ const patient: RetryPolicy.Policy = Schedule.exponential("50 millis").pipe(
   )
 )
 
-/** Does something while the server goes wrong, and says what came of it, after how long and how many requests. */
+/** Runs an effect during a fault of the server, and prints the result, the time and the number of requests. */
 const whileFailing = <A, E, R>(title: string, step: "discovery" | "token", self: Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
     const ehr = yield* SandboxEhr.SandboxEhr
@@ -85,7 +85,7 @@ const main = Effect.gen(function*() {
   yield* whileFailing("refresh: all is well", "token", refresh(tokens))
 })
 
-/** The policy holds for everything it is provided to. */
+/** The policy applies to all layers that it is provided to. */
 const SmartLive = SmartClient.layer({
   fhirBaseUrl: "https://ehr.sandbox.test/fhir",
   clientId: "sandbox-public-app",

@@ -1,8 +1,8 @@
 /**
- * Scopes asked for when they are needed and not before: `npx tsx examples/scopes-per-request/main.ts`.
+ * Requests scopes when they are needed: `npx tsx examples/scopes-per-request/main.ts`.
  *
- * The app is configured with what everybody needs. One launch asks for more, one for less; what was granted is compared
- * with what was needed; a refresh narrows a token before it is handed on.
+ * The app is configured with the scopes of all users. One launch requests more, one fewer. The granted scopes are
+ * compared with the needed ones. A refresh narrows a token for another program.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
@@ -16,7 +16,7 @@ const vitalSigns = Scopes.patient("Observation", "cus", {
   constraints: { category: "http://terminology.hl7.org/CodeSystem/observation-category|vital-signs" }
 })
 
-/** What a launch asks for; the person at the consent page may say less. */
+/** The scopes of a launch; the user may grant fewer. */
 const launch = (options: SmartClient.AuthorizeOptions, allowed?: ReadonlyArray<string>) =>
   Effect.gen(function*() {
     const client = yield* SmartClient.SmartClient

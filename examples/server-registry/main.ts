@@ -15,7 +15,7 @@ import { NodeTransport } from "effect-safire/node"
 import { SandboxEhr } from "effect-safire/testing"
 import * as Sandbox from "../support/sandbox.js"
 
-/** What your launch URL does with what an EHR calls it with: which server that is follows from `iss`. */
+/** The handler of your launch URL: `iss` identifies the server. */
 const launched = (url: string) =>
   Effect.gen(function*() {
     const servers = yield* SmartServers.SmartServers
@@ -34,7 +34,7 @@ const launchUrlOf = (ehr: SandboxEhr.Service) =>
 
 const main = Effect.gen(function*() {
   const [north, south, west] = yield* Effect.all([Sandbox.start(), Sandbox.start(), Sandbox.start()])
-  // A redirect URI for each server: a callback can then be no other server's.
+  // Each server has its own redirect URI, so that a callback belongs to one server.
   const app = (server: string) => ({
     redirectUri: `https://app.sandbox.test/callback/${server}`,
     scopes: ["launch", "patient/*.rs"],

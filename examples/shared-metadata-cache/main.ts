@@ -3,7 +3,7 @@
  *
  * It starts an EHR, and then the app as two processes (`process.ts`), one after the other, each with two clients of
  * that EHR. They share the metadata through a directory here; with `@effect/experimental/Persistence/Redis` it would be
- * a Redis. Clients of one process that are built together share their metadata in memory, without any of this.
+ * a Redis. Clients that are built together in one process share their metadata in memory without it.
  */
 import { fileURLToPath } from "node:url"
 import * as Command from "@effect/platform/Command"

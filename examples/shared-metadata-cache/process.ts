@@ -24,7 +24,7 @@ const main = Effect.gen(function*() {
 })
 
 /**
- * In the place of the cache in memory, and with the same rules: what is stored is never kept longer than the server
+ * Replaces the cache in memory, with the same rules: a document is not stored for longer than the server
  * allows.
  */
 const SharedDiscovery = Layer.unwrapEffect(

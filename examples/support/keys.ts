@@ -1,12 +1,12 @@
-/** Key pairs for the examples, made when they start. An app's private key comes from where its secrets are kept. */
+/** Key pairs for the examples, generated when they start. An app reads its private key from its secret store. */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as jose from "jose"
 
 export interface KeyPair {
-  /** A JWK as JSON text: what `SMART_PRIVATE_KEY` would hold. */
+  /** A JWK as JSON text, as in `SMART_PRIVATE_KEY`. */
   readonly privateJwk: Redacted.Redacted
-  /** What a server is told of it. */
+  /** The public half, for the registration. */
   readonly publicJwk: jose.JWK
 }
 

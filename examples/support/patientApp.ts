@@ -69,7 +69,7 @@ export const layer = ({ baseUrl, fhirBaseUrl }: Options) =>
     Layer.provide(NodeTransport.layer())
   )
 
-/** The hospital's side: an EHR at which the app is registered. */
+/** An EHR at which the app is registered. */
 export const startEhr = (baseUrl: string): ReturnType<typeof Sandbox.start> =>
   Sandbox.start({
     clients: [{

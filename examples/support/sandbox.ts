@@ -1,4 +1,4 @@
-/** The EHR that an example talks to: a sandbox on a free loopback port. An app has its hospital's instead. */
+/** The EHR of an example: a sandbox on a free loopback port. An app uses the EHR of its hospital. */
 import { createServer } from "node:http"
 import type * as HttpServerError from "@effect/platform/HttpServerError"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
@@ -8,7 +8,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { SandboxEhr } from "effect-safire/testing"
 
-/** Every call is another EHR: give it to a `const` to share it. */
+/** Each call makes another EHR: assign it to a `const` to share it. */
 export const layer = (
   options?: SandboxEhr.Options
 ): Layer.Layer<SandboxEhr.SandboxEhr, HttpServerError.ServeError> =>

@@ -12,7 +12,7 @@ import { SandboxUdap } from "effect-safire/testing-udap"
 import type { TrustPolicy } from "effect-safire/udap"
 import { ClientCertificate } from "effect-safire/udap"
 
-/** What an operator has: the server's URL, the community with its anchors, and a certificate. */
+/** The data of an operator: the server's URL, the community with its anchors, and a certificate. */
 export const start = (clientUri: string, options: SandboxUdap.Options = {}) =>
   Effect.gen(function*() {
     const services = yield* Layer.build(

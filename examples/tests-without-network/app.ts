@@ -1,4 +1,4 @@
-/** Your program: a line for the top of a page. It asks for its services and knows nothing of tests. */
+/** Your program: a line for the top of a page. It contains no code for tests. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

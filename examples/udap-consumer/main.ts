@@ -14,7 +14,7 @@ import * as Sandbox from "../support/udapSandbox.js"
 
 const clientUri = "https://app.example.org/udap"
 
-/** Everything but the layer of the authentication is as in an app of SMART App Launch. */
+/** Only the layer of the authentication differs from an app of SMART App Launch. */
 const app = (approve: (url: URL) => Effect.Effect<URL, unknown>, idp: string | undefined) =>
   Effect.gen(function*() {
     const client = yield* SmartClient.SmartClient

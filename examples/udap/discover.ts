@@ -17,7 +17,7 @@ export const registration = (fhirBaseUrl: string) =>
         error.reason === "NotSupported" || error.reason === "CommunityUnknown"
           ? Effect.succeed("it is not in the community")
           : Effect.fail(error),
-      // All that is wrong, not only the first problem.
+      // All problems, not only the first.
       TrustError: (error) =>
         Effect.zipRight(
           Effect.forEach(

@@ -4,12 +4,11 @@ import * as Layer from "effect/Layer"
 import { NodeTransport } from "effect-safire/node"
 import { TrustPolicy, UdapDiscovery } from "effect-safire/udap"
 
-/** As the community publishes it. */
+/** The URI that the community publishes. */
 export const community = "https://community.example.org/udap"
 
 /**
- * The anchors, and authorities that servers leave out of their chains, as PEM: several certificates in one text are
- * fine.
+ * The anchors, and the authorities that servers omit from their chains, as PEM with one or several certificates.
  */
 const TrustLive = Layer.unwrapEffect(
   Effect.map(
@@ -19,7 +18,7 @@ const TrustLive = Layer.unwrapEffect(
   )
 )
 
-/** CRLs and OCSP responses are fetched from where certificates say: over a transport that refuses private addresses. */
+/** CRLs and OCSP responses are fetched from URLs in certificates, over a transport that refuses private addresses. */
 export const UdapLive = UdapDiscovery.layer().pipe(
   Layer.provideMerge(TrustLive),
   Layer.provide(NodeTransport.layerGuarded())

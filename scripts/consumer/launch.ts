@@ -16,7 +16,7 @@ type IsNever<T> = [T] extends [never] ? true : false
 /** Compiles only with arguments that are `true`. */
 type Assert<T extends true> = T
 
-/** Holds for a type that says something: not `any`, and not the `never` that a broken declaration leaves. */
+/** True for types other than `any` and `never`, which a broken declaration has. */
 type Declared<T> = IsAny<T> extends true ? false : IsNever<T> extends true ? false : true
 
 /** Holds for a union of words; `any` and `string` would make no `switch` over it exhaustive. */
@@ -48,7 +48,7 @@ export type Assertions = [
   Assert<Declared<FhirClient.Resource>>,
   Assert<Declared<Read>>,
   Assert<Declared<FhirClient.Resource["resourceType"]>>,
-  // A member that nothing is known of must be looked at before it is used.
+  // A member of unknown type must be checked before its use.
   Assert<unknown extends FhirClient.Resource["name"] ? true : false>,
   Assert<IsAny<FhirClient.Resource["name"]> extends true ? false : true>,
   Assert<Declared<FhirClient.Service>>,

@@ -1,11 +1,11 @@
 /**
- * What `docs/errors.md` says of one error class, and how it becomes text.
+ * The text of `docs/errors.md` about one error class.
  */
 import type * as Effect from "effect/Effect"
 import type { Met } from "./world.js"
 
 export interface Entry {
-  /** The error, met by running the library wherever that is cheap. */
+  /** The error, from a run of the library where that is fast. */
   readonly example: Effect.Effect<Met, unknown>
   readonly cause: string
   readonly cure: string
@@ -57,11 +57,11 @@ export const contents = (sections: ReadonlyArray<Section>): string =>
     `- [${self.name}](#${anchor(self.name)}): ${self.literals.map((one) => `\`${one}\``).join(", ")}`
   ).join("\n")
 
-// What is said of many errors in the same words.
+// Texts that several errors share.
 
 export const nothingSent = "Not repeated: nothing was sent. The same call fails the same way until that is changed."
 
-export const readOnly =
-  "Repeated as the `RetryPolicy` says before you saw this. It changes nothing: calling again later is safe."
+export const readOnly = "Retried by the `RetryPolicy`. The request changes nothing: you can safely repeat the call."
 
-export const final = "Not repeated: the same call gets the same answer until something changes. Calling again is safe."
+export const final =
+  "Not repeated: the same call gets the same response until something changes. Calling again is safe."

@@ -21,7 +21,7 @@ import { token } from "./example.js"
 import { atSandbox, type Met, secrets } from "./world.js"
 import { wrap } from "./wrap.js"
 
-/** In the order of the walk. */
+/** In the order of a launch. */
 const sections = [
   Server.configurationError,
   Server.discoveryError,
@@ -56,27 +56,21 @@ const example = readFileSync(new URL("./example.ts", import.meta.url), "utf8").t
 
 const introduction = `# Errors
 
-All errors of this library with their messages, causes and remedies. \`test/docs/errors.test.ts\` produces the messages with a
-failing server and compares them with this page: your log has the same messages with other host names.
+All errors of this library with their messages, causes and remedies. \`test/docs/errors.test.ts\` produces the messages with a failing server and compares them with this page: your log has the same messages with other host names.
 
 ## How errors look
 
 An error is a class (\`Schema.TaggedError\`) with these members:
 
 - \`_tag\`, the name of its class, for \`Effect.catchTag\`;
-- \`reason\`, one of a closed set of words, for decisions of a program. Each section below has one class, each heading one reason;
-- \`message\`, one line for a log: the operation, the server, the failure, the reason in parentheses, and the remedy after a
-  semicolon. It can change with any version, so decide by \`_tag\` and \`reason\`;
-- \`isRetryable\`: the failure is temporary. The library has already repeated the request where that is safe, as often as the
-  \`RetryPolicy\` allows;
-- \`processed\`, where a request may have changed something: \`no\`, the server did not act, or the request was never sent; \`partly\`, it processed some
-  requests of a transaction; \`unknown\`, it may have acted. Only after \`no\` is a code, a refresh token or a write certainly unused;
+- \`reason\`, one of a closed set of literals, by which a program decides. Each section below has one class, each heading one reason;
+- \`message\`, one line for a log: the operation, the server, the failure, the reason in parentheses, and the remedy after a semicolon. It can change with any version, so decide by \`_tag\` and \`reason\`;
+- \`isRetryable\`: the failure is temporary. The library has already repeated the request where that is safe, as often as the \`RetryPolicy\` allows;
+- \`processed\`, where a request may have changed something: \`no\`, the server did not act, or the request was never sent; \`partly\`, it processed some requests of a transaction; \`unknown\`, it may have acted. Only after \`no\` is a code, a refresh token or a write certainly unused;
 - \`code\` of a \`DiscoveryError\`, where the connection failed: the code of the system or of TLS, such as \`ECONNREFUSED\`;
 - if a server responded: \`status\`, \`error\`, \`errorDescription\`, \`errorUri\`, \`retryAfter\`.
 
-An error, its message, its JSON and its \`cause\` never contain secrets, codes, states, verifiers, assertions, tokens, session ids, values of claims. A server's words are cut to one line of 300 characters, with everything that was sent to it taken out, also where the server has encoded it; URLs are cut to 200 characters. Some members hold more than the
-\`message\` shows: \`tokens\` of an \`IdTokenError\`, \`issued\` of a \`TokenError\` and \`credentials\` of a \`RegistrationError\` are \`Redacted\` and not part of the encoded error; \`issues\`, \`entries\`,
-\`errorDescription\` and \`bodyExcerpt\` of a \`FhirError\` are the server's words, which may speak of a patient: log the \`message\`, not the JSON.
+An error, its message, its JSON and its \`cause\` never contain secrets, codes, states, verifiers, assertions, tokens, session ids, values of claims. Text of a server is cut to one line of 300 characters, without values of the request, also if the server has encoded them; URLs are cut to 200 characters. Some members have more than the \`message\`: \`tokens\` of an \`IdTokenError\`, \`issued\` of a \`TokenError\` and \`credentials\` of a \`RegistrationError\` are \`Redacted\` and not part of the encoded error; \`issues\`, \`entries\`, \`errorDescription\` and \`bodyExcerpt\` of a \`FhirError\` are texts of the server, which may mention a patient: log the \`message\`, not the JSON.
 
 Errors are schemas: \`Schema.encode(TokenError)\` gives JSON for a queue or another process, and decodes to the same error there. A defect (\`Die\`) is a bug of this library: please report it.
 
@@ -88,8 +82,7 @@ Use \`catchTag\` or \`catchTags\` for the classes that you handle, and a \`switc
 ${example}
 \`\`\`
 
-Operators: the reason is in the span that failed (its status is the message), the operation and its reason count in \`effect_safire_token_requests_total\`, repeats in \`effect_safire_retries_total\`.
-Tolerated deviations are warnings, not errors: see [warnings.md](warnings.md).
+For operators: the status of the failed span is the message. The metric \`effect_safire_token_requests_total\` counts operations by reason, and \`effect_safire_retries_total\` counts retries. Tolerated deviations are warnings, not errors: see [warnings.md](warnings.md).
 
 ## Contents
 
@@ -144,7 +137,7 @@ describe("docs/errors.md", () => {
       assert.deepStrictEqual(problems, [])
       const text = wrap(`${introduction}${contents(sections)}\n\n${printed.join("\n")}`)
       yield* Effect.promise(() => expect(text).toMatchFileSnapshot("../../docs/errors.md"))
-    }), 60_000)
+    }), 180_000)
 
   it.effect("its example redirects a user without a session to a new login", () =>
     Effect.gen(function*() {

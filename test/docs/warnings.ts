@@ -195,7 +195,7 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
     ),
     did: "The server no longer delivers its SMART configuration.",
     instead:
-      "The library uses the last good one, for a day at most (`Discovery.layer({ staleIfError })`). It asks the server again every few seconds.",
+      "The library uses the last valid one, for a day at most (`Discovery.layer({ staleIfError })`). It asks the server again every few seconds.",
     tell: "The server is down. So far no login fails because of it."
   },
   MetadataLegacy: {
@@ -215,8 +215,7 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
     example: warned(Effect.either(login()), { metadata: { issuer: undefined } }),
     did: "The callback names an issuer, but the SMART configuration names none.",
     instead:
-      "The library does not compare the issuer, because the redirect URI of the launch belongs to this server alone. If several servers share the redirect URI, the library refuses the callback " +
-      "(`AuthorizationError`, `IssuerNotComparable`).",
+      "The library does not compare the issuer, because the redirect URI of the launch belongs to this server alone. If several servers share the redirect URI, the library refuses the callback (`AuthorizationError`, `IssuerNotComparable`).",
     tell:
       "Put your `issuer` into the SMART configuration. (Until then, configure it in the app: `issuer`, `SMART_ISSUER`.)"
   },
@@ -225,27 +224,26 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
     did:
       "The server names an issuer that another server of the registry also names, and their endpoints differ. One of the two does not tell the truth.",
     instead:
-      "The issuer identifies the server for which you configured it, or else the server whose FHIR base URL has the issuer's origin. If it identifies neither, the library does not compare the `iss` of a callback: " +
-      "it accepts the callback only at a redirect URI that belongs to one server alone.",
+      "The issuer identifies the server for which you configured it, or else the server whose FHIR base URL has the issuer's origin. If it identifies neither, the library does not compare the `iss` of a callback: it accepts the callback only at a redirect URI that belongs to one server alone.",
     tell:
       "Name the other server that uses the same issuer. Find out which server owns the issuer and configure it for that one (`issuer`, `SMART_ISSUER`). The other server may be hostile."
   },
   TokenContentType: {
     example: answered(SandboxEhr.Fault.headers({ set: { "content-type": "text/html" } })),
-    did: "An answer of the token endpoint is JSON, but has another content type.",
+    did: "A response of the token endpoint is JSON, but has another content type.",
     instead: "The library reads it as JSON.",
     tell: "The content type must be `application/json` (RFC 6749, section 5.1)."
   },
   TokenMemberMalformed: {
     example: changed({ refresh_token: 42 }),
-    did: "A member of a token answer or an introspection does not have the required type.",
+    did: "A member of a token response or an introspection does not have the required type.",
     instead:
       "The library treats it as absent. Without a refresh token, as here, the session ends with its access token.",
     tell: "Name the member and its required type."
   },
   TokenTypeMissing: {
     example: answered(SandboxEhr.Fault.omit("token_type")),
-    did: "A token answer does not say what kind of token it is.",
+    did: "A token response has no token type.",
     instead: "The library uses it as a bearer token.",
     tell: "Send `token_type`: it is required, and its value is `Bearer`."
   },
@@ -258,14 +256,14 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
   },
   ExpiresInMissing: {
     example: answered(SandboxEhr.Fault.omit("expires_in")),
-    did: "A token answer does not say how long the token is valid.",
+    did: "A token response has no lifetime of the token.",
     instead:
       "The library uses the token until the server refuses it, and then renews it. Each expiry costs one more request.",
     tell: "Send `expires_in`."
   },
   ScopeMissing: {
     example: answered(SandboxEhr.Fault.omit("scope")),
-    did: "A token answer does not say which scopes the server granted.",
+    did: "A token response has no granted scopes.",
     instead:
       "The library treats the requested scopes as granted, as OAuth defines. The server may then refuse a request with 403 although `scopes` covers it.",
     tell: "Send `scope`. SMART requires it in every token answer."
@@ -279,9 +277,9 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
   ScopeNotGranted: {
     example: changed({ scope: "openid fhirUser launch/patient patient/*.r" }),
     did:
-      "The server granted less than the request asked for. OAuth and SMART allow this: people and policies may narrow a grant.",
+      "The server granted fewer scopes than requested. OAuth and SMART allow this: users and policies may narrow a grant.",
     instead:
-      "The login succeeds, and `scopes` holds the granted scopes. The library also treats as granted: `launch`, and each scope that the answer fulfils without naming it (with a refresh token, an id_token or the launch context).",
+      "The login succeeds, and `scopes` has the granted scopes. The library also treats as granted: `launch`, and each scope that the answer fulfils without naming it (with a refresh token, an id_token or the launch context).",
     tell: "Nothing, unless the app needs the scope. In that case compare the client's registration."
   },
   ScopeNotNarrowed: {
@@ -294,33 +292,33 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
       })
     ),
     did:
-      "A refresh asked for fewer scopes than the server had granted, and the answer has more than the refresh asked for.",
-    instead: "The library uses the token as it is. `scopes` says what the token allows.",
+      "A refresh requested fewer scopes than the server had granted, and the response has more than the requested ones.",
+    instead: "The library uses the token. `scopes` has its scopes.",
     tell: "A refresh may narrow the scopes (RFC 6749, section 6; SMART-107)."
   },
   LaunchContextLegacy: {
     example: changed({ fhirContext: ["ImagingStudy/1"] }),
-    did: "`fhirContext` holds strings, as in SMART 2.0.",
+    did: "`fhirContext` contains strings, as in SMART 2.0.",
     instead: "The library reads each string as the `reference` of an item.",
     tell: "Since SMART 2.1, each item must be an object with a `reference`."
   },
   LaunchContextMalformed: {
     example: changed({ fhirContext: [{ reference: "List/1", role: "med-list" }] }),
     did:
-      "An item of the launch context breaks a rule of SMART: its role is not an absolute URI, or a patient has no role.",
-    instead: "The library passes the item on unchanged.",
+      "An item of the launch context violates a rule of SMART: its role is not an absolute URI, or a patient has no role.",
+    instead: "The library keeps the item unchanged.",
     tell: "Pass on what the message says."
   },
   PatientMissing: {
     example: answered(SandboxEhr.Fault.omit("patient")),
-    did: "The server granted patient scopes, but the token answer names no patient.",
+    did: "The server granted patient scopes, but the token response names no patient.",
     instead:
       "The login succeeds, with no `patient` in its context. `FhirClient`'s `patient()` fails with `NotInContext`.",
-    tell: "If the server grants `launch/patient` or `patient/` scopes, the token answer must name the patient."
+    tell: "If the server grants `launch/patient` or `patient/` scopes, the token response must name the patient."
   },
   IdTokenMissing: {
     example: answered(SandboxEhr.Fault.omit("id_token")),
-    did: "The server granted `openid`, but the answer holds no id_token.",
+    did: "The server granted `openid`, but the response has no id_token.",
     instead:
       "The login succeeds without `identity`: the app does not know who logged in. If the app needs to know, it must check for `identity`.",
     tell: "A grant of `openid` must come with an id_token."
@@ -329,7 +327,7 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
     example: identified((good, key) => Identity.sign(key, without(good, "nonce"))),
     did: "The id_token does not repeat the nonce that the login sent.",
     instead:
-      "The library accepts it, because SMART does not oblige servers to repeat the nonce. With `idToken: { nonce: \"required\" }` it is an `IdTokenError`.",
+      "The library accepts it, because SMART does not require servers to repeat the nonce. With `idToken: { nonce: \"required\" }` it is an `IdTokenError`.",
     tell: "OpenID Connect requires the nonce. Without it, an attacker can replay an id_token."
   },
   IdTokenUnverifiable: {
@@ -337,8 +335,8 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
       Effect.zipRight(fault("openid", SandboxEhr.Fault.status(404)), login()),
       { metadata: { issuer: undefined, jwks_uri: undefined } }
     ),
-    did: "The server sends an id_token, but says nowhere who signs it, or with which keys.",
-    instead: "The library does not believe it. The login succeeds without `identity`.",
+    did: "The server sends an id_token, but publishes neither an issuer nor keys for it.",
+    instead: "The library does not use it. The login succeeds without `identity`.",
     tell: "Put `issuer` and `jwks_uri` into the SMART configuration, as `sso-openid-connect` requires."
   },
   IdTokenInvalid: {
@@ -351,7 +349,7 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
           yield* client.refresh(tokens({ fhirBaseUrl: Identity.fhirBaseUrl, scopes: ["openid"] }))
         })
     ),
-    did: "A refresh brought an id_token that the library does not believe. The reason is one of `IdTokenError`.",
+    did: "A refresh returned an invalid id_token. The reason is one of `IdTokenError`.",
     instead: "The library uses the new tokens, drops the id_token and keeps the identity of the login.",
     tell: "The same as for the `IdTokenError` of this reason: see [errors.md](errors.md#idtokenerror)."
   },
@@ -377,7 +375,7 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
   },
   FhirUserMissing: {
     example: identified((good, key) => Identity.sign(key, without(good, "fhirUser"))),
-    did: "The server granted `fhirUser`, but the id_token does not hold this claim.",
+    did: "The server granted `fhirUser`, but the id_token does not have this claim.",
     instead: "The login succeeds, but `identity` has no `fhirUser`. Userinfo may have it.",
     tell: "A grant of `fhirUser` must come with the claim."
   },

@@ -84,7 +84,7 @@ const boundedList = <A>(size: number) => {
   }
 }
 
-/** Errors recordsOf message is made for a log. Of any other only the kind is kept. */
+/** Errors whose message is made for a log. Of other errors only the kind is stored. */
 const LOGGABLE_ERRORS: ReadonlySet<string> = new Set([
   "AuthorizationError",
   "ConfigurationError",

@@ -27,7 +27,7 @@ export interface Prospect {
   readonly udap?: Operator | undefined
 }
 
-/** What the app's operator has in a trust community. */
+/** The credentials of the app's operator in a trust community. */
 export interface Operator {
   readonly community: string
   readonly certificate: ClientCertificate.ClientCertificate
@@ -68,7 +68,7 @@ const metadataOf = (key: string, kind: ClientKind, web: WebApp.Service): ClientM
     tokenEndpointAuthMethod: kind === "public" ? "none" : kind,
     scope: [...DEFAULT_SCOPES, ...(kind === "public" ? [] : BACKEND_SCOPES)].join(" "),
     ...(kind === "private_key_jwt" ? { jwksUri: `${web.origin}${JWKS_PATH}` } : {}),
-    // Not of RFC 7591, but what an EHR needs to launch the app.
+    // Not in RFC 7591: an EHR needs it to launch the app.
     extensions: { launch_uris: [web.origin + web.paths.launch] }
   })
 

@@ -1,6 +1,6 @@
 /**
- * The faults of the EHR: commonFaults that happen to real apps, ready to be switched on, and
- * every kind of fault the sandbox has, to be put together by hand.
+ * The faults of the EHR: common faults of real servers, and each kind of fault of the sandbox, with a form for its
+ * fields.
  */
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"

@@ -59,7 +59,7 @@ const quantity = (value: number, unit: string, code: string) => ({
   valueQuantity: { value, unit, system: "http://unitsofmeasure.org", code }
 })
 
-/** What is measured, under which code, and the value of a day: nothing where a series is shorter. */
+/** A measurement: its code, and its value of a day, if there is one. */
 const measures: ReadonlyArray<
   readonly [name: string, measured: (series: Series, day: number) => Readonly<Record<string, unknown>> | undefined]
 > = [

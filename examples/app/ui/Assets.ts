@@ -9,7 +9,7 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 
-/** The file beside the module recordsOf URL is `base`, at `/assets`. */
+/** The file next to the module with the URL `base`, at `/assets`. */
 export const asset = (name: string, contentType: string, base: string) =>
   Effect.flatMap(FileSystem.FileSystem, (fs) => fs.readFileString(fileURLToPath(new URL(name, base)))).pipe(
     Effect.orDie,

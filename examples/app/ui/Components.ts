@@ -1,6 +1,6 @@
 /**
- * The pieces that pages are made of: cards, badges, lists of values, tables, banners, forms. All of them plain HTML;
- * styled by `style.css`.
+ * The components of pages: cards, badges, lists of values, tables, banners, forms. They are plain HTML, styled by
+ * `style.css`.
  */
 import type { Child, Html } from "./Html.js"
 import { html } from "./Html.js"
@@ -11,7 +11,7 @@ export type Tone = "neutral" | "info" | "good" | "warning" | "bad"
 /** A word or two in a coloured pill. */
 export const badge = (text: string, tone: Tone = "neutral"): Html => html`<span class="badge ${tone}">${text}</span>`
 
-/** The heading of a page, and what can be done there. */
+/** The heading of a page, and its actions. */
 export const pageHeading = (title: string, options: {
   readonly lead?: Child
   readonly actions?: Child
@@ -68,7 +68,7 @@ export const banner = (tone: Tone, title: string, content?: Child, options: {
 <strong>${title}</strong>${content !== undefined && html`<div>${content}</div>`}
 </div>`
 
-/** How a button looks. */
+/** The style of a button. */
 export type ButtonKind = "primary" | "secondary" | "danger" | "quiet"
 
 /** A button that sends its form, with a name and value of its own if it has one. */
@@ -76,7 +76,7 @@ export const submit = (label: Child, options: {
   readonly kind?: ButtonKind | undefined
   readonly name?: string | undefined
   readonly value?: string | undefined
-  /** For a screen reader, where the label alone does not say what it is about. */
+  /** For a screen reader, if the label alone is not clear. */
   readonly describes?: string | undefined
   readonly newTab?: boolean | undefined
 } = {}): Html =>

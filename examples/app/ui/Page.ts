@@ -12,7 +12,7 @@ export interface NavLink {
   readonly label: string
 }
 
-/** One of the two sites: what its pages have in common. */
+/** One of the two sites: the common parts of its pages. */
 export interface Site {
   /** Chooses the layout (`style.css`): the two sites are two products. */
   readonly theme: "ehr" | "app"
@@ -29,7 +29,7 @@ export interface Page {
   readonly main: Child
   /** The path of the page, or of the section it belongs to: that link of the navigation is marked. */
   readonly current?: string | undefined
-  /** At the right of the header: who is logged in, say. */
+  /** At the right of the header, such as the logged-in user. */
   readonly account?: Child
   /** Narrow, without navigation: for a page with one question. */
   readonly focused?: boolean | undefined
@@ -43,16 +43,16 @@ export interface Page {
   readonly policy?: Policy | undefined
 }
 
-/** What a page may do beyond the isDefault, as sources of a Content Security Policy. */
+/** The permissions of a page beyond the default, as sources of a Content Security Policy. */
 export interface Policy {
   /**
-   * Where its forms lead beside the site itself. Chromium holds the redirects after a form to this as well: a page
-   * recordsOf form ends at another site must name that site's origin.
+   * Other sites to which its forms lead. Chromium checks the redirects after a form, too: a page whose form ends at
+   * another site must name that site's origin.
    */
   readonly formAction?: ReadonlyArray<string> | undefined
-  /** What it shows in frames (default: nothing). */
+  /** The sites that it shows in frames (default: none). */
   readonly frames?: ReadonlyArray<string> | undefined
-  /** Who may show it in a frame, `'self'` among them (default: none). */
+  /** The sites that may show it in a frame, also `'self'` (default: none). */
   readonly framedBy?: ReadonlyArray<string> | undefined
   /**
    * Whether another site may open it in a window that it waits for, as apps do with a login (default: no, the window is
@@ -137,7 +137,7 @@ ${page.main}
 </html>
 `
 
-/** The page as an answer. */
+/** The page as a response. */
 export const respond = (site: Site, page: Page): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.text(document(site, page).toString(), {
     status: page.status ?? 200,

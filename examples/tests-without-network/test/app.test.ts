@@ -1,6 +1,6 @@
 /**
- * Tests of a program without a network, without waiting and without a mock of this library: only the `HttpClient` is
- * another one. `npx vitest run --dir examples/tests-without-network`.
+ * Tests of a program without a network, waits or mocks of this library: only the `HttpClient` is replaced.
+ * `npx vitest run --dir examples/tests-without-network`.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
@@ -13,7 +13,7 @@ import { Sessions } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import { AppLive, summary } from "../app.js"
 
-/** An EHR in memory stands where the network would be. Each test has one of its own. */
+/** An EHR in memory replaces the network. Each test has its own. */
 const TestLive = Layer.provideMerge(AppLive, SandboxEhr.layerHttpClient({ accessTokenLifetime: "1 hour" }))
 
 const login = Effect.gen(function*() {
@@ -75,7 +75,7 @@ describe("the summary", () => {
       const begun = yield* Effect.fork(
         Effect.flip(Effect.flatMap(Sessions.Sessions, (sessions) => sessions.startLaunch()))
       )
-      // It is tried again for a while.
+      // The request is retried.
       yield* TestClock.adjust("1 minute")
       assert.propertyVal(yield* Fiber.join(begun), "reason", "Unreachable")
     }).pipe(Effect.provide(Layer.provide(AppLive, Offline)))

@@ -123,20 +123,14 @@ export const fhirError = section<FhirError["reason"]>({
   name: "FhirError",
   literals: FhirError.fields.reason.literals,
   about:
-    "A FHIR request failed. `interaction` is the interaction and the resource type, without ids. `issues` has the issues of the server's OperationOutcome, which " +
-    "may name a patient: the `message` contains only their codes and element paths. Without an OperationOutcome, `bodyExcerpt` has the first 500 characters of the " +
-    "response, unless it is a FHIR resource. `error`, `errorDescription` and `requiredScope` come from the bearer challenge in `WWW-Authenticate`. `file` and `line` " +
-    "are the position in a bulk export; `index` is the request of a batch or a transaction, and `entries` has the result of each. `attempts` is how often the request " +
-    "was sent: the library retries reads after 408, 429, 502, 503, 504, a time-out or a broken connection, and sends writes once. `processed` is `no`, `partly` (some " +
-    "requests of a transaction) or `unknown`.",
+    "A FHIR request failed. `interaction` is the interaction and the resource type, without ids. `issues` has the issues of the server's OperationOutcome, which may name a patient: the `message` contains only their codes and element paths. Without an OperationOutcome, `bodyExcerpt` has the first 500 characters of the response, unless it is a FHIR resource. `error`, `errorDescription` and `requiredScope` come from the bearer challenge in `WWW-Authenticate`. `file` and `line` are the position in a bulk export; `index` is the request of a batch or a transaction, and `entries` has the result of each. `attempts` is how often the request was sent: the library retries reads after 408, 429, 502, 503, 504, a time-out or a broken connection, and sends writes once. `processed` is `no`, `partly` (some requests of a transaction) or `unknown`.",
   names: /ehr\.example\.org/,
   entries: {
     Unauthorized: {
       example: read(outcome(401, "login")),
       cause: "The server returned 401. With `forSession` and `forBackend`, the library renewed the token once before.",
       cure:
-        "With `forTokens`, refresh the tokens. Otherwise the grant may have ended at the server: revoke the session and start a new launch. If `tokenRenewed` is true, the " +
-        "server rejected the new token, too: check `tokens.scopes`, and that the token is for this FHIR base URL.",
+        "With `forTokens`, refresh the tokens. Otherwise the grant may have ended at the server: revoke the session and start a new launch. If `tokenRenewed` is true, the server rejected the new token, too: check `tokens.scopes`, and that the token is for this FHIR base URL.",
       again: "Retried once with a renewed token. The server did not act."
     },
     Forbidden: {
@@ -185,8 +179,7 @@ export const fhirError = section<FhirError["reason"]>({
     Unavailable: {
       example: read(() => text("", { status: 503, headers: { "retry-after": "120" } })),
       cause:
-        "The server or its proxy is busy or broken: 408, 429 or 5xx. `isRetryable` is true for 408, 429, 502, 503 and 504. Other statuses, such as 500, " +
-        "are likely to occur again, and are not retried.",
+        "The server or its proxy is busy or broken: 408, 429 or 5xx. `isRetryable` is true for 408, 429, 502, 503 and 504. Other statuses, such as 500, are likely to occur again, and are not retried.",
       cure: "Wait for `retryAfter`; send smaller requests. Report a 500 to the operator of the server.",
       again: changed
     },
@@ -285,8 +278,7 @@ export const fhirError = section<FhirError["reason"]>({
       example: search(() => page("https://internal.example.org:8080/fhir?page=2")),
       cause: "A `next` link, a reference or a redirect leads to a URL that the token may not go to.",
       cure:
-        "If the server is behind a proxy and writes its internal base URL, set `rebaseLinks`. If the origin belongs to the same server, set " +
-        "`foreignOrigins` as the message shows. Otherwise do not follow the link.",
+        "If the server is behind a proxy and writes its internal base URL, set `rebaseLinks`. If the origin belongs to the same server, set `foreignOrigins` as the message shows. Otherwise do not follow the link.",
       again: nothingSent
     },
     ForeignFile: {
@@ -404,8 +396,7 @@ export const tokenAudienceError = section<TokenAudienceError["reason"]>({
   name: "TokenAudienceError",
   literals: TokenAudienceError.fields.reason.literals,
   about:
-    "The `httpClient` of `BackendServices` or `FhirClient` did not send a request, because the access token may not go to its URL. The error has only the origin, " +
-    "because a path may contain an id.",
+    "The `httpClient` of `BackendServices` or `FhirClient` did not send a request, because the access token may not go to its URL. The error has only the origin, because a path may contain an id.",
   names: /example\.org|\(not a URL\)/,
   entries: {
     NotAUrl: {

@@ -51,54 +51,53 @@ const read = (answer: () => FakeResponse, url: string | undefined = `${endpoint}
   )
 
 const askFirst =
-  "Not repeated: a client may have been made, and a second call may make a second one. Ask the operator, or look at the server's list of apps, before you call again."
+  "Not repeated: a client may have been registered, and a second call may register another one. Ask the operator, or look at the server's list of apps, before you call again."
 
 export const registrationError = section<RegistrationError["reason"]>({
   name: "RegistrationError",
   literals: RegistrationError.fields.reason.literals,
   about:
-    "A client could not be registered, or its registration not be read, changed or removed (`operation`). A registration is never repeated unless it is " +
-    "certain that the server did not act (`processed` `no`): two clients are worse than none.",
+    "A client could not be registered, or its registration could not be read, changed or removed (`operation`). The library repeats a registration only if the server did not act (`processed` `no`), because a repeat could register a second client.",
   names: /ehr\.example\.org|\(none\)/,
   entries: {
     Unreachable: {
       example: register(() => new ConnectionFailure("ECONNREFUSED", "connect")),
       cause:
-        "No connection, or one that broke off. The code is the operating system's; `processed` says whether the request can have arrived.",
+        "The connection failed or was interrupted. The code is that of the operating system; `processed` says whether the request may have arrived.",
       cure: "Check address, firewall, certificate and server.",
       again:
-        "Repeated as the `RetryPolicy` says where `processed` is `refused`, as here. With `unknown`: look first whether a client was made."
+        "Retried by the `RetryPolicy` if `processed` is `no`, as here. With `unknown`, check first whether a client was registered."
     },
     TimedOut: {
       example: patiently(register(() => hang)),
-      cause: "No complete answer within `HttpLimits.tokenTimeout` (30 seconds).",
-      cure: "Some servers register by hand and answer late: raise the limit, or register through their portal.",
+      cause: "No complete response within `HttpLimits.tokenTimeout` (30 seconds).",
+      cure:
+        "Some servers register clients manually and respond late: raise the limit, or register through their portal.",
       again: askFirst
     },
     TooLarge: {
       example: register(() => json({ text: "x".repeat(2_000) }), endpoint, smallLimits),
-      cause: "The answer is longer than `HttpLimits.maxResponseBytes`.",
-      cure: "Ask the operator what is in it; then raise the limit.",
+      cause: "The response is longer than `HttpLimits.maxResponseBytes`.",
+      cure: "Ask the operator about the content; then raise the limit.",
       again: askFirst
     },
     RedirectRefused: {
       example: register(() => text("", { status: 307, headers: { location: "https://portal.example.org/register" } })),
-      cause: "The endpoint redirects. A request with credentials in it follows no redirect.",
-      cure: "Use the URL it leads to, if that is the server you mean.",
-      again: "Not repeated: the same call gets the same answer."
+      cause: "The endpoint redirects. The library follows no redirect with a request that has credentials.",
+      cure: "If you trust the URL it redirects to, use that URL.",
+      again: "Not repeated: the same call gets the same response."
     },
     InsecureEndpoint: {
       example: read(() => json({}), "http://ehr.example.org/auth/register/growth-chart"),
       cause: "The URL that the server gave for managing the registration is not https.",
-      cure: "Tell the operator: the registration access token would go over the wire in clear.",
+      cure: "Tell the operator: the registration access token would be sent unencrypted.",
       again: nothingSent
     },
     Unauthorized: {
       example: register(() =>
         json({ error: "invalid_token", error_description: "initial access token is used up" }, { status: 401 })
       ),
-      cause:
-        "401 or 403: the token that allows to register, or to manage this registration, is missing, wrong or used up.",
+      cause: "401 or 403: the initial access token or the registration access token is missing, wrong or used up.",
       cure: "Get another one from the operator's portal.",
       again: "Not repeated. Safe to call again with another token: the server did not act."
     },
@@ -108,7 +107,7 @@ export const registrationError = section<RegistrationError["reason"]>({
           status: 400
         })
       ),
-      cause: "The server does not want this client as it was described. `error` and `errorDescription` are its words.",
+      cause: "The server does not accept the metadata. `error` and `errorDescription` are from the server.",
       cure: "Change the metadata accordingly.",
       again: "Not repeated. Safe to call again with other metadata: the server did not act."
     },
@@ -118,24 +117,24 @@ export const registrationError = section<RegistrationError["reason"]>({
       cure:
         "429 and 503: wait as long as `retryAfter` says. 404: not the registration endpoint. 500, 502, 504: `processed` is `unknown`; ask the operator.",
       again:
-        "Repeated for 429 and 503, where the server says that it did not act, unless it asks for more than 30 seconds. Otherwise look first whether a client was made."
+        "Retried after 429 and 503, because the server did not act, unless `Retry-After` is more than 30 seconds. Otherwise check first whether a client was registered."
     },
     NotJson: {
       example: register(() => text("<!doctype html>", { status: 201, headers: { "content-type": "text/html" } })),
-      cause: "A success that is not JSON.",
-      cure: "See who answers there.",
+      cause: "The status means success, but the body is not JSON.",
+      cure: "Look at the program that responds at this URL.",
       again: askFirst
     },
     NotObject: {
       example: register(() => json([], { status: 201 })),
-      cause: "A success that is JSON, but no object.",
+      cause: "The status means success, but the body is not a JSON object.",
       cure: "Tell the operator.",
       again: askFirst
     },
     ClientIdMissing: {
       example: register(() => json({ redirect_uris: [redirectUri] }, { status: 201 })),
-      cause: "A success without a `client_id`, or with another one than was asked about.",
-      cure: "The operator can say which client was made.",
+      cause: "The response has no `client_id`, or that of another client.",
+      cure: "Ask the operator which client was registered.",
       again: askFirst
     },
     NotManageable: {
@@ -143,7 +142,7 @@ export const registrationError = section<RegistrationError["reason"]>({
         Effect.provide(registration(() => json({})))
       ),
       cause:
-        "The server gave no `registration_client_uri` and `registration_access_token` at registration, or they were not kept.",
+        "The server returned no `registration_client_uri` or no `registration_access_token`, or they were not stored.",
       cure: "Change or remove the client in the operator's portal.",
       again: nothingSent
     }
@@ -170,33 +169,33 @@ const launch = (input: LaunchRequest.Input) =>
 
 const launched = (query: string) => launch(`https://app.example.org/launch?${query}`)
 
-const startAgain =
-  "Not repeated: no request was made, and this launch leads nowhere. The person starts the app again from the EHR."
+const startAgain = "Not repeated: no request was made. The user starts the app again from the EHR."
 
 export const launchError = section<LaunchError["reason"]>({
   name: "LaunchError",
   literals: LaunchError.fields.reason.literals,
-  about: "The launch is not followed. No request was made: the caller of a launch URL chooses its `iss`. Show the " +
-    "person a plain page that says how to start the app; the `message` is for the log.",
+  about:
+    "The launch is refused. The library sent no request, because the caller of a launch URL chooses its `iss`. Show the user a page that says how to start the app; the `message` is for the log.",
   names: /iss|launch|https?:/i,
   entries: {
     NotALaunch: {
       example: launch("https://app.example.org/launch"),
       cause: "The URL has no parameters: it was opened from a bookmark, or a proxy cut off the query.",
-      cure: "If it comes from the EHR, look at what proxies and routers pass on. Else start a standalone launch.",
+      cure:
+        "If it comes from the EHR, check that proxies and routers keep the query. Otherwise start a standalone launch.",
       again: startAgain
     },
     IssMissing: {
       example: launched("launch=the-launch-handle"),
       cause: "The launch URL has no `iss`.",
-      cure: "Have the EHR's operator compare the launch URL that is registered.",
+      cure: "Ask the EHR's operator to compare the registered launch URL.",
       again: startAgain
     },
     LaunchMissing: {
       example: launched(`iss=${encodeURIComponent(fhirBaseUrl)}`),
       cause: "The launch URL has no `launch`.",
       cure:
-        "Have the EHR's operator compare the launch URL that is registered. A link of your own should start a standalone launch instead.",
+        "Ask the EHR's operator to compare the registered launch URL. A link of your app should start a standalone launch instead.",
       again: startAgain
     },
     DuplicateParameter: {
@@ -205,15 +204,15 @@ export const launchError = section<LaunchError["reason"]>({
           encodeURIComponent("https://evil.example.org/fhir")
         }&launch=the-launch-handle`
       ),
-      cause: "`iss` or `launch` stands there twice. Two readers of such a URL can see two servers.",
-      cure: "An attack, or a launch URL that is registered with a query of its own: register it without.",
+      cause: "`iss` or `launch` is repeated. Two programs could read two servers from such a URL.",
+      cure: "If the registered launch URL has a query, register it without one. Otherwise it is an attack.",
       again: startAgain
     },
     IssInvalid: {
       example: launched("iss=https:/ehr.example.org/fhir&launch=the-launch-handle"),
       cause:
         "`iss` is not a FHIR base URL. Here a router removed a slash of an unencoded `iss`, as those of `@effect/platform` do.",
-      cure: "Hand over the URL of the request itself, not parameters a router has read.",
+      cure: "Pass the URL of the request, not parameters that a router has parsed.",
       again: startAgain
     },
     IssInsecure: {
@@ -232,7 +231,8 @@ export const launchError = section<LaunchError["reason"]>({
     IssAmbiguous: {
       example: launched("iss=https%3A%2F%2Fsouth.example.org%2Fr4&launch=the-launch-handle"),
       cause: "Several configured servers have this FHIR base URL: two client ids at one server.",
-      cure: "Register a launch URL for each, and give `authorize` of the right client what `LaunchRequest.parse` read.",
+      cure:
+        "Register a launch URL for each, and pass the result of `LaunchRequest.parse` to `authorize` of the right client.",
       again: startAgain
     }
   }
@@ -267,22 +267,20 @@ const withoutIssuer = {
 }
 
 const startLogin =
-  "Not repeated: nothing was sent, the code was not used. Start a new login; the same callback will not do."
+  "Not repeated: nothing was sent, the code was not used. Start a new login; the same callback cannot be used again."
 
 export const authorizationError = section<AuthorizationError["reason"]>({
   name: "AuthorizationError",
   literals: AuthorizationError.fields.reason.literals,
   about:
-    "The callback said no, or cannot be believed. Nothing was sent to the token endpoint. `error`, `errorDescription` and `errorUri` are the server's words, " +
-    "but if the reason is `StateMissing` or `StateMismatch`, they may be forged: do not show them as the server's. For every reason, a " +
-    "person gets on by starting a new login.",
+    "The callback has an error, or it is not valid. The library sent no token request. `error`, `errorDescription` and `errorUri` are from the server; with the reasons `StateMissing` and `StateMismatch` they may be forged, so do not show them. After each reason, the user can start a new login.",
   names: /north|an unknown server/,
   entries: {
     AccessDenied: {
       example: callback(String, {}, (ehr, url) => ehr.deny(url)),
-      cause: "The person said no, or a policy of the server did.",
+      cause: "The user or a policy of the server denied access.",
       cure: "Offer to try again; say what the app needs and why.",
-      again: "Not repeated. A new login may end otherwise."
+      again: "Not repeated. A new login may succeed."
     },
     InvalidIdentityProvider: {
       example: callback(changed((params) => {
@@ -308,29 +306,28 @@ export const authorizationError = section<AuthorizationError["reason"]>({
     StateMissing: {
       example: callback(changed((params) => params.delete("state"))),
       cause: "The callback has no `state`: the server does not repeat it, or the request is forged.",
-      cure: "If it is so with every login, tell the operator; OAuth requires it.",
+      cure: "If it happens with every login, tell the operator; OAuth requires `state`.",
       again: startLogin
     },
     StateMismatch: {
       example: callback(changed((params) => params.set("state", "another"))),
-      cause: "The callback answers another login: two tabs, a reload of an old page, or a forgery.",
-      cure: "Keep what belongs to a login by its `state`, as `Sessions` does, instead of one per browser.",
+      cause: "The callback belongs to another login: two tabs, a reload of an old page, or a forgery.",
+      cure: "Store each pending login by its `state`, as `Sessions` does, not one for each browser.",
       again: startLogin
     },
     IssuerMissing: {
       example: callback(changed((params) => params.delete("iss"))),
       cause:
-        "The server's metadata promises an `iss` in the callback (RFC 9207), and the callback has none: it may come from another server.",
-      cure: "If it is so with every login, tell the operator to keep the promise or take it back.",
+        "The server's metadata announces an `iss` in the callback (RFC 9207), and the callback has none: it may come from another server.",
+      cure: "If it happens with every login, tell the operator: metadata and callbacks must agree.",
       again: startLogin
     },
     IssuerMismatch: {
       example: callback(changed((params) => params.set("iss", "https://ehr.example.org/fhir"))),
       cause:
-        "The `iss` of the callback is not the issuer of the server, as it is configured or as the SMART configuration has it, or it is the issuer of another server " +
-        "of the registry: another server answered, or this one has two names.",
+        "The `iss` of the callback is not the issuer of the server, from your configuration or its metadata, or it is the issuer of another server of the registry: the callback comes from another server, or this server has two issuers.",
       cure:
-        "Compare the two in the message. If both are the server's, its operator must make them agree, to the letter; until then configure the `issuer` that callbacks have.",
+        "Compare the two in the message. If both belong to the server, its operator must make them equal; until then configure the `issuer` of the callbacks.",
       again: startLogin
     },
     IssuerNotComparable: {
@@ -348,45 +345,43 @@ export const authorizationError = section<AuthorizationError["reason"]>({
         )
       )),
       cause:
-        "The callback has an `iss`, and nothing says for sure whose it is: no issuer is configured, and the server's metadata names none, or one that another server " +
-        "of the registry claims or may have. Another server could have answered, since its callbacks come to the same redirect URI (a mix-up attack).",
+        "The callback has an `iss` that the library cannot assign to one server: no issuer is configured, and the server's metadata has none, or one that another server of the registry claims or may have. The callback could come from another server with the same redirect URI (a mix-up attack).",
       cure:
-        "Configure the `issuer` of the server (`SMART_ISSUER`), to the letter. Or give each server a redirect URI of its own, such as `/callback/north`, and register it there. " +
-        "In an open registry only the first helps.",
+        "Configure the `issuer` of the server (`SMART_ISSUER`) exactly. Or give each server its own redirect URI, such as `/callback/north`, and register it there. In an open registry only the first helps.",
       again: startLogin
     },
     WrongRedirectUri: {
       example: callback((url) => url.href.replace("/callback", "/callback/south")),
       cause:
-        "The callback is a URL, and not that of the redirect URI which the login sent: it came for another server, or a proxy rewrites the app's host or path.",
+        "The URL of the callback is not the redirect URI of the login: it belongs to another server, or a proxy changes the app's host or path.",
       cure:
-        "Behind such a proxy give the URL as the browser has it, or its path and query, or its parameters. A difference of http and https, or of a slash at the end, does not matter.",
+        "Behind such a proxy, pass the URL of the browser, or its path and query, or its parameters. A difference of http and https, or of a slash at the end, does not matter.",
       again:
         "Not repeated. With the right URL `exchange` may succeed: the code was not used. `Sessions` has ended the launch; start a new login."
     },
     DuplicateParameter: {
       example: callback((url) => `${url.href}&code=another`),
-      cause: "A parameter stands twice.",
-      cure: "Look at proxies between the browser and the app; else it is a forgery.",
+      cause: "A parameter is repeated.",
+      cure: "Check the proxies between the browser and the app. Otherwise the callback is forged.",
       again: startLogin
     },
     CodeMissing: {
       example: callback(changed((params) => params.delete("code"))),
-      cause: "Neither a code nor an error: the server, or something that rewrites URLs, loses it.",
+      cause: "The callback has neither a code nor an error: the server or a proxy omits it.",
       cure: "Report it to the operator.",
       again: startLogin
     },
     NotACallback: {
       example: callback(() => redirectUri),
       cause:
-        "What was given to `exchange` or `complete` has no parameters: the path alone, or a body that was not read.",
-      cure: "Hand over the whole URL. A server that answers by form post sends the parameters in the body.",
+        "The argument of `exchange` or `completeLaunch` has no parameters: it is a path alone, or a body that was not read.",
+      cure: "Pass the whole URL. A callback by POST has the parameters in its body.",
       again: "Not repeated. With the whole URL the same call may succeed: the code was not used."
     },
     Expired: {
       example: callback(String, { codeLifetime: "2 hours" }, undefined, TestClock.adjust("31 minutes")),
-      cause: "Between `authorize` and the callback more than `authorizationMaxAge` (30 minutes) went by.",
-      cure: "Start again. Raise it only where people really take longer.",
+      cause: "The callback came more than `authorizationMaxAge` (30 minutes) after `authorize`.",
+      cure: "Start again. Raise the limit only if users need longer.",
       again: startLogin
     },
     WrongServer: {
@@ -401,8 +396,8 @@ export const authorizationError = section<AuthorizationError["reason"]>({
         return yield* other.exchange(back, pending)
       })).pipe(Effect.provide(atSandbox())),
       cause:
-        "The callback was given to the client of another server than the login was started with, or the server's name was given to another one meanwhile.",
-      cure: "Pick the client by `pending.server`; `Sessions` does.",
+        "The client belongs to another server than the login, or the server's key was given to another server meanwhile.",
+      cure: "Choose the client by `pending.server`, as `Sessions` does.",
       again: "Not repeated. With the right client the same call may succeed: the code was not used."
     }
   }
@@ -427,12 +422,12 @@ export const unknownServerError = section<UnknownServerError["reason"]>({
     UnknownIssuer: {
       example: unknown((service) => service.forLaunchIss("https://ehr.example.org/r4")),
       cause: "No configured server has this FHIR base URL.",
-      cure: "Configure it, if it is to be trusted. Host, port and path are compared; one slash at the end is forgiven.",
+      cure: "Configure it, if it is to be trusted. Host, port and path are compared; one slash at the end is ignored.",
       again: nothingSent
     },
     Ambiguous: {
       example: unknown((service) => service.only),
-      cause: "Several servers fit: a call without `server` where there are several, or two servers with one base URL.",
+      cause: "Several servers fit: a call without `server` in a registry of several, or two servers with one base URL.",
       cure: "Name one by its key.",
       again: nothingSent
     }

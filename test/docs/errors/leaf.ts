@@ -15,9 +15,7 @@ export const transportError = section<Transport.Reason>({
   name: "TransportError",
   literals: Transport.TransportError.fields.reason.literals,
   about:
-    "From `effect-safire/node`. It is the `cause` of a `RequestError` or `ResponseError` of `@effect/platform`, which holds the request with its URL. The " +
-    "services of this library turn it into their own errors, with its `code` as the `detail`. You see it only where you use the `HttpClient` of " +
-    "`NodeTransport` yourself.",
+    "From `effect-safire/node`. It is the `cause` of a `RequestError` or `ResponseError` of `@effect/platform`, which holds the request with its URL. The services of this library turn it into their own errors, with its `code` as the `detail`. You see it only where you use the `HttpClient` of `NodeTransport` yourself.",
   names: /\([A-Z_]+\)/,
   entries: {
     ConnectTimeout: {
@@ -50,8 +48,7 @@ export const transportError = section<Transport.Reason>({
       example: Effect.succeed(
         new Transport.TransportError({ reason: "AddressRefused", code: "ERR_ADDRESS_REFUSED", processed: "no" })
       ),
-      cause:
-        "A guarded transport was asked to connect to an address that it may not connect to: a private, loopback or link-local one.",
+      cause: "A guarded transport refused to connect to an address: a private, loopback or link-local one.",
       cure:
         "If the server belongs inside your network, allow that network. Otherwise treat it as an attack: the URL tried to make this program send a request on the attacker's behalf.",
       again: byOutcome
@@ -143,7 +140,7 @@ const testsOnly = "The sandbox repeats nothing."
 export const sandboxError = section<SandboxEhr.SandboxError["reason"]>({
   name: "SandboxError",
   literals: SandboxEhr.SandboxError.fields.reason.literals,
-  about: "From `effect-safire/testing`: a test asked the sandbox for something that cannot be done.",
+  about: "From `effect-safire/testing`: a test requested an action that the sandbox cannot perform.",
   names: /./,
   entries: {
     Refused: {
@@ -180,7 +177,7 @@ export const sandboxError = section<SandboxEhr.SandboxError["reason"]>({
     UnknownToken: {
       example: inTest((ehr) => ehr.revoke("made-up")),
       cause: "The sandbox never issued this token.",
-      cure: "Take one from a token answer, or from `issued`.",
+      cure: "Take one from a token response, or from `issued`.",
       again: testsOnly
     },
     UnknownCertificate: {

@@ -53,16 +53,14 @@ export const configurationError = section<ConfigurationError["reason"]>({
   name: "ConfigurationError",
   literals: ConfigurationError.fields.reason.literals,
   about:
-    "A setting of this program is incomplete, contradictory or unsafe. The error comes when a layer is built, or from the call whose options are wrong. " +
-    "`fields` names every setting concerned, never its value. The library sent nothing and repeats nothing. For a variable that is missing or of the " +
-    "wrong kind altogether, Effect reports its own `ConfigError`.",
+    "A setting of this program is incomplete, contradictory or unsafe. The error comes when a layer is built, or from the call whose options are wrong. `fields` names every setting concerned, never its value. The library sent nothing and repeats nothing. For a variable that is missing or of the wrong kind altogether, Effect reports its own `ConfigError`.",
   names: /north|SMART_/,
   entries: {
     Missing: {
       example: met(Effect.flatMap(SmartClient.SmartClient, (client) => client.authorize())).pipe(
         Effect.provide(atSandbox({ redirectUri: undefined }))
       ),
-      cause: "This call needs a setting. Neither the configuration nor the call gives it.",
+      cause: "This call needs a setting that neither the configuration nor the call has.",
       cure: "Set what `fields` names.",
       again: nothingSent
     },
@@ -74,7 +72,7 @@ export const configurationError = section<ConfigurationError["reason"]>({
       ),
       cause:
         "Settings have impossible values: a URL that is not absolute, an empty client id, a scope with a comma in it.",
-      cure: "Correct everything that `fields` names. It lists all of them, so that one round is enough.",
+      cure: "Correct everything that `fields` names. It lists all of them, so that you can correct them together.",
       again: nothingSent
     },
     Insecure: {
@@ -100,9 +98,9 @@ export const configurationError = section<ConfigurationError["reason"]>({
         SMART_PRIVATE_KEY: "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
       }),
       cause:
-        "The library cannot sign with this key: it is a certificate, a public key or too short, or two keys have one name.",
+        "The library cannot sign with this key: it is a certificate, a public key or too short, or two keys have the same `kid`.",
       cure:
-        "Give a private key as PKCS #8 PEM, JWK or JWK Set. It must be RSA of 2,048 bits or more, or EC P-384 (SMART signs with RS384 and ES384).",
+        "Use a private key as PKCS #8 PEM, JWK or JWK Set. It must be RSA of 2,048 bits or more, or EC P-384 (SMART signs with RS384 and ES384).",
       again: nothingSent
     }
   }
@@ -117,9 +115,7 @@ export const discoveryError = section<DiscoveryError["reason"]>({
   name: "DiscoveryError",
   literals: DiscoveryError.fields.reason.literals,
   about:
-    "The library could not get the server's SMART configuration, or the configuration lacks what a step needs. Every step that needs metadata can fail " +
-    "with this error. While a server is in trouble, the library uses its last good configuration for a day (with the warning `MetadataStale`), so that most " +
-    "short failures do not reach you. It remembers a failure for three seconds. Fields: `fhirBaseUrl`, `url`, `detail`, `member`, `status`, `retryAfter`.",
+    "The library could not get the server's SMART configuration, or the configuration lacks what a step needs. Every step that needs metadata can fail with this error. While a server is unavailable, the library uses its last valid configuration for a day (with the warning `MetadataStale`), so that most short failures do not reach you. It caches a failure for three seconds. Fields: `fhirBaseUrl`, `url`, `detail`, `member`, `status`, `retryAfter`.",
   names: /ehr\.example\.org/,
   entries: {
     InvalidUrl: {
@@ -131,26 +127,25 @@ export const discoveryError = section<DiscoveryError["reason"]>({
     Unreachable: {
       example: discover(refusing),
       cause:
-        "The connection to the server failed or broke off. The code in the message comes from the operating system.",
+        "The connection to the server failed or was interrupted. The code in the message comes from the operating system.",
       cure:
         "`ENOTFOUND`: check the host name. `ECONNREFUSED`, `ETIMEDOUT`: check the server, firewall or proxy. `CERT_…`, `UNABLE_TO_…`: check its certificate, or add the CA that this machine does not know.",
       again: readOnly
     },
     TimedOut: {
       example: patiently(discover(() => hang)),
-      cause:
-        "The server did not answer completely within `HttpLimits.discoveryTimeout` (10 seconds). This time includes redirects.",
+      cause: "No complete response within `HttpLimits.discoveryTimeout` (10 seconds). This time includes redirects.",
       cure: "Ask the operator. If the server is known to be slow, raise the limit.",
       again: readOnly
     },
     Status: {
       example: discover(busy),
       cause:
-        "The server answered with a status that does not mean success. After 408, 429, 502, 503 and 504 the library asks again by itself, but it waits no longer than 30 seconds for a `Retry-After`.",
+        "The server responded with an error status. After 408, 429, 502, 503 and 504 the library repeats the request, unless `Retry-After` is more than 30 seconds.",
       cure:
-        "Wait as long as `retryAfter` says. 401 or 403: look for a gateway that wants credentials. By specification the SMART configuration is public.",
+        "Wait as long as `retryAfter` says. 401 or 403: a gateway may require credentials. By specification the SMART configuration is public.",
       again:
-        "Repeated if the status is temporary and the server did not ask for a longer wait. Safe to call again after `retryAfter`."
+        "Retried if the status is temporary and the server did not require a longer wait. Safe to call again after `retryAfter`."
     },
     NotFound: {
       example: discover(() => text("", { status: 404 })),
@@ -161,27 +156,27 @@ export const discoveryError = section<DiscoveryError["reason"]>({
     },
     NotJson: {
       example: discover(html),
-      cause: "The answer is not JSON, but for example a login page, a captive portal or a proxy's notice.",
-      cure: "Open the URL with curl and see which program answers.",
+      cause: "The response is not JSON. It may be a login page, a captive portal or a page of a proxy.",
+      cure: "Open the URL with curl and see which program responds.",
       again: final
     },
     NotObject: {
       example: discover(() => json(["https://ehr.example.org/fhir"])),
-      cause: "The answer is JSON, but not an object.",
+      cause: "The response is JSON, but not an object.",
       cure: "The document cannot be a SMART configuration. Compare the URL, then ask the operator.",
       again: final
     },
     TooLarge: {
       example: discover(large, fhirBaseUrl, smallLimits),
-      cause: "The answer is longer than `HttpLimits.maxResponseBytes` (1 MiB; a small one here).",
-      cure: "A SMART configuration has a few kilobytes. Look at the answer before you raise the limit.",
+      cause: "The response is longer than `HttpLimits.maxResponseBytes` (1 MiB; a small one here).",
+      cure: "A SMART configuration has a few kilobytes. Look at the response before you raise the limit.",
       again: final
     },
     RedirectRefused: {
       example: discover(moved),
       cause: "The library did not follow a redirect: it leads to http, or it is the fourth in a row.",
       cure:
-        "If the redirect leads to the server that you mean, configure that URL. If it leads to a login page, a gateway is in between.",
+        "If the redirect leads to the server that you mean, configure that URL. If it leads to a login page, a gateway has responded.",
       again: final
     },
     EndpointMissing: {
@@ -196,7 +191,7 @@ export const discoveryError = section<DiscoveryError["reason"]>({
       ),
       cause: "The metadata has no usable value for the endpoint that this step needs. `member` names the endpoint.",
       cure:
-        "Ask the operator, do without the step, or give the endpoint by hand (`metadata` of the client's configuration).",
+        "Ask the operator, do without the step, or configure the endpoint (`metadata` of the client's configuration).",
       again: final
     },
     InsecureEndpoint: {
@@ -204,7 +199,7 @@ export const discoveryError = section<DiscoveryError["reason"]>({
         Effect.provide(atSandbox({}, { metadata: { token_endpoint: "http://ehr.example.org/auth/token" } }))
       ),
       cause:
-        "The metadata names an endpoint that is not https, and this step would use it. The library checks this before it sends a person to log in.",
+        "The metadata names an endpoint that is not https, and this step would use it. The library checks this before it redirects the user to the login.",
       cure:
         "Tell the operator: codes and tokens would travel unencrypted. For a server on this machine, set `allowInsecureLocalhost`.",
       again: final
@@ -248,8 +243,7 @@ export const metadataError = section<MetadataError["reason"]>({
   name: "MetadataError",
   literals: MetadataError.fields.reason.literals,
   about:
-    "The library could not get or use a document beside the SMART configuration. `subject` says whether it is the `OpenIdConfiguration`, the `Jwks`, the " +
-    "`SmartStyle` or the `CapabilityStatement`. `userInfo` and `logoutUrl` of a client fail with this error. Inside of a login it becomes an `IdTokenError`.",
+    "The library could not get or use a document beside the SMART configuration. `subject` says whether it is the `OpenIdConfiguration`, the `Jwks`, the `SmartStyle` or the `CapabilityStatement`. `userInfo` and `logoutUrl` of a client fail with this error. Inside of a login it becomes an `IdTokenError`.",
   names: /example\.org/,
   entries: {
     InvalidUrl: {
@@ -262,40 +256,40 @@ export const metadataError = section<MetadataError["reason"]>({
     },
     Unreachable: {
       example: openId(refusing),
-      cause: "The connection failed or broke off. The code in the message comes from the operating system.",
+      cause: "The connection failed or was interrupted. The code in the message comes from the operating system.",
       cure:
         "Do what `DiscoveryError` says. The login server is often another host than the FHIR server, with its own firewall rule.",
       again: readOnly
     },
     TimedOut: {
       example: patiently(openId(() => hang)),
-      cause: "The server did not answer completely within `HttpLimits.discoveryTimeout`.",
+      cause: "No complete response within `HttpLimits.discoveryTimeout`.",
       cure: "Ask the operator, or raise the limit.",
       again: readOnly
     },
     Status: {
       example: keys(busy),
-      cause: "The server answered with a status that does not mean success.",
+      cause: "The server responded with an error status.",
       cure: "Wait as long as `retryAfter` says, then ask the operator.",
       again:
-        "Repeated if the status is temporary and the server did not ask for a longer wait. Safe to call again after `retryAfter`."
+        "Retried if the status is temporary and the server did not require a longer wait. Safe to call again after `retryAfter`."
     },
     NotFound: {
       example: openId(() => text("", { status: 404 })),
-      cause: "The server answered 404 or 410 in both places where OpenID Connect and RFC 8414 put the document.",
+      cause: "The server responded with 404 or 410 at both URLs of the document (OpenID Connect, RFC 8414).",
       cure:
-        "Compare the issuer with what the server calls itself. Many SMART servers have no OpenID metadata; such a server offers no userinfo.",
+        "Compare the issuer with that in the server's documentation. Many SMART servers have no OpenID metadata; such a server offers no userinfo.",
       again: final
     },
     NotJson: {
       example: keys(html),
-      cause: "The answer is not JSON.",
-      cure: "Open the URL with curl and see which program answers.",
+      cause: "The response is not JSON.",
+      cure: "Open the URL with curl and see which program responds.",
       again: final
     },
     NotObject: {
       example: style(() => json([]), "https://ehr.example.org/style.json"),
-      cause: "The answer is JSON, but not an object.",
+      cause: "The response is JSON, but not an object.",
       cure: "Tell the operator.",
       again: final
     },
@@ -307,8 +301,8 @@ export const metadataError = section<MetadataError["reason"]>({
     },
     TooLarge: {
       example: openId(large, loginServer, smallLimits),
-      cause: "The answer is longer than `HttpLimits.maxResponseBytes`.",
-      cure: "Look at the answer before you raise the limit.",
+      cause: "The response is longer than `HttpLimits.maxResponseBytes`.",
+      cure: "Look at the response before you raise the limit.",
       again: final
     },
     RedirectRefused: {
@@ -328,7 +322,7 @@ export const metadataError = section<MetadataError["reason"]>({
       cause:
         "The OpenID metadata of an issuer names another issuer. Here they differ by one slash, the most frequent case.",
       cure:
-        "If you configured the issuer (`idToken.issuer`), copy it to the letter from the document. Otherwise the operator must make the SMART configuration agree with the document.",
+        "If you configured the issuer (`idToken.issuer`), copy it exactly from the document. Otherwise the operator must make the SMART configuration agree with the document.",
       again: final
     },
     NotAKeySet: {
@@ -346,11 +340,11 @@ export const metadataError = section<MetadataError["reason"]>({
     NoSuchKey: {
       example: keys(() => json({ keys: [{ ...ec, kid: "2025" }] }), "2026"),
       cause:
-        "A key that the server does not publish has signed a token. For an unknown key, the library fetches the set anew, once a minute.",
+        "A key that the server does not publish has signed a token. For an unknown key, the library fetches the set again, once a minute.",
       cure:
         "In the minutes after a key rotation, try again. Otherwise the token comes from another server, or the operator forgot to publish the key.",
       again:
-        "The library fetched the set anew, unless it had done so within the last minute. Safe to call again after a minute."
+        "The library fetched the set again, unless it had done so within the last minute. Safe to call again after a minute."
     },
     AmbiguousKey: {
       example: keys(() => json({ keys: [ec, ec] })),
@@ -383,9 +377,9 @@ export const metadataError = section<MetadataError["reason"]>({
         patiently
       ),
       cause:
-        "In a browser, the code that reads key sets is a chunk of its own, and the page could not load it: the network is down, or a new version of the app removed the old chunks.",
+        "In a browser, the code that reads key sets is in its own chunk, and the page could not load it: the network is down, or a new version of the app removed the old chunks.",
       cure: "Keep the chunks of the previous version for a day after a deployment.",
-      again: "Repeat it. Browsers may need a reload of the page."
+      again: "Repeat the call. Browsers may need a reload of the page."
     }
   }
 })
@@ -429,22 +423,22 @@ export const brandsError = section<BrandsError["reason"]>({
     },
     Unreachable: {
       example: brands(refusing),
-      cause: "The connection failed or broke off. The code in the message comes from the operating system.",
+      cause: "The connection failed or was interrupted. The code in the message comes from the operating system.",
       cure: "Do what `DiscoveryError` says.",
       again: readOnly
     },
     TimedOut: {
       example: patiently(brands(() => hang)),
-      cause: "The server did not answer completely within `HttpLimits.fhirTimeout` (30 seconds).",
+      cause: "No complete response within `HttpLimits.fhirTimeout` (30 seconds).",
       cure: "Bundles can be large: fetch them ahead of time and keep them.",
       again: readOnly
     },
     Status: {
       example: brands(busy),
-      cause: "The server answered with a status that does not mean success.",
+      cause: "The server responded with an error status.",
       cure: "Wait as long as `retryAfter` says, then ask the publisher.",
       again:
-        "Repeated if the status is temporary and the server did not ask for a longer wait. Safe to call again after `retryAfter`."
+        "Retried if the status is temporary and the server did not require a longer wait. Safe to call again after `retryAfter`."
     },
     NotFound: {
       example: brands(() => text("", { status: 404 })),
@@ -454,13 +448,13 @@ export const brandsError = section<BrandsError["reason"]>({
     },
     NotJson: {
       example: brands(html),
-      cause: "The answer is not JSON.",
-      cure: "Open the URL with curl and see which program answers.",
+      cause: "The response is not JSON.",
+      cure: "Open the URL with curl and see which program responds.",
       again: final
     },
     NotBundle: {
       example: brands(() => json({ resourceType: "Organization" })),
-      cause: "The answer is JSON, but not a FHIR Bundle.",
+      cause: "The response is JSON, but not a FHIR Bundle.",
       cure: "Tell the publisher.",
       again: final
     },

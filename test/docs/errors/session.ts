@@ -63,10 +63,7 @@ export const sessionError = section<SessionError["reason"]>({
   name: "SessionError",
   literals: SessionError.fields.reason.literals,
   about:
-    "A session cannot continue, or the session store failed. After the first four reasons the user starts a new launch. `StoreUnavailable`, " +
-    "`LockTimeout` and `LockLost` are temporary. The other reasons are for the operator of the app. `store` names the backend, `keyId` the encryption key. " +
-    "The error contains neither the session id nor a part of an entry; the server's name is in the span `Sessions.*` around it. " +
-    "A session that expired or was ended is `NotFound`.",
+    "A session cannot continue, or the session store failed. After the first four reasons the user starts a new launch. `StoreUnavailable`, `LockTimeout` and `LockLost` are temporary. The other reasons are for the operator of the app. `store` names the backend, `keyId` the encryption key. The error contains neither the session id nor a part of an entry; the server's name is in the span `Sessions.*` around it. A session that expired or was ended is `NotFound`.",
   names: /[Ss]ession/,
   entries: {
     NotFound: {
@@ -146,8 +143,7 @@ export const sessionError = section<SessionError["reason"]>({
         store.modify(id, () => Effect.as(store.set(id, entry), [undefined, Option.some(entry)] as const))
       ),
       cause: "The entry was set or removed during `modify`, or the lease ended and another process changed the entry.",
-      cure:
-        "Read the entry again. `Sessions` does so by itself; the error occurs only when you use the store directly.",
+      cure: "Read the entry again. `Sessions` does that; the error occurs only when you use the store directly.",
       again: "Not repeated: the other change is stored. Safe to call again."
     },
     Reentrant: {

@@ -66,22 +66,20 @@ const expiredWhileSaved = Effect.gen(function*() {
 const notSent = "Not repeated: nothing was sent."
 
 const unknownOutcome =
-  "The library sends an exchange or a refresh with `processed` `unknown` at most once more (`retryUnknown`), because the tokens of a lost answer are lost either way. If that fails, start a new login. `Sessions` keeps the tokens that it has."
+  "The library sends an exchange or a refresh with `processed` `unknown` at most once more (`retryUnknown`), because the tokens of a lost response are lost in any case. If that fails, start a new login. `Sessions` keeps the tokens that it has."
 
 export const tokenError = section<TokenError["reason"]>({
   name: "TokenError",
   literals: TokenError.fields.reason.literals,
   about:
-    "The token endpoint, or introspection, revocation or userinfo (`operation`), did not give what the request asked for. `error`, `errorDescription` and " +
-    "`errorUri` are the server's words, without anything that the request sent. `received` names the members of an answer that the library could not use, " +
-    "never their values. `issued` holds the tokens of that answer, redacted, so that you can revoke them. `processed` says whether the server may have acted: only `no` guarantees that a code or a refresh token is unused.",
+    "The token endpoint, or introspection, revocation or userinfo (`operation`), did not return the expected response. `error`, `errorDescription` and `errorUri` are from the server, without values of the request. `received` has the names of the members of an unusable response. `issued` has the tokens of that response, redacted, so that you can revoke them. `processed` says whether the server may have acted: only `no` guarantees that a code or a refresh token is unused.",
   names: /north/,
   entries: {
     Refused: {
       example: exchange(
         SandboxEhr.Fault.oauthError("invalid_grant", { description: "the code is used, expired or not yours" })
       ),
-      cause: "The server said no, with an OAuth error or a status of 4xx.",
+      cause: "The server refused the request with an OAuth error or a 4xx status.",
       cure:
         "`invalid_grant`: start a new login; for client credentials, do the same as for `invalid_client`. `invalid_client`, `unauthorized_client`: check the client id, the secret or key, and how the client sends them (the message names `SMART_CLIENT_SECRET_ENCODING` where it matters). If the client signs assertions, also check the clock of this machine. `invalid_scope`: check the registration. 404: the metadata names another URL than the token endpoint.",
       again:
@@ -92,37 +90,37 @@ export const tokenError = section<TokenError["reason"]>({
       cause: "The server, or a proxy in front of it, is busy or broken: 408, 429 or 5xx.",
       cure: "Wait as long as `retryAfter` says. Then ask the operator.",
       again:
-        `Repeated as the \`RetryPolicy\` says, never sooner than \`Retry-After\`, and not at all if \`Retry-After\` is more than 30 seconds. With \`processed\` \`no\` (429, 503) the same call is safe. ${unknownOutcome}`
+        `Retried by the \`RetryPolicy\`, not before \`Retry-After\`, and not if it is more than 30 seconds. With \`processed\` \`no\` (429, 503) the same call is safe. ${unknownOutcome}`
     },
     Unreachable: {
       example: exchange(SandboxEhr.Fault.drop),
       cause:
-        "The connection failed (`processed` `no`), or it broke off after the request may have arrived (`unknown`, as here).",
+        "The connection failed (`processed` `no`), or it was interrupted after the request may have arrived (`unknown`, as here).",
       cure:
         "The code comes from the operating system. `ENOTFOUND`: check the host name. `ECONNREFUSED`: check the server or firewall. `ECONNRESET`: a proxy or the server dropped the connection. `CERT_…`, `UNABLE_TO_…`: check the certificate.",
-      again: `Repeated as the \`RetryPolicy\` says if nothing left this machine. ${unknownOutcome}`
+      again: `Retried by the \`RetryPolicy\` if the request was not sent. ${unknownOutcome}`
     },
     TimedOut: {
       example: met(Effect.flatMap(SmartClient.SmartClient, (client) => client.refresh(tokens()))).pipe(
         Effect.provide(atServer(() => hang)),
         patiently
       ),
-      cause: "The server did not answer completely within `HttpLimits.tokenTimeout` (30 seconds).",
+      cause: "No complete response within `HttpLimits.tokenTimeout` (30 seconds).",
       cure: "Ask the operator. If you raise the limit, make sure that the lease of the session store lasts longer.",
       again: unknownOutcome
     },
     Malformed: {
       example: exchange(SandboxEhr.Fault.omit("access_token")),
       cause:
-        "The status means success, but the body is not a token answer. `received` names its members. If `received` is empty, the body was not a JSON object.",
+        "The status means success, but the body is not a token response. `received` names its members. If `received` is empty, the body was not a JSON object.",
       cure:
-        "If it is a web page, a proxy or a login wall is in between. If it spells the members differently, tell the operator.",
+        "If it is a web page, a proxy or a login page has responded. If it spells the members differently, tell the operator.",
       again: "Not repeated: the code or refresh token is probably used up. Start a new login."
     },
     UnsupportedTokenType: {
       example: exchange(SandboxEhr.Fault.mutate((members) => ({ ...members, token_type: "DPoP" }))),
-      cause: "The server gave a token of another kind than `Bearer`.",
-      cure: "Have the client registered for bearer tokens, and revoke the tokens in `issued`.",
+      cause: "The token type is not `Bearer`.",
+      cure: "Register the client for bearer tokens, and revoke the tokens in `issued`.",
       again: "Not repeated: the code is used up. Change the registration, then start a new login."
     },
     Expired: {
@@ -131,23 +129,23 @@ export const tokenError = section<TokenError["reason"]>({
         "The session store took so long to write the new access token that the token expired before the library could return it.",
       cure:
         "Ask the operator for access tokens that live longer, or find out why the store is slow. The new refresh token is saved.",
-      again: "Not repeated by itself. The same call renews once more, and is safe."
+      again: "Not repeated. You can safely repeat the call: it renews again."
     },
     TooLarge: {
       example: exchange(
         SandboxEhr.Fault.mutate((members) => ({ ...members, extra: "x".repeat(100_000) })),
         HttpLimits.layer({ maxResponseBytes: 10_000 })
       ),
-      cause: "The answer is longer than `HttpLimits.maxResponseBytes` (1 MiB; a small one here).",
-      cure: "Look at the answer before you raise the limit.",
+      cause: "The response is longer than `HttpLimits.maxResponseBytes` (1 MiB; a small one here).",
+      cure: "Look at the response before you raise the limit.",
       again: "Not repeated: the code is probably used up. Start a new login."
     },
     RedirectRefused: {
       example: exchange(SandboxEhr.Fault.redirect("https://portal.example.org/login")),
-      cause: "The endpoint redirects. The library follows no redirect with a request that holds credentials.",
+      cause: "The endpoint redirects. The library follows no redirect with a request that has credentials.",
       cure:
-        "If the redirect leads to a login page, a gateway is in between. If it leads to another token endpoint, the server's metadata should name that one.",
-      again: "Not repeated: the same call gets the same answer."
+        "If the redirect leads to a login page, a gateway has responded. If it leads to another token endpoint, the server's metadata should name that one.",
+      again: "Not repeated: the same call gets the same response."
     },
     InsecureEndpoint: {
       example: met(Effect.flatMap(TokenEndpoint.TokenEndpoint, (service) =>
@@ -167,21 +165,21 @@ export const tokenError = section<TokenError["reason"]>({
     NoRefreshToken: {
       example: refresh({ refreshToken: undefined }),
       cause:
-        "The server gave no refresh token. Either the app did not ask for `offline_access` or `online_access`, or the server did not grant it (the warning `ScopeNotGranted` says so), or the server granted it without a refresh token.",
+        "The server issued no refresh token. Either the app did not request `offline_access` or `online_access`, or the server did not grant it (warning `ScopeNotGranted`), or the server granted it without a refresh token.",
       cure:
-        "Ask for one of them at the next launch. If the app did ask, add `prompt=consent` (`authorize({ params: { prompt: \"consent\" } })`), and ask the operator whether the client may have refresh tokens.",
+        "Request one of them at the next launch. If the app did request it, add `prompt=consent` (`authorize({ params: { prompt: \"consent\" } })`), and ask the operator whether the client may have refresh tokens.",
       again: `${notSent} Only a new login helps.`
     },
     ScopeExceedsGrant: {
       example: refresh({}, ["patient/Observation.rs", "patient/MedicationRequest.rs"]),
-      cause: "A refresh asked for scopes that these tokens do not have.",
-      cure: "Ask for the granted scopes or fewer. For more, start a new login.",
+      cause: "A refresh requested scopes that were not granted.",
+      cure: "Request the granted scopes or fewer. For more, start a new login.",
       again: `${notSent} With fewer scopes the same call may succeed.`
     },
     WrongServer: {
       example: refresh({ fhirBaseUrl: "https://south.example.org/r4" }),
-      cause: "The program gave the tokens of one server to the client of another.",
-      cure: "Choose the client by the `fhirBaseUrl` of the tokens. `Sessions` does so.",
+      cause: "The tokens belong to another server than the client.",
+      cure: "Choose the client by the `fhirBaseUrl` of the tokens. `Sessions` does that.",
       again: notSent
     }
   }
@@ -237,15 +235,13 @@ const without = (claim: string) => (claims: Identity.Members): Identity.Members 
   Object.fromEntries(Object.entries(claims).filter(([name]) => name !== claim))
 
 const lost =
-  "Not repeated: the code is used up. `tokens` holds the tokens that came, redacted: revoke them, and start a new login."
+  "Not repeated: the code is used up. `tokens` has the received tokens, redacted: revoke them, and start a new login."
 
 export const idTokenError = section<IdTokenError["reason"]>({
   name: "IdTokenError",
   literals: IdTokenError.fields.reason.literals,
   about:
-    "The library does not believe the server's word for who logged in. At a login this is an error. It holds the tokens, redacted, so that you can revoke them. At a refresh a bad id_token is only the " +
-    "warning `IdTokenInvalid`: tokens and identity stay as they were, unless the id_token proves that another person has logged in (`SubjectChanged`). " +
-    "`claim` names the member concerned. The error holds no value of the token.",
+    "The id_token is not valid, so the identity of the user is unknown. The error of a login has the tokens, redacted, so that you can revoke them. At a refresh an invalid id_token is only the warning `IdTokenInvalid`: tokens and identity stay, unless the id_token is that of another user (`SubjectChanged`). `claim` is the name of the member. The error contains no value of the token.",
   names: /north/,
   entries: {
     Malformed: {
@@ -277,32 +273,31 @@ export const idTokenError = section<IdTokenError["reason"]>({
     },
     KeysUnavailable: {
       example: verified({ jwksStatus: 503 }),
-      cause:
-        "The library could not get the server's keys, or the metadata that says where they are. The message says why.",
+      cause: "The library could not get the server's keys, or the metadata with their URL. The message has the cause.",
       cure: "Do what `MetadataError` says. The host of `jwks_uri` is often not the host of the FHIR server.",
       again: `The library asked for the document as often as the \`RetryPolicy\` says. ${lost}`
     },
     SignatureInvalid: {
       example: Effect.flatMap(Identity.makeKey("2026"), (other) => verified({ keys: () => [other.jwk] })),
       cause:
-        "The signature does not fit the server's key of that name. The server did not sign the id_token, or the id_token changed on its way.",
+        "The signature does not match the server's key with this `kid`. The server did not sign the id_token, or the id_token changed on its way.",
       cure:
-        "If every login fails so, the operator publishes another key than the one that signs. Otherwise treat it as an attack.",
+        "If every login fails like this, the operator publishes another key than the one that signs. Otherwise treat it as an attack.",
       again: lost
     },
     IssuerMismatch: {
       example: verified({ claims: (good) => ({ ...good, iss: `${Identity.issuer}/` }) }),
       cause:
-        "`iss` is not the issuer that the server's metadata names. The library compares them to the letter; here they differ by one slash.",
+        "`iss` is not the issuer that the server's metadata names. The library compares them exactly; here they differ by one slash.",
       cure:
-        "The operator must make them agree. Until then, set `idToken.issuer` to what the token says, but only once you know that this issuer is the server's.",
+        "The operator must make them agree. Until then, set `idToken.issuer` to the issuer of the token, if you know that it belongs to the server.",
       again: lost
     },
     AudienceMismatch: {
       example: verified({ claims: (good) => ({ ...good, aud: "another-app" }) }),
-      cause: "The server issued the id_token to another app, or to other apps beside this one.",
+      cause: "The server issued the id_token to another app, or also to other apps.",
       cure:
-        "Compare the client id with the registration. If other apps may stand beside this one, name them in `idToken.trustedAudiences`.",
+        "Compare the client id with the registration. If other apps are expected, list them in `idToken.trustedAudiences`.",
       again: lost
     },
     AuthorizedPartyMismatch: {
@@ -344,7 +339,7 @@ export const idTokenError = section<IdTokenError["reason"]>({
     },
     ClaimMalformed: {
       example: verified({ claims: (good) => ({ ...good, exp: "tomorrow" }) }),
-      cause: "A claim that holds a time is not a number.",
+      cause: "The value of a time claim is not a number.",
       cure: "Report it to the operator.",
       again: lost
     },
@@ -352,26 +347,26 @@ export const idTokenError = section<IdTokenError["reason"]>({
       example: verified({ claims: without("nonce"), policy: { nonce: "required" } }),
       cause: "The id_token does not repeat the nonce that the login sent, and `idToken.nonce` is `required`.",
       cure:
-        "SMART does not oblige servers to repeat the nonce. Leave the policy at `optional` for this server, or ask the operator.",
+        "SMART does not require servers to repeat the nonce. Set the policy to `optional` for this server, or ask the operator.",
       again: lost
     },
     NonceMismatch: {
       example: verified({ claims: (good) => ({ ...good, nonce: "another" }) }),
-      cause: "The id_token belongs to another login: the answer was swapped or replayed.",
-      cure: "Treat it as an attack. But if every login fails so, report it to the operator.",
+      cause: "The id_token belongs to another login: the response was exchanged or replayed.",
+      cure: "Treat it as an attack. But if every login fails like this, report it to the operator.",
       again: lost
     },
     AuthenticationTooOld: {
       example: verified({ claims: (good) => ({ ...good, auth_time: -1_000 }), params: { max_age: "300" } }),
-      cause: "The person logged in longer ago than the `max_age` that the login sent.",
+      cause: "The login of the user is older than the `max_age` that the login sent.",
       cure: "Start a login with `params: { prompt: \"login\" }`.",
       again: lost
     },
     SubjectChanged: {
       example: refreshedAs("person-2"),
-      cause: "The answer to a refresh holds the id_token of another person.",
+      cause: "The response to a refresh has the id_token of another user.",
       cure:
-        "End the session and revoke `tokens`: only this error holds them. `Sessions` does both. Report it to the operator.",
+        "End the session and revoke `tokens`: only this error has them. `Sessions` does both. Report it to the operator.",
       again: "Not repeated. The old refresh token may be used up: start a new login."
     },
     SubjectMismatch: {
@@ -380,17 +375,17 @@ export const idTokenError = section<IdTokenError["reason"]>({
         yield* fault("userinfo", SandboxEhr.Fault.mutate((members) => ({ ...members, sub: "another-user" })))
         return yield* Effect.flatMap(SmartClient.SmartClient, (client) => client.userInfo(found))
       })).pipe(Effect.provide(atSandbox())),
-      cause: "Userinfo names another person than the id_token.",
+      cause: "Userinfo has another `sub` than the id_token.",
       cure: "Rely on the id_token, and report it to the operator.",
-      again: "Not repeated. Nothing is lost: the tokens are as good as before."
+      again: "Not repeated. The tokens are still valid."
     },
     NoIdentity: {
       example: met(Effect.flatMap(SmartClient.SmartClient, (client) => client.userInfo(tokens()))).pipe(
         Effect.provide(atServer(() => new ConnectionFailure("ECONNREFUSED")))
       ),
-      cause: "A call needs to know who logged in, but these tokens came without a verified id_token.",
+      cause: "The call needs the identity of the user, and these tokens have no verified id_token.",
       cure:
-        "Ask for `openid` and `fhirUser` at the next login. If the app did ask, look for the warnings `IdTokenMissing` and `IdTokenUnverifiable`.",
+        "Request `openid` and `fhirUser` at the next login. If the app did request them, look for the warnings `IdTokenMissing` and `IdTokenUnverifiable`.",
       again: "Not repeated: nothing was sent."
     },
     ModuleUnavailable: {
@@ -398,9 +393,9 @@ export const idTokenError = section<IdTokenError["reason"]>({
         Effect.provideService(Jose.Loader, () => Promise.reject(new TypeError("Failed to fetch")))
       ),
       cause:
-        "In a browser, the code that verifies id_tokens is a chunk of its own, and the page could not load it: the network is down, or a new version of the app removed the old chunks.",
+        "In a browser, the code that verifies id_tokens is in its own chunk, and the page could not load it: the network is down, or a new version of the app removed the old chunks.",
       cure: "Keep the chunks of the previous version for a day after a deployment.",
-      again: "Repeat it: the code of the login is unused. Browsers may need a reload of the page."
+      again: "Repeat the call: the code of the login is unused. Browsers may need a reload of the page."
     }
   }
 })

@@ -138,8 +138,9 @@ const undiscovered = (...how: Parameters<typeof discovering>) =>
   )
 
 const CERTIFICATE =
-  "Not repeated: the certificate stays what it is. After a new one was installed, the next call looks again."
-const METADATA = "Not repeated: the server signs the same until its operator changes something. Calling again is safe."
+  "Not repeated: the certificate stays invalid. After the server has a new one, the next call fetches it."
+const METADATA =
+  "Not repeated: the server sends the same document until its operator changes it. Calling again is safe."
 
 const problem = (example: ReturnType<typeof leaf>, cause: string, cure: string, again = CERTIFICATE) => ({
   example,
@@ -148,15 +149,13 @@ const problem = (example: ReturnType<typeof leaf>, cause: string, cure: string, 
   again
 })
 
-const operator = "Show the message to the server's operator: it names certificate, rule and remedy."
+const operator = "Send the message to the server's operator: it has the certificate, the rule and the remedy."
 
 export const trustError = section<TrustError["reason"]>({
   name: "TrustError",
   literals: TrustError.fields.reason.literals,
   about:
-    "A certificate chain, or `signed_metadata`, is not trusted: nothing that the server published is used. `problems` has everything that was found, each " +
-    "with its `reason`, the `certificate`'s subject, the `rule` and a `detail`; `reason` is the first one's. Numbers such as `UDAP-51` are those of " +
-    "[conformance.md](conformance.md). From `effect-safire/udap`: see [udap.md](udap.md).",
+    "A certificate chain, or `signed_metadata`, is not trusted, and the library uses no metadata of the server. `problems` lists all problems, each with its `reason`, the `certificate`'s subject, the `rule` and a `detail`; `reason` is that of the first. Numbers such as `UDAP-51` are those of [conformance.md](conformance.md). From `effect-safire/udap`: see [udap.md](udap.md).",
   names: /ehr\.example\.org/,
   entries: {
     CommunityUnknown: problem(
@@ -172,17 +171,17 @@ export const trustError = section<TrustError["reason"]>({
     ),
     TooLarge: problem(
       validated(({ leaf }) => Effect.succeed({ x5c: Array.from({ length: 7 }, () => leaf.der) })),
-      "More than 6 certificates, 16 KiB, 500 elements or 32 extensions: more than any trust community needs, and what an attacker would send.",
+      "More than 6 certificates, 16 KiB, 500 elements or 32 extensions: more than a trust community needs.",
       "Ask the operator for the chain that the community's authority issued, without extras."
     ),
     DuplicateExtension: problem(
       leaf({ extensions: [Pki.subjectAltName(Pki.uri("https://other.example.org"))] }),
-      "Two extensions of one kind: each reader would believe another one.",
+      "Two extensions of one kind: programs could read different ones.",
       operator
     ),
     AlgorithmMismatch: problem(
       leaf({ signature: "Mixed" }),
-      "The signature algorithm stands in a certificate twice, and differs.",
+      "The two signature algorithms of a certificate differ.",
       operator
     ),
     UnsupportedAlgorithm: problem(
@@ -209,8 +208,8 @@ export const trustError = section<TrustError["reason"]>({
           return { x5c: [der, root.der] }
         })
       ),
-      "No path leads from the server's certificate to an anchor of the community. A root that the server sends along is not trusted for being there.",
-      "If the message names an intermediate that the server leaves out, give it as one of `intermediates`. Otherwise the server belongs to another community."
+      "No path leads from the server's certificate to an anchor of the community. A root certificate in the server's chain is trusted only if it is an anchor.",
+      "If the message names a missing intermediate, add it to `intermediates`. Otherwise the server belongs to another community."
     ),
     BadSignature: problem(
       validated(({ inter, leaf }) => {
@@ -218,27 +217,27 @@ export const trustError = section<TrustError["reason"]>({
         changed[changed.length - 1] = (changed[changed.length - 1] ?? 0) ^ 1
         return Effect.succeed({ x5c: [changed, inter.der] })
       }),
-      "An issuer of the right name is there, and its key did not sign the certificate: it was changed, forged, or the authority has a new key.",
+      "The key of the issuer did not sign the certificate: it was changed or forged, or the authority has a new key.",
       "Compare with the community's current certificates; if its authority has a new key, configure that one."
     ),
     Expired: problem(
       leaf({ to: -Pki.DAY }),
-      "A certificate on the path, the anchor included, has ended.",
-      "The operator renews it; an anchor or intermediate of yours is replaced in `TrustPolicy.layer`."
+      "A certificate on the path, or the anchor, has expired.",
+      "The operator must renew it. Replace an anchor or an intermediate in `TrustPolicy.layer`."
     ),
     NotYetValid: problem(
       leaf({ from: Pki.DAY }),
-      "A certificate starts later than this machine's clock says, by more than `clockSkew`.",
-      "Compare the clocks first: this machine's is the usual reason."
+      "The validity of a certificate starts in the future, by more than `clockSkew`.",
+      "Compare the clocks: usually that of this machine is wrong."
     ),
     NotAnAuthority: problem(
       authority({ basicConstraints: false }),
-      "A certificate that is not an authority's issued another one: the oldest attack on certificate chains.",
+      "A certificate was issued by one that is not an authority's. This is an attack.",
       operator
     ),
     KeyUsage: problem(
       leaf({ keyUsage: 0x20 }),
-      "The key usage forbids what the key did: signing metadata, or certificates.",
+      "The key usage does not allow the signature of metadata or certificates.",
       operator
     ),
     PathTooLong: problem(
@@ -256,17 +255,17 @@ export const trustError = section<TrustError["reason"]>({
           return { x5c: [der, sub.der, inter.der] }
         })
       ),
-      "An authority issued another authority although it must not.",
+      "An authority issued the certificate of another authority, which its path length does not allow.",
       operator
     ),
     CriticalExtension: problem(
       leaf({ extensions: [Pki.extension("1.3.6.1.4.1.99999.1", true, new asn1.Null().toBER())] }),
-      "A certificate says: use me only if you understand this extension; the library does not.",
-      "Ask the community what the extension is for, and for a certificate without it."
+      "A certificate has a critical extension that the library does not support.",
+      "Ask the community for a certificate without the extension."
     ),
     NameConstraint: problem(
       authority({ extensions: [Pki.nameConstraints([Pki.uri(".example.com")])] }),
-      "An authority may issue for some names only, and the server's certificate has another one.",
+      "The name constraints of an authority do not allow the server's name.",
       operator
     ),
     PolicyRequired: problem(
@@ -279,7 +278,7 @@ export const trustError = section<TrustError["reason"]>({
           )
         ]
       }),
-      "An authority demands that all below it share a certificate policy, and they do not.",
+      "An authority requires a certificate policy that is not valid for the whole path.",
       operator
     ),
     Revoked: problem(
@@ -289,8 +288,8 @@ export const trustError = section<TrustError["reason"]>({
           crls: [crl, ...all.crls.slice(0, 1)]
         }))
       ),
-      "The authority withdrew the certificate: its key may be in other hands.",
-      "Send nothing to the server until its operator has a new certificate. This is not an outage."
+      "The authority has revoked the certificate: its key may be stolen.",
+      "Do not use the server until its operator has a new certificate."
     ),
     RevocationUnavailable: problem(
       validated((all) =>
@@ -302,20 +301,20 @@ export const trustError = section<TrustError["reason"]>({
           })
         )
       ),
-      "Neither the CRL nor the OCSP response of a certificate could be fetched. Without an answer it counts as revoked.",
-      "Check egress rules for the host in the message: CRLs come over plain http. Or give a current CRL as `crls`. `revocation: \"whenAvailable\"` trusts without an answer; know what you give up.",
-      "Asked again by the next call."
+      "Neither the CRL nor the OCSP response of a certificate could be fetched. Without a response, the library refuses the chain.",
+      "Check egress rules for the host in the message: CRLs come over plain http. Or configure a current CRL in `crls`. With `revocation: \"whenAvailable\"`, the library trusts a chain without a response.",
+      "The next call fetches it again."
     ),
     RevocationUnknown: problem(
       validated((all) => Effect.succeed({ x5c: [all.leaf.der, all.inter.der], crls: all.crls.slice(0, 1) })),
-      "No CRL or OCSP response counts: the certificate names none, it has ended, its signature is another's, or it is about other certificates. The rule says which.",
-      "Tell the authority. Meanwhile give a current CRL as `crls`.",
-      "Asked again by the next call."
+      "No CRL or OCSP response is valid: the certificate names none, it has expired, another key signed it, or it covers other certificates. The rule has the cause.",
+      "Tell the authority. Until then, configure a current CRL in `crls`.",
+      "The next call fetches it again."
     ),
     SignedMetadataMissing: problem(
       publishing(undefined),
       "The document has no `signed_metadata`. Unsigned endpoints are never used.",
-      "Ask the operator whether UDAP is set up completely.",
+      "Ask the operator to complete the configuration of UDAP.",
       METADATA
     ),
     SignedMetadataMalformed: problem(
@@ -353,7 +352,7 @@ export const trustError = section<TrustError["reason"]>({
         leaf: { names: [Pki.uri("https://other.example.org/fhir")] },
         claims: { iss: "https://other.example.org/fhir", sub: "https://other.example.org/fhir" }
       }),
-      "`iss` is the URL of another server than the one that was asked: metadata of one server served by another.",
+      "`iss` is the URL of another server than the requested one: this server publishes the metadata of another.",
       "Configure the FHIR base URL as the server writes it, if that is the server you mean.",
       METADATA
     ),
@@ -402,13 +401,12 @@ export const udapDiscoveryError = section<UdapDiscoveryError["reason"]>({
   name: "UdapDiscoveryError",
   literals: UdapDiscoveryError.fields.reason.literals,
   about:
-    "A server's UDAP metadata could not be had. What was verified before serves while the server is in trouble and as long as it is trusted (with the warning " +
-    "`MetadataStale`); a failure is remembered for three seconds. Fields: `fhirBaseUrl`, `community`, `url`, `detail`, `status`, `retryAfter`. From `effect-safire/udap`.",
+    "A server's UDAP metadata could not be fetched. Verified metadata are used while the server is unavailable, as long as it is trusted (with the warning `MetadataStale`); a failure is cached for three seconds. Fields: `fhirBaseUrl`, `community`, `url`, `detail`, `status`, `retryAfter`. From `effect-safire/udap`.",
   names: /ehr\.example\.org/,
   entries: {
     InvalidUrl: {
       example: undiscovered(html, `${fhirBaseUrl}?tenant=1`),
-      cause: "What was given is not a FHIR base URL.",
+      cause: "The argument is not a FHIR base URL.",
       cure: "Give the absolute URL of the FHIR server, with its whole path and nothing after it.",
       again: nothingSent
     },
@@ -421,59 +419,59 @@ export const udapDiscoveryError = section<UdapDiscoveryError["reason"]>({
     NotSupported: {
       example: undiscovered(() => text("", { status: 404 })),
       cause:
-        "404 or 410: the server has no UDAP metadata. A server of STU1 says so, too, of a community that it does not know.",
-      cure: "Use SMART App Launch with a registration by hand. If a community was asked for, try without one.",
+        "404 or 410: the server has no UDAP metadata. A server of STU1 responds like this also for an unknown community.",
+      cure: "Use SMART App Launch with a manual registration. If you requested a community, try without one.",
       again: final
     },
     CommunityUnknown: {
       example: undiscovered(() => new Response(null, { status: 204 }), fhirBaseUrl, community),
-      cause: "204: the server supports UDAP and is not a member of the community that was asked for.",
-      cure: "Ask for another community that you and the server belong to.",
+      cause: "204: the server supports UDAP and is not a member of the requested community.",
+      cure: "Request another community to which you and the server belong.",
       again: final
     },
     Unreachable: {
       example: undiscovered(() => new ConnectionFailure("ECONNREFUSED", "connect")),
-      cause: "No connection to the server, or one that broke off. The code is the operating system's.",
+      cause: "The connection to the server failed or was interrupted. The code is that of the operating system.",
       cure:
         "`ENOTFOUND`: the name. `ECONNREFUSED`, `ETIMEDOUT`: server, firewall or proxy. `CERT_…`: its TLS certificate.",
       again: readOnly
     },
     TimedOut: {
       example: patiently(undiscovered(() => hang)),
-      cause: "No complete answer within `HttpLimits.discoveryTimeout` (10 seconds), redirects included.",
+      cause: "No complete response within `HttpLimits.discoveryTimeout` (10 seconds), redirects included.",
       cure: "Ask the operator. If the server is known to be slow, raise the limit.",
       again: readOnly
     },
     Status: {
       example: undiscovered(() => text("", { status: 503, headers: { "retry-after": "120" } })),
-      cause: "An answer with a status that is not a success.",
+      cause: "The server responded with an error status.",
       cure:
-        "Wait as long as `retryAfter` says. 401 or 403: the metadata are public; look for a gateway that wants credentials.",
+        "Wait as long as `retryAfter` says. 401 or 403: the metadata are public; a gateway may require credentials.",
       again:
-        "Repeated if the status is one that passes and no longer wait was asked for. Safe to call again after `retryAfter`."
+        "Retried if the status is temporary and the server did not require a longer wait. Safe to call again after `retryAfter`."
     },
     NotJson: {
       example: undiscovered(html),
-      cause: "An answer that is not JSON: a login page, a captive portal, a proxy's notice.",
-      cure: "Open the URL with curl and see who answers.",
+      cause: "The response is not JSON. It may be a login page, a captive portal or a page of a proxy.",
+      cure: "Open the URL with curl and see which program responds.",
       again: final
     },
     NotObject: {
       example: undiscovered(() => json([])),
-      cause: "JSON, but not an object.",
-      cure: "This is another document than UDAP metadata: compare the URL, then ask the operator.",
+      cause: "The response is JSON, but not an object.",
+      cure: "The document is not UDAP metadata: compare the URL, then ask the operator.",
       again: final
     },
     TooLarge: {
       example: undiscovered(() => json({ text: "x".repeat(2_000) }), fhirBaseUrl, undefined, smallLimits),
-      cause: "The answer is longer than `HttpLimits.maxResponseBytes` (1 MiB; a small one here).",
-      cure: "UDAP metadata have a few kilobytes: look at what comes before you raise the limit.",
+      cause: "The response is longer than `HttpLimits.maxResponseBytes` (1 MiB; a small one here).",
+      cure: "UDAP metadata have a few kilobytes: look at the response before you raise the limit.",
       again: final
     },
     RedirectRefused: {
       example: undiscovered(() => text("", { status: 302, headers: { location: "http://portal.example.org/login" } })),
-      cause: "A redirect that is not followed: to http, or the fourth in a row.",
-      cure: "Configure the URL it leads to, if that is the server you mean.",
+      cause: "The server redirects to http, or for the fourth time in a row.",
+      cure: "If you trust the URL it redirects to, configure that URL.",
       again: final
     },
     InsecureEndpoint: {

@@ -62,14 +62,13 @@ const answering = (
 const refusing = (error: string) => answering(() => json({ error }, { status: 400 }))
 
 const AGAIN =
-  "Repeated as the `RetryPolicy` says before you saw this. Registering again is safe: it changes the registration into itself."
+  "Retried by the `RetryPolicy` before you saw this. Registering again is safe: it changes the registration into itself."
 
 export const udapRegistrationError = section<UdapRegistrationError["reason"]>({
   name: "UdapRegistrationError",
   literals: UdapRegistrationError.fields.reason.literals,
   about:
-    "A server did not register the app, or did not cancel its registration. `operation` is `register` or `cancel`; `community` and `clientUri` say which registration. " +
-    "The server's words are in `error` and `errorDescription`. From `effect-safire/udap`: see [udap.md](udap.md).",
+    "A server did not register the app, or did not cancel its registration. `operation` is `register` or `cancel`; `community` and `clientUri` say which registration. The server's words are in `error` and `errorDescription`. From `effect-safire/udap`: see [udap.md](udap.md).",
   names: /ehr\.example\.org/,
   entries: {
     Unreachable: {
@@ -227,9 +226,7 @@ export const clientAuthenticationError = section<ClientAuthenticationError["reas
   name: "ClientAuthenticationError",
   literals: ClientAuthenticationError.fields.reason.literals,
   about:
-    "A client that authenticates by UDAP could not learn its endpoints or its client id. `cause` is the error of the step: a `UdapDiscoveryError`, `TrustError`, " +
-    "`UdapRegistrationError` or `SessionError`, each with its own `reason`. The message ends with its message. Methods of `Sessions`, `BackendServices` and `SmartClient` " +
-    "fail with it; without UDAP it does not occur.",
+    "A client that authenticates by UDAP could not learn its endpoints or its client id. `cause` is the error of the step: a `UdapDiscoveryError`, `TrustError`, `UdapRegistrationError` or `SessionError`, each with its own `reason`. The message ends with its message. Methods of `Sessions`, `BackendServices` and `SmartClient` fail with it; without UDAP it does not occur.",
   names: /ehr\.example\.org/,
   entries: {
     DiscoveryFailed: {

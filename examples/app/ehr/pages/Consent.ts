@@ -26,7 +26,7 @@ const answered = new Problem({
 const notChanged = ({ description }: SandboxEhr.SandboxError) =>
   new Problem({ status: 400, title: "That did not work", detail: description })
 
-/** A source of a Content Security Policy: the answer goes to the app by a redirect of this page's form. */
+/** A source of a Content Security Policy: the response goes to the app by a redirect of this page's form. */
 const originOf = (redirectUri: string): string => {
   const { origin, protocol } = new URL(redirectUri)
   return origin === "null" ? protocol : origin
@@ -65,7 +65,7 @@ const about = (ehr: Ehr, request: Request, person: Person): Html | false => {
   return name !== undefined && html`<p>It was opened for <strong>${name}</strong>.</p>`
 }
 
-/** What the form holds: as it comes first, or as it was sent. */
+/** The values of the form: the initial ones, or those that were sent. */
 interface Filled {
   readonly scopes: ReadonlySet<string>
   readonly patient: string | undefined
@@ -123,7 +123,7 @@ ${
 const consistent = (scopes: ReadonlyArray<string>): ReadonlyArray<string> =>
   scopes.includes("openid") ? scopes : scopes.filter((scope) => scope !== "fhirUser")
 
-/** The patient the access is about: the launch's, a patient's own record, or the one that was chosen. */
+/** The patient of the access: that of the launch, the user's own record, or the chosen one. */
 const patientFor = (
   request: Request,
   person: Person,
@@ -142,7 +142,7 @@ const patientFor = (
 
 const returnTo = (ticket: string): string => `/consent?${new URLSearchParams({ ticket }).toString()}`
 
-/** The question, and the answer. */
+/** The page, and its form. */
 export const routes = (ehr: Ehr) => [
   page(ehr, "/consent", ({ person, query }) =>
     Effect.gen(function*() {
@@ -162,7 +162,7 @@ export const routes = (ehr: Ehr) => [
         const ticket = form.get("ticket") ?? ""
         const request = yield* Effect.option(ehr.sandbox.consent(ticket))
         if (request._tag === "None") {
-          // The second of two clicks: it leads where the first one did.
+          // The second of two clicks redirects to the same URL as the first.
           return seeOther((yield* Effect.mapError(ehr.sandbox.decide(ticket, "deny"), () => answered)).href)
         }
         if (form.get("decision") !== "allow") {

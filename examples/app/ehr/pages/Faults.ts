@@ -172,7 +172,7 @@ const switchOn = (
   { fault, label }: NamedFault
 ): Effect.Effect<void> => {
   const count = times.find(({ value }) => value === form.get("times"))?.count ?? 1
-  // A new object: a fault is known by what it is called here.
+  // A new object: its label is in this map.
   const own = { ...fault }
   ehr.faultLabels.set(own, label)
   return ehr.formKeys.run(form.get("once") ?? "", ehr.sandbox.fault(step, own, count))
