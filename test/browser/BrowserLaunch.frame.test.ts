@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { FrameLocator, Page } from "playwright-core"
 import * as Chromium from "../support/Chromium.js"
-import { App, countingTokenRequests, follow, layer as appLayer } from "./browserApp.js"
+import { App, APPROVALS, countingTokenRequests, follow, layer as appLayer } from "./browserApp.js"
 
 /** A page of the EHR that embeds the app: at what path of the app is said in its query. */
 const chart = Effect.gen(function*() {
@@ -73,7 +73,7 @@ describe.skipIf(!Chromium.available)(`BrowserLaunch in a frame${Chromium.conditi
           yield* seesBeta(launched.frame)
           yield* launched.isClean
           const { frame, page } = yield* embedded(context, origin, "/")
-          yield* inPopup(page, frame, "Approve for Patient/patient-beta")
+          yield* inPopup(page, frame, APPROVALS.beta)
         }))
 
       it.scoped("without storage, the page offers a popup, and a launch in it works", () =>

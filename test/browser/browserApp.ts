@@ -39,7 +39,13 @@ export const press = (page: Page, name: string) =>
 export const follow = (page: Page, name: string) =>
   Chromium.drive(() => page.getByRole("link", { name, exact: true }).click())
 
-export const approve = (page: Page, patient: string) => follow(page, `Approve for Patient/patient-${patient}`)
+/** The links of the sandbox's consent page. */
+export const APPROVALS = {
+  alpha: "Approve for Patient/patient-alpha, Ruth Okafor",
+  beta: "Approve for Patient/patient-beta, Mateo Villanueva"
+} as const
+
+export const approve = (page: Page, patient: keyof typeof APPROVALS) => follow(page, APPROVALS[patient])
 
 const NAMES = { Alpha: "Ruth Okafor", Beta: "Mateo Villanueva" } as const
 

@@ -13,6 +13,7 @@ import type * as Scope from "effect/Scope"
 import { SandboxEhr } from "effect-safire/testing"
 import { SandboxUdap } from "effect-safire/testing-udap"
 import * as Assets from "../ui/Assets.js"
+import { code } from "../ui/Components.js"
 import { html } from "../ui/Html.js"
 import { seeOther } from "../ui/Page.js"
 import { resources as ownResources } from "./demoResources.js"
@@ -71,7 +72,7 @@ const assemble = (origin: string, { apps, name = "Sandbox Hospital", ...options 
           { href: "/log", label: "Request log" },
           { href: "/faults", label: "Faults" }
         ],
-        footer: html`A sandbox with synthetic users and records. FHIR base URL: <code>${sandbox.fhirBaseUrl}</code>`
+        footer: html`A sandbox with synthetic users and records. FHIR base URL: ${code(sandbox.fhirBaseUrl)}`
       },
       origin,
       sandbox,

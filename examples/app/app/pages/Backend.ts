@@ -113,7 +113,18 @@ ${
         }${submit("Read")}</form>`
       )
     }
-${chosen === undefined ? nothing : yield* result(chosen.hospital, chosen.scopes)}`
+${chosen === undefined ? nothing : yield* result(chosen.hospital, chosen.scopes)}
+${
+      card(
+        "The steps",
+        html`<ol class="plain">
+<li>The app reads the metadata of the server, once for all its requests.</li>
+<li>It requests a token with its own credential. A key signs an assertion; a secret is sent as it is.</li>
+<li>It reads the patients with the token. It keeps the token until shortly before its expiry.</li>
+</ol>
+<p>The <a href="${PATHS.log}">event log</a> shows these steps with their durations.</p>`
+      )
+    }`
   })
 })
 

@@ -7,8 +7,8 @@ import * as Option from "effect/Option"
 import type { DiscoveryError } from "effect-safire"
 import { RetryPolicy, SmartServers } from "effect-safire"
 import { CurrentSession } from "effect-safire/web"
-import { badge, banner, buttonLink, card, keyValues, pageHeading, table } from "../../ui/Components.js"
-import type { Html } from "../../ui/Html.js"
+import { badge, buttonLink, card, code, keyValues, pageHeading, table } from "../../ui/Components.js"
+import type { Child, Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
 import { time } from "../../ui/time.js"
 import { duration } from "../format.js"
@@ -36,7 +36,7 @@ const hospitalCard = (hospital: Hospital, state: State): Html =>
     html`<p>${hospital.about}</p>
 ${
       keyValues([
-        ["FHIR base", html`<code>${hospital.server.fhirBaseUrl}</code>`],
+        ["FHIR base", code(hospital.server.fhirBaseUrl)],
         ["Client type", kindName(hospital)],
         ["Client id", html`<code>${hospital.server.clientId}</code>`]
       ])
@@ -61,6 +61,62 @@ ${
     }</p>`,
     { id: `hospital-${hospital.key}`, aside: stateBadge(state) }
   )
+
+type Open = Effect.Effect.Success<typeof CurrentSession.BrowserSessions>[number]
+
+interface Stop {
+  readonly title: string
+  readonly text: Child
+  readonly link: Html
+  /** Unknown for a stop without a session. */
+  readonly isDone?: boolean
+}
+
+/** The kinds of clients, a renewal, and a server in trouble. Hospitals that the app does not have are left out. */
+const tour = (hospitals: ReadonlyArray<Hospital>, open: ReadonlyArray<Open>): Html => {
+  const stop = (key: string, title: string, text: string): ReadonlyArray<Stop> =>
+    hospitals.filter((hospital) => hospital.key === key).map(({ name }) => ({
+      title,
+      text,
+      link: buttonLink(PATHS.launch(key), `Start at ${name}`),
+      isDone: open.some(({ stored }) => stored.server === key)
+    }))
+  const [latest] = open
+  const [north] = hospitals
+  const stops: ReadonlyArray<Stop> = [
+    ...stop("north", "A public app", "It has no credential. PKCE binds the login to the app."),
+    ...stop("south", "An app with a secret", "It sends the secret with each token request."),
+    ...stop("east", "An app with a key", "It signs an assertion for each token request. Nothing secret is sent."),
+    {
+      title: "A renewal",
+      text: "Open a session and renew its tokens. The event log shows each step.",
+      link: latest === undefined
+        ? html`<small>Log in first.</small>`
+        : buttonLink(PATHS.session(latest.handle), "Open the latest session"),
+      isDone: open.some(({ stored: { createdAt, tokens } }) => DateTime.distance(createdAt, tokens.receivedAt) > 1000)
+    },
+    {
+      title: "A server in trouble",
+      text: html`<a href="${
+        PATHS.server("ferry")
+      }">Ferry Practice</a> is down. Make another server fail on the page “Faults” of its EHR, then reload the chart.`,
+      link: north?.ehrUrl === undefined
+        ? html``
+        : buttonLink(`${north.ehrUrl}faults`, html`Faults of ${north.name}`)
+    }
+  ]
+  return card(
+    "A tour in five steps",
+    html`<ol class="tour">${
+      stops.map(({ isDone, link, text, title }) =>
+        html`<li><h3>${title} ${
+          isDone === true && badge("done", "good")
+        }</h3><p>${text}</p><p class="small">${link}</p></li>`
+      )
+    }</ol>`,
+    { id: "tour" }
+  )
+}
 
 const openTable = Effect.gen(function*() {
   const hospitals = yield* Hospitals
@@ -120,16 +176,10 @@ const page = Effect.gen(function*() {
     main: html`${
       pageHeading("Hospitals", {
         lead:
-          "The app is registered at each hospital with another client type. Log in here, or start the app from a patient's record in the hospital's EHR."
+          "The app is registered at each hospital with another client type. Log in here, or start the app from a patient's record in the hospital's EHR. Hospitals, patients and users are synthetic and run on this computer only."
       })
     }
-${
-      banner(
-        "info",
-        "This is a demonstration",
-        "Hospitals, patients and users are synthetic and run on this computer only."
-      )
-    }
+${tour(hospitals, yield* CurrentSession.BrowserSessions)}
 ${yield* openTable}
 <div class="columns hospitals">${cards}</div>`
   })

@@ -183,9 +183,9 @@ const grouped = (lines: ReadonlyArray<Line>): ReadonlyArray<readonly [line: Line
 }
 
 const lineRow = ([line, count]: readonly [Line, number]): ReadonlyArray<Child> => [
-  time(line.at),
-  badge(line.level, LEVELS[line.level]),
   html`${line.kind !== undefined && html`<code>${line.kind}</code> `}${line.message}${times(count)}`,
+  badge(line.level, LEVELS[line.level]),
+  time(line.at),
   line.reference === undefined ? "" : html`<code id="ref-${line.reference}">${line.reference}</code>`
 ]
 
@@ -239,7 +239,7 @@ ${
         table({
           caption: "Lines of the log",
           captionHidden: true,
-          columns: ["When", "Level", "What", "Reference"],
+          columns: ["Message", "Level", "Time", "Reference"],
           rows: grouped(yield* events.lines).map(lineRow),
           empty: "No lines."
         }),

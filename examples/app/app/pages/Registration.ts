@@ -10,6 +10,7 @@ import {
   buttonLink,
   card,
   checkbox,
+  code,
   keyValues,
   pageHeading,
   postForm,
@@ -58,9 +59,9 @@ ${
 const udapForm = (prospect: Prospect, { certificate, community }: Operator): Html =>
   html`<p>${prospect.about}</p>${
     keyValues([
-      ["Trust community", html`<code>${community}</code>`],
+      ["Trust community", code(community)],
       ["Certificate", certificate.subject],
-      ["Client URI", html`<code>${certificate.uris[0]}</code>`]
+      ["Client URI", code(certificate.uris[0] ?? "")]
     ])
   }${
     postForm(PATHS.registration, submit("Register the app", { describes: `at ${prospect.name}` }), {
@@ -74,7 +75,7 @@ const formOf = (prospect: Prospect): Html =>
 const rowsOf = (registered: Registered): ReadonlyArray<readonly [string, Child]> =>
   registered._tag === "Smart" ? smartRows(registered.client) : [
     ["Client id", html`<code>${registered.app.clientId}</code>`],
-    ["Trust community", html`<code>${registered.operator.community}</code>`],
+    ["Trust community", code(registered.operator.community)],
     ["Method", html`<code>private_key_jwt</code> with the certificate ${registered.operator.certificate.subject}`],
     ["Can be managed", "yes: registering again replaces it, an empty grant list cancels it"]
   ]

@@ -11,6 +11,7 @@ import {
   buttonLink,
   card,
   checkbox,
+  code,
   copyable,
   keyValues,
   pageHeading,
@@ -43,14 +44,14 @@ const RANKS: Record<Conformance.ConformanceFinding["severity"], number> = {
   information: 2
 }
 
-const code = (text: string | undefined): Child => text === undefined ? "not declared" : html`<code>${text}</code>`
+const declared = (url: string | undefined): Child => url === undefined ? "not declared" : code(url)
 
 const codes = (values: ReadonlyArray<string> | undefined): Child =>
   values === undefined
     ? "not declared"
     : values.length === 0
     ? "none"
-    : html`<ul class="codes">${values.map((value) => html`<li><code>${value}</code></li>`)}</ul>`
+    : html`<ul class="codes">${values.map((value) => html`<li>${code(value)}</li>`)}</ul>`
 
 const yes = (is: boolean): Html => is ? badge("yes", "good") : badge("no", "neutral")
 
@@ -89,15 +90,15 @@ const endpoints = (configuration: SmartConfiguration.SmartConfiguration): Html =
   card(
     "Endpoints",
     keyValues([
-      ["Issuer", code(configuration.issuer)],
-      ["Authorization", code(configuration.authorizationEndpoint)],
-      ["Token", code(configuration.tokenEndpoint)],
-      ["Keys", code(configuration.jwksUri)],
-      ["Introspection", code(configuration.introspectionEndpoint)],
-      ["Revocation", code(configuration.revocationEndpoint)],
-      ["Registration", code(configuration.registrationEndpoint)],
+      ["Issuer", declared(configuration.issuer)],
+      ["Authorization", declared(configuration.authorizationEndpoint)],
+      ["Token", declared(configuration.tokenEndpoint)],
+      ["Keys", declared(configuration.jwksUri)],
+      ["Introspection", declared(configuration.introspectionEndpoint)],
+      ["Revocation", declared(configuration.revocationEndpoint)],
+      ["Registration", declared(configuration.registrationEndpoint)],
       // Not a link, because the server chose the URL.
-      ["Management", code(configuration.managementEndpoint)]
+      ["Management", declared(configuration.managementEndpoint)]
     ]),
     { id: "endpoints" }
   )
@@ -151,7 +152,7 @@ ${
               id: `scope-${i}`,
               name: "scope",
               value: offered.scope,
-              label: html`<code>${offered.scope}</code>`,
+              label: code(offered.scope),
               detail: offered.meaning,
               checked: offered.isDefault
             })
@@ -235,7 +236,7 @@ ${
           ["FHIR base", copyable(hospital.server.fhirBaseUrl)],
           ["Client type", kindName(hospital)],
           ["Client id", html`<code>${hospital.server.clientId}</code>`],
-          ["Redirect URI", html`<code>${hospital.server.redirectUri ?? "none"}</code>`]
+          ["Redirect URI", code(hospital.server.redirectUri ?? "none")]
         ])
       )
     }

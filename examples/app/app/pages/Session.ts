@@ -14,6 +14,7 @@ import {
   banner,
   buttonLink,
   card,
+  code,
   keyValues,
   pageHeading,
   postForm,
@@ -113,7 +114,7 @@ const contextCard = ({ context }: TokenSet.TokenSet): Html => {
 const claimText = (name: string, value: unknown): Child => {
   if (name === "nonce") return "matches the launch"
   if (typeof value === "number" && ["exp", "iat", "auth_time"].includes(name)) return time(value * 1000)
-  return html`<code>${typeof value === "string" ? value : JSON.stringify(value)}</code>`
+  return code(typeof value === "string" ? value : JSON.stringify(value))
 }
 
 const identityCard = ({ identity }: TokenSet.TokenSet): Html =>
@@ -155,7 +156,7 @@ const scopesCard = ({ scopes }: TokenSet.TokenSet, appState: unknown): Html => {
         caption: "Granted",
         columns: ["Scope", "Requested"],
         rows: scopes.map((scope) => [
-          html`<code>${scope}</code>`,
+          code(scope),
           asked === undefined || Scopes.covers(Scopes.parse(asked.scopes), Scopes.parse(scope)) || scope === "launch"
             ? "yes"
             : badge("no", "info")
@@ -167,7 +168,7 @@ ${
       missing.length > 0 && banner(
         "warning",
         "Requested and not granted",
-        html`<ul class="codes">${missing.map((scope) => html`<li><code>${Scopes.printScope(scope)}</code></li>`)}</ul>`
+        html`<ul class="codes">${missing.map((scope) => html`<li>${code(Scopes.printScope(scope))}</li>`)}</ul>`
       )
     }`,
     { id: "scopes" }
@@ -271,12 +272,12 @@ ${
               ["Client", html`<code>${found.clientId ?? "not declared"}</code>`],
               ["Until", found.expiresAt === undefined ? "not declared" : time(found.expiresAt)],
               ["Subject", html`<code>${found.sub ?? "not declared"}</code>`],
-              ["Issuer", html`<code>${found.iss ?? "not declared"}</code>`],
-              ["fhirUser", html`<code>${found.fhirUser ?? "not declared"}</code>`],
+              ["Issuer", code(found.iss ?? "not declared")],
+              ["fhirUser", code(found.fhirUser ?? "not declared")],
               ["Patient", html`<code>${found.context.patient ?? "not declared"}</code>`],
               [
                 "Scopes",
-                html`<ul class="codes">${found.scopes.map((scope) => html`<li><code>${scope}</code></li>`)}</ul>`
+                html`<ul class="codes">${found.scopes.map((scope) => html`<li>${code(scope)}</li>`)}</ul>`
               ]
             ] as const
             : [])

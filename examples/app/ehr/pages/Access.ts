@@ -1,7 +1,7 @@
 /** The access of all apps, with a button to revoke it. */
 import * as Effect from "effect/Effect"
 import type { SandboxEhr } from "effect-safire/testing"
-import { badge, banner, card, keyValues, pageHeading, postForm, submit } from "../../ui/Components.js"
+import { badge, banner, buttonLink, card, code, keyValues, pageHeading, postForm, submit } from "../../ui/Components.js"
 import type { Child, Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
 import { seeOther } from "../../ui/Page.js"
@@ -11,6 +11,7 @@ import { clientNameOf, personName } from "../Ehr.js"
 import { action, page, Problem } from "../guards.js"
 import type { Person } from "../record.js"
 import { explain } from "../scopes.js"
+import { launchTitle } from "./launching.js"
 
 /** A clinician sees all access, a patient their own approvals and those for their record. */
 const visible = (access: SandboxEhr.Access, person: Person): boolean =>
@@ -46,7 +47,7 @@ const one = (ehr: Ehr, name: string, access: SandboxEhr.Access, person: Person):
         [
           "May",
           html`<ul class="plain">${
-            access.scopes.map((scope) => html`<li>${explain(scope, reader).title} <code>${scope}</code></li>`)
+            access.scopes.map((scope) => html`<li>${explain(scope, reader).title} ${code(scope)}</li>`)
           }</ul>`
         ]
       ])
@@ -82,7 +83,15 @@ export const routes = (ehr: Ehr) => [
           })
         }
 ${query.has("revoked") && banner("good", "Access was revoked.", "Its tokens no longer work.", { live: true })}
-${current.length === 0 && html`<p class="empty">No app has access.</p>`}
+${
+          current.length === 0 &&
+          card(
+            "No app has access",
+            html`<p>When a user allows an app, it is listed here with its permissions and their expiry, and a button to revoke them.</p>${
+              ehr.apps.length > 0 && html`<p class="actions">${buttonLink("/", launchTitle(ehr), "primary")}</p>`
+            }`
+          )
+        }
 <div class="columns">${current.map(show)}</div>
 ${
           past.length > 0 &&

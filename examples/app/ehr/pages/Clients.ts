@@ -1,7 +1,7 @@
 /** The apps and services that are registered here. */
 import * as Effect from "effect/Effect"
 import type { SandboxEhr } from "effect-safire/testing"
-import { card, keyValues, pageHeading } from "../../ui/Components.js"
+import { card, code, keyValues, pageHeading } from "../../ui/Components.js"
 import type { Child } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
 import type { Ehr } from "../Ehr.js"
@@ -18,7 +18,7 @@ const kinds: Readonly<Record<SandboxEhr.ClientAuthentication["method"], string>>
 
 const keysOf = ({ authentication }: SandboxEhr.Client): ReadonlyArray<readonly [string, Child]> =>
   authentication.method !== "private_key_jwt" ? [] : authentication.jwksUri !== undefined
-    ? [["Keys", html`<code>${authentication.jwksUri}</code>`]]
+    ? [["Keys", code(authentication.jwksUri)]]
     : [[
       "Keys",
       (authentication.jwks?.keys ?? []).map(({ alg, kid, kty }) =>
@@ -29,7 +29,7 @@ const keysOf = ({ authentication }: SandboxEhr.Client): ReadonlyArray<readonly [
 const codes = (values: ReadonlyArray<string> | undefined, none: string): Child =>
   values === undefined || values.length === 0
     ? none
-    : html`<ul class="plain">${values.map((value) => html`<li><code>${value}</code></li>`)}</ul>`
+    : html`<ul class="plain">${values.map((value) => html`<li>${code(value)}</li>`)}</ul>`
 
 const grantsOf = ({ authentication, grantTypes }: SandboxEhr.Client): ReadonlyArray<string> =>
   grantTypes ?? [

@@ -3,7 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { SandboxEhr } from "effect-safire/testing"
-import { badge, banner, card, checkbox, pageHeading, submit } from "../../ui/Components.js"
+import { badge, banner, card, checkbox, code, pageHeading, submit } from "../../ui/Components.js"
 import type { Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
 import type { Page } from "../../ui/Page.js"
@@ -39,7 +39,7 @@ const scopeChoice = (scope: string, index: number, person: Person, chosen: Reado
     name: "scope",
     value: scope,
     label: html`${title} ${caution !== undefined && badge(caution, "warning")}`,
-    detail: html`${detail} <code>${scope}</code>`,
+    detail: html`${detail} ${code(scope)}`,
     checked: chosen.has(scope)
   })
 }
@@ -99,7 +99,7 @@ ${
 ${request.grantable.length === 0 && html`<p class="empty">This EHR cannot grant any of the requested scopes.</p>`}${
           unavailable.length > 0 &&
           html`<p><small>Requested, and not supported here: ${
-            unavailable.map((scope) => html`<code>${scope}</code> `)
+            unavailable.map((scope) => html`${code(scope)} `)
           }</small></p>`
         }`
       )

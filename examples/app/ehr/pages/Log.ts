@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import type { SandboxEhr } from "effect-safire/testing"
 import type { Tone } from "../../ui/Components.js"
-import { badge, buttonLink, card, pageHeading, postForm, select, submit, table } from "../../ui/Components.js"
+import { badge, buttonLink, card, code, pageHeading, postForm, select, submit, table } from "../../ui/Components.js"
 import type { Child, Html } from "../../ui/Html.js"
 import { html } from "../../ui/Html.js"
 import { seeOther } from "../../ui/Page.js"
@@ -39,7 +39,7 @@ const shown: ReadonlySet<string> = new Set([
 ])
 
 const parameter = ([name, value]: readonly [string, string]): Html =>
-  html`<li><code>${name}</code> ${shown.has(name) ? html`<code>${value}</code>` : "(hidden)"}</li>`
+  html`<li><code>${name}</code> ${shown.has(name) ? code(value) : "(hidden)"}</li>`
 
 const parameters = ({ form, query }: Recorded): Child => {
   const all = [...Object.entries(query), ...Object.entries(form)]
@@ -110,13 +110,13 @@ ${
             }${submit("Show", { kind: "secondary" })}</form>${
               table({
                 caption: `${lines.length} of ${wanted.length} requests`,
-                columns: ["When", "Step", "Request", "Response", "Duration", "Credential", "Parameters"],
+                columns: ["Step", "Response", "Request", "Time", "Duration", "Credential", "Parameters"],
                 empty: "No requests yet.",
                 rows: lines.map((request) => [
-                  time(request.receivedAt),
                   stepLabel(request.step),
-                  html`<code>${request.method} ${request.path}</code>`,
                   answer(request),
+                  code(`${request.method} ${request.path}`),
+                  time(request.receivedAt),
                   request.respondedAt === undefined
                     ? ""
                     : html`<span class="nowrap">${request.respondedAt - request.receivedAt} ms</span>`,
