@@ -169,7 +169,7 @@ export const makeClient = <E, R = never>(
         yield* token,
         source.tokenAfter,
         (response: HttpClientResponse.HttpClientResponse) => response.status === 401 && isRepeatable(request.body),
-        (bearer) => OutgoingRequest.withManualRedirects(bearing.client.execute(authorize(exact, bearer)))
+        (bearer) => bearing.client.execute(authorize(exact, bearer))
       )
     })
 

@@ -4,9 +4,8 @@
  *
  * @internal
  */
-import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as Headers from "@effect/platform/Headers"
-import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
@@ -15,16 +14,17 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { ByteBuffer } from "../base/ByteBuffer.js"
 import * as Url from "../base/Url.js"
-import * as Deadlines from "./internal/deadlines.js"
+import type { Sender } from "./internal/effectClient.js"
+import * as EffectClient from "./internal/effectClient.js"
 import type { ReceivedResponse } from "./ReceivedResponse.js"
 import { bodyError, isTotalTimeout, requestError, TransportFailure } from "./TransportFailure.js"
+
+export type { Sender } from "./internal/effectClient.js"
 
 export interface Rules {
   readonly timeout: Duration.DurationInput
@@ -67,13 +67,9 @@ export const isFastTransport = (
 export const isFastResponse = (response: HttpClientResponse.HttpClientResponse): response is FastResponse =>
   Predicate.hasProperty(response, TypeId)
 
-/**
- * The client without tracing headers, which break CORS, and without its own spans, which would hold URLs with queries.
- */
+/** The client in the environment of a request: see `EffectClient.isolated`. */
 export const prepare = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
-  isFastTransport(client)
-    ? client
-    : client.pipe(HttpClient.withTracerPropagation(false), HttpClient.withTracerDisabledWhen(() => true))
+  isFastTransport(client) ? client : EffectClient.isolated(client)
 
 /** The body, if the transport has received all of it and it is within the limit. */
 export const bufferedBody = (response: HttpClientResponse.HttpClientResponse, maxBytes: number): string | undefined =>
@@ -82,9 +78,6 @@ export const bufferedBody = (response: HttpClientResponse.HttpClientResponse, ma
 /** Across origins a browser shows `Content-Length` and hides `Content-Encoding`, with which a body can be longer. */
 const showsAllHeaders =
   typeof (globalThis as { process?: { versions?: { node?: unknown } } }).process?.versions?.node === "string"
-
-/** Responses whose body was read to its end: to abort their requests costs as much as a request. */
-const complete = new WeakSet<HttpClientResponse.HttpClientResponse>()
 
 /** The body as text. Reading ends as soon as the body exceeds the limit, also if its declared length does not. */
 export const readBody = (
@@ -118,7 +111,7 @@ export const readBody = (
     ? Effect.flatMap(response.text, (text) => text.length > maxBytes ? tooLarge() : Effect.succeed(text))
     : readChunks(response, maxBytes, tooLarge)
   return whole.pipe(
-    Effect.tap(() => void complete.add(response)),
+    Effect.tap(() => EffectClient.markComplete(response)),
     Effect.catchTag(
       "ResponseError",
       (error) => error.reason === "EmptyBody" ? Effect.succeed("") : bodyError(url, response, error)
@@ -147,18 +140,6 @@ const readChunks = (
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308])
 
-/** `fetch` follows redirects unless it is told not to; other clients ignore this setting. */
-export const withManualRedirects = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.flatMap(
-    Effect.serviceOption(FetchHttpClient.RequestInit),
-    (given) =>
-      Effect.provideService(self, FetchHttpClient.RequestInit, {
-        credentials: "omit",
-        ...Option.getOrUndefined(given),
-        redirect: "manual"
-      }) as Effect.Effect<A, E, R>
-  )
-
 const CREDENTIALS = ["authorization", "proxy-authorization", "cookie", "dpop"]
 
 /** The request to the target of a redirect: without credentials if the origin is another. */
@@ -174,16 +155,6 @@ const redirectTo = (request: HttpClientRequest.HttpClientRequest, from: URL, to:
 export const isRedirect = (response: HttpClientResponse.HttpClientResponse): boolean =>
   response.status === 0 || (REDIRECTS.has(response.status) && response.headers["location"] !== undefined)
 
-/** Sends requests within one time limit. */
-export interface Sender {
-  readonly execute: (
-    request: HttpClientRequest.HttpClientRequest,
-    url: URL
-  ) => Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>
-  /** Closes a response whose body is not read. */
-  readonly discard: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<void>
-}
-
 /** The transport applies the limit, which covers all requests of this sender. */
 const fastSender = (client: FastTransport, clock: Clock.Clock, limit: number): Sender => {
   const start = clock.unsafeCurrentTimeMillis()
@@ -195,38 +166,6 @@ const fastSender = (client: FastTransport, clock: Clock.Clock, limit: number): S
   }
 }
 
-/** A sender, and the effect that aborts its requests whose bodies were not read to their ends. */
-const closableSender = (
-  client: HttpClient.HttpClient
-): { readonly sender: Sender; readonly close: Effect.Effect<void> } => {
-  const scoped = HttpClient.withScope(client)
-  const open = new Map<Scope.CloseableScope, HttpClientResponse.HttpClientResponse | undefined>()
-  const close = Effect.suspend(() => {
-    const unread = Array.from(open).flatMap(([scope, response]) =>
-      response !== undefined && complete.has(response) ? [] : [scope]
-    )
-    open.clear()
-    return Effect.forEach(unread, (scope) => Scope.close(scope, Exit.void), { discard: true })
-  })
-  return {
-    close,
-    sender: {
-      execute: (request) =>
-        Effect.flatMap(Scope.make(), (scope) => {
-          open.set(scope, undefined)
-          return Effect.tap(Scope.extend(scoped.execute(request), scope), (response) => void open.set(scope, response))
-        }),
-      discard: () => close
-    }
-  }
-}
-
-/** Responses are closed with the scope, not when they are garbage-collected. */
-const scopedSender = (client: HttpClient.HttpClient, scope: Scope.Scope): Sender => {
-  const scoped = HttpClient.withScope(client)
-  return { execute: (request) => Scope.extend(scoped.execute(request), scope), discard: () => Effect.void }
-}
-
 /** A time limit for opening a response, whose body is read later and closed with the scope. */
 export const opening = <A, E, R>(
   client: HttpClient.HttpClient,
@@ -235,10 +174,7 @@ export const opening = <A, E, R>(
   onTimeout: () => E,
   use: (sender: Sender) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
-  use(scopedSender(client, scope)).pipe(
-    withManualRedirects,
-    Effect.timeoutFail({ duration: timeout, onTimeout })
-  )
+  Effect.timeoutFail(use(EffectClient.scopedSender(client, scope)), { duration: timeout, onTimeout })
 
 /**
  * A time limit for all that `use` sends and reads: applied by a `FastTransport` itself, by a timeout around any other
@@ -252,10 +188,7 @@ export const within = <A, E, R>(
 ): Effect.Effect<A, E, R> =>
   isFastTransport(client)
     ? Effect.clockWith((clock) => use(fastSender(client, clock, Duration.toMillis(timeout))))
-    : Effect.suspend(() => {
-      const { close, sender } = closableSender(client)
-      return Deadlines.timeoutFail(withManualRedirects(Effect.ensuring(use(sender), close)), timeout, onTimeout)
-    })
+    : EffectClient.within(client, timeout, onTimeout, use)
 
 const insecure = (url: string | URL): TransportFailure =>
   new TransportFailure({

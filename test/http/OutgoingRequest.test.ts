@@ -7,7 +7,9 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as TestClock from "effect/TestClock"
 import * as OutgoingRequest from "../../src/http/OutgoingRequest.js"
 import { isTotalTimeout, TransportFailure } from "../../src/http/TransportFailure.js"
@@ -445,6 +447,23 @@ for (const [name, layer] of Object.entries(transports)) {
           }
         }
       }))
+
+    it.scopedLive("a prepared client follows no redirect and sends no tracing headers, also outside `send`", () =>
+      Effect.gen(function*() {
+        const elsewhere = yield* Http.server((_, response) => response.end("{}"))
+        const server = yield* Http.server((_, response) => {
+          response.writeHead(302, { location: `${elsewhere.origin}/steal` })
+          response.end()
+        })
+        const client = OutgoingRequest.prepare(yield* HttpClient.HttpClient)
+        const { status } = yield* Effect.withSpan(client.get(`${server.origin}/x`), "caller")
+        assert.strictEqual(status, 302)
+        assert.strictEqual(elsewhere.requests.length, 0)
+        assert.isUndefined(server.requests[0]?.headers["traceparent"])
+        // The caller's own settings are as before.
+        assert.isTrue(Option.isNone(yield* Effect.serviceOption(FetchHttpClient.RequestInit)))
+        assert.isTrue(yield* FiberRef.get(HttpClient.currentTracerPropagation))
+      }).pipe(Effect.provide(layer)))
 
     for (const status of [301, 302, 303, 307, 308]) {
       it.scopedLive(`[SMART-1] a ${status} is refused, and nothing reaches the place it points to`, () =>

@@ -4,6 +4,7 @@
  */
 import * as Net from "node:net"
 import * as Zlib from "node:zlib"
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as Headers from "@effect/platform/Headers"
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -117,7 +118,7 @@ export const transportContract = (
   const row = <E>(title: string, body: (client: Client) => Effect.Effect<void, E, Scope.Scope>): void =>
     it.scopedLive(title, () =>
       Effect.flatMap(HttpClient.HttpClient, body).pipe(
-        OutgoingRequest.withManualRedirects,
+        Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
         Effect.provide(layer)
       ))
 

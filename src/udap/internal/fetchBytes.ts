@@ -12,7 +12,6 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Url from "../../base/Url.js"
 import { HttpLimits } from "../../http/HttpLimits.js"
-import * as OutgoingRequest from "../../http/OutgoingRequest.js"
 import { isTransientStatus } from "../../http/ReceivedResponse.js"
 import * as RetryPolicy from "../../http/RetryPolicy.js"
 import { bodyError, requestError } from "../../http/TransportFailure.js"
@@ -76,7 +75,6 @@ export const fetchBytes = (
   return Effect.scopedWith((scope) =>
     Effect.gen(function*() {
       const response = yield* Scope.extend(HttpClient.withScope(client).execute(request), scope).pipe(
-        OutgoingRequest.withManualRedirects,
         Effect.mapError((error) =>
           new FetchFailure({
             detail: `${at} could not be reached (${
