@@ -30,8 +30,10 @@ import * as Transaction from "../harness/transaction.js"
 const transportOf = async (variant: string): Promise<Layer.Layer<HttpClient.HttpClient>> => {
   switch (variant) {
     case "undici":
+    case "bare-undici":
       return (await import("@effect/platform-node/NodeHttpClient")).layerUndici
     case "fetch":
+    case "bare-fetch":
       return FetchHttpClient.layer
     default:
       return NodeTransport.layer()
@@ -92,7 +94,9 @@ const looping =
       }))
   })
 
-const traced = (variant: string) => Effect.withTracerEnabled(variant !== "node-untraced" && variant !== "bare")
+const isBare = (variant: string) => variant.startsWith("bare")
+
+const traced = (variant: string) => Effect.withTracerEnabled(variant !== "node-untraced" && !isBare(variant))
 
 const expired = (tokens: TokenSet.TokenSet) =>
   new TokenSet.TokenSet({
@@ -188,7 +192,7 @@ const works = (setting: Setting) =>
 
 export const make: ContenderModule["make"] = async (setting, variant) => {
   const transport = await transportOf(variant)
-  if (variant === "bare") {
+  if (isBare(variant)) {
     const runtime = ManagedRuntime.make(transport)
     const loop = looping<never>((effect) => runtime.runPromise(traced(variant)(effect)))
     return Object.fromEntries(

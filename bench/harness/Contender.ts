@@ -45,6 +45,8 @@ export const contenders = {
   "effect-safire on stock undici layer": { module: SAFIRE, variant: "undici", kind: "ours" },
   "effect-safire on stock fetch layer": { module: SAFIRE, variant: "fetch", kind: "ours" },
   "NodeTransport used bare": { module: SAFIRE, variant: "bare", kind: "floor" },
+  "stock undici layer used bare": { module: SAFIRE, variant: "bare-undici", kind: "floor" },
+  "stock fetch layer used bare": { module: SAFIRE, variant: "bare-fetch", kind: "floor" },
   "effect-safire, UDAP": { module: "contenders/udap", variant: "ours", kind: "ours" },
   "pkijs's engine": { module: "contenders/udap", variant: "engine", kind: "floor" },
   "openid-client": { module: "contenders/openid-client.mjs", variant: "", kind: "peer" },

@@ -34,6 +34,8 @@ const everyTransport: ReadonlyArray<Name> = [
   "effect-safire on stock fetch layer",
   ...PEERS,
   "NodeTransport used bare",
+  "stock undici layer used bare",
+  "stock fetch layer used bare",
   "raw fetch",
   "raw undici"
 ]
