@@ -268,9 +268,9 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       retryUnknown: operation === "clientCredentials" ? "always" : retryUnknown === false ? "never" : "once",
       build: authenticated(target, params, extensions),
       parse: parseTokenSet({
-        ...context,
         fhirBaseUrl: target.fhirBaseUrl,
-        scopeMayBeOmitted: target.authentication.scopeMayBeOmitted
+        scopeMayBeOmitted: target.authentication.scopeMayBeOmitted,
+        ...context
       })
     })
 

@@ -191,12 +191,13 @@ export const withClientId: {
  */
 export const formRequest = (
   request: UnauthenticatedRequest,
-  added?: Readonly<Record<string, string>> | undefined
+  added: Readonly<Record<string, string>> = {}
 ): HttpClientRequest.HttpClientRequest => {
   const form = new URLSearchParams()
-  for (const [name, value] of Object.entries({ ...request.params, ...added })) {
+  for (const [name, value] of Object.entries(request.params)) {
     if (value !== undefined) form.append(name, typeof value === "string" ? value : Redacted.value(value))
   }
+  for (const [name, value] of Object.entries(added)) form.set(name, value)
   return HttpClientRequest.post(request.endpoint, {
     body: HttpBody.text(form.toString(), "application/x-www-form-urlencoded"),
     acceptJson: true
