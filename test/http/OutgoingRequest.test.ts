@@ -456,12 +456,16 @@ for (const [name, layer] of Object.entries(transports)) {
           response.end()
         })
         const client = OutgoingRequest.prepare(yield* HttpClient.HttpClient)
+        const before = yield* Effect.serviceOption(FetchHttpClient.RequestInit)
         const { status } = yield* Effect.withSpan(client.get(`${server.origin}/x`), "caller")
         assert.strictEqual(status, 302)
         assert.strictEqual(elsewhere.requests.length, 0)
         assert.isUndefined(server.requests[0]?.headers["traceparent"])
         // The caller's own settings are as before.
-        assert.isTrue(Option.isNone(yield* Effect.serviceOption(FetchHttpClient.RequestInit)))
+        assert.strictEqual(
+          Option.getOrUndefined(yield* Effect.serviceOption(FetchHttpClient.RequestInit)),
+          Option.getOrUndefined(before)
+        )
         assert.isTrue(yield* FiberRef.get(HttpClient.currentTracerPropagation))
       }).pipe(Effect.provide(layer)))
 

@@ -1,6 +1,6 @@
 /**
- * Requests over any `HttpClient` of Effect, whose responses are streams that are closed with a scope. (A `FastTransport`
- * applies time limits itself.)
+ * Requests over any `HttpClient` of Effect, whose responses are closed with a scope. A `FastTransport` applies time
+ * limits itself.
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -22,8 +22,8 @@ import * as Scope from "effect/Scope"
 const always = () => true
 
 /**
- * The environment of a request. Without tracing headers, which break CORS, and without spans, which would hold URLs with
- * queries. `fetch` sends no cookies and follows no redirects; other clients ignore its settings.
+ * The environment of a request. Without tracing headers, which break CORS, and without spans, which would hold URLs
+ * with queries. `fetch` sends no cookies and follows no redirects; other clients ignore its settings.
  */
 const environmentOf = <R>({ context, fiberRefs, runtimeFlags }: Runtime.Runtime<R>): Runtime.Runtime<R> => {
   const init = Context.getOption(context as Context.Context<never>, FetchHttpClient.RequestInit)
@@ -111,8 +111,8 @@ export const scopedSender = (client: HttpClient.HttpClient, scope: Scope.Scope):
   return { execute: (request) => Scope.extend(scoped.execute(request), scope), discard: () => Effect.void }
 }
 
-// Time limits. Requests with equal limits expire in the order in which they began, so that one sleeping fiber serves all
-// of them: a race with a clock for each costs more than the request itself.
+// Time limits. Requests with equal limits expire in the order in which they began, so that one sleeping fiber serves
+// all of them: a race with a clock for each costs more than the request itself.
 
 interface Deadline {
   /** By the monotonic clock: the time of day can jump. */
@@ -177,8 +177,8 @@ const deadlinesOf = (clock: Clock.Clock, limit: number): Deadlines => {
 }
 
 /**
- * As `Effect.timeoutFail`, in the environment of a request, but the failure does not wait until `self` is interrupted, and the limit also holds in an
- * uninterruptible region.
+ * As `Effect.timeoutFail`, in the environment of a request. The failure does not wait until `self` is interrupted, and
+ * the limit also holds in an uninterruptible region.
  */
 const timeoutFail = <A, E, R, E2>(
   self: Effect.Effect<A, E, R>,
