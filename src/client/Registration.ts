@@ -74,6 +74,7 @@ export interface Service {
     metadata: ClientMetadata.ClientMetadata,
     options: RegisterOptions
   ) => Effect.Effect<RegisteredClient.RegisteredClient, RegistrationError | DiscoveryError | ConfigurationError>
+  /** The registration as the server has it (RFC 7592, section 2.1). */
   readonly read: (
     registered: RegisteredClient.RegisteredClient,
     options?: ManageOptions
@@ -84,6 +85,7 @@ export interface Service {
     metadata: ClientMetadata.ClientMetadata,
     options?: ManageOptions
   ) => Effect.Effect<RegisteredClient.RegisteredClient, RegistrationError | ConfigurationError>
+  /** Removes the client at the server (RFC 7592, section 2.3). */
   readonly remove: (
     registered: RegisteredClient.RegisteredClient,
     options?: ManageOptions

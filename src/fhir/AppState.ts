@@ -29,8 +29,11 @@ export type { Code, Values } from "./internal/appStateResource.js"
  * @category models
  */
 export interface State {
+  /** The id of the Basic resource. */
   readonly id: string
+  /** The ETag of this version, for a later write. */
   readonly etag: string | undefined
+  /** What kind of state it is. */
   readonly code: Code
   /** An absolute reference; absent if the state has no subject. */
   readonly subject: string | undefined

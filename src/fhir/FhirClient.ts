@@ -91,6 +91,7 @@ export interface Authorized<E = never, R = never, V extends FhirVersion = "R4">
   readonly httpClient: HttpClient.HttpClient.With<HttpClientError.HttpClientError | TokenAudienceError | E, R>
   /** The SMART configuration of the server. */
   readonly configuration: Effect.Effect<SmartConfiguration, ClientAuthentication.EndpointsError | E, R>
+  /** The FHIR base URL of the server, as configured. */
   readonly fhirBaseUrl: Effect.Effect<string, E, R>
   /** The retry policy of the call, else that of the client's layer. */
   readonly retryPolicy: Effect.Effect<RetryPolicy.Policy>

@@ -228,6 +228,7 @@ export const has = (resourceType: string, reference: string, query: Params): Que
  * @category models
  */
 export interface IncludeOptions {
+  /** Also include resources of included resources (`:iterate`). Default false. */
   readonly iterate?: boolean | undefined
 }
 

@@ -18,8 +18,11 @@ import * as Sha256 from "../base/Sha256.js"
  * @category models
  */
 export interface Challenge {
+  /** `code_verifier`: 43 characters. It is sent with the code only. */
   readonly verifier: Redacted.Redacted
+  /** `code_challenge`: the SHA-256 of the verifier in base64url. */
   readonly challenge: string
+  /** `code_challenge_method`. */
   readonly method: "S256"
 }
 

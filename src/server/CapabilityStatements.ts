@@ -26,9 +26,11 @@ import { MetadataError } from "./MetadataError.js"
 export interface ResourceCapabilities {
   /** Codes such as `read`, `search-type`, `create`. */
   readonly interactions: ReadonlySet<string>
+  /** Names such as `patient`. */
   readonly searchParams: ReadonlySet<string>
   /** Values of `_include`, such as `Observation:subject`. */
   readonly includes: ReadonlySet<string>
+  /** Values of `_revinclude`, such as `Provenance:target`. */
   readonly revIncludes: ReadonlySet<string>
   /** Names without `$`. */
   readonly operations: ReadonlySet<string>
@@ -45,7 +47,9 @@ export interface ServerCapabilities {
   readonly fhirVersion: string | undefined
   /** Codes such as `transaction`, `batch`, `history-system`. */
   readonly interactions: ReadonlySet<string>
+  /** Names without `$`, of operations on the whole server. */
   readonly operations: ReadonlySet<string>
+  /** The search parameters of all resource types. */
   readonly searchParams: ReadonlySet<string>
   /** By the type of the resource. */
   readonly resources: ReadonlyMap<string, ResourceCapabilities>
@@ -84,6 +88,7 @@ export interface Request {
  * @category models
  */
 export interface Service {
+  /** The cached statement while it is fresh, else a fetched one (`/metadata`). */
   readonly capabilities: (fhirBaseUrl: string, request?: Request) => Effect.Effect<ServerCapabilities, MetadataError>
   /** Removes the document from the cache: the next call fetches it. */
   readonly invalidate: (fhirBaseUrl: string) => Effect.Effect<void>

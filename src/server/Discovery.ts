@@ -75,6 +75,7 @@ export interface Options {
   readonly timeToLive?: Duration.DurationInput | undefined
   /** Bounds for `Cache-Control` and `Expires`. Default 1 minute to 1 day. */
   readonly minTimeToLive?: Duration.DurationInput | undefined
+  /** The upper bound. Default 1 day. */
   readonly maxTimeToLive?: Duration.DurationInput | undefined
   /** How long a configuration that is no longer fresh is used while its server fails. Default 1 day; 0 disables it. */
   readonly staleIfError?: Duration.DurationInput | undefined

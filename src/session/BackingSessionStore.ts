@@ -20,6 +20,7 @@ import { SessionError } from "./SessionError.js"
  * @category models
  */
 export interface Value {
+  /** The encoded entry. */
   readonly text: string
   /** Epoch milliseconds after which the entry is not needed. A database that can expire entries may remove it then. */
   readonly expiresAt: number
@@ -36,6 +37,7 @@ export interface BackingSessionStore {
   readonly name: string
   /** Whether operations are steps of this process, which need no time limit. Default false. */
   readonly immediate?: boolean | undefined
+  /** The stored text, or `None` if the key is absent or has expired. */
   readonly read: (key: string) => Effect.Effect<Option.Option<string>, SessionError>
   /** Atomically: stores `next` if the current text is `expected`, and returns whether it did. */
   readonly replace: (

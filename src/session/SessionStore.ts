@@ -56,9 +56,11 @@ export interface Options {
  * @category models
  */
 export interface Service {
+  /** The entry, or `None` if it is absent or has expired. An entry that cannot be read is an `Undecodable`. */
   readonly get: (id: Redacted.Redacted) => Effect.Effect<Option.Option<Entry>, SessionError>
   /** As `remove` and `take`, it does not wait for a `modify` in progress, which then fails with `LockLost`. */
   readonly set: (id: Redacted.Redacted, entry: Entry) => Effect.Effect<void, SessionError>
+  /** Removes an entry, if it exists. As `set`, it does not wait for a `modify` in progress. */
   readonly remove: (id: Redacted.Redacted) => Effect.Effect<void, SessionError>
   /** Gets and removes an entry. Of several concurrent callers one gets it. */
   readonly take: (id: Redacted.Redacted) => Effect.Effect<Option.Option<Entry>, SessionError>

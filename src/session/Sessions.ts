@@ -42,10 +42,15 @@ export type { RenewalError, RenewalOptions } from "./SessionState.js"
  * @category models
  */
 export interface Session {
+  /** A credential: put it into an http-only cookie, and into no log. */
   readonly id: SessionId
+  /** The key of the server, in `SmartServers`. */
   readonly server: string
+  /** The tokens as stored. They may have expired. */
   readonly tokens: TokenSet
+  /** When the launch was completed, or the tokens were imported. */
   readonly createdAt: DateTime.Utc
+  /** The `appState` of the launch or the import. */
   readonly appState: unknown
 }
 
@@ -56,7 +61,9 @@ export interface Session {
  * @category models
  */
 export interface Authorization {
+  /** The client of the server that issued the tokens. */
   readonly client: SmartClient.Service
+  /** Valid tokens, as of `tokens`. */
   readonly tokens: TokenSet
 }
 
@@ -95,6 +102,7 @@ export interface Service {
   readonly authorization: (id: SessionId) => Effect.Effect<Authorization, SessionFailure>
   /** The stored session. Renews nothing. */
   readonly session: (id: SessionId) => Effect.Effect<Session, SessionError>
+  /** The client of the session's server. Fails with `NotFound` if the session does not exist. */
   readonly client: (id: SessionId) => Effect.Effect<SmartClient.Service, SessionError | UnknownServerError>
   /** Why the session needs a new launch, if it does. Read it before the user starts a long task. */
   readonly relaunchReason: (id: SessionId) => Effect.Effect<Option.Option<string>, SessionError>

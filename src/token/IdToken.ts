@@ -65,8 +65,11 @@ export interface Policy {
 export interface Request {
   /** The name of the server in errors and warnings. */
   readonly server: string
+  /** The SMART configuration of the server, which names the issuer and its keys. */
   readonly configuration: SmartConfiguration
+  /** The expected `aud`. */
   readonly clientId: string
+  /** Default: the rules of SMART without additions. */
   readonly policy?: Policy | undefined
   /** The nonce of the authorization request. */
   readonly nonce?: Redacted.Redacted | undefined

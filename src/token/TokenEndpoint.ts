@@ -47,9 +47,11 @@ export type { CodeExchange, Refresh, RetryUnknown } from "./internal/grants.js"
  * @category models
  */
 export interface Target {
+  /** The absolute URL of the endpoint. */
   readonly endpoint: string
   /** As configured; a client id that `authentication` has learned takes precedence. */
   readonly clientId?: string | undefined
+  /** How the client authenticates, and where its client id comes from. */
   readonly authentication: ClientAuthentication.Service
   /** The server's name in errors, warnings and spans. Default: the endpoint. */
   readonly server?: string | undefined
@@ -93,12 +95,17 @@ export type RequestError = TokenError | ClientAuthentication.ClientIdError
  * @category models
  */
 export interface Service {
+  /**
+   * Exchanges an authorization code (RFC 6749, section 4.1.3). After an unknown result it is sent at most once more,
+   * and not at all with `retryUnknown: false`.
+   */
   readonly exchangeCode: (
     target: Target,
     exchange: CodeExchange
   ) => Effect.Effect<TokenSet, RequestError>
   /** Keeps the refresh token that was sent if the response has none (requirement 117). */
   readonly refresh: (target: Target, refresh: Refresh) => Effect.Effect<TokenSet, RequestError>
+  /** Requests a token for the client itself (RFC 6749, section 4.4). */
   readonly clientCredentials: (
     target: Target,
     options: {
@@ -107,6 +114,7 @@ export interface Service {
       readonly extensions?: Readonly<Record<string, unknown>> | undefined
     }
   ) => Effect.Effect<TokenSet, RequestError>
+  /** The state of a token (RFC 7662; requirements 270 to 283). Default: with the authentication of the client. */
   readonly introspect: (
     target: Target,
     options: {

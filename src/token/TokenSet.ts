@@ -121,7 +121,9 @@ export const renewed: {
  * @category models
  */
 export interface ServerContext {
+  /** The scopes that are granted at this server. */
   readonly scopes: ReadonlyArray<string>
+  /** The launch context at this server. */
   readonly context: LaunchContext
 }
 

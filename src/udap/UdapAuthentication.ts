@@ -45,6 +45,7 @@ export interface Options {
   readonly certificate: ClientCertificate | Effect.Effect<ClientCertificate, ConfigurationError>
   /** The URI by which the app is known, if the certificate has several. One app has one URI. */
   readonly clientUri?: string | undefined
+  /** The name that users see at the server (`client_name`). */
   readonly clientName: string
   /** URIs, of which one is a `mailto:`. */
   readonly contacts: ReadonlyArray<string>

@@ -49,10 +49,13 @@ export type Kind =
  * @category models
  */
 export interface Problem {
+  /** For a program: the cause of the page. */
   readonly kind: Kind
   /** The HTTP status of the page. */
   readonly status: number
+  /** The heading for the person. */
   readonly title: string
+  /** What happened and what the person can do. */
   readonly text: string
   /** Also in the log, as the annotation `reference`. */
   readonly reference: string

@@ -23,7 +23,9 @@ import type { Problem } from "./Problem.js"
 export interface Launch {
   /** The key of the server. */
   readonly server: string
+  /** The FHIR base URL of an EHR launch; absent in a standalone launch. */
   readonly iss?: string | undefined
+  /** The launch parameter of an EHR launch. */
   readonly launch?: string | undefined
   /** All parameters of the launch URL. They are not trusted. */
   readonly params: URLSearchParams
@@ -90,15 +92,19 @@ export interface Options {
  * @category models
  */
 export interface Service {
+  /** The origin of the base URL. */
   readonly origin: string
   /** Paths including the path of the base URL. */
   readonly paths: { readonly launch: string; readonly callback: string; readonly logout: string }
   /** The default `redirectUri` of a server. */
   readonly callbackUrl: string
+  /** The path after login, which may have `:session`. */
   readonly afterLogin: string
+  /** The path after logout. */
   readonly afterLogout: string
   /** Whether each launch has its own session (`:session` in `afterLogin`). */
   readonly sessionPerLaunch: boolean
+  /** Whether EHRs show the app in a frame (`embeddedBy`). */
   readonly isEmbedded: boolean
   /** The CSP directive `frame-ancestors`. */
   readonly frameAncestors: string
@@ -107,9 +113,13 @@ export interface Service {
    * are absent. Use it for forms without a session; `CurrentSession` checks the others.
    */
   readonly isSameOrigin: (request: HttpServerRequest.HttpServerRequest) => boolean
+  /** The name of the session cookie, with `__Host-`. */
   readonly sessionCookie: string
+  /** Whether a logout also ends the session at the server. */
   readonly endServerSession: boolean
+  /** What a launch adds to the configuration. */
   readonly onLaunch: (launch: Launch) => Effect.Effect<LaunchOptions>
+  /** The page for a failure; `undefined` for that of the library. */
   readonly errorPage: Options["errorPage"]
   /** The URL of a path within the app, for a redirect; `undefined` if the path leads elsewhere. */
   readonly returnUrl: (path: string) => string | undefined

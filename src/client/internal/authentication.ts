@@ -33,7 +33,9 @@ export type Method = "none" | "client_secret_basic" | "client_secret_post" | "pr
  * @category models
  */
 export interface UnauthenticatedRequest {
+  /** The absolute URL of the endpoint: also the `aud` of an assertion. */
   readonly endpoint: string
+  /** The client id that the server knows. */
   readonly clientId: string
   /** The parameters of the form. */
   readonly params: Readonly<Record<string, string | Redacted.Redacted | undefined>>
@@ -66,10 +68,13 @@ export type EndpointsError = DiscoveryError | ClientAuthenticationError
  * @category models
  */
 export interface ConfiguredServer {
+  /** The FHIR base URL as configured. */
   readonly fhirBaseUrl: string
+  /** Absent for a backend service. */
   readonly redirectUri?: string | undefined
   /** The configured scopes. */
   readonly scopes?: ReadonlyArray<string> | undefined
+  /** Accept `http` for loopback hosts. Default false. */
   readonly allowInsecureLocalhost?: boolean | undefined
 }
 
@@ -80,6 +85,7 @@ export interface ConfiguredServer {
  * @category models
  */
 export interface Service {
+  /** The method as registered at the server. */
   readonly method: Method
   /**
    * The client id, for a client that learns it from the server, such as by registration. It takes precedence over the
@@ -239,6 +245,7 @@ export type ClientSecret = Redacted.Redacted | Effect.Effect<Redacted.Redacted, 
  * @category models
  */
 export interface SecretOptions {
+  /** The current secret. */
   readonly clientSecret: ClientSecret
   /**
    * The previous secret, sent once more after the server has responded with `invalid_client`: for the time in which

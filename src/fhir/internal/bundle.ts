@@ -28,18 +28,23 @@ import { writeHeaders } from "./writeOptions.js"
  * @category models
  */
 export interface BundleRequest<V extends FhirVersion = "R4", Type = unknown> {
+  /** The HTTP method of the request. */
   readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE"
   /** Relative to the FHIR base: `Patient`, `Patient/123`, `Patient?name=x`. */
   readonly url: string
+  /** The resource of a POST, PUT or PATCH. */
   readonly resource?: ResourceInput<V, Type> | undefined
   /** The JSON Patch of a PATCH. A FHIRPath Patch is a `resource`. */
   readonly patch?: ReadonlyArray<PatchOperation> | undefined
   /** The `urn:uuid:…` by which other entries reference the resource before it has an id. */
   readonly fullUrl?: string | undefined
+  /** The ETag that the resource must still have (`If-Match`). */
   readonly ifMatch?: string | undefined
+  /** Search parameters such as `identifier=x`: a POST creates a resource only if none matches. */
   readonly ifNoneExist?: string | undefined
   /** An ETag: a GET then returns 304 without a resource if the version has not changed. */
   readonly ifNoneMatch?: string | undefined
+  /** An instant: a GET then returns 304 without a resource if the version is not newer. */
   readonly ifModifiedSince?: string | undefined
 }
 
@@ -50,7 +55,9 @@ export interface BundleRequest<V extends FhirVersion = "R4", Type = unknown> {
  * @category models
  */
 export interface BundleEntry<A> extends Stored<A | undefined> {
+  /** The index of the request, from 0 on. */
   readonly index: number
+  /** The issues of the OperationOutcome of the entry. Their texts may name a patient. */
   readonly issues: ReadonlyArray<Issue>
 }
 

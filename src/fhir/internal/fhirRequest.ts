@@ -37,11 +37,15 @@ export type FhirBody =
 export interface FhirRequest {
   /** The name of the request in errors and spans. It must not contain ids or search values. */
   readonly interaction: string
+  /** Default `GET`. */
   readonly method?: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | undefined
   /** Absolute, or relative to the FHIR base URL; `""` is the base itself. */
   readonly url: string
+  /** Parameters that are added to the query of `url`. */
   readonly params?: Params.Params | undefined
+  /** Other headers. `Authorization` is ignored: the token source decides which token is sent. */
   readonly headers?: Readonly<Record<string, string>> | undefined
+  /** Default: no body. */
   readonly body?: FhirBody | undefined
   /**
    * Which failures the retry policy may repeat: all transient ones (`always`, the default of GET and HEAD), only those
@@ -67,8 +71,11 @@ export interface FhirRequest {
 export interface FhirResponse {
   /** The URL of the response, after redirects. */
   readonly url: string
+  /** 2xx, or 304 to a request with a condition. Other statuses are a `FhirError`. */
   readonly status: number
+  /** By names in lower case. */
   readonly headers: Readonly<Record<string, string | undefined>>
+  /** The text of the body, at most `HttpLimits.maxFhirResponseBytes`. */
   readonly body: string
   /** The body decoded as JSON; `undefined` if it is not JSON. */
   readonly json: unknown
@@ -81,7 +88,9 @@ export interface FhirResponse {
  * @category models
  */
 export interface StreamedResponse {
+  /** 2xx, or 304 to a request with a condition. */
   readonly status: number
+  /** By names in lower case. */
   readonly headers: FhirResponse["headers"]
   /** The time limit applies to each chunk, while the stream waits for it. */
   readonly body: Stream.Stream<Uint8Array, FhirError>

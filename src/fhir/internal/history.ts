@@ -23,9 +23,13 @@ import type { AnyResourceOf, FhirVersion, ResourceOf } from "./resourceTypes.js"
 export interface HistoryEntry<A> {
   /** Absent for a deletion. */
   readonly resource: A | undefined
+  /** `POST`, `PUT`, `PATCH` or `DELETE`: how the version was made. */
   readonly method: string | undefined
+  /** The URL of that request, relative to the FHIR base URL: it has the type and often the id. */
   readonly url: string | undefined
+  /** The ETag of the version, for `ifMatch`. */
   readonly etag: string | undefined
+  /** When the version was made, as an instant of FHIR. */
   readonly lastModified: string | undefined
 }
 

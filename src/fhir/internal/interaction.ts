@@ -51,6 +51,7 @@ export class NotModified extends Data.TaggedClass("NotModified")<{
  * @category models
  */
 export interface Interactions<E, R, V extends FhirVersion> {
+  /** The current version of a resource (FHIR R4, section 3.1.0.1). An absent one is a `NotFound` or `Gone`. */
   readonly read: <const Type extends string, S extends AnySchema | undefined = undefined>(
     resourceType: Type,
     id: string,

@@ -29,6 +29,7 @@ import type { AnyResourceOf, FhirVersion, ResourceInput, ResourceOf } from "./re
 export interface OperationOptions<V extends FhirVersion = "R4", Type = unknown> {
   /** The type or the instance of the operation, such as `Patient` or `Patient/123`. Default: the whole server. */
   readonly on?: string | undefined
+  /** The parameters in the URL, for GET, or beside an `input`. */
   readonly params?: Params.Params | undefined
   /** A Parameters resource, or another resource that the operation takes. */
   readonly input?: ResourceInput<V, Type> | undefined
@@ -45,7 +46,9 @@ export interface OperationOptions<V extends FhirVersion = "R4", Type = unknown> 
 export interface GraphqlOptions<S extends AnySchema | undefined> extends Decoding<S> {
   /** The instance of the query, such as `Patient/123`. Default: the whole server. */
   readonly on?: string | undefined
+  /** The values of the variables of the query, as JSON. */
   readonly variables?: Readonly<Record<string, unknown>> | undefined
+  /** The operation to run, if the query has several. */
   readonly operationName?: string | undefined
 }
 
@@ -56,7 +59,9 @@ export interface GraphqlOptions<S extends AnySchema | undefined> extends Decodin
  * @category models
  */
 export interface GraphqlResult<A> {
+  /** The data, decoded by the schema. */
   readonly data: A
+  /** The `message` of each error. */
   readonly errors: ReadonlyArray<string>
 }
 

@@ -44,6 +44,7 @@ export type AnySchema = Schema.Schema.AnyNoContext
  * @category models
  */
 export interface Decoding<S extends AnySchema | undefined> {
+  /** Decodes the resource; its failure is an `Undecodable` with `issuePaths`. Default: no schema. */
   readonly schema?: S | undefined
 }
 
@@ -62,11 +63,15 @@ export type Decoded<S, A> = S extends Schema.Schema<infer B, infer _I, never> ? 
  * @category models
  */
 export interface Stored<A> {
+  /** The decoded resource. */
   readonly resource: A
+  /** The HTTP status, such as 200 or 201. */
   readonly status: number
   /** For `ifMatch` of a later update. Without the header it is made of `meta.versionId`. */
   readonly etag: string | undefined
+  /** The version in the ETag, else `meta.versionId`. */
   readonly versionId: string | undefined
+  /** The `Last-Modified` header as received, for `ifModifiedSince`. */
   readonly lastModified: string | undefined
   /** The `Location` or `Content-Location` as received. It is not checked. */
   readonly location: string | undefined

@@ -34,8 +34,11 @@ export type SessionId = Redacted.Redacted
  * @category models
  */
 export interface SessionChange {
+  /** `RelaunchNeeded`: the refresh token was refused, so only a new launch gives new tokens. */
   readonly kind: "Started" | "Renewed" | "RelaunchNeeded" | "Ended"
+  /** A credential, as the id of each session. */
   readonly sessionId: SessionId
+  /** The key of the server, in `SmartServers`. */
   readonly server: string
 }
 

@@ -122,7 +122,9 @@ export interface AuthorizeOptions {
  * @category models
  */
 export interface Authorization {
+  /** The authorization URL with its parameters. */
   readonly url: URL
+  /** What `exchange` needs for the callback. Store it until then, as a secret: it has the PKCE verifier. */
   readonly pending: PendingAuthorization
   /** If present, serve its page instead of redirecting to `url`. */
   readonly post: AuthorizationPost.AuthorizationPost | undefined
@@ -135,8 +137,11 @@ export interface Authorization {
  * @category models
  */
 export interface Service {
+  /** `Config.name`, else the FHIR base URL: the name of the server in spans and errors. */
   readonly name: string
+  /** The configuration that this client was made with. */
   readonly config: Config
+  /** The cached SMART configuration. Fails with `DiscoveryError` if it cannot be fetched or used. */
   readonly configuration: Effect.Effect<SmartConfiguration, ClientAuthentication.EndpointsError>
   /** Removes the metadata from the cache: the next step that needs it fetches it again. */
   readonly invalidate: Effect.Effect<void>
@@ -191,6 +196,11 @@ export interface Service {
       readonly extensions?: Readonly<Record<string, unknown>> | undefined
     }
   ) => Effect.Effect<TokenSet, TokenError | ClientAuthentication.EndpointsError | ConfigurationError>
+  /**
+   * The state of a token (RFC 7662; requirements 270 to 283). The request is authorized by the client's own
+   * authentication, or by a bearer token in `authorization`. Fails with a `DiscoveryError` (`EndpointMissing`) if the
+   * server has no introspection endpoint. An inactive token is a value with `active: false`.
+   */
   readonly introspect: (
     token: Redacted.Redacted,
     options?: {

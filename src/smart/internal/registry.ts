@@ -49,7 +49,9 @@ export type Servers = Readonly<Record<string, Server<unknown, unknown>>>
  * @category models
  */
 export interface Service {
+  /** The keys of all servers, in the order in which they were added. */
   readonly keys: Effect.Effect<ReadonlyArray<string>>
+  /** The client of a server. Fails with `UnknownServerError` (`UnknownKey`) without a server of this key. */
   readonly client: (key: string) => Effect.Effect<SmartClient.Service, UnknownServerError>
   /**
    * The server with this FHIR base URL. URLs are compared after parsing; one slash at the end does not matter. If the
@@ -68,6 +70,7 @@ export interface Service {
     key: string,
     server: Server<E, R>
   ) => Effect.Effect<void, E | ConfigurationError, Exclude<R, Scope.Scope>>
+  /** Removes a server and releases its resources. Without a server of this key, it does nothing. */
   readonly remove: (key: string) => Effect.Effect<void>
   /** Removes the server's metadata from the cache. */
   readonly invalidate: (key: string) => Effect.Effect<void, UnknownServerError>
