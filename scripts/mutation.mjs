@@ -2,7 +2,7 @@
 // code of a folder in every way that it knows, and runs the tests that cover the change. A mutant that no test
 // notices survives: a test is missing, or the code is not needed, or the mutant means the same.
 //
-// `--file src/launch/Pkce.ts` mutates one file, `--table` prints the results of the last runs again. The results are
+// `--file src/launch/Pkce.ts` mutates one file, `--test test/launch/Pkce.test.ts` runs one file of tests, `--table` prints the results of the last runs again. The results are
 // in reports/mutation. Mutants of unchanged code and tests keep their result; `--force` runs all of them.
 import { spawnSync } from "node:child_process"
 import { existsSync, readFileSync } from "node:fs"
@@ -14,6 +14,7 @@ const { positionals, values } = parseArgs({
   options: {
     file: { multiple: true, type: "string" },
     force: { type: "boolean" },
+    test: { multiple: true, type: "string" },
     table: { type: "boolean" }
   }
 })
@@ -31,7 +32,7 @@ for (const folder of values.table ? [] : folders) {
     ...(values.force ? ["--force"] : []),
     "scripts/mutation/stryker.config.mjs"
   ], {
-    env: { ...process.env, MUTATION_FOLDER: folder, ...(files === undefined ? {} : { MUTATION_FILES: files.join(",") }) },
+    env: { ...process.env, MUTATION_FOLDER: folder, MUTATION_FILES: files?.join(","), MUTATION_TESTS: values.test?.join(",") },
     stdio: "inherit"
   })
 }
@@ -53,6 +54,8 @@ for (const folder of folders) {
   for (const [file, { mutants, source }] of Object.entries(JSON.parse(readFileSync(path, "utf8")).files)) {
     const lines = source.split("\n")
     for (const mutant of mutants) {
+      // Code that runs once, when its module is imported: not mutated.
+      if (mutant.static === true && mutant.status === "NoCoverage") continue
       const status = mutant.status === "Survived" && isEquivalent(file, mutant, lines) ? "Equivalent" : mutant.status
       if (status in counts) counts[status]++
     }

@@ -7,6 +7,12 @@ const OTHER_PROCESSES = /^(processes|openssl|pkits|OutgoingRequest|Sessions\.(ki
 
 /** Tests of other folders that cover what the tests of the folder do not. */
 const MORE = {
+  smart: [
+    "test/launch/AuthorizationPost.test.ts",
+    "test/launch/LaunchRequest.test.ts",
+    "test/node/openServers.test.ts",
+    "test/token/IdToken.test.ts"
+  ]
 }
 
 export const testsOf = (folder) => {

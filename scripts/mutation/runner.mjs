@@ -5,12 +5,17 @@
 import { commonTokens, declareFactoryPlugin, PluginKind } from "@stryker-mutator/api/plugin"
 import { determineHitLimitReached, DryRunStatus, TestStatus, toMutantRunResult } from "@stryker-mutator/api/test-runner"
 import { startTests } from "@vitest/runner"
+import { configureGlobal } from "effect/FastCheck"
 import { basename, relative, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import { register } from "tsx/esm/api"
 
 const NAMESPACE = "__stryker__"
-const TEST_TIMEOUT = 6_000
+/** Without a mutant, a test may be slow on a loaded machine; with one, a test that waits for ever has failed. */
+const DRY_RUN_TIMEOUT = 60_000
+const TEST_TIMEOUT = 10_000
+/** Runs of a property: few, because a mutant is tested by many properties. */
+const PROPERTY_RUNS = 20
 
 const config = {
   allowOnly: true,
@@ -72,6 +77,7 @@ class InProcessRunner {
   async init() {
     // Here and not on the command line: only now the process runs in Stryker's copy of the project.
     register({ tsconfig: resolve("tsconfig.json") })
+    configureGlobal({ numRuns: PROPERTY_RUNS })
     const { VitestTestRunner } = await import("vitest/runners")
     const runner = this
     const idOf = (test) => `${relative(process.cwd(), test.file.filepath)}#${fullName(test)}`
@@ -115,6 +121,7 @@ class InProcessRunner {
   }
 
   async dryRun() {
+    config.testTimeout = DRY_RUN_TIMEOUT
     const result = await this.withoutMutant(this.files)
     const mutantCoverage = this.space.mutantCoverage
     // A test that passes once only depends on state that the library keeps in memory. It would kill every mutant.
@@ -138,6 +145,7 @@ class InProcessRunner {
   async mutantRun({ activeMutant, disableBail, hitLimit, sandboxFileName, testFilter }) {
     this.activeMutant = activeMutant.id
     this.bail = !disableBail
+    config.testTimeout = TEST_TIMEOUT
     this.space.hitCount = 0
     this.space.hitLimit = hitLimit
     // Most mutants are killed by the tests of their own module.

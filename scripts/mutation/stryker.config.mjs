@@ -7,7 +7,7 @@ export default {
   testRunner: "in-process",
   plugins: ["./scripts/mutation/runner.mjs"],
   // Tests of the time that something takes: instrumented code is slower.
-  inProcess: { skip: "does not search all their subsets|costs little", testFiles: testsOf(folder) },
+  inProcess: { skip: "does not search all|costs little|very many|the work is linear", testFiles: process.env.MUTATION_TESTS?.split(",") ?? testsOf(folder) },
   warnings: { unknownOptions: false },
   coverageAnalysis: "perTest",
   // Constants, schemas and error classes are made once, when a module is imported.
@@ -19,7 +19,7 @@ export default {
   tempDirName: process.env.MUTATION_TEMP ?? ".stryker-tmp",
   disableTypeChecks: false,
   concurrency: Number(process.env.MUTATION_CONCURRENCY ?? 2),
-  // A test that waits for ever fails after six seconds; this limit ends a loop, with its process.
+  // A test that waits for ever fails after ten seconds; this limit ends a loop, with its process.
   timeoutMS: 20_000,
   incremental: true,
   incrementalFile: `reports/mutation/${folder}.incremental.json`,

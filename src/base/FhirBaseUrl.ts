@@ -22,7 +22,7 @@ const problemOf = (input: string): Problem | undefined => {
   const url = /[\u0000-\u0020\u007f]/.test(input) ? undefined : Url.parse(input)
   if (url === undefined) return "NotAbsolute"
   if (url.protocol !== "https:" && url.protocol !== "http:") return "NotHttp"
-  if (url.username !== "" || url.password !== "") return "HasCredentials"
+  if (Url.hasCredentials(url)) return "HasCredentials"
   if (input.includes("?")) return "HasQuery"
   if (input.includes("#")) return "HasFragment"
   return undefined

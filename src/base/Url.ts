@@ -38,6 +38,13 @@ export const forDisplay = (input: string | URL): string => {
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"])
 
 /**
+ * Whether the URL has a user name or a password. They would be sent, stored and logged with it.
+ *
+ * @internal
+ */
+export const hasCredentials = ({ password, username }: URL): boolean => username !== "" || password !== ""
+
+/**
  * Whether the host is this machine by one of its three literal names.
  *
  * @since 0.1.0

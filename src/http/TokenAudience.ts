@@ -91,7 +91,7 @@ export const check: {
  * @internal
  */
 export const checkUrl = (self: TokenAudience, url: URL): Either.Either<URL, Problem> => {
-  if (url.username !== "" || url.password !== "") return Either.left("HasCredentials")
+  if (Url.hasCredentials(url)) return Either.left("HasCredentials")
   const { origin } = url
   const sameOrigin = self.bases.filter((base) => base.origin === origin)
   if (sameOrigin.length === 0) return Either.left("ForeignOrigin")

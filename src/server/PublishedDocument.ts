@@ -309,7 +309,7 @@ export const request = (source: Source): Effect.Effect<ReceivedResponse.Received
   Effect.gen(function*() {
     const { accept, client, etag, limits, url } = source
     const target = Url.parse(url)
-    if (target === undefined || target.username !== "" || target.password !== "") {
+    if (target === undefined || Url.hasCredentials(target)) {
       const detail = "the URL is not absolute, or it contains credentials"
       return yield* Effect.fail<Problem>({ reason: "InvalidUrl", url: Url.forDisplay(url), detail })
     }

@@ -164,7 +164,7 @@ export const make = (options: Options): Effect.Effect<Service, ConfigurationErro
     const allowInsecure = options.allowInsecureLocalhost ?? false
 
     const base = Url.parse(options.baseUrl)
-    if (base === undefined || base.search !== "" || base.hash !== "" || base.username !== "" || base.password !== "") {
+    if (base === undefined || base.search !== "" || base.hash !== "" || Url.hasCredentials(base)) {
       return yield* fail("baseUrl", "must be an absolute URL without query, fragment and credentials")
     }
     if (!Url.isSecure(base, allowInsecure)) {

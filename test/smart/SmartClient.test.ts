@@ -384,6 +384,8 @@ describe("SmartClient, its configuration", () => {
       )
       assert.strictEqual(yield* refusal({ issuer: "the hospital" }), "Invalid issuer")
       assert.strictEqual(yield* refusal({ issuer: "http://ehr.test/auth" }), "Insecure issuer")
+      assert.strictEqual(yield* refusal({ issuer: "https://me@ehr.test/auth" }), "Invalid issuer")
+      assert.strictEqual(yield* refusal({ issuer: "https://:pw@ehr.test/auth" }), "Invalid issuer")
     }))
 
   it.effect("[SMART-1] accepts http for loopback hosts only, with allowInsecureLocalhost", () =>
@@ -404,7 +406,10 @@ describe("SmartClient, its configuration", () => {
     ["org.example.app:/callback", "built"],
     ["https://app.test/cb?x=1", "built"],
     ["https://app.test/cb#x", "Invalid redirectUri"],
+    ["https://me@app.test/cb", "Invalid redirectUri"],
+    ["https://:pw@app.test/cb", "Invalid redirectUri"],
     ["/callback", "Invalid redirectUri"],
+    ["1org.example.app:/callback", "Invalid redirectUri"],
     ["javascript:alert(1)", "Insecure redirectUri"],
     ["myapp:/callback", "Insecure redirectUri"],
     ["data:text/html,x", "Insecure redirectUri"]

@@ -13,7 +13,7 @@ import { recorded } from "../support/warnings.js"
 
 type Metadata = Readonly<Record<string, unknown>> | "down" | "hanging"
 
-/** Servers by the host of their FHIR base URL. Token endpoints give tokens to everybody and note who came. */
+/** Servers by the host of their FHIR base URL. Token endpoints issue a token for every request and record its URL. */
 const makeNet = (metadata: Readonly<Record<string, Metadata>>) => {
   const documents: Record<string, Metadata> = { ...metadata }
   const tokens: Array<string> = []
@@ -270,6 +270,38 @@ const cases: ReadonlyArray<Case> = [
     outcome: "IssuerNotComparable",
     warnings: ["IssuerShared"],
     reads: ["north.test"]
+  },
+  {
+    title: "a server that copies the issuer and the authorization endpoint, and has its own token endpoint, is another server",
+    metadata: {
+      "north.test": { issuer: OFF, authorization_endpoint: `${OFF}/authorize`, token_endpoint: `${OFF}/token` },
+      "evil.test": { issuer: OFF, authorization_endpoint: `${OFF}/authorize` }
+    },
+    servers: { north: at("north.test"), evil },
+    at: "evil",
+    iss: OFF,
+    outcome: "IssuerNotComparable",
+    warnings: ["IssuerShared"],
+    reads: ["north.test"]
+  },
+  {
+    title: "a server with another configured issuer is no rival, also while its metadata cannot be read",
+    metadata: { "north.test": { issuer: OFF }, "south.test": "down" },
+    servers: { north: at("north.test"), south: at("south.test", { issuer: "https://south.test" }) },
+    at: "north",
+    iss: OFF,
+    outcome: "accepted",
+    warnings: []
+  },
+  {
+    title: "an issuer at the server's own origin is accepted while another server with it has no readable metadata",
+    metadata: { "north.test": north, "south.test": "down" },
+    servers: { north: at("north.test"), south: at("south.test", { issuer: north.issuer }) },
+    at: "north",
+    iss: north.issuer,
+    outcome: "accepted",
+    warnings: [],
+    reads: ["south.test"]
   },
   {
     title: "an issuer that one server alone claims is accepted where the others name theirs or say nothing of an iss",

@@ -56,7 +56,7 @@ const endpointRule: Rule = (configuration, report, options) => {
       const [severity, advice] = insecure(url, otherwise, options)
       report[severity]("EndpointInsecure", [member, "1"], `${member} is not https`, advice)
     }
-    if (url.username !== "" || url.password !== "" || url.hash !== "") {
+    if (Url.hasCredentials(url) || url.hash !== "") {
       const advice = "remove them: RFC 6749 (3.1, 3.2) does not allow them"
       report[otherwise]("EndpointUnfit", member, `${member} contains credentials or a fragment`, advice)
     }

@@ -245,12 +245,12 @@ const problemOf = (config: Config, name: string): ConfigurationError | undefined
   for (const [field, value] of [["issuer", config.issuer] as const, ...given]) {
     if (value === undefined) continue
     const url = Url.parse(value)
-    if (url === undefined || url.username !== "" || url.password !== "") invalid.push(field)
+    if (url === undefined || Url.hasCredentials(url)) invalid.push(field)
     else if (!Url.isSecure(url, insecureAllowed)) insecure.push(field)
   }
   if (config.redirectUri !== undefined) {
     const redirectUri = Url.parse(config.redirectUri)
-    if (redirectUri === undefined || config.redirectUri.includes("#") || redirectUri.username !== "") {
+    if (redirectUri === undefined || config.redirectUri.includes("#") || Url.hasCredentials(redirectUri)) {
       invalid.push("redirectUri")
     } else if (!isRedirectUri(redirectUri, insecureAllowed)) insecure.push("redirectUri")
   }

@@ -30,7 +30,7 @@ export interface Rules {
 
 const isAllowed = (url: URL, { allowInsecureLocalhost }: Rules): boolean => {
   if (url.protocol !== "http:" && url.protocol !== "https:") return false
-  if (url.username !== "" || url.password !== "") return false
+  if (Url.hasCredentials(url)) return false
   if (Url.isLoopback(url)) return allowInsecureLocalhost
   return !/^[\d.]+$/.test(url.hostname) && !url.hostname.startsWith("[") && !/(^|\.)localhost\.?$/.test(url.hostname)
 }
