@@ -2,8 +2,9 @@
 // code of a folder in every way that it knows, and runs the tests that cover the change. A mutant that no test
 // notices survives: a test is missing, or the code is not needed, or the mutant means the same.
 //
-// `--file src/launch/Pkce.ts` mutates one file, `--test test/launch/Pkce.test.ts` runs one file of tests, `--table` prints the results of the last runs again. The results are
-// in reports/mutation. Mutants of unchanged code and tests keep their result; `--force` runs all of them.
+// `--file src/launch/Pkce.ts` mutates one file, `--test test/launch/Pkce.test.ts` runs one file of tests, and `--table`
+// prints the results of the last runs again. The results are in reports/mutation. Mutants of unchanged code and tests
+// keep their result; `--force` runs all of them.
 import { spawnSync } from "node:child_process"
 import { existsSync, readFileSync } from "node:fs"
 import { parseArgs } from "node:util"

@@ -58,8 +58,10 @@ describe("a request with an access token", () => {
       assert.include(foreign.message, "may be sent only over https")
       const outside = yield* refusal("https://ehr.example/admin")
       assert.strictEqual(outside.reason, "OutsideBasePath")
-      const relative = yield* refusal("http://")
-      assert.deepStrictEqual([relative.reason, relative.origin], ["NotAUrl", "(not a URL)"])
+      for (const url of ["http://", "Patient/1", "/fhir/Patient"]) {
+        const relative = yield* refusal(url)
+        assert.deepStrictEqual([relative.reason, relative.origin], ["NotAUrl", "(not a URL)"])
+      }
     }))
 
   it.effect("a server that was discovered in a launch needs a client with an address guard", () =>
@@ -83,6 +85,37 @@ describe("a request with an access token", () => {
         "Bearer old https://ehr.example/fhir/Patient?_count=1",
         "Bearer good https://ehr.example/fhir/Patient?_count=1"
       ])
+    }))
+
+  it.effect("a token that the server accepts, or refuses with another status than 401, is not renewed", () =>
+    Effect.gen(function*() {
+      const renewals = (status: number) =>
+        Effect.gen(function*() {
+          let renewed = 0
+          const client = HttpClient.make((request) =>
+            Effect.succeed(HttpClientResponse.fromWeb(request, new Response("{}", { status })))
+          )
+          const response = yield* BearerRequest.makeClient(client, {
+            authorization: Effect.succeed({ audience, token: Effect.succeed(Redacted.make("old")) }),
+            tokenAfter: () => Effect.sync(() => Redacted.make(`new-${++renewed}`))
+          }).get("https://ehr.example/fhir")
+          return [response.status, renewed]
+        })
+      assert.deepStrictEqual(yield* renewals(200), [200, 0])
+      assert.deepStrictEqual(yield* renewals(403), [403, 0])
+      assert.deepStrictEqual(yield* renewals(401), [401, 1])
+    }))
+
+  it.effect("the sender learns whether a token is the renewed one", () =>
+    Effect.gen(function*() {
+      const sent: Array<string> = []
+      yield* BearerRequest.sendRenewing(
+        Redacted.make("old"),
+        () => Effect.succeed(Redacted.make("new")),
+        () => true,
+        (token, isRenewed) => Effect.sync(() => void sent.push(`${Redacted.value(token)} ${isRenewed}`))
+      )
+      assert.deepStrictEqual(sent, ["old false", "new true"])
     }))
 
   it.effect("a token that is rejected again, or not renewed, gives the response of the server", () =>

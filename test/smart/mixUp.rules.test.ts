@@ -285,7 +285,7 @@ const cases: ReadonlyArray<Case> = [
     reads: ["north.test"]
   },
   {
-    title: "a server with another configured issuer is no rival, also while its metadata cannot be read",
+    title: "a server with another configured issuer does not claim this one, also while its metadata cannot be read",
     metadata: { "north.test": { issuer: OFF }, "south.test": "down" },
     servers: { north: at("north.test"), south: at("south.test", { issuer: "https://south.test" }) },
     at: "north",
