@@ -45,7 +45,7 @@ const bearerParameters = (header: string): ReadonlyArray<Parameters> => {
       current = new Map()
       if (name === "bearer") found.push(current)
     } else {
-      const value = take(QUOTED)?.[1]?.replace(/\\(.)/gs, "$1") ?? take(UP_TO_COMMA)?.[0].trim() ?? ""
+      const value = take(QUOTED)?.[1]?.replace(/\\(.)/gs, "$1") ?? take(UP_TO_COMMA)?.[0] ?? ""
       if (current !== undefined && !current.has(name)) current.set(name, value)
     }
   }

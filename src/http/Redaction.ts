@@ -117,10 +117,10 @@ const skeletonTraced = (self: Traced): Traced => {
  */
 const base64Of = (secret: string): ReadonlyArray<string> =>
   [0, 1, 2].map((offset) => {
-    const encoded = Encoding.encodeBase64(utf8.encode("\u0000".repeat(offset) + secret)).replace(/={1,2}$/, "")
+    const encoded = Encoding.encodeBase64(utf8.encode("\u0000".repeat(offset) + secret))
     const complete = Math.floor((offset + utf8.encode(secret).length) * 8 / 6)
     return encoded.slice(Math.ceil(offset * 8 / 6), complete)
-  }).filter((core) => core.length >= SHORTEST)
+  })
 
 const spellingsOf = (secret: string): ReadonlyArray<string> => {
   const encoded = base64Of(secret)

@@ -19,8 +19,7 @@ const bounded = (millis: number): number => Math.min(Math.max(0, Number.isNaN(mi
  * @category constructors
  */
 export const parse = (header: string | undefined, nowMillis: number): Duration.Duration | undefined => {
-  const value = header?.trim()
-  if (value === undefined || value === "") return undefined
+  const value = (header ?? "").trim()
   if (/^\d+$/.test(value)) return Duration.millis(bounded(Number(value) * 1000))
   // Date.parse accepts more than HTTP dates ("-5", "3.5"); an HTTP date begins with the name of its day.
   if (!/^[A-Za-z]{3,9},? /.test(value)) return undefined

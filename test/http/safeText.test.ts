@@ -60,6 +60,7 @@ describe("safeText", () => {
     ) {
       assert.notMatch(safeText(`got ${echoed}`, [secret]), /opqrst|0123456/i, echoed)
     }
+    assert.strictEqual(safeText("got abcdefghijkl", ["AbCdEfGhIjKl"]), "got <redacted>")
     assert.notInclude(safeText(`${"x".repeat(4080)}${secret}`, [secret], 10_000), secret.slice(0, 16))
   })
 

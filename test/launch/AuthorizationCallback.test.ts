@@ -79,6 +79,9 @@ describe("AuthorizationCallback, accepted forms", () => {
     ["a query with its mark", `?${search}`],
     ["a query", search],
     ["a query that holds question marks", `extra=what?&${search}&more=what?`],
+    ["a query with a question mark between its parameters", `code=${code}&x=what?&state=${state}`],
+    ["a query with a slash and a question mark", `code=${code}&x=/what?&state=${state}`],
+    ["a relative path and a query", `callback?${search}`],
     ["a path and a query that holds question marks", `/callback?${search}&more=what?`],
     ["URLSearchParams", new URLSearchParams(search)],
     ["UrlParams of @effect/platform", UrlParams.fromInput({ code, state })],
@@ -97,6 +100,11 @@ describe("AuthorizationCallback, accepted forms", () => {
     ["no text at all", "\u0000"]
   ])("%s is not a callback", (_, callback) => {
     assert.include(["NotACallback", "StateMissing"], refusal(judge(callback)).reason)
+  })
+
+  it("accepts a redirect URI with an equals sign in its path", () => {
+    const redirectUri = "https://app.example/call=back"
+    assert.strictEqual(codeOf(judge(`${redirectUri}?${search}`, pendingWith({ redirectUri }))), code)
   })
 
   it("ignores parameters in the fragment", () => {
@@ -155,6 +163,7 @@ describe("AuthorizationCallback.validate", () => {
     ["invalid_request", "Refused"],
     ["unauthorized_client", "Refused"],
     ["access_denied", "AccessDenied"],
+    ["invalid_idp", "InvalidIdentityProvider"],
     ["unsupported_response_type", "Refused"],
     ["invalid_scope", "Refused"],
     ["server_error", "Refused"],

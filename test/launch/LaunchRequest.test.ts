@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import * as Layer from "effect/Layer"
-import { ClientAuthentication, LaunchRequest, SmartClient, SmartServers } from "effect-safire"
+import { ClientAuthentication, LaunchRequest, SmartClient, SmartServers, TrustedIssuers } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import { makeServer } from "../support/identityServer.js"
 
@@ -197,4 +197,22 @@ describe("EHR launch", () => {
         assert.deepInclude(post?.fields ?? [], ["launch", handle])
       }
     }).pipe(Effect.provide(ehr)))
+})
+
+describe("LaunchRequest and its TrustedIssuers", () => {
+  it.effect("http is refused if the issuer that was found does not allow it", () =>
+    Effect.gen(function*() {
+      const decode = (iss: string, allowInsecureLocalhost: boolean) =>
+        LaunchRequest.decode(new URLSearchParams({ iss, launch: "x" })).pipe(
+          Effect.map(({ server }) => server),
+          Effect.catchAll(({ reason }) => Effect.succeed(reason)),
+          Effect.provideService(TrustedIssuers.TrustedIssuers, {
+            find: () => Effect.succeed({ server: "local", allowInsecureLocalhost })
+          })
+        )
+      assert.strictEqual(yield* decode("http://localhost:9000/fhir", false), "IssInsecure")
+      assert.strictEqual(yield* decode("http://localhost:9000/fhir", true), "local")
+      assert.strictEqual(yield* decode("http://ehr.example/fhir", true), "IssInsecure")
+      assert.strictEqual(yield* decode("https://ehr.example/fhir", false), "local")
+    }))
 })

@@ -634,9 +634,9 @@ describe("hostile resources", () => {
       const fhir = yield* written(http)
       const circular: Record<string, unknown> = { resourceType: "Patient", id: "1" }
       circular["x"] = circular
-      // The JSON of Bun has no limit of depth.
-      const deep = "Bun" in globalThis ? [] : [{ resourceType: "Patient", id: "1", x: nested() }]
-      for (const resource of [...deep, circular]) {
+      const resources = [{ resourceType: "Patient", id: "1", x: nested() }, circular]
+      // Bun and Deno write JSON of this depth.
+      for (const resource of "Bun" in globalThis || "Deno" in globalThis ? [circular] : resources) {
         const given = resource as { readonly resourceType: string; readonly id: string }
         for (
           const call of [
