@@ -13,24 +13,31 @@ import * as Build from "./harness/build.js"
 import * as Bulk from "./harness/bulk.js"
 import * as Bundles from "./harness/bundles.js"
 import * as Child from "./harness/Child.js"
+import * as Databases from "./harness/databases.js"
+import { isAvailable } from "./harness/databases.js"
+import * as Growth from "./harness/growth.js"
 import * as Heaps from "./harness/heaps.js"
 import * as Machine from "./harness/machine.js"
 import * as Report from "./harness/report.js"
 import type { Results } from "./harness/Results.js"
 import * as Rounds from "./harness/rounds.js"
-import { rows } from "./harness/Row.js"
+import { rows, storeOf } from "./harness/Row.js"
 import type { Setting } from "./harness/Setting.js"
 import * as Stampede from "./harness/stampede.js"
 import * as Startups from "./harness/startups.js"
 import * as Targets from "./harness/targets.js"
 
-const OTHERS = ["stampede", "heap", "bulk", "startup", "bundle"]
+const OTHERS = ["stampede", "heap", "bulk", "startup", "bundle", "growth"]
+/** Only where they are named, because they take minutes. */
+const OPT_IN = ["growth"]
 
 const { values } = parseArgs({
   options: {
     /** A row; repeatable. Default: all. */
     only: { type: "string", multiple: true },
     rounds: { type: "string", default: "7" },
+    /** Also the rows of growth. */
+    growth: { type: "boolean", default: false },
     /** All measurements of each round. */
     json: { type: "string" },
     /** The tables. In a file with the two comments below, they are written between them. */
@@ -51,7 +58,8 @@ if (!existsSync(Build.at("bench/node_modules/openid-client"))) {
   process.stderr.write("what the library is measured beside is not there: npm ci --prefix bench\n")
   process.exit(2)
 }
-const isWanted = (id: string): boolean => values.only === undefined || values.only.includes(id)
+const isWanted = (id: string): boolean =>
+  values.only === undefined ? !OPT_IN.includes(id) || values.growth : values.only.includes(id)
 
 const [BEGIN, END] = ["<!-- results: npm run bench -- --markdown docs/performance.md -->", "<!-- end of results -->"]
 
@@ -74,21 +82,29 @@ const measure = async (source: string): Promise<Results> => {
   const bulk = isWanted("bulk") ? await Bulk.measure(rounds) : undefined
   const startups = isWanted("startup") ? await Startups.measure(rounds) : undefined
   const server = await Child.start("the server", Build.at("bench/processes/server.ts"))
-  const workers = Rounds.workers(server.greeting as Setting)
+  const wanted = rows.filter(({ id }) => isWanted(id))
+  const databases = wanted.some((row) => storeOf(row) !== undefined) || isWanted("growth")
+    ? await Databases.start()
+    : undefined
+  const stores = databases?.stores ?? {}
+  const workers = Rounds.workers({ ...(server.greeting as Setting), stores })
   const done: Array<Rounds.RowResult> = []
   try {
-    for (const row of rows.filter(({ id }) => isWanted(id))) {
+    for (const row of wanted.filter((row) => isAvailable(stores, storeOf(row)))) {
       const result = await Rounds.run(row, workers, rounds)
       tell(Report.rowTable(result))
       done.push(result)
     }
     const stampede = isWanted("stampede") ? await Stampede.measure(workers, server, rounds) : undefined
+    const growth = isWanted("growth") ? await Growth.measure(workers, stores, Math.min(rounds, 3)) : undefined
     return {
       rounds,
       before,
+      skipped: databases?.skipped ?? [],
       load: Math.round((loadavg()[0] ?? 0) * 10) / 10,
       rows: done,
       ...(stampede === undefined ? {} : { stampede }),
+      ...(growth === undefined ? {} : { growth }),
       ...(heaps === undefined ? {} : { heaps }),
       ...(bulk === undefined ? {} : { bulk }),
       ...(startups === undefined ? {} : { startups }),
@@ -96,6 +112,7 @@ const measure = async (source: string): Promise<Results> => {
     }
   } finally {
     await workers.stop()
+    await databases?.stop()
     await server.stop()
   }
 }

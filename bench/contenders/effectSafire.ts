@@ -16,6 +16,8 @@ import {
   ClientAuthentication,
   Discovery,
   FhirClient,
+  IdToken,
+  Jwks,
   Sessions,
   SessionStore,
   SigningKeys,
@@ -24,6 +26,8 @@ import {
 } from "effect-safire"
 import { NodeTransport } from "effect-safire/node"
 import type { ContenderModule, Filler, Work } from "../harness/Contender.js"
+import { SERVERS } from "../harness/growthSizes.js"
+import { NONCE, signedIdToken } from "../harness/idToken.js"
 import type { Setting } from "../harness/Setting.js"
 import * as Transaction from "../harness/transaction.js"
 
@@ -66,7 +70,14 @@ const services = (setting: Setting, transport: Layer.Layer<HttpClient.HttpClient
     }
   })
   return Sessions.layer.pipe(
-    Layer.provideMerge(Layer.mergeAll(servers, SessionStore.layerMemory, FhirClient.layer, Discovery.layer())),
+    Layer.provideMerge(Layer.mergeAll(
+      servers,
+      SessionStore.layerMemory,
+      FhirClient.layer,
+      Discovery.layer(),
+      Jwks.layer(),
+      IdToken.layer()
+    )),
     Layer.provideMerge(transport)
   )
 }
@@ -144,6 +155,8 @@ const works = (setting: Setting) =>
     const sessions = yield* Sessions.Sessions
     const discovery = yield* Discovery.Discovery
     const fhir = yield* FhirClient.FhirClient
+    const jwks = yield* Jwks.Jwks
+    const idTokens = yield* IdToken.IdToken
     const app = yield* servers.client("public")
     const confidential = yield* servers.client("basic")
     const backend = yield* servers.client("backend")
@@ -162,6 +175,15 @@ const works = (setting: Setting) =>
     const transaction = Transaction.requests(setting)
     let next = 0
     const insecure = { allowInsecureLocalhost: true }
+    const idToken = Redacted.make(yield* Effect.promise(() => signedIdToken(setting)))
+    const idTokenRequest: IdToken.Request = {
+      ...insecure,
+      server: "public",
+      configuration: yield* app.configuration,
+      clientId: setting.clientId,
+      nonce: Redacted.make(NONCE)
+    }
+    const keyHeader = { alg: "RS384", kid: setting.keys.RS384.kid }
     return {
       operations: {
         "authorization-url": app.authorize(),
@@ -175,6 +197,11 @@ const works = (setting: Setting) =>
         "assertion-RS384": rs384.authenticate(authorizationServer),
         "assertion-ES384": es384.authenticate(authorizationServer),
         "client-credentials": backend.clientCredentials(),
+        "jwks-cold": Effect.suspend(() => {
+          const uri = `${setting.origin}/${next++ % DIFFERENT_SERVERS}/jwks`
+          return Effect.zipRight(jwks.invalidate(uri), jwks.find(uri, keyHeader, insecure))
+        }),
+        "id-token": idTokens.verify(idToken, idTokenRequest),
         "fresh-token": sessions.accessToken(session),
         "fhir-transaction": patients.transaction(transaction),
         "fhir-get": patients.read("Patient", setting.patientId),
@@ -210,7 +237,7 @@ export const make: ContenderModule["make"] = async (setting, variant) => {
   )
   const within = traced(variant)
   const loop = looping<Services>((effect) => runtime.runPromise(within(effect)))
-  const found: Record<string, Work> = {}
+  const found: Record<string, Work> = await growingRegistry()
   for (const [name, operation] of provided.operations) found[name] = loop(operation)
   found["stampede"] = {
     loop: async (callers, deadline) => {
@@ -223,6 +250,34 @@ export const make: ContenderModule["make"] = async (setting, variant) => {
     }
   }
   return found
+}
+
+/** The lookup of the server of an EHR launch, among more and more of them. */
+const growingRegistry = async (): Promise<Record<string, Work>> => {
+  const runtime = registry()
+  const servers = await runtime.runPromise(SmartServers.SmartServers)
+  const loop = looping<never>((effect) => runtime.runPromise(effect))
+  let known = 0
+  let next = 0
+  const lookup = Effect.suspend(() => {
+    next = (next + 7919) % known
+    return servers.forLaunchIss(server(next).fhirBaseUrl)
+  })
+  const fill = (count: number) =>
+    Effect.suspend(() => {
+      const indexes = Array.from({ length: Math.max(0, count - known) }, (_, offset) => known + offset)
+      known = Math.max(known, count)
+      return Effect.forEach(indexes, (index) => servers.add(`server-${index}`, server(index)), { discard: true })
+    })
+  return {
+    "grown-servers": loop(lookup),
+    ...Object.fromEntries(
+      SERVERS.map((count) => [
+        `fill-servers-${count}`,
+        { loop: () => runtime.runPromise(Effect.as(fill(count), 1)) }
+      ])
+    )
+  }
 }
 
 const server = (index: number) => ({

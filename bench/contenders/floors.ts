@@ -5,6 +5,7 @@ import * as Jose from "jose"
 import type { Dispatcher } from "undici"
 import { Agent } from "undici"
 import type { ContenderModule, Work } from "../harness/Contender.js"
+import { jwks, NONCE, signedIdToken } from "../harness/idToken.js"
 import type { Setting } from "../harness/Setting.js"
 import * as Transaction from "../harness/transaction.js"
 
@@ -26,6 +27,7 @@ const checked = (tokens: unknown): unknown => {
   return tokens
 }
 
+const JWKS = { accept: "application/jwk-set+json, application/json;q=0.9" }
 const FORM = { "content-type": "application/x-www-form-urlencoded", accept: "application/json" }
 
 interface Request {
@@ -137,7 +139,22 @@ const josely = async (setting: Setting): Promise<Works> => {
       client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
       client_assertion: await sign()
     }).toString()
+  const idToken = await signedIdToken(setting)
+  const keySet = Jose.createLocalJWKSet(jwks(setting) as Jose.JSONWebKeySet)
   return {
+    "jwks-cold": async () => {
+      const keys = await overFetch({ url: `${setting.origin}/jwks`, method: "GET", headers: JWKS })
+      return Jose.createLocalJWKSet(keys as Jose.JSONWebKeySet)({ alg: "RS384", kid: setting.keys.RS384.kid })
+    },
+    "id-token": async () => {
+      const { payload } = await Jose.jwtVerify(idToken, keySet, {
+        algorithms: ["RS384"],
+        issuer: setting.origin,
+        audience: setting.clientId,
+        requiredClaims: ["sub", "iat", "exp"]
+      })
+      if (payload["nonce"] !== NONCE) throw new Error("another nonce")
+    },
     "assertion-RS384": () => form(rs384, {}),
     "assertion-ES384": () => form(es384, {}),
     "client-credentials": async () =>

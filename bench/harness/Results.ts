@@ -3,6 +3,7 @@
  */
 import type { BulkResults } from "./bulk.js"
 import type { BundleResult } from "./bundles.js"
+import type { GrowthResult } from "./growth.js"
 import type { HeapResult } from "./heaps.js"
 import type { Machine } from "./machine.js"
 import type { RowResult } from "./rounds.js"
@@ -19,5 +20,8 @@ export interface Results {
   readonly heaps?: ReadonlyArray<HeapResult>
   readonly startups?: ReadonlyArray<StartupResult>
   readonly bulk?: BulkResults
+  readonly growth?: ReadonlyArray<GrowthResult>
+  /** Session stores without rows, and why. */
+  readonly skipped: ReadonlyArray<string>
   readonly bundles?: ReadonlyArray<BundleResult>
 }

@@ -27,6 +27,20 @@ const UNTRACED = "effect-safire, tracing off"
 const UDAP = "effect-safire, UDAP"
 const PEERS: ReadonlyArray<Name> = ["openid-client", "oauth4webapi", "fhirclient"]
 
+const STORE = "SessionStore"
+const BY_HAND = "the driver by hand"
+const STORES = [
+  ["memory", "memory"],
+  ["files", "files"],
+  ["sqlite", "SQLite"],
+  ["postgres", "PostgreSQL"],
+  ["redis", "Redis"]
+] as const
+
+/** The store of a row, if it is about one. */
+export const storeOf = ({ id }: Row): (typeof STORES)[number][0] | undefined =>
+  STORES.map(([store]) => store).find((store) => id.startsWith("store-") && id.endsWith(`-${store}`))
+
 const everyTransport: ReadonlyArray<Name> = [
   OURS,
   UNTRACED,
@@ -71,6 +85,17 @@ export const rows: ReadonlyArray<Row> = [
   row("assertion-RS384", "Client assertion, RS384", 32, "bare jose", signing),
   row("assertion-ES384", "Client assertion, ES384", 32, "bare jose", signing),
   row("client-credentials", "Client credentials, RS384", 32, "bare jose", signing),
+  row("jwks-cold", "A key set, fetched, and a key of it", 32, "bare jose", [OURS, "bare jose"]),
+  row("id-token", "An id_token verified, keys cached", 32, "bare jose", [OURS, "bare jose"]),
+  row("login", "Login over HTTP: launch and callback", 32, "routes of @effect/platform by hand", [
+    "effect-safire/web",
+    "openid-client in node:http",
+    "routes of @effect/platform by hand"
+  ], { millis: 500 }),
+  ...STORES.flatMap(([store, title]) => [
+    row(`store-read-${store}`, `A session read from ${title}`, 16, BY_HAND, [STORE, BY_HAND]),
+    row(`store-modify-${store}`, `A session changed under its lock in ${title}`, 16, BY_HAND, [STORE, BY_HAND])
+  ]),
   row("fresh-token", "A token from a session that has one", 1, "fhirclient", [OURS, UNTRACED, "fhirclient"], {
     millis: 200
   }),

@@ -23,6 +23,19 @@ export interface Setting {
   readonly accessToken: string
   readonly patientId: string
   readonly keys: Readonly<Record<"RS384" | "ES384", object & { readonly kid: string }>>
+  /** The address of the module that logs in at a web app. */
+  readonly logins: string
+  /** The address of the module with the session that all stores hold. */
+  readonly storedSession: string
+  readonly stores: Stores
+}
+
+/** Where session stores keep what they store; absent if the store is not available here. */
+export interface Stores {
+  readonly folder?: string | undefined
+  readonly hasSqlite?: boolean | undefined
+  readonly redisUrl?: string | undefined
+  readonly postgresUrl?: string | undefined
 }
 
 /** The private example key of the specification. */
@@ -48,5 +61,8 @@ export const make = (origin: string): Setting => ({
   code: "code-0123456789abcdef",
   accessToken: "access-token-0123456789abcdef0123456789abcdef",
   patientId: "patient-alpha",
-  keys: { RS384: key("RS384"), ES384: key("ES384") }
+  keys: { RS384: key("RS384"), ES384: key("ES384") },
+  logins: new URL("./logins.mjs", import.meta.url).href,
+  storedSession: new URL("./storedSession.mjs", import.meta.url).href,
+  stores: {}
 })

@@ -5,16 +5,20 @@
  * docs/browser.md advises; `everything` imports the index. Chunks that are loaded on demand are in `total` only.
  */
 import { readFile } from "node:fs/promises"
-import { relative } from "node:path"
+import { dirname, relative, resolve } from "node:path"
 import { gzipSync } from "node:zlib"
+import { nodeResolve } from "@rollup/plugin-node-resolve"
 import type { BuildOptions, Metafile, Plugin } from "esbuild"
 import { build, transform } from "esbuild"
+import { rollup } from "rollup"
 import * as Build from "./build.js"
+
+export type Bundler = "esbuild" | "Rollup"
 
 export interface BundleResult {
   readonly id: string
   readonly title: string
-  readonly minified: number
+  readonly bundler: Bundler
   /** The entry, with the chunks that it imports at once. */
   readonly gzip: number
   /** With the chunks that it imports on demand. */
@@ -27,6 +31,7 @@ export interface BundleResult {
 
 const entries = {
   exchange: "public client: launch and code exchange",
+  index: "the same through the index",
   launch: "public client: launch, code exchange and FHIR reads",
   sessions: "many servers, sessions that renew themselves, FHIR reads",
   everything: "every module of `effect-safire`"
@@ -55,7 +60,9 @@ const library = (source: string): Plugin => ({
   }
 })
 
-const bundle = async (source: string, what: Pick<BuildOptions, "entryPoints" | "stdin">) => {
+const zipped = (contents: string | Uint8Array): number => gzipSync(contents, { level: 9 }).byteLength
+
+const bundle = async (source: string, what: Pick<BuildOptions, "stdin">) => {
   const { metafile, outputFiles } = await build({
     ...what,
     bundle: true,
@@ -74,13 +81,9 @@ const bundle = async (source: string, what: Pick<BuildOptions, "entryPoints" | "
     plugins: [library(source)]
   })
   const chunks = new Map(
-    outputFiles.map(({ contents, path }) => [relative(Build.at(""), path), {
-      minified: contents.byteLength,
-      gzip: gzipSync(contents, { level: 9 }).byteLength
-    }])
+    outputFiles.map(({ contents, path }) => [relative(Build.at(""), path), zipped(contents)])
   )
-  const sum = (paths: Iterable<string>, size: "minified" | "gzip") =>
-    [...paths].reduce((total, path) => total + (chunks.get(path)?.[size] ?? 0), 0)
+  const sum = (paths: Iterable<string>) => [...paths].reduce((total, path) => total + (chunks.get(path) ?? 0), 0)
   const onDemand = new Set(
     Object.values(metafile.outputs).flatMap(({ imports }) =>
       imports.flatMap(({ kind, path }) => kind === "dynamic-import" ? [path] : [])
@@ -97,7 +100,7 @@ const bundle = async (source: string, what: Pick<BuildOptions, "entryPoints" | "
       if (kind === "import-statement") first.add(imported)
     }
   }
-  return { metafile, minified: sum(first, "minified"), gzip: sum(first, "gzip"), total: sum(chunks.keys(), "gzip") }
+  return { metafile, gzip: sum(first), total: sum(chunks.keys()) }
 }
 
 /** The modules of Effect that the library's files in the bundle import. */
@@ -115,39 +118,91 @@ const modulesOf = ({ inputs, outputs }: Metafile, source: string): ReadonlyArray
   return [...found].sort()
 }
 
-const withModules = (modules: ReadonlyArray<string>, entry: string) => ({
-  stdin: {
-    contents: [
-      ...modules.map((path, index) => `import * as M${index} from "${path}"`),
-      `export const modules = [${modules.map((_, index) => `M${index}`).join(", ")}]`,
-      `export * from "./${entry}.js"`
-    ].join("\n"),
-    resolveDir: Build.at("bench/bundles"),
-    loader: "ts" as const
-  }
+const entryWith = (modules: ReadonlyArray<string>, entry: string): string =>
+  [
+    ...modules.map((path, index) => `import * as M${index} from "${path}"`),
+    `export const modules = [${modules.map((_, index) => `M${index}`).join(", ")}]`,
+    `export * from "./${entry}.js"`
+  ].join("\n")
+
+const stdin = (contents: string) => ({
+  stdin: { contents, resolveDir: Build.at("bench/bundles"), loader: "ts" as const }
 })
 
-const file = (name: string) => ({ entryPoints: [Build.at(`bench/bundles/${name}.ts`)] })
+const VIRTUAL = Build.at("bench/bundles/entry.ts")
+
+/** By Rollup, which a page is built with that uses Vite. */
+const rolled = async (source: string, contents: string): Promise<{ readonly gzip: number; readonly total: number }> => {
+  const built = await rollup({
+    input: VIRTUAL,
+    onwarn: () => undefined,
+    plugins: [
+      {
+        name: "effect-safire",
+        resolveId: (id, importer) => {
+          if (id === VIRTUAL) return id
+          // As in package.json of the library.
+          const ours = (path: string) => ({ id: path, moduleSideEffects: false })
+          if (id === "effect-safire") return ours(`${source}/index.ts`)
+          if (id.startsWith("../../src/")) {
+            return ours(`${source}/${id.slice("../../src/".length).replace(/js$/, "ts")}`)
+          }
+          return importer?.endsWith(".ts") === true && id.startsWith(".")
+            ? ours(resolve(dirname(importer), id.replace(/js$/, "ts")))
+            : null
+        },
+        load: (id) => id === VIRTUAL ? contents : null,
+        transform: async (code, id) => {
+          if (!id.endsWith(".ts")) return null
+          const plain = (await transform(code, { loader: "ts", target: "es2022" })).code
+          return { code: id.startsWith(`${source}/`) ? annotate(plain) : plain, map: null }
+        }
+      },
+      nodeResolve({ browser: true, modulePaths: [Build.at("node_modules")] })
+    ]
+  })
+  const chunks = (await built.generate({ format: "esm" })).output.flatMap((one) => one.type === "chunk" ? [one] : [])
+  const sizes = new Map<string, number>()
+  for (const { code, fileName } of chunks) {
+    const { code: minified } = await transform(code, { minify: true, target: "es2022", legalComments: "none" })
+    sizes.set(fileName, zipped(minified))
+  }
+  // The set grows while it is read.
+  const first = new Set(chunks.flatMap(({ fileName, isEntry }) => isEntry ? [fileName] : []))
+  for (const path of first) {
+    for (const imported of chunks.find(({ fileName }) => fileName === path)?.imports ?? []) first.add(imported)
+  }
+  const sum = (paths: Iterable<string>) => [...paths].reduce((total, path) => total + (sizes.get(path) ?? 0), 0)
+  return { gzip: sum(first), total: sum(sizes.keys()) }
+}
+
+const bundlers: ReadonlyArray<readonly [Bundler, (source: string, contents: string) => ReturnType<typeof rolled>]> = [
+  ["esbuild", (source, contents) => bundle(source, stdin(contents))],
+  ["Rollup", rolled]
+]
 
 const isEntry = (id: string): id is EntryId => id in entries
 
 export const measure = async (source: string): Promise<ReadonlyArray<BundleResult>> => {
-  const app = await bundle(source, file("app"))
   const results: Array<BundleResult> = []
   for (const id of Object.keys(entries).filter(isEntry)) {
-    const whole = await bundle(source, file(id))
-    const modules = modulesOf(whole.metafile, source)
-    const without = await bundle(source, withModules(modules, "app"))
-    const withIt = await bundle(source, withModules(modules, id))
-    results.push({
-      id,
-      title: entries[id],
-      minified: whole.minified,
-      gzip: whole.gzip,
-      total: whole.total,
-      overSameModules: withIt.gzip - without.gzip,
-      overApp: whole.gzip - app.gzip
-    })
+    const { metafile } = await bundle(source, stdin(entryWith([], id)))
+    const modules = modulesOf(metafile, source)
+    for (const [bundler, sizeOf] of bundlers) {
+      const whole = await sizeOf(source, entryWith([], id))
+      const app = await sizeOf(source, entryWith([], "app"))
+      const without = await sizeOf(source, entryWith(modules, "app"))
+      const withIt = await sizeOf(source, entryWith(modules, id))
+      results.push({
+        id,
+        title: entries[id],
+        bundler,
+        gzip: whole.gzip,
+        total: whole.total,
+        overSameModules: withIt.gzip - without.gzip,
+        overApp: whole.gzip - app.gzip
+      })
+    }
   }
   return results
 }

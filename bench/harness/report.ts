@@ -1,6 +1,7 @@
 /**
  * The results as tables, for a terminal and for Markdown.
  */
+import type { GrowthResult } from "./growth.js"
 import type { Results } from "./Results.js"
 import type { RowResult } from "./rounds.js"
 import type { Spread } from "./statistics.js"
@@ -39,12 +40,27 @@ export const verdictTable = (verdicts: ReadonlyArray<Verdict>): Table => ({
   body: verdicts.map(({ found, met, title, wanted }) => [title, wanted, found, met ? "met" : "missed"])
 })
 
-export const otherTables = ({ bulk, bundles, heaps, stampede, startups }: Results): ReadonlyArray<Table> => [
+const sizesOf = (growth: ReadonlyArray<GrowthResult>): ReadonlyArray<number> =>
+  [...new Set(growth.flatMap(({ cpuMicros }) => cpuMicros.map(([size]) => size)))].sort((a, b) => a - b)
+
+export const otherTables = ({ bulk, bundles, growth, heaps, stampede, startups }: Results): ReadonlyArray<Table> => [
   ...(stampede === undefined ? [] : [{
     title: "The stampede",
     note: "1,000 callers at once want the token of a session that has expired.",
     head: ["", "token requests", "ms until all have it"],
     body: stampede.map(({ contender, millis, requests }) => [contender, whole(requests), ratio(millis)])
+  }]),
+  ...(growth === undefined ? [] : [{
+    title: "Growth",
+    note: "Microseconds of CPU for one operation, when there is more of everything. An empty cell was not measured.",
+    head: ["", ...sizesOf(growth).map(whole)],
+    body: growth.map(({ cpuMicros, title }) => [
+      title,
+      ...sizesOf(growth).map((size) => {
+        const found = cpuMicros.find(([one]) => one === size)
+        return found === undefined ? "" : number(found[1])
+      })
+    ])
   }]),
   ...(heaps === undefined ? [] : [{
     title: "Heap",
@@ -74,10 +90,11 @@ export const otherTables = ({ bulk, bundles, heaps, stampede, startups }: Result
   ...(bundles === undefined ? [] : [{
     title: "Browser bundle",
     note:
-      "esbuild with splitting, minified, gzip; kB. An app with the same modules of Effect whole is subtracted, or one that uses Effect, platform and Schema as most do. The last column includes the chunk that verifies id_tokens, which is loaded on demand.",
-    head: ["", "entry", "over the same modules", "over such an app", "with all chunks"],
-    body: bundles.map(({ gzip, overApp, overSameModules, title, total }) => [
+      "With splitting, minified, gzip; kB. An app with the same modules of Effect whole is subtracted, or one that uses Effect, platform and Schema as most do. The last column includes chunks that are loaded on demand, such as the one that verifies id_tokens. Vite bundles with Rollup.",
+    head: ["", "bundler", "entry", "over the same modules", "over such an app", "with all chunks"],
+    body: bundles.map(({ bundler, gzip, overApp, overSameModules, title, total }) => [
       title,
+      bundler,
       kilobytes(gzip),
       kilobytes(overSameModules),
       kilobytes(overApp),
@@ -99,14 +116,33 @@ const tableOf = ({ body, head }: Table): string => {
   return [line(head), line(head.map(() => "---")), ...body.map(line)].join("\n")
 }
 
-const sectionOf = (table: Table): string =>
-  [`### ${table.title}`, ...(table.note === undefined ? [] : [table.note]), tableOf(table)].join("\n\n")
+const WIDTH = 120
 
-const settingOf = ({ before, load, rounds }: Results): string =>
-  [
-    `${before.cpu}, ${before.cores} cores, ${before.memoryGiB} GiB, ${before.system}, Node ${before.node}; load ${before.load} before the run, ${load} in it;`,
-    `${rounds} rounds. ${Object.entries(before.versions).map(([name, version]) => `${name} ${version}`).join(", ")}.`
-  ].join("\n")
+/** Prose in lines of at most 120 characters. */
+const wrapped = (text: string): string => {
+  const lines: Array<string> = []
+  let line = ""
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > WIDTH) {
+      lines.push(line)
+      line = word
+    } else {
+      line = line === "" ? word : `${line} ${word}`
+    }
+  }
+  return [...lines, line].join("\n")
+}
+
+const sectionOf = (table: Table): string =>
+  [`### ${table.title}`, ...(table.note === undefined ? [] : [wrapped(table.note)]), tableOf(table)].join("\n\n")
+
+const settingOf = ({ before, load, rounds, skipped }: Results): string =>
+  wrapped([
+    `${before.cpu}, ${before.cores} cores, ${before.memoryGiB} GiB, ${before.system}, Node ${before.node};`,
+    `load ${before.load} before the run, ${load} in it; ${rounds} rounds.`,
+    `${Object.entries(before.versions).map(([name, version]) => `${name} ${version}`).join(", ")}.`,
+    ...skipped.map((reason) => `Not measured: ${reason}.`)
+  ].join(" "))
 
 export const toMarkdown = (results: Results, verdicts: ReadonlyArray<Verdict>): string =>
   [

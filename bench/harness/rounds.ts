@@ -48,7 +48,9 @@ export const workers = (setting: Setting): Workers => {
       const { module, variant } = named(name)
       const child = started.get(name) ?? await Child.start(name, Build.built("processes/worker"), {
         args: [Build.built(module), variant, JSON.stringify(setting)],
-        execArgv: []
+        // A million sessions in memory, and the time that it takes to fill a store.
+        execArgv: ["--max-old-space-size=8192"],
+        patienceMillis: 600_000
       })
       started.set(name, child)
       return child

@@ -1,7 +1,7 @@
 /**
  * The targets of the library, and whether a run meets them.
  */
-import type { EntryId } from "./bundles.js"
+import type { Bundler, EntryId } from "./bundles.js"
 import type { Name, Sample } from "./Contender.js"
 import type { Results } from "./Results.js"
 import type { RowResult } from "./rounds.js"
@@ -50,10 +50,59 @@ const cpuMicros = (id: string, name: Name = OURS) => (results: Results) =>
 const heap = (what: string) => ({ heaps }: Results) =>
   heaps?.find((one) => one.contender === OURS && one.what === what)?.bytes
 
-const bundle = (id: EntryId) => ({ bundles }: Results) => {
-  const found = bundles?.find((one) => one.id === id)
-  return found === undefined ? undefined : found.overSameModules / 1000
+const bundled = ({ bundles }: Results, id: EntryId, bundler: Bundler) =>
+  bundles?.find((one) => one.id === id && one.bundler === bundler)
+
+const bundle = (id: EntryId, bundler: Bundler): Target => ({
+  title: `Browser bundle, a public client's launch, ${bundler}`,
+  value: (results) => {
+    const found = bundled(results, id, bundler)
+    return found === undefined ? undefined : found.overSameModules / 1000
+  },
+  most: 25,
+  unit: " kB",
+  digits: 1
+})
+
+/** What an import through the index adds to imports by module. */
+const throughIndex = (bundler: Bundler): Target => ({
+  title: `Browser bundle, the same through the index, ${bundler}: more than by module`,
+  value: (results) => {
+    const [byModule, index] = [bundled(results, "exchange", bundler), bundled(results, "index", bundler)]
+    return byModule === undefined || index === undefined ? undefined : (index.gzip - byModule.gzip) / 1000
+  },
+  most: 2,
+  unit: " kB",
+  digits: 1
+})
+
+const startup = (title: string) => ({ startups }: Results) => {
+  const cpu = (one: string) => startups?.find(({ title }) => title === one)?.cpuMillis.median
+  const [found, base] = [cpu(title), cpu("Effect, platform and Schema")]
+  return found === undefined || base === undefined ? undefined : found / base
 }
+
+/** How much more an operation costs at the largest size than at the smallest that is at least `from`. */
+const growing = (title: string, from: number) => ({ growth }: Results) => {
+  const sizes = growth?.find((one) => one.title === title)?.cpuMicros.filter(([size]) => size >= from) ?? []
+  const [first, last] = [sizes[0], sizes.at(-1)]
+  return first === undefined || last === undefined ? undefined : last[1] / first[1]
+}
+
+const store = (id: string, title: string, read: number, modify: number): ReadonlyArray<Target> => [
+  {
+    title: `A session read from ${title}: processor time, to the driver by hand`,
+    value: between(`store-read-${id}`, "SessionStore", "the driver by hand", cpuOf),
+    most: read,
+    unit: "x"
+  },
+  {
+    title: `A session changed in ${title}: processor time, to the driver by hand`,
+    value: between(`store-modify-${id}`, "SessionStore", "the driver by hand", cpuOf),
+    most: modify,
+    unit: "x"
+  }
+]
 
 const beside = (id: string, title: string): ReadonlyArray<Target> => [
   {
@@ -143,8 +192,81 @@ const targets: ReadonlyArray<Target> = [
     unit: " MB",
     digits: 0
   },
-  { title: "Browser bundle, a public client's launch", value: bundle("exchange"), most: 25, unit: " kB", digits: 1 },
-  { title: "Browser bundle, every module", value: bundle("everything"), most: 25, unit: " kB", digits: 1 }
+  bundle("exchange", "esbuild"),
+  bundle("exchange", "Rollup"),
+  throughIndex("esbuild"),
+  throughIndex("Rollup"),
+  {
+    title: "Start-up to an authorization URL, by module: processor time, to loading Effect, platform and Schema",
+    value: startup("effect-safire, an entry point to each module"),
+    most: 1.15,
+    unit: "x"
+  },
+  {
+    title: "A key set fetched: processor time, to bare jose",
+    value: between("jwks-cold", OURS, "bare jose", cpuOf),
+    most: 1,
+    unit: "x"
+  },
+  {
+    title: "An id_token verified: processor time, to bare jose",
+    value: between("id-token", OURS, "bare jose", cpuOf),
+    most: 1.5,
+    unit: "x"
+  },
+  {
+    title: "Login over HTTP: processor time, to routes of @effect/platform by hand",
+    value: between("login", "effect-safire/web", "routes of @effect/platform by hand", cpuOf),
+    most: 3,
+    unit: "x"
+  },
+  {
+    title: "Login over HTTP: processor time, to openid-client in node:http",
+    value: between("login", "effect-safire/web", "openid-client in node:http", cpuOf),
+    most: 1,
+    unit: "x"
+  },
+  { title: "A session read from memory", value: cpuMicros("store-read-memory", "SessionStore"), most: 5, unit: " µs" },
+  {
+    title: "A session changed under its lock in memory",
+    value: cpuMicros("store-modify-memory", "SessionStore"),
+    most: 100,
+    unit: " µs"
+  },
+  ...store("files", "files", 2, 2),
+  ...store("sqlite", "SQLite", 10, 5),
+  ...store("postgres", "PostgreSQL", 3, 3),
+  ...store("redis", "Redis", 3, 5),
+  {
+    title: "A session read from memory, among 1,000,000, to one among 1,000",
+    value: growing("a session read, in memory", 1_000),
+    most: 2,
+    unit: "x"
+  },
+  {
+    title: "A session read from SQLite, among 1,000,000, to one among 10,000",
+    value: growing("a session read, in SQLite", 10_000),
+    most: 1.5,
+    unit: "x"
+  },
+  {
+    title: "The server of a launch, among 10,000, to one among 10",
+    value: growing("the server of a launch, in a registry", 10),
+    most: 2,
+    unit: "x"
+  },
+  {
+    title: "FHIR read, 10,000 callers at once, to 100",
+    value: growing("FHIR read, by callers at once", 100),
+    most: 2,
+    unit: "x"
+  },
+  {
+    title: "Code exchange, 10,000 callers at once, to 100",
+    value: growing("code exchange, by callers at once", 100),
+    most: 2,
+    unit: "x"
+  }
 ]
 
 export const judge = (results: Results): ReadonlyArray<Verdict> =>

@@ -4,6 +4,7 @@
  */
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
+import * as IdToken from "../harness/idToken.js"
 import * as Setting from "../harness/Setting.js"
 import * as Transaction from "../harness/transaction.js"
 
@@ -105,6 +106,7 @@ const answers = () => {
         }))
       }, "application/fhir+json")),
     transaction: json(Transaction.response(setting), "application/fhir+json"),
+    jwks: json(IdToken.jwks(setting), "application/jwk-set+json"),
     unauthorized: json({ error: "invalid_token" })
   }
 }
@@ -133,6 +135,8 @@ server.on("listening", () => {
     } else if (path.startsWith(searchPath)) {
       const page = given.pages[Number(path.slice(searchPath.length).replace(/^\?page=/, ""))]
       send(page === undefined ? 404 : 200, page ?? given.unauthorized)
+    } else if (path.endsWith("/jwks")) {
+      send(200, given.jwks)
     } else {
       send(200, path.startsWith("/backend/") ? given.backendMetadata : given.metadata)
     }

@@ -1,0 +1,145 @@
+/**
+ * The session stores of this library: a read, and a change under a lock; and the same with more and more sessions.
+ */
+import { createHash } from "node:crypto"
+import { join } from "node:path"
+import type * as SqlClient from "@effect/sql/SqlClient"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import { SessionStore, TokenSet } from "effect-safire"
+import { FileSessionStore } from "effect-safire/node"
+import { RedisSessionStore } from "effect-safire/redis"
+import { SqlSessionStore } from "effect-safire/sql"
+import { Redis } from "ioredis"
+import { StoredSession } from "../../src/session/internal/sessionEntry.js"
+import type { ContenderModule, Work } from "../harness/Contender.js"
+import type { StoreName } from "../harness/growthSizes.js"
+import { SESSIONS } from "../harness/growthSizes.js"
+import type { Setting, Stores } from "../harness/Setting.js"
+
+type Opened = Effect.Effect<SessionStore.BackingSessionStore, unknown, Scope.Scope>
+
+/** Over a database whose tables are made first. */
+const sql = <E>(client: Layer.Layer<SqlClient.SqlClient, E>): Opened =>
+  Effect.flatMap(
+    Layer.build(client),
+    (context) => Effect.provide(Effect.zipRight(SqlSessionStore.migration(), SqlSessionStore.backing()), context)
+  )
+
+const opened = ({ folder, hasSqlite, postgresUrl, redisUrl }: Stores): Partial<Record<StoreName, Opened>> => ({
+  memory: SessionStore.backingMemory,
+  ...(folder === undefined
+    ? {}
+    : { files: Effect.sync(() => FileSessionStore.backing({ directory: join(folder, "files") })) }),
+  ...(folder === undefined || hasSqlite !== true
+    ? {}
+    : { sqlite: sql(SqliteClient.layer({ filename: join(folder, "store.db") })) }),
+  ...(postgresUrl === undefined ? {} : { postgres: sql(PgClient.layer({ url: Redacted.make(postgresUrl) })) }),
+  ...(redisUrl === undefined ? {} : { redis: Effect.sync(() => RedisSessionStore.backing(new Redis(redisUrl))) })
+})
+
+const decode = Schema.decodeSync(TokenSet.TokenSet)
+
+const withTokens = (tokens: TokenSet.TokenSet) =>
+  new StoredSession({
+    version: 1,
+    expiresAt: DateTime.unsafeMake(Date.now() + 8 * 3_600_000),
+    createdAt: DateTime.unsafeNow(),
+    server: "hospital",
+    tokens
+  }, { disableValidation: true })
+
+const idOf = (index: number) => Redacted.make(`session-${index}-0123456789abcdef0123456789abcdef`)
+
+/** The key of an entry: the digest of its id. */
+const keyOf = (index: number) => createHash("sha256").update(Redacted.value(idOf(index))).digest("base64url")
+
+const looping =
+  (run: (loop: Effect.Effect<number, unknown>) => Promise<number>) =>
+  (operation: Effect.Effect<unknown, unknown>): Work => ({
+    loop: (concurrency, deadline) =>
+      run(Effect.suspend(() => {
+        let operations = 0
+        const one = Effect.whileLoop({
+          while: () => performance.now() < deadline,
+          body: () => operation,
+          step: () => {
+            operations++
+          }
+        })
+        return Effect.replicateEffect(one, concurrency, { concurrency: "unbounded", discard: true }).pipe(
+          Effect.map(() => operations)
+        )
+      }))
+  })
+
+/** By its address, because what is plain JavaScript has no types. */
+const sessions = async (setting: Setting) =>
+  (await import(setting.storedSession)) as {
+    readonly COUNT: number
+    readonly session: (index: number) => Schema.Schema.Encoded<typeof TokenSet.TokenSet>
+  }
+
+export const make: ContenderModule["make"] = async (setting) => {
+  const { COUNT, session } = await sessions(setting)
+  const works: Record<string, Work> = {}
+  const loop = looping(Effect.runPromise)
+  const scope = Effect.runSync(Scope.make())
+  for (const [name, open] of Object.entries(opened(setting.stores))) {
+    // The process ends with its databases open.
+    const backing = await Effect.runPromise(Scope.extend(open, scope))
+    const store = await Effect.runPromise(SessionStore.make(backing))
+    const ids = Array.from({ length: COUNT }, (_, index) => idOf(index))
+    await Effect.runPromise(
+      Effect.forEach(ids, (id, index) => store.set(id, withTokens(decode(session(index)))), { concurrency: 32 })
+    )
+    const text = Option.getOrThrow(await Effect.runPromise(backing.read(keyOf(0))))
+    let stored = COUNT
+    const fill = (count: number) => {
+      const indexes = Array.from({ length: Math.max(0, count - stored) }, (_, offset) => stored + offset)
+      stored = Math.max(stored, count)
+      const value = Option.some({ text, expiresAt: Date.now() + 8 * 3_600_000 })
+      return Effect.forEach(indexes, (index) => backing.replace(keyOf(index), Option.none(), value), {
+        concurrency: 32,
+        discard: true
+      })
+    }
+    let next = 0
+    const present = (id: Redacted.Redacted) => Effect.flatMap(store.get(id), (entry) => entry)
+    works[`store-read-${name}`] = loop(Effect.suspend(() => present(ids[next++ % COUNT] ?? idOf(0))))
+    works[`store-modify-${name}`] = loop(
+      Effect.suspend(() =>
+        store.modify(ids[next++ % COUNT] ?? idOf(0), (entry) =>
+          Effect.succeed(
+            [
+              undefined,
+              Option.map(entry, (found) =>
+                found._tag === "StoredSession"
+                  ? withTokens(
+                    new TokenSet.TokenSet({ ...found.tokens, receivedAt: DateTime.unsafeNow() }, {
+                      disableValidation: true
+                    })
+                  )
+                  : found)
+            ] as const
+          ))
+      )
+    )
+    for (const count of SESSIONS) {
+      works[`fill-${name}-${count}`] = { loop: () => Effect.runPromise(Effect.as(fill(count), 1)) }
+    }
+    // Any of all, with an id object of its own, as a request has it.
+    works[`grown-${name}`] = loop(Effect.suspend(() => {
+      next = (next + 7919) % stored
+      return present(idOf(next))
+    }))
+  }
+  return works
+}

@@ -1,0 +1,83 @@
+/**
+ * What an operation costs when there is more of everything: sessions in a store, servers in a registry, callers at
+ * once.
+ */
+import type * as Child from "./Child.js"
+import type { Name } from "./Contender.js"
+import { isAvailable } from "./databases.js"
+import { CALLERS, MOST_SESSIONS, SERVERS, SESSIONS, type StoreName } from "./growthSizes.js"
+import { cpuOf, sample, type Workers } from "./rounds.js"
+import type { Stores } from "./Setting.js"
+import { spread } from "./statistics.js"
+
+export interface GrowthResult {
+  readonly title: string
+  /** Microseconds of processor time for one operation, by size. */
+  readonly cpuMicros: ReadonlyArray<readonly [size: number, micros: number]>
+}
+
+const WARM_UP_MILLIS = 1000
+const MILLIS = 500
+
+/** Of some rounds at one size. */
+const cost = async (child: Child.Child, work: string, concurrency: number, rounds: number): Promise<number> => {
+  await sample(child, { work, concurrency, millis: WARM_UP_MILLIS })
+  const found: Array<number> = []
+  for (let round = 0; round < rounds; round++) {
+    found.push(cpuOf(await sample(child, { work, concurrency, millis: MILLIS })))
+  }
+  return spread(found).median
+}
+
+const filled = async (
+  child: Child.Child,
+  title: string,
+  what: string,
+  sizes: ReadonlyArray<number>,
+  concurrency: number,
+  rounds: number
+): Promise<GrowthResult> => {
+  const cpuMicros: Array<readonly [number, number]> = []
+  for (const size of sizes) {
+    // A deadline that has passed: once.
+    await sample(child, { work: `fill-${what}-${size}`, concurrency: 1, millis: 0 })
+    cpuMicros.push([size, await cost(child, `grown-${what}`, concurrency, rounds)])
+  }
+  return { title, cpuMicros }
+}
+
+const TITLES: Readonly<Record<StoreName, string>> = {
+  memory: "a session read, in memory",
+  files: "a session read, in files",
+  sqlite: "a session read, in SQLite",
+  postgres: "a session read, in PostgreSQL",
+  redis: "a session read, in Redis"
+}
+
+const STORES: ReadonlyArray<StoreName> = ["memory", "files", "sqlite", "postgres", "redis"]
+
+export const measure = async (
+  { of }: Workers,
+  stores: Stores,
+  rounds: number
+): Promise<ReadonlyArray<GrowthResult>> => {
+  const results: Array<GrowthResult> = []
+  const store = await of("SessionStore" satisfies Name)
+  for (const name of STORES.filter((one) => isAvailable(stores, one))) {
+    const sizes = SESSIONS.filter((size) => size <= MOST_SESSIONS[name])
+    results.push(await filled(store, TITLES[name], name, sizes, name === "memory" ? 1 : 16, rounds))
+  }
+  const app = await of("effect-safire" satisfies Name)
+  results.push(await filled(app, "the server of a launch, in a registry", "servers", SERVERS, 1, rounds))
+  for (
+    const [work, title] of [["fhir-get", "FHIR read, by callers at once"], [
+      "exchange-public",
+      "code exchange, by callers at once"
+    ]] as const
+  ) {
+    const cpuMicros: Array<readonly [number, number]> = []
+    for (const callers of CALLERS) cpuMicros.push([callers, await cost(app, work, callers, rounds)])
+    results.push({ title, cpuMicros })
+  }
+  return results
+}
