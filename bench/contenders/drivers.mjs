@@ -10,8 +10,6 @@ import { Redis } from "ioredis"
 import pg from "pg"
 import { COUNT, session } from "../harness/storedSession.mjs"
 
-const require = createRequire(import.meta.url)
-
 const drivers = {
   memory: () => {
     const entries = new Map()
@@ -43,7 +41,7 @@ const drivers = {
     }
   },
   sqlite: ({ folder }) => {
-    const Database = require("better-sqlite3")
+    const Database = createRequire(import.meta.url)("better-sqlite3")
     const database = new Database(join(folder, "by-hand.db"))
     database.pragma("journal_mode = WAL")
     database.exec("CREATE TABLE IF NOT EXISTS session (id TEXT PRIMARY KEY, value TEXT NOT NULL, keep_until BIGINT)")

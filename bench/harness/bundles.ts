@@ -1,8 +1,9 @@
 /**
- * The size that the library adds to a bundle: esbuild, minified, gzip. Apps already contain different parts of Effect.
- * Therefore two apps are subtracted: one with the same modules of Effect, and one that uses Effect, platform and Schema
- * as most apps do, `bundles/app.ts`. The apps import module by module (`effect-safire/SmartClient`), as
- * docs/browser.md advises; `everything` imports the index. Chunks that are loaded on demand are in `total` only.
+ * The size that the library adds to a bundle: esbuild, and Rollup as in Vite; minified, gzip. Apps already contain
+ * different parts of Effect. Therefore two apps are subtracted: one with the same modules of Effect, and one that uses
+ * Effect, platform and Schema as most apps do, `bundles/app.ts`. The apps import module by module
+ * (`effect-safire/SmartClient`), as docs/browser.md advises; `index` and `everything` import the index. Chunks that are
+ * loaded on demand are in `total` only.
  */
 import { readFile } from "node:fs/promises"
 import { dirname, relative, resolve } from "node:path"
@@ -84,16 +85,9 @@ const bundle = async (source: string, what: Pick<BuildOptions, "stdin">) => {
     outputFiles.map(({ contents, path }) => [relative(Build.at(""), path), zipped(contents)])
   )
   const sum = (paths: Iterable<string>) => [...paths].reduce((total, path) => total + (chunks.get(path) ?? 0), 0)
-  const onDemand = new Set(
-    Object.values(metafile.outputs).flatMap(({ imports }) =>
-      imports.flatMap(({ kind, path }) => kind === "dynamic-import" ? [path] : [])
-    )
-  )
-  // The loop also visits the elements that it adds.
+  // The loop also visits the elements that it adds. esbuild also writes chunks that no other chunk imports.
   const first = new Set(
-    Object.entries(metafile.outputs).flatMap(([path, { entryPoint }]) =>
-      entryPoint === undefined || onDemand.has(path) ? [] : [path]
-    )
+    Object.entries(metafile.outputs).flatMap(([path, { entryPoint }]) => entryPoint === "<stdin>" ? [path] : [])
   )
   for (const path of first) {
     for (const { kind, path: imported } of metafile.outputs[path]?.imports ?? []) {
