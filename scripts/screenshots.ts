@@ -7,6 +7,8 @@ import * as Effect from "effect/Effect"
 import { chromium, type Page } from "playwright-core"
 import * as Demo from "../examples/app/main.js"
 
+const DESKTOP = { width: 1200, height: 750 }
+
 const FOLDER = new URL("../docs/images/", import.meta.url)
 
 const walk = async (page: Page, app: string, ehr: string) => {
@@ -31,7 +33,11 @@ const walk = async (page: Page, app: string, ehr: string) => {
   await page.getByRole("radio", { name: /Ruth Okafor/ }).check()
   await press("Allow")
   await page.waitForURL(/\/chart$/)
+  const chart = page.url()
+  // Tall enough for the plots.
+  await page.setViewportSize({ ...DESKTOP, height: 1340 })
   await shot("app-chart")
+  await page.setViewportSize(DESKTOP)
 
   await page.getByRole("link", { name: "Session", exact: true }).click()
   await page.getByRole("heading", { level: 1, name: /Session/ }).waitFor()
@@ -40,6 +46,12 @@ const walk = async (page: Page, app: string, ehr: string) => {
   await page.getByRole("link", { name: "Event log" }).click()
   await page.getByRole("heading", { level: 1 }).waitFor()
   await shot("app-log")
+
+  await page.setViewportSize({ width: 390, height: 844 })
+  await page.goto(chart)
+  await page.getByRole("heading", { level: 1, name: /Chart/ }).waitFor()
+  await shot("app-chart-phone")
+  await page.setViewportSize(DESKTOP)
 
   await page.goto(`${ehr}/faults`)
   await page.getByRole("heading", { level: 1 }).waitFor()
@@ -58,7 +70,7 @@ const main = Effect.gen(function*() {
     Effect.promise(() => chromium.launch({ executablePath, args: ["--no-sandbox"] })),
     (browser) => Effect.promise(() => browser.close())
   )
-  const page = yield* Effect.promise(() => browser.newPage({ viewport: { width: 1200, height: 750 } }))
+  const page = yield* Effect.promise(() => browser.newPage({ viewport: DESKTOP }))
   yield* Effect.promise(() => walk(page, baseUrl, `http://127.0.0.1:${ehrs[0]?.port ?? 0}`))
 }).pipe(Effect.scoped)
 

@@ -13,6 +13,7 @@ import type { buildConnector } from "undici"
 import { ConfigurationError } from "../base/ConfigurationError.js"
 import * as Url from "../base/Url.js"
 import type { Service } from "../http/AddressGuard.js"
+import * as OptionalPeer from "./internal/optionalPeer.js"
 import { TransportError } from "./TransportError.js"
 
 export {
@@ -144,7 +145,10 @@ const parseNetworks = (
 export const make = (options: Options): Effect.Effect<Guard, ConfigurationError> =>
   Effect.gen(function*() {
     // Loaded here: only a guard needs this optional package.
-    const { default: ip } = yield* Effect.promise(() => import("ipaddr.js"))
+    const { default: ip } = yield* OptionalPeer.load(
+      { install: "ipaddr.js", neededBy: "The address guard" },
+      () => import("ipaddr.js")
+    )
     const allows = rule(ip, {
       allow: yield* parseNetworks(ip, "allow", options.allow ?? []),
       refuse: yield* parseNetworks(ip, "refuse", options.refuse ?? [])

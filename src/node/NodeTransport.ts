@@ -19,6 +19,7 @@ import { AddressGuard, mark } from "../http/AddressGuard.js"
 import * as NodeAddressGuard from "./AddressGuard.js"
 import * as BuiltinFetch from "./internal/builtinFetch.js"
 import * as Client from "./internal/client.js"
+import * as OptionalPeer from "./internal/optionalPeer.js"
 import * as TransportError from "./TransportError.js"
 
 /**
@@ -112,7 +113,7 @@ const settings = (limits: Limits): Client.Settings => ({
 })
 
 /** Loaded when a layer is built: the other modules of this entry point do not need undici. */
-const undici = Effect.promise(() => {
+const undici = OptionalPeer.load({ install: "undici@7", neededBy: "NodeTransport" }, () => {
   BuiltinFetch.load()
   return import("undici")
 })

@@ -17,12 +17,12 @@ const refused: AppPage = {
   title: "Refused",
   status: 403,
   focused: true,
-  main: html`${
+  main: html`<div class="card">${
     pageHeading("Please try again in the app", {
       lead: "The request did not come from a page of this app. Nothing was changed."
     })
   }
-<p>${buttonLink(PATHS.home, "To the hospitals", "primary")}</p>`
+<p>${buttonLink(PATHS.home, "To the hospitals", "primary")}</p></div>`
 }
 
 /** Rejects requests from other sites. */

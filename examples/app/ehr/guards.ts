@@ -9,7 +9,7 @@ import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import { pageHeading } from "../ui/Components.js"
+import { buttonLink, pageHeading } from "../ui/Components.js"
 import type { Child } from "../ui/Html.js"
 import { html } from "../ui/Html.js"
 import type { Page } from "../ui/Page.js"
@@ -61,8 +61,8 @@ export const problemPage = (ehr: Ehr, { detail, status, title }: Problem): Respo
     status,
     focused: true,
     policy: { framedBy: inOwnFrame, openedByApps: true },
-    main: html`${pageHeading(title, { lead: detail })}
-<p><a href="/">To the patient list</a></p>`
+    main: html`<div class="card">${pageHeading(title, { lead: detail })}
+<p class="actions">${buttonLink("/", "To the patient list", "primary")}</p></div>`
   })
 
 const cameFromElsewhere = ({ headers }: Request): boolean => {

@@ -8,6 +8,10 @@ export const notFound: AppPage = {
   title: "Not found",
   status: 404,
   focused: true,
-  main: html`${pageHeading("Page not found", { lead: "The address is wrong, or the page no longer exists." })}
-<p>${buttonLink(PATHS.home, "To the hospitals", "primary")}</p>`
+  main: html`<div class="card">${
+    pageHeading("Page not found", { lead: "The address is wrong, or the page no longer exists." })
+  }
+<p class="actions">${buttonLink(PATHS.home, "To the hospitals", "primary")}${
+    buttonLink(PATHS.log, "To the event log")
+  }</p></div>`
 }

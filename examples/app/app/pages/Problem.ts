@@ -11,11 +11,11 @@ export const page = (layout: Layout) => (problem: Problem.Problem): HttpServerRe
     title: problem.title,
     status: problem.status,
     focused: true,
-    main: html`${pageHeading(problem.title, { lead: problem.text })}
+    main: html`<div class="card">${pageHeading(problem.title, { lead: problem.text })}
 <p class="actions">${
       problem.action !== undefined && buttonLink(problem.action.href, problem.action.label, "primary")
     } ${problem.action?.href !== PATHS.home && buttonLink(PATHS.home, "To the hospitals")}</p>
 <p>${
       badge(problem.kind)
-    } <small>Reference <code>${problem.reference}</code>: <a href="${PATHS.log}#ref-${problem.reference}">details in the event log</a></small></p>`
+    } <small>Reference <code>${problem.reference}</code>: <a href="${PATHS.log}#ref-${problem.reference}">details in the event log</a></small></p></div>`
   })

@@ -45,7 +45,7 @@ const scopeChoice = (scope: string, index: number, person: Person, chosen: Reado
 }
 
 const patientChoice = (patients: ReadonlyArray<Patient>, chosen: string | undefined): Html =>
-  html`<fieldset><legend>Patient</legend>${
+  html`<fieldset><legend class="visually-hidden">Patient</legend>${
     patients.map(({ birthDate, id, name }) =>
       checkbox({
         id: `patient-${id}`,
