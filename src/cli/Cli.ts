@@ -83,7 +83,8 @@ const options = {
     ),
     Options.withDescription("Time limit of one request in seconds")
   ),
-  tokenFile: Options.file("token-file", { exists: "yes" }).pipe(
+  // A text, because the file may be a pipe, such as /dev/stdin.
+  tokenFile: Options.text("token-file").pipe(
     Options.optional,
     Options.withDescription(
       "A file with an access token or a token response: shows what its scopes allow. Default: SMART_ACCESS_TOKEN"

@@ -88,7 +88,8 @@ export const read = (
         : Effect.suspend(() => parse(Redacted.value(environment), "SMART_ACCESS_TOKEN")),
     onSome: (path) =>
       Effect.flatMap(FileSystem.FileSystem, (files) => files.readFileString(path)).pipe(
-        Effect.mapError(() => new InvalidToken({ detail: `the file ${path} cannot be read` })),
-        Effect.flatMap((text) => parse(text, `the file ${path}`))
+        // Without the path: it may be a token, given by mistake.
+        Effect.mapError(() => new InvalidToken({ detail: "the token file cannot be read" })),
+        Effect.flatMap((text) => parse(text, "the token file"))
       )
   })
