@@ -67,18 +67,23 @@ const ours = (write: boolean): Promise<void> =>
       tokens
     )
     const file = createWriteStream(path)
-    yield* Stream.runForEachChunk(BulkExport.run(fhir), (items) =>
-      Effect.async<void>((resume) => {
-        const text = write ? Array.from(items, (item) => `${item.text}\n`).join("") : ""
-        if (text === "" || file.write(text)) resume(Effect.void)
-        else file.once("drain", () => resume(Effect.void))
-      }))
+    // Apart from the items: a listener that refers to them keeps them in memory for longer than one turn.
+    const drained = Effect.async<void>((resume) => void file.once("drain", () => resume(Effect.void)))
+    const canContinue = (items: Iterable<BulkExport.Item>): boolean => {
+      let text = ""
+      if (write) { for (const item of items) text += `${item.text}\n` }
+      return text === "" || file.write(text)
+    }
+    yield* Stream.runForEachChunk(
+      BulkExport.run(fhir),
+      (items) => canContinue(items) ? Effect.void : drained
+    )
     yield* Effect.async<void>((resume) => void file.end(() => resume(Effect.void)))
   }).pipe(Effect.scoped, Effect.runPromise)
 
 let peak = 0
 const watch = setInterval(() => {
-  peak = Math.max(peak, process.memoryUsage().rss)
+  peak = Math.max(peak, process.memoryUsage.rss())
 }, 50)
 const began = performance.now()
 const cpu = process.cpuUsage()

@@ -11,11 +11,31 @@ export type JsonObject = Readonly<Record<string, unknown>>
 /** @internal */
 export const isJsonObject = (value: unknown): value is JsonObject => Predicate.isRecord(value)
 
-/**
- * Where a number may be too large: an exponent of three digits, or three hundred digits. The lookbehind keeps the
- * search linear.
- */
-const MAYBE_INFINITE = /[eE]\+?\d{3}|(?<!\d)\d{300}/
+/** Where an exponent may be too large: three digits. */
+const LARGE_EXPONENT = /\d[eE]\+?\d{3}/
+
+/** With an exponent of two digits, a number of fewer digits is finite. */
+const MANY_DIGITS = 200
+
+const isDigit = (text: string, index: number): boolean => {
+  const code = text.charCodeAt(index)
+  return code >= 48 && code <= 57
+}
+
+/** Whether the text has that many digits in a row. Such a row has one of the indexes that are looked at. */
+const hasManyDigits = (text: string): boolean => {
+  for (let index = MANY_DIGITS - 1; index < text.length; index += MANY_DIGITS) {
+    if (!isDigit(text, index)) continue
+    let [from, to] = [index, index + 1]
+    while (index - from < MANY_DIGITS && isDigit(text, from - 1)) from -= 1
+    while (to - from < MANY_DIGITS && isDigit(text, to)) to += 1
+    if (to - from >= MANY_DIGITS) return true
+  }
+  return false
+}
+
+/** Whether a number may be too large for JavaScript. Each text is searched, so the search is fast and linear. */
+const mayHaveInfinity = (text: string): boolean => LARGE_EXPONENT.test(text) || hasManyDigits(text)
 
 /**
  * `1e999` is valid JSON, but `JSON.parse` reads it as `Infinity`, which cannot be encoded. A list instead of
@@ -37,6 +57,8 @@ const withoutInfinity = (root: unknown): unknown => {
   return root
 }
 
+const withoutByteOrderMark = (text: string): string => text.charCodeAt(0) === 0xfeff ? text.slice(1) : text
+
 /**
  * The JSON value of a text, or `undefined`. A byte order mark is tolerated; a number too large for JavaScript becomes
  * `null`.
@@ -45,11 +67,27 @@ const withoutInfinity = (root: unknown): unknown => {
  */
 export const parseJson = (text: string): { readonly value: unknown } | undefined => {
   try {
-    const json = text.startsWith("\uFEFF") ? text.slice(1) : text
-    const value: unknown = JSON.parse(json)
-    return { value: MAYBE_INFINITE.test(json) ? withoutInfinity(value) : value }
+    const value: unknown = JSON.parse(withoutByteOrderMark(text))
+    return { value: mayHaveInfinity(text) ? withoutInfinity(value) : value }
   } catch {
     return undefined
+  }
+}
+
+/**
+ * `parseJson` for the lines of a text, which is searched for large numbers once. Returns `undefined` for what is not
+ * JSON.
+ *
+ * @internal
+ */
+export const lineParser = (text: string): (line: string) => unknown => {
+  if (mayHaveInfinity(text)) return (line) => parseJson(line)?.value
+  return (line) => {
+    try {
+      return JSON.parse(withoutByteOrderMark(line))
+    } catch {
+      return undefined
+    }
   }
 }
 

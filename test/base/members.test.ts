@@ -30,6 +30,11 @@ describe("members", () => {
       value: { a: null, b: [null, null], c: "1e999", d: 1e300 }
     })
     assert.deepStrictEqual(parseJson("-1e999"), { value: null })
+    for (const before of [0, 1, 198, 199, 200, 201, 399]) {
+      const space = " ".repeat(before)
+      assert.deepStrictEqual(parseJson(`${space}[${"9".repeat(230)}e99]`), { value: [null] })
+      assert.deepStrictEqual(parseJson(`${space}[${"9".repeat(309)}]`), { value: [null] })
+    }
     const named = parseJson("{\"__proto__\":1e999}")?.value
     assert.deepStrictEqual(Object.entries(isJsonObject(named) ? named : {}), [["__proto__", null]])
     const depth = 10_000

@@ -123,6 +123,35 @@ describe("Ndjson", () => {
     ])
   })
 
+  it("lines of one block have the offsets of their bytes, and end at the first that is malformed or too long", () => {
+    const read = (bytes: Uint8Array) => {
+      const reader = new Ndjson.NdjsonReader({
+        from: { line: 0, offset: 0 },
+        skipTo: { line: 0, offset: 0 },
+        maxLineBytes: 100
+      })
+      const { error, lines } = reader.push(bytes)
+      return [...lines.map(({ end, resource, text }) => [end, resource["id"], text.charCodeAt(0)]), error?.line]
+    }
+    const block = `${line("a")}\n${line("ä€😀")}\r\n\uFEFF${line("b")}\n`
+    const ends = [1, 2, 3].map((count) => encoder.encode(block.split("\n").slice(0, count).join("\n")).length + 1)
+    const good = [[ends[0], "a", 123], [ends[1], "ä€😀", 123], [ends[2], "b", 123]]
+    assert.deepStrictEqual(read(encoder.encode(block)), [...good, undefined])
+    assert.deepStrictEqual(read(encoder.encode(`${block}{\n${line("c")}\n`)), [...good, 4])
+    assert.deepStrictEqual(read(encoder.encode(`${block}${line("c".repeat(100))}\n${line("d")}\n`)), [...good, 4])
+    assert.deepStrictEqual(
+      read(Uint8Array.from([...encoder.encode(block), 0xff, 10, ...encoder.encode(`${line("c")}\n`)])),
+      [...good, 4]
+    )
+    const large = `${line("a")}\n{"resourceType":"Observation","id":"x","value":1e999}\n`
+    const { lines } = new Ndjson.NdjsonReader({
+      from: { line: 0, offset: 0 },
+      skipTo: { line: 0, offset: 0 },
+      maxLineBytes: 100
+    }).push(encoder.encode(large))
+    assert.isNull(lines[1]?.resource["value"])
+  })
+
   it.effect("an endless line is given up at the limit", () =>
     Effect.gen(function*() {
       const piece = encoder.encode("x".repeat(1000))

@@ -21,12 +21,41 @@ import type { Line, Parsed } from "./ndjson.js"
 import { NdjsonError, NdjsonReader } from "./ndjson.js"
 import type { Resource } from "./resource.js"
 
-/** One resource and the position after it. */
-export interface Entry {
-  readonly resource: Resource
-  readonly text: string
-  readonly position: Position
+/** One resource and the position after it, which is made on access. */
+export class Entry {
+  constructor(
+    private readonly parsed: Line,
+    private readonly resources: number,
+    private readonly etag: string | undefined,
+    readonly organizer: string | undefined
+  ) {}
+
+  get resource(): Resource {
+    return this.parsed.resource
+  }
+  get text(): string {
+    return this.parsed.text
+  }
+  get line(): number {
+    return this.parsed.number
+  }
+  get position(): Position {
+    return positionAfter(this.parsed, this.resources, this.etag, this.organizer)
+  }
 }
+
+const positionAfter = (
+  { end, number }: Line,
+  resources: number,
+  etag: string | undefined,
+  organizer: string | undefined
+): Position => ({
+  line: number,
+  offset: end,
+  resources,
+  ...(etag === undefined ? {} : { etag }),
+  ...(organizer === undefined ? {} : { organizer })
+})
 
 /** The resources of one chunk, in order. */
 export interface Part {
@@ -69,19 +98,15 @@ class Cursor {
   advance(lines: ReadonlyArray<Line>, etag: string | undefined): ReadonlyArray<Entry> {
     const entries: Array<Entry> = []
     let { organizer, resources } = this.position
-    for (const { end, number, resource, text } of lines) {
-      const header = this.file.organizedBy === undefined ? undefined : headerReference(resource)
-      if (header === undefined) resources += 1
-      else organizer = header
-      this.position = {
-        line: number,
-        offset: end,
-        resources,
-        ...(etag === undefined ? {} : { etag }),
-        ...(organizer === undefined ? {} : { organizer })
-      }
-      if (header === undefined) entries.push({ resource, text, position: this.position })
+    for (const line of lines) {
+      const header = this.file.organizedBy === undefined ? undefined : headerReference(line.resource)
+      if (header === undefined) {
+        resources += 1
+        entries.push(new Entry(line, resources, etag, organizer))
+      } else organizer = header
     }
+    const last = lines.at(-1)
+    if (last !== undefined) this.position = positionAfter(last, resources, etag, organizer)
     return entries
   }
 }

@@ -109,10 +109,10 @@ class ItemOfFile implements FileItem {
     return this.entry.text
   }
   get line(): number {
-    return this.entry.position.line
+    return this.entry.line
   }
   get organizer(): string | undefined {
-    return this.entry.position.organizer
+    return this.entry.organizer
   }
   get position(): Position {
     return this.entry.position

@@ -4,9 +4,8 @@
  * @internal
  */
 import * as Data from "effect/Data"
-import * as Option from "effect/Option"
 import { ByteBuffer } from "../../base/ByteBuffer.js"
-import { parseJson } from "../../base/JsonReader.js"
+import { lineParser } from "../../base/JsonReader.js"
 import type { Resource } from "./resource.js"
 import { isResource } from "./resource.js"
 
@@ -41,13 +40,23 @@ export interface Options {
 
 const NEWLINE = 10
 const OPENING_BRACE = 123
+const BYTE_ORDER_MARK = 0xfeff
+
+/** The text of bytes; `undefined` if they are not UTF-8. The byte order mark of a line is part of its text. */
+const decode = (decoder: TextDecoder, bytes: Uint8Array): string | undefined => {
+  try {
+    return decoder.decode(bytes)
+  } catch {
+    return undefined
+  }
+}
 
 const isBlank = (text: string): boolean => text.charCodeAt(0) !== OPENING_BRACE && text.trim() === ""
 
 /** Splits chunks into lines; keeps the bytes of an incomplete line. */
 export class NdjsonReader {
   private readonly pending = new ByteBuffer()
-  private readonly decoder = new TextDecoder("utf-8", { fatal: true })
+  private readonly decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
   private size = 0
   private number: number
   /** The offset of the beginning of the current line. */
@@ -60,13 +69,15 @@ export class NdjsonReader {
 
   push(bytes: Uint8Array): Parsed {
     const lines: Array<Line> = []
-    let from = 0
-    for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, from)) {
-      const error = this.endLine(bytes.subarray(from, end), lines, "MalformedLine", 1)
+    const block = bytes.lastIndexOf(NEWLINE) + 1
+    // The first line may have begun in an earlier chunk.
+    const first = block === 0 ? 0 : bytes.indexOf(NEWLINE) + 1
+    if (first > 0) {
+      const error = this.endLine(bytes.subarray(0, first - 1), lines, "MalformedLine", 1)
       if (error !== undefined) return { lines, error }
-      from = end + 1
     }
-    return { lines, error: this.keep(bytes.subarray(from)) }
+    const error = this.endLines(bytes.subarray(first, block), lines)
+    return { lines, error: error ?? this.keep(bytes.subarray(block)) }
   }
 
   /** The last line may lack its newline. If it is not a resource, the file is truncated. */
@@ -82,11 +93,56 @@ export class NdjsonReader {
     }
   }
 
+  /** Whole lines. They are decoded and searched at once: for each line by itself, that takes longer than its JSON. */
+  private endLines(bytes: Uint8Array, lines: Array<Line>): NdjsonError | undefined {
+    const text = this.number > this.options.skipTo.line ? decode(this.decoder, bytes) : undefined
+    const parse = text === undefined ? undefined : lineParser(text)
+    let from = 0
+    let fromCharacter = 0
+    while (from < bytes.byteLength) {
+      const end = bytes.indexOf(NEWLINE, from)
+      let error: NdjsonError | undefined
+      if (text === undefined || parse === undefined) {
+        error = this.endLine(bytes.subarray(from, end), lines, "MalformedLine", 1)
+      } else {
+        const endCharacter = text.indexOf("\n", fromCharacter)
+        error = end - from > this.options.maxLineBytes
+          ? this.tooLong()
+          : this.add(text.slice(fromCharacter, endCharacter), end - from + 1, lines, "MalformedLine", parse)
+        fromCharacter = endCharacter + 1
+      }
+      if (error !== undefined) return error
+      from = end + 1
+    }
+    return undefined
+  }
+
+  /** A line that is not skipped, of as many bytes with its newline. */
+  private add(
+    line: string,
+    bytes: number,
+    lines: Array<Line>,
+    reason: NdjsonError["reason"],
+    parse: (line: string) => unknown
+  ): NdjsonError | undefined {
+    const { number } = this
+    this.offset += bytes
+    this.number += 1
+    const text = line.charCodeAt(0) === BYTE_ORDER_MARK ? line.slice(1) : line
+    if (isBlank(text)) return undefined
+    const resource = parse(text)
+    if (!isResource(resource)) return new NdjsonError({ reason, line: number })
+    lines.push({ number, end: this.offset, text, resource })
+    return undefined
+  }
+
+  private tooLong(): NdjsonError {
+    return new NdjsonError({ reason: "LineTooLong", line: this.number })
+  }
+
   private count(bytes: Uint8Array): NdjsonError | undefined {
     this.size += bytes.byteLength
-    return this.size > this.options.maxLineBytes
-      ? new NdjsonError({ reason: "LineTooLong", line: this.number })
-      : undefined
+    return this.size > this.options.maxLineBytes ? this.tooLong() : undefined
   }
 
   private keep(bytes: Uint8Array): NdjsonError | undefined {
@@ -106,11 +162,11 @@ export class NdjsonReader {
   ): NdjsonError | undefined {
     const tooLong = this.count(rest)
     if (tooLong !== undefined) return tooLong
-    const { number, options: { skipTo } } = this
-    this.offset += this.size + newline
+    const { number, options: { skipTo }, size } = this
     this.size = 0
-    this.number += 1
     if (number <= skipTo.line) {
+      this.offset += size + newline
+      this.number += 1
       // The last line of a file may have got its newline since.
       return number < skipTo.line || this.offset === skipTo.offset || this.offset === skipTo.offset + newline
         ? undefined
@@ -118,11 +174,9 @@ export class NdjsonReader {
     }
     if (this.pending.size > 0) this.pending.push(rest)
     const bytes = this.pending.size > 0 ? this.pending.take() : rest
-    const text = Option.getOrUndefined(Option.liftThrowable(() => this.decoder.decode(bytes))())
-    if (text !== undefined && isBlank(text)) return undefined
-    const value = text === undefined ? undefined : parseJson(text)?.value
-    if (text === undefined || !isResource(value)) return new NdjsonError({ reason, line: number })
-    lines.push({ number, end: this.offset, text, resource: value })
-    return undefined
+    const text = decode(this.decoder, bytes)
+    return text === undefined
+      ? new NdjsonError({ reason, line: number })
+      : this.add(text, size + newline, lines, reason, lineParser(text))
   }
 }
