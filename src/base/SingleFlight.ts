@@ -2,11 +2,10 @@
  * Concurrent calls for one key share one run of the work and its result. The work runs in its own fiber: interrupting
  * one caller or all neither cancels nor repeats it. The work needs a time limit.
  */
-import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
 
 /** @internal */
@@ -26,46 +25,66 @@ export interface SingleFlight<A, E> {
   readonly settle: (limit: Duration.DurationInput) => Effect.Effect<number>
 }
 
+/** A run and the callers that wait for it. */
+class Run<A, E> {
+  private exit: Exit.Exit<A, E> | undefined
+  private waiting: Array<(exit: Exit.Exit<A, E>) => void> = []
+
+  /** Not a `Deferred`: the effect that removes an interrupted caller from it costs more than all else of a wait. */
+  readonly result: Effect.Effect<A, E> = Effect.async((resume) => {
+    if (this.exit === undefined) this.waiting.push(resume)
+    else resume(this.exit)
+  })
+
+  complete(exit: Exit.Exit<A, E>): void {
+    const { waiting } = this
+    this.exit = exit
+    this.waiting = []
+    for (const resume of waiting) resume(exit)
+  }
+}
+
 /**
  * With a `scope` the work is interrupted when the scope closes; without one it runs to its end.
  *
  * @internal
  */
 export const make = <A, E>(scope?: Scope.Scope): SingleFlight<A, E> => {
-  const runs = new Map<string, Deferred.Deferred<A, E>>()
+  const runs = new Map<string, Run<A, E>>()
   const running = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
 
   /** Uninterruptible: callers would wait forever for a run that is in the map but was not started. */
   const runFor = <R>(
     key: string,
     work: (isCurrent: () => boolean) => Effect.Effect<A, E, R>
-  ): Effect.Effect<Deferred.Deferred<A, E>, never, R> =>
+  ): Effect.Effect<Run<A, E>, never, R> =>
     Effect.suspend(() => {
       const current = runs.get(key)
       if (current !== undefined) return Effect.succeed(current)
-      const deferred = Deferred.unsafeMake<A, E>(FiberId.none)
-      runs.set(key, deferred)
-      const isCurrent = () => runs.get(key) === deferred
+      const run = new Run<A, E>()
+      runs.set(key, run)
+      const isCurrent = () => runs.get(key) === run
       const worked = Effect.suspend(() => work(isCurrent)).pipe(
         Effect.interruptible,
         Effect.onExit((exit) =>
-          Effect.suspend(() => {
+          Effect.sync(() => {
             if (isCurrent()) runs.delete(key)
-            return Deferred.done(deferred, exit)
+            run.complete(exit)
           })
         )
       )
       return Effect.map(scope === undefined ? Effect.forkDaemon(worked) : Effect.forkIn(worked, scope), (fiber) => {
         running.add(fiber)
         fiber.addObserver(() => running.delete(fiber))
-        return deferred
+        return run
       })
     })
 
   return {
     run: (key, work) =>
-      Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(runFor(key, work), (deferred) => restore(Deferred.await(deferred)))
+      Effect.suspend(() =>
+        runs.get(key)?.result ??
+          Effect.uninterruptibleMask((restore) => Effect.flatMap(runFor(key, work), ({ result }) => restore(result)))
       ),
     start: (key, work) => Effect.asVoid(Effect.uninterruptible(runFor(key, work))),
     forget: (key) => {

@@ -28,7 +28,6 @@ import type { FhirError } from "./FhirError.js"
 import * as Binary from "./internal/binary.js"
 import * as Bundle from "./internal/bundle.js"
 import type { FhirRequest, FhirResponse, StreamedResponse } from "./internal/fhirRequest.js"
-import type { TokenSource } from "./internal/fhirRequester.js"
 import * as FhirRequester from "./internal/fhirRequester.js"
 import * as History from "./internal/history.js"
 import * as Interaction from "./internal/interaction.js"
@@ -37,6 +36,7 @@ import type { LinkOptions } from "./internal/linkPolicy.js"
 import * as Operation from "./internal/operation.js"
 import type { FhirVersion } from "./internal/resourceTypes.js"
 import * as Search from "./internal/search.js"
+import * as TokenSource from "./internal/tokenSource.js"
 import * as Reference from "./Reference.js"
 
 export type { BinaryContent, BinaryInfo, BinaryInput, BinaryOptions, OpenBinary } from "./internal/binary.js"
@@ -147,7 +147,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
   const transport = yield* FhirRequester.transport
 
   const authorized = <E, R, V extends FhirVersion>(
-    source: TokenSource<E, R>,
+    source: TokenSource.TokenSource<E, R>,
     options: LinkOptions | undefined
   ): Authorized<E, R, V> => {
     const requester = FhirRequester.make(transport, source, options)
@@ -180,7 +180,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
         authorization: Effect.flatMap(
           source.authorization,
           ({ client: { config }, tokens }) =>
-            Effect.map(tokens, ({ accessToken, context, fhirBaseUrl }) => ({
+            Effect.map(TokenSource.obtain(tokens), ({ accessToken, context, fhirBaseUrl }) => ({
               audience: {
                 ...TokenAudience.make(
                   [
@@ -207,18 +207,14 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       authorized<never, never, V>({
         server: Effect.succeed(smart),
         tokens: Effect.succeed(tokens),
-        authorization: Effect.succeed({ client: smart, tokens: Effect.succeed(tokens) }),
+        authorization: Effect.succeed({ client: smart, tokens }),
         tokenAfter: (rejected) => Effect.succeed(rejected)
       }, options),
     forSession: <V extends FhirVersion>(id: Sessions.SessionId, options?: LinkOptions) =>
       authorized<Sessions.SessionFailure, Sessions.Sessions, V>({
         server: Effect.flatMap(Sessions.Sessions, (sessions) => sessions.client(id)),
         tokens: Effect.flatMap(Sessions.Sessions, (sessions) => sessions.tokens(id)),
-        authorization: Effect.flatMap(
-          Sessions.Sessions,
-          (sessions) =>
-            Effect.map(sessions.authorization(id), ({ client, tokens }) => ({ client, tokens: Effect.succeed(tokens) }))
-        ),
+        authorization: Effect.flatMap(Sessions.Sessions, (sessions) => sessions.authorization(id)),
         tokenAfter: (rejected) =>
           Effect.flatMap(Sessions.Sessions, (sessions) => sessions.accessTokenAfter(id, rejected))
       }, options),

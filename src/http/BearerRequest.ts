@@ -13,6 +13,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { catchFailure } from "../base/CatchFailure.js"
 import * as Url from "../base/Url.js"
 import * as AddressGuard from "./AddressGuard.js"
 import * as OutgoingRequest from "./OutgoingRequest.js"
@@ -105,7 +106,7 @@ export const isRepeatable = ({ _tag }: HttpBody.HttpBody): boolean => _tag !== "
 export type TokenAfter<E, R> = (rejected: Redacted.Redacted) => Effect.Effect<Redacted.Redacted, E, R>
 
 /**
- * Sends with `token`. If the result is rejected, sends once more with the token that replaces it, provided that it is
+ * Sends with `token`. If the server rejects it, sends once more with the token that replaces it, provided that it is
  * another one; `isRenewed` is then true.
  *
  * @internal
@@ -113,14 +114,14 @@ export type TokenAfter<E, R> = (rejected: Redacted.Redacted) => Effect.Effect<Re
 export const sendRenewing = <A, E, R, E2, R2>(
   token: Redacted.Redacted,
   tokenAfter: TokenAfter<E2, R2>,
-  isRejected: (result: A) => boolean,
+  isRejected: (error: E) => boolean,
   send: (token: Redacted.Redacted, isRenewed: boolean) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | E2, R | R2> =>
-  Effect.flatMap(send(token, false), (first): Effect.Effect<A, E | E2, R | R2> =>
-    isRejected(first)
+  catchFailure(send(token, false), (error): Effect.Effect<A, E | E2, R | R2> =>
+    isRejected(error)
       ? Effect.flatMap(tokenAfter(token), (next) =>
-        Redacted.value(next) === Redacted.value(token) ? Effect.succeed(first) : send(next, true))
-      : Effect.succeed(first))
+        Redacted.value(next) === Redacted.value(token) ? Effect.fail(error) : send(next, true))
+      : Effect.fail(error))
 
 /** @internal */
 export interface TokenSource<E, R = never> {
@@ -134,6 +135,11 @@ export interface TokenSource<E, R = never> {
     R
   >
   readonly tokenAfter: TokenAfter<E, R>
+}
+
+/** A 401, before it is known whether there is a newer token. */
+class Rejected {
+  constructor(readonly response: HttpClientResponse.HttpClientResponse) {}
 }
 
 /**
@@ -165,11 +171,23 @@ export const makeClient = <E, R = never>(
       if (Either.isLeft(checked)) return yield* refuse(checked.left)
       // The URL that was checked is the URL that is sent to.
       const exact = HttpClientRequest.setUrl(request, checked.right)
-      return yield* sendRenewing(
+      const isTokenRepeatable = isRepeatable(request.body)
+      const renewing = sendRenewing(
         yield* token,
         source.tokenAfter,
-        (response: HttpClientResponse.HttpClientResponse) => response.status === 401 && isRepeatable(request.body),
-        (bearer) => bearing.client.execute(authorize(exact, bearer))
+        (error: HttpClientError.HttpClientError | Rejected) => error instanceof Rejected,
+        (bearer) =>
+          Effect.flatMap(
+            bearing.client.execute(authorize(exact, bearer)),
+            (response) =>
+              response.status === 401 && isTokenRepeatable
+                ? Effect.fail(new Rejected(response))
+                : Effect.succeed(response)
+          )
+      )
+      return yield* catchFailure(
+        renewing,
+        (error) => error instanceof Rejected ? Effect.succeed(error.response) : Effect.fail(error)
       )
     })
 

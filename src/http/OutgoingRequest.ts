@@ -18,6 +18,7 @@ import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { ByteBuffer } from "../base/ByteBuffer.js"
+import { mapFailure } from "../base/CatchFailure.js"
 import * as Url from "../base/Url.js"
 import type { Sender } from "./internal/effectClient.js"
 import * as EffectClient from "./internal/effectClient.js"
@@ -206,7 +207,7 @@ export const open = (
   allowInsecureLocalhost: boolean
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, TransportFailure> =>
   Url.isSecure(url, allowInsecureLocalhost)
-    ? Effect.mapError(sender.execute(request, url), (error) =>
+    ? mapFailure(sender.execute(request, url), (error) =>
       error._tag === "RequestError"
         ? requestError(url, error)
         : new TransportFailure({

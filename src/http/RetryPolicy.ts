@@ -14,6 +14,7 @@ import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
+import { catchFailure } from "../base/CatchFailure.js"
 import { withBuildTimeDefault } from "../base/Settings.js"
 import * as Span from "../base/Span.js"
 
@@ -135,7 +136,7 @@ export const retryOurs =
   <A, R>(attempt: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     // Most attempts succeed: the schedule is set up after the first failure, which counts as the failure of its first
     // attempt.
-    Effect.catchAll(attempt, (first) => {
+    catchFailure(attempt, (first) => {
       if (!isOurs(first)) return Effect.fail(first)
       let mayHaveActed = false
       const mayRepeat = (error: RetryableError): boolean => {

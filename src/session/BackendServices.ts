@@ -7,6 +7,7 @@
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -186,12 +187,12 @@ export const make = (
               })
             )
           )
-        const decision = SessionState.decideToken(state, yield* DateTime.now, { refused, renewalMargin })
+        const decision = SessionState.decideToken(state, yield* Clock.currentTimeMillis, { refused, renewalMargin })
         if (decision._tag === "CoolDown" && isFinal(decision.error)) return yield* decision.error
         if (decision._tag === "UseTokenAndRenew") yield* requests.start(key, requestToken)
         if (state.tokens !== undefined && decision._tag.startsWith("UseToken")) return state.tokens
         const tokens = yield* requests.run(key, requestToken)
-        return yield* SessionState.checkNotExpired(tokens, yield* DateTime.now, {
+        return yield* SessionState.checkNotExpired(tokens, yield* Clock.currentTimeMillis, {
           operation: "clientCredentials",
           server: client.name
         })

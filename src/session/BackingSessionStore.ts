@@ -141,7 +141,11 @@ export const backingMemory: Effect.Effect<BackingSessionStore> = Effect.sync(() 
   return {
     name: "memory",
     immediate: true,
-    read: (key) => Effect.sync(() => Option.map(Option.fromNullable(values.get(key)), (value) => value.text)),
+    read: (key) =>
+      Effect.sync(() => {
+        const value = values.get(key)
+        return value === undefined ? Option.none() : Option.some(value.text)
+      }),
     replace: (key, expected, next) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         if (values.get(key)?.text !== Option.getOrUndefined(expected)) return false

@@ -13,7 +13,7 @@ import { later, skipValidation } from "../base/SchemaFields.js"
 import type * as SmartClient from "../smart/SmartClient.js"
 import type { Operation } from "../token/TokenError.js"
 import { TokenError } from "../token/TokenError.js"
-import { isExpired, TokenSet, whyNoRefreshToken } from "../token/TokenSet.js"
+import { isExpired, isExpiredAt, TokenSet, whyNoRefreshToken } from "../token/TokenSet.js"
 import type { RefreshFailure } from "./internal/sessionEntry.js"
 import { StoredSession } from "./internal/sessionEntry.js"
 
@@ -97,44 +97,55 @@ const spreadOf = (token: Redacted.Redacted): number => {
  * When a token is due for renewal, in epoch milliseconds; infinity if its expiry is unknown. The margin grows by up
  * to a half, so that tokens issued together are not renewed together, and is at most half of the lifetime.
  */
-export const dueAt = (tokens: TokenSet, margin: RenewalOptions["renewalMargin"] = "adaptive"): number => {
+export const dueAt = (tokens: TokenSet, margin?: RenewalOptions["renewalMargin"]): number =>
+  dueFrom(tokens, margin, spreadOf(tokens.accessToken))
+
+/** When a token with this spread, from 0 to 1, is due. */
+const dueFrom = (
+  tokens: TokenSet,
+  margin: RenewalOptions["renewalMargin"] = "adaptive",
+  spread: number
+): number => {
   if (tokens.expiresAt === undefined) return Number.POSITIVE_INFINITY
   const expiresAt = DateTime.toEpochMillis(tokens.expiresAt)
   const lifetime = Math.max(0, expiresAt - DateTime.toEpochMillis(tokens.receivedAt))
   const marginMillis = margin === "adaptive" ? Math.min(60_000, lifetime / 10) : Duration.toMillis(margin)
-  return expiresAt - Math.min(lifetime / 2, marginMillis * (1 + spreadOf(tokens.accessToken) / 2))
+  return expiresAt - Math.min(lifetime / 2, marginMillis * (1 + spread / 2))
 }
 
-/** The rules of `decide` that need no refresh token. */
+/** Whether a token is due. Most are not due by any spread: then the token, which may be long, is not read. */
+const isDue = (tokens: TokenSet, nowMillis: number, margin: RenewalOptions["renewalMargin"]): boolean =>
+  nowMillis >= dueFrom(tokens, margin, 1) && nowMillis >= dueAt(tokens, margin)
+
+/** The rules of `decide` that need no refresh token, at an instant in epoch milliseconds. */
 export const decideToken = <E>(
   { renewalFailure, tokens }: TokenState<E>,
-  now: DateTime.Utc,
+  nowMillis: number,
   { refused, renewalMargin }: DecisionOptions = {}
 ): TokenDecision<E> => {
-  const nowMillis = DateTime.toEpochMillis(now)
   const pause = renewalFailure === undefined ? 0 : DateTime.toEpochMillis(renewalFailure.retryAt) - nowMillis
   // A longer pause was stored before the clock jumped back.
   const failure = pause > 0 && pause <= MAX_COOLDOWN_MILLIS ? renewalFailure : undefined
-  if (tokens !== undefined && !isSameToken(refused, tokens.accessToken) && !isExpired(tokens, now)) {
-    return failure === undefined && nowMillis >= dueAt(tokens, renewalMargin) ? USE_TOKEN_AND_RENEW : USE_TOKEN
+  if (tokens !== undefined && !isSameToken(refused, tokens.accessToken) && !isExpiredAt(tokens, nowMillis)) {
+    return failure === undefined && isDue(tokens, nowMillis, renewalMargin) ? USE_TOKEN_AND_RENEW : USE_TOKEN
   }
   return failure === undefined ? RENEW_AND_WAIT : { _tag: "CoolDown", error: failure.error }
 }
 
-/** What to do with a stored session at `now`. */
+/** What to do with a stored session at an instant in epoch milliseconds. */
 export const decide = (
   session: StoredSession,
-  now: DateTime.Utc,
+  nowMillis: number,
   options: DecisionOptions & { readonly idleTimeout: Duration.Duration }
 ): Decision => {
-  const decision = decideToken(session, now, options)
+  const decision = decideToken(session, nowMillis, options)
   const { tokens } = session
   const canRenew = session.relaunchReason === undefined && tokens.refreshToken !== undefined
   switch (decision._tag) {
     case "UseTokenAndRenew":
     case "UseToken":
       if (decision._tag === "UseTokenAndRenew" && canRenew) return decision
-      return isHalfIdle(session, now, options.idleTimeout) ? USE_TOKEN_AND_EXTEND : USE_TOKEN
+      return isHalfIdle(session, nowMillis, options.idleTimeout) ? USE_TOKEN_AND_EXTEND : USE_TOKEN
     case "RenewAndWait":
     case "CoolDown":
       return canRenew ? decision : {
@@ -154,8 +165,8 @@ const noRefreshToken = (tokens: TokenSet): string =>
   `the access token has expired or was refused: ${whyNoRefreshToken(tokens)}`
 
 /** Whether less than half of the idle time is left. A use is stored only then, not with each request. */
-export const isHalfIdle = ({ expiresAt }: StoredSession, now: DateTime.Utc, idleTimeout: Duration.Duration): boolean =>
-  DateTime.toEpochMillis(expiresAt) - DateTime.toEpochMillis(now) <= Duration.toMillis(idleTimeout) / 2
+export const isHalfIdle = ({ expiresAt }: StoredSession, nowMillis: number, idleTimeout: Duration.Duration): boolean =>
+  DateTime.toEpochMillis(expiresAt) - nowMillis <= Duration.toMillis(idleTimeout) / 2
 
 /** The session after a use. */
 export const extended = (session: StoredSession, now: DateTime.Utc, idleTimeout: Duration.Duration): StoredSession =>
@@ -218,11 +229,12 @@ export const failed = (
 /** Tokens after a wait. A short-lived token can expire while it is stored, or while the process is suspended. */
 export const checkNotExpired = (
   tokens: TokenSet,
-  now: DateTime.Utc,
+  nowMillis: number,
   { operation, server }: { readonly operation: Operation; readonly server: string }
 ): Either.Either<TokenSet, TokenError> => {
-  if (!isExpired(tokens, now)) return Either.right(tokens)
-  const lifetime = Duration.millis(Math.abs(DateTime.distance(tokens.receivedAt, tokens.expiresAt ?? now)))
+  const { expiresAt, receivedAt } = tokens
+  if (expiresAt === undefined || !isExpiredAt(tokens, nowMillis)) return Either.right(tokens)
+  const lifetime = Duration.millis(Math.abs(DateTime.distance(receivedAt, expiresAt)))
   return Either.left(
     new TokenError({
       reason: "Expired",

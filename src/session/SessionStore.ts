@@ -5,7 +5,6 @@
  * @since 0.1.0
  */
 import type * as KeyValueStore from "@effect/platform/KeyValueStore"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -112,12 +111,18 @@ export const isLaunchKey = (id: Redacted.Redacted): boolean => Redacted.value(id
 /** By the id object: a digest stays in memory as long as its id. */
 const digests = new WeakMap<Redacted.Redacted, string>()
 
-const keyOf = (id: Redacted.Redacted): Effect.Effect<string> =>
-  Effect.suspend(() => {
-    const known = digests.get(id)
-    if (known !== undefined) return Effect.succeed(known)
-    return Effect.tap(Sha256.base64Url(Redacted.value(id)), (digest) => void digests.set(id, digest))
+/** Runs `use` with the key of an id. Each FHIR request reads its session: a known key costs no step of a fiber. */
+const withKey = <A, E, R>(
+  id: Redacted.Redacted,
+  use: (key: string) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => {
+  const known = digests.get(id)
+  if (known !== undefined) return use(known)
+  return Effect.flatMap(Sha256.base64Url(Redacted.value(id)), (key) => {
+    digests.set(id, key)
+    return use(key)
   })
+}
 
 /** How often `set`, `remove` and `take` start again because another writer was faster. */
 const MAX_RACES = 1000
@@ -156,7 +161,7 @@ const operations = (
     new SessionError({ reason, store: backing.name, detail })
 
   const decode = (key: string, text: Option.Option<string>) =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) => codec.decode(key, text, now))
+    Effect.clockWith((clock) => codec.decode(key, text, clock.unsafeCurrentTimeMillis()))
 
   /** Replaces the entry without a lock. Returns what `prepare` made of the replaced text; none leaves it as it is. */
   const replace = <A>(
@@ -195,16 +200,16 @@ const operations = (
     )
 
   return {
-    get: (id) => Effect.flatMap(keyOf(id), (key) => Effect.flatMap(backing.read(key), (text) => decode(key, text))),
+    get: (id) => withKey(id, (key) => Effect.flatMap(backing.read(key), (text) => decode(key, text))),
     set: (id, entry) =>
-      Effect.flatMap(
-        keyOf(id),
+      withKey(
+        id,
         (key) => Effect.flatMap(codec.encode(key, entry), (value) => replace(key, Option.some(value), always))
       ),
-    remove: (id) => Effect.flatMap(keyOf(id), (key) => replace(key, Option.none(), always)),
-    take: (id) => Effect.flatMap(keyOf(id), (key) => replace(key, Option.none(), (current) => decode(key, current))),
+    remove: (id) => withKey(id, (key) => replace(key, Option.none(), always)),
+    take: (id) => withKey(id, (key) => replace(key, Option.none(), (current) => decode(key, current))),
     modify: (id, f) =>
-      Effect.flatMap(keyOf(id), (key) =>
+      withKey(id, (key) =>
         exclusive.run(key, (restore) =>
           Effect.gen(function*() {
             const text = yield* restore(backing.read(key))

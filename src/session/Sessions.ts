@@ -188,8 +188,11 @@ export const make = (
       }))
     )
 
-    const tokens = (id: SessionId, refused?: Redacted.Redacted): Effect.Effect<TokenSet, SessionFailure> =>
-      Effect.map(renewal.current(id, refused), (session) => session.tokens)
+    const accessToken = (
+      id: SessionId,
+      refused?: Redacted.Redacted
+    ): Effect.Effect<Redacted.Redacted, SessionFailure> =>
+      Effect.map(renewal.current(id, refused), ({ tokens }) => tokens.accessToken)
 
     const annotateServer = (server: string | undefined) =>
       server === undefined ? Effect.void : annotate("smart.server", server)
@@ -202,9 +205,9 @@ export const make = (
           server === undefined ? servers.only : servers.client(server),
           ({ name }) => records.create(name, tokens, appState)
         ),
-      accessToken: (id) => Effect.map(tokens(id), ({ accessToken }) => accessToken),
-      accessTokenAfter: (id, refused) => Effect.map(tokens(id, refused), ({ accessToken }) => accessToken),
-      tokens: (id) => tokens(id),
+      accessToken: (id) => accessToken(id),
+      accessTokenAfter: (id, refused) => accessToken(id, refused),
+      tokens: (id) => Effect.map(renewal.current(id), ({ tokens }) => tokens),
       authorization: (id) =>
         Effect.flatMap(
           renewal.current(id),

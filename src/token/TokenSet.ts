@@ -70,6 +70,14 @@ export const isExpired: {
 )
 
 /**
+ * `isExpired` at an instant in epoch milliseconds, for each request.
+ *
+ * @internal
+ */
+export const isExpiredAt = ({ expiresAt }: TokenSet, nowMillis: number): boolean =>
+  expiresAt !== undefined && DateTime.toEpochMillis(expiresAt) <= nowMillis
+
+/**
  * The scopes that a refresh may request at most: those that the launch granted (RFC 6749, section 6).
  *
  * @since 0.1.0

@@ -113,7 +113,11 @@ describe("a request with an access token", () => {
         Redacted.make("old"),
         () => Effect.succeed(Redacted.make("new")),
         () => true,
-        (token, isRenewed) => Effect.sync(() => void sent.push(`${Redacted.value(token)} ${isRenewed}`))
+        (token, isRenewed) =>
+          Effect.suspend(() => {
+            sent.push(`${Redacted.value(token)} ${isRenewed}`)
+            return isRenewed ? Effect.void : Effect.fail("rejected")
+          })
       )
       assert.deepStrictEqual(sent, ["old false", "new true"])
     }))

@@ -77,7 +77,7 @@ describe("SessionState.decide", () => {
     session({ tokens: new TokenSet.TokenSet({ ...session().tokens, refreshToken: undefined }) })
   const cooling = (until: number) => session({ renewalFailure: { error, retryAt: at(until) } })
   const decide = (entry: StoredSession, seconds: number, refused?: string) =>
-    SessionState.decide(entry, at(seconds), {
+    SessionState.decide(entry, DateTime.toEpochMillis(at(seconds)), {
       idleTimeout,
       refused: refused === undefined ? undefined : Redacted.make(refused)
     })._tag

@@ -172,7 +172,7 @@ const bundleEntry = <A>(
   }
   const typedResource = resource === undefined ? undefined : typed<A>(resource)
   const issues = issuesOf(memberIn(response, "outcome") ?? resource, secrets)
-  return Object.assign(storedOf({ status, json: resource, headers }, typedResource), { index, issues })
+  return { ...storedOf({ status, json: resource, headers }, typedResource), index, issues }
 }
 
 const isProcessed = ({ status }: { readonly status: number }): boolean =>

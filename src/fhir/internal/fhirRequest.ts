@@ -122,16 +122,19 @@ export const encode = (request: FhirRequest): Either.Either<EncodedRequest, Fiel
 
 const ACCEPT = { accept: "application/fhir+json, application/json;q=0.9" }
 
+/** Most requests have no other headers. */
+const PLAIN_GET = HttpClientRequest.get("", { headers: ACCEPT })
+
 /** The HTTP request, without a token. */
 export const toHttpRequest = (
   { encoded, headers, method = "GET" }: EncodedRequest,
   url: URL
 ): HttpClientRequest.HttpClientRequest => {
-  // Only the token source decides which token is sent.
-  const made = HttpClientRequest.make(method)(url.href, {
-    headers: headers === undefined
-      ? ACCEPT
-      : Headers.remove(Headers.fromInput({ ...ACCEPT, ...headers }), "authorization")
-  })
+  const made = headers === undefined && method === "GET"
+    ? HttpClientRequest.setUrl(PLAIN_GET, url.href)
+    : HttpClientRequest.make(method)(url.href, {
+      // Only the token source decides which token is sent.
+      headers: Headers.remove(Headers.fromInput({ ...ACCEPT, ...headers }), "authorization")
+    })
   return encoded._tag === "Empty" ? made : HttpClientRequest.setBody(made, encoded)
 }

@@ -11,9 +11,11 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import { mapFailure } from "../../base/CatchFailure.js"
 import { withBuildTimeDefault } from "../../base/Settings.js"
 import { span } from "../../base/Span.js"
 import * as Url from "../../base/Url.js"
@@ -37,20 +39,7 @@ import { read, statusError, stream, transportError } from "./fhirResponse.js"
 import * as LinkPolicy from "./linkPolicy.js"
 import * as Params from "./params.js"
 import type { RateLimiter } from "./rateLimiter.js"
-
-/** Where the tokens of a FHIR client come from: a session, a backend service, or one set of tokens. */
-export interface TokenSource<E, R> {
-  readonly server: Effect.Effect<SmartClient.Service, E, R>
-  readonly tokens: Effect.Effect<TokenSet, E, R>
-  /** Both, from one read of the store. Tokens that must be requested are requested only when they are needed. */
-  readonly authorization: Effect.Effect<
-    { readonly client: SmartClient.Service; readonly tokens: Effect.Effect<TokenSet, E, R> },
-    E,
-    R
-  >
-  /** The token that replaces a rejected one; the same token if none is newer. */
-  readonly tokenAfter: (rejected: Redacted.Redacted) => Effect.Effect<Redacted.Redacted, E, R>
-}
+import type { TokensOrRequest, TokenSource } from "./tokenSource.js"
 
 /** What the interactions are made of. */
 export interface FhirRequester<E, R> {
@@ -80,7 +69,7 @@ class TokenRejected {
   constructor(readonly error: FhirError) {}
 }
 
-type Attempt<A> = Effect.Effect<A, FhirError | TransportFailure>
+type Attempt<A> = Effect.Effect<A, FhirError | TransportFailure | TokenRejected>
 
 /** Runs one attempt, which sends a request and opens or reads its response, within a time limit. */
 type Limited = (
@@ -131,11 +120,17 @@ export const make = <E, R>(
   const { client, rateLimit, settings, warnings } = transport
   const checkLink = LinkPolicy.make(options)
 
+  /** The rules of the server for links of its responses. */
+  let latest: undefined | { readonly config: SmartClient.Service["config"]; readonly rules: LinkPolicy.LinkRules }
+
   const resolve = (
     { config }: SmartClient.Service,
     link: string,
     from?: { readonly base: string | undefined; readonly page: string }
-  ) => LinkPolicy.resolve(LinkPolicy.rules(config, [], options), link, from)
+  ) => {
+    if (latest?.config !== config) latest = { config, rules: LinkPolicy.rules(config, [], options) }
+    return LinkPolicy.resolve(latest.rules, link, from)
+  }
 
   /** Sends the request and follows redirects; the link policy checks each of them like a first request. */
   const follow = <A>(
@@ -181,10 +176,10 @@ export const make = <E, R>(
         const next = Url.parse(location, from.href)
         return next === undefined ? undefined : LinkPolicy.resolve(rules, next.href)
       }
-      return Effect.flatMap(
-        checkLink(smart, tokens, request, target, fail),
-        (destination) => hop(destination, redirectsLeft - 1)
-      )
+      const checked = checkLink(smart, tokens, request, target, fail)
+      return Effect.isEffect(checked)
+        ? Effect.flatMap(checked, (destination) => hop(destination, redirectsLeft - 1))
+        : hop(checked, redirectsLeft - 1)
     }
     return (destination: LinkPolicy.Destination) => hop(destination, MAX_REDIRECTS)
   }
@@ -192,91 +187,97 @@ export const make = <E, R>(
   /** One attempt. The first run uses the tokens of `first`, later runs those that the source then has. */
   const attempt = <A>(
     smart: SmartClient.Service,
-    first: Effect.Effect<TokenSet, E, R>,
+    first: TokensOrRequest<E, R>,
     request: EncodedRequest,
     limited: Limited,
     use: (response: OpenResponse, limits: Limits) => Attempt<A>
   ): Effect.Effect<A, FhirError | E, R> => {
     let sent = 0
-    let isFirst = true
-    const tokensNow = Effect.suspend(() => {
-      const current = isFirst ? first : source.tokens
-      isFirst = false
-      return current
-    })
     const fail = errorsOf(smart, request.interaction, request.file, () => sent === 0 ? undefined : sent)
-    return Effect.flatMap(tokensNow, (tokens) =>
-      Effect.withFiberRuntime((fiber) => {
-        const limits = Context.get(fiber.currentContext, HttpLimits)
-        const { fhirTimeout, maxFhirResponseBytes } = limits
-        const timedOut = () =>
-          fail({
-            reason: "TimedOut",
-            detail: `no complete response within ${Duration.format(fhirTimeout)}`,
-            processed: "unknown"
-          })
-        const inTime = limited(fhirTimeout, timedOut)
-        const { fhirBaseUrl } = smart.config
-        const checkStatus = (open: OpenResponse): Attempt<A | TokenRejected> => {
-          const { status } = open.response
-          if ((status >= 200 && status <= 299) || (status === 304 && isConditional(request))) return use(open, limits)
-          return Effect.flatMap(
-            statusError(open, maxFhirResponseBytes),
-            (error) => status === 401 && open.secrets.length > 0 ? Effect.succeed(new TokenRejected(error)) : error
+    const attemptWith = (
+      tokens: TokenSet,
+      fiber: Fiber.RuntimeFiber<unknown, unknown>
+    ): Effect.Effect<A, FhirError | E, R> => {
+      const limits = Context.get(fiber.currentContext, HttpLimits)
+      const { fhirTimeout, maxFhirResponseBytes } = limits
+      const timedOut = () =>
+        fail({
+          reason: "TimedOut",
+          detail: `no complete response within ${Duration.format(fhirTimeout)}`,
+          processed: "unknown"
+        })
+      const inTime = limited(fhirTimeout, timedOut)
+      const { fhirBaseUrl } = smart.config
+      const checkStatus = (open: OpenResponse): Attempt<A> => {
+        const { status } = open.response
+        if ((status >= 200 && status <= 299) || (status === 304 && isConditional(request))) return use(open, limits)
+        return Effect.flatMap(
+          statusError(open, maxFhirResponseBytes),
+          (error) => Effect.fail(status === 401 && open.secrets.length > 0 ? new TokenRejected(error) : error)
+        )
+      }
+      const onResponse = rateLimit === undefined
+        ? checkStatus
+        : (open: OpenResponse) => Effect.zipRight(rateLimit.observe(fhirBaseUrl, open.response), checkStatus(open))
+      const run = (destination: LinkPolicy.Destination, token: Redacted.Redacted) => {
+        const attempted = Effect.suspend(() => {
+          sent += 1
+          return mapFailure(
+            inTime((sender) => follow(sender, smart, tokens, request, token, fail, onResponse)(destination)),
+            (error) =>
+              error instanceof TokenRejected || error._tag !== "TransportFailure"
+                ? error
+                : isTotalTimeout(error)
+                ? timedOut()
+                : transportError(fail)(error)
           )
-        }
-        const onResponse = rateLimit === undefined
-          ? checkStatus
-          : (open: OpenResponse) => Effect.zipRight(rateLimit.observe(fhirBaseUrl, open.response), checkStatus(open))
-        const run = (destination: LinkPolicy.Destination, token: Redacted.Redacted) => {
-          const attempted = Effect.suspend(() => {
-            sent += 1
-            return Effect.mapError(
-              inTime((sender) => follow(sender, smart, tokens, request, token, fail, onResponse)(destination)),
-              (error) =>
-                error._tag !== "TransportFailure"
-                  ? error
-                  : isTotalTimeout(error)
-                  ? timedOut()
-                  : transportError(fail)(error)
-            )
-          })
-          return rateLimit === undefined ?
-            attempted :
-            rateLimit.run(
-              fhirBaseUrl,
-              attempted,
-              (retryAfter) =>
-                fail({
-                  reason: "RateLimited",
-                  detail: "the server's rate limit is used up",
-                  retryAfter,
-                  processed: "no"
-                })
-            )
-        }
-        const isRepeatable = BearerRequest.isRepeatable(request.encoded)
-        let isRenewed = false
-        return Effect.flatMap(checkLink(smart, tokens, request, locate(request), fail), (destination) =>
-          Effect.flatMap(
-            BearerRequest.sendRenewing(
-              tokens.accessToken,
-              source.tokenAfter,
-              (result: A | TokenRejected) => result instanceof TokenRejected && isRepeatable,
-              (token, renewed) => {
-                isRenewed = renewed
-                return run(destination, token)
-              }
-            ),
-            (result): Effect.Effect<A, FhirError> => {
-              if (!(result instanceof TokenRejected)) return Effect.succeed(result)
-              const { error } = result
-              return isRenewed
-                ? new FhirError({ ...error, detail: `${error.detail}, also for a renewed token`, tokenRenewed: true })
-                : error
+        })
+        return rateLimit === undefined ?
+          attempted :
+          rateLimit.run(
+            fhirBaseUrl,
+            attempted,
+            (retryAfter) =>
+              fail({
+                reason: "RateLimited",
+                detail: "the server's rate limit is used up",
+                retryAfter,
+                processed: "no"
+              })
+          )
+      }
+      const isRepeatable = BearerRequest.isRepeatable(request.encoded)
+      let isRenewed = false
+      const sendTo = (destination: LinkPolicy.Destination) =>
+        mapFailure(
+          BearerRequest.sendRenewing(
+            tokens.accessToken,
+            source.tokenAfter,
+            (error: FhirError | TokenRejected) => error instanceof TokenRejected && isRepeatable,
+            (token, renewed) => {
+              isRenewed = renewed
+              return run(destination, token)
             }
-          ))
-      }))
+          ),
+          (failure) => {
+            if (!(failure instanceof TokenRejected)) return failure
+            const { error } = failure
+            return isRenewed
+              ? new FhirError({ ...error, detail: `${error.detail}, also for a renewed token`, tokenRenewed: true })
+              : error
+          }
+        )
+      const checked = checkLink(smart, tokens, request, locate(request), fail)
+      return Effect.isEffect(checked) ? Effect.flatMap(checked, sendTo) : sendTo(checked)
+    }
+    let isFirst = true
+    return Effect.withFiberRuntime((fiber) => {
+      const tokens = isFirst ? first : source.tokens
+      isFirst = false
+      return Effect.isEffect(tokens)
+        ? Effect.flatMap(tokens, (obtained) => attemptWith(obtained, fiber))
+        : attemptWith(tokens, fiber)
+    })
   }
 
   /** The errors of the token source were retried where they arose, and are not retried here. */
@@ -293,7 +294,7 @@ export const make = <E, R>(
     request: FhirRequest,
     run: (
       smart: SmartClient.Service,
-      tokens: Effect.Effect<TokenSet, E, R>,
+      tokens: TokensOrRequest<E, R>,
       request: EncodedRequest
     ) => Effect.Effect<A, FhirError | E, R1>
   ): Effect.Effect<A, FhirError | E, R | R1> =>

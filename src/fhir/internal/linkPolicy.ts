@@ -163,14 +163,17 @@ const declaredBy = ({ configuration }: SmartClient.Service): Effect.Effect<Reado
     Effect.orElseSucceed(() => [])
   )
 
-/** Checks the URL that `locate` finds for a request, and fails with a `ForeignLink` or `ForeignFile`. */
+/**
+ * Checks the URL that `locate` finds for a request, and fails with a `ForeignLink` or `ForeignFile`. The destination of
+ * most requests is known without an effect.
+ */
 export type LinkPolicy = (
   smart: SmartClient.Service,
   tokens: TokenSet,
   request: FhirRequest,
   locate: (rules: LinkRules) => URL | undefined,
   fail: (fields: Fields) => FhirError
-) => Effect.Effect<Destination, FhirError>
+) => Destination | Effect.Effect<Destination, FhirError>
 
 /** The metadata are read only if the FHIR base URL and the token's own locations do not cover the URL. */
 export const make = (options: LinkOptions): LinkPolicy => {
@@ -209,7 +212,7 @@ export const make = (options: LinkOptions): LinkPolicy => {
       })
     }
     const first = checkWith(latest.rules)
-    if (Either.isRight(first)) return Effect.succeed(first.right)
+    if (Either.isRight(first)) return first.right
     const { problem } = first.left
     const { fhirBaseUrl } = smart.config
     return problem === "NotAUrl" || problem === "HasCredentials" ||

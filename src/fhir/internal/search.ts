@@ -113,19 +113,16 @@ const pageOf = <S extends AnySchema | undefined, A, V extends FhirVersion>(
   for (const entry of entriesOf(bundle)) {
     if (entry.resource !== undefined) byMode[modeOf(entry, resourceType)].push(entry.resource)
   }
-  const decoded = options.schema === undefined
-    ? Effect.succeed(byMode.match.map((resource) => typed<Decoded<S, A>>(resource)))
-    : Effect.forEach(byMode.match, (resource) => decode<S, A, FhirError>(resource, options, fail))
-  return Effect.map(
-    decoded,
-    (matches) => ({
-      matches,
-      included: byMode.include.map((resource) => typed<AnyResourceOf<V>>(resource)),
-      outcomes: byMode.outcome.map((resource) => typed<ResourceOf<V, "OperationOutcome">>(resource)),
-      total: totalOf(bundle),
-      next: next === undefined ? undefined : { resourceType, url: resolve(next)?.href ?? next }
-    })
-  )
+  const page = (matches: ReadonlyArray<Decoded<S, A>>): Page<Decoded<S, A>, V> => ({
+    matches,
+    included: typed<ReadonlyArray<AnyResourceOf<V>>>(byMode.include),
+    outcomes: typed<ReadonlyArray<ResourceOf<V, "OperationOutcome">>>(byMode.outcome),
+    total: totalOf(bundle),
+    next: next === undefined ? undefined : { resourceType, url: resolve(next)?.href ?? next }
+  })
+  return options.schema === undefined
+    ? Effect.succeed(page(typed<ReadonlyArray<Decoded<S, A>>>(byMode.match)))
+    : Effect.map(Effect.forEach(byMode.match, (resource) => decode<S, A, FhirError>(resource, options, fail)), page)
 }
 
 /** The first request of a search. */

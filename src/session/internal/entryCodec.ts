@@ -64,11 +64,14 @@ export const make = (codec: Codec, random: SecureRandom.Service, store: string):
 
   const undecodable = (detail: string) => new SessionError({ reason: "Undecodable", store, detail })
 
-  const open = (key: string, text: string, now: number): Effect.Effect<Entry, SessionError> => {
+  const cached = (key: string, text: string, now: number): Entry | undefined => {
     decoded.prune(({ at }) => now - at > MAX_DECODED_MILLIS || at > now)
     const known = decoded.get(key)
-    if (known?.text === text) return Effect.succeed(known.entry)
-    return decodeEnvelope(text).pipe(
+    return known?.text === text ? known.entry : undefined
+  }
+
+  const open = (key: string, text: string, now: number): Effect.Effect<Entry, SessionError> =>
+    decodeEnvelope(text).pipe(
       Effect.mapError(() => {
         const version = Option.map(decodeVersion(text), (envelope) => ` of version ${envelope.entry.version}`)
         return undecodable(`an entry${Option.getOrElse(version, () => "")} cannot be decoded`)
@@ -76,7 +79,6 @@ export const make = (codec: Codec, random: SecureRandom.Service, store: string):
       Effect.flatMap(({ entry }) => codec.open(key, entry)),
       Effect.tap((entry) => Effect.sync(() => decoded.set(key, { text, entry, at: now })))
     )
-  }
 
   const absent = (key: string): Option.Option<never> => {
     decoded.delete(key)
@@ -84,13 +86,12 @@ export const make = (codec: Codec, random: SecureRandom.Service, store: string):
   }
 
   return {
-    decode: (key, text, now) =>
-      Effect.suspend(() =>
-        Option.isNone(text) ? Effect.succeed(absent(key)) : Effect.map(
-          open(key, text.value, now),
-          (entry) => DateTime.toEpochMillis(entry.expiresAt) <= now ? absent(key) : Option.some(entry)
-        )
-      ),
+    decode: (key, text, now) => {
+      if (Option.isNone(text)) return Effect.succeed(absent(key))
+      const live = (entry: Entry) => DateTime.toEpochMillis(entry.expiresAt) <= now ? absent(key) : Option.some(entry)
+      const known = cached(key, text.value, now)
+      return known === undefined ? Effect.map(open(key, text.value, now), live) : Effect.succeed(live(known))
+    },
     encode: (key, entry) =>
       Effect.gen(function*() {
         const nonce = yield* SecureRandom.base64Url(random, 12)

@@ -108,7 +108,7 @@ export const make = ({ options, records, servers }: {
       // If another process renewed after this lock's lease, the failure is about a token that has been replaced.
       const latest = yield* records.load(id)
       if (!SessionState.isSameToken(latest.tokens.refreshToken, session.tokens.refreshToken)) {
-        return [outcomeOf(latest, SessionState.decide(latest, now, { idleTimeout })), session] as const
+        return [outcomeOf(latest, SessionState.decide(latest, now.epochMillis, { idleTimeout })), session] as const
       }
       const next = SessionState.refusedForGood(session, error)
       yield* records.publish("RelaunchNeeded", id, session.server)
@@ -125,7 +125,10 @@ export const make = ({ options, records, servers }: {
       const current = unsavedTokens === undefined
         ? stored
         : SessionState.renewed(stored, unsavedTokens, now, idleTimeout)
-      const decision = SessionState.decide(current, now, { idleTimeout, refused: seen.tokens.accessToken })
+      const decision = SessionState.decide(current, now.epochMillis, {
+        idleTimeout,
+        refused: seen.tokens.accessToken
+      })
       if (decision._tag !== "RenewAndWait") return [outcomeOf(current, decision), current] as const
       if (!mayRequest) {
         return yield* new SessionError({
@@ -178,36 +181,44 @@ export const make = ({ options, records, servers }: {
     records.modify(id, (session) =>
       Effect.map(DateTime.now, (now) => [
         undefined,
-        SessionState.isHalfIdle(session, now, idleTimeout) ? SessionState.extended(session, now, idleTimeout) : session
+        SessionState.isHalfIdle(session, now.epochMillis, idleTimeout)
+          ? SessionState.extended(session, now, idleTimeout)
+          : session
       ])).pipe(Effect.catchAll(storeFailed))
 
   return {
     current: (id, refused) =>
-      Effect.gen(function*() {
-        const session = yield* records.load(id)
-        const now = yield* DateTime.now
-        const decision = SessionState.decide(session, now, { refused, renewalMargin, idleTimeout })
-        switch (decision._tag) {
-          case "UseToken":
-            return session
-          case "UseTokenAndRenew":
-            if (!isPaused(now.epochMillis)) yield* renewals.start(Redacted.value(id), () => renew(id, session))
-            return session
-          case "UseTokenAndExtend":
-            if (!isPaused(now.epochMillis)) yield* extensions.start(Redacted.value(id), () => extend(id))
-            return session
-          case "RenewAndWait": {
-            const renewed = yield* renewals.run(Redacted.value(id), () => renew(id, session))
-            const { server, tokens } = renewed
-            yield* SessionState.checkNotExpired(tokens, yield* DateTime.now, { operation: "refresh", server })
-            return renewed
-          }
-          case "CoolDown":
-            return yield* decision.error
-          case "Relaunch":
-            return yield* relaunchError(decision.reason)
-        }
-      }),
+      Effect.flatMap(
+        records.load(id),
+        (session) =>
+          Effect.clockWith((clock): Effect.Effect<StoredSession, SessionFailure> => {
+            const now = clock.unsafeCurrentTimeMillis()
+            const decision = SessionState.decide(session, now, { refused, renewalMargin, idleTimeout })
+            switch (decision._tag) {
+              case "UseToken":
+                return Effect.succeed(session)
+              case "UseTokenAndRenew":
+                return isPaused(now)
+                  ? Effect.succeed(session)
+                  : Effect.as(renewals.start(Redacted.value(id), () => renew(id, session)), session)
+              case "UseTokenAndExtend":
+                return isPaused(now)
+                  ? Effect.succeed(session)
+                  : Effect.as(extensions.start(Redacted.value(id), () => extend(id)), session)
+              case "RenewAndWait":
+                return Effect.flatMap(renewals.run(Redacted.value(id), () => renew(id, session)), (renewed) => {
+                  const { server, tokens } = renewed
+                  const now = clock.unsafeCurrentTimeMillis()
+                  const checked = SessionState.checkNotExpired(tokens, now, { operation: "refresh", server })
+                  return Either.isRight(checked) ? Effect.succeed(renewed) : checked.left
+                })
+              case "CoolDown":
+                return decision.error
+              case "Relaunch":
+                return relaunchError(decision.reason)
+            }
+          })
+      ),
     latestTokens: (id, removed) => {
       const tokens = unsavedFor(id, removed) ?? removed.tokens
       unsaved.delete(Redacted.value(id))
