@@ -36,7 +36,7 @@ export { StoredValue } from "./internal/sessionEntry.js"
  * @category models
  */
 export interface Options {
-  /** How long a lock lasts. Must be longer than the longest token request. Default 90 seconds. */
+  /** How long a lock lasts. Must be longer than the longest token request and `saveTimeout`. Default 90 seconds. */
   readonly lease?: Duration.DurationInput | undefined
   /** How long `modify` waits for the lock before it fails with `LockTimeout`. Default: the lease and 5 seconds. */
   readonly lockWait?: Duration.DurationInput | undefined

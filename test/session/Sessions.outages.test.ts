@@ -293,3 +293,31 @@ describe("Sessions and a clock that jumps", () => {
       }
     }).pipe(Effect.provide(ehr)))
 })
+
+describe("Sessions and a damaged entry", () => {
+  it.scopedLive("calls fail with Undecodable without a token request; `revoke` and `remove` remove the entry", () =>
+    Effect.gen(function*() {
+      const memory = yield* SessionStore.backingMemory
+      let key = ""
+      const backing: SessionStore.BackingSessionStore = {
+        ...memory,
+        read: (asked) => {
+          key = asked
+          return memory.read(asked)
+        }
+      }
+      const sessions = yield* over(SessionStore.layerBacking(Effect.succeed(backing)))
+      for (const end of [sessions.revoke, sessions.remove]) {
+        const id = yield* expiredSession(sessions)
+        yield* sessions.session(id)
+        const expiresAt = (yield* Clock.currentTimeMillis) + 60_000
+        yield* memory.replace(key, yield* memory.read(key), Option.some({ text: "{\"version\":1,\"da", expiresAt }))
+        const before = (yield* refreshes).length
+        assert.strictEqual((yield* Effect.flip(sessions.accessToken(id))).reason, "Undecodable")
+        assert.lengthOf(yield* refreshes, before)
+        yield* end(id)
+        assert.isTrue(Option.isNone(yield* memory.read(key)))
+        assert.strictEqual((yield* Effect.flip(sessions.accessToken(id))).reason, "NotFound")
+      }
+    }).pipe(Effect.provide(ehr)))
+})

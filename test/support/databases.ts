@@ -44,11 +44,12 @@ const isExecutable = (path: string): boolean => {
   }
 }
 
-const find = (program: string, folders: ReadonlyArray<string>): string | undefined =>
+/** The path of a program in the PATH or in other directories. */
+export const find = (program: string, folders: ReadonlyArray<string>): string | undefined =>
   [...(fromEnvironment("PATH") ?? "").split(delimiter), ...folders].filter((folder) => folder !== "")
     .map((folder) => join(folder, program)).find(isExecutable)
 
-const postgresFolders = (): ReadonlyArray<string> => {
+export const postgresFolders = (): ReadonlyArray<string> => {
   const root = "/usr/lib/postgresql"
   try {
     return readdirSync(root).sort((a, b) => Number(b) - Number(a)).map((version) => join(root, version, "bin"))
@@ -58,7 +59,7 @@ const postgresFolders = (): ReadonlyArray<string> => {
 }
 
 /** PostgreSQL refuses to run as root. */
-const unprivileged = (): { readonly uid: number; readonly gid: number } | undefined => {
+export const unprivileged = (): { readonly uid: number; readonly gid: number } | undefined => {
   if (process.getuid?.() !== 0) return undefined
   for (const user of ["postgres", "nobody"]) {
     try {

@@ -49,9 +49,10 @@ const open = (command: Extract<Command, { readonly _tag: "Open" }>, go: Effect.E
     const hold = holding(command.holdAt, go)
     const backing = holdingBacking(yield* connectTo(command.kind, command.address), hold)
     const store = yield* SessionStore.make(backing, {
-      ...(command.leaseMillis === undefined ? {} : { lease: command.leaseMillis }),
+      lease: command.leaseMillis,
+      saveTimeout: command.saveMillis,
       // The worker holds inside an operation of the store, which must wait for it.
-      operationTimeout: "1 minute"
+      operationTimeout: command.operationMillis ?? "1 minute"
     })
     const http = Layer.effect(
       HttpClient.HttpClient,
@@ -72,6 +73,21 @@ const use = (sessions: Sessions.Service, { callers: count, id, refused }: Extrac
     (fared) => report({ _tag: "Used", callers: fared })
   )
 
+let offsetMillis = 0
+
+/** A clock that is wrong; timers are right. */
+const shifted = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.clockWith((clock) =>
+    Effect.withClock(self, {
+      ...clock,
+      unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis() + offsetMillis,
+      unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos() + BigInt(offsetMillis) * 1_000_000n,
+      currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now + offsetMillis),
+      currentTimeNanos: Effect.map(clock.currentTimeNanos, (now) => now + BigInt(offsetMillis) * 1_000_000n),
+      sleep: (duration) => clock.sleep(duration)
+    })
+  )
+
 Effect.gen(function*() {
   const commands = yield* Queue.unbounded<Command>()
   const go = yield* Deferred.make<void>()
@@ -83,12 +99,13 @@ Effect.gen(function*() {
   for (;;) {
     const command = yield* Queue.take(commands)
     if (command._tag === "Go") yield* Deferred.succeed(go, undefined)
+    else if (command._tag === "SetClock") offsetMillis = command.offsetMillis
     else if (command._tag === "Open") {
       sessions = yield* open(command, Deferred.await(go))
       yield* report({ _tag: "Opened" })
     } else if (sessions !== undefined) yield* Effect.fork(use(sessions, command))
   }
-}).pipe(Effect.scoped, Effect.runPromise).catch((failure: unknown) => {
+}).pipe(shifted, Effect.scoped, Effect.runPromise).catch((failure: unknown) => {
   process.stderr.write(String(failure))
   process.exit(1)
 })

@@ -15,9 +15,15 @@ export type Command =
     readonly fhirBaseUrl: string
     readonly leaseMillis?: number | undefined
     readonly holdAt?: Hold | undefined
+    /** The limit of one operation of the store. Default: 1 minute. */
+    readonly operationMillis?: number | undefined
+    /** How long a write is repeated. Default: that of the store. */
+    readonly saveMillis?: number | undefined
   }
   | { readonly _tag: "Use"; readonly id: string; readonly callers: number; readonly refused?: string | undefined }
   | { readonly _tag: "Go" }
+  /** The clock of the worker is so far ahead, or behind if negative. */
+  | { readonly _tag: "SetClock"; readonly offsetMillis: number }
 
 /** The result of a caller: the token, or the name of the failure. */
 export type CallerResult = { readonly token: string } | { readonly failure: string }

@@ -65,6 +65,7 @@ export interface Worker {
   /** Ends when the worker holds at its step. */
   readonly held: Effect.Effect<void, WorkerError>
   readonly go: Effect.Effect<void>
+  readonly setClock: (offsetMillis: number) => Effect.Effect<void>
   readonly signal: (signal: "SIGSTOP" | "SIGCONT") => Effect.Effect<void>
   /** Kills the process (SIGKILL) and waits for its end. */
   readonly kill: Effect.Effect<void>
@@ -133,6 +134,7 @@ export const startWorker = (program: string): Effect.Effect<Worker, WorkerError,
         ),
       held: Effect.asVoid(next("Held")),
       go: send({ _tag: "Go" }),
+      setClock: (offsetMillis) => send({ _tag: "SetClock", offsetMillis }),
       signal: (signal) => Effect.sync(() => void child.kill(signal)),
       kill: gone(child)
     }

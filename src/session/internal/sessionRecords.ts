@@ -121,6 +121,15 @@ export const make = (
             ({ reason }) => reason === "LockTimeout" || reason === "LockLost",
             () => store.take(keyOf(id))
           ),
+          // A damaged entry must not prevent a logout either.
+          Effect.catchIf(
+            ({ reason }) => reason === "Undecodable",
+            (error) =>
+              Effect.zipRight(
+                Effect.logWarning("the session is removed, and its tokens stay valid at the server", error),
+                Effect.as(store.remove(keyOf(id)), Option.none<Entry>())
+              )
+          ),
           Effect.map((removed) =>
             removed._tag === "Some" && removed.value._tag === "StoredSession" ? removed.value : undefined
           ),
