@@ -392,6 +392,7 @@ describe("BulkExport, when the URL of a file has expired", () => {
       const second = yield* exported(gone.http)
       assert.deepInclude(second.error, { reason: "Forbidden", status: 403 })
       assert.include(second.error?.message, "the request for a new URL failed, too (NotFound, status 404)")
+      assert.match(second.error?.message ?? "", /file 1 \(Patient\) line [2-9]/)
 
       const never = server({
         cut: 150,

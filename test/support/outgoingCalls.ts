@@ -7,12 +7,14 @@ import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import {
   Brands,
+  BulkExport,
   ClientAuthentication,
   Discovery,
   FhirClient,
   HttpLimits,
   Jwks,
   OpenIdConfiguration,
+  RegisteredClient,
   Registration,
   RetryPolicy,
   SmartClient,
@@ -80,26 +82,66 @@ const atTokenEndpoint = (
     return yield* send(service, target)
   })
 
-const atFhirServer = (send: (fhir: FhirClient.Authorized) => Effect.Effect<unknown, unknown>) => (origin: string) =>
-  Effect.gen(function*() {
-    const client = yield* SmartClient.make({
-      ...local,
-      fhirBaseUrl: `${origin}/fhir`,
-      clientId: "app",
-      scopes: ["system/*.rs"],
-      metadata: { tokenEndpoint: `${origin}/token` }
-    }).pipe(Effect.provide(SmartClient.layerDependencies()))
-    const tokens = new TokenSet.TokenSet({
-      version: 1,
-      fhirBaseUrl: `${origin}/fhir`,
-      accessToken: redacted(CANARIES.token),
-      receivedAt: yield* DateTime.now,
-      scopes: ["system/*.rs"],
-      context: new LaunchContext.LaunchContext({ fhirContext: [] }),
-      extensions: redacted({})
-    })
-    return yield* send((yield* FhirClient.FhirClient).forTokens(client, tokens))
-  }).pipe(Effect.provide(authentication))
+const atFhirServer =
+  (send: (fhir: FhirClient.Authorized, origin: string) => Effect.Effect<unknown, unknown>) => (origin: string) =>
+    Effect.gen(function*() {
+      const client = yield* SmartClient.make({
+        ...local,
+        fhirBaseUrl: `${origin}/fhir`,
+        clientId: "app",
+        scopes: ["system/*.rs"],
+        metadata: { tokenEndpoint: `${origin}/token` }
+      }).pipe(Effect.provide(SmartClient.layerDependencies()))
+      const tokens = new TokenSet.TokenSet({
+        version: 1,
+        fhirBaseUrl: `${origin}/fhir`,
+        accessToken: redacted(CANARIES.token),
+        receivedAt: yield* DateTime.now,
+        scopes: ["system/*.rs"],
+        context: new LaunchContext.LaunchContext({ fhirContext: [] }),
+        extensions: redacted({})
+      })
+      return yield* send((yield* FhirClient.FhirClient).forTokens(client, tokens), origin)
+    }).pipe(Effect.provide(authentication))
+
+const atRegistration = (
+  send: (
+    service: Registration.Service,
+    client: RegisteredClient.RegisteredClient
+  ) => Effect.Effect<unknown, unknown>
+) =>
+(origin: string) =>
+  Effect.flatMap(Registration.Registration, (service) =>
+    send(
+      service,
+      new RegisteredClient.RegisteredClient({
+        clientId: "app",
+        clientSecret: redacted(CANARIES.secret),
+        registrationAccessToken: redacted(CANARIES.token),
+        registrationClientUri: `${origin}/register/app`,
+        metadata: new ClientMetadata({ clientName: "app" }),
+        changed: [],
+        deviations: []
+      })
+    ))
+
+/** An export that has started, with one file. */
+const exportJob = (origin: string, isComplete: boolean) =>
+  new BulkExport.Job({
+    version: 1,
+    statusUrl: `${origin}/fhir/status`,
+    ...(isComplete ? {} : { nextManifest: `${origin}/fhir/status` }),
+    manifests: [],
+    files: [{ kind: "output", type: "Patient", url: `${origin}/fhir/files/1`, requiresAccessToken: true }]
+  })
+
+/** One status request: a temporary failure is not an error of its own. */
+const statusOf = (fhir: FhirClient.Authorized, origin: string) =>
+  Effect.flatMap(
+    BulkExport.poll(fhir, exportJob(origin, false)),
+    (status) =>
+      status._tag === "Waiting" && status.error !== undefined ? Effect.fail(status.error) : Effect.succeed(status)
+  )
 
 export const calls: Readonly<Record<string, Call>> = {
   "SMART configuration": {
@@ -158,11 +200,32 @@ export const calls: Readonly<Record<string, Call>> = {
           })
       )
   },
+  "registration read": { run: atRegistration((service, client) => service.read(client, local)) },
+  "registration update": {
+    run: atRegistration((service, client) => service.update(client, new ClientMetadata({ clientName: "new" }), local))
+  },
+  "registration removal": { run: atRegistration((service, client) => service.remove(client, local)), statusOnly: true },
   "FHIR read": { run: atFhirServer((fhir) => fhir.read("Patient", "1")) },
   "FHIR search": { run: atFhirServer((fhir) => Stream.runDrain(fhir.search("Patient", { name: "a" }))) },
   "FHIR create": { run: atFhirServer((fhir) => fhir.create({ resourceType: "Patient" })) },
   "FHIR batch": {
     run: atFhirServer((fhir) => fhir.batch([{ method: "GET", url: "Patient/1" }]))
+  },
+  "export kick-off": { run: atFhirServer((fhir) => BulkExport.start(fhir)) },
+  "export status": { run: atFhirServer(statusOf) },
+  "export deletion": {
+    run: atFhirServer((fhir, origin) => BulkExport.remove(fhir, exportJob(origin, true))),
+    statusOnly: true
+  },
+  "export file": {
+    run: atFhirServer((fhir, origin) =>
+      Stream.runDrain(BulkExport.readFile(fhir, exportJob(origin, true), 0, {
+        maxLineBytes: 200_000,
+        maxOutage: 0,
+        maxRefreshes: 0
+      }))
+    ),
+    limitedByPiece: true
   },
   download: {
     run: atFhirServer((fhir) =>

@@ -10,7 +10,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { ConformanceWarning, ConformanceWarnings, reportSafely } from "../../base/ConformanceWarning.js"
 import type { Authorized } from "../FhirClient.js"
-import type { FhirError } from "../FhirError.js"
+import { FhirError, isFhirError } from "../FhirError.js"
 import type { Position } from "./bulkCheckpoint.js"
 import type { FileContext, Opened } from "./bulkDownload.js"
 import { openAt, withExpiry } from "./bulkDownload.js"
@@ -236,7 +236,8 @@ export const read = <E, R>(
         case "Failed": {
           const { error } = ended
           const failed = (reason: FhirError | E) =>
-            Effect.flatMap(withExpiry(reason, job.get()), (explained) => Effect.fail(Option.some(explained)))
+            Effect.flatMap(withExpiry(atLine(reason, cursor.position), job.get()), (explained) =>
+              Effect.fail(Option.some(explained)))
           if (isTemporary(error)) {
             return Effect.flatMap(patience.next(error), (delay) =>
               delay === undefined
@@ -258,6 +259,10 @@ export const read = <E, R>(
     })
     return Stream.flatten(Stream.repeatEffectOption(next))
   })
+
+/** The error names the line that was not read, if the file has lines that were. */
+const atLine = <E>(error: FhirError | E, { line }: Position): FhirError | E =>
+  isFhirError(error) && line > 0 ? new FhirError({ ...error, line: line + 1 }) : error
 
 const DONE = Effect.fail(Option.none())
 
