@@ -7,7 +7,7 @@
 import * as Schema from "effect/Schema"
 
 /**
- * Why a configuration cannot be used, as a schema.
+ * The reasons of a `ConfigurationError`, as a schema.
  *
  * @since 0.1.0
  * @category schemas
@@ -15,7 +15,7 @@ import * as Schema from "effect/Schema"
 export const Reason = Schema.Literal("Missing", "Invalid", "Insecure", "Conflict", "BadKey")
 
 /**
- * Why a configuration cannot be used, as a schema.
+ * The reason of a `ConfigurationError`.
  *
  * @since 0.1.0
  * @category models

@@ -32,7 +32,7 @@ import * as Page from "./Page.js"
 export type { TokenStorage } from "./internal/tabStore.js"
 
 /**
- * Where the server's pages are shown.
+ * The window of a launch.
  *
  * @since 0.1.0
  * @category models
@@ -78,7 +78,7 @@ export type Opened =
   | { readonly _tag: "CallbackForwarded" }
 
 /**
- * Why a launch from a page failed.
+ * The errors of a launch from a page.
  *
  * @since 0.1.0
  * @category errors

@@ -27,7 +27,7 @@ const ADVICE = {
 export const Reason = reasonsOf(ADVICE)
 
 /**
- * Why a launch in a page ended without a session.
+ * The reason of a `BrowserLaunchError`.
  *
  * @since 0.1.0
  * @category models

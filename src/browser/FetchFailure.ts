@@ -1,6 +1,7 @@
 /**
- * Why `fetch` failed. The browser's own message is "Failed to fetch", whether the server is down, does not allow the
- * app's origin (SMART App Launch 2.2 requires CORS), or never received the request. `explain` finds the cause.
+ * The cause of a failed `fetch`. The browser's own message is "Failed to fetch", whether the server is down, does not
+ * allow the app's origin (SMART App Launch 2.2 requires CORS), or never received the request. `explain` finds the
+ * cause.
  *
  * @since 0.1.0
  */

@@ -14,7 +14,7 @@ import type { Destination } from "../session/Sessions.js"
 import { BrowserLaunchError } from "./BrowserLaunchError.js"
 
 /**
- * What the page was loaded for: `Callback` from an authorization server, `EhrLaunch`, or neither.
+ * The purpose of loading the page: `Callback` from an authorization server, `EhrLaunch`, or neither.
  *
  * @since 0.1.0
  * @category models
@@ -86,7 +86,7 @@ export interface PopupSize {
 }
 
 /**
- * What `BrowserLaunch` needs of a page. In tests, provide another implementation.
+ * The functions of a page that `BrowserLaunch` needs. In tests, provide another implementation.
  *
  * @since 0.1.0
  * @category models
@@ -113,7 +113,7 @@ export interface Service {
 }
 
 /**
- * What a page can learn about the causes of failed requests.
+ * The state of a page's network, to find the causes of failed requests.
  *
  * @since 0.1.0
  * @category models

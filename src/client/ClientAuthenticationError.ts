@@ -20,7 +20,7 @@ import * as RetryAfter from "../http/RetryAfter.js"
 export const Reason = Schema.Literal("DiscoveryFailed", "ServerNotTrusted", "RegistrationFailed", "StoreFailed")
 
 /**
- * Why credentials could not be made.
+ * The reason of a `ClientAuthenticationError`.
  *
  * @since 0.1.0
  * @category models

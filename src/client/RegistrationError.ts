@@ -22,7 +22,7 @@ const ADVICE = {
 }
 
 /**
- * Why a registration failed, as a schema.
+ * The reasons of a `RegistrationError`, as a schema.
  *
  * @since 0.1.0
  * @category schemas
@@ -30,7 +30,7 @@ const ADVICE = {
 export const Reason = reasonsOf(ADVICE)
 
 /**
- * Why a registration failed.
+ * The reason of a `RegistrationError`.
  *
  * @since 0.1.0
  * @category models

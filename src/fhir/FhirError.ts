@@ -43,7 +43,7 @@ const ADVICE = {
 }
 
 /**
- * Why a FHIR request failed, as a schema.
+ * The reasons of a `FhirError`, as a schema.
  *
  * @since 0.1.0
  * @category schemas
@@ -51,7 +51,7 @@ const ADVICE = {
 export const Reason = reasonsOf(ADVICE)
 
 /**
- * Why a FHIR request failed.
+ * The reason of a `FhirError`.
  *
  * @since 0.1.0
  * @category models

@@ -11,14 +11,14 @@ import * as Url from "../base/Url.js"
 import * as RetryAfter from "./RetryAfter.js"
 
 export interface ReceivedResponse {
-  /** Where the response came from, after redirects. */
+  /** The URL of the response, after redirects. */
   readonly url: string
   readonly status: number
   readonly headers: Readonly<Record<string, string | undefined>>
   readonly body: string
 }
 
-/** Why a response does not hold the document; `detail` holds no part of the body. */
+/** The reason why a response does not have the document; `detail` has no part of the body. */
 export interface DocumentProblem {
   readonly reason: "NotFound" | "Status" | "NotJson"
   readonly detail: string

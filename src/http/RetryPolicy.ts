@@ -34,7 +34,7 @@ export interface RetryableError {
 }
 
 /**
- * How often and after which delays a failed request is repeated. Its input is the error of the failed attempt.
+ * The policy of retries: their number and delays. Its input is the error of the failed attempt.
  *
  * @since 0.1.0
  * @category models

@@ -21,7 +21,7 @@ export interface TokenAudience {
 }
 
 /**
- * Why a URL is outside the audience.
+ * The reason why a URL is outside of the audience.
  *
  * @since 0.1.0
  * @category models

@@ -1,6 +1,6 @@
 /**
- * Why a request got no complete response: the reasons that all error classes share, with their advice, and how they are
- * found in what a transport reports.
+ * Requests without a complete response: the reasons that all error classes share, with their advice, and how they are
+ * found in the errors of a transport.
  *
  * @internal
  */

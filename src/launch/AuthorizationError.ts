@@ -29,7 +29,7 @@ const ADVICE = {
 }
 
 /**
- * Why a callback gave no code, as a schema.
+ * The reasons of an `AuthorizationError`, as a schema.
  *
  * @since 0.1.0
  * @category schemas
@@ -37,7 +37,7 @@ const ADVICE = {
 export const Reason = reasonsOf(ADVICE)
 
 /**
- * Why a callback gave no code.
+ * The reason of an `AuthorizationError`.
  *
  * @since 0.1.0
  * @category models

@@ -19,7 +19,7 @@ const ADVICE = {
 }
 
 /**
- * Why a launch URL is refused, as a schema.
+ * The reasons of a `LaunchError`, as a schema.
  *
  * @since 0.1.0
  * @category schemas
@@ -27,7 +27,7 @@ const ADVICE = {
 export const Reason = reasonsOf(ADVICE)
 
 /**
- * Why a launch URL is refused.
+ * The reason of a `LaunchError`.
  *
  * @since 0.1.0
  * @category models

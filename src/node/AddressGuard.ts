@@ -35,7 +35,7 @@ export {
 } from "../http/AddressGuard.js"
 
 /**
- * Which addresses the guard accepts beside public ones.
+ * The addresses that the guard accepts in addition to public ones.
  *
  * @since 0.1.0
  * @category models

@@ -1,6 +1,6 @@
 /**
- * Why a request got no complete response: the `cause` of the `RequestError` or `ResponseError` of this transport. It
- * contains no part of the request or the response.
+ * The error of a request without a complete response: the `cause` of the `RequestError` or `ResponseError` of this
+ * transport. It contains no part of the request or the response.
  *
  * @since 0.1.0
  */
@@ -27,7 +27,7 @@ const EXPLANATION = {
 }
 
 /**
- * Why a request of `NodeTransport` failed, as a schema.
+ * The reasons of a `TransportError`, as a schema.
  *
  * @since 0.1.0
  * @category schemas
@@ -35,7 +35,7 @@ const EXPLANATION = {
 export const Reason = reasonsOf(EXPLANATION)
 
 /**
- * Why a request of `NodeTransport` failed.
+ * The reason of a `TransportError`.
  *
  * @since 0.1.0
  * @category models

@@ -1,5 +1,5 @@
 /**
- * What processes share by way of `@effect/experimental`'s persistence: Redis, LMDB or a key-value store.
+ * Data that processes share through `@effect/experimental`'s persistence: Redis, LMDB or a key-value store.
  *
  * @since 0.1.0
  */

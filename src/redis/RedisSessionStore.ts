@@ -38,7 +38,7 @@ export interface Options extends SessionStore.Options {
 
 const NAME = "redis"
 
-/** A compare-and-set. `none` or `some` before a text says whether it is absent, which no argument can express. */
+/** A compare-and-set. `none` or `some` before a text marks it as absent or present: an argument is always present. */
 const REPLACE = `
 local now = redis.call('GET', KEYS[1])
 if ARGV[1] == 'none' then
@@ -79,7 +79,7 @@ export const backing = (
     ...args: Array<string>
   ): Effect.Effect<boolean, SessionError> =>
     Effect.tryPromise({
-      try: () => client.eval(script, 1, key, ...args).then((answer) => answer === 1),
+      try: () => client.eval(script, 1, key, ...args).then((result) => result === 1),
       catch: unavailable(NAME, operation)
     })
   const lockOf = (key: string) => `${prefix}${key}:lock`

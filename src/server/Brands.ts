@@ -36,7 +36,7 @@ export { merge, type Publication } from "./internal/brandMerge.js"
 export { BrandsError, BrandsReason } from "./BrandsError.js"
 
 /**
- * Which bundle is requested.
+ * Options of one call.
  *
  * @since 0.1.0
  * @category models

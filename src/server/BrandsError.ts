@@ -1,5 +1,5 @@
 /**
- * Why a bundle of user-access brands could not be had.
+ * The error of user-access brands: a bundle could not be fetched or read.
  *
  * @since 0.1.0
  */
@@ -13,14 +13,14 @@ const ADVICE = {
   ...TransportFailure.advice("fhirTimeout", "maxFhirResponseBytes"),
   NotPublished: "its operator does not publish brands, or publishes them elsewhere",
   InvalidUrl: "give the absolute https URL of the bundle, without credentials",
-  Status: "the server answers but not with the bundle; ask its publisher",
+  Status: "the server responds, but not with the bundle; ask its publisher",
   NotFound: "the bundle is not at this URL; ask its publisher",
   NotJson: "this looks like a web page or a proxy, not like a brand bundle",
   NotBundle: "ask its publisher for the URL of the bundle itself"
 }
 
 /**
- * Why a brand bundle could not be read, as a schema.
+ * The reasons of a `BrandsError`, as a schema.
  *
  * @since 0.1.0
  * @category schemas
@@ -28,7 +28,7 @@ const ADVICE = {
 export const BrandsReason = reasonsOf(ADVICE)
 
 /**
- * Why a brand bundle could not be read.
+ * The reason of a `BrandsError`.
  *
  * @since 0.1.0
  * @category models
@@ -50,12 +50,12 @@ export class BrandsError extends Schema.TaggedError<BrandsError>("effect-safire/
   ...oauthErrorFields
 }) {
   override get message(): string {
-    return `Brand bundle ${this.url} cannot be had (${this.reason}): ${this.detail}${
+    return `Brand bundle ${this.url} cannot be used (${this.reason}): ${this.detail}${
       RetryAfter.print(this.retryAfter)
     }; ${ADVICE[this.reason]}`
   }
 
-  /** Whether the same call may succeed later without anyone changing anything. */
+  /** Whether the failure is temporary: the same call may succeed later. */
   get isRetryable(): boolean {
     return TransportFailure.isTransient(this)
   }

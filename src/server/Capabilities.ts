@@ -1,6 +1,6 @@
 /**
- * What a SMART configuration says that its server supports (SMART App Launch 2.2, conformance: capabilities and
- * capability sets). Claims are advisory: many servers claim less than they support, so a `false` is a reason to ask
+ * The features that a SMART configuration claims (SMART App Launch 2.2, conformance: capabilities and capability
+ * sets). Claims are advisory: many servers claim less than they support, so a `false` is a reason to ask
  * the operator.
  *
  * Each function requires the claim and the endpoints that the feature needs, over https or to a loopback host.

@@ -56,7 +56,7 @@ export interface ServerCapabilities {
 }
 
 /**
- * An interaction of which a CapabilityStatement may be asked.
+ * An interaction, to look up in a CapabilityStatement.
  *
  * @since 0.1.0
  * @category models
@@ -71,7 +71,7 @@ export interface Interaction {
 }
 
 /**
- * Which statement is requested.
+ * Options of one call.
  *
  * @since 0.1.0
  * @category models

@@ -1,5 +1,5 @@
 /**
- * Why a server's SMART configuration could not be had, or cannot be used.
+ * The error of discovery: a SMART configuration could not be fetched or used.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,7 @@ import * as TransportFailure from "../http/TransportFailure.js"
 const ADVICE = {
   ...TransportFailure.advice("discoveryTimeout", "maxResponseBytes"),
   InvalidUrl: "give the absolute https URL of the FHIR server, without query, fragment or credentials",
-  Status: "the server answers but not with its configuration; look at its log or ask its operator",
+  Status: "the server responds, but not with its configuration; look at its log or ask its operator",
   NotFound: "the server has no SMART configuration at this URL; is this the FHIR base URL, with its whole path?",
   NotJson: "this looks like a web page or a proxy, not like a FHIR server's SMART configuration",
   NotObject: "a SMART configuration is a JSON object; compare the URL, then ask the operator",
@@ -20,7 +20,7 @@ const ADVICE = {
 }
 
 /**
- * Why a SMART configuration cannot be used, as a schema.
+ * The reasons of a `DiscoveryError`, as a schema.
  *
  * @since 0.1.0
  * @category schemas
@@ -28,7 +28,7 @@ const ADVICE = {
 export const Reason = reasonsOf(ADVICE)
 
 /**
- * Why a SMART configuration cannot be used.
+ * The reason of a `DiscoveryError`.
  *
  * @since 0.1.0
  * @category models
@@ -50,7 +50,7 @@ export class DiscoveryError
     url: Schema.String,
     /** What happened; holds no part of a body. */
     detail: Schema.String,
-    /** Where no whole answer came: the code of the system, of TLS or of the transport, such as `ECONNREFUSED`. */
+    /** If no complete response arrived: the code of the system, of TLS or of the transport, such as `ECONNREFUSED`. */
     code: Schema.optional(Schema.String),
     /** The metadata member that is missing or insecure. */
     member: Schema.optional(Schema.String),
@@ -63,7 +63,7 @@ export class DiscoveryError
     }; ${ADVICE[this.reason]}`
   }
 
-  /** Whether the same call may succeed later without anyone changing anything. */
+  /** Whether the failure is temporary: the same call may succeed later. */
   get isRetryable(): boolean {
     return TransportFailure.isTransient(this)
   }

@@ -30,7 +30,7 @@ export interface Finding<Code extends string> {
   readonly requirement?: string | undefined
   /** The deviation, in one line. */
   readonly message: string
-  /** What the operator of the server should do, or the consequence for a client. */
+  /** The action for the operator of the server, or the consequence for a client. */
   readonly advice: string
 }
 

@@ -32,7 +32,7 @@ export interface Header {
 }
 
 /**
- * Which key is requested.
+ * Options of one call.
  *
  * @since 0.1.0
  * @category models

@@ -1,6 +1,6 @@
 /**
- * Why a document that a server publishes beside its SMART configuration (OpenID Connect metadata, key set, style)
- * could not be had or used.
+ * The error of documents that a server publishes beside its SMART configuration (OpenID Connect metadata, key set,
+ * style, CapabilityStatement): one could not be fetched or used.
  *
  * @since 0.1.0
  */
@@ -29,7 +29,7 @@ export type Subject = typeof Subject.Type
 const ADVICE = {
   ...TransportFailure.advice("discoveryTimeout", "maxResponseBytes"),
   InvalidUrl: "correct it in the server's metadata or in this program",
-  Status: "the server answers but not with the document; look at its log or ask its operator",
+  Status: "the server responds, but not with the document; look at its log or ask its operator",
   NotFound: "the server does not publish it there; ask its operator",
   NotJson: "this looks like a web page or a proxy; ask the server's operator",
   NotObject: "the document must be a JSON object; ask the server's operator",
@@ -48,7 +48,7 @@ const ADVICE = {
 }
 
 /**
- * Why a document cannot be used, as a schema.
+ * The reasons of a `MetadataError`, as a schema.
  *
  * @since 0.1.0
  * @category schemas
@@ -56,7 +56,7 @@ const ADVICE = {
 export const Reason = reasonsOf(ADVICE)
 
 /**
- * Why a document cannot be used.
+ * The reason of a `MetadataError`.
  *
  * @since 0.1.0
  * @category models
@@ -92,7 +92,7 @@ export class MetadataError extends Schema.TaggedError<MetadataError>("effect-saf
     }; ${ADVICE[this.reason]}`
   }
 
-  /** Whether the same call may succeed later without anyone changing anything. */
+  /** Whether the failure is temporary: the same call may succeed later. */
   get isRetryable(): boolean {
     return this.reason === "ModuleUnavailable" || TransportFailure.isTransient(this)
   }

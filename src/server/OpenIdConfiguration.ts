@@ -33,7 +33,7 @@ export class Metadata extends Schema.Class<Metadata>("effect-safire/OpenIdConfig
 }) {}
 
 /**
- * Which configuration is requested.
+ * Options of one call.
  *
  * @since 0.1.0
  * @category models

@@ -264,7 +264,7 @@ export const make = <A, E extends RetryPolicy.RetryableError>(
   })
 
 /**
- * Why a document could not be fetched or is not a JSON object: the fields that the errors of all subjects share.
+ * The problem of a document that could not be fetched or is not a JSON object, for the errors of all subjects.
  *
  * @internal
  */
@@ -283,7 +283,7 @@ export interface Source {
   readonly client: HttpClient.HttpClient
   readonly url: string
   readonly accept: string
-  /** Which of the `HttpLimits` apply: those of metadata, or those of FHIR resources. */
+  /** The `HttpLimits` that apply: those of metadata, or those of FHIR resources. */
   readonly limits: "metadata" | "fhir"
   readonly allowInsecureLocalhost: boolean | undefined
   /** The `ETag` of the cached document, sent as `If-None-Match`. */

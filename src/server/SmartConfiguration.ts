@@ -44,7 +44,7 @@ export type Deviation = typeof Deviation.Type
 export const Source = Schema.Literal("CapabilityStatement", "Settings")
 
 /**
- * Where the configuration comes from.
+ * The origin of a configuration.
  *
  * @since 0.1.0
  * @category models

@@ -37,7 +37,7 @@ export class Style extends Schema.Class<Style>("effect-safire/SmartStyle/Style")
 }) {}
 
 /**
- * Which style is requested.
+ * Options of one call.
  *
  * @since 0.1.0
  * @category models

@@ -36,7 +36,7 @@ const ADVICE = {
 export const Reason = reasonsOf(ADVICE)
 
 /**
- * Why a session cannot be used.
+ * The reason of a `SessionError`.
  *
  * @since 0.1.0
  * @category models

@@ -13,7 +13,7 @@ const ADVICE = {
 }
 
 /**
- * Why a server cannot be chosen, as a schema.
+ * The reasons of an `UnknownServerError`, as a schema.
  *
  * @since 0.1.0
  * @category schemas
@@ -21,7 +21,7 @@ const ADVICE = {
 export const Reason = reasonsOf(ADVICE)
 
 /**
- * Why a server cannot be chosen.
+ * The reason of an `UnknownServerError`.
  *
  * @since 0.1.0
  * @category models

@@ -40,7 +40,7 @@ const ADVICE = {
 }
 
 /**
- * Why an id_token is refused, as a schema.
+ * The reasons of an `IdTokenError`, as a schema.
  *
  * @since 0.1.0
  * @category schemas
@@ -48,7 +48,7 @@ const ADVICE = {
 export const Reason = reasonsOf(ADVICE)
 
 /**
- * Why an id_token is refused.
+ * The reason of an `IdTokenError`.
  *
  * @since 0.1.0
  * @category models

@@ -81,7 +81,7 @@ export type Authorization = "client" | Redacted.Redacted
 export type TokenTypeHint = "access_token" | "refresh_token"
 
 /**
- * Why a request failed: the response, or what the request needs.
+ * The errors of a request: those of the response, and those of the credentials.
  *
  * @since 0.1.0
  * @category errors

@@ -37,7 +37,7 @@ const ADVICE = {
 export const Reason = reasonsOf(ADVICE)
 
 /**
- * Why a request failed.
+ * The reason of a `TokenError`.
  *
  * @since 0.1.0
  * @category models

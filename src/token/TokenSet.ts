@@ -86,7 +86,7 @@ export const isExpiredAt = ({ expiresAt }: TokenSet, nowMillis: number): boolean
 export const grantOf = ({ originalScopes, scopes }: TokenSet): ReadonlyArray<string> => originalScopes ?? scopes
 
 /**
- * Why a token set has no refresh token, as a text for errors: the granted scopes show whether the app could expect one.
+ * The reason why a token set has no refresh token, for errors. The granted scopes show whether one was expected.
  *
  * @since 0.1.0
  * @category accessors

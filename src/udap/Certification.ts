@@ -51,7 +51,7 @@ const MAX_SECONDS = 3 * 366 * 86_400
 const invalid = (detail: string): ConfigurationError =>
   new ConfigurationError({ reason: "Invalid", fields: ["certifications"], detail })
 
-/** Why grant and response types contradict each other. */
+/** The contradiction between grant types and response types. */
 const grantProblem = (grantTypes: unknown, responseTypes: unknown): string | undefined => {
   if (grantTypes === undefined && responseTypes === undefined) return undefined
   const grants: ReadonlyArray<unknown> = Array.isArray(grantTypes) ? grantTypes : []
@@ -198,7 +198,7 @@ export const validate = (
   })
 
 /**
- * What a certification says, without what differs in each copy of it.
+ * The content of a certification, without the claims that differ in each copy.
  *
  * @internal
  */

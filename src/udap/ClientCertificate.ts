@@ -43,7 +43,7 @@ export interface ClientCertificate {
   readonly chain: Arr.NonEmptyReadonlyArray<Uint8Array>
   /** The URIs of its subject alternative name. An app is known by one of them. */
   readonly uris: Arr.NonEmptyReadonlyArray<string>
-  /** What its key signs, in order of preference. */
+  /** The signature algorithms of its key, in order of preference. */
   readonly algorithms: Arr.NonEmptyReadonlyArray<Algorithm>
   /** The name in it, for messages. */
   readonly subject: string

@@ -23,7 +23,7 @@ import * as jws from "./internal/jws.js"
 export type GrantType = "authorization_code" | "refresh_token" | "client_credentials"
 
 /**
- * What an app registers.
+ * The metadata that an app registers.
  *
  * @since 0.1.0
  * @category models
@@ -31,7 +31,7 @@ export type GrantType = "authorization_code" | "refresh_token" | "client_credent
 export interface Metadata {
   /** The name that users and operators see. */
   readonly clientName: string
-  /** How the operator of a server reaches yours: URIs, of which one is a `mailto:`. */
+  /** URIs by which the operator of a server can contact you; one is a `mailto:`. */
   readonly contacts: ReadonlyArray<string>
   /** Either `authorization_code`, also with `refresh_token`, or `client_credentials`. */
   readonly grantTypes: ReadonlyArray<GrantType>
@@ -141,7 +141,7 @@ export const violations = (
 }
 
 /**
- * What the specification recommends and metadata do not follow: a server may refuse it.
+ * The recommendations of the specification that metadata do not follow: a server may refuse them.
  *
  * @since 0.1.0
  * @category predicates

@@ -57,7 +57,7 @@ const ADVICE = {
 }
 
 /**
- * Why a certificate or signed metadata are not trusted, as a schema.
+ * The reasons of a `TrustError`, as a schema.
  *
  * @since 0.1.0
  * @category schemas
@@ -65,7 +65,7 @@ const ADVICE = {
 export const Reason = reasonsOf(ADVICE)
 
 /**
- * Why a certificate or signed metadata are not trusted.
+ * The reason of a `TrustError`.
  *
  * @since 0.1.0
  * @category models
@@ -84,7 +84,7 @@ export const Problem = Schema.Struct({
   certificate: Schema.optional(Schema.String),
   /** The rule that is violated, such as `RFC 5280, 6.1.3 (a)(2)` or `UDAP-51`. */
   rule: Schema.String,
-  /** What was found, in a few words. */
+  /** The problem in a few words. */
   detail: Schema.String
 })
 
@@ -104,7 +104,7 @@ export type Problem = typeof Problem.Type
  */
 export type Problems = readonly [Problem, ...ReadonlyArray<Problem>]
 
-/** How many problems a message spells out: the others are in `problems`. */
+/** The number of problems in a message; all are in `problems`. */
 const SHOWN = 3
 
 const text = ({ certificate, detail, rule }: Problem): string =>
@@ -121,7 +121,7 @@ export class TrustError extends Schema.TaggedError<TrustError>("effect-safire/Tr
   reason: Reason,
   /** All that is wrong. */
   problems: Schema.NonEmptyArray(Problem),
-  /** What was to be trusted: a server's FHIR base URL, or the name that the caller gave. */
+  /** The name of the chain: a server's FHIR base URL, or the name from the caller. */
   subject: Schema.String,
   /** The trust community whose anchors were used. */
   community: Schema.optional(Schema.String)
@@ -133,12 +133,12 @@ export class TrustError extends Schema.TaggedError<TrustError>("effect-safire/Tr
     return `${this.subject} is not trusted${community} (${this.reason}): ${shown}${more}; ${ADVICE[this.reason]}`
   }
 
-  /** What to do about a problem. */
+  /** The remedy of a problem. */
   static remedy(reason: Reason): string {
     return ADVICE[reason]
   }
 
-  /** Whether the same call may succeed later without anyone changing anything. */
+  /** Whether the failure is temporary: the same call may succeed later. */
   get isRetryable(): boolean {
     return this.problems.every(({ reason }) => reason === "RevocationUnavailable")
   }

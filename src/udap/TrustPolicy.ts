@@ -94,7 +94,7 @@ export interface TrustedChain {
  * @category models
  */
 export interface Request {
-  /** What the chain is of, for errors: a FHIR base URL, for example. */
+  /** The name of the chain, for errors, such as a FHIR base URL. */
   readonly subject: string
   /** The community whose anchors are used. Optional where only one community is configured. */
   readonly community?: string | undefined
@@ -109,7 +109,7 @@ export interface Request {
 export interface Service {
   /** The URIs of the communities. */
   readonly communities: ReadonlyArray<string>
-  /** How far the start of a validity may lie ahead. */
+  /** How far in the future a validity may start. */
   readonly clockSkew: Duration.Duration
   /**
    * Validates the first certificate of `chain`, given as DER. The others are helpers, in any order: a root among them
@@ -223,7 +223,7 @@ export const make = (options: Options): Effect.Effect<Service, ConfigurationErro
             path: path.map(({ subject }) => subject.display),
             certificate: leaf.der,
             uris: certificates.uris(leaf),
-            // What could not be learned is asked for again soon.
+            // A source that failed is tried again soon.
             validUntil: Math.min(
               outcome.until,
               tolerated.length > 0 ? times.now + 60_000 : Infinity,

@@ -30,7 +30,7 @@ import type { UdapMetadata } from "./UdapMetadata.js"
 import * as UdapRegistration from "./UdapRegistration.js"
 
 /**
- * How assertions are made.
+ * Options of the assertions.
  *
  * @since 0.1.0
  * @category models
@@ -77,10 +77,10 @@ export interface Options {
 
 const ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-/** How long a registration in memory is used before the store and the certificate are read again. */
+/** The time for which a registration in memory is used before the store and the certificate are read again. */
 const RECHECK_MILLIS = 3_600_000
 
-/** How long it is used after it could not be read again. */
+/** The time for which it is used after it could not be read again. */
 const RETRY_MILLIS = 60_000
 
 /** A registration in the memory of this process. */

@@ -36,7 +36,7 @@ export type {
 } from "./internal/jws.js"
 
 /**
- * Which metadata are requested.
+ * Options of one call.
  *
  * @since 0.1.0
  * @category models
@@ -63,7 +63,7 @@ export interface Service {
     fhirBaseUrl: string,
     request?: Request
   ) => Effect.Effect<UdapMetadata, UdapDiscoveryError | TrustError>
-  /** Fetches and verifies anew. A failure leaves what is cached as it is. */
+  /** Fetches and verifies the metadata again. A failure leaves the cached ones. */
   readonly refresh: (
     fhirBaseUrl: string,
     request?: Request
@@ -89,12 +89,12 @@ export class UdapDiscovery extends Context.Tag("effect-safire/udap/UdapDiscovery
 export interface Options {
   /** What `signed_metadata` may be signed with. STU2 asks for RS256, which is the default. */
   readonly algorithms?: ReadonlyArray<Algorithm> | undefined
-  /** How long a document is fresh that says nothing about it itself. Default 1 hour. */
+  /** How long a response without `Cache-Control` and `Expires` is fresh. Default 1 hour. */
   readonly timeToLive?: Duration.DurationInput | undefined
   /** Bounds for what `Cache-Control` and `Expires` may ask. Default 1 minute to 1 day. */
   readonly minTimeToLive?: Duration.DurationInput | undefined
   readonly maxTimeToLive?: Duration.DurationInput | undefined
-  /** How long a failure is remembered. Default 3 seconds. */
+  /** How long a failure is cached. Default 3 seconds. */
   readonly failureTimeToLive?: Duration.DurationInput | undefined
   /** How many documents are cached. Default 10,000. */
   readonly capacity?: number | undefined

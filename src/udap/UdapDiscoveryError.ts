@@ -1,6 +1,6 @@
 /**
- * Why a server's UDAP metadata could not be had (UDAP Security STU2, section 2.1). That it is not trusted is a
- * `TrustError`.
+ * The error of UDAP discovery: metadata could not be fetched or read (UDAP Security STU2, section 2.1). If they are not
+ * trusted, the error is a `TrustError`.
  *
  * @since 0.1.0
  */
@@ -14,15 +14,15 @@ const ADVICE = {
   ...TransportFailure.advice("discoveryTimeout", "maxResponseBytes"),
   InvalidUrl: "give the absolute https URL of the FHIR server, without query, fragment or credentials",
   InvalidCommunity: "a trust community is named by a URI, which the community publishes",
-  NotSupported: "the server does not support UDAP; register with it by hand, or compare the URL with its documentation",
+  NotSupported: "the server does not support UDAP; register manually, or compare the URL with its documentation",
   CommunityUnknown: "the server is not a member of the community; use another community that both trust",
-  Status: "the server answers but not with its metadata; look at its log or ask its operator",
+  Status: "the server responds, but not with its metadata; look at its log or ask its operator",
   NotJson: "this looks like a web page or a proxy, not like UDAP metadata",
   NotObject: "UDAP metadata is a JSON object; compare the URL, then ask the operator"
 }
 
 /**
- * Why UDAP metadata cannot be used, as a schema.
+ * The reasons of a `UdapDiscoveryError`, as a schema.
  *
  * @since 0.1.0
  * @category schemas
@@ -30,7 +30,7 @@ const ADVICE = {
 export const Reason = reasonsOf(ADVICE)
 
 /**
- * Why UDAP metadata cannot be used.
+ * The reason of a `UdapDiscoveryError`.
  *
  * @since 0.1.0
  * @category models
@@ -49,9 +49,9 @@ export class UdapDiscoveryError
     fhirBaseUrl: Schema.String,
     /** The URL that was tried, without query and credentials. */
     url: Schema.String,
-    /** What came back, in a few words that hold no part of a body. */
+    /** What happened; holds no part of a body. */
     detail: Schema.String,
-    /** The trust community that was asked for. */
+    /** The requested trust community. */
     community: Schema.optional(Schema.String),
     ...oauthErrorFields
   })
@@ -63,7 +63,7 @@ export class UdapDiscoveryError
     }; ${ADVICE[this.reason]}`
   }
 
-  /** Whether the same call may succeed later without anyone changing anything. */
+  /** Whether the failure is temporary: the same call may succeed later. */
   get isRetryable(): boolean {
     return TransportFailure.isTransient(this)
   }

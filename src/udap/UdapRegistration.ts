@@ -57,7 +57,7 @@ export interface Request {
 }
 
 /**
- * Why a registration failed.
+ * The errors of a registration.
  *
  * @since 0.1.0
  * @category errors
@@ -96,7 +96,7 @@ export interface Service {
  */
 export class UdapRegistration extends Context.Tag("effect-safire/udap/UdapRegistration")<UdapRegistration, Service>() {}
 
-/** What a request needs at its server. */
+/** The server of a request. */
 interface Prepared extends registrations.Key {
   readonly request: Request
   readonly server: UdapMetadata

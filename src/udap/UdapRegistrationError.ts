@@ -29,7 +29,7 @@ const ADVICE = {
 }
 
 /**
- * Why a registration failed, as a schema.
+ * The reasons of a `UdapRegistrationError`, as a schema.
  *
  * @since 0.1.0
  * @category schemas
@@ -37,7 +37,7 @@ const ADVICE = {
 export const Reason = reasonsOf(ADVICE)
 
 /**
- * Why a registration failed.
+ * The reason of a `UdapRegistrationError`.
  *
  * @since 0.1.0
  * @category models
@@ -73,7 +73,7 @@ export class UdapRegistrationError
     }; ${ADVICE[this.reason]}`
   }
 
-  /** Whether the same call may succeed later without anyone changing anything. */
+  /** Whether the failure is temporary: the same call may succeed later. */
   get isRetryable(): boolean {
     return TransportFailure.isTransient(this)
   }

@@ -43,7 +43,7 @@ export type Kind =
   | "AppFailed"
 
 /**
- * What an error page shows: a kind, and the reference of the log line.
+ * The content of an error page: a kind, its texts, and the reference of the log line.
  *
  * @since 0.1.0
  * @category models

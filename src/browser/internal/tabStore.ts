@@ -20,7 +20,7 @@ import * as WebStorageSessionStore from "../WebStorageSessionStore.js"
 import { requestLock } from "./webLock.js"
 
 /**
- * Where tokens are stored.
+ * The storage of tokens.
  *
  * @since 0.1.0
  * @category models

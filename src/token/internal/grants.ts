@@ -1,5 +1,5 @@
 /**
- * What a client gives for tokens: a code, or a refresh token (RFC 6749, sections 4.1.3 and 6).
+ * The grants of a client: a code, or a refresh token (RFC 6749, sections 4.1.3 and 6).
  *
  * @since 0.1.0
  */

@@ -1,4 +1,4 @@
-/** How a request to the token endpoint is built, and its secrets: they must not be in an error. */
+/** Builds a request to the token endpoint, with its secrets, which must not be in an error. */
 import type { HttpClientRequest } from "@effect/platform/HttpClientRequest"
 import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"

@@ -38,7 +38,7 @@ export interface Community {
    *   revoked. The default.
    * - `"whenAvailable"`: a certificate whose status cannot be learned is trusted with a line in the log; a revoked
    *   one is not.
-   * - `"off"`: for development; no certificate is asked about.
+   * - `"off"`: for development; revocation is not checked.
    */
   readonly revocation?: "required" | "whenAvailable" | "off" | undefined
   /** Whether CRLs and OCSP responses are fetched from where certificates say. Default true. */
@@ -124,7 +124,7 @@ export const noSuchCommunity: Problem = {
 }
 
 /**
- * Why a request does not say which of the communities it means.
+ * The problem of a request that does not identify a community.
  *
  * @internal
  */

@@ -12,7 +12,7 @@ import * as names from "./names.js"
 import { iso, type Times } from "./pathRules.js"
 import { algorithmProblem, type Signed, verifies } from "./signature.js"
 
-/** Which certificates a list covers, where it does not cover all of its issuer (5.2.5). */
+/** The certificates that a list covers, if it does not cover all of its issuer (5.2.5). */
 interface Scope {
   readonly points: ReadonlyArray<names.GeneralName> | undefined
   readonly only: "Users" | "Authorities" | undefined
@@ -30,7 +30,7 @@ export interface Crl {
 }
 
 /**
- * Why a list cannot be used: the rule, and what was found.
+ * The reason why a list cannot be used: the rule, and the problem.
  *
  * @internal
  */
@@ -165,7 +165,7 @@ export const parse = (bytes: Uint8Array): Either.Either<Crl, Unusable> => {
   if (!der.equal(der.encodingOf(bytes, parts.algorithm), der.encodingOf(bytes, outer))) {
     return Either.left(unusable("5.1.1.2", "the signature algorithm inside differs from the one outside"))
   }
-  // Without it a list would be believed for ever; conforming authorities include it.
+  // Without it a list would be valid for ever; conforming authorities include it.
   if (parts.nextUpdate === undefined) return Either.left(unusable("5.1.2.5", "it does not say when it ends"))
   const algorithm = parseAlgorithm(bytes, outer)
   if (Either.isLeft(algorithm)) return Either.left(malformed)
@@ -254,7 +254,7 @@ const readPoints = (certificate: Certificate): ReadonlyArray<names.GeneralName> 
 }
 
 /**
- * Where a certificate says that its issuer's CRLs are.
+ * The URLs of CRLs in a certificate.
  *
  * @internal
  */
@@ -294,7 +294,7 @@ export type Status =
 const not = (because: Unusable): Status => ({ _tag: "Unusable", ...because })
 
 /**
- * What a list says about a certificate that `issuer` signed. The signature is checked before the entries are read.
+ * The status of a certificate in a list that `issuer` signed. The signature is checked before the entries are read.
  *
  * @internal
  */

@@ -9,7 +9,7 @@ import * as DateTime from "effect/DateTime"
 /** @internal */
 export interface Element {
   readonly tag: number
-  /** Where the element starts, where its content starts, and where it ends. */
+  /** The start of the element, the start of its content, and its end. */
   readonly start: number
   readonly content: number
   readonly end: number
@@ -168,7 +168,7 @@ export const count = (bytes: Uint8Array, limits: Limits): number | "Malformed" |
         const inside = walk(content, end, depth + 1)
         if (inside !== true) return inside
       } else if (tag === Tag.octetString || tag === Tag.bitString) {
-        // What is not ASN.1 in there is allowed, but a limit is a limit.
+        // Content other than ASN.1 is allowed, but a limit applies.
         if (walk(content + (tag === Tag.bitString ? 1 : 0), end, depth + 1) === undefined) return undefined
       }
       offset = end

@@ -46,7 +46,7 @@ const concatenated = (chunks: ReadonlyArray<Uint8Array>, size: number): Uint8Arr
 }
 
 /**
- * The body of a 200 answer, without redirects.
+ * The body of a response with status 200, without redirects.
  *
  * @internal
  */

@@ -50,7 +50,7 @@ const validate = (
         "NotSupported",
         community === undefined
           ? detail
-          : `${detail}, with which a server of STU1 also says that it does not know a community`
+          : `${detail}, which a server of STU1 also sends for an unknown community`
       ))
 }
 

@@ -19,7 +19,7 @@ export type MetadataFinding = Finding<MetadataCode>
 
 type List = ReadonlyArray<string> | undefined
 
-/** What is judged: the members of `UdapMetadata`. */
+/** The checked values: the members of `UdapMetadata`. */
 interface Metadata {
   readonly authorizationEndpoint?: string | undefined
   readonly versionsSupported?: List
@@ -47,7 +47,7 @@ const error = (
   advice: string
 ): MetadataFinding => finding(code, "error", member, requirement, message, advice)
 
-/** Members that are required, with the requirement that says so and whether the list may be empty. */
+/** Required members, each with its requirement and whether the list may be empty. */
 const REQUIRED = [
   ["udap_versions_supported", "versionsSupported", "UDAP-22", false],
   ["udap_profiles_supported", "profilesSupported", "UDAP-23", false],

@@ -21,14 +21,14 @@ const OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"
 const ACCESS_OCSP = "1.3.6.1.5.5.7.48.1"
 const BASIC = "1.3.6.1.5.5.7.48.1.1"
 
-/** A response that does not end says only how things were when it was made. */
+/** A response without an end has only the status at the time when it was made. */
 const WITHOUT_END_MILLIS = 300_000
 
 const unusable = (rule: string, detail: string): Unusable => ({ rule: `RFC 6960, ${rule}`, detail })
 const not = (because: Unusable): Status => ({ _tag: "Unusable", ...because })
 
 /**
- * Where the issuer's responders are (RFC 5280, section 4.2.2.1).
+ * The URLs of the issuer's responders (RFC 5280, section 4.2.2.1).
  *
  * @internal
  */

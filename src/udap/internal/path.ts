@@ -125,7 +125,7 @@ export const search = (
         "no issuer of it is among the anchors, the intermediates and the chain"
       )
       : problem("BadSignature", forged, "6.1.3 (a)(1)", "its signature is not by the key of the issuer that it names")
-    // Where the chain ends because a signature cannot be checked, that is the reason.
+    // If the chain ends because a signature cannot be checked, that is the reason.
     const explained = each.some(({ reason }) => reason === "UnsupportedAlgorithm" || reason === "UnsupportedKey")
     return Either.left(explained && Arr.isNonEmptyReadonlyArray(each) ? each : Arr.append(each, reached))
   })

@@ -14,7 +14,7 @@ import { algorithmProblem, keyProblem } from "./signature.js"
 /** @internal */
 export interface Times {
   readonly now: number
-  /** How far ahead of this machine's clock the start of a validity may be. */
+  /** How far in the future a validity may start. */
   readonly skew: number
 }
 
@@ -48,7 +48,7 @@ export const problem = (
 const about = (certificate: Certificate, found: Problem | undefined): ReadonlyArray<Problem> =>
   found === undefined ? [] : [{ ...found, certificate: certificate.subject.display }]
 
-/** What is wrong with a certificate wherever it stands. */
+/** The problems of a certificate at any position. */
 const ofOne = (certificate: Certificate, { now, skew }: Times): ReadonlyArray<Problem> => [
   ...(now > certificate.notAfter
     ? [problem("Expired", certificate, "6.1.3 (a)(2)", `it expired on ${iso(certificate.notAfter)}`)]
@@ -127,7 +127,7 @@ const ofPolicies = (path: ReadonlyArray<Certificate>): ReadonlyArray<Problem> =>
 }
 
 /**
- * What is wrong with certificates for which no complete path was found, leaf first.
+ * The problems of certificates without a complete path, leaf first.
  *
  * @internal
  */
@@ -139,7 +139,7 @@ export const checkEach = (certificates: ReadonlyArray<Certificate>, times: Times
   ])
 
 /**
- * What is wrong with a complete path, leaf first, anchor last. The anchor's own signature proves nothing and is not
+ * The problems of a complete path, leaf first, anchor last. The anchor's own signature proves nothing and is not
  * looked at.
  *
  * @internal

@@ -66,7 +66,7 @@ const comparable = (value: unknown): string =>
     Array.isArray(value) ? [...value].sort() : typeof value === "string" ? value.split(" ").sort() : value
   )
 
-/** An absent, null or empty member says nothing. */
+/** An absent, null or empty member has no meaning. */
 const isGiven = (value: unknown): boolean => value !== undefined && value !== null && value !== ""
 
 /**

@@ -39,7 +39,7 @@ export interface Outcome {
 
 /** @internal */
 export interface Revocation {
-  /** A path is leaf first, anchor last; the anchor is trusted as it is. */
+  /** A path is leaf first, anchor last; the anchor is not checked. */
   readonly check: (path: ReadonlyArray<Certificate>, policy: Policy, times: Times) => Effect.Effect<Outcome>
 }
 
@@ -81,10 +81,10 @@ type Failure = FetchFailure | ({ readonly _tag: "Unusable" } & crls.Unusable)
 
 const unusable = (because: crls.Unusable): Failure => ({ _tag: "Unusable", ...because })
 
-/** What a source states about a certificate, or why it states nothing. */
+/** The status of a certificate in a source, or the reason why it has none. */
 type SourceResult = Either.Either<crls.Status, Failure>
 
-/** One kind of source: how it is fetched and read, and what it says. */
+/** A kind of source: how it is fetched and read, and its status of a certificate. */
 interface Source<A> {
   readonly fetch: Effect.Effect<Uint8Array, Failure>
   readonly parse: (bytes: Uint8Array) => Either.Either<A, crls.Unusable>
@@ -122,7 +122,7 @@ const makeAsk = <A>(maxAge: number) => {
       }
       const entry = yield* Effect.catchAll(
         fetched(key, source),
-        // Where fetching fails, what is held serves until it ends.
+        // If the fetch fails, the cached one is used until it expires.
         (failure) => held === undefined ? Effect.fail(failure) : Effect.succeed(held)
       )
       const status = yield* source.status(entry.value)

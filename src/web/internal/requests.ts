@@ -1,5 +1,5 @@
 /**
- * What the routes read from a request: method, origin, query and form.
+ * The parts of a request that the routes read: method, origin, query and form.
  *
  * @internal
  */
