@@ -50,3 +50,11 @@ export class ConfigurationError extends Schema.TaggedError<ConfigurationError>("
     return false
   }
 }
+
+/** @internal */
+export const configurationError = (
+  reason: Reason,
+  fields: ReadonlyArray<string>,
+  detail: string,
+  server?: string | undefined
+): ConfigurationError => new ConfigurationError({ reason, fields, detail, server })

@@ -9,7 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import { ConfigurationError } from "../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../base/ConfigurationError.js"
 import type { Destination } from "../session/Sessions.js"
 import { BrowserLaunchError } from "./BrowserLaunchError.js"
 
@@ -138,13 +138,12 @@ const browserApi = <A>(field: string, get: () => A | undefined): Effect.Effect<A
   Effect.try({ try: get, catch: () => undefined }).pipe(
     Effect.flatMap(Effect.fromNullable),
     Effect.mapError(() =>
-      new ConfigurationError({
-        reason: "Missing",
-        fields: [field],
-        detail:
-          "sessions and launches need Web Storage and Web Locks, which need a page from https or localhost that may store " +
+      configurationError(
+        "Missing",
+        [field],
+        "sessions and launches need Web Storage and Web Locks, which need a page from https or localhost that may store " +
           "data. A browser may refuse both in a frame of another site: use a launch in a popup there, with tokens in memory"
-      })
+      )
     )
   )
 

@@ -6,8 +6,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
-import type { ConfigurationError } from "../base/ConfigurationError.js"
-import { configurationError } from "./internal/configurationError.js"
+import { type ConfigurationError, configurationError } from "../base/ConfigurationError.js"
 
 /**
  * The claims and header members in which servers differ.

@@ -7,11 +7,10 @@
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type { ConfigurationError } from "../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../base/ConfigurationError.js"
 import { isJsonObject, type JsonReader, others, reader } from "../base/JsonReader.js"
 import { JsonMembers } from "../base/SchemaFields.js"
 import * as Url from "../base/Url.js"
-import { configurationError } from "./internal/configurationError.js"
 import { isPrivate } from "./PublicJwk.js"
 
 const text = (name: string) => ({

@@ -7,11 +7,10 @@
 import * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type { ConfigurationError } from "../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../base/ConfigurationError.js"
 import { type JsonObject, reader, withoutDeepMembers } from "../base/JsonReader.js"
 import * as ClientAuthentication from "./ClientAuthentication.js"
 import * as ClientMetadata from "./ClientMetadata.js"
-import { configurationError } from "./internal/configurationError.js"
 import * as SigningKeys from "./SigningKeys.js"
 
 const Secret = Schema.optional(Schema.Redacted(Schema.String))

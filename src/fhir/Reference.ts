@@ -9,15 +9,21 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import { isJsonObject } from "../base/JsonReader.js"
-import type { FhirError } from "./FhirError.js"
-import { isFhirError } from "./FhirError.js"
+import { type FhirError, isFhirError } from "./FhirError.js"
 import type { FhirRequester } from "./internal/fhirRequester.js"
 import * as Loader from "./internal/referenceLoader.js"
 import { readTarget } from "./internal/referenceLoader.js"
-import type { Located, Target } from "./internal/referenceTarget.js"
-import { containedIn, entryIn, locator } from "./internal/referenceTarget.js"
-import type { AnyResource, AnySchema, Decoded, Decoding, Resource } from "./internal/resource.js"
-import { decode, isResource, typed } from "./internal/resource.js"
+import { containedIn, entryIn, type Located, locator, type Target } from "./internal/referenceTarget.js"
+import {
+  type AnyResource,
+  type AnySchema,
+  decode,
+  type Decoded,
+  type Decoding,
+  isResource,
+  type Resource,
+  typed
+} from "./internal/resource.js"
 import type { AnyResourceOf, FhirVersion } from "./internal/resourceTypes.js"
 
 /**

@@ -5,8 +5,7 @@
  * @internal
  */
 import * as Schema from "effect/Schema"
-import type { JsonObject } from "../base/JsonReader.js"
-import { reader } from "../base/JsonReader.js"
+import { type JsonObject, reader } from "../base/JsonReader.js"
 import { safeText } from "./Redaction.js"
 import * as RetryAfter from "./RetryAfter.js"
 

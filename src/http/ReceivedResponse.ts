@@ -5,8 +5,7 @@
  * @internal
  */
 import * as Either from "effect/Either"
-import type { JsonObject } from "../base/JsonReader.js"
-import { isJsonObject, parseJson } from "../base/JsonReader.js"
+import { isJsonObject, type JsonObject, parseJson } from "../base/JsonReader.js"
 import * as Url from "../base/Url.js"
 import * as RetryAfter from "./RetryAfter.js"
 

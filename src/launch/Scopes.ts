@@ -15,8 +15,7 @@
  */
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import type { Scope } from "./internal/scope.js"
-import { parseScope, printScope } from "./internal/scope.js"
+import { parseScope, printScope, type Scope } from "./internal/scope.js"
 import { rank } from "./internal/scopeSet.js"
 
 export {

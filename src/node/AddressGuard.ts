@@ -10,7 +10,7 @@ import * as Net from "node:net"
 import * as Effect from "effect/Effect"
 import type * as IpAddr from "ipaddr.js"
 import type { buildConnector } from "undici"
-import { ConfigurationError } from "../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../base/ConfigurationError.js"
 import * as Url from "../base/Url.js"
 import type { Service } from "../http/AddressGuard.js"
 import * as OptionalPeer from "./internal/optionalPeer.js"
@@ -131,12 +131,11 @@ const parseNetworks = (
   const wrong = networks.filter((network) => !ip.isValidCIDR(network))
   return wrong.length === 0
     ? Effect.succeed(networks.map((network) => ip.parseCIDR(network)))
-    : new ConfigurationError({
-      reason: "Invalid",
-      fields: [field],
-      detail:
-        `${wrong.length} of its entries are not networks; write them as an address and a length, such as 10.20.0.0/16`
-    })
+    : configurationError(
+      "Invalid",
+      [field],
+      `${wrong.length} of its entries are not networks; write them as an address and a length, such as 10.20.0.0/16`
+    )
 }
 
 /**

@@ -13,7 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import { ConfigurationError } from "../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../base/ConfigurationError.js"
 import * as Url from "../base/Url.js"
 import * as ClientAuthentication from "../client/ClientAuthentication.js"
 import * as AddressGuard from "../http/AddressGuard.js"
@@ -171,12 +171,11 @@ export const layerOpen = <const S extends Servers = Record<never, never>>(
     // The instance decides, not the tag: another HttpClient may have been merged over the guarded one.
     const guard = AddressGuard.guardOf(yield* HttpClient.HttpClient)
     if (Option.isNone(guard)) {
-      return yield* new ConfigurationError({
-        reason: "Insecure",
-        fields: ["HttpClient"],
-        detail:
-          `SmartServers.layerOpen follows launches to servers that you did not configure, and ${AddressGuard.advice}`
-      })
+      return yield* configurationError(
+        "Insecure",
+        ["HttpClient"],
+        `SmartServers.layerOpen follows launches to servers that you did not configure, and ${AddressGuard.advice}`
+      )
     }
     const directory = MixUp.makeDirectory(true)
     const registry = OpenRegistry.make({
@@ -237,11 +236,11 @@ export const layerConfig = (): Layer.Layer<SmartServers, ConfigError | Configura
       const prefixes = keys.map(prefixOf)
       const duplicates = keys.filter((_, i) => prefixes.indexOf(prefixes[i] ?? "") !== i)
       if (duplicates.length > 0) {
-        return yield* new ConfigurationError({
-          reason: "Conflict",
-          fields: ["SMART_SERVERS"],
-          detail: `${duplicates.join(", ")} would share variables with a server named before`
-        })
+        return yield* configurationError(
+          "Conflict",
+          ["SMART_SERVERS"],
+          `${duplicates.join(", ")} would share variables with a server named before`
+        )
       }
       return layer(Object.fromEntries(yield* Effect.forEach(keys, fromEnvironment)))
     })

@@ -13,7 +13,7 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import { ConfigurationError } from "../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../base/ConfigurationError.js"
 import { type BackingSessionStore, unavailable } from "../session/BackingSessionStore.js"
 import * as SessionStore from "../session/SessionStore.js"
 
@@ -52,11 +52,11 @@ const dialectOf = (sql: SqlClient.SqlClient): Effect.Effect<Dialect, Configurati
         bigint: (value) => sql`CAST(${value} AS BIGINT)`
       }),
     orElse: (): Effect.Effect<Dialect, ConfigurationError> =>
-      new ConfigurationError({
-        reason: "Invalid",
-        fields: ["SqlClient"],
-        detail: "sessions need SQLite or PostgreSQL; this client is for another database"
-      })
+      configurationError(
+        "Invalid",
+        ["SqlClient"],
+        "sessions need SQLite or PostgreSQL; this client is for another database"
+      )
   })
 
 const namesOf = (options: { readonly table?: string | undefined }) => {

@@ -9,8 +9,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Code } from "../base/ConformanceWarning.js"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
-import type { JsonObject } from "../base/JsonReader.js"
-import { isJsonObject, others, reader } from "../base/JsonReader.js"
+import { isJsonObject, type JsonObject, others, reader } from "../base/JsonReader.js"
 import { JsonMembers, skipValidation } from "../base/SchemaFields.js"
 
 /**

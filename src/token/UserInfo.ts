@@ -10,8 +10,7 @@ import * as Schema from "effect/Schema"
 import { reader } from "../base/JsonReader.js"
 import { JsonMembers } from "../base/SchemaFields.js"
 import { FhirUser, parseFhirUser } from "./Identity.js"
-import type { Parse } from "./internal/tokenResponse.js"
-import { parseMembers, unusable } from "./internal/tokenResponse.js"
+import { type Parse, parseMembers, unusable } from "./internal/tokenResponse.js"
 
 /**
  * The person who logged in, according to the userinfo endpoint.

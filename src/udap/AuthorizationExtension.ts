@@ -7,7 +7,7 @@
 import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
-import { ConfigurationError } from "../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../base/ConfigurationError.js"
 import { isJsonObject } from "../base/JsonReader.js"
 import { isUri } from "./internal/communities.js"
 
@@ -54,14 +54,12 @@ export const define = <A, I>(definition: Definition<A, I>): Definition<A, I> => 
 const invalid = (definition: Omit<AnyDefinition, "schema">, error: ParseResult.ParseError): ConfigurationError => {
   const members = ParseResult.ArrayFormatter.formatErrorSync(error).map(({ path }) => String(path[0] ?? ""))
   const distinct = [...new Set(members)]
-  return new ConfigurationError({
-    reason: "Invalid",
-    fields: distinct.map((member) => `extensions.${definition.key}${member === "" ? "" : `.${member}`}`),
-    detail: distinct.map((member) =>
-      definition.rules?.[member] ?? `${member || "the object"} has not the required form`
-    )
+  return configurationError(
+    "Invalid",
+    distinct.map((member) => `extensions.${definition.key}${member === "" ? "" : `.${member}`}`),
+    distinct.map((member) => definition.rules?.[member] ?? `${member || "the object"} has not the required form`)
       .join("; ")
-  })
+  )
 }
 
 const whole = { errors: "all" } as const
@@ -94,11 +92,7 @@ export const validate = (
   for (const [key, value] of Object.entries(extensions)) {
     if (!isJsonObject(value)) {
       return Either.left(
-        new ConfigurationError({
-          reason: "Invalid",
-          fields: [`extensions.${key}`],
-          detail: "an extension is a JSON object, not text"
-        })
+        configurationError("Invalid", [`extensions.${key}`], "an extension is a JSON object, not text")
       )
     }
     const definition = definitions.find((one) => one.key === key)

@@ -10,7 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
-import { ConfigurationError } from "../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../base/ConfigurationError.js"
 import type { JsonObject } from "../base/JsonReader.js"
 import * as SecureRandom from "../base/SecureRandom.js"
 import { checkValidity, type ClientCertificate, clientUri } from "./ClientCertificate.js"
@@ -48,8 +48,7 @@ export interface Options {
 
 const MAX_SECONDS = 3 * 366 * 86_400
 
-const invalid = (detail: string): ConfigurationError =>
-  new ConfigurationError({ reason: "Invalid", fields: ["certifications"], detail })
+const invalid = (detail: string): ConfigurationError => configurationError("Invalid", ["certifications"], detail)
 
 /** The contradiction between grant types and response types. */
 const grantProblem = (grantTypes: unknown, responseTypes: unknown): string | undefined => {
@@ -189,11 +188,11 @@ export const validate = (
     }
     const missing = (use.required ?? []).filter((uri) => !covered.has(uri))
     if (missing.length > 0) {
-      return yield* new ConfigurationError({
-        reason: "Missing",
-        fields: ["certifications"],
-        detail: `the server requires the certification ${missing.join(", ")} (udap_certifications_required)`
-      })
+      return yield* configurationError(
+        "Missing",
+        ["certifications"],
+        `the server requires the certification ${missing.join(", ")} (udap_certifications_required)`
+      )
     }
   })
 

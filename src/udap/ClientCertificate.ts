@@ -15,7 +15,7 @@ import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Redacted from "effect/Redacted"
 import * as pki from "pkijs"
-import { ConfigurationError } from "../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../base/ConfigurationError.js"
 import { safeText } from "../http/Redaction.js"
 import * as certificates from "./internal/certificate.js"
 import type { Encoded } from "./internal/communities.js"
@@ -88,7 +88,7 @@ export interface SignerOptions extends Pick<Options, "chain"> {
 }
 
 const invalid = (field: string, detail: string, reason: ConfigurationError["reason"] = "Invalid"): ConfigurationError =>
-  new ConfigurationError({ reason, fields: [field], detail })
+  configurationError(reason, [field], detail)
 
 const MAX_CHAIN = 6
 

@@ -7,7 +7,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
-import { ConfigurationError } from "../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../base/ConfigurationError.js"
 import * as SecureRandom from "../base/SecureRandom.js"
 import * as Url from "../base/Url.js"
 import { checkValidity, type ClientCertificate, clientUri } from "./ClientCertificate.js"
@@ -166,11 +166,11 @@ export const validate = (
   options?: { readonly allowInsecureLocalhost?: boolean | undefined } | undefined
 ): Effect.Effect<void, ConfigurationError> => {
   const found = violations(metadata, options)
-  return found.length === 0 ? Effect.void : new ConfigurationError({
-    reason: "Invalid",
-    fields: [...new Set(found.map(({ field }) => field))],
-    detail: found.map(({ detail, field, requirement }) => `${field}: ${detail} [${requirement}]`).join("; ")
-  })
+  return found.length === 0
+    ? Effect.void
+    : configurationError("Invalid", [
+      ...new Set(found.map(({ field }) => field))
+    ], found.map(({ detail, field, requirement }) => `${field}: ${detail} [${requirement}]`).join("; "))
 }
 
 /**

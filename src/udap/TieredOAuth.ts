@@ -7,7 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
-import { ConfigurationError } from "../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../base/ConfigurationError.js"
 import * as Url from "../base/Url.js"
 import type { ClientAuthenticationError } from "../client/ClientAuthenticationError.js"
 import type { AuthorizationError } from "../launch/AuthorizationError.js"
@@ -39,7 +39,7 @@ export interface IdentityProvider {
 export const scopes: ReadonlyArray<string> = ["udap", "openid"]
 
 const unusable = (reason: "Conflict" | "Insecure" | "Invalid", field: string, detail: string, server?: string) =>
-  new ConfigurationError({ reason, fields: [field], detail, server })
+  configurationError(reason, [field], detail, server)
 
 /**
  * The options of an authorization request by which the user logs in at `provider`: the parameter `idp`, and the scopes

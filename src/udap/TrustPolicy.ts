@@ -13,7 +13,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
-import { ConfigurationError } from "../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../base/ConfigurationError.js"
 import { withBuildTimeDefault } from "../base/Settings.js"
 import { span } from "../base/Span.js"
 import { HttpLimits } from "../http/HttpLimits.js"
@@ -168,11 +168,11 @@ export const make = (options: Options): Effect.Effect<Service, ConfigurationErro
     )
     const communities = new Map<string, LoadedCommunity>(loaded)
     if (communities.size === 0) {
-      return yield* new ConfigurationError({
-        reason: "Missing",
-        fields: ["communities"],
-        detail: "without a trust community no server is trusted; give at least one with its anchors"
-      })
+      return yield* configurationError(
+        "Missing",
+        ["communities"],
+        "without a trust community no server is trusted; give at least one with its anchors"
+      )
     }
     const clockSkew = Duration.decode(options.clockSkew ?? "1 minute")
     const skew = Duration.toMillis(clockSkew)

@@ -11,7 +11,8 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import { ConfigurationError } from "../base/ConfigurationError.js"
+import type { ConfigurationError } from "../base/ConfigurationError.js"
+import { configurationError } from "../base/ConfigurationError.js"
 import * as SecureRandom from "../base/SecureRandom.js"
 import * as SingleFlight from "../base/SingleFlight.js"
 import * as ClientAssertion from "../client/ClientAssertion.js"
@@ -127,12 +128,12 @@ const metadataOf = (
 }
 
 const missingExtensions = (required: ReadonlyArray<string>, server: string): ConfigurationError =>
-  new ConfigurationError({
-    reason: "Missing",
-    fields: ["extensions"],
-    server,
-    detail: `the server requires ${required.join(", ")} in every token request (udap_authorization_extensions_required)`
-  })
+  configurationError(
+    "Missing",
+    ["extensions"],
+    `the server requires ${required.join(", ")} in every token request (udap_authorization_extensions_required)`,
+    server
+  )
 
 /**
  * The service of `layer`, for registries in which each server has its own authentication.
@@ -279,11 +280,11 @@ export const make = (
       scopeMayBeOmitted: true,
       forServer,
       authenticate: () =>
-        new ConfigurationError({
-          reason: "Missing",
-          fields: ["fhirBaseUrl"],
-          detail: "UDAP depends on the server: use SmartClient or SmartServers, or call forServer first"
-        })
+        configurationError(
+          "Missing",
+          ["fhirBaseUrl"],
+          "UDAP depends on the server: use SmartClient or SmartServers, or call forServer first"
+        )
     }
   })
 

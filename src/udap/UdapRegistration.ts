@@ -13,7 +13,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import { canonicalJson } from "../base/CanonicalJson.js"
-import { ConfigurationError } from "../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../base/ConfigurationError.js"
 import { ConformanceWarning, ConformanceWarnings } from "../base/ConformanceWarning.js"
 import { withBuildTimeDefault } from "../base/Settings.js"
 import * as Sha256 from "../base/Sha256.js"
@@ -115,11 +115,11 @@ const checkWildcards = (
   const wildcards = scopes.filter(isWildcard)
   return wildcards.length === 0 || scopesSupported === undefined || scopesSupported.some(isWildcard)
     ? Effect.void
-    : new ConfigurationError({
-      reason: "Conflict",
-      fields: ["scopes"],
-      detail: `the server lists no scope with a wildcard, so ${wildcards.join(" ")} cannot be requested; name resources`
-    })
+    : configurationError(
+      "Conflict",
+      ["scopes"],
+      `the server lists no scope with a wildcard, so ${wildcards.join(" ")} cannot be requested; name resources`
+    )
 }
 
 const contentOf = ({ certifications, metadata }: Request): Effect.Effect<string> => {

@@ -14,7 +14,7 @@ import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import { ConfigurationError } from "../base/ConfigurationError.js"
+import { configurationError } from "../base/ConfigurationError.js"
 import * as SecureRandom from "../base/SecureRandom.js"
 import { span } from "../base/Span.js"
 import type * as AuthorizationCallback from "../launch/AuthorizationCallback.js"
@@ -130,14 +130,14 @@ const launchRoute = (owners: CallbackPaths.Owners) =>
       Effect.gen(function*() {
         const { client, ...launch } = yield* readLaunch(request, queryOf(request))
         if (!CallbackPaths.isMounted(owners, app, client.config.redirectUri)) {
-          return yield* new ConfigurationError({
-            reason: "Conflict",
-            fields: ["redirectUri", "baseUrl"],
-            server: client.name,
-            detail: `the redirect URI ${
+          return yield* configurationError(
+            "Conflict",
+            ["redirectUri", "baseUrl"],
+            `the redirect URI ${
               client.config.redirectUri ?? "(none)"
-            } has no route: the app has routes at ${app.callbackUrl}, one segment below it, and at the redirect URIs that were configured when the layer was built`
-          })
+            } has no route: the app has routes at ${app.callbackUrl}, one segment below it, and at the redirect URIs that were configured when the layer was built`,
+            client.name
+          )
         }
         const chosen = yield* app.onLaunch(launch)
         const secret = Redacted.make(yield* SecureRandom.base64Url(random, 32))

@@ -9,7 +9,7 @@ import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { ConfigurationError } from "../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../base/ConfigurationError.js"
 import * as Url from "../base/Url.js"
 import type { StartLaunchOptions } from "../session/Sessions.js"
 import type { Problem } from "./Problem.js"
@@ -160,7 +160,7 @@ const asRouted = (pathname: string): string | undefined => {
 export const make = (options: Options): Effect.Effect<Service, ConfigurationError> =>
   Effect.gen(function*() {
     const fail = (field: string, detail: string, reason: ConfigurationError["reason"] = "Invalid") =>
-      new ConfigurationError({ reason, fields: [field], detail })
+      configurationError(reason, [field], detail)
     const allowInsecure = options.allowInsecureLocalhost ?? false
 
     const base = Url.parse(options.baseUrl)

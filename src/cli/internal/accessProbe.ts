@@ -29,8 +29,7 @@ import type { MetadataError } from "../../server/MetadataError.js"
 import * as SmartClient from "../../smart/SmartClient.js"
 import * as LaunchContext from "../../token/LaunchContext.js"
 import { TokenSet } from "../../token/TokenSet.js"
-import type { TypeAccess } from "./access.js"
-import { compare } from "./access.js"
+import { compare, type TypeAccess } from "./access.js"
 import type { AccessToken } from "./accessToken.js"
 
 /**

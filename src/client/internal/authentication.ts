@@ -12,7 +12,7 @@ import * as Encoding from "effect/Encoding"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import { ConfigurationError } from "../../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../../base/ConfigurationError.js"
 import * as SingleFlight from "../../base/SingleFlight.js"
 import type { DiscoveryError } from "../../server/DiscoveryError.js"
 import type { SmartConfiguration } from "../../server/SmartConfiguration.js"
@@ -158,12 +158,12 @@ export const clientId: {
  * @internal
  */
 export const clientIdMissing = (server?: string): ConfigurationError =>
-  new ConfigurationError({
-    reason: "Missing",
-    fields: ["clientId"],
-    detail: "configure the client id that the server has assigned; only a client that registers itself has none",
+  configurationError(
+    "Missing",
+    ["clientId"],
+    "configure the client id that the server has assigned; only a client that registers itself has none",
     server
-  })
+  )
 
 /**
  * An authentication that learns its client id when a request first needs it. Concurrent requests share one run of

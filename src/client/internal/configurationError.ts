@@ -1,11 +1,5 @@
-import { ConfigurationError } from "../../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../../base/ConfigurationError.js"
 import * as Url from "../../base/Url.js"
-
-export const configurationError = (
-  reason: ConfigurationError["reason"],
-  fields: ReadonlyArray<string>,
-  detail: string
-): ConfigurationError => new ConfigurationError({ reason, fields, detail })
 
 /** The error for a key that cannot be used. It repeats nothing of the key. */
 export const badKey = (detail: string): ConfigurationError => configurationError("BadKey", ["signingKey"], detail)

@@ -5,11 +5,10 @@
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
 import * as Redacted from "effect/Redacted"
-import type { ConfigurationError } from "../../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../../base/ConfigurationError.js"
 import { span } from "../../base/Span.js"
 import { safeText } from "../../http/Redaction.js"
 import type { SigningKey } from "../SigningKey.js"
-import { configurationError } from "./configurationError.js"
 
 /**
  * Options of a signature.

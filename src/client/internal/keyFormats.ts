@@ -5,8 +5,7 @@
 import * as Effect from "effect/Effect"
 import type { ConfigurationError } from "../../base/ConfigurationError.js"
 import type { JsonObject } from "../../base/JsonReader.js"
-import type { PublicKey } from "./algorithms.js"
-import { attempt } from "./algorithms.js"
+import { attempt, type PublicKey } from "./algorithms.js"
 import type * as Jose from "./jose.js"
 
 const withJose = <A>(

@@ -10,8 +10,7 @@ import { reader } from "../../base/JsonReader.js"
 import * as Url from "../../base/Url.js"
 import * as Capabilities from "../../server/Capabilities.js"
 import type { SmartConfiguration } from "../../server/SmartConfiguration.js"
-import type { Resource } from "./resource.js"
-import { isId, isType } from "./resource.js"
+import { isId, isType, type Resource } from "./resource.js"
 
 /**
  * The kind of a state: a system and a code of the app.

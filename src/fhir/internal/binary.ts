@@ -13,13 +13,17 @@ import type { FhirError } from "../FhirError.js"
 import type { FhirBody } from "./fhirRequest.js"
 import type { FhirRequester } from "./fhirRequester.js"
 import type { ReadableResponse } from "./fhirResponse.js"
-import type { IfModified, NotModified } from "./interaction.js"
-import { conditionHeaders, notModified, optionalResourceIn, storedOf } from "./interaction.js"
-import type { Stored } from "./resource.js"
-import { INVALID_REFERENCE, isId, isResource } from "./resource.js"
+import {
+  conditionHeaders,
+  type IfModified,
+  type NotModified,
+  notModified,
+  optionalResourceIn,
+  storedOf
+} from "./interaction.js"
+import { INVALID_REFERENCE, isId, isResource, type Stored } from "./resource.js"
 import type { FhirVersion, ResourceOf } from "./resourceTypes.js"
-import type { UpdateOptions, WriteOptions } from "./writeOptions.js"
-import { writeHeaders } from "./writeOptions.js"
+import { type UpdateOptions, writeHeaders, type WriteOptions } from "./writeOptions.js"
 
 /**
  * The metadata of a Binary, from the headers of its response.

@@ -5,8 +5,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import type { JsonObject } from "../../base/JsonReader.js"
-import { isJsonObject, reader } from "../../base/JsonReader.js"
+import { isJsonObject, type JsonObject, reader } from "../../base/JsonReader.js"
 import { isType } from "./resource.js"
 
 /**

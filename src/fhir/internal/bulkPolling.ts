@@ -10,15 +10,12 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Authorized } from "../FhirClient.js"
-import type { FhirError } from "../FhirError.js"
-import { errorsAt } from "../FhirError.js"
+import { errorsAt, type FhirError } from "../FhirError.js"
 import type { Job } from "./bulkCheckpoint.js"
-import type { SizeOptions } from "./bulkJob.js"
-import { poll } from "./bulkJob.js"
+import { poll, type SizeOptions } from "./bulkJob.js"
 import type { ManifestFile } from "./bulkManifest.js"
 import type { CurrentJob } from "./bulkRefresh.js"
-import type { RetryOptions, Wait } from "./bulkRetry.js"
-import { boundRetryAfter, makePatience, waiting } from "./bulkRetry.js"
+import { boundRetryAfter, makePatience, type RetryOptions, type Wait, waiting } from "./bulkRetry.js"
 
 /**
  * How an export waits for the manifests.

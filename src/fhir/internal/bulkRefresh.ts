@@ -10,12 +10,9 @@ import * as Effect from "effect/Effect"
 import type { Authorized } from "../FhirClient.js"
 import { FhirError, isFhirError } from "../FhirError.js"
 import { Job } from "./bulkCheckpoint.js"
-import type { SizeOptions } from "./bulkJob.js"
-import { poll } from "./bulkJob.js"
-import type { ManifestFile } from "./bulkManifest.js"
-import { areSameInstant } from "./bulkManifest.js"
-import type { RetryOptions, Temporary } from "./bulkRetry.js"
-import { makePatience } from "./bulkRetry.js"
+import { poll, type SizeOptions } from "./bulkJob.js"
+import { areSameInstant, type ManifestFile } from "./bulkManifest.js"
+import { makePatience, type RetryOptions, type Temporary } from "./bulkRetry.js"
 
 /**
  * How the manifests are requested again when the URL of a file has expired.

@@ -8,8 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
-import type { FhirError } from "../FhirError.js"
-import { isFhirError } from "../FhirError.js"
+import { type FhirError, isFhirError } from "../FhirError.js"
 import type { Progress } from "./bulkCheckpoint.js"
 
 /**

@@ -15,14 +15,12 @@ import * as Request from "effect/Request"
 import * as RequestResolver from "effect/RequestResolver"
 import * as Stream from "effect/Stream"
 import * as BoundedMap from "../../base/BoundedMap.js"
-import type { FhirError } from "../FhirError.js"
-import { isFhirError } from "../FhirError.js"
+import { type FhirError, isFhirError } from "../FhirError.js"
 import { entriesOf } from "./bundle.js"
 import { bundlePages } from "./bundlePages.js"
 import type { FhirRequester } from "./fhirRequester.js"
 import type { Target } from "./referenceTarget.js"
-import type { Resource } from "./resource.js"
-import { isResource } from "./resource.js"
+import { isResource, type Resource } from "./resource.js"
 
 export interface LoaderOptions {
   readonly concurrency: number

@@ -5,8 +5,7 @@
  * @internal
  */
 import { isJsonObject, reader } from "../../base/JsonReader.js"
-import type { AnyResource, Resource } from "./resource.js"
-import { isId, isResource, isType } from "./resource.js"
+import { type AnyResource, isId, isResource, isType, type Resource } from "./resource.js"
 
 /** A resource on a server. */
 export interface Target {

@@ -8,8 +8,18 @@ import * as Brand from "effect/Brand"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Predicate from "effect/Predicate"
-import type { Constraint, Context, LaunchContext, Permissions, Resource, ResourceV2, Scope, Word } from "./scope.js"
-import { openIdPrefix, smartPrefix } from "./scope.js"
+import {
+  type Constraint,
+  type Context,
+  type LaunchContext,
+  openIdPrefix,
+  type Permissions,
+  type Resource,
+  type ResourceV2,
+  type Scope,
+  smartPrefix,
+  type Word
+} from "./scope.js"
 
 /**
  * A FHIR resource type that is known only at run time.

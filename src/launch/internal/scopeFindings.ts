@@ -5,8 +5,7 @@
  * @since 0.1.0
  */
 import * as Option from "effect/Option"
-import type { Scope } from "./scope.js"
-import { findUnsendable, isPermissions, isResource, parseScope, printScope } from "./scope.js"
+import { findUnsendable, isPermissions, isResource, parseScope, printScope, type Scope } from "./scope.js"
 
 /**
  * The problem of a scope.

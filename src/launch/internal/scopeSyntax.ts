@@ -7,8 +7,15 @@
  */
 import { dual } from "effect/Function"
 import * as Option from "effect/Option"
-import type { Permissions, PermissionsV1, Resource, ResourceV1, Scope } from "./scope.js"
-import { isResource, printScope } from "./scope.js"
+import {
+  isResource,
+  type Permissions,
+  type PermissionsV1,
+  printScope,
+  type Resource,
+  type ResourceV1,
+  type Scope
+} from "./scope.js"
 import { indexed, merge, missing, without } from "./scopeSet.js"
 
 /**

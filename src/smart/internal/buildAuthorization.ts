@@ -5,7 +5,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
-import { ConfigurationError } from "../../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../../base/ConfigurationError.js"
 import type { ConformanceWarning } from "../../base/ConformanceWarning.js"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
 import { skipValidation } from "../../base/SchemaFields.js"
@@ -17,8 +17,7 @@ import { PendingAuthorization } from "../../launch/PendingAuthorization.js"
 import type * as Pkce from "../../launch/Pkce.js"
 import * as Scopes from "../../launch/Scopes.js"
 import * as Capabilities from "../../server/Capabilities.js"
-import type { SmartConfiguration } from "../../server/SmartConfiguration.js"
-import { endpoint } from "../../server/SmartConfiguration.js"
+import { endpoint, type SmartConfiguration } from "../../server/SmartConfiguration.js"
 import type { Authorization, AuthorizeOptions, Config, ScopeInput } from "./client.js"
 
 /** @internal */
@@ -31,13 +30,6 @@ export interface AuthorizeContext {
   readonly random: SecureRandom.Service
   readonly warn: (warning: Omit<ConstructorParameters<typeof ConformanceWarning>[0], "server">) => Effect.Effect<void>
 }
-
-const configurationError = (
-  server: string,
-  reason: ConfigurationError["reason"],
-  fields: ReadonlyArray<string>,
-  detail: string
-): ConfigurationError => new ConfigurationError({ reason, fields, server, detail })
 
 const textOf = (scope: ScopeInput): string => typeof scope === "string" ? scope : Scopes.printScope(scope)
 
@@ -53,11 +45,11 @@ export const scopesOf = (
 ): Effect.Effect<ReadonlyArray<string>, ConfigurationError> => {
   const scopes = [...new Set([...(replacement ?? config.scopes ?? []), ...added].map(textOf))]
   if (scopes.length === 0) {
-    return configurationError(name, "Missing", ["scopes"], "configure scopes, or pass them to the call")
+    return configurationError("Missing", ["scopes"], "configure scopes, or pass them to the call", name)
   }
   const findings = Scopes.unsendable(scopes.join(" "))
   const detail = findings.map(({ advice, scope }) => `"${scope}": ${advice}`).join("; ")
-  return findings.length === 0 ? Effect.succeed(scopes) : configurationError(name, "Invalid", ["scopes"], detail)
+  return findings.length === 0 ? Effect.succeed(scopes) : configurationError("Invalid", ["scopes"], detail, name)
 }
 
 /** Validates the extra parameters and returns `max_age`, which the id_token is checked against. */
@@ -69,11 +61,11 @@ const maxAgeOf = (
   const maxAge = params["max_age"]
   if (reserved.length > 0) {
     const fields = reserved.map((param) => `params.${param}`)
-    return configurationError(server, "Conflict", fields, "the client sends these parameters itself")
+    return configurationError("Conflict", fields, "the client sends these parameters itself", server)
   }
   return maxAge === undefined || /^\d{1,9}$/.test(maxAge)
     ? Effect.succeed(maxAge === undefined ? undefined : Number(maxAge))
-    : configurationError(server, "Invalid", ["params.max_age"], "max_age must be a number of seconds")
+    : configurationError("Invalid", ["params.max_age"], "max_age must be a number of seconds", server)
 }
 
 /**
@@ -92,11 +84,11 @@ export const buildAuthorization = (
     const insecure = { allowInsecureLocalhost: config.allowInsecureLocalhost ?? false }
     if (redirectUri === undefined) {
       const detail = "an authorization request needs the registered redirect URI"
-      return yield* configurationError(name, "Missing", ["redirectUri"], detail)
+      return yield* configurationError("Missing", ["redirectUri"], detail, name)
     }
     if (options.iss !== undefined && !FhirBaseUrl.areSame(options.iss, config.fhirBaseUrl)) {
       const detail = "the launch comes from another server than the one this client is configured for"
-      return yield* configurationError(name, "Conflict", ["iss", "fhirBaseUrl"], detail)
+      return yield* configurationError("Conflict", ["iss", "fhirBaseUrl"], detail, name)
     }
     const scopes = yield* scopesOf(context, options.scopes, [
       ...(options.addScopes ?? []),

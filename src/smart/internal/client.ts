@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
-import { ConfigurationError } from "../../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../../base/ConfigurationError.js"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
 import { flag } from "../../base/Settings.js"
 import * as Url from "../../base/Url.js"
@@ -255,20 +255,20 @@ const problemOf = (config: Config, name: string): ConfigurationError | undefined
     } else if (!isRedirectUri(redirectUri, insecureAllowed)) insecure.push("redirectUri")
   }
   if (invalid.length > 0) {
-    return new ConfigurationError({
-      reason: "Invalid",
-      fields: [...invalid, ...insecure],
-      server: name,
-      detail: "URLs must be absolute, without fragment or credentials, and the client id not empty"
-    })
+    return configurationError(
+      "Invalid",
+      [...invalid, ...insecure],
+      "URLs must be absolute, without fragment or credentials, and the client id not empty",
+      name
+    )
   }
   if (insecure.length > 0) {
-    return new ConfigurationError({
-      reason: "Insecure",
-      fields: insecure,
-      server: name,
-      detail: "only https is used; http needs a loopback host and allowInsecureLocalhost"
-    })
+    return configurationError(
+      "Insecure",
+      insecure,
+      "only https is used; http needs a loopback host and allowInsecureLocalhost",
+      name
+    )
   }
   return undefined
 }

@@ -40,8 +40,7 @@ import { AuthorizationError } from "../../launch/AuthorizationError.js"
 import type { PendingAuthorization } from "../../launch/PendingAuthorization.js"
 import { locationOf } from "../../launch/RedirectUri.js"
 import type { SmartConfiguration } from "../../server/SmartConfiguration.js"
-import type { CheckIssuer } from "./callbackIssuer.js"
-import { configuredIssuer, UNKNOWN_ISSUER } from "./callbackIssuer.js"
+import { type CheckIssuer, configuredIssuer, UNKNOWN_ISSUER } from "./callbackIssuer.js"
 import type { Config } from "./client.js"
 
 /**

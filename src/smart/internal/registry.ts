@@ -10,7 +10,7 @@ import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
-import { ConfigurationError } from "../../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../../base/ConfigurationError.js"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
 import * as Url from "../../base/Url.js"
 import * as ClientAuthentication from "../../client/ClientAuthentication.js"
@@ -270,11 +270,11 @@ export const fromClient = (client: SmartClient.Service): Service => {
     only: Effect.succeed(client),
     redirectUris: Effect.succeed(redirectUri === undefined ? [] : [redirectUri]),
     add: () =>
-      new ConfigurationError({
-        reason: "Conflict",
-        fields: ["SmartServers.layerFromClient"],
-        detail: "a registry of one client cannot change; use SmartServers.layer"
-      }),
+      configurationError(
+        "Conflict",
+        ["SmartServers.layerFromClient"],
+        "a registry of one client cannot change; use SmartServers.layer"
+      ),
     remove: () => Effect.void,
     invalidate: (key) => Effect.flatMap(byKey(key), ({ invalidate }) => invalidate)
   }

@@ -7,8 +7,7 @@
 import * as Predicate from "effect/Predicate"
 import type { ExportParameters } from "./bulkParameters.js"
 import type { ExportFile } from "./bulkState.js"
-import type { FhirRequest } from "./fhirAccess.js"
-import { isPermitted } from "./fhirAccess.js"
+import { type FhirRequest, isPermitted } from "./fhirAccess.js"
 import type { FhirResource } from "./syntheticData.js"
 
 const MIN_RESOURCES_PER_FILE = 5

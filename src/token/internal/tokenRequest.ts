@@ -3,7 +3,7 @@ import type { HttpClientRequest } from "@effect/platform/HttpClientRequest"
 import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
-import { ConfigurationError } from "../../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../../base/ConfigurationError.js"
 import type * as ClientAuthentication from "../../client/ClientAuthentication.js"
 
 export type BuildRequest = (
@@ -24,12 +24,12 @@ export const authenticated = (
 (authentication, clientId) =>
   extensions === undefined || authentication.sendsExtensions === true
     ? authentication.authenticate({ endpoint, clientId, signingAlgs, params, extensions })
-    : new ConfigurationError({
-      reason: "Conflict",
-      fields: ["extensions"],
-      server,
-      detail: "the authentication of this client does not send authorization extensions; UdapAuthentication does"
-    })
+    : configurationError(
+      "Conflict",
+      ["extensions"],
+      "the authentication of this client does not send authorization extensions; UdapAuthentication does",
+      server
+    )
 
 /** The client id and secret of HTTP Basic, joined by a colon; empty for other requests. */
 const basicOf = (request: HttpClientRequest): string => {

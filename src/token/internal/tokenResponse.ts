@@ -5,19 +5,22 @@
 import * as DateTime from "effect/DateTime"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
-import type { JsonObject } from "../../base/JsonReader.js"
-import { isJsonObject, parseJson, reader, withoutDeepMembers } from "../../base/JsonReader.js"
+import { isJsonObject, type JsonObject, parseJson, reader, withoutDeepMembers } from "../../base/JsonReader.js"
 import { later, skipValidation } from "../../base/SchemaFields.js"
 import * as Url from "../../base/Url.js"
 import * as OAuthError from "../../http/OAuthError.js"
-import type { ReceivedResponse } from "../../http/ReceivedResponse.js"
-import { errorFields, isJsonType, isSuccess, isTransientStatus, mediaType } from "../../http/ReceivedResponse.js"
+import {
+  errorFields,
+  isJsonType,
+  isSuccess,
+  isTransientStatus,
+  mediaType,
+  type ReceivedResponse
+} from "../../http/ReceivedResponse.js"
 import { safeText } from "../../http/Redaction.js"
 import * as Scopes from "../../launch/Scopes.js"
-import type { Warn } from "../LaunchContext.js"
-import { extensionsOf, fromMembers } from "../LaunchContext.js"
-import type { Operation } from "../TokenError.js"
-import { TokenError } from "../TokenError.js"
+import { extensionsOf, fromMembers, type Warn } from "../LaunchContext.js"
+import { type Operation, TokenError } from "../TokenError.js"
 import { scopesIn, TokenSet } from "../TokenSet.js"
 
 export interface RequestContext {

@@ -3,7 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Either from "effect/Either"
-import { ConfigurationError } from "../../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../../base/ConfigurationError.js"
 import type { Problem } from "../TrustError.js"
 import * as certificates from "./certificate.js"
 import * as crls from "./crl.js"
@@ -55,7 +55,7 @@ export interface LoadedCommunity {
 }
 
 const invalid = (uri: string, field: string, detail: string): ConfigurationError =>
-  new ConfigurationError({ reason: "Invalid", fields: [`communities[${uri}].${field}`], detail })
+  configurationError("Invalid", [`communities[${uri}].${field}`], detail)
 
 const load = <A>(
   uri: string,
@@ -88,11 +88,11 @@ export const loadCommunity = (
 ): Effect.Effect<LoadedCommunity, ConfigurationError> =>
   Effect.gen(function*() {
     if (!isUri(uri)) {
-      return yield* new ConfigurationError({
-        reason: "Invalid",
-        fields: ["communities"],
-        detail: "a trust community is named by its URI; the community publishes it"
-      })
+      return yield* configurationError(
+        "Invalid",
+        ["communities"],
+        "a trust community is named by its URI; the community publishes it"
+      )
     }
     const anchors = yield* load(uri, "anchors", "CERTIFICATE", community.anchors, certificates.parse)
     if (anchors.length === 0) return yield* invalid(uri, "anchors", "without an anchor no chain is trusted")

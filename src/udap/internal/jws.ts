@@ -7,7 +7,7 @@ import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Redacted from "effect/Redacted"
 import * as jose from "jose"
-import { ConfigurationError } from "../../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../../base/ConfigurationError.js"
 import { isJsonObject, type JsonObject, parseJson } from "../../base/JsonReader.js"
 import { safeText } from "../../http/Redaction.js"
 
@@ -118,11 +118,11 @@ const choose = (
   const algorithm = own.find((one) => accepted === undefined || accepted.includes(one))
   if (algorithm !== undefined) return Effect.succeed(algorithm)
   const listed = safeText((accepted ?? []).join(", "), [], 100) || "nothing"
-  return new ConfigurationError({
-    reason: "Conflict",
-    fields: ["certificate", member],
-    detail: `the server accepts ${listed}, and the key of the certificate signs ${own.join(", ")}`
-  })
+  return configurationError(
+    "Conflict",
+    ["certificate", member],
+    `the server accepts ${listed}, and the key of the certificate signs ${own.join(", ")}`
+  )
 }
 
 /**
