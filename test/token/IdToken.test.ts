@@ -96,6 +96,12 @@ describe("IdToken, claims", () => {
       { trustedAudiences: ["x"] }
     ],
     [
+      "a stranger beside this client and a trusted audience",
+      (claims) => ({ ...claims, aud: [clientId, "x", "y"], azp: clientId }),
+      "AudienceMismatch",
+      { trustedAudiences: ["x"] }
+    ],
+    [
       "several audiences without azp",
       (claims) => ({ ...claims, aud: [clientId, "x"] }),
       "AuthorizedPartyMismatch",

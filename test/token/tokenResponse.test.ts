@@ -409,6 +409,22 @@ describe("the scopes of a response and the requested scopes", () => {
     assert.deepStrictEqual(codes(undefined, ["user/*.rs"]), ["ScopeMissing"])
   })
 
+  it.each<[string, Readonly<Record<string, unknown>>]>([
+    ["openid", { id_token: "a.b.c" }],
+    ["launch/patient", { patient: "p1" }],
+    ["launch/encounter", { encounter: "e1" }],
+    ["offline_access", { refresh_token: "RT" }],
+    ["online_access", { refresh_token: "RT" }]
+  ])("%s counts as granted with its effect alone", (scope, effect) => {
+    const effects = { id_token: "a.b.c", patient: "p1", encounter: "e1", refresh_token: "RT" }
+    const [member] = Object.keys(effect)
+    const others = Object.fromEntries(Object.entries(effects).filter(([name]) => name !== member))
+    assert.deepStrictEqual(codes("user/*.rs", ["user/*.rs", scope], effect), [])
+    assert.deepStrictEqual(codes("user/*.rs", ["user/*.rs", scope]), ["ScopeNotGranted"])
+    assert.deepStrictEqual(codes("user/*.rs", ["user/*.rs", scope], others), ["ScopeNotGranted"])
+    assert.deepStrictEqual(codes("user/*.rs", ["user/*.rs", `x${scope}`, `${scope}x`], effects), ["ScopeNotGranted"])
+  })
+
   it("a refresh that returns more, or fewer, scopes than requested causes a warning", () => {
     assert.deepStrictEqual(codes("user/*.rs", ["user/Patient.rs"], {}, "refresh"), ["ScopeNotNarrowed"])
     assert.deepStrictEqual(codes("user/Patient.rs", ["user/Patient.rs"], {}, "refresh"), [])
