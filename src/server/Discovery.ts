@@ -191,7 +191,7 @@ const fetchConfiguration = (
           return errorOf({ reason: "NotObject", url, detail: `the document cannot be read (${exception})`, status })
         })
       )
-      yield* Effect.forEach(warningsOf(value, response), warnings.report, { discard: true })
+      for (const warning of warningsOf(value, response)) yield* warnings.report(warning)
       return { value, declaredMaxAge }
     })
 

@@ -209,14 +209,14 @@ export const fromDocument = (
     return resolved?.href
   }
   const document = withoutDeepMembers(received, malformed)
-  const members: MemberReader = { ...reader(document, malformed), resolve, malformed }
+  const members: MemberReader = { resolve, malformed, ...reader(document, malformed) }
   const values = Object.fromEntries(READERS.map(([name, key, read]) => [key, read(members, name)])) as StaticMetadata
   return new SmartConfiguration({
     fhirBaseUrl,
-    ...values,
     extensions: others(document, NAMES),
     deviations: [...deviations.values()],
-    source
+    source,
+    ...values
   }, skipValidation)
 }
 
