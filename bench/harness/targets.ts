@@ -104,14 +104,14 @@ const store = (id: string, title: string, read: number, modify: number): Readonl
   }
 ]
 
-const beside = (id: string, title: string): ReadonlyArray<Target> => [
+const beside = (id: string, title: string, fastest: number): ReadonlyArray<Target> => [
   {
     title: `${title}: throughput, to openid-client`,
     value: between(id, OURS, "openid-client", perSecond),
     least: 2.5,
     unit: "x"
   },
-  { title: `${title}: throughput, to the fastest peer`, value: toFastest(id), least: 1.5, unit: "x" },
+  { title: `${title}: throughput, to the fastest peer`, value: toFastest(id), least: fastest, unit: "x" },
   {
     title: `${title}: processor time, to openid-client`,
     value: between(id, OURS, "openid-client", cpuOf),
@@ -135,7 +135,7 @@ const signing = (algorithm: string): Target => ({
 })
 
 const targets: ReadonlyArray<Target> = [
-  ...beside("fhir-get", "FHIR read"),
+  ...beside("fhir-get", "FHIR read", 1.5),
   {
     title: "FHIR read, tracing off: processor time, to the transport used bare",
     value: between("fhir-get", UNTRACED, "NodeTransport used bare", cpuOf),
@@ -172,8 +172,38 @@ const targets: ReadonlyArray<Target> = [
     most: 1.5,
     unit: "x"
   },
-  ...beside("exchange-public", "Code exchange, public client"),
-  ...beside("exchange-basic", "Code exchange, client secret"),
+  ...beside("exchange-public", "Code exchange, public client", 1.2),
+  ...beside("exchange-basic", "Code exchange, client secret", 1.2),
+  {
+    title: "Code exchange on the stock undici layer: throughput, to openid-client",
+    value: between("exchange-public", "effect-safire on stock undici layer", "openid-client", perSecond),
+    least: 1,
+    unit: "x"
+  },
+  {
+    title: "Code exchange on the stock fetch layer: throughput, to openid-client",
+    value: between("exchange-public", "effect-safire on stock fetch layer", "openid-client", perSecond),
+    least: 0.4,
+    unit: "x"
+  },
+  {
+    title: "Code exchange: processor time, to the transport used bare",
+    value: between("exchange-public", OURS, "NodeTransport used bare", cpuOf),
+    most: 1.8,
+    unit: "x"
+  },
+  {
+    title: "Authorization URL: processor time, to openid-client",
+    value: between("authorization-url", OURS, "openid-client", cpuOf),
+    most: 1.2,
+    unit: "x"
+  },
+  {
+    title: "Discovery, nothing cached: throughput, to oauth4webapi",
+    value: between("discovery-cold", OURS, "oauth4webapi", perSecond),
+    least: 1.5,
+    unit: "x"
+  },
   signing("RS384"),
   signing("ES384"),
   { title: "A token from a session that has one", value: cpuMicros("fresh-token"), most: 10, unit: " µs" },
