@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process"
 import * as Diagnostics from "node:diagnostics_channel"
+import * as Http2 from "node:http2"
 import { inspect } from "node:util"
 import * as V8 from "node:v8"
 import * as Vm from "node:vm"
@@ -348,6 +349,34 @@ describe("NodeTransport", () => {
             )
           }))
     )
+
+    // The defect of undici's that `connectionEnd` avoids is in its parser of HTTP/1.
+    it.scopedLive("over HTTP/2, a connection that ends while its response is paused does not end the process", () =>
+      Effect.gen(function*() {
+        const authority = yield* Certificates.authority
+        let version = ""
+        const server = Http2.createSecureServer(authority.issue("127.0.0.1"), (request, response) => {
+          version = request.httpVersion
+          response.stream.on("error", () => undefined)
+          response.writeHead(200, { "content-length": "3000000" })
+          response.write(new Uint8Array(3_000_000))
+          server.once("end-connection", () => response.stream.session?.destroy())
+        })
+        yield* Effect.acquireRelease(
+          Effect.async<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
+          () => Effect.sync(() => server.close())
+        )
+        const client = yield* NodeTransport.make({ tls: { ca: authority.ca }, agent: { allowH2: true } })
+        const address = server.address()
+        const port = typeof address === "object" && address !== null ? address.port : 0
+        const response = yield* client.get(`https://127.0.0.1:${port}/`)
+        yield* Effect.sleep("200 millis")
+        server.emit("end-connection")
+        yield* Effect.sleep("200 millis")
+        const read = yield* Effect.flip(Stream.runDrain(response.stream))
+        assert.strictEqual(version, "2.0")
+        assert.strictEqual(causeOf(read).processed, "unknown")
+      }))
 
     it.scopedLive("the connection of an unread short response is reused", () =>
       using({ agent: { connections: 1 } }, (client) =>

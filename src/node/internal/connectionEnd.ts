@@ -1,6 +1,7 @@
 /**
  * Tells a request that its connection has ended, before undici handles the end. undici 7 ends the process if the
- * connection of a paused response ends (nodejs/undici#5360, corrected in undici 8, which needs Node 22.19).
+ * connection of a paused response ends (nodejs/undici#5360, corrected in undici 8, which needs Node 22.19). The defect
+ * is in its parser of HTTP/1: over HTTP/2, a paused stream does not pause the connection.
  *
  * @internal
  */
