@@ -496,6 +496,49 @@ layer(AppLive, { excludeTestServices: true, timeout: "30 seconds" })("the demo a
       yield* assertNoSecrets("south", log)
     }))
 
+  it.effect("groups similar entries of its event log, and shows the checks of the start page apart", () =>
+    Effect.gen(function*() {
+      const browser = yield* newBrowser
+      yield* browser.get("/backend?server=south")
+      yield* browser.post("/log")
+      // The failure of the server that is down is cached for 3 seconds.
+      yield* Effect.sleep("3100 millis")
+      yield* browser.get("/")
+      for (let times = 0; times < 3; times++) yield* browser.get("/backend?server=south")
+      const log = (yield* browser.get("/log")).body
+      assert.strictEqual(log.match(/<summary>/g)?.length, 1)
+      assert.match(log, /<code>\/backend<\/code> <small class="nowrap">× 3<\/small>/)
+      assert.match(log, /<svg class="bar ok"[^>]*><rect class="whole"[^>]*\/><rect x="[\d.]+%" width="[\d.]+%"/)
+      assert.notInclude(log, "Discovery.fetch")
+      for (const view of ["polling", "failed"]) {
+        assert.include((yield* browser.get(`/log?${view}`)).body, "Discovery.fetch")
+      }
+    }))
+
+  it.effect("has a tour of the kinds of clients, a renewal and a server in trouble", () =>
+    Effect.gen(function*() {
+      const browser = yield* newBrowser
+      const stops = (body: string) =>
+        [...body.matchAll(/<li><h3>([^<]+?) (<span class="badge good">done<\/span>)?<\/h3>/g)].map(([, title, done]) =>
+          done === undefined ? title : `${title}: done`
+        )
+      const first = (yield* browser.get("/")).body
+      assert.deepStrictEqual(stops(first), [
+        "A public app",
+        "An app with a secret",
+        "An app with a key",
+        "A renewal",
+        "A server in trouble"
+      ])
+      assert.include(first, "Log in first.")
+      const session = yield* login(browser, "south")
+      const second = (yield* browser.get("/")).body
+      assert.include(stops(second), "An app with a secret: done")
+      assert.include(second, `href="${pathOf(session)}"`)
+      for (const key of ["north", "east"]) assert.include(second, `href="/launch?server=${key}"`)
+      assert.match(second, /href="http:\/\/127\.0\.0\.1:\d+\/faults"/)
+    }))
+
   it.effect("clears its event log", () =>
     Effect.gen(function*() {
       const browser = yield* newBrowser
