@@ -3,9 +3,10 @@
  */
 import { createHash } from "node:crypto"
 import { join } from "node:path"
-import type * as SqlClient from "@effect/sql/SqlClient"
+import * as SqlClient from "@effect/sql/SqlClient"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
+import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -81,13 +82,45 @@ const looping =
   })
 
 /** By its address, because what is plain JavaScript has no types. */
-const sessions = async (setting: Setting) =>
+const sessions = async (setting: Pick<Setting, "storedSession">) =>
   (await import(setting.storedSession)) as {
     readonly COUNT: number
     readonly session: (index: number) => Schema.Schema.Encoded<typeof TokenSet.TokenSet>
   }
 
-export const make: ContenderModule["make"] = async (setting) => {
+/** The clients of @effect/sql with no library above them: the floor of a read. */
+const bare = async ({ stores: { hasSqlite, postgresUrl }, ...setting }: Setting): Promise<Record<string, Work>> => {
+  const { COUNT, session } = await sessions(setting)
+  const loop = looping(Effect.runPromise)
+  const scope = Effect.runSync(Scope.make())
+  const works: Record<string, Work> = {}
+  const add = async <E>(name: StoreName, client: Layer.Layer<SqlClient.SqlClient, E>) => {
+    const sql = Context.get(await Effect.runPromise(Layer.buildWithScope(client, scope)), SqlClient.SqlClient)
+    await Effect.runPromise(sql`CREATE TABLE IF NOT EXISTS bare_client (id TEXT PRIMARY KEY, value TEXT NOT NULL)`)
+    const ids = Array.from({ length: COUNT }, (_, index) => keyOf(index))
+    await Effect.runPromise(
+      Effect.forEach(
+        ids,
+        (id, index) =>
+          sql`INSERT INTO bare_client (id, value) VALUES (${id}, ${JSON.stringify(session(index))})
+        ON CONFLICT (id) DO NOTHING`
+      )
+    )
+    let next = 0
+    works[`store-read-${name}`] = loop(Effect.suspend(() =>
+      Effect.map(
+        sql<{ readonly value: string }>`SELECT value FROM bare_client WHERE id = ${ids[next++ % COUNT] ?? ""}`,
+        ([row]): unknown => JSON.parse(row?.value ?? "")
+      )
+    ))
+  }
+  if (hasSqlite === true) await add("sqlite", SqliteClient.layer({ filename: ":memory:" }))
+  if (postgresUrl !== undefined) await add("postgres", PgClient.layer({ url: Redacted.make(postgresUrl) }))
+  return works
+}
+
+export const make: ContenderModule["make"] = async (setting, variant) => {
+  if (variant === "bare") return bare(setting)
   const { COUNT, session } = await sessions(setting)
   const works: Record<string, Work> = {}
   const loop = looping(Effect.runPromise)

@@ -51,6 +51,7 @@ export const contenders = {
   "routes of @effect/platform by hand": { module: "contenders/web", variant: "by hand", kind: "floor" },
   "openid-client in node:http": { module: "contenders/web-openid-client.mjs", variant: "", kind: "peer" },
   "SessionStore": { module: "contenders/stores", variant: "", kind: "ours" },
+  "@effect/sql used bare": { module: "contenders/stores", variant: "bare", kind: "floor" },
   "the driver by hand": { module: "contenders/drivers.mjs", variant: "", kind: "floor" },
   "effect-safire, UDAP": { module: "contenders/udap", variant: "ours", kind: "ours" },
   "pkijs's engine": { module: "contenders/udap", variant: "engine", kind: "floor" },
