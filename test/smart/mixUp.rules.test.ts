@@ -272,7 +272,8 @@ const cases: ReadonlyArray<Case> = [
     reads: ["north.test"]
   },
   {
-    title: "a server that copies the issuer and the authorization endpoint, and has its own token endpoint, is another server",
+    title:
+      "a server that copies the issuer and the authorization endpoint, and has its own token endpoint, is another server",
     metadata: {
       "north.test": { issuer: OFF, authorization_endpoint: `${OFF}/authorize`, token_endpoint: `${OFF}/token` },
       "evil.test": { issuer: OFF, authorization_endpoint: `${OFF}/authorize` }
@@ -390,6 +391,23 @@ describe("mix-up: the rules of RFC 9207 and of RFC 9700, section 4.4", () => {
         })
       )
       assert.strictEqual(result, "IssuerNotComparable")
+    })
+  })
+
+  it.effect("a server without a response does not hide that another one claims the issuer", () => {
+    const net = makeNet({ "north.test": { issuer: OFF }, "south.test": "hanging", "evil.test": { issuer: OFF } })
+    return Effect.gen(function*() {
+      const [result, warnings] = yield* run(
+        net,
+        SmartServers.layer({ north: at("north.test"), south: at("south.test"), evil }),
+        Effect.gen(function*() {
+          const fiber = yield* Effect.fork(exchange("north", { iss: OFF }))
+          yield* TestClock.adjust("5 seconds")
+          return yield* Fiber.join(fiber)
+        })
+      )
+      assert.strictEqual(result, "IssuerNotComparable")
+      assert.deepStrictEqual(warnings, ["IssuerShared"])
     })
   })
 
