@@ -95,7 +95,7 @@ const status = (job: ExportJob, statusUrl: string, page: number, { now, sandbox 
     error: entries("error"),
     ...(isLast ? {} : { link: [{ relation: "next", url: `${statusUrl}/manifest-${page + 1}` }] })
   }, {
-    headers: { expires: new Date(job.expiresAt).toUTCString() }
+    headers: { expires: DateTime.toDateUtc(DateTime.unsafeMake(job.expiresAt)).toUTCString() }
   })
 }
 
