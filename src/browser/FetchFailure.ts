@@ -11,7 +11,6 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Url from "../base/Url.js"
-import { prepare } from "../http/OutgoingRequest.js"
 import * as Page from "./Page.js"
 
 /**
@@ -70,9 +69,16 @@ const message = (cause: Cause, { host, origin }: URL, own: string): string => {
   }
 }
 
-/** Sends a `no-cors` request, which needs no permission. It has no credentials, and its response cannot be read. */
+/**
+ * Sends a `no-cors` request, which needs no permission. It has no credentials, and its response cannot be read. It must
+ * follow redirects (Fetch, section 4.1), so its settings are not those of the other requests.
+ */
 const responds = (url: URL): Effect.Effect<boolean, never, HttpClient.HttpClient> =>
-  Effect.flatMap(HttpClient.HttpClient, (client) => prepare(client).get(url)).pipe(
+  Effect.flatMap(
+    HttpClient.HttpClient,
+    (client) =>
+      client.pipe(HttpClient.withTracerPropagation(false), HttpClient.withTracerDisabledWhen(() => true)).get(url)
+  ).pipe(
     Effect.provideService(FetchHttpClient.RequestInit, { mode: "no-cors", credentials: "omit", cache: "no-store" }),
     Effect.timeout("10 seconds"),
     Effect.scoped,

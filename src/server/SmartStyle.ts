@@ -9,7 +9,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { type JsonObject, reader } from "../base/JsonReader.js"
+import { reader } from "../base/JsonReader.js"
 import { perHttpClient } from "../http/PerHttpClient.js"
 import * as metadataDocument from "./internal/metadataDocument.js"
 import type { MetadataError } from "./MetadataError.js"
@@ -76,7 +76,7 @@ const isHarmless = (value: string): boolean =>
  * @since 0.1.0
  * @category constructors
  */
-export const fromDocument = (members: JsonObject): Style => {
+export const fromDocument = (members: Readonly<Record<string, unknown>>): Style => {
   const { string } = reader(members, () => undefined)
   const values = Object.keys(Style.fields).flatMap((key) => {
     const value = string(key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`))
