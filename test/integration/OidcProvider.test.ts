@@ -201,7 +201,7 @@ layer(environment(), { excludeTestServices: true })("the callback from oidc-prov
       assert.instanceOf(error, AuthorizationError)
       assert.deepStrictEqual(
         [error.reason, error.error, error.errorDescription],
-        ["AccessDenied", "access_denied", "the person said no"]
+        ["AccessDenied", "access_denied", "the user denied access"]
       )
       assert.deepStrictEqual(forms, [])
     }))

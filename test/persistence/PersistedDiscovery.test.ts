@@ -98,7 +98,7 @@ describe("PersistedDiscovery", () => {
       const second = yield* processOver(other, persistence)
       const fetched = yield* first.configuration(base)
       const found = yield* second.configuration(`${base}/`)
-      assert.strictEqual(JSON.stringify(found), JSON.stringify(fetched))
+      assert.deepStrictEqual(JSON.parse(JSON.stringify(found)), JSON.parse(JSON.stringify(fetched)))
       assert.deepStrictEqual(found.extensions, { x_vendor: { kept: [1] } })
       assert.isTrue(Capabilities.has(found, "launch-ehr"))
       assert.strictEqual(http.requests.length, 1)
