@@ -22,7 +22,7 @@ const visit = (tokens: Place) =>
 const signIn = (page: Firefox.Page) =>
   Effect.gen(function*() {
     yield* page.click("button", "Sign in")
-    yield* page.click("a", "Approve for Patient/patient-beta")
+    yield* page.click("a", "Approve for Patient/patient-beta, Mateo Villanueva")
     yield* page.sees("h1, h2", NAME)
   })
 
