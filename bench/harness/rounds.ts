@@ -41,15 +41,15 @@ export interface Workers {
   readonly stop: () => Promise<void>
 }
 
-export const workers = (setting: Setting): Workers => {
+export const workers = (setting: Setting, execArgv: ReadonlyArray<string>): Workers => {
   const started = new Map<Name, Child.Child>()
   return {
     of: async (name) => {
       const { module, variant } = named(name)
       const child = started.get(name) ?? await Child.start(name, Build.built("processes/worker"), {
         args: [Build.built(module), variant, JSON.stringify(setting)],
-        // A million sessions in memory, and the time that it takes to fill a store.
-        execArgv: ["--max-old-space-size=8192"],
+        execArgv,
+        // The time that it takes to fill a store.
         patienceMillis: 600_000
       })
       started.set(name, child)
@@ -81,6 +81,9 @@ const warmUp = async (child: Child.Child, job: Job): Promise<void> => {
   while (cpu < 2_000_000 && performance.now() < until) cpu += (await sample(child, job)).cpuMicros
 }
 
+/** While the others are warmed up, a process is idle, and the system takes memory from it. */
+const UNCOUNTED_ROUNDS = 3
+
 export const run = async (row: Row, { of, warm }: Workers, rounds: number): Promise<RowResult> => {
   const { concurrency, contenders, work } = row
   const samples = new Map<Name, Array<Sample>>(contenders.map((name) => [name, []]))
@@ -89,9 +92,10 @@ export const run = async (row: Row, { of, warm }: Workers, rounds: number): Prom
     else await warmUp(await of(name), { work, concurrency, millis: 250 })
     warm.add(`${name} ${work}`)
   }
-  for (let round = 0; round < rounds; round++) {
+  for (let round = -UNCOUNTED_ROUNDS; round < rounds; round++) {
     for (const [name, measured] of samples) {
-      measured.push(await sample(await of(name), { work, concurrency, millis: row.millis }))
+      const taken = await sample(await of(name), { work, concurrency, millis: row.millis })
+      if (round >= 0) measured.push(taken)
     }
   }
   const read = (name: Name, value: (sample: Sample) => number) => (samples.get(name) ?? []).map(value)
