@@ -1,10 +1,8 @@
 /**
  * `Effect.catchAll` and `Effect.mapError` for requests that usually succeed: on success they cost a fiber no step of
- * their own.
+ * their own. A failed effect fails again inside Effect's own function.
  */
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 
 /**
  * `Effect.catchAll`.
@@ -15,10 +13,7 @@ export const catchFailure = <A, E, R, A2, E2, R2>(
   self: Effect.Effect<A, E, R>,
   recover: (error: E) => Effect.Effect<A2, E2, R2>
 ): Effect.Effect<A | A2, E2, R | R2> =>
-  Effect.catchAllCause(self, (cause) => {
-    const failure = Cause.failureOrCause(cause)
-    return Either.isLeft(failure) ? recover(failure.left) : Effect.failCause(failure.right)
-  })
+  Effect.catchAllCause(self, (cause) => Effect.catchAll(Effect.failCause(cause), recover))
 
 /**
  * `Effect.mapError`.
@@ -28,4 +23,4 @@ export const catchFailure = <A, E, R, A2, E2, R2>(
 export const mapFailure = <A, E, R, E2>(
   self: Effect.Effect<A, E, R>,
   map: (error: E) => E2
-): Effect.Effect<A, E2, R> => catchFailure(self, (error) => Effect.fail(map(error)))
+): Effect.Effect<A, E2, R> => Effect.catchAllCause(self, (cause) => Effect.mapError(Effect.failCause(cause), map))
