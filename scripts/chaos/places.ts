@@ -12,9 +12,10 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import { find, postgresFolders, redisProgram, unprivileged } from "../../test/support/databases.js"
+import { postgresFolders, redisProgram, unprivileged } from "../../test/support/databases.js"
 import { freePort } from "../../test/support/freePort.js"
 import type { Kind } from "../../test/support/places.js"
+import { find } from "../../test/support/program.js"
 import { sqlite } from "../../test/support/sqlite.js"
 
 export interface Place {

@@ -137,7 +137,7 @@ describe("docs/errors.md", () => {
       assert.deepStrictEqual(problems, [])
       const text = wrap(`${introduction}${contents(sections)}\n\n${printed.join("\n")}`)
       yield* Effect.promise(() => expect(text).toMatchFileSnapshot("../../docs/errors.md"))
-    }), 600_000)
+    }), 120_000)
 
   it.effect("its example redirects a user without a session to a new login", () =>
     Effect.gen(function*() {

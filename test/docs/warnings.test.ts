@@ -91,5 +91,5 @@ describe("docs/warnings.md", () => {
       yield* Effect.promise(() =>
         expect(wrap(`${introduction}${printed.join("\n")}`)).toMatchFileSnapshot("../../docs/warnings.md")
       )
-    }), 180_000)
+    }), 60_000)
 })

@@ -14,18 +14,17 @@
  * })
  * ```
  */
-import { accessSync, constants, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { delimiter, join } from "node:path"
+import { join } from "node:path"
 import { assert } from "@effect/vitest"
-import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core"
+import { find, fromEnvironment } from "./program.js"
 
 export class ChromiumError extends Data.TaggedError("ChromiumError")<{ readonly detail: string }> {
   override get message(): string {
@@ -58,19 +57,7 @@ export interface Allowed {
   readonly consoleErrors?: ReadonlyArray<RegExp> | undefined
 }
 
-const isExecutable = (path: string): boolean => {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
-}
-
-const environment = (name: string) => Option.getOrUndefined(Effect.runSync(Config.option(Config.nonEmptyString(name))))
-
-const program = environment("CHROMIUM") ??
-  (environment("PATH") ?? "").split(delimiter).map((folder) => join(folder, "chromium")).find(isExecutable)
+const program = fromEnvironment("CHROMIUM") ?? find("chromium")
 
 /**
  * Whether Chromium is installed. Tests that need it are skipped otherwise: `describe.skipIf(!Chromium.available)`.

@@ -3,18 +3,17 @@
  * Playwright drives only its own build of Firefox.
  */
 import { spawn } from "node:child_process"
-import { accessSync, constants, mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { delimiter, join } from "node:path"
+import { join } from "node:path"
 import { createInterface } from "node:readline"
-import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { WebSocket } from "undici"
+import { find as findProgram, fromEnvironment } from "./program.js"
 
 export class FirefoxError extends Data.TaggedError("FirefoxError")<{ readonly detail: string }> {
   override get message(): string {
@@ -22,20 +21,7 @@ export class FirefoxError extends Data.TaggedError("FirefoxError")<{ readonly de
   }
 }
 
-const isExecutable = (path: string): boolean => {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
-}
-
-const environment = (name: string) => Option.getOrUndefined(Effect.runSync(Config.option(Config.nonEmptyString(name))))
-
-const program = environment("FIREFOX") ??
-  (environment("PATH") ?? "").split(delimiter)
-    .flatMap((folder) => [join(folder, "firefox-esr"), join(folder, "firefox")]).find(isExecutable)
+const program = fromEnvironment("FIREFOX") ?? findProgram("firefox-esr") ?? findProgram("firefox")
 
 /** Whether Firefox is installed. Tests that need it are skipped otherwise. */
 export const available = program !== undefined

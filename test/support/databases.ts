@@ -3,20 +3,19 @@
  * binaries on a free loopback port in a new directory, else none, with the reason.
  */
 import { execFileSync, spawn } from "node:child_process"
-import { accessSync, chownSync, constants, mkdtempSync, readdirSync, rmSync } from "node:fs"
+import { chownSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { connect } from "node:net"
 import { tmpdir } from "node:os"
-import { delimiter, join } from "node:path"
+import { join } from "node:path"
 import * as PgClient from "@effect/sql-pg/PgClient"
-import * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { freePort } from "./freePort.js"
+import { find, fromEnvironment } from "./program.js"
 
 export class DatabaseError extends Data.TaggedError("DatabaseError")<{ readonly detail: string }> {
   override get message(): string {
@@ -30,24 +29,6 @@ export type Found =
   | { readonly reason: string }
 
 export const isFound = (found: Found): found is Extract<Found, { readonly url: unknown }> => "url" in found
-
-/** The value of an environment variable, unless it is blank. */
-export const fromEnvironment = (name: string): string | undefined =>
-  Option.getOrUndefined(Effect.runSync(Config.option(Config.nonEmptyString(name))))
-
-const isExecutable = (path: string): boolean => {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
-}
-
-/** The path of a program in the PATH or in other directories. */
-export const find = (program: string, folders: ReadonlyArray<string>): string | undefined =>
-  [...(fromEnvironment("PATH") ?? "").split(delimiter), ...folders].filter((folder) => folder !== "")
-    .map((folder) => join(folder, program)).find(isExecutable)
 
 export const postgresFolders = (): ReadonlyArray<string> => {
   const root = "/usr/lib/postgresql"
@@ -118,7 +99,7 @@ export const startRedis = (program: string, port: number) =>
     return child
   })
 
-export const redisProgram = (): string | undefined => find("redis-server", [])
+export const redisProgram = (): string | undefined => find("redis-server")
 
 export const redis = (): Found => {
   const url = fromEnvironment("REDIS_URL")
