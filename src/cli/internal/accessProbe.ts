@@ -10,13 +10,13 @@ import * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Encoding from "effect/Encoding"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Redacted from "effect/Redacted"
+import * as jose from "jose"
 import type { ConfigurationError } from "../../base/ConfigurationError.js"
-import { isJsonObject, parseJson, reader } from "../../base/JsonReader.js"
+import { type JsonObject, reader } from "../../base/JsonReader.js"
 import { skipValidation } from "../../base/SchemaFields.js"
 import * as ClientAuthentication from "../../client/ClientAuthentication.js"
 import * as FhirClient from "../../fhir/FhirClient.js"
@@ -101,10 +101,8 @@ interface Statement {
 
 /** The claims of a JWT (RFC 9068), which are not verified: the server that the token is for does that. */
 const fromJwt = (token: Redacted.Redacted): Statement => {
-  const [, payload = ""] = /^eyJ[\w-]*\.([\w-]+)\.[\w-]*$/.exec(Redacted.value(token)) ?? []
-  const text = Either.getOrElse(Encoding.decodeBase64UrlString(payload), () => "")
-  const claims = text === "" ? undefined : parseJson(text)?.value
-  if (!isJsonObject(claims)) return {}
+  const claims: JsonObject | undefined = Either.getOrUndefined(Either.try(() => jose.decodeJwt(Redacted.value(token))))
+  if (claims === undefined) return {}
   const { exp, scope, scp = scope } = claims
   const list = Array.isArray(scp) ? scp.filter((one) => typeof one === "string").join(" ") : scp
   return {
