@@ -18,7 +18,7 @@ import { ClientLive, DatabaseLive, FhirLive } from "./cluster.js"
 import * as Tables from "./tables.js"
 import type { Sample } from "./view.js"
 import { render } from "./view.js"
-import { resultOf } from "./watchdog.js"
+import { resultOf, startAgain } from "./watchdog.js"
 import { ExportServer, LoadFile, WorkflowsLive } from "./workflows.js"
 
 /** Redraws the view in a terminal. */
@@ -40,7 +40,7 @@ const show = (run: string) =>
 /** The result of the export of one server. */
 const exported = (server: string, run: string) =>
   Effect.gen(function*() {
-    const id = yield* ExportServer.execute({ server, run }, { discard: true })
+    const id = yield* startAgain(ExportServer.execute({ server, run }, { discard: true }))
     const resume = Effect.gen(function*() {
       const files = yield* Tables.unfinished({ server, run })
       yield* Effect.forEach(files, ({ file }) =>

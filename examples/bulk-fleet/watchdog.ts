@@ -1,10 +1,12 @@
 /**
- * Two defences against a cluster that stops without an error. A machine whose locks could not be renewed in time can
- * keep them without working: it ends, and its supervisor starts it again. A wake-up that was lost is repeated.
+ * Three defences against machines that are killed. A machine whose locks could not be renewed in time can keep them
+ * without working: it ends, and its supervisor starts it again. A wake-up that was lost is repeated. So is a message
+ * whose connection broke.
  */
 import * as ShardId from "@effect/cluster/ShardId"
 import * as Sharding from "@effect/cluster/Sharding"
 import type * as Workflow from "@effect/workflow/Workflow"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -46,3 +48,14 @@ export const resultOf = <A, E, R, E2, R2>(
       yield* Effect.sleep(POLL_MILLIS)
     }
   })
+
+/**
+ * Starts a workflow. A connection that breaks while the message is written is a defect: the message is sent again, for
+ * up to a minute. The same execution then starts once, because its id comes from its payload.
+ */
+export const startAgain = <A, E, R>(start: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  start.pipe(
+    Effect.sandbox,
+    Effect.retry({ schedule: Schedule.spaced("1 second"), times: 60, while: Cause.isDie }),
+    Effect.unsandbox
+  )

@@ -17,6 +17,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { BulkExport, FhirClient } from "effect-safire"
 import * as Tables from "./tables.js"
+import { startAgain } from "./watchdog.js"
 
 /**
  * The failure of a workflow, which the cluster stores as plain text: it has no message of a server and no URL.
@@ -154,7 +155,7 @@ export const ExportServerLive = ExportServer.toLayer(Effect.fn(function*(at) {
   }
   const counts = yield* Effect.forEach(
     Array.from({ length: files }, (_, file) => file),
-    (file) => LoadFile.execute({ ...at, file }),
+    (file) => startAgain(LoadFile.execute({ ...at, file })),
     { concurrency: 4 }
   )
   yield* remove(at)

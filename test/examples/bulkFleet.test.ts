@@ -23,7 +23,7 @@ import { SandboxEhr } from "effect-safire/testing"
 import { FhirLive } from "../../examples/bulk-fleet/cluster.js"
 import * as Tables from "../../examples/bulk-fleet/tables.js"
 import { render } from "../../examples/bulk-fleet/view.js"
-import { hasNoShard, resultOf } from "../../examples/bulk-fleet/watchdog.js"
+import { hasNoShard, resultOf, startAgain } from "../../examples/bulk-fleet/watchdog.js"
 import { ExportServer, WorkflowsLive } from "../../examples/bulk-fleet/workflows.js"
 import * as Sandbox from "../../examples/support/sandbox.js"
 import * as Databases from "../support/databases.js"
@@ -164,6 +164,26 @@ describe("examples/bulk-fleet", () => {
         assert.deepStrictEqual(yield* Fiber.join(waiting), Exit.succeed("exported"))
         assert.lengthOf(resumed, 2)
         assert.strictEqual(resumed[1]! - resumed[0]!, 30_000)
+      }))
+
+    it.effect("starts a workflow again whose message a broken connection lost, and no workflow that failed", () =>
+      Effect.gen(function*() {
+        let starts = 0
+        const started = yield* Effect.fork(startAgain(Effect.suspend(() => {
+          starts += 1
+          return starts <= 2 ? Effect.die(new Error("write ECONNRESET")) : Effect.succeed("execution")
+        })))
+        yield* TestClock.adjust("2 seconds")
+        assert.strictEqual(yield* Fiber.join(started), "execution")
+        const failed = yield* Effect.exit(startAgain(Effect.suspend(() => {
+          starts += 1
+          return Effect.fail("the export failed")
+        })))
+        assert.deepStrictEqual(failed, Exit.fail("the export failed"))
+        assert.strictEqual(starts, 4)
+        const lost = yield* Effect.fork(startAgain(Effect.die("never reachable")))
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual(yield* Fiber.await(lost), Exit.die("never reachable"))
       }))
   })
 
