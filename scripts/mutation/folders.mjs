@@ -3,7 +3,9 @@ import { readdirSync } from "node:fs"
 
 export const FOLDERS = ["http", "launch", "token", "client", "session", "smart", "udap"]
 
-const OTHER_PROCESSES = /^(processes|openssl|pkits|OutgoingRequest|Sessions\.(killed|processes)|SessionStore)\.test\.ts$/
+/** Tests with other processes, databases or real time, and a slow model of random sessions. */
+const LEFT_OUT =
+  /^(processes|openssl|pkits|OutgoingRequest|Sessions\.(killed|model|outages|processes)|SessionStore)\.test\.ts$/
 
 /** Tests of other folders that cover what the tests of the folder do not. */
 const MORE = {
@@ -18,7 +20,7 @@ const MORE = {
 export const testsOf = (folder) => {
   if (!FOLDERS.includes(folder)) throw new Error(`unknown folder ${folder}; known: ${FOLDERS.join(", ")}`)
   const own = readdirSync(`test/${folder}`)
-    .filter((file) => file.endsWith(".test.ts") && !OTHER_PROCESSES.test(file))
+    .filter((file) => file.endsWith(".test.ts") && !LEFT_OUT.test(file))
     .map((file) => `test/${folder}/${file}`)
   return [...own, ...(MORE[folder] ?? [])]
 }

@@ -4,25 +4,34 @@
 // of code that runs only while a module is imported are not visible to it: the configuration ignores them.
 import { commonTokens, declareFactoryPlugin, PluginKind } from "@stryker-mutator/api/plugin"
 import { determineHitLimitReached, DryRunStatus, TestStatus, toMutantRunResult } from "@stryker-mutator/api/test-runner"
-import { startTests } from "@vitest/runner"
+import { getFn, startTests } from "@vitest/runner"
 import { configureGlobal } from "effect/FastCheck"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { basename, relative, resolve } from "node:path"
+import { performance } from "node:perf_hooks"
 import { pathToFileURL } from "node:url"
 import { register } from "tsx/esm/api"
 
 const NAMESPACE = "__stryker__"
-/** Without a mutant, a test may be slow on a loaded machine; with one, a test that waits for ever has failed. */
-const DRY_RUN_TIMEOUT = 60_000
-const TEST_TIMEOUT = 10_000
+/**
+ * With a mutant, a test that waits for ever has failed: when it has been idle five times as long as without a mutant,
+ * and three seconds more. On a loaded machine, only the time without work tells a hang from a slow test.
+ */
+const idleLimit = (idle) => 5 * idle + 3_000
+/** In Stryker's copy of the project. */
+const TIMES = ".mutation-times.json"
 /** Runs of a property: few, because a mutant is tested by many properties. */
 const PROPERTY_RUNS = 20
+
+/** No time limit of Vitest: the runner has its own. */
+const NO_TIMEOUT = 0
 
 const config = {
   allowOnly: true,
   chaiConfig: undefined,
   diffOptions: undefined,
   expect: { poll: {}, requireAssertions: false },
-  hookTimeout: TEST_TIMEOUT,
+  hookTimeout: NO_TIMEOUT,
   includeTaskLocation: false,
   maxConcurrency: 1,
   name: "",
@@ -33,7 +42,7 @@ const config = {
   setupFiles: [],
   snapshotOptions: { resolveSnapshotPath: (path) => `${path}.snap`, snapshotEnvironment: undefined, updateSnapshot: "none" },
   testNamePattern: undefined,
-  testTimeout: TEST_TIMEOUT
+  testTimeout: NO_TIMEOUT
 }
 
 // The state that Vitest's modules expect in a worker.
@@ -56,7 +65,8 @@ const fullName = (test) => {
   for (let suite = test.suite; suite !== undefined; suite = suite.suite) names.unshift(suite.name)
   return names.join(" ").trim()
 }
-const filesOf = (ids) => ids && [...new Set(ids.map((id) => resolve(id.slice(0, id.indexOf("#")))))]
+const fileOf = (id) => resolve(id.slice(0, id.indexOf("#")))
+const filesOf = (ids) => ids && [...new Set(ids.map(fileOf))]
 const testsOf = (task) => task.type === "test" ? [task] : task.tasks.flatMap(testsOf)
 
 class InProcessRunner {
@@ -67,6 +77,10 @@ class InProcessRunner {
     this.skip = new RegExp(options.inProcess.skip)
     this.log = log
     this.round = 0
+    /** Of each test, in milliseconds without a mutant: the time of the processor, and the time without work. */
+    this.times = new Map()
+    /** The round in which a test last killed a mutant. */
+    this.kills = new Map()
     this.space = globalThis[NAMESPACE] ??= {}
   }
 
@@ -78,9 +92,15 @@ class InProcessRunner {
     // Here and not on the command line: only now the process runs in Stryker's copy of the project.
     register({ tsconfig: resolve("tsconfig.json") })
     configureGlobal({ numRuns: PROPERTY_RUNS })
+    if (existsSync(TIMES)) this.times = new Map(JSON.parse(readFileSync(TIMES, "utf8")))
     const { VitestTestRunner } = await import("vitest/runners")
     const runner = this
     const idOf = (test) => `${relative(process.cwd(), test.file.filepath)}#${fullName(test)}`
+    const sortTasks = (suite) => {
+      const ranks = new Map(suite.tasks.map((task) => [task, Math.min(...testsOf(task).map((test) => runner.rankOf(idOf(test))))]))
+      suite.tasks.sort((a, b) => ranks.get(a) - ranks.get(b))
+      for (const task of suite.tasks) if (task.type === "suite") sortTasks(task)
+    }
     this.outside = []
     process.on("unhandledRejection", (error) => this.outside.push(error))
     process.on("uncaughtException", (error) => this.outside.push(error))
@@ -92,6 +112,7 @@ class InProcessRunner {
       }
       onBeforeRunFiles(files) {
         runner.space.activeMutant = runner.activeMutant
+        for (const file of files) sortTasks(file)
         for (const test of files.flatMap(testsOf)) {
           if (runner.filter === undefined ? runner.skip.test(test.name) : !runner.filter.has(idOf(test))) test.mode = "skip"
         }
@@ -111,6 +132,9 @@ class InProcessRunner {
         if (runner.activeMutant === undefined) runner.space.currentTestId = idOf(test)
         super.onBeforeTryTask(test)
       }
+      runTask(test) {
+        return runner.measure(idOf(test), getFn(test))
+      }
       onAfterRunTask(test) {
         runner.space.currentTestId = undefined
         runner.failed ||= runner.bail && test.result?.state === "fail"
@@ -121,17 +145,46 @@ class InProcessRunner {
   }
 
   async dryRun() {
-    config.testTimeout = DRY_RUN_TIMEOUT
     const result = await this.withoutMutant(this.files)
     const mutantCoverage = this.space.mutantCoverage
     // A test that passes once only depends on state that the library keeps in memory. It would kill every mutant.
     const again = await this.withoutMutant(this.files)
+    // For the processes that follow one that was ended.
+    writeFileSync(TIMES, JSON.stringify([...this.times]))
     const failed = again.tests?.filter(({ status }) => status === TestStatus.Failed) ?? []
     if (result.tests?.every(({ status }) => status !== TestStatus.Failed) && failed.length > 0) {
       const list = failed.map(({ failureMessage, id }) => `${id}: ${failureMessage}`).join("\n")
       return { errorMessage: `pass only once:\n${list}`, status: DryRunStatus.Error }
     }
     return { ...result, mutantCoverage }
+  }
+
+  timeOf(id) {
+    return this.times.get(id)?.work ?? 0
+  }
+
+  /** Runs a test; without a mutant it measures the test, with one it limits the time without work. */
+  async measure(id, run) {
+    const { system, user } = process.cpuUsage()
+    const start = performance.eventLoopUtilization()
+    const idleSince = () => performance.eventLoopUtilization(start).idle
+    if (this.activeMutant === undefined) {
+      await run()
+      const now = process.cpuUsage()
+      return void this.times.set(id, { idle: idleSince(), work: (now.system - system + now.user - user) / 1000 })
+    }
+    const limit = idleLimit(this.times.get(id)?.idle ?? 0)
+    let timer
+    const hang = new Promise((_, reject) => {
+      timer = setInterval(() => idleSince() > limit && reject(new Error(`waits longer than ${limit} ms`)), 100)
+    })
+    await Promise.race([run(), hang]).finally(() => clearInterval(timer))
+  }
+
+  /** The place of a test in the order of the tests: negative if it has killed a mutant. */
+  rankOf(id) {
+    const round = this.kills.get(id)
+    return round === undefined ? this.timeOf(id) : -round
   }
 
   withoutMutant(files, filter) {
@@ -145,18 +198,24 @@ class InProcessRunner {
   async mutantRun({ activeMutant, disableBail, hitLimit, sandboxFileName, testFilter }) {
     this.activeMutant = activeMutant.id
     this.bail = !disableBail
-    config.testTimeout = TEST_TIMEOUT
     this.space.hitCount = 0
     this.space.hitLimit = hitLimit
-    // Most mutants are killed by the tests of their own module.
+    // The tests that killed the mutants before this one, which are near it, come first; then those of its own module.
     const own = basename(sandboxFileName, ".ts")
-    const files = [...filesOf(testFilter) ?? this.files].sort((a, b) => Number(b.includes(own)) - Number(a.includes(own)))
+    const rankOf = (file) => {
+      const ids = testFilter?.filter((id) => fileOf(id) === file) ?? []
+      const rank = Math.min(...ids.map((id) => this.rankOf(id)))
+      return rank < 0 ? rank : basename(file).startsWith(`${own}.`) ? 0 : ids.reduce((sum, id) => sum + this.timeOf(id), 0)
+    }
+    const ranks = new Map((filesOf(testFilter) ?? this.files).map((file) => [file, rankOf(file)]))
+    const files = [...ranks.keys()].sort((a, b) => ranks.get(a) - ranks.get(b))
     const result = await this.run(files, testFilter)
     const outcome = toMutantRunResult(determineHitLimitReached(this.space.hitCount, hitLimit) ?? result)
     // The test that failed must pass without the mutant. Otherwise an earlier mutant has left something behind:
     // Stryker then starts a new process and runs this mutant again.
     const killers = outcome.killedBy
     if (killers !== undefined) {
+      for (const id of killers) this.kills.set(id, this.round)
       const { tests } = await this.withoutMutant(filesOf(killers), killers)
       if (tests?.some(({ status }) => status === TestStatus.Failed)) throw new Error(`fails without a mutant: ${killers[0]}`)
     }

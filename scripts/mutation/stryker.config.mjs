@@ -6,8 +6,11 @@ const folder = process.env.MUTATION_FOLDER ?? "http"
 export default {
   testRunner: "in-process",
   plugins: ["./scripts/mutation/runner.mjs"],
-  // Tests of the time that something takes: instrumented code is slower.
-  inProcess: { skip: "does not search all|costs little|very many|the work is linear", testFiles: process.env.MUTATION_TESTS?.split(",") ?? testsOf(folder) },
+  // Tests of the time that something takes, because instrumented code is slower.
+  inProcess: {
+    skip: "does not search all|costs little|very many|the work is linear",
+    testFiles: process.env.MUTATION_TESTS?.split(",") ?? testsOf(folder)
+  },
   warnings: { unknownOptions: false },
   coverageAnalysis: "perTest",
   // Constants, schemas and error classes are made once, when a module is imported.
@@ -19,8 +22,9 @@ export default {
   tempDirName: process.env.MUTATION_TEMP ?? ".stryker-tmp",
   disableTypeChecks: false,
   concurrency: Number(process.env.MUTATION_CONCURRENCY ?? 2),
-  // A test that waits for ever fails after ten seconds; this limit ends a loop, with its process.
-  timeoutMS: 20_000,
+  // The runner ends a test that waits for ever; this limit ends a loop, with its process.
+  timeoutMS: 120_000,
+  dryRunTimeoutMinutes: 30,
   incremental: true,
   incrementalFile: `reports/mutation/${folder}.incremental.json`,
   reporters: ["json", "clear-text", "progress-append-only"],

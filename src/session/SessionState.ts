@@ -108,7 +108,7 @@ const dueFrom = (
 ): number => {
   if (tokens.expiresAt === undefined) return Number.POSITIVE_INFINITY
   const expiresAt = DateTime.toEpochMillis(tokens.expiresAt)
-  const lifetime = Math.max(0, expiresAt - DateTime.toEpochMillis(tokens.receivedAt))
+  const lifetime = expiresAt - DateTime.toEpochMillis(tokens.receivedAt)
   const marginMillis = margin === "adaptive" ? Math.min(60_000, lifetime / 10) : Duration.toMillis(margin)
   return expiresAt - Math.min(lifetime / 2, marginMillis * (1 + spread / 2))
 }

@@ -176,7 +176,45 @@ describe("Registration.register", () => {
         yield* refused({ redirectUris: ["http://app.test/", "http://localhost/"], jwksUri: "http://app.test/jwks" }),
         "Insecure redirectUris[0] redirectUris[1] jwksUri"
       )
+      assert.strictEqual(
+        yield* refused({ jwksUri: "app:/jwks", initiateLoginUri: "http://app.test/launch" }),
+        "Insecure jwksUri initiateLoginUri"
+      )
+      assert.strictEqual(
+        yield* refused({ jwksUri: "https://*.app.test/jwks", initiateLoginUri: "/launch" }),
+        "Invalid jwksUri initiateLoginUri"
+      )
+      const service = yield* Registration.Registration
+      const update = service.update(registered(), new ClientMetadata({ jwks: { keys: [jwk(pair)] } }))
+      assert.strictEqual((yield* Effect.flip(update)).reason, "BadKey")
       assert.lengthOf(http.requests, 0)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("registers public keys, redirect URIs of native apps, and loopback URLs if they are allowed", () => {
+    const { http, layer } = setup(() => json(answered))
+    return Effect.gen(function*() {
+      const service = yield* Registration.Registration
+      const key = publicJwk(ec())
+      const sent = new ClientMetadata({
+        redirectUris: ["http://localhost:8080/callback", "org.example.app:/callback"],
+        jwks: { keys: [key] },
+        initiateLoginUri: "http://127.0.0.1/launch"
+      })
+      yield* service.register(sent, { endpoint, allowInsecureLocalhost: true })
+      yield* service.update(registered(), sent, { allowInsecureLocalhost: true })
+      for (const { body } of http.requests) {
+        assert.deepInclude(JSON.parse(body), {
+          redirect_uris: ["http://localhost:8080/callback", "org.example.app:/callback"],
+          jwks: { keys: [key] },
+          initiate_login_uri: "http://127.0.0.1/launch"
+        })
+      }
+      const local = registered({ registrationClientUri: "http://localhost/c" })
+      assert.strictEqual((yield* service.read(local, { allowInsecureLocalhost: true })).clientId, "given-id")
+      yield* service.remove(local, { allowInsecureLocalhost: true })
+      assert.strictEqual((yield* Effect.flip(service.remove(local))).reason, "InsecureEndpoint")
+      assert.lengthOf(http.requests, 4)
     }).pipe(Effect.provide(layer))
   })
 
@@ -257,6 +295,88 @@ describe("Registration.register", () => {
         assert.notInclude(JSON.stringify(error) + error.message, "canary")
       }
     }))
+
+  it.effect("an unusable success has its credentials in the error, which no text shows", () => {
+    const credentials = {
+      client_id: 7,
+      client_secret: "canary-secret",
+      registration_access_token: "canary-token",
+      registration_client_uri: "https://ehr.test/register/canary"
+    }
+    const { layer } = setup((_, index) =>
+      index === 0
+        ? json(credentials)
+        : index === 1
+        ? json({ client_id: "someone-else" })
+        : index === 2
+        ? json({ registration_client_uri: 7 })
+        : json(["canary"])
+    )
+    return Effect.gen(function*() {
+      const service = yield* Registration.Registration
+      const failed = Effect.flatMap(
+        Effect.flip(register()),
+        (error) => error instanceof RegistrationError ? Effect.succeed(error) : Effect.die(error)
+      )
+      const error = yield* failed
+      const { clientId, clientSecret, registrationAccessToken, registrationClientUri } = error.credentials ?? {}
+      assert.isUndefined(clientId)
+      assert.deepStrictEqual(
+        [clientSecret, registrationAccessToken, registrationClientUri].map((secret) =>
+          secret && Redacted.value(secret)
+        ),
+        ["canary-secret", "canary-token", "https://ehr.test/register/canary"]
+      )
+      assert.notInclude(JSON.stringify(error) + error.message, "canary")
+      assert.include(error.message, "the credentials it returned are in `credentials`")
+      assert.include(error.message, "the response has no usable client_id")
+      const other = yield* Effect.flip(service.read(registered()))
+      assert.strictEqual(other.credentials?.clientId, "someone-else")
+      assert.include(other.message, "the response has another client_id")
+      assert.isUndefined((yield* failed).credentials)
+      assert.isUndefined((yield* failed).credentials)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("the reason of a failure depends on its status and on an OAuth error in its body", () =>
+    Effect.gen(function*() {
+      const reasonAt = (status: number, body: unknown = "no JSON") => {
+        const { layer } = setup(() => json(body, { status }))
+        return Effect.map(Effect.provide(patiently(Effect.flip(register())), layer), (error) => error.reason)
+      }
+      const oauthError = { error: "invalid_client_metadata" }
+      assert.deepStrictEqual(
+        yield* Effect.all([
+          reasonAt(400),
+          reasonAt(401, oauthError),
+          reasonAt(403),
+          reasonAt(404),
+          reasonAt(404, oauthError),
+          reasonAt(422, oauthError),
+          reasonAt(429, oauthError),
+          reasonAt(500),
+          reasonAt(503, oauthError)
+        ]),
+        ["Refused", "Unauthorized", "Unauthorized", "Status", "Refused", "Refused", "Status", "Status", "Status"]
+      )
+    }))
+
+  it.effect("the error of a failure shows no secret that the server repeats", () => {
+    const { layer } = setup(() =>
+      json({
+        error: "invalid_client_metadata",
+        error_description: "canary-token canary-secret canary-statement canary-software-statement",
+        registration_access_token: "canary-token",
+        client_secret: "canary-secret",
+        software_statement: "canary-statement"
+      }, { status: 400 })
+    )
+    return Effect.gen(function*() {
+      const error = yield* Effect.flip(register())
+      const redacted = ["<redacted>", "<redacted>", "<redacted>", "<redacted>"].join(" ")
+      assert.strictEqual("errorDescription" in error ? error.errorDescription : undefined, redacted)
+    }).pipe(Effect.provide(layer))
+  })
 
   it.effect("the error has the server's OAuth error, without secrets", () => {
     const { http, layer } = setup(() =>
@@ -381,6 +501,48 @@ describe("Registration management", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect("`update` sends no secret if the client has none", () => {
+    const { http, layer } = setup(() => json(answered))
+    return Effect.gen(function*() {
+      const service = yield* Registration.Registration
+      yield* service.update(registered({ clientSecret: undefined }), new ClientMetadata({}))
+      assert.deepStrictEqual(JSON.parse(http.requests[0]?.body ?? ""), { client_id: "given-id" })
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("`update` reports what the server changed, and `read` compares nothing", () => {
+    const { layer } = setup(() => json({ ...answered, client_name: "Other" }))
+    return Effect.gen(function*() {
+      const service = yield* Registration.Registration
+      const changes = (yield* service.update(registered(), metadata)).changed
+      assert.deepStrictEqual(changes, [
+        { member: "client_name", kind: "Changed", requested: "Growth charts", registered: "Other" }
+      ])
+      assert.deepStrictEqual((yield* service.read(registered({ metadata }))).changed, [])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("an error shows no secret of the client and no query of its URL", () => {
+    const { layer } = setup(() =>
+      json({
+        error: "invalid_request",
+        error_description: "canary-registration-token canary-client-secret canary-query canary-software-statement"
+      }, { status: 400 })
+    )
+    return Effect.gen(function*() {
+      const service = yield* Registration.Registration
+      const error = yield* Effect.flip(service.update(registered(), metadata))
+      assert.notInclude(`${JSON.stringify(error)} ${error.message}`, "canary")
+      const missing = yield* Effect.flip(service.read(registered({
+        registrationAccessToken: undefined,
+        registrationClientUri: "https://ehr.test/register/canary-client-secret?x=canary"
+      })))
+      assert.deepStrictEqual([missing.url, missing.processed], ["https://ehr.test/register/<redacted>", "no"])
+      const nowhere = yield* Effect.flip(service.read(registered({ registrationClientUri: undefined })))
+      assert.strictEqual(nowhere.url, "(none)")
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("a response about another client is an error", () => {
     const { layer } = setup(() => json({ client_id: "someone-else" }))
     return Effect.gen(function*() {
@@ -425,6 +587,89 @@ describe("Registration management", () => {
 })
 
 describe("RegisteredClient", () => {
+  const fromResponse = (
+    response: Readonly<Record<string, unknown>>,
+    options?: Parameters<typeof RegisteredClient.fromResponse>[1]
+  ) => {
+    const client = RegisteredClient.fromResponse({ client_id: "given-id", ...response }, options)
+    return client ?? assert.fail("the response has a client_id")
+  }
+
+  it("a time is a number of seconds, also as text; others count as absent and are deviations", () => {
+    const expiresAt = (value: unknown) => {
+      const { clientSecretExpiresAt, deviations } = fromResponse({ client_secret_expires_at: value })
+      return [clientSecretExpiresAt, deviations.map(({ expected, member }) => `${member}: ${expected}`).join()]
+    }
+    const malformed = [undefined, "client_secret_expires_at: a number of seconds"]
+    for (const [value, expected] of [[5, 5_000], ["5", 5_000], ["0", undefined], [1e300, 8.64e15], [null, undefined]]) {
+      assert.deepStrictEqual(expiresAt(value), [expected, ""])
+    }
+    for (const value of ["", " ", "soon", -1, "-1", "Infinity", true, [5]]) {
+      assert.deepStrictEqual(expiresAt(value), malformed)
+    }
+  })
+
+  it("members that a response does not repeat are those of the previous one", () => {
+    const previous = registered({ clientIdIssuedAt: 1_000, clientSecretExpiresAt: 2_000 })
+    const same = fromResponse({}, { previous })
+    assert.deepStrictEqual(
+      [same.clientIdIssuedAt, same.clientSecretExpiresAt, same.registrationClientUri],
+      [1_000, 2_000, answered.registration_client_uri]
+    )
+    assert.deepStrictEqual(
+      [same.clientSecret, same.registrationAccessToken].map((secret) => secret && Redacted.value(secret)),
+      ["canary-client-secret", "canary-registration-token"]
+    )
+    assert.strictEqual(fromResponse({ client_secret_expires_at: 3 }, { previous }).clientSecretExpiresAt, 3_000)
+    assert.isUndefined(fromResponse({ client_secret_expires_at: 0 }, { previous }).clientSecretExpiresAt)
+    // A new secret without an expiry has none.
+    assert.isUndefined(fromResponse({ client_secret: "new" }, { previous }).clientSecretExpiresAt)
+    assert.strictEqual(fromResponse({ client_id_issued_at: 9 }, { previous }).clientIdIssuedAt, 9_000)
+    assert.isUndefined(RegisteredClient.fromResponse({ client_id: "other" }, { previous }))
+    assert.isUndefined(RegisteredClient.fromResponse({}))
+    assert.isUndefined(RegisteredClient.fromResponse({ client_id: " " }))
+  })
+
+  it("compares values without the order of lists and members, and scopes without extra spaces", () => {
+    const changed = (requested: unknown, returned: unknown) =>
+      fromResponse({ x: returned }, { requested: new ClientMetadata({ extensions: { x: requested } }) })
+        .changed.map(({ kind }) => kind).join()
+    const nested = { a: [1, { b: null, c: "x" }], d: true }
+    for (
+      const [requested, returned, expected] of [
+        [nested, { d: true, a: [{ c: "x", b: null }, 1] }, ""],
+        [nested, { d: true, a: [{ c: "x", b: 0 }, 1] }, "Changed"],
+        [{ a: 1, b: 2 }, { a: 2, b: 1 }, "Changed"],
+        [["a", "b"], ["a", "b", "b"], "Changed"],
+        [["a,b"], ["a", "b"], "Changed"],
+        ["a", ["a"], "Changed"],
+        [["a"], { 0: "a" }, "Changed"],
+        [{}, [], "Changed"],
+        [1, "1", "Changed"],
+        ["a  b", "b a", "Changed"],
+        [null, undefined, "NotEchoed"],
+        [0, null, "NotEchoed"],
+        [false, false, ""]
+      ] as const
+    ) {
+      assert.strictEqual(changed(requested, returned), expected, JSON.stringify([requested, returned]))
+    }
+    const scopes = (returned: unknown) =>
+      fromResponse({ scope: returned }, { requested: new ClientMetadata({ scope: "launch patient/*.rs" }) })
+        .changed.map(({ kind }) => kind).join()
+    assert.deepStrictEqual([scopes(" patient/*.rs  launch "), scopes("launch"), scopes(["launch", "patient/*.rs"])], [
+      "",
+      "Changed",
+      ""
+    ])
+    const inherited = new ClientMetadata({ extensions: { toString: "x" } })
+    assert.deepStrictEqual(fromResponse({}, { requested: inherited }).changed.map(({ kind }) => kind), ["NotEchoed"])
+  })
+
+  it("reads the keys of a registered key set, without what is not a key", () => {
+    const { metadata } = fromResponse({ jwks: { keys: [{ kty: "EC" }, "x", null] } })
+    assert.deepStrictEqual(metadata.jwks, { keys: [{ kty: "EC" }] })
+  })
   it.effect("encoding and decoding are inverse", () =>
     Effect.gen(function*() {
       const kept = yield* Schema.encode(RegisteredClient.RegisteredClient)(registered())

@@ -3,10 +3,11 @@ import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as jose from "jose"
 import { ConfigurationError } from "../../src/base/ConfigurationError.js"
-import type * as SigningKey from "../../src/client/SigningKey.js"
+import * as SigningKey from "../../src/client/SigningKey.js"
 import * as SigningKeys from "../../src/client/SigningKeys.js"
 import { assertions, ec, jwk, pem, publicJwk, publicSet, rsa, vector, verifies } from "./keys.js"
 
@@ -206,6 +207,78 @@ describe("SigningKeys", () => {
         assert.include(yield* failure({ sign: () => Effect.fail("the KMS is\naway") }), "failed: the KMS is away")
       }))
 
+    it.effect("[SMART-309] an integer of a DER signature fills the 48 bytes of its half; malformed DER is refused", () =>
+      Effect.gen(function*() {
+        const sequence = (...content: ReadonlyArray<number>) => [0x30, content.length, ...content]
+        const integer = (...bytes: ReadonlyArray<number>) => [2, bytes.length, ...bytes]
+        const signature = (bytes: ReadonlyArray<number>) =>
+          sign(claims).pipe(
+            Effect.provide(
+              SigningKeys.layerSigner(signer({ sign: () => Effect.succeed(new Uint8Array(bytes)) }))
+            ),
+            Effect.map((jwt) => Buffer.from(jwt.slice(jwt.lastIndexOf(".") + 1), "base64url")),
+            Effect.option
+          )
+        const ones = Array.from({ length: 48 }, () => 0xff)
+        const zeros = Array.from({ length: 47 }, () => 0)
+        for (
+          const [r, s, expected] of [
+            [integer(1), integer(2), [...zeros, 1, ...zeros, 2]],
+            [integer(0, ...ones), integer(0, 7), [...ones, ...zeros, 7]],
+            [integer(0, 0, 0x80), integer(...ones), [...zeros, 0x80, ...ones]]
+          ] as const
+        ) {
+          assert.deepStrictEqual(yield* signature(sequence(...r, ...s)), Option.some(Buffer.from(expected)))
+        }
+        const malformed = [
+          [0x31, 6, ...integer(1), ...integer(2)],
+          [0x30, 7, ...integer(1), ...integer(2)],
+          [...sequence(...integer(1), ...integer(2)), 0],
+          sequence(...integer(1), ...integer(2), 0),
+          sequence(...integer(1)),
+          sequence(...integer(), ...integer(2)),
+          sequence(...integer(1), ...integer()),
+          sequence(3, 1, 1, ...integer(2)),
+          sequence(...integer(1), 3, 1, 2),
+          sequence(...integer(1, ...ones), ...integer(2)),
+          sequence(...integer(1), ...integer(1, ...ones)),
+          sequence(...integer(1), 2, 2, 2),
+          sequence(2, 9, 1, ...integer(2))
+        ]
+        for (const bytes of malformed) assert.isTrue(Option.isNone(yield* signature(bytes)), bytes.join())
+      }))
+
+    it.effect("[SMART-308] the length of an RSA signature is that of the modulus without leading zeros", () =>
+      Effect.gen(function*() {
+        const modulus = Buffer.from(String(publicJwk(rsaPair)["n"]), "base64url")
+        const withModulus = (n: Uint8Array, sign: SigningKey.Signer["sign"]) =>
+          SigningKeys.layerSigner({
+            kid: "kms",
+            alg: "RS384",
+            publicJwk: { ...publicJwk(rsaPair), n: Buffer.from(n).toString("base64url") },
+            sign
+          })
+        const rsaSign = (bytes: Uint8Array) =>
+          Effect.sync(() => new Uint8Array(NodeCrypto.sign("sha384", bytes, rsaPair.privateKey)))
+        for (const n of [modulus, Buffer.concat([Buffer.alloc(2), modulus])]) {
+          const jwt = yield* Effect.provide(sign(claims), withModulus(n, rsaSign))
+          assert.isTrue(yield* verifies(jwt, [{ ...publicJwk(rsaPair), kid: "kms" }]))
+        }
+        const short = withModulus(modulus, () => Effect.succeed(new Uint8Array(255)))
+        assert.include(
+          (yield* Effect.flip(Effect.provide(sign(claims), short))).detail,
+          "returned 255 bytes, not an RS384 signature"
+        )
+        const bits = (n: Uint8Array) => refusal(withModulus(n, rsaSign))
+        assert.include(yield* bits(Buffer.from([0x7f, ...modulus.subarray(1)])), "an RSA key of 2047 bits is too short")
+        assert.include(yield* bits(modulus.subarray(1)), "an RSA key of 20")
+        assert.include(yield* bits(Buffer.from([0, 1])), "an RSA key of 1 bits is too short")
+        assert.include(yield* bits(Buffer.alloc(256)), "an RSA key of 0 bits is too short")
+        assert.include(yield* bits(Buffer.alloc(0)), "an RSA key of 0 bits is too short")
+        const noBase64 = SigningKeys.layerJwk({ jwk: Redacted.make({ ...jwk(rsaPair), n: "not base64url" }) })
+        assert.include(yield* refusal(noBase64), "an RSA key of 0 bits is too short")
+      }))
+
     it.effect("is refused if its alg, kid or public key do not fit", () =>
       Effect.gen(function*() {
         const refused = (changes: Partial<SigningKey.Signer>) => refusal(SigningKeys.layerSigner(signer(changes)))
@@ -272,6 +345,79 @@ describe("SigningKeys", () => {
       )
       assert.include(yield* refused(sha256), "not made for RS384")
       assert.include(yield* refused({ privateKey: one.privateKey, publicKey: sha256.publicKey }), "not made for RS384")
+    }))
+
+  it.effect("refuses CryptoKeys that were made for something else", () =>
+    Effect.gen(function*() {
+      const { subtle } = globalThis.crypto
+      const rsaKey = (pair: Record<string, unknown>, name: string, usage: KeyUsage) =>
+        subtle.importKey("jwk", pair, { name, hash: "SHA-384" }, true, [usage])
+      const [publicKey, pss, decrypts, hmac, secret] = yield* Effect.promise(() =>
+        Promise.all([
+          rsaKey(publicJwk(rsaPair), "RSASSA-PKCS1-v1_5", "verify"),
+          rsaKey(jwk(rsaPair), "RSA-PSS", "sign"),
+          rsaKey(jwk(rsaPair), "RSA-OAEP", "decrypt"),
+          subtle.generateKey({ name: "HMAC", hash: "SHA-384" }, false, ["sign", "verify"]),
+          subtle.importKey("jwk", jwk(ecPair), { name: "ECDSA", namedCurve: "P-384" }, false, ["sign"])
+        ])
+      )
+      const refused = (privateKey: CryptoKey) => refusal(SigningKeys.layerCryptoKey({ privateKey, publicKey }))
+      assert.include(yield* refused(decrypts), "not a private key that may sign")
+      assert.include(yield* refused(hmac), "not a private key that may sign")
+      assert.include(yield* refused(pss), "not made for RS384")
+      assert.include(
+        yield* refusal(SigningKeys.layerCryptoKey({ privateKey: secret, publicKey: secret })),
+        "publicKey cannot be exported"
+      )
+    }))
+
+  it.effect("[SMART-322] the kid of a single JWK is its own, else the configured one, else its thumbprint", () =>
+    Effect.gen(function*() {
+      const thumbprint = yield* Effect.promise(() => jose.calculateJwkThumbprint(publicJwk(ecPair)))
+      const kids = (value: string | object, kid?: string) =>
+        Effect.map(SigningKey.fromJwk({ jwk: Redacted.make(value), kid }), (keys) => keys.map(({ kid }) => kid))
+      const key = jwk(ecPair)
+      assert.deepStrictEqual(yield* kids({ ...key, kid: "own" }, "other"), ["own"])
+      for (const kid of [undefined, "", 5]) {
+        assert.deepStrictEqual(yield* kids({ ...key, kid }, "configured"), ["configured"])
+        assert.deepStrictEqual(yield* kids({ ...key, kid }), [thumbprint])
+      }
+      assert.deepStrictEqual(yield* kids({ keys: [{ ...key, kid: "a" }, key] }, "configured"), ["a", thumbprint])
+      const pemKey = yield* SigningKey.fromPem({ pem: pem(ecPair), kid: "" })
+      assert.strictEqual(pemKey.kid, thumbprint)
+      const texts = [` \n${JSON.stringify({ ...key, kid: "json" })}`, `\n${Redacted.value(pem(ecPair))}`]
+      const fromTexts = yield* Effect.forEach(
+        texts,
+        (text) => SigningKey.fromText({ text: Redacted.make(text), kid: "configured" })
+      )
+      assert.deepStrictEqual(fromTexts.flat().map(({ kid }) => kid), ["json", "configured"])
+    }))
+
+  it.effect("[SMART-322] of copies of one key the private one signs; keys that differ in one member are different", () =>
+    Effect.gen(function*() {
+      const set = (...keys: ReadonlyArray<object>) =>
+        SigningKeys.layerJwk({ jwk: Redacted.make({ keys: keys.map((key) => ({ ...key, kid: "same" })) }) })
+      for (const pair of [ecPair, rsaPair]) {
+        for (const layer of [set(jwk(pair), publicJwk(pair)), set(publicJwk(pair), jwk(pair))]) {
+          const [jwt, { keys }] = yield* Effect.provide(Effect.zip(sign(claims), published), layer)
+          assert.lengthOf(keys, 1)
+          assert.isTrue(yield* verifies(jwt, keys))
+        }
+      }
+      // The other point of the curve with the same x.
+      const prime = 2n ** 384n - 2n ** 128n - 2n ** 96n + 2n ** 32n - 1n
+      const y = BigInt(`0x${Buffer.from(String(publicJwk(ecPair)["y"]), "base64url").toString("hex")}`)
+      const negative = Buffer.from((prime - y).toString(16).padStart(96, "0"), "hex").toString("base64url")
+      const different = [
+        [jwk(ecPair), { ...publicJwk(ecPair), y: negative }],
+        [jwk(ecPair), publicJwk(ec())],
+        [jwk(rsaPair), { ...publicJwk(rsaPair), e: "Aw" }],
+        [jwk(ecPair), publicJwk(rsaPair)],
+        [jwk(rsaPair), publicJwk(ecPair)]
+      ]
+      for (const keys of different) {
+        assert.include(yield* refusal(set(...keys)), "two different keys have the kid same")
+      }
     }))
 
   it.effect("[SMART-322] refuses two different keys under one kid", () =>

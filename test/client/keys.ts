@@ -22,8 +22,14 @@ export const publicSet = (name: string): { readonly keys: Array<jose.JWK> } => J
 export const ec = (namedCurve = "P-384"): NodeCrypto.KeyPairKeyObjectResult =>
   NodeCrypto.generateKeyPairSync("ec", { namedCurve })
 
-export const rsa = (modulusLength = 2048): NodeCrypto.KeyPairKeyObjectResult =>
-  NodeCrypto.generateKeyPairSync("rsa", { modulusLength })
+const rsaPairs = new Map<number, NodeCrypto.KeyPairKeyObjectResult>()
+
+/** One pair for each length: an RSA key takes long to make. */
+export const rsa = (modulusLength = 2048): NodeCrypto.KeyPairKeyObjectResult => {
+  const pair = rsaPairs.get(modulusLength) ?? NodeCrypto.generateKeyPairSync("rsa", { modulusLength })
+  rsaPairs.set(modulusLength, pair)
+  return pair
+}
 
 export const pem = (pair: NodeCrypto.KeyPairKeyObjectResult): Redacted.Redacted =>
   Redacted.make(pair.privateKey.export({ type: "pkcs8", format: "pem" }).toString())

@@ -1,9 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
 import * as Redacted from "effect/Redacted"
-import { LaunchContext, TokenError, TokenSet } from "effect-safire"
+import { DiscoveryError, LaunchContext, TokenError, TokenSet } from "effect-safire"
 // The argument of the pure rules; only `Sessions` makes it.
 import { StoredSession } from "../../src/session/internal/sessionEntry.js"
 import * as SessionState from "../../src/session/SessionState.js"
@@ -43,6 +44,19 @@ describe("SessionState.dueAt", () => {
     }
   )
 
+  it("tokens that were received together are due at different times, which depend on each character", () => {
+    const tokens = Array.from({ length: 50 }, (_, index) => `token-${index}-suffix`)
+    const due = tokens.map((token) => SessionState.dueAt(tokenSet(3600, token)))
+    assert.strictEqual(new Set(due).size, tokens.length)
+    // A margin of 60 seconds grows by up to 30: the times are spread over most of them.
+    assert.isAbove(Math.max(...due) - Math.min(...due), 25_000)
+  })
+
+  it("a margin longer than the lifetime makes a token due after half of it", () => {
+    assert.strictEqual(SessionState.dueAt(tokenSet(100), "5 minutes"), 50_000)
+    assert.strictEqual(SessionState.dueAt(tokenSet(100), 0), 100_000)
+  })
+
   it("a token of unknown lifetime is never due", () => {
     assert.strictEqual(SessionState.dueAt(tokenSet(undefined)), Number.POSITIVE_INFINITY)
   })
@@ -76,9 +90,15 @@ describe("SessionState.decide", () => {
   const withoutRefreshToken = () =>
     session({ tokens: new TokenSet.TokenSet({ ...session().tokens, refreshToken: undefined }) })
   const cooling = (until: number) => session({ renewalFailure: { error, retryAt: at(until) } })
-  const decide = (entry: StoredSession, seconds: number, refused?: string) =>
+  const decide = (
+    entry: StoredSession,
+    seconds: number,
+    refused?: string,
+    renewalMargin?: SessionState.RenewalOptions["renewalMargin"]
+  ) =>
     SessionState.decide(entry, DateTime.toEpochMillis(at(seconds)), {
       idleTimeout,
+      renewalMargin,
       refused: refused === undefined ? undefined : Redacted.make(refused)
     })._tag
 
@@ -114,6 +134,44 @@ describe("SessionState.decide", () => {
     assert.strictEqual(decide(entry, seconds, refused), expected)
   })
 
+  it("changes its decision at the first millisecond of each period", () => {
+    assert.strictEqual(decide(session(), 49.999, undefined, "5 minutes"), "UseToken")
+    assert.strictEqual(decide(session(), 50, undefined, "5 minutes"), "UseTokenAndRenew")
+    assert.strictEqual(decide(session(), 99.999), "UseTokenAndRenew")
+    assert.strictEqual(decide(cooling(150), 149.999), "CoolDown")
+    assert.strictEqual(decide(cooling(400), 100), "CoolDown")
+    assert.strictEqual(decide(cooling(400.001), 100), "RenewAndWait")
+    assert.strictEqual(decide(session({ expiresAt: at(1850.001) }), 50), "UseToken")
+    assert.strictEqual(decide(session({ expiresAt: at(1850) }), 50), "UseTokenAndExtend")
+  })
+
+  it("the reason of a relaunch is that of the server, or that the refresh token is missing", () => {
+    const reasonOf = (entry: StoredSession) => {
+      const decision = SessionState.decide(entry, 100_000, { idleTimeout })
+      return decision._tag === "Relaunch" ? decision.reason : decision._tag
+    }
+    assert.strictEqual(reasonOf(session({ relaunchReason: "the server refused it" })), "the server refused it")
+    assert.match(reasonOf(withoutRefreshToken()), /^the access token has expired or was refused: ./)
+    assert.strictEqual(SessionState.relaunchReason(withoutRefreshToken(), at(100)), reasonOf(withoutRefreshToken()))
+    assert.isUndefined(SessionState.relaunchReason(withoutRefreshToken(), at(99)))
+    assert.isUndefined(SessionState.relaunchReason(session(), at(100)))
+  })
+
+  it("new tokens end a cool-down and a need for a relaunch, and count as a use", () => {
+    const next = SessionState.renewed(
+      session({ relaunchReason: "refused", renewalFailure: { error, retryAt: at(150) } }),
+      tokenSet(500, "new"),
+      at(120),
+      idleTimeout
+    )
+    assert.deepStrictEqual(
+      [next.relaunchReason, next.renewalFailure, next.expiresAt, Redacted.value(next.tokens.accessToken)],
+      [undefined, undefined, at(120 + 3600), "new"]
+    )
+    assert.deepStrictEqual([next.server, next.createdAt], ["north", at(0)])
+    assert.deepStrictEqual(SessionState.extended(session(), at(50), idleTimeout).expiresAt, at(50 + 3600))
+  })
+
   it("a final failure removes the refresh token and keeps the access token", () => {
     const refused = new TokenError({ ...error, reason: "Refused", error: "invalid_grant", processed: "no" })
     assert.isTrue(SessionState.isFinal(refused))
@@ -133,6 +191,86 @@ describe("SessionState.decide", () => {
     assert.deepStrictEqual(next.renewalFailure?.retryAt, at(160))
     assert.strictEqual(decide(next, 159), "CoolDown")
     assert.strictEqual(decide(next, 160), "RenewAndWait")
+    const configured = SessionState.failed(session(), rejected, at(100), { credentialsCooldown: "10 seconds" })
+    assert.deepStrictEqual(configured.renewalFailure?.retryAt, at(110))
+  })
+
+  it("only a refusal of the token endpoint that is not about the credentials is final", () => {
+    const because = (changes: Partial<TokenError>) => new TokenError({ ...error, ...changes })
+    assert.isTrue(SessionState.isFinal(because({ reason: "Refused" })))
+    assert.isFalse(SessionState.isFinal(because({ reason: "Refused", error: "unauthorized_client" })))
+    assert.isFalse(SessionState.isFinal(because({ error: "invalid_grant" })))
+    assert.isFalse(
+      SessionState.isFinal(
+        new DiscoveryError({ reason: "NotFound", fhirBaseUrl: "https://ehr.example.org", url: "u", detail: "404" })
+      )
+    )
+    const reason = (changes: Partial<TokenError>) =>
+      SessionState.refusedForGood(session(), because({ reason: "Refused", ...changes })).relaunchReason
+    assert.strictEqual(reason({ status: 403 }), "the server refused the refresh token (HTTP 403)")
+    assert.strictEqual(reason({}), "the server refused the refresh token (HTTP 4xx)")
+  })
+
+  it("a temporary failure pauses for two seconds or `failureCooldown`, and keeps the newest refresh token", () => {
+    const refreshTokenOf = (entry: StoredSession) => {
+      const { refreshToken } = entry.tokens
+      return refreshToken === undefined ? undefined : Redacted.value(refreshToken)
+    }
+    const next = SessionState.failed(session(), error, at(100), {})
+    assert.deepStrictEqual([next.renewalFailure?.retryAt, refreshTokenOf(next)], [at(102), "refresh"])
+    assert.deepStrictEqual(
+      SessionState.failed(session(), error, at(100), { failureCooldown: "9 seconds" }).renewalFailure?.retryAt,
+      at(109)
+    )
+    const issued = (refreshToken?: Redacted.Redacted) =>
+      refreshTokenOf(
+        SessionState.failed(session(), new TokenError({ ...error, issued: { refreshToken } }), at(100), {})
+      )
+    assert.deepStrictEqual([issued(Redacted.make("rotated")), issued()], ["rotated", "refresh"])
+    const discovery = new DiscoveryError({
+      reason: "Unreachable",
+      fhirBaseUrl: "https://ehr.example.org",
+      url: "https://ehr.example.org",
+      detail: "refused",
+      error: "invalid_client"
+    })
+    const afterDiscovery = SessionState.failed(session(), discovery, at(100), {})
+    assert.deepStrictEqual([afterDiscovery.renewalFailure?.retryAt, refreshTokenOf(afterDiscovery)], [
+      at(102),
+      "refresh"
+    ])
+  })
+
+  it("a cool-down without Retry-After is that of the configuration", () => {
+    assert.deepStrictEqual(SessionState.retryAt({}, at(0), "2 seconds"), at(2))
+    assert.deepStrictEqual(SessionState.retryAt({ retryAfter: 7 }, at(0), "2 seconds"), at(2))
+  })
+
+  it("two missing tokens are the same, and a missing one differs from each other", () => {
+    const [one, copy, other] = ["one", "one", "other"].map((text) => Redacted.make(text))
+    assert.deepStrictEqual(
+      [[undefined, undefined], [one, copy], [one, other], [one, undefined], [undefined, one]].map(([a, b]) =>
+        SessionState.isSameToken(a, b)
+      ),
+      [true, true, false, false, false]
+    )
+  })
+
+  it("tokens that expired during a wait are a TokenError with their lifetime and server", () => {
+    const about = { operation: "refresh", server: "north" } as const
+    const check = (tokens: TokenSet.TokenSet, millis: number) => SessionState.checkNotExpired(tokens, millis, about)
+    const tokens = tokenSet(90)
+    assert.deepStrictEqual(check(tokens, 89_999), Either.right(tokens))
+    assert.isTrue(Either.isRight(check(tokenSet(undefined), Number.MAX_SAFE_INTEGER)))
+    const expired = Either.getOrThrow(Either.flip(check(tokens, 90_000)))
+    assert.deepInclude(expired, { ...about, reason: "Expired", url: "north", processed: "unknown" })
+    assert.strictEqual(
+      expired.detail,
+      "the new access token was valid for 1m 30s and expired before it could be used"
+    )
+    const fhirBaseUrl = "https://ehr.example.org/fhir"
+    const at = Either.flip(check(new TokenSet.TokenSet({ ...tokens, fhirBaseUrl }), 90_000))
+    assert.strictEqual(Either.getOrThrow(at).url, fhirBaseUrl)
   })
 
   it("Retry-After lengthens a cool-down, up to five minutes", () => {

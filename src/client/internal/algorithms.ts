@@ -147,7 +147,7 @@ export const isFor = (alg: Algorithm, key: CryptoKey): boolean => {
   return key.algorithm.name === IMPORT[alg].name && (alg === "ES384" || hash === "SHA-384")
 }
 
-/** One DER integer, padded to `size` bytes, and its end. */
+/** One DER integer, padded to `size` bytes, and its end, which may be behind the bytes. */
 const integerAt = (
   bytes: Uint8Array,
   at: number,
@@ -155,7 +155,7 @@ const integerAt = (
 ): { readonly value: Uint8Array; readonly end: number } | undefined => {
   const length = bytes[at + 1] ?? 0
   const end = at + 2 + length
-  if (bytes[at] !== 0x02 || length === 0 || length > 0x7f || end > bytes.length) return undefined
+  if (bytes[at] !== 0x02 || length === 0) return undefined
   let from = at + 2
   while (from < end && bytes[from] === 0) from++
   if (end - from > size) return undefined
