@@ -20,7 +20,8 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { type ConfigurationError, configurationError } from "../base/ConfigurationError.js"
 import * as Settings from "../base/Settings.js"
-import { ClientAuthentication, makeClientSecretBasic, makePublic, type Service } from "./internal/authentication.js"
+import { ClientAuthentication, makePublic, type Service } from "./internal/authentication.js"
+import { makeClientSecretBasic } from "./internal/clientSecret.js"
 import { makePrivateKeyJwt } from "./internal/privateKeyJwt.js"
 import * as SigningKeys from "./SigningKeys.js"
 
@@ -28,6 +29,11 @@ import * as SigningKeys from "./SigningKeys.js"
  * @since 0.1.0
  */
 export * from "./internal/authentication.js"
+
+/**
+ * @since 0.1.0
+ */
+export * from "./internal/clientSecret.js"
 
 /**
  * @since 0.1.0

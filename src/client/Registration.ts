@@ -15,6 +15,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
 import { failOnDefect } from "../base/FailOnDefect.js"
+import * as HttpStatus from "../base/HttpStatus.js"
 import { isJsonObject, type JsonObject, parseJson, reader } from "../base/JsonReader.js"
 import { withBuildTimeDefault } from "../base/Settings.js"
 import { span } from "../base/Span.js"
@@ -125,7 +126,7 @@ const shownUrl = ({ secrets, url }: RequestDescription): string => safeText(Url.
 
 const reasonOf = (status: number, hasError: boolean): RegistrationError["reason"] => {
   if (status === 401 || status === 403) return "Unauthorized"
-  return !ReceivedResponse.isTransientStatus(status) && (status === 400 || hasError) ? "Refused" : "Status"
+  return !HttpStatus.isTransient(status) && (status === 400 || hasError) ? "Refused" : "Status"
 }
 
 /** The body of a success, or the error that the status means. */
@@ -135,7 +136,7 @@ const validateStatus = (
   nowMillis: number
 ): Either.Either<string, RegistrationError> => {
   const { status } = response
-  if (ReceivedResponse.isSuccess(status)) return Either.right(response.body)
+  if (HttpStatus.isSuccess(status)) return Either.right(response.body)
   const value = parseJson(response.body)?.value
   const members = isJsonObject(value) ? value : {}
   const { string } = reader(members, () => undefined)
@@ -152,7 +153,7 @@ const validateStatus = (
       operation: request.operation,
       url: safeText(Url.forDisplay(response.url), secrets),
       detail: `HTTP status ${status}`,
-      processed: ReceivedResponse.processedAtStatus(status)
+      processed: HttpStatus.processedAt(status)
     })
   )
 }

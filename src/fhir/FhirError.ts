@@ -4,9 +4,9 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import * as HttpStatus from "../base/HttpStatus.js"
 import { reasonsOf } from "../base/SchemaFields.js"
 import * as AddressGuard from "../http/AddressGuard.js"
-import { isTransientStatus } from "../http/ReceivedResponse.js"
 import * as RetryAfter from "../http/RetryAfter.js"
 import * as TransportFailure from "../http/TransportFailure.js"
 
@@ -301,7 +301,7 @@ export const reasonOf = (status: number): Reason => {
     default:
       // A 304 to a request without a condition, or a redirect without a Location.
       if (status < 400) return "NotFhir"
-      return isTransientStatus(status) || status >= 500 ? "Unavailable" : "Refused"
+      return HttpStatus.isTransient(status) || status >= 500 ? "Unavailable" : "Refused"
   }
 }
 

@@ -5,7 +5,9 @@
  * @internal
  */
 import * as Either from "effect/Either"
+import * as HttpStatus from "../base/HttpStatus.js"
 import { isJsonObject, type JsonObject, parseJson } from "../base/JsonReader.js"
+import * as MediaType from "../base/MediaType.js"
 import * as Url from "../base/Url.js"
 import * as RetryAfter from "./RetryAfter.js"
 
@@ -27,26 +29,6 @@ export interface ObjectProblem {
   readonly reason: DocumentProblem["reason"] | "NotObject"
   readonly detail: string
 }
-
-export const isSuccess = (status: number): boolean => status >= 200 && status <= 299
-
-/** Whether the same request may succeed later. */
-export const isTransientStatus = (status: number | undefined): boolean =>
-  status === 408 || status === 429 || status === 502 || status === 503 || status === 504
-
-/**
- * Whether the server acted on a request that failed with this status: after a client error and while it was too busy it
- * did not. Other errors may come from a proxy, and leave open what the server behind it did.
- */
-export const processedAtStatus = (status: number): "no" | "unknown" =>
-  (status >= 400 && status < 500 && status !== 408) || status === 503 ? "no" : "unknown"
-
-/** As the server wrote it, without parameters. */
-export const mediaType = ({ headers }: ReceivedResponse): string | undefined =>
-  /^[\w.+-]{1,60}\/[\w.+-]{1,60}/.exec(headers["content-type"] ?? "")?.[0]
-
-export const isJsonType = (mediaType: string | undefined): boolean =>
-  mediaType !== undefined && /^application\/([^/]+\+)?json$/i.test(mediaType)
 
 /** The freshness lifetime that a response declares (RFC 9111, section 4.2.1, for a private cache). */
 export const freshnessMillis = (
@@ -81,12 +63,14 @@ export const parseJsonValue = (response: ReceivedResponse): Either.Either<unknow
   const { body, status } = response
   const detail = `HTTP status ${status}`
   if (status === 404 || status === 410) return Either.left({ reason: "NotFound", detail })
-  if (!isSuccess(status)) return Either.left({ reason: "Status", detail })
+  if (!HttpStatus.isSuccess(status)) return Either.left({ reason: "Status", detail })
   const json = parseJson(body)
   return json === undefined
     ? Either.left({
       reason: "NotJson",
-      detail: `${detail}, a body that is not JSON (${mediaType(response)?.toLowerCase() ?? "no content type"})`
+      detail: `${detail}, a body that is not JSON (${
+        MediaType.of(response.headers)?.toLowerCase() ?? "no content type"
+      })`
     })
     : Either.right(json.value)
 }

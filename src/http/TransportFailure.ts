@@ -7,9 +7,9 @@
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Data from "effect/Data"
+import * as HttpStatus from "../base/HttpStatus.js"
 import * as Url from "../base/Url.js"
 import type { Limits } from "./HttpLimits.js"
-import { isTransientStatus } from "./ReceivedResponse.js"
 import { safeText } from "./Redaction.js"
 
 /** To be listed among the reasons of an error class. */
@@ -32,7 +32,7 @@ export const advice = (
 /** Whether the same request may succeed later although the program and the server's configuration stay as they are. */
 export const isTransient = (error: { readonly reason: string; readonly status?: number | undefined }): boolean =>
   error.reason === "Unreachable" || error.reason === "TimedOut" ||
-  ((error.reason === "Status" || error.reason === "Unavailable") && isTransientStatus(error.status))
+  ((error.reason === "Status" || error.reason === "Unavailable") && HttpStatus.isTransient(error.status))
 
 export class TransportFailure extends Data.TaggedError("TransportFailure")<{
   readonly reason: Reason

@@ -14,7 +14,6 @@ import * as Url from "../base/Url.js"
 import { safeText } from "../http/Redaction.js"
 import { AuthorizationError } from "./AuthorizationError.js"
 import type { PendingAuthorization } from "./PendingAuthorization.js"
-import * as RedirectUri from "./RedirectUri.js"
 
 /**
  * The callback's URL, its query, or its parameters, such as `UrlParams` of `@effect/platform`, `URLSearchParams`, or
@@ -151,6 +150,41 @@ export interface ValidateOptions {
 }
 
 /**
+ * A redirect URI without its query, for comparison (RFC 6749, section 3.1.2; RFC 9700, section 4.1). `http` counts as
+ * `https`, and a slash at the end does not matter: a proxy may change both.
+ *
+ * @internal
+ */
+export const locationOf = ({ host, pathname, protocol }: URL): string =>
+  `${protocol === "http:" ? "https:" : protocol}//${host}${pathname.replace(/\/$/, "")}`
+
+/** Only an absolute URL shows the redirect URI of a callback; a path or a query does not. */
+const ABSOLUTE = /^[a-z][a-z0-9+.-]*:\//i
+
+const isAt = (address: URL, redirectUri: string): boolean => {
+  const expected = Url.parse(redirectUri)
+  return expected !== undefined && locationOf(address) === locationOf(expected) &&
+    Array.from(expected.searchParams).every(([name, value]) => address.searchParams.getAll(name).includes(value))
+}
+
+/**
+ * The URL of a callback that arrived at another place than the redirect URI, or without the parameters of the redirect
+ * URI's own query. `undefined` if it arrived there, or if the callback is not an absolute URL.
+ */
+const addressElsewhere = (callback: unknown, redirectUri: string): URL | undefined => {
+  // Most callbacks are the redirect URI itself with a query, and need not be parsed.
+  const isRedirectUri = typeof callback === "string" && callback.startsWith(`${redirectUri}?`) &&
+    !redirectUri.includes("?")
+  if (isRedirectUri) return undefined
+  const address = callback instanceof URL
+    ? callback
+    : typeof callback === "string" && ABSOLUTE.test(callback)
+    ? Url.parse(callback)
+    : undefined
+  return address === undefined || isAt(address, redirectUri) ? undefined : address
+}
+
+/**
  * Validates a callback against its launch, in this order: `state` (in constant time), repeated parameters, the
  * redirect URI (if the callback is a URL), the age, the issuer. The expected issuer is `options.issuer`, the
  * configured one; without it, that of the server's metadata.
@@ -181,7 +215,7 @@ export const validate: {
   if (!equal(state.right, Redacted.value(pending.state))) {
     return fail("StateMismatch", "the callback has another state")
   }
-  const elsewhere = RedirectUri.addressElsewhere(callback, pending.redirectUri)
+  const elsewhere = addressElsewhere(callback, pending.redirectUri)
   if (elsewhere !== undefined) {
     return fail(
       "WrongRedirectUri",

@@ -15,11 +15,12 @@ import { ConformanceWarning, ConformanceWarnings, type Service as Warnings } fro
 import { failOnDefect } from "../base/FailOnDefect.js"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
 import type { JsonObject } from "../base/JsonReader.js"
+import * as MediaType from "../base/MediaType.js"
 import { span } from "../base/Span.js"
 import * as Url from "../base/Url.js"
 import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import { perHttpClient } from "../http/PerHttpClient.js"
-import * as ReceivedResponse from "../http/ReceivedResponse.js"
+import type * as ReceivedResponse from "../http/ReceivedResponse.js"
 import { DiscoveryError } from "./DiscoveryError.js"
 import * as CapabilityStatement from "./internal/capabilityStatement.js"
 import * as PublishedDocument from "./PublishedDocument.js"
@@ -117,8 +118,8 @@ const ACCEPT = "application/json, application/fhir+json;q=0.9"
 const FHIR_ACCEPT = "application/fhir+json, application/json;q=0.9"
 
 const contentTypeWarning = (server: string, response: ReceivedResponse.ReceivedResponse) => {
-  const type = ReceivedResponse.mediaType(response)?.toLowerCase()
-  return ReceivedResponse.isJsonType(type) ? [] : [
+  const type = MediaType.of(response.headers)?.toLowerCase()
+  return MediaType.isJson(type) ? [] : [
     new ConformanceWarning({
       code: "MetadataContentType",
       server,
@@ -159,7 +160,7 @@ const warningsOf = (
 const isAbsent = ({ reason }: PublishedDocument.Problem, response: ReceivedResponse.ReceivedResponse): boolean =>
   reason === "NotFound" || response.status === 406 ||
   (reason === "NotJson" &&
-    (/^\s*</.test(response.body) || ReceivedResponse.mediaType(response)?.toLowerCase().endsWith("html") === true))
+    (/^\s*</.test(response.body) || MediaType.of(response.headers)?.toLowerCase().endsWith("html") === true))
 
 /**
  * One attempt to fetch the configuration, with the deprecated CapabilityStatement as fallback (requirements 226, 227,

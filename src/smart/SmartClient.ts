@@ -36,7 +36,7 @@ import * as TokenEndpoint from "../token/TokenEndpoint.js"
 import { type Operation, TokenError } from "../token/TokenError.js"
 import { grantOf, type TokenSet, whyNoRefreshToken } from "../token/TokenSet.js"
 import { type AuthorizeContext, buildAuthorization, scopesOf } from "./internal/buildAuthorization.js"
-import { checkAlone, type CheckIssuer, configuredIssuer } from "./internal/callbackIssuer.js"
+import { type CheckIssuer, configuredIssuer, UNKNOWN_ISSUER } from "./internal/callbackIssuer.js"
 import { type Config, config, forServer, type ScopeInput, type Service, validate } from "./internal/client.js"
 import * as OpenId from "./internal/verifyIdentity.js"
 
@@ -63,6 +63,12 @@ export type Dependencies =
   | TokenEndpoint.TokenEndpoint
   | IdToken.IdToken
   | OpenIdConfiguration.OpenIdConfiguration
+
+/** A client outside a registry has no other server that the `iss` of a callback could belong to. */
+const checkAlone: CheckIssuer = ({ config, pending, warn }) =>
+  (configuredIssuer(config) ?? pending.issuer) === undefined
+    ? warn({ code: "IssuerUnknown", detail: UNKNOWN_ISSUER })
+    : Effect.void
 
 /**
  * Makes a client. It fails if the configuration cannot be used, and makes no request.
@@ -155,6 +161,7 @@ export const makeInRegistry = (
     const authorize: Service["authorize"] = (options) =>
       buildAuthorization(authorizeContext, options).pipe(step("SmartClient.authorize"))
 
+    const issuer = configuredIssuer(config)
     const authorizationMaxAge = Duration.decode(config.authorizationMaxAge ?? "30 minutes")
     const exchange = (callback: AuthorizationCallback.Callback, pending: PendingAuthorization) =>
       Effect.gen(function*() {
@@ -170,7 +177,7 @@ export const makeInRegistry = (
         const { iss, result } = yield* AuthorizationCallback.validate(callback, pending, {
           now: yield* DateTime.now,
           maxAge: authorizationMaxAge,
-          issuer: configuredIssuer(config)
+          issuer
         })
         if (iss !== undefined) yield* checkIssuer({ name, config, pending, warn }, iss)
         const code = yield* result

@@ -27,8 +27,7 @@ import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
 import * as TransportFailure from "../http/TransportFailure.js"
 import type { CodeExchange, Refresh } from "./internal/grants.js"
-import type { BuildRequest } from "./internal/tokenRequest.js"
-import { authenticated, encodingHint, secretsOf } from "./internal/tokenRequest.js"
+import { encodingHint, secretsOf } from "./internal/requestSecrets.js"
 import type { GrantContext, Parse } from "./internal/tokenResponse.js"
 import { parseMembers, parseTokenSet, unusable } from "./internal/tokenResponse.js"
 import * as Introspection from "./Introspection.js"
@@ -153,7 +152,7 @@ interface Step<A> {
   /** Whether the request may be repeated after an unknown result. Default `always`. */
   readonly retryUnknown?: "always" | "once" | "never"
   /** Runs for each attempt, because an assertion is valid for one request. */
-  readonly build: BuildRequest
+  readonly build: ClientAuthentication.BuildRequest
   readonly parse: Parse<A>
 }
 
@@ -274,7 +273,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       operation,
       target,
       retryUnknown: operation === "clientCredentials" ? "always" : retryUnknown === false ? "never" : "once",
-      build: authenticated(target, params, extensions),
+      build: ClientAuthentication.authenticated(target, params, extensions),
       parse: parseTokenSet({
         fhirBaseUrl: target.fhirBaseUrl,
         scopeMayBeOmitted: target.authentication.scopeMayBeOmitted,
@@ -311,8 +310,8 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
     introspect: (target, { authorization = "client", token, tokenTypeHint }) => {
       const params = { token, token_type_hint: tokenTypeHint }
       const form = ClientAuthentication.formRequest
-      const build: BuildRequest = authorization === "client"
-        ? authenticated(target, params)
+      const build: ClientAuthentication.BuildRequest = authorization === "client"
+        ? ClientAuthentication.authenticated(target, params)
         : (_, clientId) =>
           Effect.succeed(HttpClientRequest.bearerToken(form({ ...target, clientId, params }), authorization))
       return run({ operation: "introspect", target, build, parse: Introspection.fromResponse })
@@ -323,7 +322,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       return run({ operation: "userInfo", target, build, parse: UserInfo.fromResponse(target.fhirBaseUrl) })
     },
     revoke: (target, { token, tokenTypeHint }) => {
-      const build = authenticated(target, { token, token_type_hint: tokenTypeHint })
+      const build = ClientAuthentication.authenticated(target, { token, token_type_hint: tokenTypeHint })
       return run({ operation: "revoke", target, build, parse: parseRevocation })
     }
   }

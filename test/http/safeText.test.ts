@@ -1,14 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
-import { isTransientStatus } from "../../src/http/ReceivedResponse.js"
+import * as HttpStatus from "../../src/base/HttpStatus.js"
 import { safeText } from "../../src/http/Redaction.js"
 import { encodings, leak } from "../support/canary.js"
 
 describe("safeText", () => {
   it("transient statuses are 408, 429, 502, 503 and 504", () => {
-    const transient = Array.from({ length: 500 }, (_, index) => index + 100).filter(isTransientStatus)
+    const transient = Array.from({ length: 500 }, (_, index) => index + 100).filter(HttpStatus.isTransient)
     assert.deepStrictEqual(transient, [408, 429, 502, 503, 504])
-    assert.isFalse(isTransientStatus(undefined))
+    assert.isFalse(HttpStatus.isTransient(undefined))
   })
 
   it("a server's text becomes one printable line of bounded length", () => {

@@ -1,6 +1,6 @@
 /**
- * The service that all methods of client authentication implement, and the methods without keys: none, and a client
- * secret (RFC 6749, section 2.3.1).
+ * The service that all methods of client authentication implement, and the one without credentials (RFC 6749,
+ * section 2.3).
  *
  * @since 0.1.0
  */
@@ -8,7 +8,6 @@ import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Encoding from "effect/Encoding"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
@@ -211,6 +210,40 @@ export const formRequest = (
 }
 
 /**
+ * Builds a request for an authentication and a client id.
+ *
+ * @internal
+ */
+export type BuildRequest = (
+  authentication: Service,
+  clientId: string
+) => Effect.Effect<HttpClientRequest.HttpClientRequest, ConfigurationError>
+
+/**
+ * A request with the credentials of the client.
+ *
+ * @internal
+ */
+export const authenticated = (
+  { endpoint, server, signingAlgs }: {
+    readonly endpoint: string
+    readonly server?: string | undefined
+    readonly signingAlgs?: ReadonlyArray<string> | undefined
+  },
+  params: UnauthenticatedRequest["params"],
+  extensions?: Readonly<Record<string, unknown>> | undefined
+): BuildRequest =>
+(authentication, clientId) =>
+  extensions === undefined || authentication.sendsExtensions === true
+    ? authentication.authenticate({ endpoint, clientId, signingAlgs, params, extensions })
+    : configurationError(
+      "Conflict",
+      ["extensions"],
+      "the authentication of this client does not send authorization extensions; UdapAuthentication does",
+      server
+    )
+
+/**
  * A client without credentials: it sends its `client_id` and no `Authorization` header (requirements 63 and 71).
  *
  * @since 0.1.0
@@ -228,111 +261,3 @@ export const makePublic: Service = {
  * @category layers
  */
 export const layerPublic: Layer.Layer<ClientAuthentication> = Layer.succeed(ClientAuthentication, makePublic)
-
-/**
- * The secret, or an effect that reads it. The effect runs for every request, so that a secret can be replaced while
- * the program runs.
- *
- * @since 0.1.0
- * @category models
- */
-export type ClientSecret = Redacted.Redacted | Effect.Effect<Redacted.Redacted, ConfigurationError>
-
-/**
- * A client secret, and the one before it.
- *
- * @since 0.1.0
- * @category models
- */
-export interface SecretOptions {
-  /** The current secret. */
-  readonly clientSecret: ClientSecret
-  /**
-   * The previous secret, sent once more after the server has responded with `invalid_client`: for the time in which
-   * servers may not know the new one yet. Default: none, because it sends a second secret to a server that refused
-   * the first.
-   */
-  readonly previousSecret?: ClientSecret | undefined
-}
-
-/**
- * A client secret for HTTP Basic.
- *
- * @since 0.1.0
- * @category models
- */
-export interface BasicOptions extends SecretOptions {
-  /**
-   * The default `raw` joins client id and secret unchanged, as in SMART's examples and its official test kit. `form`
-   * encodes each first (RFC 6749, section 2.3.1). They differ only for special characters, such as the colon of a
-   * client id that is a URL.
-   */
-  readonly encoding?: "raw" | "form" | undefined
-}
-
-const current = (secret: ClientSecret): Effect.Effect<string, ConfigurationError> =>
-  Effect.map(Redacted.isRedacted(secret) ? Effect.succeed(secret) : secret, Redacted.value)
-
-const withFallback = <O extends SecretOptions>(options: O, make: (options: O) => Service): Service => {
-  const { previousSecret } = options
-  return previousSecret === undefined
-    ? make(options)
-    : { ...make(options), fallback: make({ ...options, clientSecret: previousSecret, previousSecret: undefined }) }
-}
-
-/** The `application/x-www-form-urlencoded` form of one value. */
-const formEncode = (value: string): string => new URLSearchParams([["", value]]).toString().slice(1)
-
-const basic = ({ clientSecret, encoding }: BasicOptions): Service => ({
-  method: "client_secret_basic",
-  authenticate: (request) =>
-    Effect.map(current(clientSecret), (secret) => {
-      const encode = encoding === "form" ? formEncode : (value: string) => value
-      const credentials = Encoding.encodeBase64(`${encode(request.clientId)}:${encode(secret)}`)
-      return HttpClientRequest.setHeader(formRequest(request), "authorization", `Basic ${credentials}`)
-    })
-})
-
-/**
- * The service of `layerClientSecretBasic`.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const makeClientSecretBasic = (options: BasicOptions): Service => withFallback(options, basic)
-
-/**
- * A client with a secret, sent with HTTP Basic authentication (SMART's client-confidential-symmetric profile;
- * requirements 64, 66 and 345). The body has no `client_id` (requirement 72).
- *
- * @since 0.1.0
- * @category layers
- */
-export const layerClientSecretBasic = (options: BasicOptions): Layer.Layer<ClientAuthentication> =>
-  Layer.succeed(ClientAuthentication, makeClientSecretBasic(options))
-
-const post = ({ clientSecret }: SecretOptions): Service => ({
-  method: "client_secret_post",
-  authenticate: (request) =>
-    Effect.map(
-      current(clientSecret),
-      (secret) => formRequest(request, { client_id: request.clientId, client_secret: secret })
-    )
-})
-
-/**
- * The service of `layerClientSecretPost`.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const makeClientSecretPost = (options: SecretOptions): Service => withFallback(options, post)
-
-/**
- * A client with a secret, sent in the form. Not a profile of SMART: for servers that accept nothing else.
- *
- * @since 0.1.0
- * @category layers
- */
-export const layerClientSecretPost = (options: SecretOptions): Layer.Layer<ClientAuthentication> =>
-  Layer.succeed(ClientAuthentication, makeClientSecretPost(options))

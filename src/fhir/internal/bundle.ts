@@ -7,9 +7,9 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import type * as Redacted from "effect/Redacted"
+import * as HttpStatus from "../../base/HttpStatus.js"
 import type { JsonObject } from "../../base/JsonReader.js"
 import { isJsonObject, reader } from "../../base/JsonReader.js"
-import { processedAtStatus } from "../../http/ReceivedResponse.js"
 import type { EntryResult, FhirError, Fields, Issue } from "../FhirError.js"
 import { reasonOf } from "../FhirError.js"
 import type { FhirRequester } from "./fhirRequester.js"
@@ -181,7 +181,7 @@ const isProcessed = ({ status }: { readonly status: number }): boolean =>
 const resultOf = ({ etag, index, issues, location, status }: BundleEntry<unknown>): EntryResult => ({
   index,
   ...(status === 0 ? {} : { status }),
-  processed: isProcessed({ status }) ? "yes" : processedAtStatus(status),
+  processed: isProcessed({ status }) ? "yes" : HttpStatus.processedAt(status),
   location,
   etag,
   issues

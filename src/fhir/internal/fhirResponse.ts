@@ -9,11 +9,11 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { ByteBuffer } from "../../base/ByteBuffer.js"
+import * as HttpStatus from "../../base/HttpStatus.js"
 import { parseJson } from "../../base/JsonReader.js"
 import * as Challenge from "../../http/Challenge.js"
 import type { Limits } from "../../http/HttpLimits.js"
 import * as OutgoingRequest from "../../http/OutgoingRequest.js"
-import { processedAtStatus } from "../../http/ReceivedResponse.js"
 import * as RetryAfter from "../../http/RetryAfter.js"
 import { bodyError, type TransportFailure } from "../../http/TransportFailure.js"
 import { type FhirError, type Fields, reasonOf } from "../FhirError.js"
@@ -86,7 +86,7 @@ export const statusError = (
       issues,
       status,
       retryAfter: RetryAfter.parse(headers["retry-after"], yield* Clock.currentTimeMillis),
-      processed: processedAtStatus(status),
+      processed: HttpStatus.processedAt(status),
       error: challenge.error,
       errorDescription: challenge.errorDescription,
       requiredScope: challenge.scope,

@@ -1,8 +1,8 @@
 /**
- * The check of the `iss` of a callback (RFC 9207). A client outside a registry has no other server that the `iss` could
- * belong to; the check of a registry is in `mixUp.ts`.
+ * The check of the `iss` of a callback (RFC 9207): what the check of one client and that of a registry (`mixUp.ts`)
+ * share.
  */
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import type { ConformanceWarning } from "../../base/ConformanceWarning.js"
 import type { AuthorizationError } from "../../launch/AuthorizationError.js"
 import type { PendingAuthorization } from "../../launch/PendingAuthorization.js"
@@ -34,13 +34,3 @@ export const configuredIssuer = ({ issuer, metadata }: Pick<Config, "issuer" | "
 
 /** @internal */
 export const UNKNOWN_ISSUER = "the callback has an iss, but neither the configuration nor the metadata has an issuer"
-
-/**
- * The check of a client outside a registry.
- *
- * @internal
- */
-export const checkAlone: CheckIssuer = ({ config, pending, warn }) =>
-  (configuredIssuer(config) ?? pending.issuer) === undefined
-    ? warn({ code: "IssuerUnknown", detail: UNKNOWN_ISSUER })
-    : Effect.void

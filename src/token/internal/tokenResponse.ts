@@ -5,18 +5,13 @@
 import * as DateTime from "effect/DateTime"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
+import * as HttpStatus from "../../base/HttpStatus.js"
 import { isJsonObject, type JsonObject, parseJson, reader, withoutDeepMembers } from "../../base/JsonReader.js"
+import * as MediaType from "../../base/MediaType.js"
 import { later, skipValidation } from "../../base/SchemaFields.js"
 import * as Url from "../../base/Url.js"
 import * as OAuthError from "../../http/OAuthError.js"
-import {
-  errorFields,
-  isJsonType,
-  isSuccess,
-  isTransientStatus,
-  mediaType,
-  type ReceivedResponse
-} from "../../http/ReceivedResponse.js"
+import { errorFields, type ReceivedResponse } from "../../http/ReceivedResponse.js"
 import { safeText } from "../../http/Redaction.js"
 import * as Scopes from "../../launch/Scopes.js"
 import { extensionsOf, fromMembers, type Warn } from "../LaunchContext.js"
@@ -47,7 +42,7 @@ const secretsIn = (context: RequestContext, members: JsonObject | undefined): Re
 /** The tokens of a response that cannot be used, so that they can be revoked. */
 const issuedTokens = ({ body, status }: ReceivedResponse, operation: Operation): TokenError["issued"] => {
   const isGrant = operation === "exchangeCode" || operation === "refresh" || operation === "clientCredentials"
-  const json = isGrant && isSuccess(status) ? parseJson(body)?.value : undefined
+  const json = isGrant && HttpStatus.isSuccess(status) ? parseJson(body)?.value : undefined
   if (!isJsonObject(json)) return undefined
   const { redacted } = reader(json, () => undefined)
   const accessToken = redacted("access_token")
@@ -105,11 +100,11 @@ export const parseMembers: Parse<JsonObject> = (response, context) => {
   const members = isJsonObject(json) ? json : undefined
   const oauthError = oauthErrorIn(members) ?? oauthErrorElsewhere(response)
   const secrets = () => secretsIn(context, members)
-  const type = mediaType(response) ?? "no content type"
+  const type = MediaType.of(response.headers) ?? "no content type"
   const shownType = () => safeText(type, secrets(), 60).toLowerCase()
 
-  if (isSuccess(status) && members !== undefined && oauthError === undefined) {
-    if (!isJsonType(type)) {
+  if (HttpStatus.isSuccess(status) && members !== undefined && oauthError === undefined) {
+    if (!MediaType.isJson(type)) {
       context.warn("TokenContentType", `the content type of the ${context.operation} response is ${shownType()}`)
     }
     return Either.right(withoutDeepMembers(members, (member, expected) => {
@@ -119,9 +114,9 @@ export const parseMembers: Parse<JsonObject> = (response, context) => {
   }
 
   const isRefused = oauthError !== undefined || (status >= 400 && status < 500)
-  const isUnavailable = isTransientStatus(status) || status >= 500
+  const isUnavailable = HttpStatus.isTransient(status) || status >= 500
   // 429 and 503 say that the server did not act; 408, 502, 504 and an unreadable success leave it open.
-  const isUnknown = oauthError === undefined && isSuccess(status) ||
+  const isUnknown = oauthError === undefined && HttpStatus.isSuccess(status) ||
     isUnavailable && status !== 429 && status !== 503
   const hint = status === 401 || oauthError?.error === "invalid_client" ? context.credentialsHint?.() ?? "" : ""
   return Either.left(

@@ -10,9 +10,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as HttpStatus from "../../base/HttpStatus.js"
 import * as Url from "../../base/Url.js"
 import { HttpLimits } from "../../http/HttpLimits.js"
-import { isTransientStatus } from "../../http/ReceivedResponse.js"
 import * as RetryPolicy from "../../http/RetryPolicy.js"
 import { bodyError, requestError } from "../../http/TransportFailure.js"
 
@@ -86,7 +86,7 @@ export const fetchBytes = (
       )
       if (response.status !== 200) {
         const detail = `${at} answered ${response.status}`
-        return yield* new FetchFailure({ detail, isRetryable: isTransientStatus(response.status) })
+        return yield* new FetchFailure({ detail, isRetryable: HttpStatus.isTransient(response.status) })
       }
       if (Number(response.headers["content-length"]) > rules.maxBytes) return yield* tooLarge()
       const chunks: Array<Uint8Array> = []

@@ -10,6 +10,7 @@ import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import { canonicalJson } from "../../base/CanonicalJson.js"
 import { failOnDefect } from "../../base/FailOnDefect.js"
+import * as HttpStatus from "../../base/HttpStatus.js"
 import { isJsonObject, type JsonObject, parseJson, reader, withoutDeepMembers } from "../../base/JsonReader.js"
 import * as Url from "../../base/Url.js"
 import { HttpLimits } from "../../http/HttpLimits.js"
@@ -52,7 +53,7 @@ const ERRORS: Readonly<Record<string, UdapRegistrationError["reason"]>> = {
 }
 
 const reasonOf = (status: number, error: string | undefined): UdapRegistrationError["reason"] => {
-  if (ReceivedResponse.isTransientStatus(status)) return "Status"
+  if (HttpStatus.isTransient(status)) return "Status"
   const known = error === undefined ? undefined : Object.hasOwn(ERRORS, error) ? ERRORS[error] : "Refused"
   return known ?? (status === 400 || status === 401 || status === 403 ? "Refused" : "Status")
 }
@@ -102,11 +103,11 @@ export const parse = (
       })
     )
   const json = parseJson(response.body)?.value
-  if (!ReceivedResponse.isSuccess(status)) {
+  if (!HttpStatus.isSuccess(status)) {
     const error = OAuthError.redacted(OAuthError.fromJson(isJsonObject(json) ? json : {}), secrets)
     return fail(reasonOf(status, error.error), `HTTP status ${status}`, {
       ...error,
-      processed: ReceivedResponse.processedAtStatus(status)
+      processed: HttpStatus.processedAt(status)
     })
   }
   if (json === undefined) return fail("NotJson", `HTTP status ${status}, with a body that is not JSON`)

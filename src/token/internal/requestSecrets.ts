@@ -1,35 +1,7 @@
-/** Builds a request to the token endpoint, with its secrets, which must not be in an error. */
+/** The secrets of a request to the token endpoint, which must not be in an error, and a hint about them. */
 import type { HttpClientRequest } from "@effect/platform/HttpClientRequest"
-import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
-import { type ConfigurationError, configurationError } from "../../base/ConfigurationError.js"
-import type * as ClientAuthentication from "../../client/ClientAuthentication.js"
-
-export type BuildRequest = (
-  authentication: ClientAuthentication.Service,
-  clientId: string
-) => Effect.Effect<HttpClientRequest, ConfigurationError>
-
-/** A request with the credentials of the client. */
-export const authenticated = (
-  { endpoint, server, signingAlgs }: {
-    readonly endpoint: string
-    readonly server?: string | undefined
-    readonly signingAlgs?: ReadonlyArray<string> | undefined
-  },
-  params: ClientAuthentication.UnauthenticatedRequest["params"],
-  extensions?: Readonly<Record<string, unknown>> | undefined
-): BuildRequest =>
-(authentication, clientId) =>
-  extensions === undefined || authentication.sendsExtensions === true
-    ? authentication.authenticate({ endpoint, clientId, signingAlgs, params, extensions })
-    : configurationError(
-      "Conflict",
-      ["extensions"],
-      "the authentication of this client does not send authorization extensions; UdapAuthentication does",
-      server
-    )
 
 /** The client id and secret of HTTP Basic, joined by a colon; empty for other requests. */
 const basicOf = (request: HttpClientRequest): string => {
