@@ -23,6 +23,9 @@ const TIMES = ".mutation-times.json"
 /** Runs of a property: few, because a mutant is tested by many properties. */
 const PROPERTY_RUNS = 20
 
+/** A test that needs more milliseconds of the processor runs only for mutants that no faster test covers. */
+const SLOW = 300
+
 /** No time limit of Vitest: the runner has its own. */
 const NO_TIMEOUT = 0
 
@@ -94,6 +97,9 @@ class InProcessRunner {
     configureGlobal({ numRuns: PROPERTY_RUNS })
     if (existsSync(TIMES)) this.times = new Map(JSON.parse(readFileSync(TIMES, "utf8")))
     const { VitestTestRunner } = await import("vitest/runners")
+    const { it } = await import("@effect/vitest")
+    // `layer` of @effect/vitest replaces them, for all files that follow in this process.
+    const methods = { ...it }
     const runner = this
     const idOf = (test) => `${relative(process.cwd(), test.file.filepath)}#${fullName(test)}`
     const sortTasks = (suite) => {
@@ -108,6 +114,7 @@ class InProcessRunner {
     this.Runner = class extends VitestTestRunner {
       snapshotClient = { clear() {}, clearTest() {}, getSnapshotState() {}, skipTest() {} }
       importFile(file) {
+        Object.assign(it, methods)
         return import(`${pathToFileURL(file).href}?round=${runner.round}`)
       }
       onBeforeRunFiles(files) {
@@ -181,6 +188,11 @@ class InProcessRunner {
     await Promise.race([run(), hang]).finally(() => clearInterval(timer))
   }
 
+  fastest(ids) {
+    const fast = ids?.filter((id) => this.timeOf(id) <= SLOW)
+    return fast === undefined || fast.length === 0 ? ids : fast
+  }
+
   /** The place of a test in the order of the tests: negative if it has killed a mutant. */
   rankOf(id) {
     const round = this.kills.get(id)
@@ -200,16 +212,17 @@ class InProcessRunner {
     this.bail = !disableBail
     this.space.hitCount = 0
     this.space.hitLimit = hitLimit
+    const tests = this.fastest(testFilter)
     // The tests that killed the mutants before this one, which are near it, come first; then those of its own module.
     const own = basename(sandboxFileName, ".ts")
     const rankOf = (file) => {
-      const ids = testFilter?.filter((id) => fileOf(id) === file) ?? []
+      const ids = tests?.filter((id) => fileOf(id) === file) ?? []
       const rank = Math.min(...ids.map((id) => this.rankOf(id)))
       return rank < 0 ? rank : basename(file).startsWith(`${own}.`) ? 0 : ids.reduce((sum, id) => sum + this.timeOf(id), 0)
     }
-    const ranks = new Map((filesOf(testFilter) ?? this.files).map((file) => [file, rankOf(file)]))
+    const ranks = new Map((filesOf(tests) ?? this.files).map((file) => [file, rankOf(file)]))
     const files = [...ranks.keys()].sort((a, b) => ranks.get(a) - ranks.get(b))
-    const result = await this.run(files, testFilter)
+    const result = await this.run(files, tests)
     const outcome = toMutantRunResult(determineHitLimitReached(this.space.hitCount, hitLimit) ?? result)
     // The test that failed must pass without the mutant. Otherwise an earlier mutant has left something behind:
     // Stryker then starts a new process and runs this mutant again.

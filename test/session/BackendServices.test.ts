@@ -1,15 +1,20 @@
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
 import * as TestServices from "effect/TestServices"
-import { BackendServices, ClientAuthentication, RetryPolicy, SmartClient, SmartServers } from "effect-safire"
+import { BackendServices, ClientAuthentication, RetryPolicy, SmartClient, SmartServers, TokenSet } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import { eventually } from "../support/eventually.js"
+
+const { value } = Redacted
 
 const config: SmartClient.Config = {
   fhirBaseUrl: "https://ehr.sandbox.test/fhir",
@@ -218,6 +223,112 @@ describe("BackendServices", () => {
     }).pipe(Effect.provide(
       BackendServices.layer.pipe(
         Layer.provideMerge(SmartServers.layer({ a: { ...config, authentication }, b: { ...config, authentication } })),
+        Layer.provideMerge(SandboxEhr.layerHttpClient())
+      )
+    )))
+
+  /** With another `clientCredentials`. */
+  const over = (change: (client: SmartClient.Service) => SmartClient.Service["clientCredentials"]) =>
+    BackendServices.layerFromClient.pipe(
+      Layer.provide(Layer.map(SmartClient.layer({ ...config, name: "north" }), (context) => {
+        const client = Context.get(context, SmartClient.SmartClient)
+        return Context.add(context, SmartClient.SmartClient, { ...client, clientCredentials: change(client) })
+      })),
+      Layer.provide(RetryPolicy.layer(RetryPolicy.none)),
+      Layer.provide(authentication),
+      Layer.provideMerge(SandboxEhr.layerHttpClient())
+    )
+
+  it.effect("a token is used for equal extensions only, in any order of their members", () => {
+    const requested: Array<unknown> = []
+    return Effect.gen(function*() {
+      const backend = yield* BackendServices.BackendServices
+      const plain = value(yield* backend.accessToken())
+      const first = { a: { x: 1, y: [2] }, b: "2" }
+      const token = value(yield* backend.accessToken({ extensions: first }))
+      assert.notStrictEqual(token, plain)
+      assert.strictEqual(value(yield* backend.accessToken({ extensions: { b: "2", a: { y: [2], x: 1 } } })), token)
+      const other = { ...first, b: "3" }
+      assert.notStrictEqual(value(yield* backend.accessToken({ extensions: other })), token)
+      assert.strictEqual(value(yield* backend.accessToken()), plain)
+      assert.deepStrictEqual(requested, [undefined, first, other])
+      assert.strictEqual((yield* backend.client()).name, "north")
+      assert.strictEqual((yield* backend.client({ server: "north" })).name, "north")
+      assert.strictEqual((yield* Effect.flip(backend.client({ server: "south" }))).reason, "UnknownKey")
+    }).pipe(Effect.provide(over((client) => ({ extensions, scopes } = {}) => {
+      requested.push(extensions)
+      return client.clientCredentials({ scopes })
+    })))
+  })
+
+  it.effect("logs once that no scopes are configured", () => {
+    const lines: Array<string> = []
+    const logger = Logger.make(({ message }) => void lines.push(String(message)))
+    return Effect.gen(function*() {
+      const backend = yield* BackendServices.BackendServices
+      const first = yield* backend.accessToken()
+      yield* backend.accessTokenAfter(first)
+      yield* backend.accessToken({ scopes: ["system/Patient.rs"] })
+      assert.deepStrictEqual(lines.filter((line) => line.includes("scopes")), [
+        "https://ehr.sandbox.test/fhir: no scopes are configured, so system/*.rs is requested"
+      ])
+    }).pipe(
+      Effect.provide(layerOf({ ...config, scopes: undefined })),
+      Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+    )
+  })
+
+  it.effect("a new token that expires before it is received is a TokenError with the reason Expired", () =>
+    Effect.gen(function*() {
+      const backend = yield* BackendServices.BackendServices
+      const error = yield* Effect.flip(backend.tokens())
+      assert.deepInclude(error, { reason: "Expired", operation: "clientCredentials", server: "north" })
+    }).pipe(Effect.provide(over((client) => (options) =>
+      Effect.zipWith(
+        client.clientCredentials(options),
+        DateTime.now,
+        (tokens, now) => new TokenSet.TokenSet({ ...tokens, expiresAt: now })
+      )
+    ))))
+
+  it.effect("the configured pauses and margin apply", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const backend = yield* BackendServices.BackendServices
+      const first = value(yield* backend.accessToken())
+      yield* TestClock.adjust("149 seconds")
+      assert.strictEqual(value(yield* backend.accessToken()), first)
+      assert.strictEqual((yield* tokenRequests).length, 1)
+      yield* ehr.fault("token", SandboxEhr.Fault.status(503))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(value(yield* backend.accessToken()), first)
+      yield* eventually(tokenRequests, ({ length }) => length === 2)
+      yield* TestServices.provideLive(Effect.sleep("20 millis"))
+      yield* TestClock.adjust("19 seconds")
+      assert.strictEqual(value(yield* backend.accessToken()), first)
+      assert.strictEqual((yield* tokenRequests).length, 2)
+      yield* TestClock.adjust("1 second")
+      yield* eventually(backend.accessToken(), (token) => value(token) !== first)
+      assert.strictEqual((yield* tokenRequests).length, 3)
+
+      yield* TestClock.adjust("6 minutes")
+      yield* ehr.fault("token", SandboxEhr.Fault.oauthError("invalid_client", { status: 401 }))
+      yield* Effect.flip(backend.accessToken())
+      yield* TestClock.adjust("29 seconds")
+      yield* Effect.flip(backend.accessToken())
+      assert.strictEqual((yield* tokenRequests).length, 4)
+      yield* TestClock.adjust("1 second")
+      yield* backend.accessToken()
+    }).pipe(Effect.provide(
+      BackendServices.layerWith({
+        renewalMargin: "5 minutes",
+        failureCooldown: "20 seconds",
+        credentialsCooldown: "30 seconds"
+      }).pipe(
+        Layer.provide(SmartServers.layerFromClient),
+        Layer.provide(SmartClient.layer(config)),
+        Layer.provide(RetryPolicy.layer(RetryPolicy.none)),
+        Layer.provide(authentication),
         Layer.provideMerge(SandboxEhr.layerHttpClient())
       )
     )))

@@ -5,6 +5,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
+import * as jose from "jose"
 // Forged entries, which only a writer to the store can make.
 import { CompletedLaunch, Sealed } from "../../src/session/internal/sessionEntry.js"
 import * as SessionStore from "../../src/session/SessionStore.js"
@@ -118,6 +119,36 @@ describe("SessionStore.layerEncrypted", () => {
       assert.strictEqual(numberIn(yield* store.get(id)), 1)
     }))
 
+  it.effect("rejects an entry that names another key than its JWE, and a JWE with another algorithm", () =>
+    Effect.gen(function*() {
+      const { open, plain } = yield* setUp
+      const store = yield* open([first, { ...first, id: "alias" }])
+      const id = newId()
+      yield* store.set(id, yield* numbered(1))
+      const sealed = sealedIn(yield* plain.get(id))
+      yield* plain.set(id, new Sealed({ ...sealed, keyId: "alias" }))
+      assert.strictEqual((yield* Effect.flip(store.get(id))).reason, "Undecodable")
+      const secret = new Uint8Array(32).fill(1)
+      const { plaintext } = yield* Effect.promise(() => jose.compactDecrypt(sealed.jwe, secret))
+      const wrapped = (alg: string, enc: string) =>
+        Effect.promise(() =>
+          new jose.CompactEncrypt(plaintext).setProtectedHeader({ alg, enc, kid: sealed.keyId }).encrypt(secret)
+        )
+      yield* plain.set(id, new Sealed({ ...sealed, jwe: yield* wrapped("A256GCMKW", "A256GCM") }))
+      assert.strictEqual((yield* Effect.flip(store.get(id))).reason, "Undecodable")
+      yield* plain.set(id, new Sealed({ ...sealed, jwe: yield* wrapped("dir", "A256GCM") }))
+      assert.strictEqual(numberIn(yield* store.get(id)), 1)
+    }))
+
+  it.effect("accepts a secret with the padding of base64", () =>
+    Effect.gen(function*() {
+      const { open } = yield* setUp
+      const padded = { id: first.id, secret: Redacted.make(`${Redacted.value(first.secret)}=`) }
+      const id = newId()
+      yield* (yield* open([first])).set(id, yield* numbered(3))
+      assert.strictEqual(numberIn(yield* (yield* open([padded])).get(id)), 3)
+    }))
+
   it.effect("reads the expiry of an entry from the sealed content", () =>
     Effect.gen(function*() {
       const { open, plain } = yield* setUp
@@ -161,7 +192,7 @@ describe("SessionStore.layerEncrypted", () => {
         const keys of [[key("bad", 1, 16)], [first, key("bad", 1, 33)], [canary], [first, first]] satisfies Array<Keys>
       ) {
         const error = yield* Effect.flip(open(keys))
-        assert.strictEqual(error.reason, "KeyUnusable")
+        assert.deepStrictEqual([error.reason, error.keyId], ["KeyUnusable", keys.at(-1)?.id])
         assert.notInclude(`${String(error)}${JSON.stringify(error)}`, "canary")
       }
     }))

@@ -17,7 +17,7 @@ import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
 // Entries are made by `Sessions` alone, which has no way to an entry with these parts.
 import { StoredSession } from "../../src/session/internal/sessionEntry.js"
-import { SessionError } from "../../src/session/SessionError.js"
+import { isUnreadable, SessionError } from "../../src/session/SessionError.js"
 import * as SessionStore from "../../src/session/SessionStore.js"
 import { LaunchContext } from "../../src/token/LaunchContext.js"
 import { TokenError } from "../../src/token/TokenError.js"
@@ -276,9 +276,33 @@ describe("the memory of a SessionStore", () => {
       yield* store.set(id, yield* numbered(1))
       for (let i = 0; i < 10; i++) yield* store.get(id)
       assert.strictEqual(opened(), 1)
-      yield* TestClock.adjust("301 seconds")
+      yield* TestClock.adjust("300 seconds")
+      yield* store.get(id)
+      assert.strictEqual(opened(), 1)
+      yield* TestClock.adjust("1 millis")
       yield* store.get(id)
       assert.strictEqual(opened(), 2)
+    }))
+
+  it.effect("a decoded entry is not used when the clock has jumped back, or when the entry has changed", () =>
+    Effect.gen(function*() {
+      const { backing, opened, store } = yield* counting
+      const id = newId()
+      yield* TestClock.setTime(10_000)
+      yield* store.set(id, yield* numbered(1, 3_600_000))
+      yield* store.get(id)
+      yield* TestClock.setTime(9_999)
+      yield* store.get(id)
+      assert.strictEqual(opened(), 2)
+      const other = newId()
+      yield* store.set(other, yield* numbered(7))
+      const text = Option.getOrThrow(yield* backing.read(keyOf(other)))
+      yield* backing.replace(
+        keyOf(id),
+        yield* backing.read(keyOf(id)),
+        Option.some({ text, expiresAt: 600_000 })
+      )
+      assert.strictEqual(numberIn(yield* store.get(id)), 7)
     }))
 
   const endings: Record<
@@ -312,6 +336,139 @@ describe("the memory of a SessionStore", () => {
         assert.strictEqual(opened(), before + 1)
       })
   )
+})
+
+describe("a BackingSessionStore", () => {
+  it("the error of a failure has the code of its innermost known cause, and never a message", () => {
+    const detailOf = (failure: unknown) => SessionStore.unavailable("mongodb", "read")(failure).detail
+    const nested = (depth: number): unknown => depth === 0 ? { code: "ECONNREFUSED" } : { cause: nested(depth - 1) }
+    const secret = new TypeError("canary", { cause: { code: "with spaces", reason: "r3", cause: "canary" } })
+    for (
+      const [failure, expected] of [
+        [{ code: "SQLITE_BUSY" }, "SQLITE_BUSY"],
+        [{ code: "57P01" }, "57P01"],
+        [{ code: "A1B" }, "A1B"],
+        [{ code: "A".repeat(40) }, "A".repeat(40)],
+        [{ reason: "Timeout" }, "Timeout"],
+        [{ reason: "a".repeat(40) }, "a".repeat(40)],
+        [{ code: "lower", reason: "PermissionDenied" }, "PermissionDenied"],
+        [new Error("canary", { cause: { code: "EPIPE" } }), "EPIPE"],
+        [nested(7), "ECONNREFUSED"],
+        [nested(8), "unknown cause"],
+        [secret, "TypeError"],
+        [new Error("canary", { cause: new RangeError("canary") }), "RangeError"],
+        [{ code: "AB" }, "unknown cause"],
+        [{ code: "A".repeat(41) }, "unknown cause"],
+        [{ code: " EPIPE" }, "unknown cause"],
+        [{ code: "EPIPE " }, "unknown cause"],
+        [{ code: 5, reason: 6 }, "unknown cause"],
+        [{ reason: "ab" }, "unknown cause"],
+        [{ reason: "a".repeat(41) }, "unknown cause"],
+        [{ reason: "Time out" }, "unknown cause"],
+        [{ cause: null }, "unknown cause"],
+        ["canary", "unknown cause"],
+        [undefined, "unknown cause"]
+      ] as const
+    ) {
+      assert.strictEqual(detailOf(failure), `read failed: ${expected}`)
+    }
+  })
+
+  it.effect("gives a lock when its lease is over, or was written before the clock jumped back", () =>
+    Effect.gen(function*() {
+      const backing = yield* SessionStore.backingMemory
+      const lock = (owner: string) => backing.tryLock("key", owner, 1_000)
+      yield* TestClock.setTime(100_000)
+      assert.isTrue(yield* lock("first"))
+      yield* TestClock.setTime(100_999)
+      assert.isFalse(yield* lock("second"))
+      yield* TestClock.setTime(99_000)
+      assert.isFalse(yield* lock("second"))
+      yield* TestClock.setTime(98_999)
+      assert.isTrue(yield* lock("second"))
+      yield* TestClock.setTime(99_999)
+      assert.isTrue(yield* lock("third"))
+      yield* backing.unlock("key", "second")
+      assert.isFalse(yield* lock("fourth"))
+      yield* backing.unlock("key", "third")
+      assert.isTrue(yield* lock("fourth"))
+    }))
+
+  it.effect("in memory removes expired entries after every 512 writes", () =>
+    Effect.gen(function*() {
+      const backing = yield* SessionStore.backingMemory
+      const at = (expiresAt: number) => Option.some({ text: "x", expiresAt })
+      yield* TestClock.setTime(1_000)
+      yield* backing.replace("expired", Option.none(), at(1_000))
+      yield* backing.replace("valid", Option.none(), at(1_001))
+      assert.isFalse(yield* backing.replace("valid", Option.none(), at(5_000)))
+      yield* Effect.repeatN(backing.replace("other", Option.none(), Option.none()), 508)
+      assert.isTrue(Option.isSome(yield* backing.read("expired")))
+      yield* backing.replace("other", Option.none(), Option.none())
+      assert.isTrue(Option.isNone(yield* backing.read("expired")))
+      assert.isTrue(Option.isSome(yield* backing.read("valid")))
+    }))
+
+  it.effect("is read no further when the caller is interrupted", () =>
+    Effect.gen(function*() {
+      const reading = yield* Deferred.make<void>()
+      const interrupted = yield* Deferred.make<void>()
+      const store = yield* SessionStore.make(
+        yield* remote(() => ({
+          read: () =>
+            Effect.zipRight(Deferred.succeed(reading, undefined), Effect.never).pipe(
+              Effect.onInterrupt(() => Deferred.succeed(interrupted, undefined))
+            )
+        }))
+      )
+      const fiber = yield* Effect.fork(store.get(newId()))
+      yield* Deferred.await(reading)
+      yield* Fiber.interrupt(fiber)
+      yield* Deferred.await(interrupted)
+    }))
+
+  it.effect("an error of a limited operation names the store, the operation and the limit", () =>
+    Effect.gen(function*() {
+      const store = yield* SessionStore.make(yield* remote(() => ({ read: () => Effect.never })), {
+        operationTimeout: "90 seconds"
+      })
+      const error = yield* running(yield* Effect.fork(Effect.flip(store.get(newId()))))
+      assert.strictEqual(
+        error.message.split(";")[0],
+        "Session store test failed (StoreUnavailable): reading did not end within 1m 30s"
+      )
+    }))
+
+  it.effect("an entry of another version is an error with that version", () =>
+    Effect.gen(function*() {
+      const backing = yield* SessionStore.backingMemory
+      const store = yield* SessionStore.make(backing)
+      const detail = (text: string) =>
+        Effect.gen(function*() {
+          const id = newId()
+          yield* backing.replace(keyOf(id), Option.none(), Option.some({ text, expiresAt: 600_000 }))
+          return (yield* Effect.flip(store.get(id))).detail
+        })
+      assert.strictEqual(yield* detail("{\"entry\":{\"version\":7}}"), "an entry of version 7 cannot be decoded")
+      assert.strictEqual(yield* detail("{\"entry\":{}}"), "an entry cannot be decoded")
+    }))
+})
+
+describe("SessionError", () => {
+  it("tells whether the failure is temporary, and which store failed", () => {
+    const retryable = SessionError.fields.reason.literals.filter((reason) =>
+      new SessionError({ reason, detail: "x" }).isRetryable
+    )
+    assert.sameMembers([...retryable], ["StoreUnavailable", "LockTimeout", "LockLost"])
+    assert.match(
+      new SessionError({ reason: "NotFound", detail: "x" }).message,
+      /^Session cannot continue \(NotFound\): x; /
+    )
+    const unreadable = SessionError.fields.reason.literals.filter((reason) =>
+      isUnreadable(new SessionError({ reason, detail: "x" }))
+    )
+    assert.sameMembers([...unreadable], ["NotFound", "Undecodable", "KeyUnknown"])
+  })
 })
 
 describe("a stored session with a part that cannot be read", () => {

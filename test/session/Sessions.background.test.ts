@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -20,10 +22,15 @@ import {
   Sessions,
   SessionStore,
   SmartClient,
-  SmartServers
+  SmartServers,
+  TokenSet
 } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
-import { eventually } from "../support/eventually.js"
+// Only `Sessions` makes it; another process would write it.
+import { StoredSession } from "../../src/session/internal/sessionEntry.js"
+import { eventually, joinWithSteps } from "../support/eventually.js"
+import { numbered } from "../support/increment.js"
+import { keyOf } from "../support/sessionStoreContract.js"
 
 const { value } = Redacted
 
@@ -70,7 +77,7 @@ const scene = (options: Sessions.Options = {}) =>
     const login = Effect.flatMap(sessions.startLaunch(), ({ url }) =>
       Effect.flatMap(ehr.approve(url), sessions.completeLaunch))
     const id = yield* login
-    return { ehr, sessions, store, place, id, first: yield* sessions.accessToken(id) }
+    return { ehr, sessions, store, backing, place, id, first: yield* sessions.accessToken(id) }
   })
 
 const requestsOf = (ehr: SandboxEhr.Service, grant: string) =>
@@ -312,6 +319,91 @@ describe("Sessions that stop", () => {
     }).pipe(Effect.provide(servers)))
 })
 
+describe("a session that changes during its renewal", () => {
+  /** Runs `change` between the refresh request and its response, and returns what the caller gets. */
+  const renewing = (
+    change: (session: StoredSession) => StoredSession | undefined,
+    fault: ReturnType<typeof SandboxEhr.Fault.delay> = SandboxEhr.Fault.delay("5 seconds", { processed: true })
+  ) =>
+    Effect.gen(function*() {
+      const world = yield* scene()
+      const { ehr, id, sessions, store } = world
+      const key = Redacted.make(`session.${value(id)}`)
+      yield* TestClock.adjust("6 minutes")
+      yield* ehr.fault("token", fault)
+      const asking = yield* Effect.fork(Effect.either(sessions.accessToken(id)))
+      yield* eventually(requestsOf(ehr, "refresh_token"), ({ length }) => length === 1)
+      const stored = Option.getOrThrow(yield* store.get(key))
+      const next = stored._tag === "StoredSession" ? change(stored) : assert.fail(stored._tag)
+      yield* next === undefined ? store.remove(key) : store.set(key, next)
+      const outcome = yield* joinWithSteps(asking, "1 second")
+      const refreshTokens = (yield* ehr.issued).filter((token) => token.startsWith("sandbox_refresh_"))
+      const revoked = (yield* ehr.requests).filter(({ step }) => step === "revoke").map(({ form }) => form["token"])
+      assert.lengthOf(yield* requestsOf(ehr, "refresh_token"), 1)
+      return { ...world, outcome, current: Effect.either(sessions.accessToken(id)), refreshTokens, revoked }
+    })
+  const reasonOf = (outcome: Either.Either<Redacted.Redacted, Sessions.SessionFailure>) =>
+    Either.match(outcome, { onLeft: ({ reason }) => reason, onRight: value })
+  const withTokens = (session: StoredSession, changes: Partial<TokenSet.TokenSet>) =>
+    new StoredSession({ ...session, tokens: new TokenSet.TokenSet({ ...session.tokens, ...changes }) })
+  const valid = { accessToken: Redacted.make("of another process"), expiresAt: DateTime.unsafeMake(3_600_000) }
+
+  it.scoped("has the tokens of the renewal if its own tokens are the replaced ones", () =>
+    Effect.gen(function*() {
+      const { current, first, outcome, revoked } = yield* renewing((session) =>
+        new StoredSession({ ...session, appState: "changed" })
+      )
+      assert.notInclude(["LockLost", value(first)], reasonOf(outcome))
+      assert.strictEqual(reasonOf(yield* current), reasonOf(outcome))
+      assert.deepStrictEqual(revoked, [])
+    }).pipe(Effect.provide(servers)))
+
+  it.scoped("keeps the valid tokens that another process stored", () =>
+    Effect.gen(function*() {
+      const { current, outcome } = yield* renewing((session) => withTokens(session, valid))
+      assert.deepStrictEqual([reasonOf(outcome), reasonOf(yield* current)], [
+        "of another process",
+        "of another process"
+      ])
+    }).pipe(Effect.provide(servers)))
+
+  it.scoped("fails with LockLost if the tokens that another process stored have expired, and renews them at the next call", () =>
+    Effect.gen(function*() {
+      const { current, ehr, outcome } = yield* renewing((session) =>
+        withTokens(session, { accessToken: Redacted.make("expired") })
+      )
+      assert.strictEqual(reasonOf(outcome), "LockLost")
+      assert.isTrue(Either.isLeft(outcome) && outcome.left.isRetryable)
+      yield* current
+      assert.lengthOf(yield* requestsOf(ehr, "refresh_token"), 2)
+    }).pipe(Effect.provide(servers)))
+
+  it.scoped("revokes the received tokens if the session was removed", () =>
+    Effect.gen(function*() {
+      const { current, outcome, refreshTokens, revoked } = yield* renewing(() => undefined)
+      assert.deepStrictEqual([reasonOf(outcome), reasonOf(yield* current)], ["NotFound", "NotFound"])
+      assert.deepStrictEqual(revoked, refreshTokens.slice(-1))
+    }).pipe(Effect.provide(servers)))
+
+  const refusedLater = SandboxEhr.Fault.all(
+    SandboxEhr.Fault.delay("5 seconds"),
+    SandboxEhr.Fault.oauthError("invalid_grant")
+  )
+
+  it.scoped("keeps the tokens that another process stored when the server refuses the replaced refresh token", () =>
+    Effect.gen(function*() {
+      const { current, id, outcome, sessions } = yield* renewing(
+        (session) => withTokens(session, { ...valid, refreshToken: Redacted.make("another") }),
+        refusedLater
+      )
+      assert.deepStrictEqual([reasonOf(outcome), reasonOf(yield* current)], [
+        "of another process",
+        "of another process"
+      ])
+      assert.isTrue(Option.isNone(yield* sessions.relaunchReason(id)))
+    }).pipe(Effect.provide(servers)))
+})
+
 describe("the end of a session", () => {
   it.scoped("revokes tokens that are not stored yet", () =>
     Effect.gen(function*() {
@@ -331,6 +423,88 @@ describe("the end of a session", () => {
         revocation?.form?.["token"],
         (yield* ehr.issued).filter((token) => token.startsWith("sandbox_refresh_")).at(-1)
       )
+    }).pipe(Effect.provide(servers)))
+})
+
+describe("a store that fails at the end of a launch or of a session", () => {
+  const revokedTokens = (ehr: SandboxEhr.Service) =>
+    Effect.map(
+      ehr.requests,
+      (requests) => requests.filter(({ step }) => step === "revoke").map(({ form }) => form["token"])
+    )
+  const lastRefreshToken = (ehr: SandboxEhr.Service) =>
+    Effect.map(ehr.issued, (tokens) => tokens.filter((token) => token.startsWith("sandbox_refresh_")).at(-1))
+
+  it.scoped("the tokens of a launch whose session cannot be stored are revoked", () =>
+    Effect.gen(function*() {
+      const { ehr, place, sessions } = yield* scene()
+      const callback = yield* ehr.approve((yield* sessions.startLaunch()).url)
+      place.writable = false
+      const error = yield* joinWithSteps(yield* Effect.fork(Effect.flip(sessions.completeLaunch(callback))), "1 second")
+      assert.strictEqual(error._tag === "SessionError" && error.reason, "StoreUnavailable")
+      assert.deepStrictEqual(yield* revokedTokens(ehr), [yield* lastRefreshToken(ehr)])
+    }).pipe(Effect.provide(servers)))
+
+  it.scoped("tokens that could not be stored are those of the next call, which sends no second request", () =>
+    Effect.gen(function*() {
+      const { ehr, first, id, place, sessions, store } = yield* scene()
+      yield* TestClock.adjust("6 minutes")
+      place.writable = false
+      const failed = yield* joinWithSteps(yield* Effect.fork(Effect.flip(sessions.accessToken(id))), "1 second")
+      assert.strictEqual(failed.reason, "StoreUnavailable")
+      place.writable = true
+      const token = value(yield* sessions.accessToken(id))
+      assert.notStrictEqual(token, value(first))
+      assert.lengthOf(yield* requestsOf(ehr, "refresh_token"), 1)
+      const other = yield* Effect.provideService(Sessions.make(), SessionStore.SessionStore, store)
+      assert.strictEqual(value(yield* other.accessToken(id)), token)
+      yield* sessions.revoke(id)
+      assert.deepStrictEqual(yield* revokedTokens(ehr), [yield* lastRefreshToken(ehr)])
+    }).pipe(Effect.provide(servers)))
+
+  it.scoped("`remove` forgets tokens that are not stored yet", () =>
+    Effect.gen(function*() {
+      const { ehr, id, place, sessions } = yield* scene()
+      yield* TestClock.adjust("6 minutes")
+      place.writable = false
+      yield* joinWithSteps(yield* Effect.fork(Effect.flip(sessions.accessToken(id))), "1 second")
+      place.writable = true
+      yield* sessions.remove(id)
+      assert.deepStrictEqual(yield* revokedTokens(ehr), [])
+      assert.strictEqual((yield* Effect.flip(sessions.session(id))).reason, "NotFound")
+    }).pipe(Effect.provide(servers)))
+
+  it.scoped("a damaged session and one whose lock stays busy are removed, too", () =>
+    Effect.gen(function*() {
+      const { backing, ehr, id, sessions } = yield* scene()
+      const key = keyOf(Redacted.make(`session.${value(id)}`))
+      assert.isTrue(yield* backing.tryLock(key, "another process", 3_600_000))
+      yield* joinWithSteps(yield* Effect.fork(sessions.revoke(id)), "5 seconds")
+      assert.isTrue(Option.isNone(yield* backing.read(key)))
+      assert.deepStrictEqual(yield* revokedTokens(ehr), [yield* lastRefreshToken(ehr)])
+      yield* backing.unlock(key, "another process")
+
+      const damaged = { text: "{\"entry\":", expiresAt: Number.MAX_SAFE_INTEGER }
+      for (const end of [sessions.revoke, sessions.remove]) {
+        assert.isTrue(yield* backing.replace(key, Option.none(), Option.some(damaged)))
+        assert.strictEqual((yield* Effect.flip(sessions.accessToken(id))).reason, "Undecodable")
+        yield* end(id)
+        assert.isTrue(Option.isNone(yield* backing.read(key)))
+      }
+      assert.lengthOf(yield* revokedTokens(ehr), 1)
+    }).pipe(Effect.provide(servers)))
+
+  it.scoped("the id of another kind of entry is NotFound", () =>
+    Effect.gen(function*() {
+      const { sessions, store } = yield* scene()
+      const id = Redacted.make("a-launch")
+      const { expiresAt } = yield* numbered(1)
+      yield* store.set(
+        Redacted.make("session.a-launch"),
+        new SessionStore.StoredValue({ version: 1, expiresAt, value: 1 })
+      )
+      assert.strictEqual((yield* Effect.flip(sessions.session(id))).reason, "NotFound")
+      yield* sessions.revoke(id)
     }).pipe(Effect.provide(servers)))
 })
 

@@ -12,13 +12,20 @@ import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import {
+  AuthorizationError,
   ClientAuthentication,
+  ClientAuthenticationError,
+  ConfigurationError,
+  DiscoveryError,
   IdTokenError,
   RetryPolicy,
+  SessionError,
   Sessions,
   SessionStore,
   SmartClient,
-  SmartServers
+  SmartServers,
+  TokenError,
+  UnknownServerError
 } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import { eventually } from "../support/eventually.js"
@@ -65,8 +72,146 @@ const refreshes = Effect.map(
 
 const value = Redacted.value
 
+describe("isCallbackRetryable", () => {
+  const token = { operation: "exchangeCode", server: "s", url: "u", detail: "d" } as const
+  const discovery = { fhirBaseUrl: "b", url: "u", detail: "d" }
+  it.each<[string, Sessions.CompleteLaunchError, boolean]>([
+    [
+      "the token endpoint did not process the code",
+      new TokenError({ ...token, reason: "Unavailable", status: 503, processed: "no" }),
+      true
+    ],
+    [
+      "the token endpoint may have processed the code",
+      new TokenError({ ...token, reason: "Unavailable", status: 503, processed: "unknown" }),
+      false
+    ],
+    ["the code was refused", new TokenError({ ...token, reason: "Refused", processed: "no" }), false],
+    [
+      "the verification could not be loaded",
+      new IdTokenError({ reason: "ModuleUnavailable", server: "s", detail: "d" }),
+      true
+    ],
+    ["the id_token is invalid", new IdTokenError({ reason: "SignatureInvalid", server: "s", detail: "d" }), false],
+    ["no metadata", new DiscoveryError({ ...discovery, reason: "Unreachable" }), true],
+    ["a missing endpoint", new DiscoveryError({ ...discovery, reason: "EndpointMissing" }), true],
+    ["a configuration to correct", new ConfigurationError({ reason: "Missing", fields: [], detail: "d" }), true],
+    [
+      "a client that is not registered yet",
+      new ClientAuthenticationError({ reason: "RegistrationFailed", server: "s", detail: "d", temporary: false }),
+      true
+    ],
+    ["a server to configure", new UnknownServerError({ reason: "UnknownKey", requested: "s", candidates: [] }), true],
+    ["access denied", new AuthorizationError({ reason: "AccessDenied", server: "s", detail: "d" }), false],
+    ["a store that is unavailable", new SessionError({ reason: "StoreUnavailable", detail: "d" }), true],
+    ["an unknown launch", new SessionError({ reason: "LaunchNotFound", detail: "d" }), false]
+  ])("%s", (_, error, expected) => {
+    assert.strictEqual(Sessions.isCallbackRetryable(error), expected)
+  })
+})
+
 describe("Sessions", () => {
   describe("startLaunch and completeLaunch", () => {
+    it.effect("a callback is completed when its server is configured again", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const servers = yield* SmartServers.SmartServers
+        const sessions = yield* Sessions.Sessions
+        const server = { ...config, authentication: ClientAuthentication.layerPublic }
+        yield* Effect.scoped(servers.add("ehr", server))
+        const { url } = yield* sessions.startLaunch({ server: "ehr" })
+        const callback = yield* ehr.approve(url)
+        yield* servers.remove("ehr")
+        const error = yield* Effect.flip(sessions.completeLaunch(callback))
+        assert.strictEqual(error._tag, "UnknownServerError")
+        assert.isTrue(Sessions.isCallbackRetryable(error))
+        yield* Effect.scoped(servers.add("ehr", server))
+        const id = yield* sessions.completeLaunch(callback)
+        assert.strictEqual((yield* sessions.session(id)).server, "ehr")
+        const unknown = yield* Effect.flip(sessions.startLaunch({ server: "other" }))
+        assert.strictEqual(unknown._tag, "UnknownServerError")
+        const tokens = yield* sessions.tokens(id)
+        assert.strictEqual(
+          (yield* sessions.session(yield* sessions.importTokens(tokens, { server: "ehr" }))).server,
+          "ehr"
+        )
+        assert.strictEqual((yield* sessions.session(yield* sessions.importTokens(tokens))).server, "ehr")
+        assert.strictEqual(
+          (yield* Effect.flip(sessions.importTokens(tokens, { server: "other" })))._tag,
+          "UnknownServerError"
+        )
+      }).pipe(Effect.provide(
+        Sessions.layer.pipe(
+          Layer.provideMerge(SmartServers.layer({})),
+          Layer.provideMerge(SessionStore.layerMemory),
+          Layer.provideMerge(SandboxEhr.layerHttpClient())
+        )
+      )))
+
+    it.effect("tokens of a launch whose identity cannot be verified are revoked", () => {
+      const unverified = (withTokens: boolean) =>
+        Layer.map(smart(), (context) => {
+          const client = Context.get(context, SmartClient.SmartClient)
+          return Context.add(context, SmartClient.SmartClient, {
+            ...client,
+            exchange: (callback, pending) =>
+              Effect.flatMap(client.exchange(callback, pending), (tokens) =>
+                new IdTokenError({
+                  reason: "SignatureInvalid",
+                  server: client.name,
+                  detail: "d",
+                  tokens: withTokens ? Redacted.make(tokens) : undefined
+                }))
+          })
+        })
+      return Effect.forEach([true, false], (withTokens) =>
+        Effect.gen(function*() {
+          const ehr = yield* SandboxEhr.SandboxEhr
+          const error = yield* Effect.flip(login())
+          assert.strictEqual(error._tag, "IdTokenError")
+          assert.lengthOf(
+            (yield* ehr.requests).filter(({ step }) => step === "revoke"),
+            withTokens ? 1 : 0
+          )
+        }).pipe(Effect.provide(
+          Sessions.layer.pipe(
+            Layer.provide(SmartServers.layerFromClient),
+            Layer.provide(unverified(withTokens)),
+            Layer.provideMerge(SessionStore.layerMemory),
+            Layer.provideMerge(SandboxEhr.layerHttpClient())
+          )
+        )))
+    })
+
+    it.effect("the server may have no revocation endpoint, and an access token is revoked without a refresh token", () =>
+      Effect.gen(function*() {
+        const ehr = yield* SandboxEhr.SandboxEhr
+        const sessions = yield* Sessions.Sessions
+        yield* ehr.fault("token", SandboxEhr.Fault.omit("refresh_token"))
+        const single = yield* login()
+        const { accessToken } = yield* sessions.tokens(single)
+        yield* sessions.revoke(single)
+        const revocations = (yield* ehr.requests).filter(({ step }) => step === "revoke")
+        assert.deepStrictEqual(
+          revocations.map(({ form }) => [form["token"], form["token_type_hint"]]),
+          [[value(accessToken), "access_token"]]
+        )
+        const renewable = yield* login()
+        const { refreshToken } = yield* sessions.tokens(renewable)
+        yield* sessions.revoke(renewable)
+        assert.deepInclude((yield* ehr.requests).at(-1)?.form, {
+          token: refreshToken === undefined ? "" : value(refreshToken),
+          token_type_hint: "refresh_token"
+        })
+        const client = yield* SmartClient.SmartClient
+        const last = yield* login()
+        yield* client.invalidate
+        yield* ehr.fault("discovery", SandboxEhr.Fault.omit("revocation_endpoint"), 9)
+        const before = (yield* ehr.requests).length
+        yield* sessions.revoke(last)
+        assert.deepStrictEqual((yield* ehr.requests).slice(before).map(({ step }) => step), ["discovery"])
+      }).pipe(Effect.provide(world())))
+
     it.effect("a completed launch is a session with a token", () =>
       Effect.gen(function*() {
         const ehr = yield* SandboxEhr.SandboxEhr

@@ -210,6 +210,76 @@ describe("SmartClient, the authorization request", () => {
       }
     }))
 
+  it.effect("the pending authorization has what validates the callback", () =>
+    Effect.gen(function*() {
+      const pendingWith = (
+        changes: Readonly<Record<string, unknown>>,
+        options?: SmartClient.AuthorizeOptions
+      ) =>
+        Effect.gen(function*() {
+          const client = yield* clientOver(Http.script(metadata(changes)))
+          return (yield* client.authorize(options)).pending
+        })
+      yield* TestClock.setTime(1_700_000_000_000)
+      assert.deepInclude(
+        yield* pendingWith({}),
+        {
+          server: config.fhirBaseUrl,
+          fhirBaseUrl: config.fhirBaseUrl,
+          authorizationEndpoint: "https://auth.example/authorize",
+          tokenEndpoint: "https://auth.example/token",
+          redirectUri: "https://app.sandbox.test/callback",
+          nonce: undefined,
+          maxAge: undefined,
+          issuer: undefined,
+          issuerPromised: false,
+          createdAt: DateTime.unsafeMake(1_700_000_000_000)
+        }
+      )
+      const issuer = "https://auth.example"
+      const promised = { issuer, authorization_response_iss_parameter_supported: true }
+      assert.deepInclude(yield* pendingWith(promised, { params: { max_age: "123456789" } }), {
+        issuer,
+        issuerPromised: true,
+        maxAge: 123_456_789
+      })
+      for (const max_age of ["", "1234567890", "1s", "s1", "-1"]) {
+        const error = yield* Effect.flip(pendingWith({}, { params: { max_age } }))
+        assert.deepStrictEqual(error._tag === "ConfigurationError" && error.fields, ["params.max_age"])
+      }
+    }))
+
+  it.effect("`authorize` without openid does not need the keys of the server", () =>
+    Effect.gen(function*() {
+      const client = yield* clientOver(Http.script(metadata({ jwks_uri: "http://auth.example/jwks" })))
+      const { url } = yield* client.authorize()
+      assert.isFalse(url.searchParams.has("nonce"))
+      const openid = yield* Effect.flip(client.authorize({ addScopes: ["openid"] }))
+      assert.strictEqual(openid._tag === "DiscoveryError" && openid.member, "jwks_uri")
+      const keyless = yield* clientOver(Http.script(metadata()))
+      assert.isTrue((yield* keyless.authorize({ addScopes: ["openid"] })).url.searchParams.has("nonce"))
+    }))
+
+  it.effect("an error about scopes names each scope that cannot be sent, and its server", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(sent({ scopes: ["patient/*.rs", "a,b", "c\"d"] }))
+      assert.deepStrictEqual(error._tag === "ConfigurationError" && [error.reason, error.fields, error.server], [
+        "Invalid",
+        ["scopes"],
+        config.fhirBaseUrl
+      ])
+      assert.include(error.message, "\"a,b\": ")
+      assert.include(error.message, "; \"c\"d\": ")
+      assert.notInclude(error.message, "patient/*.rs")
+      const none = yield* Effect.flip(sent({ scopes: [] }))
+      assert.strictEqual(none._tag === "ConfigurationError" && none.reason, "Missing")
+      const unconfigured = yield* clientOver(Http.script(metadata()), { scopes: undefined })
+      const missing = yield* Effect.flip(unconfigured.authorize())
+      assert.strictEqual(missing._tag === "ConfigurationError" && missing.reason, "Missing")
+      const launched = yield* unconfigured.authorize({ launch: "x" })
+      assert.strictEqual(launched.url.searchParams.get("scope"), "launch")
+    }).pipe(Effect.provide(layer)))
+
   it.effect("`audience` replaces aud", () =>
     Effect.gen(function*() {
       const client = yield* clientOver(Http.script(metadata()), { audience: "urn:other" })
@@ -382,6 +452,29 @@ describe("SmartClient, its configuration", () => {
         yield* refusal({ fhirBaseUrl: "http://ehr.test/fhir", redirectUri: "http://app.test/" }),
         "Insecure fhirBaseUrl,redirectUri"
       )
+      assert.strictEqual(
+        yield* refusal({ fhirBaseUrl: "http://ehr.test/fhir", clientId: "" }),
+        "Invalid clientId,fhirBaseUrl"
+      )
+      for (
+        const member of [
+          "authorizationEndpoint",
+          "tokenEndpoint",
+          "registrationEndpoint",
+          "introspectionEndpoint",
+          "revocationEndpoint",
+          "jwksUri",
+          "issuer"
+        ] as const
+      ) {
+        const withMember = (url: string) => refusal({ metadata: { [member]: url } })
+        assert.strictEqual(yield* withMember("/relative"), `Invalid metadata.${member}`)
+        assert.strictEqual(yield* withMember("https://me@ehr.test/x"), `Invalid metadata.${member}`)
+        assert.strictEqual(yield* withMember("http://ehr.test/x"), `Insecure metadata.${member}`)
+        assert.strictEqual(yield* withMember("https://ehr.test/x"), "built")
+      }
+      assert.strictEqual(yield* refusal({ redirectUri: undefined, clientId: undefined }), "Missing clientId")
+      assert.strictEqual(yield* refusal({ redirectUri: undefined }), "built")
       assert.strictEqual(yield* refusal({ issuer: "the hospital" }), "Invalid issuer")
       assert.strictEqual(yield* refusal({ issuer: "http://ehr.test/auth" }), "Insecure issuer")
       assert.strictEqual(yield* refusal({ issuer: "https://me@ehr.test/auth" }), "Invalid issuer")
@@ -410,6 +503,11 @@ describe("SmartClient, its configuration", () => {
     ["https://:pw@app.test/cb", "Invalid redirectUri"],
     ["/callback", "Invalid redirectUri"],
     ["1org.example.app:/callback", "Invalid redirectUri"],
+    ["a.b:/callback", "built"],
+    ["org-1.example2.app+x:/callback", "built"],
+    ["org.example.:/callback", "Insecure redirectUri"],
+    ["org..app:/callback", "Insecure redirectUri"],
+    ["org-app:/callback", "Insecure redirectUri"],
     ["javascript:alert(1)", "Insecure redirectUri"],
     ["myapp:/callback", "Insecure redirectUri"],
     ["data:text/html,x", "Insecure redirectUri"]

@@ -78,6 +78,74 @@ describe("SmartServers", () => {
     }).pipe(Effect.provide(SmartServers.layer(two)), Effect.provide(net.layer))
   })
 
+  it.effect("an error names the request without credentials and query, and at most twenty servers", () => {
+    const many = Object.fromEntries(
+      Array.from({ length: 25 }, (_, index) => [
+        `s${index}`,
+        { ...server("many.test"), authentication: ClientAuthentication.makePublic }
+      ])
+    )
+    const firstTwenty = Array.from({ length: 20 }, (_, index) => `s${index}`)
+    return Effect.gen(function*() {
+      const servers = yield* SmartServers.SmartServers
+      const unknown = yield* Effect.flip(servers.client(`secret\n${"k".repeat(300)}`))
+      assert.strictEqual(unknown.reason, "UnknownKey")
+      assert.isAtMost(unknown.requested.length, 201)
+      assert.deepStrictEqual(unknown.candidates, firstTwenty)
+      assert.isFalse(unknown.isRetryable)
+      const foreign = yield* Effect.flip(servers.forLaunchIss("https://me:pw@foreign.test/fhir?launch=secret"))
+      assert.deepStrictEqual([foreign.requested, foreign.candidates], ["https://foreign.test/fhir", firstTwenty])
+      const both = yield* Effect.flip(servers.forLaunchIss("https://many.test/fhir"))
+      assert.deepStrictEqual([both.reason, both.candidates], ["Ambiguous", firstTwenty])
+      assert.strictEqual((yield* servers.forLaunchIss("https://many.test/fhir", { server: "s7" })).name, "s7")
+      const only = yield* Effect.flip(servers.only)
+      assert.deepStrictEqual([only.reason, only.requested, only.candidates], ["Ambiguous", "", firstTwenty])
+      assert.match(only.message, /^No single server can be chosen \(Ambiguous; fitting: s0, s1/)
+      assert.match(
+        foreign.message,
+        /^Server "https:\/\/foreign\.test\/fhir" cannot be chosen \(UnknownIssuer; configured: s0/
+      )
+    }).pipe(Effect.provide(SmartServers.layer(many)), Effect.provide(makeNet().layer))
+  })
+
+  it.effect("a registry without servers has no server to choose and no redirect URI", () =>
+    Effect.gen(function*() {
+      const servers = yield* SmartServers.SmartServers
+      const none = yield* Effect.flip(servers.only)
+      assert.deepStrictEqual([none.reason, none.candidates], ["UnknownKey", []])
+      assert.match(none.message, /^No single server can be chosen \(UnknownKey; configured: none\)/)
+      assert.deepStrictEqual(yield* servers.redirectUris, [])
+      yield* servers.add("east", { ...server("east.test"), redirectUri: undefined, authentication: basic("x") })
+      assert.strictEqual((yield* servers.only).name, "east")
+      assert.deepStrictEqual(yield* servers.redirectUris, [])
+      yield* servers.add("west", { ...server("west.test"), authentication: basic("x") })
+      yield* servers.add("south", { ...server("south.test"), authentication: basic("x") })
+      assert.deepStrictEqual(yield* servers.redirectUris, ["https://app.test/callback"])
+      yield* servers.remove("west")
+      yield* servers.remove("south")
+      assert.strictEqual((yield* servers.only).name, "east")
+      assert.deepStrictEqual(yield* servers.keys, ["east"])
+    }).pipe(Effect.scoped, Effect.provide(SmartServers.layer({})), Effect.provide(makeNet().layer)))
+
+  it.scoped("a server whose authentication cannot be built is not added, and replaces no other", () => {
+    const failing = Layer.fail("no key" as const)
+    return Effect.gen(function*() {
+      const servers = yield* SmartServers.SmartServers
+      const failure = servers.add("north", { ...server("other.test"), authentication: failing })
+      assert.strictEqual(yield* Effect.flip(failure), "no key")
+      const withoutId = yield* Effect.flip(
+        servers.add("west", { ...server("west.test"), clientId: undefined, authentication: basic("x") })
+      )
+      assert.deepStrictEqual([withoutId.reason, withoutId.fields, withoutId.server], ["Missing", ["clientId"], "west"])
+      const invalid = yield* Effect.flip(
+        servers.add("west", { ...server("west.test"), fhirBaseUrl: "nonsense", authentication: basic("x") })
+      )
+      assert.deepStrictEqual([invalid.reason, invalid.fields, invalid.server], ["Invalid", ["fhirBaseUrl"], "west"])
+      assert.deepStrictEqual(yield* servers.keys, ["north", "south"])
+      assert.strictEqual((yield* servers.client("north")).config.fhirBaseUrl, "https://north.test/fhir")
+    }).pipe(Effect.provide(SmartServers.layer(two)), Effect.provide(makeNet().layer))
+  })
+
   it.effect("sends the credentials of each server to that server only", () => {
     const net = makeNet()
     const servers = {
@@ -187,6 +255,25 @@ describe("SmartServers", () => {
     )
   })
 
+  it.effect("the variables of a server begin with its key in capitals, with one underscore for other characters", () => {
+    const environment = ConfigProvider.fromMap(
+      new Map([
+        ["SMART_SERVERS", "north--2.x"],
+        ["NORTH_2_X_FHIR_BASE_URL", "https://north.test/fhir"],
+        ["NORTH_2_X_CLIENT_ID", "n"],
+        ["NORTH_2_X_ALLOW_INSECURE_LOCALHOST", "true"]
+      ]),
+      { pathDelim: "_" }
+    )
+    return Effect.gen(function*() {
+      const { config, name } = yield* Effect.flatMap(SmartServers.SmartServers, ({ only }) => only)
+      assert.deepStrictEqual([name, config.clientId, config.allowInsecureLocalhost], ["north--2.x", "n", true])
+    }).pipe(
+      Effect.provide(SmartServers.layerConfig().pipe(Layer.provide(Layer.setConfigProvider(environment)))),
+      Effect.provide(makeNet().layer)
+    )
+  })
+
   it.effect("refuses keys that would share variables", () =>
     Effect.gen(function*() {
       const environment = ConfigProvider.fromMap(new Map([["SMART_SERVERS", "a-1,a.1"]]), { pathDelim: "_" })
@@ -197,6 +284,8 @@ describe("SmartServers", () => {
         )
       )))
       assert.strictEqual(error._tag, "ConfigurationError")
+      assert.include(error.message, "a.1 would share variables")
+      assert.notInclude(error.message, "a-1")
     }))
 
   it.effect("`layerFromClient` makes a registry of one client, and `client` returns one of a registry", () => {
@@ -213,6 +302,23 @@ describe("SmartServers", () => {
       assert.strictEqual((yield* Effect.flip(servers.client("north"))).reason, "UnknownKey")
       const refused = yield* Effect.flip(servers.add("x", two.north))
       assert.strictEqual(refused.reason, "Conflict")
+      yield* servers.remove("south")
+      assert.deepStrictEqual(yield* servers.keys, ["south"])
+      assert.deepStrictEqual(yield* servers.redirectUris, ["https://app.test/callback"])
+      for (const iss of ["", "not a URL"]) {
+        const unknown = yield* Effect.flip(servers.forLaunchIss(iss))
+        assert.deepStrictEqual([unknown.reason, unknown.candidates], ["UnknownIssuer", ["south"]])
+      }
+      const named = (name: string) => Effect.either(servers.forLaunchIss("https://south.test/fhir", { server: name }))
+      assert.deepStrictEqual([(yield* named("south"))._tag, (yield* named("north"))._tag], ["Right", "Left"])
+      const configuration = Effect.flatMap(servers.only, (client) => client.configuration)
+      yield* configuration
+      yield* configuration
+      assert.lengthOf(net.seen, 1)
+      yield* servers.invalidate("south")
+      yield* configuration
+      assert.lengthOf(net.seen, 2)
+      assert.strictEqual((yield* Effect.flip(servers.invalidate("north"))).reason, "UnknownKey")
     }).pipe(Effect.provide(single), Effect.provide(net.layer))
   })
 

@@ -146,7 +146,10 @@ export const make = ({ completedLifetime, records, servers, store }: {
       yield* annotate("smart.server", pending.server)
       const client = yield* servers.client(pending.server)
       const tokens = yield* client.exchange(callback, pending)
-      const sessionId = yield* records.create(client.name, tokens, appState)
+      const sessionId = yield* Effect.tapError(
+        records.create(client.name, tokens, appState),
+        () => revokeTokens(servers, client.name, tokens)
+      )
       const expiresAt = later(yield* DateTime.now, completedLifetime)
       const completed = new CompletedLaunch({ version: 1, expiresAt, sessionId, browserBinding }, skipValidation)
       return [Either.right(sessionId), Option.some(completed)] satisfies Outcome
