@@ -77,7 +77,7 @@ const tell = (table: Report.Table): void => void process.stdout.write(Report.toT
 const measure = async (source: string): Promise<Results> => {
   const before = Machine.look()
   await Build.all(source)
-  const bundles = isWanted("bundle") ? await Bundles.measure(source) : undefined
+  const bundles = isWanted("bundle") ? await Bundles.measure() : undefined
   const heaps = isWanted("heap") ? await Heaps.measure() : undefined
   const bulk = isWanted("bulk") ? await Bulk.measure(rounds) : undefined
   const startups = isWanted("startup") ? await Startups.measure(rounds) : undefined

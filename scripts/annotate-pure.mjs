@@ -5,11 +5,8 @@
  *
  * Source maps still name the right lines; within a line that has a mark, columns are off by its length.
  *
- *   node scripts/annotate-pure.mjs        after tsc, on dist; running it again changes nothing
+ * `bundle.mjs` calls it.
  */
-import { readdir, readFile, writeFile } from "node:fs/promises"
-import { join } from "node:path"
-import { pathToFileURL } from "node:url"
 import ts from "typescript"
 
 const MARK = "/*#__PURE__*/ "
@@ -39,15 +36,3 @@ export const annotate = (text) =>
     (marked, at) => marked.slice(0, at).endsWith(MARK) ? marked : `${marked.slice(0, at)}${MARK}${marked.slice(at)}`,
     text
   )
-
-const run = async (folder) => {
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile() || !entry.name.endsWith(".js")) continue
-    const path = join(entry.parentPath, entry.name)
-    const text = await readFile(path, "utf8")
-    const marked = annotate(text)
-    if (marked !== text) await writeFile(path, marked)
-  }
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) await run("dist")

@@ -1,28 +1,29 @@
-// Counts the files that each step of docs/architecture.md ("Paths") passes through, with V8's coverage of dist.
+// Counts the files that each step of docs/architecture.md ("Paths") passes through, with V8's coverage of the compiled
+// modules.
 //
 //   npm run build && node scripts/paths.mjs
 //
 // A file counts if one of its functions runs between the start and the end of the step. Not counted: src/base,
 // src/testing and error classes. "cold" is a new client without cached metadata, "cached" the second run of one client.
 import { Session } from "node:inspector/promises"
-import { ClientAuthentication, FhirClient, Sessions, SessionStore, SmartClient } from "effect-safire"
-import { SandboxEhr } from "effect-safire/testing"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { ClientAuthentication, FhirClient, Sessions, SessionStore, SmartClient } from "../.tsbuildinfo/src/index.js"
+import { SandboxEhr } from "../.tsbuildinfo/src/testing/index.js"
 
 const inspector = new Session()
 inspector.connect()
 await inspector.post("Profiler.enable")
 
-const DIST = new URL("../dist/", import.meta.url).href
+const MODULES = new URL("../.tsbuildinfo/src/", import.meta.url).href
 
 const isCounted = (file) => !/^(base|testing)\/|Error\.js$/.test(file)
 
-/** The files of dist with a function that ran, other than the module itself. */
+/** The modules with a function that ran, other than the module itself. */
 const filesOf = ({ result }) =>
   result.flatMap(({ functions, url }) => {
-    const file = url.startsWith(DIST) ? url.slice(DIST.length) : undefined
+    const file = url.startsWith(MODULES) ? url.slice(MODULES.length) : undefined
     const ran = functions.slice(1).some(({ ranges }) => ranges[0].count > 0)
     return file !== undefined && ran && isCounted(file) ? [file.replace(/\.js$/, "")] : []
   }).sort()

@@ -1,4 +1,5 @@
-import { readFile } from "node:fs/promises"
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
 import { assert, describe, it } from "@effect/vitest"
@@ -7,9 +8,16 @@ import { build, type BuildOptions, type Metafile, type Plugin, transform } from 
 
 const at = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url))
 
-/** By its path, because what is plain JavaScript has no types. */
-const script: string = at("scripts/annotate-pure.mjs")
-const { annotate } = (await import(script)) as { readonly annotate: (text: string) => string }
+/** By their paths, because plain JavaScript has no types. */
+const scripts: ReadonlyArray<string> = [at("scripts/annotate-pure.mjs"), at("scripts/bundle.mjs")]
+const { annotate, bundle, publicModules } = Object.assign(
+  {},
+  ...await Promise.all(scripts.map((it) => import(it)))
+) as {
+  readonly annotate: (text: string) => string
+  readonly bundle: (names: ReadonlyArray<string>, from: string, to: string) => Promise<void>
+  readonly publicModules: (manifest: string) => ReadonlyArray<string>
+}
 
 /** The sources as the build makes them: compiled, then marked. */
 const asBuilt: Plugin = {
@@ -21,12 +29,34 @@ const asBuilt: Plugin = {
   }
 }
 
+const PUBLISHED = at("node_modules/.cache/effect-safire-published")
+
+/** Makes the modules of the package as `npm run build` does, and returns the names of the public ones. */
+const publish = Effect.runSync(Effect.cached(Effect.promise(async () => {
+  const names = publicModules(at("package.json"))
+  const modules = join(PUBLISHED, "modules")
+  const sources = (await readdir(at("src"), { recursive: true })).filter((path) => /^(?!cli\/).*\.ts$/.test(path))
+  await rm(PUBLISHED, { recursive: true, force: true })
+  await mkdir(PUBLISHED, { recursive: true })
+  // Node does not search for package.json above a folder with the name node_modules.
+  await writeFile(join(PUBLISHED, "package.json"), JSON.stringify({ type: "module", sideEffects: false }))
+  await build({
+    entryPoints: sources.map((path) => at(`src/${path}`)),
+    outdir: modules,
+    outbase: at("src"),
+    format: "esm",
+    target: "es2022"
+  })
+  await bundle(names, modules, join(PUBLISHED, "dist"))
+  return names
+})))
+
 const EXTERNAL = ["effect", "effect/*", "@effect/*"]
 
-const bundled = (contents: string, options: Pick<BuildOptions, "external" | "splitting">) =>
+const bundled = (contents: string, options: Pick<BuildOptions, "external" | "splitting">, resolveDir = at("src")) =>
   Effect.promise(() =>
     build({
-      stdin: { contents, resolveDir: at("src") },
+      stdin: { contents, resolveDir },
       bundle: true,
       outdir: "out",
       write: false,
@@ -63,11 +93,14 @@ const loadedAtOnce = (outputs: Metafile["outputs"]): ReadonlySet<string> => {
 
 /** The library and jose in what a page loads at once, minified, gzip. */
 const entrySize = (contents: string) =>
-  Effect.map(bundled(contents, { external: EXTERNAL, splitting: true }), ({ metafile, outputFiles }) => {
-    const paths = [...loadedAtOnce(metafile.outputs)]
-    return outputFiles.filter(({ path }) => paths.some((one) => path.endsWith(one)))
-      .reduce((total, { contents }) => total + gzipSync(contents, { level: 9 }).byteLength, 0)
-  })
+  Effect.map(
+    Effect.zipRight(publish, bundled(contents, { external: EXTERNAL, splitting: true }, join(PUBLISHED, "dist"))),
+    ({ metafile, outputFiles }) => {
+      const paths = [...loadedAtOnce(metafile.outputs)]
+      return outputFiles.filter(({ path }) => paths.some((one) => path.endsWith(one)))
+        .reduce((total, { contents }) => total + gzipSync(contents, { level: 9 }).byteLength, 0)
+    }
+  )
 
 const launchWith = (imports: string) => `
   ${imports}
@@ -101,7 +134,7 @@ describe("the built modules in an app's bundle", () => {
         assert.isBelow(byModule, 36_500)
         assert.isBelow(throughIndex - byModule, 5_000)
       }),
-    30_000
+    60_000
   )
 
   it.effect(
@@ -137,6 +170,45 @@ describe("the built modules in an app's bundle", () => {
       const modules = yield* modulesIn(`export { Sessions } from "./session/Sessions.js"`)
       assert.deepStrictEqual(modules.filter((path) => path.startsWith("src/")), ["src/session/Sessions.ts"])
     }), 30_000)
+})
+
+describe("the published modules", () => {
+  it.effect("a public path exports what its module exports", () =>
+    Effect.gen(function*() {
+      const names = yield* publish
+      assert.include(names, "smart/SmartClient")
+      for (const name of names) {
+        const [published, source] = yield* Effect.promise(() =>
+          Promise.all([import(join(PUBLISHED, "dist", `${name}.js`)), import(at(`src/${name}.ts`))])
+        )
+        assert.deepStrictEqual(Object.keys(published).sort(), Object.keys(source).sort(), name)
+      }
+    }), 60_000)
+
+  it.effect("a launch loads one file of the library beside its public paths", () =>
+    Effect.gen(function*() {
+      yield* publish
+      const loaded = new Set([join(PUBLISHED, "dist/smart/SmartClient.js")])
+      for (const path of loaded) {
+        const text = yield* Effect.promise(() => readFile(path, "utf8"))
+        for (const [, imported = ""] of text.matchAll(/^(?:import|export) [^'"]*['"](\..+?)['"];$/gm)) {
+          loaded.add(join(path, "..", imported))
+        }
+      }
+      assert.deepStrictEqual([...loaded].map((path) => path.slice(PUBLISHED.length)), [
+        "/dist/smart/SmartClient.js",
+        "/dist/chunks/launch.js"
+      ])
+    }), 60_000)
+
+  it.effect("what is imported on demand is a file for each use", () =>
+    Effect.gen(function*() {
+      yield* publish
+      for (const name of ["base", "client", "session"]) {
+        const path = join(PUBLISHED, `dist/${name}/internal/jose.js`)
+        assert.match(yield* Effect.promise(() => readFile(path, "utf8")), /^export \{ \w.* \} from 'jose';/)
+      }
+    }), 60_000)
 })
 
 describe("the package without effect-safire/udap", () => {

@@ -1,8 +1,9 @@
 /**
- * Builds the library as it is published, one JavaScript file for each module, and each contender as one file that
- * imports those.
+ * Builds the library as it is published, and each contender as one file that imports it.
  */
+import { existsSync } from "node:fs"
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { Plugin } from "esbuild"
 import { build } from "esbuild"
@@ -14,6 +15,19 @@ export const at = (path: string): string => fileURLToPath(new URL(path, root))
 /** Below `node_modules`: not linted, and imports are found. */
 const output = "node_modules/.cache/effect-safire-bench"
 
+/** The folder of the built library. */
+export const library: string = at(`${output}/lib`)
+
+/** Modules without a public path that contenders import. */
+const INTERNAL = ["session/internal/sessionEntry", "testing/internal/pki"]
+
+/** By its path, because plain JavaScript has no types. */
+const script: string = at("scripts/bundle.mjs")
+const { bundle, publicModules } = (await import(script)) as {
+  readonly bundle: (names: ReadonlyArray<string>, from: string, to: string) => Promise<void>
+  readonly publicModules: (manifest: string) => ReadonlyArray<string>
+}
+
 const files = async (folder: string): Promise<ReadonlyArray<string>> =>
   (await readdir(folder, { recursive: true })).filter((name) => name.endsWith(".ts")).map((name) => `${folder}/${name}`)
 
@@ -23,7 +37,7 @@ const files = async (folder: string): Promise<ReadonlyArray<string>> =>
 const ourselves: Plugin = {
   name: "effect-safire",
   setup: ({ onResolve }) => {
-    const lib = (path: string) => ({ path: at(`${output}/lib/${path}`), external: true })
+    const lib = (path: string) => ({ path: join(library, path), external: true })
     onResolve({ filter: /^effect-safire$/ }, () => lib("index.js"))
     onResolve({ filter: /^effect-safire\/\w+$/ }, ({ path }) => lib(`${path.split("/")[1]}/index.js`))
     onResolve({ filter: /^\.\.\/\.\.\/src\// }, ({ path }) => lib(path.slice("../../src/".length)))
@@ -39,9 +53,12 @@ export const built = (path: string): string =>
 export const all = async (source: string): Promise<void> => {
   await rm(at(output), { recursive: true, force: true })
   await mkdir(at(output), { recursive: true })
-  // Node does not search for package.json above a folder with the name node_modules.
-  await writeFile(at(`${output}/package.json`), JSON.stringify({ type: "module" }))
-  await build({ ...common, entryPoints: [...await files(source)], outdir: at(`${output}/lib`), outbase: source })
+  // Node does not search for package.json above a folder with the name node_modules. As in package.json of the library.
+  await writeFile(at(`${output}/package.json`), JSON.stringify({ type: "module", sideEffects: false }))
+  const modules = at(`${output}/modules`)
+  await build({ ...common, entryPoints: [...await files(source)], outdir: modules, outbase: source })
+  const internal = INTERNAL.filter((name) => existsSync(join(source, `${name}.ts`)))
+  await bundle([...publicModules(join(source, "../package.json")), ...internal], modules, library)
   await build({
     ...common,
     entryPoints: [

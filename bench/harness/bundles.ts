@@ -5,8 +5,7 @@
  * (`effect-safire/SmartClient`), as docs/browser.md advises; `index` and `everything` import the index. Chunks that are
  * loaded on demand are in `total` only.
  */
-import { readFile } from "node:fs/promises"
-import { dirname, relative, resolve } from "node:path"
+import { dirname, join, relative, resolve } from "node:path"
 import { gzipSync } from "node:zlib"
 import { nodeResolve } from "@rollup/plugin-node-resolve"
 import type { BuildOptions, Metafile, Plugin } from "esbuild"
@@ -40,30 +39,27 @@ const entries = {
 
 export type EntryId = keyof typeof entries
 
-/** By its path, because plain JavaScript has no types. */
-const script: string = Build.at("scripts/annotate-pure.mjs")
-const { annotate } = (await import(script)) as { readonly annotate: (text: string) => string }
+/** The path of a module of the library as it is published; `undefined` for other imports. */
+const published = (id: string): string | undefined =>
+  id === "effect-safire"
+    ? join(Build.library, "index.js")
+    : id.startsWith("../../src/")
+    ? join(Build.library, id.slice("../../src/".length))
+    : undefined
 
-/** The library as it is published: each module compiled and marked separately. */
-const library = (source: string): Plugin => ({
+const library: Plugin = {
   name: "effect-safire",
-  setup: ({ onLoad, onResolve }) => {
-    onResolve({ filter: /^effect-safire$/ }, () => ({ path: `${source}/index.ts` }))
-    onResolve({ filter: /^\.\.\/\.\.\/src\// }, ({ path }) => ({
-      path: `${source}/${path.slice("../../src/".length).replace(/js$/, "ts")}`
-    }))
-    onLoad({ filter: /\.ts$/ }, async ({ path }) =>
-      path.startsWith(`${source}/`)
-        ? {
-          contents: annotate((await transform(await readFile(path, "utf8"), { loader: "ts", target: "es2022" })).code)
-        }
-        : undefined)
+  setup: ({ onResolve }) => {
+    onResolve({ filter: /^(effect-safire$|\.\.\/\.\.\/src\/)/ }, ({ path: id }) => {
+      const path = published(id)
+      return path === undefined ? undefined : { path }
+    })
   }
-})
+}
 
 const zipped = (contents: string | Uint8Array): number => gzipSync(contents, { level: 9 }).byteLength
 
-const bundle = async (source: string, what: Pick<BuildOptions, "stdin">) => {
+const bundle = async (what: Pick<BuildOptions, "stdin">) => {
   const { metafile, outputFiles } = await build({
     ...what,
     bundle: true,
@@ -79,7 +75,7 @@ const bundle = async (source: string, what: Pick<BuildOptions, "stdin">) => {
     absWorkingDir: Build.at(""),
     outdir: "out",
     nodePaths: [Build.at("node_modules")],
-    plugins: [library(source)]
+    plugins: [library]
   })
   const chunks = new Map(
     outputFiles.map(({ contents, path }) => [relative(Build.at(""), path), zipped(contents)])
@@ -98,8 +94,8 @@ const bundle = async (source: string, what: Pick<BuildOptions, "stdin">) => {
 }
 
 /** The modules of Effect that the library's files in the bundle import. */
-const modulesOf = ({ inputs, outputs }: Metafile, source: string): ReadonlyArray<string> => {
-  const ours = `${relative(Build.at(""), source)}/`
+const modulesOf = ({ inputs, outputs }: Metafile): ReadonlyArray<string> => {
+  const ours = `${relative(Build.at(""), Build.library)}/`
   const found = new Set<string>()
   for (const output of Object.values(outputs)) {
     for (const [path, { bytesInOutput }] of Object.entries(output.inputs)) {
@@ -126,7 +122,7 @@ const stdin = (contents: string) => ({
 const VIRTUAL = Build.at("bench/bundles/entry.ts")
 
 /** By Rollup, which a page is built with that uses Vite. */
-const rolled = async (source: string, contents: string): Promise<{ readonly gzip: number; readonly total: number }> => {
+const rolled = async (contents: string): Promise<{ readonly gzip: number; readonly total: number }> => {
   const built = await rollup({
     input: VIRTUAL,
     onwarn: () => undefined,
@@ -135,22 +131,16 @@ const rolled = async (source: string, contents: string): Promise<{ readonly gzip
         name: "effect-safire",
         resolveId: (id, importer) => {
           if (id === VIRTUAL) return id
-          // As in package.json of the library.
-          const ours = (path: string) => ({ id: path, moduleSideEffects: false })
-          if (id === "effect-safire") return ours(`${source}/index.ts`)
-          if (id.startsWith("../../src/")) {
-            return ours(`${source}/${id.slice("../../src/".length).replace(/js$/, "ts")}`)
-          }
+          const ours = published(id) ??
+            (importer?.startsWith(Build.library) === true && id.startsWith(".") ? resolve(dirname(importer), id) : null)
+          if (ours !== null) return { id: ours, moduleSideEffects: false }
           return importer?.endsWith(".ts") === true && id.startsWith(".")
-            ? ours(resolve(dirname(importer), id.replace(/js$/, "ts")))
+            ? resolve(dirname(importer), id.replace(/js$/, "ts"))
             : null
         },
         load: (id) => id === VIRTUAL ? contents : null,
-        transform: async (code, id) => {
-          if (!id.endsWith(".ts")) return null
-          const plain = (await transform(code, { loader: "ts", target: "es2022" })).code
-          return { code: id.startsWith(`${source}/`) ? annotate(plain) : plain, map: null }
-        }
+        transform: async (code, id) =>
+          id.endsWith(".ts") ? (await transform(code, { loader: "ts", target: "es2022" })).code : null
       },
       nodeResolve({ browser: true, modulePaths: [Build.at("node_modules")] })
     ]
@@ -171,7 +161,7 @@ const rolled = async (source: string, contents: string): Promise<{ readonly gzip
 }
 
 const bundlers = {
-  esbuild: (source: string, contents: string) => bundle(source, stdin(contents)),
+  esbuild: (contents: string) => bundle(stdin(contents)),
   Rollup: rolled
 } as const
 
@@ -181,15 +171,15 @@ const bundlersOf = (id: EntryId): ReadonlyArray<Bundler> =>
 
 const isEntry = (id: string): id is EntryId => id in entries
 
-export const measure = async (source: string): Promise<ReadonlyArray<BundleResult>> => {
+/** Of the library that `Build.all` has built. */
+export const measure = async (): Promise<ReadonlyArray<BundleResult>> => {
   const results: Array<BundleResult> = []
   const apps = new Map<Bundler, number>()
   for (const id of Object.keys(entries).filter(isEntry)) {
-    const { metafile } = await bundle(source, stdin(entryWith([], id)))
-    const modules = modulesOf(metafile, source)
+    const { metafile } = await bundle(stdin(entryWith([], id)))
+    const modules = modulesOf(metafile)
     for (const bundler of bundlersOf(id)) {
-      const sizeOf = async (shared: ReadonlyArray<string>, entry: string) =>
-        bundlers[bundler](source, entryWith(shared, entry))
+      const sizeOf = async (shared: ReadonlyArray<string>, entry: string) => bundlers[bundler](entryWith(shared, entry))
       const app = apps.get(bundler) ?? (await sizeOf([], "app")).gzip
       apps.set(bundler, app)
       const whole = await sizeOf([], id)
