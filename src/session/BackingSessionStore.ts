@@ -9,8 +9,8 @@ import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as TimeLimit from "../base/TimeLimit.js"
 import { SessionError } from "./SessionError.js"
 
 /**
@@ -207,30 +207,27 @@ export const backingKeyValue = (
  */
 export const timeLimited = (backing: BackingSessionStore, limit: Duration.DurationInput): BackingSessionStore => {
   if (backing.immediate === true) return backing
-  const fork = <A>(operation: string, self: Effect.Effect<A, SessionError>) =>
-    Effect.timeoutFail(self, {
-      duration: limit,
-      onTimeout: () =>
-        new SessionError({
-          reason: "StoreUnavailable",
-          store: backing.name,
-          detail: `${operation} did not end within ${Duration.format(limit)}`
-        })
-    }).pipe(Effect.interruptible, Effect.forkDaemon)
-  const cut = <A>(operation: string, self: Effect.Effect<A, SessionError>) =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(
-        fork(operation, self),
-        (fiber) => Effect.onInterrupt(restore(Fiber.join(fiber)), () => Fiber.interruptFork(fiber))
-      )
-    )
-  const cutWhole = <A>(operation: string, self: Effect.Effect<A, SessionError>) =>
-    Effect.uninterruptible(Effect.flatMap(fork(operation, self), Fiber.join))
+  const optionsOf = (operation: string) => ({
+    limit,
+    onTimeout: () =>
+      new SessionError({
+        reason: "StoreUnavailable",
+        store: backing.name,
+        detail: `${operation} did not end within ${Duration.format(limit)}`
+      })
+  })
+  const [reading, writing, locking, unlocking] = [
+    optionsOf("reading"),
+    optionsOf("writing"),
+    optionsOf("locking"),
+    optionsOf("unlocking")
+  ]
   return {
     ...backing,
-    read: (key) => cut("reading", backing.read(key)),
-    replace: (key, expected, next) => cutWhole("writing", backing.replace(key, expected, next)),
-    tryLock: (key, owner, leaseMillis) => cut("locking", backing.tryLock(key, owner, leaseMillis)),
-    unlock: (key, owner) => cutWhole("unlocking", backing.unlock(key, owner))
+    read: (key) => TimeLimit.timeoutFail(backing.read(key), reading),
+    replace: (key, expected, next) =>
+      Effect.uninterruptible(TimeLimit.timeoutFail(backing.replace(key, expected, next), writing)),
+    tryLock: (key, owner, leaseMillis) => TimeLimit.timeoutFail(backing.tryLock(key, owner, leaseMillis), locking),
+    unlock: (key, owner) => Effect.uninterruptible(TimeLimit.timeoutFail(backing.unlock(key, owner), unlocking))
   }
 }

@@ -183,42 +183,62 @@ const operations = (
 
   const always = () => Effect.succeedSome(undefined)
 
+  const wrote = (key: string, value: Value, entry: Entry) =>
+    Effect.clockWith((clock) => Effect.sync(() => codec.wrote(key, value, entry, clock.unsafeCurrentTimeMillis())))
+
+  /** `Effect.retry` costs as much as the write, so it starts with the first failure. */
+  const retried = (write: Effect.Effect<boolean, SessionError>): Effect.Effect<boolean, SessionError> =>
+    Effect.catchAll(write, (first) => {
+      let isFirst = true
+      const next = Effect.suspend(() => {
+        if (!isFirst) return write
+        isFirst = false
+        return first
+      })
+      return Effect.retry(next, { schedule: saving, while: (error) => error.isRetryable })
+    })
+
   /** If a write seems to have failed, it may have been done: then the stored text is the written one. */
   const save = (key: string, expected: Option.Option<string>, next: Option.Option<Value>) =>
-    backing.replace(key, expected, next).pipe(
-      Effect.retry({ schedule: saving, while: (error) => error.isRetryable }),
-      Effect.flatMap((isDone) => {
-        if (isDone) return Effect.void
-        const isSaved = (current: Option.Option<string>) =>
-          Option.getOrUndefined(current) === Option.getOrUndefined(Option.map(next, ({ text }) => text))
-        return Effect.filterOrFail(
-          backing.read(key),
-          isSaved,
-          () => fail("LockLost", "another writer changed the entry after the lease was over")
-        )
-      })
-    )
+    Effect.flatMap(retried(backing.replace(key, expected, next)), (isDone) => {
+      if (isDone) return Effect.void
+      const isSaved = (current: Option.Option<string>) =>
+        Option.getOrUndefined(current) === Option.getOrUndefined(Option.map(next, ({ text }) => text))
+      return Effect.filterOrFail(
+        backing.read(key),
+        isSaved,
+        () => fail("LockLost", "another writer changed the entry after the lease was over")
+      )
+    })
 
   return {
     get: (id) => withKey(id, (key) => Effect.flatMap(backing.read(key), (text) => decode(key, text))),
     set: (id, entry) =>
-      withKey(
-        id,
-        (key) => Effect.flatMap(codec.encode(key, entry), (value) => replace(key, Option.some(value), always))
-      ),
+      withKey(id, (key) =>
+        Effect.gen(function*() {
+          const value = yield* codec.encode(key, entry)
+          const next = Option.some(value)
+          // Most ids are new.
+          if (!(yield* backing.replace(key, Option.none(), next))) yield* replace(key, next, always)
+          yield* wrote(key, value, entry)
+        })),
     remove: (id) => withKey(id, (key) => replace(key, Option.none(), always)),
     take: (id) => withKey(id, (key) => replace(key, Option.none(), (current) => decode(key, current))),
     modify: (id, f) =>
       withKey(id, (key) =>
         exclusive.run(key, (restore) =>
           Effect.gen(function*() {
-            const text = yield* restore(backing.read(key))
-            const current = yield* restore(decode(key, text))
+            const [text, current] = yield* restore(
+              Effect.flatMap(backing.read(key), (text) =>
+                Effect.map(decode(key, text), (current) => [text, current] as const))
+            )
             const [result, next] = yield* restore(f(current))
             if (Option.getOrUndefined(next) !== Option.getOrUndefined(current)) {
               const value = Option.isNone(next) ? Option.none() : Option.some(yield* codec.encode(key, next.value))
               yield* save(key, text, value)
-              codec.forget(key)
+              if (Option.isSome(next) && Option.isSome(value)) {
+                yield* wrote(key, value.value, next.value)
+              } else codec.forget(key)
             }
             return result
           })))

@@ -45,6 +45,78 @@ const running = <A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<A, E> =>
 
 const toThree = () => Effect.map(numbered(3), (entry) => [3, Option.some<SessionStore.Entry>(entry)] as const)
 
+const sessionOf = (token: string, appState?: unknown) =>
+  new StoredSession(
+    {
+      version: 1,
+      expiresAt: DateTime.unsafeMake(600_000),
+      server: "north",
+      tokens: new TokenSet({
+        version: 1,
+        accessToken: Redacted.make(token),
+        receivedAt: DateTime.unsafeMake(0),
+        scopes: ["patient/*.rs"],
+        context: new LaunchContext({}),
+        extensions: Redacted.make({})
+      }),
+      createdAt: DateTime.unsafeMake(0),
+      ...(appState === undefined ? {} : { appState })
+    },
+    { disableValidation: true }
+  )
+
+const tokenIn = (entry: Option.Option<SessionStore.Entry>): string | undefined =>
+  Option.isSome(entry) && entry.value._tag === "StoredSession"
+    ? Redacted.value(entry.value.tokens.accessToken)
+    : undefined
+
+describe("an entry that this process wrote", () => {
+  it.effect("has the appState that every process reads: what JSON makes of it", () =>
+    Effect.gen(function*() {
+      const place = yield* SessionStore.backingMemory
+      const [writer, reader] = [yield* SessionStore.make(place), yield* SessionStore.make(place)]
+      for (const appState of [{ since: new Date(0) }, new Date(0), ["a", undefined], "text", undefined]) {
+        const id = newId()
+        const session = sessionOf("one", appState)
+        yield* writer.set(id, session)
+        const expected = Option.getOrThrow(yield* reader.get(id))
+        assert.deepStrictEqual(Option.getOrThrow(yield* writer.get(id)), expected)
+        yield* writer.modify(id, (entry) => Effect.succeed([undefined, Option.map(entry, () => session)] as const))
+        assert.deepStrictEqual(Option.getOrThrow(yield* writer.get(id)), expected)
+      }
+    }))
+
+  it.effect("is read as the text that another process wrote after it", () =>
+    Effect.gen(function*() {
+      const place = yield* SessionStore.backingMemory
+      const [one, other] = [yield* SessionStore.make(place), yield* SessionStore.make(place)]
+      const id = newId()
+      yield* one.set(id, sessionOf("one"))
+      assert.strictEqual(tokenIn(yield* one.get(id)), "one")
+      yield* other.set(id, sessionOf("two"))
+      assert.strictEqual(tokenIn(yield* one.get(id)), "two")
+      yield* other.remove(id)
+      assert.isTrue(Option.isNone(yield* one.get(id)))
+    }))
+
+  it.effect("is stored by one operation if its id is new", () =>
+    Effect.gen(function*() {
+      const operations: Array<string> = []
+      const store = yield* SessionStore.make(
+        yield* remote((memory) => ({
+          read: (key) => Effect.zipRight(Effect.sync(() => operations.push("read")), memory.read(key)),
+          replace: (key, expected, next) =>
+            Effect.zipRight(Effect.sync(() => operations.push("replace")), memory.replace(key, expected, next))
+        }))
+      )
+      const id = newId()
+      yield* store.set(id, yield* numbered(1))
+      assert.deepStrictEqual(operations, ["replace"])
+      yield* store.set(id, yield* numbered(2))
+      assert.strictEqual(numberIn(yield* store.get(id)), 2)
+    }))
+})
+
 describe("SessionStore.modify", () => {
   it.live("cannot be interrupted between the success of f and the end of the write", () =>
     Effect.gen(function*() {

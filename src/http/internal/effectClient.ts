@@ -7,17 +7,17 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
+import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRefs from "effect/FiberRefs"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
+import * as TimeLimit from "../../base/TimeLimit.js"
 
 const always = () => true
 
@@ -111,100 +111,6 @@ export const scopedSender = (client: HttpClient.HttpClient, scope: Scope.Scope):
   return { execute: (request) => Scope.extend(scoped.execute(request), scope), discard: () => Effect.void }
 }
 
-// Time limits. Requests with equal limits expire in the order in which they began, so that one sleeping fiber serves
-// all of them: a race with a clock for each costs more than the request itself.
-
-interface Deadline {
-  /** By the monotonic clock: the time of day can jump. */
-  readonly at: number
-  readonly expire: () => void
-}
-
-interface Deadlines {
-  readonly add: (expire: () => void) => Deadline
-  readonly remove: (deadline: Deadline) => void
-}
-
-/** The deadlines of one clock and one limit, the earliest first. `onEmpty` runs when the last of them is removed. */
-const make = (clock: Clock.Clock, limit: number, onEmpty: () => void): Deadlines => {
-  const waiting = new Set<Deadline>()
-  let sleeper: Fiber.RuntimeFiber<void> | undefined
-  const now = (): number => Number(clock.unsafeCurrentTimeNanos()) / 1e6
-
-  const expireDue: Effect.Effect<void> = Effect.suspend(() => {
-    for (const deadline of waiting) {
-      const left = deadline.at - now()
-      if (left > 0) return Effect.zipRight(clock.sleep(Duration.millis(Math.ceil(left))), expireDue)
-      waiting.delete(deadline)
-      deadline.expire()
-    }
-    sleeper = undefined
-    onEmpty()
-    return Effect.void
-  })
-
-  return {
-    add: (expire) => {
-      const deadline = { at: now() + limit, expire }
-      waiting.add(deadline)
-      if (sleeper === undefined) {
-        const fiber = Effect.runFork(expireDue)
-        // A limit of 0 has expired already, and the fiber has ended.
-        if (waiting.size > 0) sleeper = fiber
-      }
-      return deadline
-    },
-    remove: (deadline) => {
-      waiting.delete(deadline)
-      // A sleeping fiber would keep the process alive.
-      if (waiting.size > 0 || sleeper === undefined) return
-      sleeper.unsafeInterruptAsFork(FiberId.none)
-      sleeper = undefined
-      onEmpty()
-    }
-  }
-}
-
-const known = new WeakMap<Clock.Clock, Map<number, Deadlines>>()
-
-const deadlinesOf = (clock: Clock.Clock, limit: number): Deadlines => {
-  const byLimit = known.get(clock) ?? new Map<number, Deadlines>()
-  known.set(clock, byLimit)
-  // A program may have another limit for each call.
-  const deadlines = byLimit.get(limit) ?? make(clock, limit, () => byLimit.delete(limit))
-  byLimit.set(limit, deadlines)
-  return deadlines
-}
-
-/**
- * As `Effect.timeoutFail`, in the environment of a request. The failure does not wait until `self` is interrupted, and
- * the limit also holds in an uninterruptible region.
- */
-const timeoutFail = <A, E, R, E2>(
-  self: Effect.Effect<A, E, R>,
-  limit: Duration.DurationInput,
-  onTimeout: () => E2
-): Effect.Effect<A, E | E2, R> =>
-  Effect.clockWith((clock) =>
-    Effect.flatMap(Effect.runtime<R>(), (runtime) =>
-      Effect.async<A, E | E2>((resume) => {
-        const deadlines = deadlinesOf(clock, Duration.toMillis(limit))
-        const fiber = Runtime.runFork(environmentOf(runtime))(Effect.interruptible(self))
-        const deadline = deadlines.add(() => {
-          resume(Effect.suspend(() => Effect.fail(onTimeout())))
-          fiber.unsafeInterruptAsFork(FiberId.none)
-        })
-        fiber.addObserver((exit) => {
-          deadlines.remove(deadline)
-          resume(exit)
-        })
-        return Effect.suspend(() => {
-          deadlines.remove(deadline)
-          return Fiber.interrupt(fiber)
-        })
-      }))
-  )
-
 /** A time limit for all that `use` sends and reads. */
 export const within = <A, E, R>(
   client: HttpClient.HttpClient,
@@ -214,5 +120,10 @@ export const within = <A, E, R>(
 ): Effect.Effect<A, E, R> =>
   Effect.suspend(() => {
     const { close, sender } = closableSender(client)
-    return timeoutFail(Effect.ensuring(use(sender), close), timeout, onTimeout)
+    return TimeLimit.timeoutFail(Effect.ensuring(use(sender), close), {
+      limit: timeout,
+      onTimeout,
+      environment: environmentOf,
+      awaitsInterruption: true
+    })
   })

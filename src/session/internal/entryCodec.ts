@@ -43,6 +43,8 @@ export interface EntryCodec {
     now: number
   ) => Effect.Effect<Option.Option<Entry>, SessionError>
   readonly encode: (key: string, entry: Entry) => Effect.Effect<Value, SessionError>
+  /** Notes what was written: an entry that its text gives back unchanged is not decoded again. */
+  readonly wrote: (key: string, value: Value, entry: Entry, now: number) => void
   /** Removes the decoded entry from memory. */
   readonly forget: (key: string) => void
 }
@@ -54,6 +56,11 @@ const decodeEnvelope = Schema.decode(Envelope)
 const decodeVersion = Schema.decodeOption(
   Schema.parseJson(Schema.Struct({ entry: Schema.Struct({ version: Schema.Number }) }))
 )
+
+/** An error loses its cause, and the state of an app may hold values that JSON changes. */
+const isSameDecoded = (entry: Entry): boolean =>
+  entry._tag === "StoredSession" && entry.renewalFailure === undefined &&
+  (entry.appState === undefined || typeof entry.appState === "string")
 
 /** Decoded entries stay in memory for the next request of their session. */
 const MAX_DECODED = 4096
@@ -102,6 +109,10 @@ export const make = (codec: Codec, random: SecureRandom.Service, store: string):
         )
         return { text, expiresAt: DateTime.toEpochMillis(sealed.expiresAt) }
       }),
+    wrote: (key, { text }, entry, now) => {
+      if (isSameDecoded(entry)) decoded.set(key, { text, entry, at: now })
+      else decoded.delete(key)
+    },
     forget: decoded.delete
   }
 }

@@ -26,10 +26,12 @@ export interface Options {
   readonly waitMillis: number
 }
 
+/** The caller of this process that has the lock, or that requests it while no other caller does. */
 interface Holder {
   readonly owner: string
   until: number
-  readonly released: Deferred.Deferred<void>
+  /** Made by the first caller that waits. */
+  released: Deferred.Deferred<void> | undefined
 }
 
 interface Queue {
@@ -74,10 +76,17 @@ export const make = (backing: BackingSessionStore, random: SecureRandom.Service,
       const millis = yield* Random.nextRange(longest / 2, longest)
       const holder = holders.get(key)
       if (holder === undefined) return yield* Effect.sleep(millis)
-      yield* Deferred.await(holder.released).pipe(Effect.timeoutOption(Math.max(holder.until - now, millis)))
+      const released = holder.released ?? (yield* Deferred.make<void>())
+      holder.released = released
+      yield* Deferred.await(released).pipe(Effect.timeoutOption(Math.max(holder.until - now, millis)))
     })
 
-  /** Records the new holder at once, so that the next caller in this process waits for its release. */
+  const forget = (key: string, holder: Holder): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (holders.get(key) === holder) holders.delete(key)
+      return holder.released === undefined ? Effect.void : Deferred.succeed(holder.released, undefined)
+    })
+
   const tryLock = (key: string, holder: Holder): Effect.Effect<boolean, SessionError> =>
     Effect.zipWith(
       backing.tryLock(key, holder.owner, options.leaseMillis),
@@ -90,6 +99,18 @@ export const make = (backing: BackingSessionStore, random: SecureRandom.Service,
         return isOurs
       }
     )
+
+  /** Records the holder at once, so that of a thousand concurrent callers one requests the lock. */
+  const tryFirst = (key: string, holder: Holder): Effect.Effect<boolean, SessionError> =>
+    Effect.clockWith((clock) => {
+      if (holders.has(key) || queues.has(key)) return Effect.succeed(false)
+      holder.until = clock.unsafeCurrentTimeMillis() + options.leaseMillis
+      holders.set(key, holder)
+      return Effect.flatMap(
+        backing.tryLock(key, holder.owner, options.leaseMillis),
+        (isOurs) => isOurs ? Effect.succeed(true) : Effect.as(forget(key, holder), false)
+      )
+    })
 
   const contend = (key: string, holder: Holder): Effect.Effect<void, SessionError> =>
     Effect.gen(function*() {
@@ -116,44 +137,52 @@ export const make = (backing: BackingSessionStore, random: SecureRandom.Service,
     )
 
   const acquire = (key: string, holder: Holder): Effect.Effect<void, SessionError> =>
-    Effect.gen(function*() {
-      const isFree = !holders.has(key) && !queues.has(key)
-      // One at a time, so that of a thousand concurrent callers one requests the lock.
-      if (isFree && (yield* inTurn(key, tryLock(key, holder)))) return
-      yield* refuseReentry(key)
-      yield* Effect.timeoutFail(inTurn(key, contend(key, holder)), {
-        duration: options.waitMillis,
-        onTimeout: () =>
-          failed(
-            "LockTimeout",
-            `the lock was not released within ${Duration.format(Duration.millis(options.waitMillis))}`
-          )
-      })
-    })
+    Effect.flatMap(tryFirst(key, holder), (isOurs) =>
+      isOurs ? Effect.void : Effect.zipRight(
+        refuseReentry(key),
+        Effect.timeoutFail(inTurn(key, contend(key, holder)), {
+          duration: options.waitMillis,
+          onTimeout: () =>
+            failed(
+              "LockTimeout",
+              `the lock was not released within ${Duration.format(Duration.millis(options.waitMillis))}`
+            )
+        })
+      ))
 
-  const release = (key: string, holder: Holder) =>
+  const unlock = (key: string, holder: Holder): Effect.Effect<void> =>
     Effect.catchAll(
       backing.unlock(key, holder.owner),
       (error) => Effect.logWarning(`A session's lock was not released and ends with its lease. ${error.message}`)
-    ).pipe(
-      Effect.zipRight(Effect.suspend(() => {
-        if (holders.get(key) === holder) holders.delete(key)
-        return Deferred.succeed(holder.released, undefined)
-      }))
     )
+
+  /** As `Effect.ensuring`, in a region that cannot be interrupted, at a third of its steps. */
+  const locked = <A, E, R>(key: string, holder: Holder, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.flatMap(FiberRef.getAndUpdate(heldAbove, (above) => new Set(above).add(holder.owner)), (above) => {
+      const end = Effect.zipRight(
+        FiberRef.set(heldAbove, above),
+        Effect.zipRight(unlock(key, holder), forget(key, holder))
+      )
+      return Effect.matchCauseEffect(self, {
+        onFailure: (cause) => Effect.zipRight(end, Effect.failCause(cause)),
+        onSuccess: (value) => Effect.as(end, value)
+      })
+    })
 
   return {
     run: (key, use) =>
       Effect.uninterruptibleMask((restore) =>
-        Effect.gen(function*() {
-          const owner = yield* SecureRandom.base64Url(random, 16)
-          const holder: Holder = { owner, until: 0, released: yield* Deferred.make<void>() }
-          // An interrupted request may have got the lock, so it is released in the background.
-          yield* Effect.onError(restore(acquire(key, holder)), () => Effect.forkDaemon(release(key, holder)))
-          return yield* use(restore).pipe(
-            Effect.locallyWith(heldAbove, (above) => new Set(above).add(owner)),
-            Effect.ensuring(release(key, holder))
-          )
+        Effect.flatMap(SecureRandom.base64Url(random, 16), (owner) => {
+          const holder: Holder = { owner, until: 0, released: undefined }
+          return Effect.matchCauseEffect(restore(acquire(key, holder)), {
+            // An interrupted request may have got the lock, so it is released in the background.
+            onFailure: (cause) =>
+              forget(key, holder).pipe(
+                Effect.zipRight(Effect.forkDaemon(unlock(key, holder))),
+                Effect.zipRight(Effect.failCause(cause))
+              ),
+            onSuccess: () => locked(key, holder, use(restore))
+          })
         })
       )
   }

@@ -1,0 +1,104 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import * as Option from "effect/Option"
+import * as TestClock from "effect/TestClock"
+import * as TimeLimit from "../../src/base/TimeLimit.js"
+
+const limited = <A, E, R>(self: Effect.Effect<A, E, R>, limit: "1 second" | "4 seconds" = "4 seconds") =>
+  TimeLimit.timeoutFail(self, { limit, onTimeout: () => `over ${limit}` })
+
+describe("TimeLimit.timeoutFail", () => {
+  it.effect("operations with different limits each fail at their own, also in an uninterruptible region", () =>
+    Effect.gen(function*() {
+      const start = (limit: "1 second" | "4 seconds") =>
+        Effect.fork(Effect.uninterruptible(limited(Effect.never, limit)))
+      const [first, short] = [yield* start("4 seconds"), yield* start("1 second")]
+      yield* TestClock.adjust("500 millis")
+      const second = yield* start("4 seconds")
+      yield* TestClock.adjust("500 millis")
+      assert.deepStrictEqual(yield* Fiber.poll(short), Option.some(Exit.fail("over 1 second")))
+      yield* TestClock.adjust("2999 millis")
+      assert.isTrue(Option.isNone(yield* Fiber.poll(first)))
+      yield* TestClock.adjust("1 millis")
+      assert.deepStrictEqual(yield* Fiber.await(first), Exit.fail("over 4 seconds"))
+      assert.isTrue(Option.isNone(yield* Fiber.poll(second)))
+      yield* TestClock.adjust("500 millis")
+      assert.deepStrictEqual(yield* Fiber.await(second), Exit.fail("over 4 seconds"))
+    }))
+
+  it.effect("the failure does not wait for an operation that cannot be interrupted", () =>
+    Effect.gen(function*() {
+      const end = yield* Deferred.make<void>()
+      const fiber = yield* Effect.fork(limited(Effect.uninterruptible(Deferred.await(end))))
+      yield* TestClock.adjust("4 seconds")
+      assert.deepStrictEqual(yield* Fiber.await(fiber), Exit.fail("over 4 seconds"))
+      yield* Deferred.succeed(end, undefined)
+    }))
+
+  it.effect("results, failures and defects are those of the operation, whether it ends at once or later", () =>
+    Effect.gen(function*() {
+      for (const later of [Effect.void, Effect.yieldNow()]) {
+        const run = <A, E>(self: Effect.Effect<A, E>) => Effect.exit(limited(Effect.zipRight(later, self)))
+        assert.deepStrictEqual(yield* run(Effect.succeed(1)), Exit.succeed(1))
+        assert.deepStrictEqual(yield* run(Effect.fail("down")), Exit.fail("down"))
+        assert.deepStrictEqual(yield* run(Effect.die("bug")), Exit.die("bug"))
+      }
+    }))
+
+  it.effect("a removed operation leaves the limits of those before and after it", () =>
+    Effect.gen(function*() {
+      const ends = yield* Effect.forEach([0, 1, 2], () => Deferred.make<number>())
+      const fibers = yield* Effect.forEach(ends, (end) => Effect.fork(limited(Deferred.await(end))))
+      const [, middle] = ends
+      yield* Deferred.succeed(middle ?? assert.fail("no such operation"), 1)
+      yield* TestClock.adjust("4 seconds")
+      assert.deepStrictEqual(yield* Effect.forEach(fibers, Fiber.await), [
+        Exit.fail("over 4 seconds"),
+        Exit.succeed(1),
+        Exit.fail("over 4 seconds")
+      ])
+    }))
+
+  it.effect("an interrupted caller interrupts the operation, and waits for its end only if told so", () =>
+    Effect.gen(function*() {
+      for (const awaitsInterruption of [false, true]) {
+        const [started, end] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+        const self = Effect.zipRight(Deferred.succeed(started, undefined), Effect.never).pipe(
+          Effect.onInterrupt(() => Deferred.await(end))
+        )
+        const caller = yield* Effect.fork(
+          TimeLimit.timeoutFail(self, { limit: "4 seconds", onTimeout: () => "over", awaitsInterruption })
+        )
+        yield* Deferred.await(started)
+        const interrupting = yield* Effect.fork(Fiber.interrupt(caller))
+        for (let turn = 0; turn < 20; turn++) yield* Effect.yieldNow()
+        assert.strictEqual(Option.isSome(yield* Fiber.poll(interrupting)), !awaitsInterruption)
+        yield* Deferred.succeed(end, undefined)
+        assert.isTrue(Exit.isInterrupted(yield* Fiber.join(interrupting)))
+      }
+    }))
+
+  it.effect("the operation has the fiber references of its caller", () =>
+    Effect.gen(function*() {
+      const name = FiberRef.unsafeMake("outside")
+      assert.strictEqual(yield* Effect.locally(limited(FiberRef.get(name)), name, "inside"), "inside")
+    }))
+
+  it.live("when the last operation has ended, no timer keeps the process alive", () =>
+    Effect.gen(function*() {
+      const timers = () => process.getActiveResourcesInfo().filter((one) => one === "Timeout").length
+      const before = timers()
+      const end = yield* Deferred.make<void>()
+      const fiber = yield* Effect.fork(limited(Deferred.await(end)))
+      yield* Effect.yieldNow()
+      assert.strictEqual(timers(), before + 1)
+      yield* Deferred.succeed(end, undefined)
+      yield* Fiber.join(fiber)
+      yield* Effect.sleep("1 millis")
+      assert.isAtMost(timers(), before)
+    }))
+})
