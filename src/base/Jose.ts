@@ -18,14 +18,26 @@ export class Loader extends Context.Reference<Loader>()("effect-safire/base/Jose
   defaultValue: () => (): Promise<Jose> => import("./internal/jose.js")
 }) {}
 
+/** By loader: `import` of a loaded module still takes a promise. */
+const loaded = new WeakMap<() => Promise<Jose>, Jose>()
+
 /**
  * The functions, or the error if they cannot be loaded.
  *
  * @internal
  */
 export const load = <E>(onFailure: (detail: string) => E): Effect.Effect<Jose, E> =>
-  Effect.flatMap(Loader, (importFunctions) =>
-    Effect.tryPromise({
-      try: importFunctions,
-      catch: () => onFailure("the part of this program that verifies signatures could not be loaded")
-    }))
+  Effect.flatMap(Loader, (importFunctions) => {
+    const known = loaded.get(importFunctions)
+    if (known !== undefined) return Effect.succeed(known)
+    return Effect.map(
+      Effect.tryPromise({
+        try: importFunctions,
+        catch: () => onFailure("the part of this program that verifies signatures could not be loaded")
+      }),
+      (functions) => {
+        loaded.set(importFunctions, functions)
+        return functions
+      }
+    )
+  })

@@ -133,10 +133,25 @@ const makeKeySet = (
   fetchedAt: number
 ): KeySet => {
   const resolve = createLocalJWKSet({ keys: [...keys] })
+  // Only headers that select a key, of which a set has a few.
+  const found = new Map<string, jose.CryptoKey>()
   return {
     fetchedAt,
-    find: ({ alg, kid }) =>
-      Effect.tryPromise({ try: () => resolve(kid === undefined ? { alg } : { alg, kid }), catch: keyProblem(errors) })
+    find: ({ alg, kid }) => {
+      const header = kid === undefined ? alg : `${alg} ${kid}`
+      const known = found.get(header)
+      if (known !== undefined) return Effect.succeed(known)
+      return Effect.map(
+        Effect.tryPromise({
+          try: () => resolve(kid === undefined ? { alg } : { alg, kid }),
+          catch: keyProblem(errors)
+        }),
+        (key) => {
+          found.set(header, key)
+          return key
+        }
+      )
+    }
   }
 }
 

@@ -79,6 +79,8 @@ export const isSamePerson: {
   (self: Identity, that: Identity): boolean
 } = dual(2, (self: Identity, that: Identity): boolean => self.iss === that.iss && self.sub === that.sub)
 
+const isFhirUserType = Schema.is(FhirUserType)
+
 const REFERENCE =
   /(?:^|\/)(Patient|Practitioner|PractitionerRole|RelatedPerson|Person)\/([A-Za-z0-9\-.]{1,64})(?:\/_history\/[A-Za-z0-9\-.]{1,64})?$/
 
@@ -92,7 +94,7 @@ const REFERENCE =
 export const parseFhirUser = (claim: string, fhirBaseUrl: string): FhirUser | undefined => {
   const base = FhirBaseUrl.parse(fhirBaseUrl)
   const [reference, type, id] = REFERENCE.exec(claim) ?? []
-  if (reference === undefined || id === undefined || Either.isLeft(base) || !Schema.is(FhirUserType)(type)) {
+  if (reference === undefined || id === undefined || Either.isLeft(base) || !isFhirUserType(type)) {
     return undefined
   }
   const local = Url.parse(FhirBaseUrl.append(base.right, reference))
