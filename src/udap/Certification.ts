@@ -63,7 +63,7 @@ const grantProblem = (grantTypes: unknown, responseTypes: unknown): string | und
   return !isCode && responseTypes !== undefined ? "only authorization_code has response_types" : undefined
 }
 
-const isDate = (value: unknown): value is number => typeof value === "number" && Number.isSafeInteger(value)
+const isDate = (value: unknown): value is number => Number.isSafeInteger(value)
 
 const audiences = (aud: unknown): ReadonlyArray<unknown> => Array.isArray(aud) ? aud : [aud]
 
@@ -125,7 +125,7 @@ export const make = (
     }
     const problem = claimProblem(claims, { nowSeconds: now, subject: sub })
     if (problem !== undefined) return yield* invalid(problem)
-    return yield* jws.sign(signer, claims, { accepted: undefined, member: "algorithms" })
+    return yield* jws.sign(signer, claims, undefined, "algorithms")
   })
 
 const ALGORITHMS: ReadonlyArray<jws.Algorithm> = ["RS256", "RS384", "ES256", "ES384"]
@@ -137,8 +137,7 @@ const signatureProblem = (jwt: string, { claims, header }: jws.Decoded): Effect.
   const signer = der === undefined ? undefined : Either.getOrUndefined(certificates.parse(der))
   if (algorithm === undefined) return Effect.succeed(`its alg is not one of ${ALGORITHMS.join(", ")}`)
   if (signer === undefined) return Effect.succeed("its x5c header has no certificate")
-  const { iss } = claims
-  if (typeof iss !== "string" || !certificates.uris(signer).includes(iss)) {
+  if (!certificates.uris(signer).some((uri) => uri === claims["iss"])) {
     return Effect.succeed("iss is not a URI of its signer's certificate")
   }
   return Effect.map(

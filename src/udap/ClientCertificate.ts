@@ -100,7 +100,9 @@ const readChain = (
     const ders = inputs.flatMap((input) =>
       pem.toDer(typeof input === "string" ? unescaped(input) : input, "CERTIFICATE") ?? []
     )
-    if (ders.length === 0) return yield* invalid("certificate", "it is neither DER nor PEM with a CERTIFICATE")
+    if (!Arr.isNonEmptyReadonlyArray(ders)) {
+      return yield* invalid("certificate", "it is neither DER nor PEM with a CERTIFICATE")
+    }
     if (ders.length > MAX_CHAIN) {
       return yield* invalid("certificate", `the chain has ${ders.length} certificates, more than ${MAX_CHAIN}`)
     }
@@ -121,7 +123,7 @@ const readChain = (
         )
       }
     }
-    return Arr.isNonEmptyReadonlyArray(read) ? read : yield* invalid("certificate", "the chain is empty")
+    return read
   })
 
 const algorithmsOf = ({ x509 }: certificates.Certificate): Arr.NonEmptyReadonlyArray<Algorithm> | undefined => {
@@ -142,10 +144,9 @@ const checkKey = (leaf: certificates.Certificate, algorithm: Algorithm, sign: Cl
         globalThis.crypto.subtle.importKey("spki", certificates.publicKeyInfo(leaf), KEYS[algorithm], false, ["verify"])
           .then((key) => globalThis.crypto.subtle.verify(SIGN[algorithm], key, new Uint8Array(signature), PROBE))
       ).pipe(
-        Effect.orElseSucceed(() => false),
-        Effect.filterOrFail(
-          (verifies) => verifies,
-          () => invalid("privateKey", `it does not belong to the certificate ${leaf.subject.display}`, "BadKey")
+        Effect.filterOrFail((verifies) => verifies),
+        Effect.mapError(() =>
+          invalid("privateKey", `it does not belong to the certificate ${leaf.subject.display}`, "BadKey")
         )
       )
   )
@@ -306,7 +307,8 @@ export const clientUri = (
 ): Either.Either<string, ConfigurationError> => {
   const [first, ...others] = uris
   if (uri === undefined && others.length === 0) return Either.right(first)
-  if (uri !== undefined && uris.includes(uri)) return Either.right(uri)
+  const found = uris.find((one) => one === uri)
+  if (found !== undefined) return Either.right(found)
   const listed = safeText(uris.join(", "), [], 300)
   return Either.left(
     invalid(

@@ -244,8 +244,10 @@ export const make = (
       jti,
       ...toClaims(metadata, operation)
     }
-    return yield* jws.sign(certificate, claims, {
-      accepted: signingAlgs,
-      member: "registration_endpoint_jwt_signing_alg_values_supported"
-    })
+    return yield* jws.sign(
+      certificate,
+      claims,
+      signingAlgs,
+      "registration_endpoint_jwt_signing_alg_values_supported"
+    )
   })

@@ -252,7 +252,8 @@ export const make = (
           const assertion = yield* jws.sign(
             certificate,
             { ...claims, ...(extensions === undefined ? {} : { extensions }) },
-            { accepted: request.signingAlgs, member: "token_endpoint_auth_signing_alg_values_supported" }
+            request.signingAlgs,
+            "token_endpoint_auth_signing_alg_values_supported"
           )
           return ClientAuthentication.formRequest(request, {
             client_assertion_type: ASSERTION_TYPE,

@@ -4,6 +4,7 @@ import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import type { ConfigurationError } from "effect-safire"
 import { BackendServices, ClientAuthentication, RetryPolicy, SmartClient, SmartServers } from "effect-safire"
 import { AuthorizationExtension, UdapAuthentication } from "effect-safire/udap"
 import {
@@ -100,6 +101,55 @@ describe("AuthorizationExtension", () => {
       )
     assert.deepStrictEqual(of({ kind: "System", name: "Night batch" }), Either.right(["subject_name"]))
     assert.deepStrictEqual(of({ kind: "Human", name: "Jane Doe" }), Either.right(["subject_name"]))
+    const more = { kind: "System", name: "Night batch", id: AuthorizationExtension.npi("1234567890") } as const
+    assert.deepStrictEqual(of(more), Either.right(["subject_name"]))
+    assert.deepStrictEqual(
+      AuthorizationExtension.b2b({ organizationId: options.organizationId, purposeOfUse: options.purposeOfUse }),
+      Either.right({ "hl7-b2b": object })
+    )
+  })
+
+  it("an error names each invalid member once, and the object itself, by rules or in general words", () => {
+    const { b2b, define, hl7B2b, make, validate } = AuthorizationExtension
+    const errorOf = (outcome: Either.Either<unknown, ConfigurationError>) =>
+      Either.match(outcome, {
+        onLeft: ({ detail, fields, reason }) => [reason, [...fields], detail],
+        onRight: () => assert.fail("accepted")
+      })
+    assert.deepStrictEqual(errorOf(b2b({ ...options, organizationName: "", purposeOfUse: ["", " "] })), [
+      "Invalid",
+      ["extensions.hl7-b2b.organization_name", "extensions.hl7-b2b.purpose_of_use"],
+      "organization_name is text that is not empty [UDAP-210]; purpose_of_use is a list with at least one purpose [UDAP-215]"
+    ])
+    const own = define({
+      key: "own",
+      schema: Schema.Struct({ level: Schema.Number }).pipe(Schema.filter(({ level }) => level > 1))
+    })
+    assert.deepStrictEqual(errorOf(validate({ other: {}, own: { level: "2" } }, [hl7B2b, own])), [
+      "Invalid",
+      ["extensions.own.level"],
+      "level has not the required form"
+    ])
+    assert.deepStrictEqual(errorOf(make(own, { level: 1 })), [
+      "Invalid",
+      ["extensions.own"],
+      "the object has not the required form"
+    ])
+    for (const value of [null, [], "text", 7]) {
+      assert.deepStrictEqual(errorOf(validate({ own: value }, [])).slice(0, 2), ["Invalid", ["extensions.own"]])
+    }
+    assert.deepStrictEqual(validate({ own: { level: 2 }, "hl7-b2b": object }, [hl7B2b, own]), Either.right(undefined))
+  })
+
+  it("[UDAP-218] [UDAP-219] a consent reference is an absolute URL, in which nothing is missing", () => {
+    const { hl7B2b, validate } = AuthorizationExtension
+    const isAccepted = (reference: string) =>
+      Either.isRight(
+        validate({ "hl7-b2b": { ...object, consent_policy: ["urn:a"], consent_reference: [reference] } }, [hl7B2b])
+      )
+    for (const url of ["https://clinic.example.org/fhir/Consent/1", "http://h/c"]) assert.isTrue(isAccepted(url), url)
+    const others = [" https://a.b/c", "https://a.b/c d", "https:///c", "https://a.b", "https://a.b/", "ftp://a.b/c"]
+    for (const url of [...others, "https://a b/c", "Consent/1"]) assert.isFalse(isAccepted(url), url)
   })
 
   const violations: ReadonlyArray<readonly [string, string, unknown]> = [

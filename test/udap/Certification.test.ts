@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import * as TestClock from "effect/TestClock"
 import { Certification } from "effect-safire/udap"
 import * as jose from "jose"
 // Signs claims that `Certification.make` refuses.
@@ -27,7 +28,7 @@ const claims: Json = {
 const signed = (change: Json = {}) =>
   Effect.gen(function*() {
     const signer = yield* appCertificate({ key: "p256", uris: [ISSUER] })
-    return yield* Jws.sign(signer, { ...claims, ...change }, { accepted: undefined, member: "" })
+    return yield* Jws.sign(signer, { ...claims, ...change }, undefined, "")
   })
 
 describe("Certification", () => {
@@ -50,16 +51,54 @@ describe("Certification", () => {
         extensions: { audit: { level: 2 } },
         claims: { is_endorsement: true }
       })
+      // Further claims stay where no option replaces them.
+      const further = { aud: ENDPOINT, grant_types: ["client_credentials"], scope: "system/*.rs", extensions: {} }
+      assert.deepInclude(
+        Certification.content(
+          yield* Certification.make(app, { name: "Basic App", uris: [PROFILE], claims: { ...further, iss: "x" } })
+        ),
+        { ...further, iss: CLIENT_URI }
+      )
       yield* Certification.validate([own, other], { ...use, required: [PROFILE, "urn:audit:2026"] })
-      const decoded = jose.decodeJwt(Redacted.value(other))
-      assert.deepInclude(decoded, {
+      const { jti: _, ...decoded } = jose.decodeJwt(Redacted.value(other))
+      const content = {
         iss: ISSUER,
         sub: CLIENT_URI,
         aud: ENDPOINT,
+        certification_name: "Audit",
+        certification_uris: ["urn:audit:2026"],
+        grant_types: ["authorization_code", "refresh_token"],
         response_types: ["code"],
         scope: "patient/*.rs",
+        extensions: { audit: { level: 2 } },
         is_endorsement: true
+      }
+      assert.deepStrictEqual<unknown>(decoded, { ...content, iat: 0, exp: 365 * 86_400 })
+      assert.deepStrictEqual<unknown>(Certification.content(other), content)
+      assert.deepStrictEqual<unknown>(Certification.content(own), {
+        iss: CLIENT_URI,
+        sub: CLIENT_URI,
+        certification_name: "Basic App",
+        certification_uris: [PROFILE],
+        grant_types: ["client_credentials"]
       })
+    }))
+
+  it.effect("a certification lasts for its lifetime, in whole seconds", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(5_999)
+      const app = yield* appCertificate({ key: "p256" })
+      const one = yield* Certification.make(app, { name: "Basic App", uris: [PROFILE], lifetime: "1500 millis" })
+      const { exp, iat } = jose.decodeJwt(Redacted.value(one))
+      assert.deepStrictEqual([iat, exp], [5, 6])
+      yield* Certification.validate([one], use)
+      assert.deepStrictEqual(Object.keys(Certification.content(one)), [
+        "iss",
+        "sub",
+        "certification_name",
+        "certification_uris"
+      ])
+      assert.deepStrictEqual(Certification.content(Redacted.make("not a JWT")), {})
     }))
 
   it.effect("the error names a required extension that is missing", () =>
@@ -67,7 +106,7 @@ describe("Certification", () => {
       const error = yield* Effect.flip(
         Effect.flatMap(signed(), (one) => Certification.validate([one], { ...use, required: ["urn:other", PROFILE] }))
       )
-      assert.strictEqual(error.reason, "Missing")
+      assert.deepStrictEqual([error.reason, ...error.fields], ["Missing", "certifications"])
       assert.include(error.detail, "urn:other")
       assert.notInclude(error.detail, PROFILE)
     }))
@@ -76,13 +115,30 @@ describe("Certification", () => {
     ["another app's", { sub: "https://other.example.org" }, /sub/],
     ["a signer without the URI", { iss: "https://other.example.org" }, /signer's certificate/],
     ["exp that is text", { exp: "86400" }, /integers/],
+    ["iat that is text", { iat: "0" }, /integers/],
+    ["exp with a fraction", { exp: 86_400.5 }, /integers/],
     ["expired", { iat: -100, exp: 0 }, /ended at 1970/],
     ["more than three years", { exp: 3 * 366 * 86_400 + 1 }, /three years/],
     ["no jti", { jti: undefined }, /jti/],
+    ["an empty jti", { jti: "" }, /jti/],
     ["no name", { certification_name: "" }, /certification_name/],
+    ["a name that is a number", { certification_name: 7 }, /certification_name/],
     ["no URIs", { certification_uris: [] }, /certification_uris/],
     ["a text in the place of URIs", { certification_uris: PROFILE }, /certification_uris/],
+    ["a URI that is a number", { certification_uris: [PROFILE, 7] }, /certification_uris/],
+    ["a name in the place of a URI", { certification_uris: [PROFILE, "gold"] }, /certification_uris/],
     ["for another server", { aud: ["https://other.example.org/register"] }, /aud/],
+    ["a text as grants", { grant_types: "authorization_code", response_types: ["code"] }, /grant_types has/],
+    ["no grants", { grant_types: [] }, /grant_types has/],
+    ["refresh tokens for a backend", { grant_types: ["client_credentials", "refresh_token"] }, /grant_types has/],
+    ["a response type without grants", { response_types: ["code"] }, /grant_types has/],
+    ["another response type", { grant_types: ["authorization_code"], response_types: ["token"] }, /needs/],
+    ["two response types", { grant_types: ["authorization_code"], response_types: ["code", "token"] }, /needs/],
+    [
+      "response types that are not a list",
+      { grant_types: ["authorization_code"], response_types: { 0: "code", length: 1 } },
+      /needs/
+    ],
     [
       "both grants",
       { grant_types: ["authorization_code", "client_credentials"], response_types: ["code"] },
@@ -105,6 +161,45 @@ describe("Certification", () => {
       assert.match(error.detail, detail)
     }))
 
+  it.effect("accepts three years, a code grant, several audiences and a backend", () =>
+    Effect.gen(function*() {
+      const changes: ReadonlyArray<Json> = [
+        { iat: 10, exp: 10 + 3 * 366 * 86_400 },
+        { aud: ["https://other.example.org", ENDPOINT] },
+        { grant_types: ["authorization_code"], response_types: ["code"] },
+        { grant_types: ["client_credentials"] }
+      ]
+      for (const change of changes) yield* Certification.validate([yield* signed(change)], use)
+    }))
+
+  it.effect("refuses a header without a usable algorithm, certificate or issuer, and names the certification", () =>
+    Effect.gen(function*() {
+      const one = yield* signed()
+      const [head = "", , signature = ""] = Redacted.value(one).split(".")
+      const encode = (json: unknown) => Buffer.from(JSON.stringify(json)).toString("base64url")
+      const header = JSON.parse(Buffer.from(head, "base64url").toString()) as Json
+      const headers: ReadonlyArray<readonly [Json, string]> = [
+        [{ alg: "HS256" }, "certification 2: its alg is not one of RS256, RS384, ES256, ES384"],
+        [{ alg: undefined }, "certification 2: its alg is not one of RS256, RS384, ES256, ES384"],
+        [{ x5c: undefined }, "certification 2: its x5c header has no certificate"],
+        [{ x5c: [] }, "certification 2: its x5c header has no certificate"],
+        [{ x5c: { 0: "MIIB" } }, "certification 2: its x5c header has no certificate"],
+        [{ x5c: ["AAAA"] }, "certification 2: its x5c header has no certificate"]
+      ]
+      const detailOf = (head: string, claims: Json) =>
+        Effect.map(
+          Effect.flip(
+            Certification.validate([one, Redacted.make(`${head}.${encode(claims)}.${signature}`)], use)
+          ),
+          ({ detail }) => detail
+        )
+      for (const [change, detail] of headers) {
+        assert.strictEqual(yield* detailOf(encode({ ...header, ...change }), claims), detail)
+      }
+      assert.include(yield* detailOf(head, { ...claims, iss: 7 }), "iss is not a URI")
+      assert.include(yield* detailOf(head, { ...claims, jti: "3" }), "its signature is not by the key")
+    }))
+
   it.effect("rejects text that is not a JWT, and a signature of another key", () =>
     Effect.gen(function*() {
       const one = Redacted.value(yield* signed())
@@ -124,5 +219,11 @@ describe("Certification", () => {
         Effect.flip(Certification.make(app, { name: "Basic App", uris: [PROFILE], ...options }))
       assert.match((yield* make({ lifetime: "1100 days" })).detail, /three years/)
       assert.match((yield* make({ uris: [] })).detail, /certification_uris/)
+      const several = yield* appCertificate({ key: "p256", uris: [CLIENT_URI, ISSUER] })
+      const issued = (issuer?: string) => Certification.make(several, { name: "Basic App", uris: [PROFILE], issuer })
+      assert.deepStrictEqual((yield* Effect.flip(issued())).fields, ["clientUri"])
+      assert.deepInclude(Certification.content(yield* issued(ISSUER)), { iss: ISSUER, sub: ISSUER })
+      yield* TestClock.setTime(80 * 365 * 86_400_000)
+      assert.match((yield* make({})).detail, /have it renewed/)
     }))
 })

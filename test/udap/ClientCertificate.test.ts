@@ -1,6 +1,8 @@
+import { createHash } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
 import { ClientCertificate, SoftwareStatement } from "effect-safire/udap"
@@ -18,6 +20,8 @@ import {
 
 const failing = (options: Effect.Effect<ClientCertificate.Options>) =>
   Effect.flatMap(options, (given) => Effect.flip(ClientCertificate.fromPem(given)))
+
+const SUBJECT = "CN=Growth Chart, O=Test community"
 
 /** A chain of which one thing is wrong. */
 const optionsOf = (change: AppOptions = {}) =>
@@ -76,6 +80,83 @@ describe("ClientCertificate", () => {
         ClientCertificate.fromSigner({ chain: leaf.der, sign: () => Effect.fail("the module is locked") })
       )
       assert.include(error.message, "the module is locked")
+      const other = yield* Effect.flip(
+        ClientCertificate.fromSigner({ chain: leaf.der, sign: () => Effect.succeed(new Uint8Array(256)) })
+      )
+      assert.deepInclude(other, { reason: "BadKey", detail: `it does not belong to the certificate ${SUBJECT}` })
+    }))
+
+  it.effect("describes the certificate, and the time in which its whole chain is valid", () =>
+    Effect.gen(function*() {
+      const { inter } = yield* makePki
+      const describe = (from: number, to: number) =>
+        Effect.gen(function*() {
+          const leaf = yield* issueApp({ key: "p256", from, to })
+          const certificate = yield* certificateOf(leaf)
+          assert.strictEqual(certificate.subject, SUBJECT)
+          assert.deepStrictEqual(certificate.chain.map((der) => new Uint8Array(der)), [leaf.der, inter.der])
+          assert.strictEqual(certificate.fingerprint, createHash("sha256").update(leaf.der).digest("base64url"))
+          return [certificate.notBefore, certificate.notAfter]
+        })
+      const end = 75 * 365 * Pki.DAY
+      assert.deepStrictEqual(yield* describe(Pki.DAY, 2 * Pki.DAY), [Pki.DAY, 2 * Pki.DAY])
+      assert.deepStrictEqual(yield* describe(0, end + Pki.DAY), [0, end])
+    }))
+
+  it.effect("accepts a chain of six certificates", () =>
+    Effect.gen(function*() {
+      const { inter, root } = yield* makePki
+      const { chain: [leaf = ""], privateKey } = yield* optionsOf({ key: "p256" })
+      const chain = [leaf, inter.der, root.der, root.der, root.der, root.der]
+      assert.strictEqual((yield* ClientCertificate.fromPem({ chain, privateKey })).chain.length, 6)
+    }))
+
+  it.effect("a runtime that cannot sign is an error without the runtime's words", () =>
+    Effect.gen(function*() {
+      const { subtle } = globalThis.crypto
+      const { sign } = subtle
+      const options = yield* optionsOf({ key: "p256" })
+      yield* Effect.acquireRelease(
+        Effect.sync(() => {
+          subtle.sign = () => Promise.reject(new Error("parts of the key"))
+        }),
+        () =>
+          Effect.sync(() => {
+            subtle.sign = sign
+          })
+      )
+      const error = yield* Effect.flip(ClientCertificate.fromPem(options))
+      assert.deepInclude(error, { reason: "BadKey", detail: "the runtime cannot sign with it" })
+      assert.notInclude(String(error), "parts of the key")
+    }).pipe(Effect.scoped))
+
+  it.effect("does not sign with an algorithm of another key", () =>
+    Effect.gen(function*() {
+      const certificate = yield* appCertificate({ key: "p256" })
+      const error = yield* Effect.flip(certificate.sign("ES384", new Uint8Array([1])))
+      assert.deepStrictEqual([error.reason, ...error.fields, error.detail], [
+        "Invalid",
+        "certificate",
+        "its key does not sign ES384"
+      ])
+    }))
+
+  it.effect("an app has one of the URIs of its certificate", () =>
+    Effect.sync(() => {
+      const [first, second] = ["https://a.example.org", "https://b.example.org"] as const
+      const choose = (uris: readonly [string, ...Array<string>], uri?: string) =>
+        Either.mapLeft(ClientCertificate.clientUri({ subject: "CN=App", uris }, uri), ({ detail }) => detail)
+      assert.deepStrictEqual(choose([first]), Either.right(first))
+      assert.deepStrictEqual(choose([first], first), Either.right(first))
+      assert.deepStrictEqual(choose([first, second], second), Either.right(second))
+      assert.deepStrictEqual(
+        choose([first, second]),
+        Either.left(`the certificate of CN=App has several URIs; choose one: ${first}, ${second}`)
+      )
+      assert.deepStrictEqual(
+        choose([first], second),
+        Either.left(`it is not a URI of the certificate of CN=App, which has ${first}; case, port and slash count`)
+      )
     }))
 
   const rejected: ReadonlyArray<readonly [string, Effect.Effect<ClientCertificate.Options>, string, RegExp]> = [
@@ -118,6 +199,84 @@ describe("ClientCertificate", () => {
       /neither DER nor PEM/
     ],
     [
+      "[UDAP-8] a chain with the key of another authority of the same name",
+      Effect.gen(function*() {
+        const other = yield* Pki.issue({
+          commonName: "Authority One",
+          authority: true,
+          keys: yield* Pki.newKeys("p256")
+        })
+        const { chain: [leaf = ""], privateKey } = yield* optionsOf()
+        return { chain: [leaf, other.der], privateKey }
+      }),
+      "certificate",
+      /^CN=Authority One, O=Test community did not issue CN=Growth Chart/
+    ],
+    [
+      "[UDAP-8] a chain with an authority of another name",
+      Effect.gen(function*() {
+        const { inter } = yield* makePki
+        const other = yield* Pki.issue({ commonName: "Other", authority: true, keys: inter.keys })
+        const { chain: [leaf = ""], privateKey } = yield* optionsOf()
+        return { chain: [leaf, other.der], privateKey }
+      }),
+      "certificate",
+      /^CN=Other, O=Test community did not issue/
+    ],
+    [
+      "a chain of seven certificates",
+      Effect.map(optionsOf(), ({ chain, privateKey }) => ({ chain: Array(7).fill(chain[1] ?? ""), privateKey })),
+      "certificate",
+      /the chain has 7 certificates, more than 6/
+    ],
+    [
+      "a chain with a certificate that is broken",
+      Effect.map(optionsOf(), ({ chain, privateKey }) => ({ chain: [...chain, new Uint8Array([48, 0])], privateKey })),
+      "certificate",
+      /^certificate 3 of the chain: it is not one DER-encoded/
+    ],
+    [
+      "a key on the curve P-521",
+      Effect.gen(function*() {
+        const keys = yield* Effect.promise(() =>
+          globalThis.crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-521" }, true, ["sign", "verify"])
+        )
+        return yield* optionsOf({ keys })
+      }),
+      "certificate",
+      /^CN=Growth Chart, O=Test community: its key is on a curve that UDAP does not sign with/
+    ],
+    [
+      "an RSA key of 1024 bits",
+      Effect.flatMap(Pki.newKeys("rsa1024"), (keys) => optionsOf({ keys })),
+      "certificate",
+      /^CN=Growth Chart, O=Test community: its RSA key has 1024 bits$/
+    ],
+    [
+      "a key that is not PEM",
+      Effect.map(optionsOf(), ({ chain }) => ({ chain, privateKey: Redacted.make("secret") })),
+      "privateKey",
+      /^it is not a PKCS#8 private key in PEM$/
+    ],
+    [
+      "a PKCS#1 key",
+      Effect.map(optionsOf(), ({ chain }) => ({
+        chain,
+        privateKey: Redacted.make("-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----")
+      })),
+      "privateKey",
+      /PKCS#1/
+    ],
+    [
+      "a SEC 1 key",
+      Effect.map(optionsOf(), ({ chain }) => ({
+        chain,
+        privateKey: Redacted.make("-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----")
+      })),
+      "privateKey",
+      /SEC 1/
+    ],
+    [
       "an encrypted key",
       Effect.map(optionsOf(), ({ chain }) => ({
         chain,
@@ -146,7 +305,7 @@ describe("ClientCertificate", () => {
         scopes: ["system/*.rs"]
       }, { certificate, registrationEndpoint: "https://ehr.example.org/register" })
       assert.match((yield* Effect.flip(sign)).detail, /valid from 1972-09-27/)
-      yield* TestClock.setTime(1050 * Pki.DAY)
+      yield* TestClock.setTime(1000 * Pki.DAY)
       yield* sign
       yield* TestClock.setTime(1100 * Pki.DAY)
       assert.match((yield* Effect.flip(sign)).detail, /ended at 1973-01-05/)

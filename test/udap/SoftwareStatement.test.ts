@@ -133,6 +133,24 @@ describe("SoftwareStatement", () => {
       assert.notProperty(claims, "response_types")
     }))
 
+  it("the claims of a registration and of its end", () => {
+    const common = {
+      client_name: "Growth Chart",
+      contacts: ["mailto:it@example.org"],
+      logo_uri: "https://app.example.org/logo.png",
+      token_endpoint_auth_method: "private_key_jwt",
+      scope: "openid patient/*.rs"
+    }
+    assert.deepStrictEqual<unknown>(SoftwareStatement.toClaims(withUsers, "register"), {
+      ...common,
+      grant_types: ["authorization_code", "refresh_token"],
+      redirect_uris: ["https://app.example.org/callback"],
+      response_types: ["code"]
+    })
+    assert.deepStrictEqual<unknown>(SoftwareStatement.toClaims(withUsers, "cancel"), { ...common, grant_types: [] })
+    assert.notProperty(SoftwareStatement.toClaims(backend, "register"), "logo_uri")
+  })
+
   it.effect("sends other members unchanged", () =>
     Effect.gen(function*() {
       const { claims } = yield* made({ ...backend, extensions: { software_id: "growth-chart" } })
@@ -144,17 +162,36 @@ describe("SoftwareStatement", () => {
     ["UDAP-86", { ...backend, contacts: ["mailto:it@example.org", "the front desk"] }],
     ["UDAP-87", { ...backend, contacts: ["https://example.org/contact"] }],
     ["UDAP-87", { ...backend, contacts: ["mailto:nowhere"] }],
+    ["UDAP-87", { ...backend, contacts: [] }],
+    ["UDAP-87", { ...backend, contacts: ["https://example.org/mailto:it@example.org"] }],
+    ["UDAP-87", { ...backend, contacts: ["mailto:it@example.org?subject=x"] }],
+    ["UDAP-87", { ...backend, contacts: ["mailto:@example.org"] }],
+    ["UDAP-87", { ...backend, contacts: ["mailto:it@example..org"] }],
+    ["UDAP-87", { ...backend, contacts: ["mailto:it@.org"] }],
+    ["UDAP-87", { ...backend, contacts: ["mailto:it@example.org@example.com"] }],
     ["UDAP-92", { ...backend, grantTypes: ["client_credentials", "refresh_token"] }],
     ["UDAP-92", { ...withUsers, grantTypes: ["authorization_code", "client_credentials"] }],
     ["UDAP-92", { ...backend, grantTypes: [] }],
     ["UDAP-84", { ...withUsers, redirectUris: ["http://app.example.org/callback"] }],
     ["UDAP-84", { ...withUsers, redirectUris: ["/callback"] }],
+    ["UDAP-84", { ...withUsers, redirectUris: ["https://app.example.org/callback", "https://app.example.org/#"] }],
+    ["UDAP-84", { ...withUsers, redirectUris: ["https://user@app.example.org/callback"] }],
+    ["UDAP-84", { ...withUsers, redirectUris: ["https://:password@app.example.org/callback"] }],
+    ["UDAP-84", { ...withUsers, redirectUris: [] }],
+    ["UDAP-84", { ...withUsers, redirectUris: undefined }],
+    ["UDAP-85", { ...backend, redirectUris: [] }],
     ["UDAP-85", { ...backend, redirectUris: ["https://app.example.org/callback"] }],
     ["UDAP-88", { ...withUsers, logoUri: undefined }],
     ["UDAP-90", { ...withUsers, logoUri: "http://app.example.org/logo.png" }],
     ["UDAP-91", { ...withUsers, logoUri: "https://app.example.org/logo.svg" }],
+    ["UDAP-91", { ...withUsers, logoUri: "https://app.example.org/logo.png/" }],
+    ["UDAP-91", { ...withUsers, logoUri: "https://app.example.org/logo-png" }],
+    ["UDAP-91", { ...backend, logoUri: "https://app.example.org/?logo.png" }],
+    ["UDAP-90", { ...backend, logoUri: "http://app.example.org/logo.png" }],
     ["UDAP-97", { ...backend, scopes: [] }],
     ["UDAP-97", { ...backend, scopes: ["system/*.rs system/*.c"] }],
+    ["UDAP-97", { ...backend, scopes: ["system/*.rs", "a\"b"] }],
+    ["UDAP-97", { ...backend, scopes: ["system/*.rs", ""] }],
     ["UDAP-71", { ...backend, extensions: { aud: "https://other.example.org" } }]
   ]
 
@@ -163,14 +200,32 @@ describe("SoftwareStatement", () => {
     ([requirement, metadata]) =>
       Effect.gen(function*() {
         assert.deepStrictEqual(SoftwareStatement.violations(metadata).map((one) => one.requirement), [requirement])
-        const error = yield* Effect.flip(made(metadata))
+        const error = yield* Effect.flip(SoftwareStatement.validate(metadata))
         assert.strictEqual(error.reason, "Invalid")
         assert.include(error.detail, `[${requirement}]`)
       })
   )
 
+  it.effect("invalid metadata are not signed; the error names each invalid field once and lists all details", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(
+        made({ ...backend, logoUri: "logo", extensions: { aud: "x", scope: "y", software_id: "z" } })
+      )
+      assert.deepStrictEqual([...error.fields], ["logoUri", "extensions"])
+      assert.strictEqual(
+        error.detail,
+        "logoUri: it is an https URL [UDAP-90]; logoUri: its path ends with .png, .jpg, .jpeg or .gif [UDAP-91]; extensions: aud, scope cannot be replaced [UDAP-71]"
+      )
+    }))
+
   it("valid metadata have no findings; loopback hosts need an option", () => {
-    assert.deepStrictEqual([backend, withUsers].flatMap((one) => SoftwareStatement.violations(one)), [])
+    const images = ["a.jpg", "a.jpeg", "a.GIF", "a.png?size=1"].map((name) => `https://app.example.org/${name}`)
+    const more: ReadonlyArray<SoftwareStatement.Metadata> = [
+      ...images.map((logoUri) => ({ ...withUsers, logoUri })),
+      { ...backend, contacts: ["MAILTO:first.last@mail.example.org"], scopes: ["a", "system/Patient.rs?a=b"] },
+      { ...withUsers, grantTypes: ["authorization_code"] }
+    ]
+    assert.deepStrictEqual([backend, withUsers, ...more].flatMap((one) => SoftwareStatement.violations(one)), [])
     const local = { ...withUsers, redirectUris: ["http://localhost:3000/callback"] }
     assert.lengthOf(SoftwareStatement.violations(local), 1)
     assert.deepStrictEqual(SoftwareStatement.violations(local, { allowInsecureLocalhost: true }), [])
@@ -182,5 +237,18 @@ describe("SoftwareStatement", () => {
     assert.deepStrictEqual(of({ ...backend, scopes: ["patient/*.rs"] }), ["UDAP-99"])
     assert.deepStrictEqual(of({ ...withUsers, scopes: ["system/*.rs"] }), ["UDAP-100"])
     assert.deepStrictEqual([...of(backend), ...of(withUsers)], [])
+    assert.deepStrictEqual(
+      SoftwareStatement.recommendations({
+        ...withUsers,
+        scopes: ["patient/*.rs", "system/*.rs", "system/Patient.rs", "x/system/"]
+      }),
+      [{
+        field: "scopes",
+        requirement: "UDAP-100",
+        detail: "system/*.rs system/Patient.rs is unusual with authorization_code and refresh_token"
+      }]
+    )
+    assert.deepStrictEqual(of({ ...backend, scopes: ["user/*.rs"] }), ["UDAP-99"])
+    assert.deepStrictEqual(of({ ...backend, scopes: ["x/user/"] }), [])
   })
 })

@@ -14,7 +14,11 @@ const providers: ReadonlyArray<TieredOAuth.IdentityProvider> = [
 
 const [state, bank] = providers as readonly [TieredOAuth.IdentityProvider, TieredOAuth.IdentityProvider]
 
-const at = <A, E>(use: (client: SmartClient.Service) => Effect.Effect<A, E>, how: Options = {}) =>
+const at = <A, E>(
+  use: (client: SmartClient.Service) => Effect.Effect<A, E>,
+  how: Options = {},
+  allowInsecureLocalhost?: boolean
+) =>
   Effect.gen(function*() {
     const server = yield* makeServer(how)
     const certificate = yield* appCertificate({ key: "p256" })
@@ -23,6 +27,7 @@ const at = <A, E>(use: (client: SmartClient.Service) => Effect.Effect<A, E>, how
       SmartClient.layer({
         fhirBaseUrl: server.fhirBaseUrl,
         redirectUri: REDIRECT,
+        allowInsecureLocalhost,
         scopes: ["patient/*.rs", "udap", "openid"]
       }).pipe(
         Layer.provide(UdapAuthentication.layer({
@@ -57,6 +62,10 @@ describe("TieredOAuth", () => {
           const { url } = yield* client.authorize(yield* TieredOAuth.authorizeOptions(client, bank))
           assert.strictEqual(url.searchParams.get("idp"), "https://bank.example.org/id")
           assert.strictEqual(url.searchParams.get("scope"), "patient/*.rs udap openid")
+          assert.deepStrictEqual(yield* TieredOAuth.authorizeOptions(bank)(client), {
+            addScopes: ["udap", "openid"],
+            params: { idp: bank.url }
+          })
         })
       )
   )
@@ -69,6 +78,7 @@ describe("TieredOAuth", () => {
         assert.isTrue(TieredOAuth.isProviderRefused(error))
         assert.include(error.message, "another identity provider")
         assert.deepStrictEqual(TieredOAuth.others(providers, state), [bank])
+        assert.deepStrictEqual(TieredOAuth.others(bank)(providers), [state])
         const denied = yield* refused(client, { error: "access_denied" })
         assert.isFalse(TieredOAuth.isProviderRefused(denied))
       })
@@ -89,12 +99,18 @@ describe("TieredOAuth", () => {
         assert.deepInclude(error, { _tag: "ConfigurationError", reason: "Conflict" })
       }), { metadata: { udap_profiles_supported: ["udap_dcr", "udap_authn"] } }))
 
-  it.effect.each([["http://idp.example.org", "Insecure"], ["idp", "Invalid"]] as const)(
+  it.effect("a provider on a loopback host needs an option", () =>
+    at((client) => TieredOAuth.authorizeOptions(client, { url: "http://localhost:8080" }), {}, true))
+
+  it.effect.each(
+    [["http://idp.example.org", "Insecure"], ["http://localhost:8080", "Insecure"], ["idp", "Invalid"]] as const
+  )(
     "%s is not an identity provider",
     ([url, reason]) =>
       at((client) =>
         Effect.gen(function*() {
-          assert.deepInclude(yield* Effect.flip(TieredOAuth.authorizeOptions(client, { url })), { reason })
+          const error = yield* Effect.flip(TieredOAuth.authorizeOptions(client, { url }))
+          assert.deepInclude(error, { reason, fields: ["idp"] })
         })
       )
   )
@@ -109,6 +125,9 @@ describe("TieredOAuth", () => {
           ))
       yield* check({})
       const error = yield* Effect.flip(check({ metadata: { scopes_supported: ["openid"] } }))
-      assert.include(error.message, "udap")
+      assert.include(error.message, "does not list the scopes udap, which")
+      const neither = yield* Effect.flip(check({ metadata: { scopes_supported: undefined } }))
+      assert.deepInclude(neither, { _tag: "ConfigurationError", reason: "Conflict" })
+      assert.include(neither.message, "does not list the scopes udap, openid, which")
     }))
 })

@@ -77,7 +77,7 @@ const define = (
   problems: ReadonlyArray<string>,
   make: (base: Base) => Effect.Effect<Artefact>,
   more: Pick<Definition, "deviation" | "hostile"> = {}
-): Definition => ({ name, problems, make: atNow(make), ...more })
+): Definition => ({ name, problems, make: Effect.runSync(Effect.cached(atNow(make))), ...more })
 
 type More = Pick<Definition, "deviation" | "hostile">
 

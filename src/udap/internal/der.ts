@@ -5,6 +5,7 @@
  */
 
 import * as DateTime from "effect/DateTime"
+import * as Option from "effect/Option"
 
 /** @internal */
 export interface Element {
@@ -41,10 +42,9 @@ export const read = (bytes: Uint8Array, offset: number, limit: number): Element 
     const end = offset + 2 + first
     return end > limit ? undefined : { tag, start: offset, content: offset + 2, end }
   }
-  const count = first & 0x7f
-  const content = offset + 2 + count
-  if (count === 0 || count > 4 || content > limit) return undefined
+  const content = offset + 2 + (first & 0x7f)
   let length = 0
+  // Beyond the limit the length does not matter.
   for (let i = offset + 2; i < content; i++) length = length * 256 + (bytes[i] ?? 0)
   // DER, section 10.1: the shortest form.
   if (length < 0x80 || (bytes[offset + 2] ?? 0) === 0) return undefined
@@ -129,18 +129,10 @@ export const time = (bytes: Uint8Array, element: Element): number | undefined =>
     : element.tag === Tag.generalizedTime
     ? text
     : ""
-  const found = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(digits)
-  if (found === null) return undefined
-  const [, year, month, day, hour, minute, second] = found.map(Number)
-  if (
-    year === undefined || month === undefined || day === undefined || hour === undefined || minute === undefined ||
-    second === undefined
-  ) return undefined
-  const millis = Date.UTC(year, month - 1, day, hour, minute, second)
+  const iso = digits.replace(/^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/, "$1-$2-$3T$4:$5:$6.000Z")
+  const at = iso === digits ? Option.none() : DateTime.make(iso)
   // A 31st of February would be another day.
-  const valid = month >= 1 && month <= 12 && day >= 1 && day <= 31 && hour < 24 && minute < 60 && second < 60 &&
-    DateTime.getPartUtc(DateTime.unsafeMake(millis), "day") === day
-  return valid ? millis : undefined
+  return Option.isSome(at) && DateTime.formatIso(at.value) === iso ? DateTime.toEpochMillis(at.value) : undefined
 }
 
 /** @internal */

@@ -112,12 +112,12 @@ const encoder = new TextEncoder()
 
 const choose = (
   own: ReadonlyArray<Algorithm>,
-  accepted: ReadonlyArray<string> | undefined,
+  accepted: ReadonlyArray<string> = own,
   member: string
 ): Effect.Effect<Algorithm, ConfigurationError> => {
-  const algorithm = own.find((one) => accepted === undefined || accepted.includes(one))
+  const algorithm = own.find((one) => accepted.includes(one))
   if (algorithm !== undefined) return Effect.succeed(algorithm)
-  const listed = safeText((accepted ?? []).join(", "), [], 100) || "nothing"
+  const listed = safeText(accepted.join(", "), [], 100) || "nothing"
   return configurationError(
     "Conflict",
     ["certificate", member],
@@ -126,17 +126,19 @@ const choose = (
 }
 
 /**
- * Signs with the first algorithm of the key that the server accepts. `member` is the name of the server's list.
+ * Signs with the first algorithm of the key that the server accepts: any, if it has no list. `member` is the name of
+ * the list.
  *
  * @internal
  */
 export const sign = (
   signer: Signer,
   claims: JsonObject,
-  options: { readonly accepted: ReadonlyArray<string> | undefined; readonly member: string }
+  accepted: ReadonlyArray<string> | undefined,
+  member: string
 ): Effect.Effect<Redacted.Redacted, ConfigurationError> =>
   Effect.gen(function*() {
-    const alg = yield* choose(signer.algorithms, options.accepted, options.member)
+    const alg = yield* choose(signer.algorithms, accepted, member)
     const header = { alg, x5c: signer.chain.map((der) => Encoding.encodeBase64(der)) }
     const input = `${jose.base64url.encode(JSON.stringify(header))}.${jose.base64url.encode(JSON.stringify(claims))}`
     const signature = yield* signer.sign(alg, encoder.encode(input))
