@@ -72,7 +72,7 @@ export * from "./internal/scopeSyntax.js"
  */
 export const parse = (text: string | ReadonlyArray<string>): ReadonlyArray<Scope> =>
   (typeof text === "string" ? [text] : text)
-    .flatMap((part) => part.split(/\s+/))
+    .flatMap((part) => part.split(/\s/))
     .filter((part) => part !== "")
     .map(parseScope)
 

@@ -93,13 +93,13 @@ const REFERENCE =
  */
 export const parseFhirUser = (claim: string, fhirBaseUrl: string): FhirUser | undefined => {
   const base = FhirBaseUrl.parse(fhirBaseUrl)
-  const [reference, type, id] = REFERENCE.exec(claim) ?? []
-  if (reference === undefined || id === undefined || Either.isLeft(base) || !isFhirUserType(type)) {
-    return undefined
-  }
+  const [reference = "", type, id = ""] = REFERENCE.exec(claim) ?? []
+  if (Either.isLeft(base) || !isFhirUserType(type)) return undefined
   const local = Url.parse(FhirBaseUrl.append(base.right, reference))
   const isRelative = claim === reference
-  const absolute = isRelative ? local : Url.parse(Either.getOrElse(FhirBaseUrl.parse(claim), () => ""))
+  const absolute = isRelative
+    ? local
+    : Either.match(FhirBaseUrl.parse(claim), { onLeft: () => undefined, onRight: Url.parse })
   if (absolute === undefined) return undefined
   return {
     resourceType: type,

@@ -36,7 +36,7 @@ export const fromResponse = (fhirBaseUrl: string | undefined): Parse<UserInfo> =
     const sub = string("sub")
     if (sub === undefined) return Either.left(unusable(response, context, "the response has no sub", members))
     const claim = fhirBaseUrl === undefined ? undefined : string("fhirUser")
-    const fhirUser = claim === undefined ? undefined : parseFhirUser(claim, fhirBaseUrl ?? "")
+    const fhirUser = parseFhirUser(claim ?? "", fhirBaseUrl ?? "")
     if (claim !== undefined && fhirUser === undefined) {
       const detail = "fhirUser is not a reference to a person's resource; it counts as absent"
       context.warn("FhirUserMalformed", detail, "199")

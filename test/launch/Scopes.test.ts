@@ -621,6 +621,62 @@ const unconstrainedV1 = FastCheck.array(
 ).map(parse)
 const fastCheck = { numRuns: 1000 }
 
+describe("scopes that look like others", () => {
+  const reasons = (text: string) => Scopes.validate(text).map(({ reason }) => reason)
+
+  it("a name that only contains a SMART scope is unknown, and not misspelled", () => {
+    for (const text of ["xpatient/Patient.rs", "xlaunch/patient", "x/user/Patient.rs", "1user/Patient.rs"]) {
+      deepStrictEqual(parse(text), [{ _tag: "Unknown", value: text }])
+      deepStrictEqual(reasons(text), [])
+    }
+    deepStrictEqual(print(parse([" a \t\n b ", "c  d"])), "a b c d")
+    for (const value of [{ _tag: ["Launch"] }, { _tag: "toString" }, { _tag: 1 }, undefined, "Launch"]) {
+      assert.isFalse(Scopes.isScope(value))
+    }
+  })
+
+  it("alternatives of a constraint may look like scopes that SMART does not define", () => {
+    const alternatives = ["http://loinc.org|1,http://loinc.org|2", "a,__b", "a,email", "a,b"]
+    for (const value of alternatives) deepStrictEqual(Scopes.unsendable(`user/Patient.rs?code=${value}`), [])
+    for (const text of ["user/Patient.rs?code=a,openid", "openid,email", "email,openid", "a,b", "a,user/Patient.rs"]) {
+      deepStrictEqual(Scopes.unsendable(text).map(({ reason }) => reason), ["CommaSeparated"], text)
+    }
+    for (const text of ["", " ", "  "]) {
+      deepStrictEqual(Scopes.unsendable(text).map(({ reason }) => reason), ["Empty"])
+    }
+  })
+
+  it("letters in another order cause the advice to use the right one, with the rest as it was", () => {
+    const advice = (text: string) => Scopes.validate(text).map(({ advice }) => advice)
+    deepStrictEqual(advice("user/Patient.sr"), ["letters go once each in the order cruds: user/Patient.rs"])
+    deepStrictEqual(advice("user/Patient.srr?a=b"), ["letters go once each in the order cruds: user/Patient.rs?a=b"])
+    deepStrictEqual(advice("user/*.dusrc"), ["letters go once each in the order cruds: user/*.cruds"])
+    for (const text of ["patient/x.y/Patient.sr", "user/Patient.sx", "user/Patient"]) {
+      deepStrictEqual(advice(text).map((one) => one.slice(0, 14)), ["write patient/"])
+    }
+    deepStrictEqual(advice("launch/Patient").map((one) => one.slice(0, 13)), ["write launch/"])
+    deepStrictEqual(reasons("user/Patient.read"), [])
+    deepStrictEqual(reasons("user/Patient.rs?a=1&b="), ["EmptyConstraint"])
+    deepStrictEqual(reasons("user/Patient.read?a=1"), ["ConstrainedV1"])
+    deepStrictEqual(Scopes.lint(parse("openid launch __x"), { backend: true }), [])
+  })
+
+  it("extensions and unknown scopes stay as they are", () => {
+    for (const text of ["__vendor", "urn:example:scope", "unknown"]) {
+      deepStrictEqual(Scopes.toUri(parseScope(text)), parseScope(text))
+      deepStrictEqual(Scopes.normalize(parse(text)), parse(text))
+    }
+    for (const text of ["Patient", "MedicationRequest", "A1"]) assertSome(Scopes.ResourceType.option(text), text)
+    for (const text of ["patient", "xPatient", "Patient!", "!Patient", "", "1A"]) {
+      assertNone(Scopes.ResourceType.option(text))
+    }
+    strictEqual(
+      print([Scopes.patient("Observation", "rs", { constraints: { "a=b": "\u007f~\u0021 \u00e9" } })]),
+      "patient/Observation.rs?a%3Db=%7F~!%20%C3%A9"
+    )
+  })
+})
+
 describe("laws", () => {
   it.prop("[SMART-131] the normal form is idempotent", [scopes], ([a]) => {
     const once = Scopes.normalize(a)

@@ -1,5 +1,6 @@
 import { inspect } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -9,12 +10,14 @@ import * as TestClock from "effect/TestClock"
 import {
   Identity,
   IdToken,
-  type IdTokenError,
+  IdTokenError,
+  LaunchContext,
   Sessions,
   SessionStore,
   SmartClient,
   SmartConfiguration,
-  SmartServers
+  SmartServers,
+  TokenSet
 } from "effect-safire"
 import * as jose from "jose"
 import * as FhirBaseUrl from "../../src/base/FhirBaseUrl.js"
@@ -768,6 +771,68 @@ describe("IdToken, at a refresh", () => {
     }))
 })
 
+describe("Identity", () => {
+  it("a person is the same if issuer and subject are equal", () => {
+    const of = (iss: string, sub: string) => new Identity.Identity({ iss, sub, claims: Redacted.make({}) })
+    assert.isTrue(Identity.isSamePerson(of("a", "1"), of("a", "1")))
+    assert.isFalse(Identity.isSamePerson(of("a", "1"), of("b", "1")))
+    assert.isFalse(Identity.isSamePerson(of("a", "1"), of("a", "2")))
+    assert.isTrue(Identity.isSamePerson(of("a", "1"))(of("a", "1")))
+  })
+
+  it("[SMART-198] [SMART-199] [SMART-202] a fhirUser is a reference to a person's resource, local or not", () => {
+    const base = "https://ehr.test/fhir"
+    const local = (resourceType: string, id: string, url = `${base}/${resourceType}/${id}`) => ({
+      resourceType,
+      id,
+      url,
+      isLocal: true
+    })
+    const found = (claim: string, fhirBaseUrl = base) => Identity.parseFhirUser(claim, fhirBaseUrl) as unknown
+    for (const type of ["Patient", "Practitioner", "PractitionerRole", "RelatedPerson", "Person"]) {
+      assert.deepStrictEqual(found(`${type}/a-1.B`), local(type, "a-1.B"))
+    }
+    assert.deepStrictEqual(found(`${base}/Patient/1`), local("Patient", "1"))
+    assert.deepStrictEqual(found("Patient/1", `${base}/`), local("Patient", "1"))
+    assert.deepStrictEqual(
+      found("Patient/1/_history/2"),
+      local("Patient", "1", `${base}/Patient/1/_history/2`)
+    )
+    const foreign = "https://other.test/fhir/Patient/1"
+    assert.deepStrictEqual(found(foreign), { resourceType: "Patient", id: "1", url: foreign, isLocal: false })
+    const others = ["", "Patient", "Patient/", "Device/1", "xPatient/1", "Patient/1/", "Patient/1/Patient", "patient/1"]
+    for (const claim of [...others, `Patient/${"a".repeat(65)}`, "x/Patient/1", "javascript:/Patient/1"]) {
+      assert.isUndefined(found(claim), claim)
+    }
+    assert.isUndefined(found("Patient/1", "nonsense"))
+  })
+
+  it("the errors of an identity name what was refused", () => {
+    const tokens = Redacted.make(
+      new TokenSet.TokenSet({
+        version: 1,
+        accessToken: Redacted.make("AT"),
+        receivedAt: DateTime.unsafeMake(0),
+        scopes: [],
+        context: new LaunchContext.LaunchContext({}),
+        extensions: Redacted.make({})
+      })
+    )
+    const errorOf = (reason: IdTokenError["reason"], more: Partial<IdTokenError> = {}) =>
+      new IdTokenError({ reason, server: "ehr", detail: "it", ...more })
+    assert.match(errorOf("NoIdentity").message, /^The person who logged in at ehr is not known \(NoIdentity\): it; req/)
+    assert.match(
+      errorOf("ModuleUnavailable").message,
+      /^The id_token of ehr cannot be verified \(ModuleUnavailable\): /
+    )
+    assert.match(errorOf("SubjectMismatch").message, /^The userinfo of ehr was refused \(SubjectMismatch\): /)
+    assert.match(errorOf("Expired").message, /^The id_token of ehr was refused \(Expired\): /)
+    assert.isTrue(errorOf("ModuleUnavailable").isRetryable)
+    assert.isFalse(errorOf("ModuleUnavailable", { tokens }).isRetryable)
+    assert.isFalse(errorOf("Expired").isRetryable)
+  })
+})
+
 describe("UserInfo and logout", () => {
   const endpoints = {
     issuer,
@@ -837,10 +902,9 @@ describe("UserInfo and logout", () => {
   it.scoped("userinfo refuses a token set without identity and one of another server", () =>
     Effect.gen(function*() {
       const { client, server, tokens } = yield* setUp(endpoints, { sub: "person-1" })
-      const { TokenSet } = yield* Effect.promise(() => import("../../src/token/TokenSet.js"))
-      const error = yield* Effect.flip(client.userInfo(new TokenSet({ ...tokens, identity: undefined })))
+      const error = yield* Effect.flip(client.userInfo(new TokenSet.TokenSet({ ...tokens, identity: undefined })))
       assert.strictEqual(error.reason, "NoIdentity")
-      const foreign = new TokenSet({ ...tokens, fhirBaseUrl: "https://other.test/fhir" })
+      const foreign = new TokenSet.TokenSet({ ...tokens, fhirBaseUrl: "https://other.test/fhir" })
       assert.strictEqual((yield* Effect.flip(client.userInfo(foreign))).reason, "WrongServer")
       assert.strictEqual(server.times(`${issuer}/userinfo`), 0)
     }))

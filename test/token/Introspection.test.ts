@@ -93,7 +93,8 @@ describe("Introspection", () => {
     (body) =>
       Effect.gen(function*() {
         const { outcome } = yield* introspect(body)
-        assert.strictEqual(outcome._tag === "Left" && outcome.left.reason, "Malformed")
+        if (outcome._tag === "Right") return assert.fail("accepted")
+        assert.deepInclude(outcome.left, { reason: "Malformed", detail: "the response has no boolean active" })
       })
   )
 
@@ -103,6 +104,23 @@ describe("Introspection", () => {
       assert.deepStrictEqual(value.scopes, [])
       assert.isUndefined(value.expiresAt)
       assert.deepStrictEqual(new Set(codes), new Set(["TokenMemberMalformed"]))
+      assert.isUndefined((yield* found({ active: true, exp: "1597678964" })).value.expiresAt)
+    }))
+
+  it.effect("deviations of the launch context cause warnings only where a member is malformed", () =>
+    Effect.gen(function*() {
+      const { outcome, warnings } = yield* introspect({
+        active: true,
+        patient: 1,
+        fhirContext: ["Observation/1"],
+        fhirUser: 1
+      })
+      assert.strictEqual(outcome._tag, "Right")
+      const details = warnings.reported.map(({ code, detail }) => `${code}: ${detail}`)
+      assert.deepStrictEqual(details.sort(), [
+        "TokenMemberMalformed: fhirUser of an introspection is not a non-empty string; it counts as absent",
+        "TokenMemberMalformed: introspection: patient is not a non-empty string; it counts as absent"
+      ])
     }))
 
   it.effect("an error does not show the token that a server repeats", () =>

@@ -1,4 +1,5 @@
 import { inspect } from "node:util"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -7,9 +8,12 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
+import * as Tracer from "effect/Tracer"
 import * as ClientAuthentication from "../../src/client/ClientAuthentication.js"
 import * as RetryPolicy from "../../src/http/RetryPolicy.js"
+import * as LogoutRequest from "../../src/token/LogoutRequest.js"
 import * as TokenEndpoint from "../../src/token/TokenEndpoint.js"
+import { TokenError } from "../../src/token/TokenError.js"
 import * as Http from "../support/http.js"
 import { recorded } from "../support/warnings.js"
 
@@ -369,7 +373,278 @@ describe("TokenEndpoint, refused credentials", () => {
     }))
 })
 
+describe("TokenEndpoint, another authentication", () => {
+  const outcomeOf = (authentication: ClientAuthentication.Service, http: Http.Fake) =>
+    Effect.gen(function*() {
+      const service = yield* over(http, RetryPolicy.none)
+      return yield* Effect.either(service.refresh({ ...target, authentication }, refresh))
+    })
+  const secretOf = (clientSecret: string) =>
+    ClientAuthentication.makeClientSecretPost({ clientSecret: Redacted.make(clientSecret) })
+  const sentSecrets = (http: Http.Fake) =>
+    http.requests.map(({ body }) => new URLSearchParams(body).get("client_secret"))
+
+  it.effect("the fallback of an authentication is used after invalid_client, and after no other error", () =>
+    Effect.gen(function*() {
+      const authentication = { ...secretOf("old"), fallback: secretOf("new") }
+      const http = Http.script(() => Http.json({ error: "invalid_client" }, { status: 401 }), good())
+      assert.strictEqual((yield* outcomeOf(authentication, http))._tag, "Right")
+      assert.deepStrictEqual(sentSecrets(http), ["old", "new"])
+      const other = Http.script(() => Http.json({ error: "invalid_grant" }, { status: 400 }), good())
+      assert.strictEqual((yield* outcomeOf(authentication, other))._tag, "Left")
+      assert.deepStrictEqual(sentSecrets(other), ["old"])
+      const without = Http.script(() => Http.json({ error: "invalid_client" }, { status: 401 }), good())
+      assert.strictEqual((yield* outcomeOf(secretOf("old"), without))._tag, "Left")
+    }))
+
+  it.effect("an error shows no part of another user's Basic credentials, and no bearer token", () =>
+    Effect.gen(function*() {
+      const basic = (encoded: string): ClientAuthentication.Service => ({
+        method: "client_secret_basic",
+        authenticate: (request) =>
+          Effect.succeed(
+            HttpClientRequest.setHeader(ClientAuthentication.formRequest(request), "authorization", encoded)
+          )
+      })
+      const credentials = btoa("other-user:first:second+%41")
+      const parts = [
+        [credentials, credentials],
+        [credentials, "other-user:first:second+%41"],
+        [credentials, "first:second+%41"],
+        [credentials, "second+%41"],
+        [credentials, "second A"],
+        [btoa("app id:first-second"), "first-second"],
+        [btoa("app+id:first%2Dsecond"), "first-second"],
+        ["no-base64!", "no-base64!"],
+        [btoa("only-a-user"), "only-a-user"]
+      ] as const
+      for (const [sent, part] of parts) {
+        const http = Http.script(() => Http.json({ error: "e", error_description: `<${part}>` }, { status: 400 }))
+        const outcome = yield* outcomeOf(basic(`Basic ${sent}`), http)
+        if (outcome._tag === "Right" || outcome.left._tag !== "TokenError") return assert.fail("accepted")
+        assert.strictEqual(outcome.left.errorDescription, "<<redacted>>", part)
+      }
+      // The client id is not a secret.
+      const http = Http.script(() => Http.json({ error: "e", error_description: "<app id>" }, { status: 400 }))
+      const shown = yield* outcomeOf(basic(`Basic ${btoa("app id:first-second")}`), http)
+      assert.include(String(shown), "app id")
+      const bearer = Redacted.make("introspecting-t0ken")
+      const service = yield* over(
+        Http.script(() => Http.json({ error: "e", error_description: "introspecting-t0ken" }, { status: 400 }))
+      )
+      const error = yield* Effect.flip(
+        service.introspect(target, { token: Redacted.make("t0ken"), authorization: bearer })
+      )
+      assert.notInclude(error.message, "introspecting")
+    }))
+
+  it.effect("only an authentication that sends authorization extensions gets them", () =>
+    Effect.gen(function*() {
+      const extensions = { "hl7-b2b": { version: "1" } }
+      const requests: Array<unknown> = []
+      const authentication: ClientAuthentication.Service = {
+        ...ClientAuthentication.makePublic,
+        authenticate: (request) => {
+          requests.push(request.extensions)
+          return ClientAuthentication.makePublic.authenticate(request)
+        }
+      }
+      const http = Http.script(good())
+      const service = yield* over(http)
+      const error = yield* Effect.flip(
+        service.clientCredentials({ ...target, authentication }, { scopes: ["a"], extensions })
+      )
+      assert.deepInclude(error, { _tag: "ConfigurationError", reason: "Conflict", fields: ["extensions"] })
+      assert.strictEqual(http.requests.length, 0)
+      const sending = { ...authentication, sendsExtensions: true }
+      yield* service.clientCredentials({ ...target, authentication: sending }, { scopes: ["a", "b"], extensions })
+      yield* service.clientCredentials({ ...target, authentication }, { scopes: ["a", "b"] })
+      assert.deepStrictEqual(requests, [extensions, undefined])
+      assert.deepStrictEqual(form(http), [
+        ["grant_type", "client_credentials"],
+        ["scope", "a b"],
+        ["client_id", "app id"]
+      ])
+    }))
+})
+
+describe("TokenEndpoint, what a response means", () => {
+  it.effect("without scope, the requested scopes count as granted, at a refresh also the granted ones", () =>
+    Effect.gen(function*() {
+      const http = Http.script(good({ scope: undefined }))
+      const service = yield* over(http)
+      const scopes = ["user/*.rs", "openid"]
+      const of = (self: Effect.Effect<{ readonly scopes: ReadonlyArray<string> }, unknown>) =>
+        Effect.map(self, (tokens) => tokens.scopes)
+      assert.deepStrictEqual(yield* of(service.exchangeCode(target, { ...exchange, scopes })), scopes)
+      assert.deepStrictEqual(yield* of(service.exchangeCode(target, exchange)), [])
+      assert.deepStrictEqual(yield* of(service.refresh(target, { ...refresh, scopes })), scopes)
+      assert.deepStrictEqual(yield* of(service.refresh(target, { ...refresh, grantedScopes: scopes })), scopes)
+      assert.deepStrictEqual(
+        yield* of(service.refresh(target, { ...refresh, grantedScopes: scopes, scopes: ["openid"] })),
+        ["openid"]
+      )
+      assert.deepStrictEqual(yield* of(service.refresh(target, refresh)), [])
+      assert.deepStrictEqual(yield* of(service.clientCredentials(target, { scopes })), scopes)
+      const kept = yield* service.refresh(target, refresh)
+      assert.strictEqual(kept.refreshToken && Redacted.value(kept.refreshToken), "refresh-t0ken")
+    }))
+
+  it.effect("[SMART-112] deviations are reported once each, and scopes that are missing for each grant", () =>
+    Effect.gen(function*() {
+      const warnings = recorded()
+      const http = Http.script(good({ scope: "user/*.rs", expires_in: undefined, fhirContext: [1, 2, 3] }))
+      const service = yield* TokenEndpoint.make.pipe(Effect.provide(Layer.merge(http.layer, warnings.layer)))
+      const codesOf = (self: Effect.Effect<unknown, unknown>) => Effect.map(self, () => warnings.codes().slice(-3))
+      const scopes = ["user/*.rs", "user/*.cud"]
+      const expected = ["TokenMemberMalformed", "ExpiresInMissing", "ScopeNotGranted"]
+      assert.deepStrictEqual(yield* codesOf(service.exchangeCode(target, { ...exchange, scopes })), expected)
+      assert.deepStrictEqual(yield* codesOf(service.refresh(target, { ...refresh, scopes })), expected)
+      assert.deepStrictEqual(yield* codesOf(service.clientCredentials(target, { scopes })), expected)
+      assert.strictEqual(warnings.reported.length, 9)
+    }))
+
+  it.effect("a request is a span with the server, and loopback hosts need an option", () =>
+    Effect.gen(function*() {
+      const spans: Array<Tracer.Span> = []
+      const http = Http.fake(() =>
+        Effect.map(Effect.option(Effect.currentParentSpan), (span) => {
+          for (let one = span; one._tag === "Some" && one.value._tag === "Span"; one = one.value.parent) {
+            spans.push(one.value)
+          }
+          return good()()
+        })
+      )
+      const service = yield* over(http, RetryPolicy.none)
+      const local = { ...target, endpoint: "http://localhost:8080/token", allowInsecureLocalhost: true }
+      const { context, span: makeSpan } = yield* Effect.tracer
+      const tracer = Tracer.make({ context, span: makeSpan })
+      yield* Effect.withTracer(service.exchangeCode(local, exchange), tracer)
+      const span = spans.find(({ name }) => name === "TokenEndpoint.exchangeCode")
+      assert.strictEqual(span?.kind, "client")
+      assert.strictEqual(span?.attributes.get("smart.server"), "ehr")
+    }))
+
+  const userInfo = (body: unknown, fhirBaseUrl: string | undefined = "https://ehr.example/fhir") =>
+    Effect.gen(function*() {
+      const http = Http.script(() => Http.json(body))
+      const warnings = recorded()
+      const service = yield* TokenEndpoint.make.pipe(Effect.provide(Layer.merge(http.layer, warnings.layer)))
+      const userInfo = { ...target, fhirBaseUrl, endpoint: "https://auth.example/userinfo" }
+      const outcome = yield* Effect.either(service.userInfo(userInfo, { token: Redacted.make("AT") }))
+      return { http, outcome, warnings }
+    })
+
+  it.effect("[SMART-214] the claims of userinfo have a sub, and the person's resource if they name one", () =>
+    Effect.gen(function*() {
+      const { http, outcome, warnings } = yield* userInfo({ sub: "alice", fhirUser: "Practitioner/1", name: "Alice" })
+      if (outcome._tag === "Left") return assert.fail(outcome.left.message)
+      assert.deepStrictEqual([outcome.right.sub, outcome.right.fhirUser, warnings.codes()], [
+        "alice",
+        { resourceType: "Practitioner", id: "1", url: "https://ehr.example/fhir/Practitioner/1", isLocal: true },
+        []
+      ])
+      assert.deepStrictEqual(Redacted.value(outcome.right.claims)["name"], "Alice")
+      const [sent] = http.requests
+      assert.deepStrictEqual([sent?.method, sent?.url, sent?.headers["accept"], sent?.headers["authorization"]], [
+        "GET",
+        "https://auth.example/userinfo",
+        "application/json",
+        "Bearer AT"
+      ])
+      for (const body of [{}, { sub: "" }, { sub: 7 }]) {
+        const { outcome } = yield* userInfo(body)
+        if (outcome._tag === "Right") return assert.fail("accepted")
+        assert.deepInclude(outcome.left, { reason: "Malformed", detail: "the response has no sub" })
+      }
+      const users: ReadonlyArray<readonly [unknown, string | undefined, ReadonlyArray<string>]> = [
+        [undefined, undefined, []],
+        ["Device/1", undefined, ["FhirUserMalformed"]],
+        ["nonsense", undefined, ["FhirUserMalformed"]]
+      ]
+      for (const [fhirUser, expected, codes] of users) {
+        const { outcome, warnings } = yield* userInfo({ sub: "alice", fhirUser })
+        assert.deepStrictEqual([outcome._tag === "Right" && outcome.right.fhirUser, warnings.codes()], [
+          expected,
+          codes
+        ])
+      }
+      const http2 = Http.script(() => Http.json({ sub: "alice", fhirUser: "Practitioner/1" }))
+      const warned = recorded()
+      const service = yield* TokenEndpoint.make.pipe(Effect.provide(Layer.merge(http2.layer, warned.layer)))
+      const found = yield* service.userInfo(target, { token: Redacted.make("AT") })
+      assert.deepStrictEqual([found.fhirUser, warned.codes()], [undefined, []])
+    }))
+})
+
+describe("the URL of a logout", () => {
+  it("has the parameters that are there, and no others", () => {
+    const url = (request: LogoutRequest.LogoutRequest) =>
+      Redacted.value(LogoutRequest.toUrl("https://auth.example/logout?tenant=1", request)).href
+    assert.strictEqual(url({ clientId: "app" }), "https://auth.example/logout?tenant=1&client_id=app")
+    assert.strictEqual(
+      url({
+        clientId: "app",
+        idTokenHint: Redacted.make("a.b.c"),
+        postLogoutRedirectUri: "https://app.example/bye",
+        state: "s"
+      }),
+      "https://auth.example/logout?tenant=1&id_token_hint=a.b.c&client_id=app&post_logout_redirect_uri=https%3A%2F%2Fapp.example%2Fbye&state=s"
+    )
+  })
+})
+
 describe("TokenEndpoint, its errors", () => {
+  const errorOf = (changes: Partial<ConstructorParameters<typeof TokenError>[0]>) =>
+    new TokenError({
+      reason: "Refused",
+      operation: "refresh",
+      server: "ehr",
+      url: "https://auth.example/token",
+      detail: "HTTP status 400",
+      processed: "no",
+      ...changes
+    })
+
+  it("advise by the error of the server", () => {
+    const adviceOf = (error: string | undefined, operation: TokenError["operation"] = "refresh") => {
+      const { message } = errorOf({ operation, ...(error === undefined ? {} : { error }) })
+      return message.slice(message.lastIndexOf("; ") + 2)
+    }
+    assert.include(adviceOf("invalid_client"), "compare client id, secret or key, and the method")
+    assert.strictEqual(adviceOf("unauthorized_client"), adviceOf("invalid_client"))
+    assert.include(adviceOf("invalid_scope"), "scopes_supported")
+    assert.include(adviceOf("unsupported_grant_type"), "does not offer this grant")
+    assert.include(adviceOf("invalid_grant"), "only a new launch helps")
+    const others = [adviceOf(undefined), adviceOf("access_denied")]
+    assert.strictEqual(others[0], others[1])
+    assert.notInclude([adviceOf("invalid_client"), adviceOf("unsupported_grant_type")], others[0])
+  })
+
+  it("say what is not known, and which members and tokens were received", () => {
+    const messageOf = (changes: Partial<ConstructorParameters<typeof TokenError>[0]>) => errorOf(changes).message
+    const unknown = ", and whether the server acted is not known"
+    assert.include(messageOf({ reason: "Unavailable", status: 502, processed: "unknown" }), unknown)
+    assert.notInclude(messageOf({ reason: "Unavailable", status: 502 }), unknown)
+    assert.notInclude(messageOf({ reason: "Malformed", processed: "unknown" }), unknown)
+    assert.notInclude(messageOf({ reason: "Expired", processed: "unknown" }), unknown)
+    assert.include(messageOf({ issued: { accessToken: Redacted.make("AT") } }), "the received tokens are in `issued`")
+    assert.notInclude(messageOf({}), "issued")
+    assert.notInclude(messageOf({}), "members received")
+    assert.include(messageOf({ received: [] }), "members received: none")
+    assert.include(
+      messageOf({}),
+      "The token refresh at ehr (https://auth.example/token) failed (Refused): HTTP status 400;"
+    )
+    assert.include(messageOf({ server: "https://auth.example/token" }), "refresh at https://auth.example/token failed")
+    assert.isTrue(errorOf({ reason: "Expired" }).isRetryable)
+    assert.isTrue(errorOf({ reason: "Unavailable", status: 502 }).isRetryable)
+    assert.isFalse(errorOf({}).isRetryable)
+    const reasons = ["Malformed", "Unavailable", "UnsupportedTokenType"] as const
+    assert.strictEqual(new Set(reasons.map((reason) => messageOf({ reason, error: "invalid_scope" }))).size, 3)
+    for (const reason of reasons) assert.notInclude(messageOf({ reason, error: "invalid_scope" }), "scopes_supported")
+  })
+
   it.effect("are sentences with the step, the server, the endpoint, the reason and the response, in this order", () =>
     Effect.gen(function*() {
       const refusing = Http.script(() => Http.json({ error: "invalid_grant" }, { status: 400 }))

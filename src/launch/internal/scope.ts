@@ -238,7 +238,7 @@ const parseResource = (text: string, prefix: Prefix): Scope | undefined => {
     /^(patient|user|system)\/(\*|[A-Z][A-Za-z0-9]*)\.([^?]+)(?:\?(.*))?$/.exec(text) ?? []
   const access = parseAccess(letters)
   const pairs = query?.split("&") ?? []
-  if (context === undefined || access === undefined || !pairs.every((pair) => pair.includes("="))) return undefined
+  if (access === undefined || !pairs.every((pair) => pair.includes("="))) return undefined
   const constraints = pairs.map((pair): Constraint => {
     const at = pair.indexOf("=")
     return [pair.slice(0, at), pair.slice(at + 1)]

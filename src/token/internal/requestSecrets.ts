@@ -48,8 +48,8 @@ export const secretsOf = (request: HttpClientRequest, clientId: string): Readonl
   return [
     ...SECRET_PARAMS.flatMap((name) => params.getAll(name)),
     ...(credentials === undefined ? [] : [credentials]),
-    ...(basic === "" || id !== undefined ? [] : [basic]),
+    ...(id === undefined ? [basic] : []),
     ...suffixes,
     ...suffixes.map((suffix) => new URLSearchParams(`=${suffix.replaceAll("&", "%26")}`).get("") ?? "")
-  ].filter((secret) => secret !== "")
+  ]
 }
