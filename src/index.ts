@@ -32,6 +32,7 @@ export * as SmartConfiguration from "./server/SmartConfiguration.js"
 export * as SmartStyle from "./server/SmartStyle.js"
 // client
 export * as ClientAuthentication from "./client/ClientAuthentication.js"
+export * as ClientAuthenticationConfig from "./client/ClientAuthenticationConfig.js"
 export * as ClientAssertion from "./client/ClientAssertion.js"
 export { ClientAuthenticationError } from "./client/ClientAuthenticationError.js"
 export * as ClientMetadata from "./client/ClientMetadata.js"

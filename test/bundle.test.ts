@@ -132,7 +132,7 @@ describe("the built modules in an app's bundle", () => {
           launchWith(`import { ClientAuthentication, SmartClient } from "./index.js"`)
         )
         assert.isBelow(byModule, 36_500)
-        assert.isBelow(throughIndex - byModule, 5_000)
+        assert.isBelow(throughIndex - byModule, 2_000)
       }),
     60_000
   )

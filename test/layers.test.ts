@@ -12,6 +12,7 @@ import * as Schedule from "effect/Schedule"
 import {
   BackendServices,
   ClientAuthentication,
+  ClientAuthenticationConfig,
   Discovery,
   HttpLimits,
   Pkce,
@@ -261,11 +262,11 @@ describe("several clients in one program", () => {
     }).pipe(
       Effect.provide(Layer.mergeAll(
         Layer.effect(Secret, ClientAuthentication.ClientAuthentication).pipe(
-          Layer.provide(ClientAuthentication.layerConfig),
+          Layer.provide(ClientAuthenticationConfig.layer),
           Layer.provide(environment("s3cret"))
         ),
         Layer.effect(None, ClientAuthentication.ClientAuthentication).pipe(
-          Layer.provide(ClientAuthentication.layerConfig),
+          Layer.provide(ClientAuthenticationConfig.layer),
           Layer.provide(environment(""))
         )
       )),

@@ -3,7 +3,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { BackendServices, ClientAuthentication, FhirClient, SmartClient } from "effect-safire"
+import { BackendServices, ClientAuthenticationConfig, FhirClient, SmartClient } from "effect-safire"
 import { NodeTransport } from "effect-safire/node"
 import { toNdjson } from "./ndjson.js"
 
@@ -20,7 +20,7 @@ const program = Effect.gen(function*() {
 /** The configuration is in the environment: see docs/backend.md. */
 const MainLive = Layer.mergeAll(BackendServices.layerFromClient, FhirClient.layer).pipe(
   Layer.provide(SmartClient.layerConfig()),
-  Layer.provide(ClientAuthentication.layerConfig),
+  Layer.provide(ClientAuthenticationConfig.layer),
   Layer.provide(NodeTransport.layer())
 )
 

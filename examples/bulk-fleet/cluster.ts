@@ -11,7 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { BackendServices, ClientAuthentication, FhirClient, SmartServers } from "effect-safire"
+import { BackendServices, ClientAuthenticationConfig, FhirClient, SmartServers } from "effect-safire"
 import { NodeTransport } from "effect-safire/node"
 import { hasNoShard } from "./watchdog.js"
 
@@ -24,7 +24,7 @@ export const DatabaseLive = PgClient.layerConfig({
 /** `SMART_SERVERS=north,south`, then `NORTH_FHIR_BASE_URL`, `NORTH_CLIENT_ID` and the variables of its credentials. */
 export const FhirLive = Layer.mergeAll(FhirClient.layer, BackendServices.layer).pipe(
   Layer.provideMerge(SmartServers.layerConfig()),
-  Layer.provide(ClientAuthentication.layerConfig),
+  Layer.provide(ClientAuthenticationConfig.layer),
   Layer.provide(NodeTransport.layer())
 )
 

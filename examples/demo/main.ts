@@ -13,7 +13,7 @@ import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import {
   BackendServices,
-  ClientAuthentication,
+  ClientAuthenticationConfig,
   FhirClient,
   LaunchRequest,
   SmartClient,
@@ -79,8 +79,8 @@ const run = Effect.gen(function*() {
     // With UDAP, another layer authenticates the client; all that follows is the same.
     const client = Option.isSome(environment.udap)
       ? yield* Effect.withConfigProvider(Udap.connect(report, environment.udap.value, backend), environment.provider)
-      // The same variables as for `SmartClient.layerConfig()`.
-      : Layer.merge(SmartClient.layerConfig(), ClientAuthentication.layerConfig)
+      // The same variables as for `SmartApp.layerConfig`.
+      : Layer.provideMerge(SmartClient.layerConfig(), ClientAuthenticationConfig.layer)
     const smart = Layer.mergeAll(BackendServices.layerFromClient, FhirClient.layer).pipe(
       Layer.provideMerge(client),
       Layer.provide(Layer.setConfigProvider(environment.provider)),

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { BackendServices, ClientAuthentication, FhirClient, SmartClient } from "effect-safire"
+import { BackendServices, ClientAuthenticationConfig, FhirClient, SmartClient } from "effect-safire"
 import { NodeTransport } from "effect-safire/node"
 
 const program = Effect.gen(function*() {
@@ -22,7 +22,7 @@ const program = Effect.gen(function*() {
 /** The configuration is in the environment: see docs/backend.md. */
 const MainLive = Layer.mergeAll(BackendServices.layerFromClient, FhirClient.layer).pipe(
   Layer.provide(SmartClient.layerConfig()),
-  Layer.provide(ClientAuthentication.layerConfig),
+  Layer.provide(ClientAuthenticationConfig.layer),
   Layer.provide(NodeTransport.layer())
 )
 

@@ -1,7 +1,7 @@
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { ClientAuthentication, SigningKeys } from "effect-safire"
+import { ClientAuthentication, ClientAuthenticationConfig, SigningKeys } from "effect-safire"
 
 export const Public = ClientAuthentication.layerPublic
 
@@ -18,4 +18,4 @@ export const ConfidentialAsymmetric = ClientAuthentication.layerPrivateKeyJwt({
 }).pipe(Layer.provide(SigningKeys.layerConfig))
 
 /** The kind of client for which the environment has credentials. */
-export const FromEnvironment = ClientAuthentication.layerConfig
+export const FromEnvironment = ClientAuthenticationConfig.layer

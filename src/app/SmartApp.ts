@@ -11,6 +11,7 @@ import type { ConfigError } from "effect/ConfigError"
 import * as Layer from "effect/Layer"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
 import * as ClientAuthentication from "../client/ClientAuthentication.js"
+import * as ClientAuthenticationConfig from "../client/ClientAuthenticationConfig.js"
 import * as FhirClient from "../fhir/FhirClient.js"
 import type { TrustedIssuers } from "../launch/TrustedIssuers.js"
 import * as Sessions from "../session/Sessions.js"
@@ -105,7 +106,8 @@ export const layer = <E = never, R = never>(
   )
 
 /**
- * An app at one server, configured by the environment: the variables of `SmartClient.layerConfig()`.
+ * An app at one server, configured by the environment: the variables of `SmartClient.config` and
+ * `ClientAuthenticationConfig.layer`.
  *
  * @since 0.1.0
  * @category layers
@@ -116,7 +118,7 @@ export const layerConfig = (
   SmartClient.SmartClient | Services,
   ConfigError | ConfigurationError,
   SessionStore | HttpClient.HttpClient
-> => fromClient(SmartClient.layerConfig(), options)
+> => fromClient(Layer.provide(SmartClient.layerConfig(), ClientAuthenticationConfig.layer), options)
 
 /**
  * An app at several servers: see `SmartServers.layer`.

@@ -317,11 +317,14 @@ export const layer = (
   layerWithoutDependencies(config).pipe(Layer.provide(layerDependencies()))
 
 /**
- * A client from the environment (`config`). A secret or a key in the environment selects the kind of client: see
- * `ClientAuthentication.layerConfig`.
+ * A client from the environment (`config`). `ClientAuthenticationConfig.layer` selects the kind of client by the secret
+ * or the key in the environment.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layerConfig = (): Layer.Layer<SmartClient, ConfigError | ConfigurationError, HttpClient.HttpClient> =>
-  Layer.unwrapEffect(Effect.map(config, layer)).pipe(Layer.provide(ClientAuthentication.layerConfig))
+export const layerConfig = (): Layer.Layer<
+  SmartClient,
+  ConfigError | ConfigurationError,
+  ClientAuthentication.ClientAuthentication | HttpClient.HttpClient
+> => Layer.unwrapEffect(Effect.map(config, layer))

@@ -16,6 +16,7 @@ import type * as Scope from "effect/Scope"
 import { type ConfigurationError, configurationError } from "../base/ConfigurationError.js"
 import * as Url from "../base/Url.js"
 import * as ClientAuthentication from "../client/ClientAuthentication.js"
+import * as ClientAuthenticationConfig from "../client/ClientAuthenticationConfig.js"
 import * as AddressGuard from "../http/AddressGuard.js"
 import { LaunchError } from "../launch/LaunchError.js"
 import { TrustedIssuers } from "../launch/TrustedIssuers.js"
@@ -211,7 +212,7 @@ const fromEnvironment = (key: string) =>
     Effect.all({
       config: SmartClient.config,
       authentication: Effect.map(
-        Layer.build(ClientAuthentication.layerConfig),
+        Layer.build(ClientAuthenticationConfig.layer),
         Context.get(ClientAuthentication.ClientAuthentication)
       )
     }).pipe(
@@ -224,7 +225,7 @@ const fromEnvironment = (key: string) =>
 
 /**
  * A registry from the environment: `SMART_SERVERS=north,south`, then `NORTH_FHIR_BASE_URL`, `NORTH_CLIENT_ID`,
- * `NORTH_CLIENT_SECRET` and the other variables of `SmartClient.layerConfig()`, with the key in place of `SMART`.
+ * `NORTH_CLIENT_SECRET` and the other variables of `SmartApp.layerConfig`, with the key in place of `SMART`.
  *
  * @since 0.1.0
  * @category layers

@@ -13,6 +13,7 @@ import { ConfigurationError } from "../../src/base/ConfigurationError.js"
 import * as SecureRandom from "../../src/base/SecureRandom.js"
 import * as ClientAssertion from "../../src/client/ClientAssertion.js"
 import * as ClientAuthentication from "../../src/client/ClientAuthentication.js"
+import * as ClientAuthenticationConfig from "../../src/client/ClientAuthenticationConfig.js"
 import * as SigningKeys from "../../src/client/SigningKeys.js"
 import { ec, jwk, pem, publicJwk, rsa, vector, verifies } from "./keys.js"
 
@@ -265,7 +266,7 @@ describe("ClientAuthentication", () => {
             method: service.method,
             request
           }))).pipe(
-            Effect.provide(ClientAuthentication.layerConfig.pipe(
+            Effect.provide(ClientAuthenticationConfig.layer.pipe(
               Layer.provide(Logger.replace(Logger.defaultLogger, logger)),
               Layer.provide(Layer.setConfigProvider(provider))
             ))

@@ -15,6 +15,7 @@ import * as TestClock from "effect/TestClock"
 import * as Tracer from "effect/Tracer"
 import { ConfigurationError } from "../../src/base/ConfigurationError.js"
 import * as ClientAuthentication from "../../src/client/ClientAuthentication.js"
+import * as ClientAuthenticationConfig from "../../src/client/ClientAuthenticationConfig.js"
 import { ClientMetadata } from "../../src/client/ClientMetadata.js"
 import * as KeyRotation from "../../src/client/KeyRotation.js"
 import * as RegisteredClient from "../../src/client/RegisteredClient.js"
@@ -186,7 +187,7 @@ describe("[SMART-295] no secret of a client appears in errors, logs, spans or pr
         record(Effect.exit(Effect.provide(
           ClientAuthentication.ClientAuthentication,
           Layer.provide(
-            ClientAuthentication.layerConfig,
+            ClientAuthenticationConfig.layer,
             Layer.setConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(entries)), { pathDelim: "_" }))
           )
         )))

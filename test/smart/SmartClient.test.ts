@@ -9,7 +9,15 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/TestClock"
-import { ClientAuthentication, Discovery, FhirClient, RetryPolicy, SmartClient, TokenSet } from "effect-safire"
+import {
+  ClientAuthentication,
+  ClientAuthenticationConfig,
+  Discovery,
+  FhirClient,
+  RetryPolicy,
+  SmartClient,
+  TokenSet
+} from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import { ConfigurationError } from "../../src/base/ConfigurationError.js"
 import { PendingAuthorization } from "../../src/launch/PendingAuthorization.js"
@@ -517,7 +525,7 @@ describe("SmartClient, its configuration", () => {
     }))
 
   const fromEnvironment = (environment: Readonly<Record<string, string>>, http = Http.script(metadata())) =>
-    Effect.scoped(Layer.build(SmartClient.layerConfig())).pipe(
+    Effect.scoped(Layer.build(Layer.provide(SmartClient.layerConfig(), ClientAuthenticationConfig.layer))).pipe(
       Effect.map(Context.get(SmartClient.SmartClient)),
       Effect.provide(http.layer),
       Effect.withConfigProvider(

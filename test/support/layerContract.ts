@@ -391,7 +391,11 @@ export const entries: Record<Names, Entry> = {
     () => Layer.provide(Core.SmartClient.layer(config), Core.ClientAuthentication.layerPublic),
     configured
   ),
-  "SmartClient.layerConfig": entry("Shared", () => environment(Core.SmartClient.layerConfig()), configured),
+  "SmartClient.layerConfig": entry(
+    "Shared",
+    () => environment(Layer.provide(Core.SmartClient.layerConfig(), Core.ClientAuthenticationConfig.layer)),
+    configured
+  ),
   "SmartServers.layer": entry("Shared", () => Core.SmartServers.layer({ north: server }), configuredIn("north")),
   "SmartServers.layerConfig": entry(
     "Shared",

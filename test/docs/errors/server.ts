@@ -7,7 +7,7 @@ import {
   Brands,
   BrandsError,
   CapabilityStatements,
-  ClientAuthentication,
+  ClientAuthenticationConfig,
   ConfigurationError,
   Discovery,
   DiscoveryError,
@@ -85,7 +85,7 @@ export const configurationError = section<ConfigurationError["reason"]>({
       again: nothingSent
     },
     Conflict: {
-      example: fromEnvironment(ClientAuthentication.layerConfig, {
+      example: fromEnvironment(ClientAuthenticationConfig.layer, {
         SMART_CLIENT_SECRET: "the-client-s3cret",
         SMART_PRIVATE_KEY: "{}"
       }),
