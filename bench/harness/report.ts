@@ -70,7 +70,7 @@ export const otherTables = ({ bulk, bundles, growth, heaps, stampede, startups }
   }]),
   ...(bulk === undefined ? [] : [{
     title: "A bulk file of 200 MB onto a disk",
-    note: `effect-safire and the second check every line. effect-safire took ${
+    note: `The second download of a process. effect-safire and the second row check every line. effect-safire took ${
       whole(bulk.largePeakMegabytes)
     } MB at most for a file of 2 GB.`,
     head: ["", "MB/s", "MB per second of CPU", "MB of memory at most"],

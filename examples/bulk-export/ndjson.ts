@@ -31,12 +31,12 @@ const replace = (path: string, text: string) =>
     await rename(`${path}.new`, path)
   })
 
-const append = (path: string, text: string) =>
+const append = (path: string, bytes: Uint8Array) =>
   Effect.acquireUseRelease(
     attempt(path, () => open(path, "a")),
     (file) =>
       attempt(path, async () => {
-        await file.appendFile(text)
+        await file.appendFile(bytes)
         await file.sync()
         return (await file.stat()).size
       }),
@@ -61,16 +61,23 @@ export const toNdjson = <E, R>(
       Effect.flatMap(Effect.orDie(Schema.encode(State)({ checkpoint, lengths })), (text) =>
         replace(statePath, text))
 
-    yield* BulkExport.runForEachBatch(fhir, ({ checkpoint, items }) =>
+    yield* BulkExport.runForEachBatch(fhir, ({ checkpoint, lines }) =>
       Effect.gen(function*() {
-        const texts = new Map<string, string>()
-        for (const { kind, resource, text } of items) {
-          const name = kind === "output" ? resource.resourceType : kind
-          texts.set(name, `${texts.get(name) ?? ""}${text}\n`)
+        const parts = new Map<string, Array<Uint8Array>>()
+        for (const { bytes, kind, resourceType } of lines) {
+          // The server chooses the type, which becomes the name of a file.
+          const type = /^[A-Za-z]{1,64}$/.test(resourceType) ? resourceType : "Resource"
+          const name = kind === "output" ? type : kind
+          const all = parts.get(name)
+          if (all === undefined) parts.set(name, [bytes])
+          else all.push(bytes)
         }
-        for (const [name, text] of texts) lengths = { ...lengths, [name]: yield* append(pathOf(name), text) }
+        for (const [name, all] of parts) {
+          lengths = { ...lengths, [name]: yield* append(pathOf(name), Buffer.concat(all)) }
+        }
         yield* save(checkpoint)
       }), {
+      batchSize: 20_000,
       ...options,
       from: state?.checkpoint,
       onStart: (checkpoint) => Effect.orDie(save(checkpoint))

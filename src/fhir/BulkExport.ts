@@ -14,19 +14,24 @@ import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import type { Authorized } from "./FhirClient.js"
 import type { FhirError } from "./FhirError.js"
+import type { Batch } from "./internal/bulkBatches.js"
+import * as BulkBatches from "./internal/bulkBatches.js"
 import { Checkpoint, type Job, noPositions, type Position, start as startOfFile } from "./internal/bulkCheckpoint.js"
 import type { FileOptions } from "./internal/bulkDownload.js"
-import type { FileItem, Item, ReadOptions } from "./internal/bulkFiles.js"
+import type { ReadOptions } from "./internal/bulkFiles.js"
 import * as BulkFiles from "./internal/bulkFiles.js"
 import type { SizeOptions, Status } from "./internal/bulkJob.js"
 import * as BulkJob from "./internal/bulkJob.js"
 import type { KickOffOptions } from "./internal/bulkKickOff.js"
+import type { FileItem, FileLines, Item, Lines, LinesOfExport } from "./internal/bulkLines.js"
 
+export type { Batch } from "./internal/bulkBatches.js"
 export { Checkpoint, Job, Position, Positions, type Progress } from "./internal/bulkCheckpoint.js"
 export type { FileOptions } from "./internal/bulkDownload.js"
-export type { FileItem, Item, ReadOptions } from "./internal/bulkFiles.js"
+export type { ReadOptions } from "./internal/bulkFiles.js"
 export type { SizeOptions, Status } from "./internal/bulkJob.js"
 export type { KickOffOptions } from "./internal/bulkKickOff.js"
+export type { FileItem, FileLines, Item, Lines } from "./internal/bulkLines.js"
 export type { ManifestFile } from "./internal/bulkManifest.js"
 export type { PollOptions } from "./internal/bulkPolling.js"
 export type { RefreshOptions } from "./internal/bulkRefresh.js"
@@ -81,6 +86,23 @@ export const poll: <E, R>(
 ) => Effect.Effect<Status, FhirError | E, R> = (fhir, job, options = {}) => BulkJob.poll(fhir, job, options)
 
 /**
+ * The resources of one file as lines, by its index in `Job.files`; after a position, if one is given.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const readFileLines: <E, R>(
+  fhir: Authorized<E, R>,
+  job: Job,
+  index: number,
+  options?: FileOptions & Pick<ReadOptions, "onProgress"> & { readonly from?: Position | undefined }
+) => Stream.Stream<FileLines, FhirError | E, R> = (fhir, job, index, options = {}) =>
+  BulkFiles.readFile(fhir, job, index, options.from ?? startOfFile, options)
+
+const itemsOf = <A>(lines: Chunk.Chunk<{ readonly items: ReadonlyArray<A> }>): Chunk.Chunk<A> =>
+  Chunk.unsafeFromArray(Chunk.toReadonlyArray(lines).flatMap(({ items }) => items))
+
+/**
  * The resources of one file, by its index in `Job.files`; after a position, if one is given.
  *
  * @since 0.1.0
@@ -91,8 +113,8 @@ export const readFile: <E, R>(
   job: Job,
   index: number,
   options?: FileOptions & Pick<ReadOptions, "onProgress"> & { readonly from?: Position | undefined }
-) => Stream.Stream<FileItem, FhirError | E, R> = (fhir, job, index, options = {}) =>
-  BulkFiles.readFile(fhir, job, index, options.from ?? startOfFile, options)
+) => Stream.Stream<FileItem, FhirError | E, R> = (fhir, job, index, options) =>
+  Stream.mapChunks(readFileLines(fhir, job, index, options), itemsOf)
 
 /**
  * Deletes the export and its files at the server. Succeeds if the server does not know the export.
@@ -103,8 +125,8 @@ export const readFile: <E, R>(
 export const remove: <E, R>(fhir: Authorized<E, R>, job: Job) => Effect.Effect<void, FhirError | E, R> = (fhir, job) =>
   BulkJob.remove(fhir, job)
 
-/** The items. The export is deleted at their end as the options say. */
-const items = <E, R>(fhir: Authorized<E, R>, options: Options): Stream.Stream<Item, FhirError | E, R> =>
+/** The lines. The export is deleted at their end as the options say. */
+const allLines = <E, R>(fhir: Authorized<E, R>, options: Options): Stream.Stream<LinesOfExport, FhirError | E, R> =>
   Stream.unwrapScoped(Effect.gen(function*() {
     const { from, onFinish, onInterrupt, onStart } = options
     let isFinished = false
@@ -135,24 +157,25 @@ const items = <E, R>(fhir: Authorized<E, R>, options: Options): Stream.Stream<It
   }))
 
 /**
+ * The resources of an export as lines, for a program that stores what the server wrote. The export starts when the
+ * stream runs.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const runLines: <E, R>(
+  fhir: Authorized<E, R>,
+  options?: Options
+) => Stream.Stream<Lines, FhirError | E, R> = (fhir, options = {}) => allLines(fhir, options)
+
+/**
  * The resources of an export. The export starts when the stream runs.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const run = <E, R>(fhir: Authorized<E, R>, options: Options = {}): Stream.Stream<Item, FhirError | E, R> =>
-  items(fhir, options)
-
-/**
- * Some items in order, and the checkpoint after the last of them.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Batch {
-  readonly items: ReadonlyArray<Item>
-  readonly checkpoint: Checkpoint
-}
+  Stream.mapChunks(runLines(fhir, options), itemsOf)
 
 /**
  * How many resources are in a batch.
@@ -161,13 +184,13 @@ export interface Batch {
  * @category models
  */
 export interface BatchOptions extends Options {
-  /** The maximum number of items of a batch. Default 1,000. */
+  /** The maximum number of resources of a batch. Default 1,000. */
   readonly batchSize?: number | undefined
 }
 
 /**
- * Runs an export and stores it batch by batch. `store` should write the items and the checkpoint in one transaction.
- * The next batch follows when it has succeeded. After the last batch, the export is deleted at the server.
+ * Runs an export and stores it batch by batch. `store` should write the resources and the checkpoint in one
+ * transaction. The next batch follows when it has succeeded. After the last batch, the export is deleted at the server.
  *
  * @since 0.1.0
  * @category constructors
@@ -180,7 +203,7 @@ export const runForEachBatch = <E, R, E2, R2>(
   const { batchSize = 1_000, onFinish = "delete" } = options
   let last: Job | undefined = options.from?.job
   return Effect.suspend(() =>
-    items(fhir, {
+    allLines(fhir, {
       ...options,
       onStart: (checkpoint) =>
         Effect.suspend(() => {
@@ -189,12 +212,8 @@ export const runForEachBatch = <E, R, E2, R2>(
         }),
       onFinish: "keep"
     }).pipe(
-      Stream.rechunk(batchSize),
-      Stream.runForEachChunk((chunk) =>
-        Chunk.isNonEmpty(chunk)
-          ? store({ items: Chunk.toReadonlyArray(chunk), checkpoint: Chunk.lastNonEmpty(chunk).checkpoint })
-          : Effect.void
-      ),
+      BulkBatches.inBatches(batchSize),
+      Stream.runForEach(store),
       Effect.zipRight(
         Effect.suspend(() => last === undefined || onFinish === "keep" ? Effect.void : BulkJob.remove(fhir, last))
       )

@@ -43,6 +43,8 @@ export interface FastResponse extends HttpClientResponse.HttpClientResponse {
   readonly bufferedBody: (maxBytes: number) => string | undefined
   /** The body; fails as soon as it exceeds the limit. */
   readonly textUpTo: (maxBytes: number) => Effect.Effect<string, HttpClientError.ResponseError>
+  /** The body as a stream; fails when a reader has waited so long for its next part. */
+  readonly streamWithin: (stallMillis: number) => Stream.Stream<Uint8Array, HttpClientError.ResponseError>
   /** Closes the connection, unless the response is complete. */
   readonly discard: Effect.Effect<void>
 }

@@ -9,6 +9,7 @@ import * as Stream from "effect/Stream"
 import type { BulkExport } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import pg from "pg"
+import * as Bytes from "../../examples/bulk-export/bytes.js"
 import * as Ndjson from "../../examples/bulk-export/ndjson.js"
 import * as Parquet from "../../examples/bulk-export/parquet.js"
 import * as Postgres from "../../examples/bulk-export/postgres.js"
@@ -104,6 +105,30 @@ describe("examples/bulk-export", () => {
       assert.sameDeepMembers([...lines(path, "Patient")], patients)
       assert.sameDeepMembers([...lines(path, "Observation")], clinical.Observation)
       assert.sameDeepMembers([...lines(path, "Condition")], clinical.Condition)
+    }))
+
+  it.scopedLive("one file with the bytes of the server; a path that cannot be written is an error", () =>
+    Effect.gen(function*() {
+      const path = Path.join(yield* directory, "all.ndjson")
+      const fhir = yield* written(server(clinical))
+      yield* Bytes.toFile(fhir, path, { concurrency: 1 })
+      assert.strictEqual(
+        Fs.readFileSync(path, "utf8"),
+        Object.values(clinical).flat().map((one) => `${JSON.stringify(one)}\n`).join("")
+      )
+      const error = yield* Effect.flip(Bytes.toFile(fhir, Path.join(path, "x")))
+      assert.strictEqual(error._tag, "FileError")
+    }))
+
+  it.scopedLive("NDJSON: a type that is not one of FHIR does not become a path", () =>
+    Effect.gen(function*() {
+      const path = yield* directory
+      yield* Ndjson.toNdjson(
+        yield* written(server({ Patient: [{ resourceType: "../x", id: "1" }, ...patients] })),
+        path
+      )
+      assert.sameMembers(Fs.readdirSync(path), ["Patient.ndjson", "Resource.ndjson", "state.json"])
+      assert.strictEqual(lines(path, "Resource").length, 1)
     }))
 
   it.scopedLive(

@@ -28,12 +28,14 @@ const parse = <E>(
       skipTo: { line: skip, offset: skip },
       maxLineBytes
     })
-    const emit = ({ error, lines }: Ndjson.Parsed): Stream.Stream<Ndjson.Line, Ndjson.NdjsonError> =>
-      error === undefined ? Stream.fromIterable(lines) : Stream.concat(Stream.fromIterable(lines), Stream.fail(error))
+    const emit = ({ error, parts }: Ndjson.Parsed): Stream.Stream<Ndjson.Line, Ndjson.NdjsonError> => {
+      const lines = Stream.fromIterable(parts.flatMap(Ndjson.linesOf))
+      return error === undefined ? lines : Stream.concat(lines, Stream.fail(error))
+    }
     return Stream.concat(
       bytes.pipe(
         Stream.map((chunk) => reader.push(chunk)),
-        Stream.filter(({ error, lines }) => lines.length > 0 || error !== undefined),
+        Stream.filter(({ error, parts }) => parts.length > 0 || error !== undefined),
         Stream.flatMap(emit)
       ),
       Stream.suspend(() => emit(reader.end()))
@@ -97,8 +99,8 @@ describe("Ndjson", () => {
         maxLineBytes: 1000
       })
       const all = [reader.push(encoder.encode(text)), reader.end()]
-      return all.flatMap(({ error, lines }) => [
-        ...lines.map(({ end, number, text }) => `${number}:${end}:${text}`),
+      return all.flatMap(({ error, parts }) => [
+        ...parts.flatMap(Ndjson.linesOf).map(({ end, number, text }) => `${number}:${end}:${text}`),
         ...(error === undefined ? [] : [`${error.reason} ${error.line}`])
       ])
     }
@@ -116,8 +118,8 @@ describe("Ndjson", () => {
       skipTo: { line: 7, offset: 500 },
       maxLineBytes: 1000
     })
-    const { lines } = reader.push(encoder.encode(`${line("a")}\n\n${line("ä")}\n`))
-    assert.deepStrictEqual(lines.map(({ end, number }) => [number, end]), [
+    const { parts } = reader.push(encoder.encode(`${line("a")}\n\n${line("ä")}\n`))
+    assert.deepStrictEqual(parts.flatMap(Ndjson.linesOf).map(({ end, number }) => [number, end]), [
       [8, 500 + line("a").length + 1],
       [10, 500 + line("a").length + 2 + line("ä").length + 2]
     ])
@@ -130,8 +132,11 @@ describe("Ndjson", () => {
         skipTo: { line: 0, offset: 0 },
         maxLineBytes: 100
       })
-      const { error, lines } = reader.push(bytes)
-      return [...lines.map(({ end, resource, text }) => [end, resource["id"], text.charCodeAt(0)]), error?.line]
+      const { error, parts } = reader.push(bytes)
+      return [
+        ...parts.flatMap(Ndjson.linesOf).map(({ end, resource, text }) => [end, resource["id"], text.charCodeAt(0)]),
+        error?.line
+      ]
     }
     const block = `${line("a")}\n${line("ä€😀")}\r\n\uFEFF${line("b")}\n`
     const ends = [1, 2, 3].map((count) => encoder.encode(block.split("\n").slice(0, count).join("\n")).length + 1)
@@ -144,12 +149,12 @@ describe("Ndjson", () => {
       [...good, 4]
     )
     const large = `${line("a")}\n{"resourceType":"Observation","id":"x","value":1e999}\n`
-    const { lines } = new Ndjson.NdjsonReader({
+    const { parts } = new Ndjson.NdjsonReader({
       from: { line: 0, offset: 0 },
       skipTo: { line: 0, offset: 0 },
       maxLineBytes: 100
     }).push(encoder.encode(large))
-    assert.isNull(lines[1]?.resource["value"])
+    assert.isNull(parts.flatMap(Ndjson.linesOf)[1]?.resource["value"])
   })
 
   it.effect("an endless line is given up at the limit", () =>

@@ -55,6 +55,53 @@ const causeOf = (error: { readonly cause?: unknown }): TransportError => {
 Diagnostics.subscribe("undici:client:sendHeaders", () => undefined)
 
 describe("NodeTransport", () => {
+  describe("a limit for each part of a stream", () => {
+    /** Parts in intervals of 60 ms; the last one is not the end. */
+    const slow = Http.server((_, response) => {
+      let sent = 0
+      const timer = setInterval(() => {
+        sent += 1
+        response.write("part")
+        if (sent === 5) clearInterval(timer)
+      }, 60)
+    })
+    const opened = (client: HttpClient.HttpClient, url: string, stallMillis: number) =>
+      Effect.map(client.get(url), (response) => {
+        assert.isTrue(OutgoingRequest.isFastResponse(response))
+        return OutgoingRequest.isFastResponse(response) ? response.streamWithin(stallMillis) : Stream.empty
+      })
+
+    it.scopedLive("a stream of parts may take longer; one that stops fails, and its connection is closed", () =>
+      using({}, (client) =>
+        Effect.gen(function*() {
+          const server = yield* slow
+          let text = ""
+          const error = yield* Effect.flip(
+            Stream.runForEach(yield* opened(client, server.origin, 250), (part) =>
+              Effect.sync(() => {
+                text += Buffer.from(part).toString()
+              }))
+          )
+          assert.strictEqual(text, "part".repeat(5))
+          assert.deepInclude(causeOf(error), { reason: "BodyTimeout", code: "UND_ERR_BODY_TIMEOUT" })
+          yield* server.closed
+        })))
+
+    it.scopedLive("the time in which the program reads no part does not count", () =>
+      using({}, (client) =>
+        Effect.gen(function*() {
+          const server = yield* Http.server((_, response) => {
+            response.write("first")
+            setTimeout(() => response.end("last"), 50)
+          })
+          const parts = yield* Stream.runCollect(Stream.mapEffect(
+            yield* opened(client, server.origin, 200),
+            (part) => Effect.delay(Effect.succeed(Buffer.from(part).toString()), "500 millis")
+          ))
+          assert.deepStrictEqual([...parts], ["first", "last"])
+        })))
+  })
+
   describe("limits in size", () => {
     const bomb = (size: number) => {
       const packed = Zlib.gzipSync(Buffer.alloc(size))

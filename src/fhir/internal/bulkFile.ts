@@ -14,52 +14,16 @@ import { FhirError, isFhirError } from "../FhirError.js"
 import type { Position } from "./bulkCheckpoint.js"
 import type { FileContext, Opened } from "./bulkDownload.js"
 import { openAt, withExpiry } from "./bulkDownload.js"
+import { positionAfter, PositionedLines } from "./bulkLines.js"
 import type { ManifestFile } from "./bulkManifest.js"
 import { isUrlRefused } from "./bulkRefresh.js"
 import { isTemporary, makePatience } from "./bulkRetry.js"
-import type { Line, Parsed } from "./ndjson.js"
-import { NdjsonError, NdjsonReader } from "./ndjson.js"
-import type { Resource } from "./resource.js"
-
-/** One resource and the position after it, which is made on access. */
-export class Entry {
-  constructor(
-    private readonly parsed: Line,
-    private readonly resources: number,
-    private readonly etag: string | undefined,
-    readonly organizer: string | undefined
-  ) {}
-
-  get resource(): Resource {
-    return this.parsed.resource
-  }
-  get text(): string {
-    return this.parsed.text
-  }
-  get line(): number {
-    return this.parsed.number
-  }
-  get position(): Position {
-    return positionAfter(this.parsed, this.resources, this.etag, this.organizer)
-  }
-}
-
-const positionAfter = (
-  { end, number }: Line,
-  resources: number,
-  etag: string | undefined,
-  organizer: string | undefined
-): Position => ({
-  line: number,
-  offset: end,
-  resources,
-  ...(etag === undefined ? {} : { etag }),
-  ...(organizer === undefined ? {} : { organizer })
-})
+import type { Lines, Parsed } from "./ndjson.js"
+import { linesOf, NdjsonError, NdjsonReader, splitAt } from "./ndjson.js"
 
 /** The resources of one chunk, in order. */
 export interface Part {
-  readonly entries: ReadonlyArray<Entry>
+  readonly lines: ReadonlyArray<PositionedLines>
   readonly bytes: number
 }
 
@@ -77,14 +41,25 @@ const DETAILS: Record<NdjsonError["reason"], string> = {
 }
 
 /** The reference in a header of a file that is organized by a resource type. */
-const headerReference = ({ parameter, resourceType }: Resource): string | undefined => {
-  if (resourceType !== "Parameters" || !Array.isArray(parameter)) return undefined
+const headerOf = (line: Lines): string | undefined => {
+  const parameter = linesOf(line)[0]?.resource["parameter"]
+  if (!Array.isArray(parameter)) return undefined
   for (const one of parameter as ReadonlyArray<Record<string, unknown> | null>) {
     const reference = one?.["name"] === "header" ? one["valueReference"] : undefined
     const text = typeof reference === "object" && reference !== null && "reference" in reference && reference.reference
     if (typeof text === "string") return text
   }
   return undefined
+}
+
+const eachLine = (lines: Lines): ReadonlyArray<Lines> => {
+  const each: Array<Lines> = []
+  for (let rest: Lines | undefined = lines; rest !== undefined;) {
+    const [first, others] = splitAt(rest, 1)
+    each.push(first)
+    rest = others
+  }
+  return each
 }
 
 /** A mutable position: one file is read by one fiber at a time. */
@@ -94,20 +69,23 @@ class Cursor {
     this.position = position
   }
 
-  /** The entries of lines; headers are not entries. */
-  advance(lines: ReadonlyArray<Line>, etag: string | undefined): ReadonlyArray<Entry> {
-    const entries: Array<Entry> = []
+  /** Adds the position to lines; headers are left out. */
+  advance(parts: ReadonlyArray<Lines>, etag: string | undefined): ReadonlyArray<PositionedLines> {
+    const advanced: Array<PositionedLines> = []
     let { organizer, resources } = this.position
-    for (const line of lines) {
-      const header = this.file.organizedBy === undefined ? undefined : headerReference(line.resource)
+    for (const part of parts.flatMap((lines) => this.mayHaveHeaders(lines) ? eachLine(lines) : [lines])) {
+      const header = this.mayHaveHeaders(part) ? headerOf(part) : undefined
       if (header === undefined) {
-        resources += 1
-        entries.push(new Entry(line, resources, etag, organizer))
+        advanced.push(new PositionedLines(part, resources, etag, organizer))
+        resources += part.count
       } else organizer = header
+      this.position = positionAfter(part.first + part.count - 1, part.end, resources, etag, organizer)
     }
-    const last = lines.at(-1)
-    if (last !== undefined) this.position = positionAfter(last, resources, etag, organizer)
-    return entries
+    return advanced
+  }
+
+  private mayHaveHeaders({ resourceType }: Lines): boolean {
+    return this.file.organizedBy !== undefined && resourceType === "Parameters"
   }
 }
 
@@ -139,11 +117,11 @@ const parse = <E>(
     if (!isEnded) onEnd(ended)
     isEnded = true
   }
-  const partOf = ({ error, lines }: Parsed): Part => {
+  const partOf = ({ error, parts }: Parsed): Part => {
     if (error !== undefined) end({ _tag: "Invalid", error })
     const bytes = unreported
     unreported = 0
-    return { entries: cursor.advance(lines, etag), bytes }
+    return { lines: cursor.advance(parts, etag), bytes }
   }
   /** Most chunks of a long line end no line: they are no part. */
   const parseChunk = (chunk: Uint8Array): Option.Option<Part> => {
@@ -155,7 +133,7 @@ const parse = <E>(
       return Option.some(NOTHING)
     }
     const parsed = reader.push(isFirst ? chunk.subarray(1) : chunk)
-    return parsed.lines.length === 0 && parsed.error === undefined ? Option.none() : Option.some(partOf(parsed))
+    return parsed.parts.length === 0 && parsed.error === undefined ? Option.none() : Option.some(partOf(parsed))
   }
   const last = (): Part => {
     if (length === undefined || received >= length) return partOf(reader.end())
@@ -177,7 +155,7 @@ const parse = <E>(
   )
 }
 
-const NOTHING: Part = { entries: [], bytes: 0 }
+const NOTHING: Part = { lines: [], bytes: 0 }
 
 /** The parts of a file after a position. */
 export const read = <E, R>(

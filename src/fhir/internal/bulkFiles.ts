@@ -10,53 +10,26 @@ import * as Url from "../../base/Url.js"
 import type { Authorized } from "../FhirClient.js"
 import type { FhirError } from "../FhirError.js"
 import { errorsAt } from "../FhirError.js"
-import type { Job, Position, Positions, Progress } from "./bulkCheckpoint.js"
-import { addToRanges, Checkpoint, isInRanges, sizeOfRanges, start } from "./bulkCheckpoint.js"
+import {
+  addToRanges,
+  type Checkpoint,
+  isInRanges,
+  type Job,
+  type Position,
+  type Progress,
+  sizeOfRanges,
+  start
+} from "./bulkCheckpoint.js"
 import type { FileOptions } from "./bulkDownload.js"
-import type { Entry } from "./bulkFile.js"
 import * as BulkFile from "./bulkFile.js"
-import type { ManifestFile } from "./bulkManifest.js"
+import type { FileLines, PositionedLines, Snapshot } from "./bulkLines.js"
+import { LinesOfExport, LinesOfFile } from "./bulkLines.js"
 import type { ListedFile, PollOptions } from "./bulkPolling.js"
 import { files } from "./bulkPolling.js"
 import type { CurrentJob } from "./bulkRefresh.js"
 import { makeCurrentJob } from "./bulkRefresh.js"
 import type { Temporary, Wait } from "./bulkRetry.js"
 import { waiting } from "./bulkRetry.js"
-import type { Resource } from "./resource.js"
-
-/**
- * One resource of one file.
- *
- * @since 0.1.0
- * @category models
- */
-export interface FileItem {
-  readonly kind: ManifestFile["kind"]
-  /** The type of the file in the manifest; `Resource` if it contains several. */
-  readonly type: string
-  readonly resource: Resource
-  /** The resource as the server wrote it, without the newline. */
-  readonly text: string
-  /** The index of the file in `Job.files`. */
-  readonly file: number
-  /** The number of the line in the file, from 1 on. */
-  readonly line: number
-  /** The reference of the instance whose block this is, with `organizeOutputBy`. */
-  readonly organizer: string | undefined
-  /** The position after this resource in its file. */
-  readonly position: Position
-}
-
-/**
- * A resource of an export, with its position.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Item extends FileItem {
-  /** Save it once this item and all items before it are processed, best in the same transaction as the results. */
-  readonly checkpoint: Checkpoint
-}
 
 /**
  * How an export is read.
@@ -83,70 +56,12 @@ const READING: Wait = {
 
 type Event =
   | {
-    readonly _tag: "Entries"
+    readonly _tag: "Lines"
     readonly at: ListedFile
-    readonly entries: ReadonlyArray<Entry>
+    readonly lines: ReadonlyArray<PositionedLines>
     readonly bytes: number
   }
   | { readonly _tag: "End"; readonly at: ListedFile }
-
-class ItemOfFile implements FileItem {
-  constructor(private readonly at: ListedFile, private readonly entry: Entry) {}
-
-  get kind(): ManifestFile["kind"] {
-    return this.at.file.kind
-  }
-  get type(): string {
-    return this.at.file.type
-  }
-  get file(): number {
-    return this.at.index
-  }
-  get resource(): Resource {
-    return this.entry.resource
-  }
-  get text(): string {
-    return this.entry.text
-  }
-  get line(): number {
-    return this.entry.line
-  }
-  get organizer(): string | undefined {
-    return this.entry.organizer
-  }
-  get position(): Position {
-    return this.entry.position
-  }
-}
-
-/** The positions of the other files, shared by the items of one chunk. */
-interface Snapshot {
-  readonly job: Job
-  readonly open: HashMap.HashMap<number, Position>
-  readonly done: Positions["done"]
-}
-
-/** A class, because its checkpoint is made only on access. */
-class ItemOfExport extends ItemOfFile implements Item {
-  constructor(at: ListedFile, entry: Entry, private readonly snapshot: Snapshot, private readonly onUse: () => void) {
-    super(at, entry)
-  }
-
-  get checkpoint(): Checkpoint {
-    this.onUse()
-    const { done, job, open } = this.snapshot
-    return new Checkpoint({
-      job,
-      positions: {
-        open: Object.fromEntries([
-          ...Array.from(open, ([index, position]) => [String(index), position] as const),
-          [String(this.file), this.position] as const
-        ]),
-        done
-      }
-    }, { disableValidation: true })
-  }
-}
 
 const events = <E, R>(
   fhir: Authorized<E, R>,
@@ -172,19 +87,19 @@ const events = <E, R>(
       onWait: (delay, error: Temporary) => onWait(waiting(delay, { error }))
     }, from)
     return Stream.concat(
-      Stream.map(parts, ({ bytes, entries }): Event => ({ _tag: "Entries", at, entries, bytes })),
+      Stream.map(parts, ({ bytes, lines }): Event => ({ _tag: "Lines", at, lines, bytes })),
       Stream.succeed<Event>({ _tag: "End", at })
     )
   }))
 
-/** The items of one file after a position. */
+/** The lines of one file after a position. */
 export const readFile = <E, R>(
   fhir: Authorized<E, R>,
   job: Job,
   index: number,
   from: Position,
   options: FileOptions & Pick<ReadOptions, "onProgress">
-): Stream.Stream<FileItem, FhirError | E, R> => {
+): Stream.Stream<FileLines, FhirError | E, R> => {
   const file = job.files[index]
   const { onProgress = () => Effect.void } = options
   return file === undefined
@@ -206,8 +121,8 @@ export const readFile = <E, R>(
         expected: file.count,
         expiresAt: job.expiresAt
       })).pipe(
-        Stream.mapConcat((event): ReadonlyArray<FileItem> =>
-          event._tag === "End" ? [] : event.entries.map((entry) => new ItemOfFile(event.at, entry))
+        Stream.mapConcat((event): ReadonlyArray<FileLines> =>
+          event._tag === "End" ? [] : event.lines.map((lines) => new LinesOfFile(event.at, lines))
         )
       )
 }
@@ -217,13 +132,13 @@ const expectedOf = ({ files, isComplete }: Job): number | undefined =>
     ? files.reduce((sum, { count = 0 }) => sum + count, 0)
     : undefined
 
-/** The items of an export after a checkpoint. `onCheckpoint` is called when the program reads one of an item. */
+/** The lines of an export after a checkpoint. `onCheckpoint` is called when the program reads another one. */
 export const read = <E, R>(
   fhir: Authorized<E, R>,
   from: Checkpoint,
   options: ReadOptions,
   onCheckpoint: () => void
-): Stream.Stream<Item, FhirError | E, R> =>
+): Stream.Stream<LinesOfExport, FhirError | E, R> =>
   Stream.suspend(() => {
     const { concurrency = 3, onProgress } = options
     let job = from.job
@@ -261,29 +176,29 @@ export const read = <E, R>(
       return events(fhir, current, at, position, options, report)
     }, { concurrency, bufferSize: 2 })
 
-    const itemsOf = (event: Event): ReadonlyArray<Item> => {
+    const linesOf = (event: Event): ReadonlyArray<LinesOfExport> => {
       const { at } = event
       if (event._tag === "End") {
         open = HashMap.remove(open, at.index)
         done = addToRanges(done, at.index)
         return []
       }
-      const { entries } = event
-      const last = entries.at(-1)
+      const { lines } = event
+      const last = lines.at(-1)
       bytes += event.bytes
-      resources += entries.length
+      for (const one of lines) resources += one.lines.count
       if (last === undefined) return []
-      const snapshot: Snapshot = { job, open, done }
+      const snapshot: Snapshot = { job, open, done, onUse: onCheckpoint }
       open = HashMap.set(open, at.index, last.position)
-      return entries.map((entry) => new ItemOfExport(at, entry, snapshot, onCheckpoint))
+      return lines.map((one) => new LinesOfExport(at, one, snapshot))
     }
-    if (onProgress === undefined) return Stream.mapConcat(all, itemsOf)
+    if (onProgress === undefined) return Stream.mapConcat(all, linesOf)
     return Stream.mapConcatEffect(all, (event) =>
       Effect.suspend(() => {
         const before = Math.floor(resources / PROGRESS_EVERY)
-        const items = itemsOf(event)
+        const lines = linesOf(event)
         return event._tag === "End" || Math.floor(resources / PROGRESS_EVERY) > before
-          ? Effect.as(report(READING), items)
-          : Effect.succeed(items)
+          ? Effect.as(report(READING), lines)
+          : Effect.succeed(lines)
       }))
   })

@@ -5,6 +5,7 @@
  */
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
@@ -122,16 +123,18 @@ export const stream = (
   { fhirTimeout, maxFhirResponseBytes }: Limits
 ): Effect.Effect<ReadableResponse, FhirError> => {
   const { headers, status } = response
-  const chunks = response.stream.pipe(
-    Stream.catchAll((error) =>
-      error.reason === "EmptyBody"
-        ? Stream.empty
-        : Stream.fail(transportError(fail)(bodyError(url, response, error)))
-    ),
-    Stream.timeoutFail(
-      () => fail({ reason: "TimedOut", detail: "no further part of the body came in time", processed: "unknown" }),
-      fhirTimeout
-    )
+  const parts = OutgoingRequest.isFastResponse(response)
+    ? response.streamWithin(Duration.toMillis(fhirTimeout))
+    : response.stream
+  const body = Stream.catchAll(parts, (error) =>
+    error.reason === "EmptyBody"
+      ? Stream.empty
+      : Stream.fail(transportError(fail)(bodyError(url, response, error))))
+  // A timeout of each part costs more than the part.
+  const chunks = OutgoingRequest.isFastResponse(response) ? body : Stream.timeoutFail(
+    body,
+    () => fail({ reason: "TimedOut", detail: "no further part of the body came in time", processed: "unknown" }),
+    fhirTimeout
   )
   const bytes = Effect.suspend(() => {
     const body = new ByteBuffer()

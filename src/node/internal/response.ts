@@ -109,6 +109,10 @@ export class Response extends Inspectable.Class implements OutgoingRequest.FastR
   }
 
   get stream(): Stream.Stream<Uint8Array, HttpClientError.ResponseError> {
+    return this.streamWithin(undefined)
+  }
+
+  streamWithin(stallMillis: number | undefined): Stream.Stream<Uint8Array, HttpClientError.ResponseError> {
     return Stream.fromPull(Effect.suspend(() => {
       const exchange = this.#exchange
       if (exchange.isStreamed) return Effect.succeed(Effect.fail(Option.some(this.#used)))
@@ -127,6 +131,7 @@ export class Response extends Inspectable.Class implements OutgoingRequest.FastR
         })
       }
       exchange.isStreamed = true
+      exchange.stallMillis = stallMillis
       const pull: Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<HttpClientError.ResponseError>> = Effect
         .suspend(() => {
           if (exchange.failure !== undefined) return Effect.fail(Option.some(this.#failed(exchange.failure)))

@@ -32,6 +32,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   ended = false
   /** The body is read as a stream. */
   isStreamed = false
+  /** How long a reader waits for the next part of a stream. */
+  stallMillis: number | undefined
 
   private wasSent = false
   private hasResponse = false
@@ -46,6 +48,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   private hasConnectionEnded = false
   private buffersWhole = false
   private timer: NodeJS.Timeout | undefined
+  private stallTimer: NodeJS.Timeout | undefined
   private isRegistered = false
   private readonly waiting = new Set<() => void>()
 
@@ -155,6 +158,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   /** Calls back at the end, at a failure and, for a stream, at a chunk. */
   wait(callback: () => void): () => void {
     this.waiting.add(callback)
+    this.startStallTimer()
     return () => {
       this.waiting.delete(callback)
       // The last reader was interrupted.
@@ -221,6 +225,18 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.fail(TransportError.from(cause, this.wasSent))
   }
 
+  /** One timer for all waits, because a new one for each part costs as much as reading the part. */
+  private startStallTimer(): void {
+    const millis = this.stallMillis
+    if (millis === undefined || millis > MAX_TIMER_MILLIS) return
+    if (this.stallTimer !== undefined) return void this.stallTimer.refresh()
+    // @effect-diagnostics-next-line globalTimers:off
+    this.stallTimer = Timers.setTimeout(() => {
+      if (this.waiting.size > 0) this.close(error("BodyTimeout", "UND_ERR_BODY_TIMEOUT", true))
+    }, millis)
+    this.stallTimer.unref()
+  }
+
   private takeUnread(): Buffer {
     const { buffer, byteLength, byteOffset } = this.unread.take()
     return Buffer.from(buffer, byteOffset, byteLength)
@@ -257,7 +273,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   private settle(): void {
-    if (this.timer !== undefined) Timers.clearTimeout(this.timer)
+    Timers.clearTimeout(this.timer)
+    Timers.clearTimeout(this.stallTimer)
     if (this.isRegistered) collected.unregister(this)
     this.wake()
   }
