@@ -25,4 +25,7 @@ export const testsOf = (folder) => {
   return [...own, ...(MORE[folder] ?? [])]
 }
 
-export const resultOf = (folder) => `reports/mutation/${folder}.json`
+/** Two runs at the same time need two directories. */
+export const REPORTS = process.env.MUTATION_REPORTS ?? "reports/mutation"
+
+export const resultOf = (folder) => `${REPORTS}/${folder}.json`

@@ -23,7 +23,7 @@ const TIMES = ".mutation-times.json"
 /** Runs of a property: few, because a mutant is tested by many properties. */
 const PROPERTY_RUNS = 20
 
-/** A test that needs more milliseconds of the processor runs only for mutants that no faster test covers. */
+/** A test that needs more milliseconds of the processor runs only for mutants that no faster test kills. */
 const SLOW = 300
 
 /** No time limit of Vitest: the runner has its own. */
@@ -188,11 +188,6 @@ class InProcessRunner {
     await Promise.race([run(), hang]).finally(() => clearInterval(timer))
   }
 
-  fastest(ids) {
-    const fast = ids?.filter((id) => this.timeOf(id) <= SLOW)
-    return fast === undefined || fast.length === 0 ? ids : fast
-  }
-
   /** The place of a test in the order of the tests: negative if it has killed a mutant. */
   rankOf(id) {
     const round = this.kills.get(id)
@@ -212,7 +207,8 @@ class InProcessRunner {
     this.bail = !disableBail
     this.space.hitCount = 0
     this.space.hitLimit = hitLimit
-    const tests = this.fastest(testFilter)
+    const tests = testFilter?.filter((id) => this.timeOf(id) <= SLOW)
+    const slow = testFilter?.filter((id) => this.timeOf(id) > SLOW) ?? []
     // The tests that killed the mutants before this one, which are near it, come first; then those of its own module.
     const own = basename(sandboxFileName, ".ts")
     const rankOf = (file) => {
@@ -222,7 +218,11 @@ class InProcessRunner {
     }
     const ranks = new Map((filesOf(tests) ?? this.files).map((file) => [file, rankOf(file)]))
     const files = [...ranks.keys()].sort((a, b) => ranks.get(a) - ranks.get(b))
-    const result = await this.run(files, tests)
+    let result = await this.run(files, tests)
+    if (!this.failed && result.status === DryRunStatus.Complete && slow.length > 0) {
+      const more = await this.run(filesOf(slow), slow)
+      result = { ...more, tests: [...result.tests, ...more.tests ?? []] }
+    }
     const outcome = toMutantRunResult(determineHitLimitReached(this.space.hitCount, hitLimit) ?? result)
     // The test that failed must pass without the mutant. Otherwise an earlier mutant has left something behind:
     // Stryker then starts a new process and runs this mutant again.

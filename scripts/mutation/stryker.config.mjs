@@ -1,5 +1,5 @@
 // Mutation tests of one folder of src; scripts/mutation.mjs starts them.
-import { resultOf, testsOf } from "./folders.mjs"
+import { REPORTS, resultOf, testsOf } from "./folders.mjs"
 
 const folder = process.env.MUTATION_FOLDER ?? "http"
 
@@ -23,10 +23,10 @@ export default {
   disableTypeChecks: false,
   concurrency: Number(process.env.MUTATION_CONCURRENCY ?? 2),
   // The runner ends a test that waits for ever; this limit ends a loop, with its process.
-  timeoutMS: 120_000,
+  timeoutMS: 60_000,
   dryRunTimeoutMinutes: 30,
   incremental: true,
-  incrementalFile: `reports/mutation/${folder}.incremental.json`,
+  incrementalFile: `${REPORTS}/${folder}.incremental.json`,
   reporters: ["json", "clear-text", "progress-append-only"],
   clearTextReporter: { allowColor: false, logTests: false, reportMutants: true, reportTests: false },
   jsonReporter: { fileName: resultOf(folder) }

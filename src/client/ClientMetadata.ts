@@ -128,8 +128,6 @@ export const fromJson = (
   return new ClientMetadata({ ...values, extensions: others(document, KNOWN) })
 }
 
-const isWeb = (url: URL): boolean => url.protocol === "https:" || url.protocol === "http:"
-
 /**
  * Fails for metadata that must not be sent: private keys, a key set together with its URL (requirement 298), URLs
  * that are not absolute or not https (requirements 20, 21 and 302). A redirect URI may have the scheme of a native
@@ -161,7 +159,8 @@ export const validate = (
     return configurationError("Invalid", unusable.map(({ field }) => field), detail)
   }
   const insecure = urls.filter(({ mayBeNative, url }) =>
-    url !== undefined && !Url.isSecure(url, options?.allowInsecureLocalhost ?? false) && !(mayBeNative && !isWeb(url))
+    url !== undefined && !Url.isSecure(url, options?.allowInsecureLocalhost ?? false) &&
+    !(mayBeNative && url.protocol !== "http:")
   )
   const detail = "use https; http needs a loopback host and allowInsecureLocalhost"
   return insecure.length > 0

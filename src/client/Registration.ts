@@ -235,7 +235,8 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient | Discove
         Effect.flatMap((response) =>
           Effect.flatMap(Clock.currentTimeMillis, (now) => validateStatus(request, response, now))
         ),
-        RetryPolicy.retry(request.operation === "read" ? "always" : "never"),
+        // `isRetryable` is false after a change that the server may have made.
+        RetryPolicy.retry("always"),
         withPolicy,
         withLimits,
         span(`Registration.${request.operation}`, { attributes: { "smart.url": shownUrl(request) } })

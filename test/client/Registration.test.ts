@@ -6,8 +6,9 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/TestClock"
+import * as Tracer from "effect/Tracer"
 import { ConfigurationError } from "../../src/base/ConfigurationError.js"
-import { ClientMetadata } from "../../src/client/ClientMetadata.js"
+import { ClientMetadata, validate } from "../../src/client/ClientMetadata.js"
 import * as RegisteredClient from "../../src/client/RegisteredClient.js"
 import * as Registration from "../../src/client/Registration.js"
 import { RegistrationError } from "../../src/client/RegistrationError.js"
@@ -151,7 +152,63 @@ describe("Registration.register", () => {
       const service = yield* Registration.Registration
       const local = { endpoint: "http://127.0.0.1:9000/r", allowInsecureLocalhost: true }
       assert.strictEqual((yield* service.register(metadata, local)).clientId, "given-id")
+      const relative = registered({ registrationClientUri: "/register/canary" })
+      assert.strictEqual((yield* Effect.flip(service.read(relative))).processed, "no")
+      assert.lengthOf(http.requests, 1)
     }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("[SMART-1] discovers an endpoint at http on a loopback host only if it is allowed", () => {
+    const { http, layer } = setup(({ method }) =>
+      method === "POST" ? json(answered) : json({ registration_endpoint: "http://localhost:9000/register" })
+    )
+    return Effect.gen(function*() {
+      const service = yield* Registration.Registration
+      const fhirBaseUrl = "http://localhost:9000/fhir"
+      const client = yield* service.register(metadata, { fhirBaseUrl, allowInsecureLocalhost: true })
+      assert.strictEqual(client.clientId, "given-id")
+      assert.strictEqual(http.requests.at(-1)?.url, "http://localhost:9000/register")
+      assert.strictEqual((yield* Effect.flip(service.register(metadata, { fhirBaseUrl })))._tag, "DiscoveryError")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("its span has the URL without query", () => {
+    const spans: Array<Tracer.Span> = []
+    const { layer } = setup(() => json(answered))
+    return Effect.gen(function*() {
+      const silent = yield* Effect.tracer
+      const tracer = Tracer.make({
+        context: (run) => run(),
+        span: (...args) => {
+          const span = silent.span(...args)
+          spans.push(span)
+          return span
+        }
+      })
+      const service = yield* Registration.Registration
+      yield* service.read(registered()).pipe(Effect.withSpan("program"), Effect.withTracer(tracer))
+      const span = spans.find(({ name }) => name === "Registration.read")
+      assert.strictEqual(span?.attributes.get("smart.url"), "https://ehr.test/auth/register/given-id")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it("a message tells what the server may have done, and what to do with the credentials", () => {
+    const message = (changes: Partial<RegistrationError>) =>
+      new RegistrationError({
+        reason: "Status",
+        operation: "register",
+        url: "https://ehr.test/register",
+        detail: "HTTP status 503",
+        processed: "unknown",
+        ...changes
+      }).message
+    assert.match(message({ status: 503 }), /: HTTP status 503, and whether the server acted is not known; /)
+    assert.match(message({ status: 503, processed: "no" }), /: HTTP status 503; /)
+    assert.match(message({ status: 404, detail: "HTTP status 404" }), /: HTTP status 404; /)
+    assert.match(
+      message({ status: 404, error: "invalid_request", credentials: {} }),
+      /: HTTP status 503: invalid_request; the credentials it returned are in `credentials`: store them; /
+    )
   })
 
   it.effect("[SMART-20 SMART-21 SMART-298 SMART-302] sends no request with metadata that must not be registered", () => {
@@ -340,8 +397,8 @@ describe("Registration.register", () => {
 
   it.effect("the reason of a failure depends on its status and on an OAuth error in its body", () =>
     Effect.gen(function*() {
-      const reasonAt = (status: number, body: unknown = "no JSON") => {
-        const { layer } = setup(() => json(body, { status }))
+      const reasonAt = (status: number, body?: unknown) => {
+        const { layer } = setup(() => body === undefined ? new Response("no JSON", { status }) : json(body, { status }))
         return Effect.map(Effect.provide(patiently(Effect.flip(register())), layer), (error) => error.reason)
       }
       const oauthError = { error: "invalid_client_metadata" }
@@ -458,6 +515,7 @@ describe("Registration management", () => {
         answered.registration_client_uri,
         ""
       ])
+      assert.notProperty(request?.headers, "content-type")
       assert.strictEqual(request?.headers["authorization"], "Bearer canary-registration-token")
       assert.strictEqual(now.metadata.clientName, "Now")
       assert.strictEqual(Redacted.value(now.clientSecret ?? Redacted.make("")), "canary-client-secret")
@@ -595,6 +653,13 @@ describe("RegisteredClient", () => {
     return client ?? assert.fail("the response has a client_id")
   }
 
+  it.effect("metadata is validated without options, too", () =>
+    Effect.gen(function*() {
+      const local = new ClientMetadata({ redirectUris: ["http://localhost/callback"] })
+      assert.strictEqual((yield* Effect.flip(validate(local))).reason, "Insecure")
+      yield* validate(local, { allowInsecureLocalhost: true })
+    }))
+
   it("a time is a number of seconds, also as text; others count as absent and are deviations", () => {
     const expiresAt = (value: unknown) => {
       const { clientSecretExpiresAt, deviations } = fromResponse({ client_secret_expires_at: value })
@@ -700,6 +765,24 @@ describe("RegisteredClient", () => {
           }
         )
       const secret = Redacted.make("s")
+      const header = (encoding: "raw" | "form") =>
+        Effect.gen(function*() {
+          const { authentication } = yield* RegisteredClient.toClient(
+            registered({ clientSecret: Redacted.make("a+b") }),
+            { encoding }
+          )
+          const { headers } = yield* authentication.authenticate({ endpoint, clientId: "c", params: {} })
+          return Buffer.from((headers["authorization"] ?? "").slice("Basic ".length), "base64").toString()
+        })
+      assert.deepStrictEqual([yield* header("raw"), yield* header("form")], ["c:a+b", "c:a%2Bb"])
+      const { authentication: posts } = yield* RegisteredClient.toClient(registered({
+        metadata: new ClientMetadata({ tokenEndpointAuthMethod: "client_secret_post" })
+      }))
+      const { body } = yield* posts.authenticate({ endpoint, clientId: "c", params: {} })
+      assert.include(
+        body._tag === "Uint8Array" ? new TextDecoder().decode(body.body) : "",
+        "client_secret=canary-client-secret"
+      )
       assert.strictEqual(yield* method("none"), "given-id none")
       assert.strictEqual(yield* method("client_secret_basic", secret), "given-id client_secret_basic")
       assert.strictEqual(yield* method("client_secret_post", secret), "given-id client_secret_post")

@@ -189,12 +189,13 @@ describe("SigningKeys", () => {
         const failure = (changes: Partial<SigningKey.Signer>) =>
           Effect.map(
             Effect.flip(Effect.provide(sign(claims), SigningKeys.layerSigner(signer(changes)))),
-            ({ detail, reason }) => `${reason}: ${detail}`
+            ({ detail, fields, reason }) => `${reason} ${fields.join()}: ${detail}`
           )
         assert.include(
           yield* failure({ encoding: "jose" }),
           "not an ES384 signature; ECDSA in DER needs encoding: \"der\""
         )
+        assert.include(yield* failure({ encoding: "jose" }), "BadKey signingKey: ")
         assert.include(yield* failure({ sign: () => Effect.succeed(new Uint8Array(96)) }), "not an ES384 signature")
         for (
           const bytes of [[], [0x30], [0x30, 2, 2, 0], [0x30, 6, 2, 1, 1, 2, 1, 1, 0], [0x30, 6, 2, 1, 1, 3, 1, 1]]
@@ -256,6 +257,8 @@ describe("SigningKeys", () => {
             kid: "kms",
             alg: "RS384",
             publicJwk: { ...publicJwk(rsaPair), n: Buffer.from(n).toString("base64url") },
+            // Only an ECDSA signature has an encoding.
+            encoding: "der",
             sign
           })
         const rsaSign = (bytes: Uint8Array) =>
@@ -319,8 +322,16 @@ describe("SigningKeys", () => {
       assert.include(yield* fromJwk({ ...jwk(rsaPair), alg: "RS256" }), "its alg is RS256")
       assert.include(yield* fromJwk({ ...jwk(rsaPair), use: "enc" }), "its use is enc")
       assert.include(yield* fromJwk({ ...jwk(ecPair), crv: "a secret with spaces" }), "on something else")
-      assert.include(yield* fromJwk({ kty: "RSA", d: "AA" }), "n and e")
-      assert.include(yield* fromJwk({ kty: "EC", crv: "P-384", d: "AA" }), "x and y")
+      for (const member of ["n", "e"]) {
+        assert.include(yield* fromJwk({ ...jwk(rsaPair), [member]: undefined }), "n and e")
+      }
+      for (const member of ["x", "y"]) {
+        assert.include(yield* fromJwk({ ...jwk(ecPair), [member]: 5 }), "x and y")
+      }
+      assert.include(yield* fromJwk({ ...jwk(rsaPair), use: 5 }), "its use is something else")
+      assert.include(yield* fromJwk({ ...jwk(ecPair), d: [jwk(ecPair)["d"]] }), "private half is not a usable key")
+      assert.include(yield* fromJwk({ keys: [jwk(ecPair), "x"] }), "neither a JWK nor a JWK Set")
+      assert.include(yield* fromPem(Redacted.make("-----BEGIN CERTIFICATE-----\n")), "not a PEM private key")
       assert.include(
         yield* fromJwk({ ...publicJwk(rsaPair), d: jwk(rsaPair)["d"] }),
         "private half is not a usable key"
@@ -380,7 +391,7 @@ describe("SigningKeys", () => {
       assert.deepStrictEqual(yield* kids({ ...key, kid: "own" }, "other"), ["own"])
       for (const kid of [undefined, "", 5]) {
         assert.deepStrictEqual(yield* kids({ ...key, kid }, "configured"), ["configured"])
-        assert.deepStrictEqual(yield* kids({ ...key, kid }), [thumbprint])
+        assert.deepStrictEqual(yield* kids({ ...key, kid, use: "sig" }), [thumbprint])
       }
       assert.deepStrictEqual(yield* kids({ keys: [{ ...key, kid: "a" }, key] }, "configured"), ["a", thumbprint])
       const pemKey = yield* SigningKey.fromPem({ pem: pem(ecPair), kid: "" })
@@ -446,6 +457,12 @@ describe("SigningKeys", () => {
           yield* kids([["SMART_PRIVATE_KEY", JSON.stringify({ ...jwk(ecPair), kid: "own" })], ["SMART_KEY_ID", ""]]),
           ["own"]
         )
+        const set = JSON.stringify({ keys: [{ ...jwk(rsaPair), kid: "first" }, { ...jwk(ecPair), kid: "second" }] })
+        const jwt = yield* Effect.provide(
+          sign(claims),
+          provide([["SMART_PRIVATE_KEY", set], ["SMART_KEY_ID", "second"]])
+        )
+        assert.strictEqual(jose.decodeProtectedHeader(jwt).kid, "second")
       }))
 
     it.effect("the error names the variable that is missing or wrong", () =>
@@ -454,7 +471,10 @@ describe("SigningKeys", () => {
           Effect.flip(Effect.provide(published, provide(entries)))
         for (const entries of [[], [["SMART_PRIVATE_KEY", " "]]] as const) {
           const missing = yield* error(entries)
-          assert.isTrue(missing instanceof ConfigurationError && missing.reason === "Missing")
+          assert.deepStrictEqual(
+            missing instanceof ConfigurationError ? [missing.reason, ...missing.fields] : [],
+            ["Missing", "SMART_PRIVATE_KEY"]
+          )
         }
         const wrong = yield* error([["SMART_PRIVATE_KEY", "hello"]])
         assert.deepStrictEqual(

@@ -6,6 +6,7 @@ import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
 import { ConfigurationError } from "../../src/base/ConfigurationError.js"
 import * as ClientAuthentication from "../../src/client/ClientAuthentication.js"
+import { ClientAuthenticationError } from "../../src/client/ClientAuthenticationError.js"
 import * as SmartClient from "../../src/smart/SmartClient.js"
 import * as TokenEndpoint from "../../src/token/TokenEndpoint.js"
 import * as Http from "../support/http.js"
@@ -29,6 +30,15 @@ describe("ClientAuthentication.clientId", () => {
       assert.strictEqual(
         yield* ClientAuthentication.clientId(ClientAuthentication.makePublic, "configured"),
         "configured"
+      )
+    }))
+
+  it.effect("is missing where neither has one", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(ClientAuthentication.clientId(ClientAuthentication.makePublic, undefined))
+      assert.strictEqual(
+        error._tag === "ConfigurationError" && `${error.reason} ${error.fields.join()}`,
+        "Missing clientId"
       )
     }))
 
@@ -91,6 +101,26 @@ describe("ClientAuthentication.withClientId", () => {
       yield* call
       assert.strictEqual(paramsOf(http, 0).get("client_id"), "registered")
     }))
+
+  it("a client without a previous secret has none with a learned client id either", () => {
+    const authentication = ClientAuthentication.withClientId(ClientAuthentication.makePublic, Effect.succeed("x"))
+    assert.isUndefined(authentication.fallback)
+  })
+
+  it("a ClientAuthenticationError names the server and the cause, and is retryable if the cause is temporary", () => {
+    const error = (temporary: boolean) =>
+      new ClientAuthenticationError({
+        reason: "RegistrationFailed",
+        server: "https://ehr.example/fhir",
+        detail: "HTTP status 503",
+        temporary
+      })
+    assert.strictEqual(
+      error(true).message,
+      "This client cannot authenticate to https://ehr.example/fhir (RegistrationFailed): HTTP status 503"
+    )
+    assert.deepStrictEqual([error(true).isRetryable, error(false).isRetryable], [true, false])
+  })
 
   it.effect("holds for the previous secret, too", () =>
     Effect.gen(function*() {

@@ -200,6 +200,72 @@ describe("SmartServers.layerOpen", () => {
     )
   })
 
+  it.effect("a server that is replaced or removed is not trusted any more, and its metadata can be forgotten", () => {
+    const net = makeNet()
+    return Effect.gen(function*() {
+      const servers = yield* SmartServers.SmartServers
+      yield* servers.add("lab", { ...us, fhirBaseUrl: "https://10.0.0.6/fhir" })
+      yield* servers.add("lab", { ...us, fhirBaseUrl: "https://10.0.0.7/fhir" })
+      assert.deepStrictEqual([...net.trusted], ["https://10.0.0.7/fhir"])
+      const invalid = servers.add("lab", { ...us, fhirBaseUrl: "nonsense" })
+      assert.strictEqual((yield* Effect.flip(invalid))._tag, "ConfigurationError")
+      assert.deepStrictEqual([...net.trusted], ["https://10.0.0.7/fhir"])
+      yield* servers.remove("other")
+      assert.deepStrictEqual([...net.trusted], ["https://10.0.0.7/fhir"])
+      yield* servers.remove("lab")
+      assert.deepStrictEqual([...net.trusted], [])
+      const client = yield* servers.forLaunchIss("https://ehr.example/fhir")
+      for (const requests of [1, 1, 2]) {
+        if (requests === 2) yield* servers.invalidate(client.name)
+        yield* client.configuration
+        assert.lengthOf(net.asked, requests)
+      }
+      assert.strictEqual((yield* Effect.flip(servers.invalidate("other"))).reason, "UnknownKey")
+    }).pipe(Effect.provide(SmartServers.layerOpen(() => us).pipe(Layer.provide(net.layer))))
+  })
+
+  it.effect("a key selects a discovered server by its own URL, and no configured server by a URL", () => {
+    const net = makeNet()
+    const discovered = "https://ehr.example/fhir"
+    return Effect.gen(function*() {
+      const servers = yield* SmartServers.SmartServers
+      const find = (iss: string, server: string) =>
+        Effect.match(servers.forLaunchIss(iss, { server }), {
+          onSuccess: ({ name }) => name,
+          onFailure: ({ reason }) => reason
+        })
+      assert.strictEqual(yield* find(`${discovered}/`, discovered), discovered)
+      assert.strictEqual(yield* find(discovered, "ward"), "UnknownIssuer")
+      assert.strictEqual(yield* find(discovered, "https://other.example/fhir"), "UnknownIssuer")
+      assert.strictEqual(yield* find("https://10.0.0.5/fhir", "ward"), "ward")
+      assert.strictEqual(yield* find("https://10.0.0.5/fhir", "https://10.0.0.5/fhir"), "UnknownIssuer")
+      const twins = yield* Effect.flip(servers.forLaunchIss("https://10.0.0.8/fhir"))
+      assert.strictEqual(twins.reason, "Ambiguous")
+      assert.strictEqual(yield* find("https://10.0.0.8/fhir", "https://10.0.0.8/fhir"), "UnknownIssuer")
+    }).pipe(
+      Effect.provide(
+        SmartServers.layerOpen(() => us, {
+          servers: {
+            ward: { ...us, fhirBaseUrl: "https://10.0.0.5/fhir" },
+            one: { ...us, fhirBaseUrl: "https://10.0.0.8/fhir" },
+            two: { ...us, fhirBaseUrl: "https://10.0.0.8/fhir" }
+          }
+        }).pipe(Layer.provide(net.layer))
+      )
+    )
+  })
+
+  it.effect("a base URL of 2048 characters is the longest", () => {
+    const net = makeNet()
+    return Effect.gen(function*() {
+      const servers = yield* SmartServers.SmartServers
+      const base = "https://ehr.example/"
+      const longest = base + "x".repeat(2048 - base.length)
+      assert.strictEqual((yield* servers.forLaunchIss(longest)).name, longest)
+      assert.strictEqual((yield* Effect.flip(servers.forLaunchIss(`${longest}x`))).reason, "UnknownIssuer")
+    }).pipe(Effect.provide(SmartServers.layerOpen(() => us).pipe(Layer.provide(net.layer))))
+  })
+
   it.effect("an invalid template refuses the server without a defect", () => {
     const net = makeNet()
     return Effect.gen(function*() {

@@ -38,15 +38,15 @@ export type Sign = (
 
 const choose = (
   keys: ReadonlyArray<SigningKey>,
-  algs: ReadonlyArray<string> | undefined
+  algs: ReadonlyArray<string> = keys.map(({ alg }) => alg)
 ): Effect.Effect<SigningKey, ConfigurationError> => {
-  const key = algs === undefined ? keys[0] : keys.find(({ alg }) => algs.includes(alg))
+  const key = keys.find(({ alg }) => algs.includes(alg))
   if (key !== undefined) return Effect.succeed(key)
-  const own = [...new Set(keys.map(({ alg }) => alg))].join(", ") || "nothing"
+  const own = [...new Set(keys.map(({ alg }) => alg))].join(", ")
   return configurationError(
     "Conflict",
     ["signingKey", "token_endpoint_auth_signing_alg_values_supported"],
-    `the server accepts ${safeText((algs ?? []).join(", "), [], 100) || "nothing"}, and the keys here sign ${own}`
+    `the server accepts ${safeText(algs.join(", "), [], 100) || "nothing"}, and the keys here sign ${own}`
   )
 }
 
