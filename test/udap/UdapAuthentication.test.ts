@@ -3,8 +3,17 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
-import { BackendServices, ClientAuthentication, RetryPolicy, Sessions, SmartClient, SmartServers } from "effect-safire"
-import { UdapAuthentication } from "effect-safire/udap"
+import {
+  BackendServices,
+  ClientAuthentication,
+  RetryPolicy,
+  SessionError,
+  Sessions,
+  SessionStore,
+  SmartClient,
+  SmartServers
+} from "effect-safire"
+import { Certification, UdapAuthentication, UdapRegistration } from "effect-safire/udap"
 import * as Pki from "../../src/testing/internal/pki.js"
 import { json, text } from "../support/http.js"
 import { recorded } from "../support/warnings.js"
@@ -400,6 +409,85 @@ describe("UdapAuthentication", () => {
         // At another origin than the signed token endpoint.
         introspectionEndpoint: undefined
       })
+    }))
+
+  it.effect("an app with users registers for refresh tokens unless the server lists other grants only", () =>
+    Effect.gen(function*() {
+      const grantsOf = (grant_types_supported: ReadonlyArray<string> | undefined) =>
+        Effect.gen(function*() {
+          const server = yield* makeServer({ metadata: { grant_types_supported } })
+          yield* Effect.provide(
+            Effect.flatMap(Sessions.Sessions, ({ startLaunch }) => startLaunch({ server: "north" })),
+            servers(server, {}, true)
+          )
+          return server.of("register")[0]?.claims["grant_types"]
+        })
+      assert.deepStrictEqual(yield* grantsOf(undefined), ["authorization_code", "refresh_token"])
+      assert.deepStrictEqual(yield* grantsOf(["authorization_code"]), ["authorization_code"])
+    }))
+
+  it.effect("certifications are a list, or are signed when they are needed", () =>
+    Effect.gen(function*() {
+      const certificate = yield* appCertificate({ key: "p256" })
+      const one = yield* Certification.make(certificate, { name: "Basic App", uris: ["urn:basic"] })
+      const sent = (certifications: UdapAuthentication.Options["certifications"]) =>
+        Effect.gen(function*() {
+          const server = yield* makeServer()
+          yield* Effect.provide(backendToken, servers(server, { certificate, certifications }))
+          return server.of("register")[0]?.body["certifications"]
+        })
+      assert.deepStrictEqual(yield* sent([one]), [Redacted.value(one)])
+      assert.deepStrictEqual(yield* sent(Effect.succeed([one])), [Redacted.value(one)])
+      assert.isUndefined(yield* sent(undefined))
+    }))
+
+  it.effect("an invalid configuration stays a ConfigurationError, before a request is sent", () =>
+    Effect.gen(function*() {
+      const server = yield* makeServer()
+      const error = yield* Effect.flip(Effect.provide(backendToken, servers(server, { contacts: [] })))
+      assert.deepInclude(error, { _tag: "ConfigurationError", reason: "Invalid", fields: ["contacts"] })
+      assert.lengthOf(server.of("register"), 0)
+      const required = yield* makeServer({ metadata: { udap_authorization_extensions_required: ["hl7-b2b"] } })
+      const missing = yield* Effect.flip(Effect.provide(backendToken, servers(required)))
+      assert.deepInclude(missing, { _tag: "ConfigurationError", reason: "Missing", fields: ["extensions"] })
+      assert.include(missing.message, "hl7-b2b")
+    }))
+
+  it.effect("a registration in memory is used until its certificate ends, also while the store is down", () =>
+    Effect.gen(function*() {
+      const end = 86_400_000
+      const certificate = yield* appCertificate({ key: "p256", to: end })
+      const server = yield* makeServer()
+      const options = yield* app({ certificate })
+      yield* Effect.gen(function*() {
+        const store = yield* SessionStore.SessionStore
+        let isDown = false
+        const failing = (operation: string) =>
+          new SessionError({ reason: "StoreUnavailable", operation: "get", detail: operation } as never)
+        const service = yield* UdapAuthentication.make(options).pipe(
+          Effect.provide(Layer.provideMerge(
+            UdapRegistration.layer,
+            Layer.succeed(SessionStore.SessionStore, {
+              ...store,
+              get: (id) => isDown ? failing("get") : store.get(id),
+              modify: (id, change) => isDown ? failing("modify") : store.modify(id, change)
+            })
+          ))
+        )
+        const bound = service.forServer?.({ fhirBaseUrl: server.fhirBaseUrl } as never) ?? assert.fail("no server")
+        const clientId = bound.clientId ?? assert.fail("no client id")
+        const configuration = bound.configuration?.(Effect.succeed(undefined as never)) ?? assert.fail("none")
+        const first = yield* clientId
+        assert.strictEqual(yield* configuration, yield* configuration)
+        isDown = true
+        // Within the hour, nothing is read again; after it, a failure is logged and the registration stays.
+        yield* TestClock.setTime(3_599_999)
+        assert.strictEqual(yield* clientId, first)
+        yield* TestClock.setTime(3_600_000)
+        assert.strictEqual(yield* clientId, first)
+        yield* TestClock.setTime(end)
+        assert.strictEqual((yield* Effect.flip(clientId)).message.includes("ended at"), true)
+      }).pipe(Effect.provide(registrations(server)))
     }))
 
   it.effect("requests without a server fail with advice", () =>

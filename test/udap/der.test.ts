@@ -8,7 +8,7 @@ import * as crls from "../../src/udap/internal/crl.js"
 import * as der from "../../src/udap/internal/der.js"
 import * as names from "../../src/udap/internal/names.js"
 import * as pem from "../../src/udap/internal/pem.js"
-import { base, CRL_URL } from "./artefacts.js"
+import { base, CRL_URL, NOW } from "./artefacts.js"
 
 type Bytes = Uint8Array | ReadonlyArray<number>
 
@@ -316,7 +316,8 @@ describe("the structure of a certificate", () => {
       assert.strictEqual(reasonOf(tbs((inner) => withPart(inner, 3, encode(0x30)))), "Malformed")
       assert.strictEqual(reasonOf(tbs((inner) => withPart(inner, 5, encode(0x30)))), "accepted")
       const [from = NULL, to = NULL] = partsOf(partsOf(parts[0] ?? leaf.der)[4] ?? leaf.der)
-      for (const validity of [[from], [to, NULL], [NULL, to]]) {
+      const noDate = encode(0x17, text("261301000000Z"))
+      for (const validity of [[from], [to, NULL], [NULL, to], [from, noDate], [noDate, to]]) {
         assert.strictEqual(reasonOf(tbs((inner) => withPart(inner, 4, encode(0x30, ...validity)))), "Malformed")
       }
       // Another algorithm outside.
@@ -342,7 +343,7 @@ describe("the structure of a certificate", () => {
       }
       assert.isTrue(Either.isRight(yield* withExtension(Oid.ocspNoCheck, [5, 0, 0])))
       assert.isTrue(Either.isRight(yield* withExtension("1.2.3", [5, 0, 0])))
-      for (const value of [encode(0x31), encode(0x30, [0x86, 9]), encode(0x30, encode(0x8f))]) {
+      for (const value of [encode(0x31), encode(0x30, [0x86, 9]), encode(0x30, encode(0x8f)), [0x30, 0, 0]]) {
         assert.deepStrictEqual(
           yield* withExtension(Oid.subjectAltName, value),
           Either.left(`Malformed: its extension ${Oid.subjectAltName} is malformed`)
@@ -521,6 +522,7 @@ describe("the structure of a CRL", () => {
       })
       const details: ReadonlyArray<readonly [Bytes, string]> = [
         [encode(0x31), "its scope is malformed"],
+        [[0x30, 0, 0], "its scope is malformed"],
         [encode(0x30, [0x84, 1, 0xff]), "it is an indirect CRL"],
         [encode(0x30, [0x85, 1, 0xff]), "it covers attribute certificates only"],
         [encode(0x30, [0x83, 2, 6, 64]), "it covers some reasons only"],
@@ -530,5 +532,48 @@ describe("the structure of a CRL", () => {
         [point(encode(0xa0, NULL)), "its distribution point has no full name"]
       ]
       for (const [value, detail] of details) assert.strictEqual(yield* scoped(value), detail)
+    }))
+
+  it.effect("a list for distribution points covers the certificates that name one of them", () =>
+    Effect.gen(function*() {
+      const { inter, makeLeaf } = yield* base
+      const issuer = Either.getOrThrow(certificates.parse(inter.der))
+      const point = (name: Bytes) => encode(0x30, encode(0xa0, encode(0xa0, name)))
+      const uri = (value: string) => encode(0x86, text(value))
+      const dns = encode(0x82, text(CRL_URL))
+      const directory = (name: string) =>
+        encode(0xa4, encode(0x30, encode(0x31, encode(0x30, [6, 3, 0x55, 4, 3], encode(0x0c, text(name))))))
+      const statusOf = (own: Bytes, ofList: Bytes) =>
+        Effect.gen(function*() {
+          const leaf = yield* makeLeaf({
+            extensions: [Pki.extension(Pki.Oid.crlDistributionPoints, false, new Uint8Array(own).buffer)]
+          })
+          const list = yield* Pki.crl(inter, [], {
+            extensions: [Pki.extension(Pki.Oid.issuingDistributionPoint, true, new Uint8Array(ofList).buffer)]
+          })
+          const certificate = Either.getOrThrow(certificates.parse(leaf.der))
+          const status = yield* crls.status(Either.getOrThrow(crls.parse(list)), certificate, issuer, {
+            now: NOW,
+            skew: 0
+          })
+          return status._tag
+        })
+      assert.strictEqual(yield* statusOf(encode(0x30, point(uri(CRL_URL))), point(uri(CRL_URL))), "Good")
+      assert.strictEqual(yield* statusOf(encode(0x30, point(uri("x:")), point(uri("y:"))), point(uri("y:"))), "Good")
+      assert.strictEqual(yield* statusOf(encode(0x30, point(directory("a"))), point(directory("A"))), "Good")
+      const others: ReadonlyArray<readonly [Bytes, Bytes]> = [
+        [point(uri(CRL_URL)), point(uri(`${CRL_URL}x`))],
+        [point(uri(CRL_URL)), point(dns)],
+        [point(dns), point(uri(CRL_URL))],
+        [point(directory("a")), point(directory("b"))],
+        [point(directory("a")), point(uri(CRL_URL))],
+        [point(uri(CRL_URL)), point(directory("a"))],
+        // A point with reasons is not used.
+        [encode(0x30, encode(0xa0, encode(0xa0, uri("x:"))), encode(0x81, [6, 64])), point(uri("x:"))],
+        [encode(0x31), point(uri(CRL_URL))]
+      ]
+      for (const [own, ofList] of others) {
+        assert.strictEqual(yield* statusOf(encode(0x30, own), ofList), "Unusable")
+      }
     }))
 })

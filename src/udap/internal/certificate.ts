@@ -69,22 +69,22 @@ const readAlternativeNames = (extension: Extension | undefined): ReadonlyArray<n
 
 /** The parts of `TBSCertificate` that are read here because `pkijs` is lenient about them. */
 const readParts = (bytes: Uint8Array) => {
-  const whole = der.single(bytes)
-  const [tbs, outer, signature, ...more] = whole?.tag === der.Tag.sequence ? der.children(bytes, whole) ?? [] : []
-  const parts = tbs?.tag === der.Tag.sequence ? der.children(bytes, tbs) ?? [] : []
+  const { absent, partsOf } = der
+  const [tbs, outer = absent, signature = absent, ...more] = partsOf(bytes, der.single(bytes))
   // Version 1 has no version; 4.1.2.1 asks for version 3 wherever there are extensions, and without extensions nothing
   // can be a path.
-  const version = parts[0]
-  if (version?.tag !== 0xa0 || !der.equal(der.contentOf(bytes, version), new Uint8Array([2, 1, 2]))) return undefined
-  const [, serial, inner, issuer, validity, subject] = parts
+  const [version = absent, serial = absent, inner = absent, issuer = absent, validity, subject = absent] = partsOf(
+    bytes,
+    tbs
+  )
   if (
-    serial?.tag !== der.Tag.integer || inner === undefined || outer === undefined || issuer === undefined ||
-    validity === undefined || subject === undefined || signature?.tag !== der.Tag.bitString ||
-    bytes[signature.content] !== 0 || more.length > 0
+    version.tag !== 0xa0 || !der.equal(der.contentOf(bytes, version), new Uint8Array([2, 1, 2])) ||
+    serial.tag !== der.Tag.integer || signature.tag !== der.Tag.bitString || bytes[signature.content] !== 0 ||
+    more.length > 0
   ) return undefined
-  const [notBefore, notAfter] = der.children(bytes, validity) ?? []
-  const from = notBefore === undefined ? undefined : der.time(bytes, notBefore)
-  const to = notAfter === undefined ? undefined : der.time(bytes, notAfter)
+  const [notBefore = absent, notAfter = absent] = partsOf(bytes, validity)
+  const from = der.time(bytes, notBefore)
+  const to = der.time(bytes, notAfter)
   const issuerName = names.readName(bytes, issuer)
   const subjectName = names.readName(bytes, subject)
   // 4.1.2.4: an issuer has a name.
@@ -150,6 +150,14 @@ export const parse = (bytes: Uint8Array): Either.Either<Certificate, Problem> =>
   }
   return Either.right({ ...parts, der: bytes, x509, extensions, alternativeNames })
 }
+
+/**
+ * The value of an extension; empty, which is no DER, without it.
+ *
+ * @internal
+ */
+export const extensionOf = ({ extensions }: Certificate, oid: string): Uint8Array =>
+  extensions.get(oid)?.value ?? new Uint8Array()
 
 /** @internal */
 export const isSelfIssued = ({ issuer, subject }: Certificate): boolean => names.sameName(issuer, subject)

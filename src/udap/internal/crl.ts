@@ -6,7 +6,7 @@ import * as asn1 from "asn1js"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as pki from "pkijs"
-import { allows, basicConstraints, type Certificate, Oid } from "./certificate.js"
+import { allows, basicConstraints, type Certificate, extensionOf, Oid } from "./certificate.js"
 import * as der from "./der.js"
 import * as names from "./names.js"
 import { iso, type Times } from "./pathRules.js"
@@ -89,13 +89,12 @@ interface CrlExtension {
 
 const readExtensions = (bytes: Uint8Array, list: der.Element): ReadonlyArray<CrlExtension> | undefined => {
   const found = der.children(bytes, list, MAX_EXTENSIONS)?.map((extension): CrlExtension | undefined => {
-    const parts = der.children(bytes, extension) ?? []
-    const [type, ...rest] = parts
-    const value = rest.at(-1)
-    if (type?.tag !== der.Tag.oid || value?.tag !== der.Tag.octetString || rest.length > 2) return undefined
+    const [type = der.absent, first = der.absent, second, ...more] = der.partsOf(bytes, extension)
+    const value = second ?? first
+    if (type.tag !== der.Tag.oid || value.tag !== der.Tag.octetString || more.length > 0) return undefined
     return {
       oid: der.oid(bytes, type),
-      critical: rest.length === 2 && bytes[rest[0]?.content ?? 0] !== 0,
+      critical: second !== undefined && bytes[first.content] !== 0,
       value: der.contentOf(bytes, value)
     }
   })
@@ -122,15 +121,16 @@ const parseAlgorithm = (bytes: Uint8Array, element: der.Element) =>
   )
 
 /** The parts of `TBSCertList` behind its version, of which two are optional. */
-const readParts = (bytes: Uint8Array, tbs: der.Element) => {
-  const [version, algorithm, issuer, thisUpdate, ...rest] = der.children(bytes, tbs, 7) ?? []
-  const isTime = (one: der.Element | undefined) => one?.tag === der.Tag.utcTime || one?.tag === der.Tag.generalizedTime
-  const nextUpdate = isTime(rest[0]) ? rest.shift() : undefined
-  const revoked = rest[0]?.tag === der.Tag.sequence ? rest.shift() : undefined
-  const explicit = rest[0]?.tag === 0xa0 ? rest.shift() : undefined
+const readParts = (bytes: Uint8Array, tbs: der.Element | undefined) => {
+  const { absent, partsOf } = der
+  const [version = absent, algorithm = absent, issuer = absent, thisUpdate = absent, ...rest] = partsOf(bytes, tbs, 7)
+  const isTime = ({ tag }: der.Element) => tag === der.Tag.utcTime || tag === der.Tag.generalizedTime
+  const takeIf = (isWanted: (one: der.Element) => boolean) => isWanted(rest[0] ?? absent) ? rest.shift() : undefined
+  const nextUpdate = takeIf(isTime)
+  const revoked = takeIf(({ tag }) => tag === der.Tag.sequence)
+  const explicit = takeIf(({ tag }) => tag === 0xa0)
   if (
-    version === undefined || !der.equal(der.encodingOf(bytes, version), new Uint8Array([2, 1, 1])) ||
-    algorithm === undefined || issuer === undefined || thisUpdate === undefined || rest.length > 0 ||
+    !der.equal(der.encodingOf(bytes, version), new Uint8Array([2, 1, 1])) || rest.length > 0 ||
     issuer.end - issuer.start > MAX_NAME_BYTES
   ) return undefined
   const name = names.readName(bytes, issuer)
@@ -154,19 +154,19 @@ const readParts = (bytes: Uint8Array, tbs: der.Element) => {
  * @internal
  */
 export const parse = (bytes: Uint8Array): Either.Either<Crl, Unusable> => {
-  const whole = der.single(bytes)
-  const [tbs, outer, bits, ...more] = whole?.tag === der.Tag.sequence ? der.children(bytes, whole, 3) ?? [] : []
-  const parts = tbs?.tag === der.Tag.sequence ? readParts(bytes, tbs) : undefined
+  const { absent } = der
+  const [tbs = absent, outer = absent, bits = absent] = der.partsOf(bytes, der.single(bytes), 3)
+  const parts = readParts(bytes, tbs)
   if (
-    tbs === undefined || outer === undefined || bits?.tag !== der.Tag.bitString || bytes[bits.content] !== 0 ||
-    more.length > 0 ||
-    parts === undefined || outer.end - outer.start > 256 || bits.end - bits.start > 2048
+    parts === undefined || bits.tag !== der.Tag.bitString || bytes[bits.content] !== 0 ||
+    outer.end - outer.start > 256 || bits.end - bits.start > 2048
   ) return Either.left(malformed)
+  const { nextUpdate } = parts
   if (!der.equal(der.encodingOf(bytes, parts.algorithm), der.encodingOf(bytes, outer))) {
     return Either.left(unusable("5.1.1.2", "the signature algorithm inside differs from the one outside"))
   }
   // Without it a list would be valid for ever; conforming authorities include it.
-  if (parts.nextUpdate === undefined) return Either.left(unusable("5.1.2.5", "it does not say when it ends"))
+  if (nextUpdate === undefined) return Either.left(unusable("5.1.2.5", "it does not say when it ends"))
   const algorithm = parseAlgorithm(bytes, outer)
   if (Either.isLeft(algorithm)) return Either.left(malformed)
   const refused = algorithmProblem(algorithm.right)
@@ -175,7 +175,7 @@ export const parse = (bytes: Uint8Array): Either.Either<Crl, Unusable> => {
     der: bytes,
     issuer: parts.issuer,
     thisUpdate: parts.thisUpdate,
-    nextUpdate: parts.nextUpdate ?? parts.thisUpdate,
+    nextUpdate,
     revoked: parts.revoked,
     scope,
     signed: {
@@ -243,11 +243,9 @@ const scan = (crl: Crl, serial: Uint8Array): Effect.Effect<Scan> => {
  * (4.2.1.13).
  */
 const readPoints = (certificate: Certificate): ReadonlyArray<names.GeneralName> => {
-  const bytes = certificate.extensions.get(Oid.crlDistributionPoints)?.value
-  const sequence = bytes === undefined ? undefined : der.single(bytes)
-  if (bytes === undefined || sequence === undefined) return []
-  return (der.children(bytes, sequence) ?? []).flatMap((point) => {
-    const parts = der.children(bytes, point) ?? []
+  const bytes = extensionOf(certificate, Oid.crlDistributionPoints)
+  return der.partsOf(bytes, der.single(bytes)).flatMap((point) => {
+    const parts = der.partsOf(bytes, point)
     const name = parts.find(({ tag }) => tag === 0xa0)
     return name === undefined || parts.length > 1 ? [] : readPoint(bytes, name) ?? []
   })

@@ -78,6 +78,17 @@ export const children = (bytes: Uint8Array, parent: Element, max = 1_000): Reado
   return found
 }
 
+/** In the place of a part that is missing. */
+export const absent: Element = { tag: 0, start: 0, content: 0, end: 0 }
+
+/**
+ * The parts of a SEQUENCE. Empty for any other element, and for one that is malformed.
+ *
+ * @internal
+ */
+export const partsOf = (bytes: Uint8Array, element: Element | undefined, max?: number): ReadonlyArray<Element> =>
+  element?.tag === Tag.sequence ? children(bytes, element, max) ?? [] : []
+
 /** @internal */
 export const contentOf = (bytes: Uint8Array, { content, end }: Element): Uint8Array => bytes.subarray(content, end)
 

@@ -64,8 +64,8 @@ export const readName = (bytes: Uint8Array, element: der.Element): Name | undefi
     if (attributes === undefined || attributes.length === 0) return undefined
     const keys: Array<string> = []
     for (const attribute of attributes) {
-      const [type, value, ...rest] = der.children(bytes, attribute) ?? []
-      if (type?.tag !== der.Tag.oid || value === undefined || rest.length > 0) return undefined
+      const [type = der.absent, value, ...rest] = der.partsOf(bytes, attribute)
+      if (type.tag !== der.Tag.oid || value === undefined || rest.length > 0) return undefined
       const oid = hex(der.contentOf(bytes, type))
       const text = decode(bytes, value)
       keys.push(`${oid}=${text === undefined ? `#${hex(der.encodingOf(bytes, value))}` : prepared(text)}`)

@@ -6,7 +6,14 @@ import * as asn1 from "asn1js"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as pki from "pkijs"
-import { type Certificate, extendedKeyUsages, Oid, parse as parseCertificate, same } from "./certificate.js"
+import {
+  type Certificate,
+  extendedKeyUsages,
+  extensionOf,
+  Oid,
+  parse as parseCertificate,
+  same
+} from "./certificate.js"
 import type { Status, Unusable } from "./crl.js"
 import * as der from "./der.js"
 import * as names from "./names.js"
@@ -33,12 +40,9 @@ const not = (because: Unusable): Status => ({ _tag: "Unusable", ...because })
  * @internal
  */
 export const responders = (certificate: Certificate): ReadonlyArray<string> => {
-  const bytes = certificate.extensions.get(Oid.authorityInfoAccess)?.value
-  const sequence = bytes === undefined ? undefined : der.single(bytes)
-  if (bytes === undefined || sequence === undefined) return []
-  return (der.children(bytes, sequence) ?? []).flatMap((access) => {
-    const [method, location] = der.children(bytes, access) ?? []
-    if (method === undefined || location === undefined) return []
+  const bytes = extensionOf(certificate, Oid.authorityInfoAccess)
+  return der.partsOf(bytes, der.single(bytes)).flatMap((access) => {
+    const [method = der.absent, location = der.absent] = der.partsOf(bytes, access)
     const name = der.oid(bytes, method) === ACCESS_OCSP ? names.readGeneralName(bytes, location) : undefined
     return name?.form === "uri" ? [name.value] : []
   })

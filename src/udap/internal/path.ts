@@ -6,7 +6,7 @@ import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { Problems } from "../TrustError.js"
-import { type Certificate, Oid, same } from "./certificate.js"
+import { type Certificate, extensionOf, Oid, same } from "./certificate.js"
 import * as der from "./der.js"
 import { sameName } from "./names.js"
 import { checkEach, checkPath, problem, type Times } from "./pathRules.js"
@@ -22,11 +22,10 @@ const MAX_PATHS = 8
  * right one first.
  */
 const keyIdOf = (certificate: Certificate, oid: string, tag: number): Uint8Array | undefined => {
-  const bytes = certificate.extensions.get(oid)?.value
-  const outer = bytes === undefined ? undefined : der.single(bytes)
-  if (bytes === undefined || outer === undefined) return undefined
-  if (outer.tag === tag) return der.contentOf(bytes, outer)
-  const inner = der.children(bytes, outer)?.find((one) => one.tag === tag)
+  const bytes = extensionOf(certificate, oid)
+  const outer = der.single(bytes)
+  if (outer?.tag === tag) return der.contentOf(bytes, outer)
+  const inner = der.partsOf(bytes, outer).find((one) => one.tag === tag)
   return inner === undefined ? undefined : der.contentOf(bytes, inner)
 }
 

@@ -4,7 +4,7 @@
  * policies that are still expected says as much as the graph.
  */
 import * as pki from "pkijs"
-import { type Certificate, isSelfIssued, Oid } from "./certificate.js"
+import { type Certificate, extensionOf, isSelfIssued, Oid } from "./certificate.js"
 import * as der from "./der.js"
 
 const ANY_POLICY = "2.5.29.32.0"
@@ -29,17 +29,14 @@ const small = (bytes: Uint8Array): number =>
 
 /** `requireExplicitPolicy` and `inhibitPolicyMapping`, which have implicit tags. */
 const constraintsOf = (certificate: Certificate): ReadonlyMap<number, number> => {
-  const bytes = certificate.extensions.get(Oid.policyConstraints)?.value
-  const sequence = bytes === undefined ? undefined : der.single(bytes)
-  return bytes === undefined || sequence === undefined
-    ? new Map()
-    : new Map(der.children(bytes, sequence)?.map((one) => [one.tag, small(der.contentOf(bytes, one))]))
+  const bytes = extensionOf(certificate, Oid.policyConstraints)
+  return new Map(der.partsOf(bytes, der.single(bytes)).map((one) => [one.tag, small(der.contentOf(bytes, one))]))
 }
 
 const inhibitAnyOf = (certificate: Certificate): number | undefined => {
-  const bytes = certificate.extensions.get(Oid.inhibitAnyPolicy)?.value
-  const integer = bytes === undefined ? undefined : der.single(bytes)
-  return bytes === undefined || integer === undefined ? undefined : small(der.contentOf(bytes, integer))
+  const bytes = extensionOf(certificate, Oid.inhibitAnyPolicy)
+  const integer = der.single(bytes)
+  return integer === undefined ? undefined : small(der.contentOf(bytes, integer))
 }
 
 /** The expected policies of the next certificate, after the mappings of this one (6.1.4 (b)). */
