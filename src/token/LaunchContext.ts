@@ -147,7 +147,7 @@ const deviationsOf = ({ reference, role }: FhirContextItem): ReadonlyArray<strin
   ...(role === "launch" && /^(Patient|Encounter)\//.test(reference ?? "")
     ? ["fhirContext has a Patient or an Encounter without a role; it belongs in patient or encounter"]
     : []),
-  ...(reference !== undefined && /^[a-z][a-z0-9+.-]*:/i.test(reference)
+  ...(/^[a-z][a-z0-9+.-]*:/i.test(reference ?? "")
     ? ["fhirContext has an absolute reference; it should be relative to the FHIR base"]
     : []),
   ...(isRole(role) ? [] : ["fhirContext has a role that is neither launch nor an absolute URI"])

@@ -52,7 +52,7 @@ export class TokenSet extends Schema.Class<TokenSet>("effect-safire/TokenSet")({
  *
  * @internal
  */
-export const scopesIn = (list: string): ReadonlyArray<string> => list.split(/\s+/).filter((scope) => scope !== "")
+export const scopesIn = (list: string): ReadonlyArray<string> => list.split(/\s/).filter((scope) => scope !== "")
 
 /**
  * Whether the access token has expired at `now`, or expires within `margin`.
@@ -148,18 +148,12 @@ export const contextFor: {
 } = dual(
   2,
   (self: TokenSet, fhirBaseUrl: string): Option.Option<ServerContext> =>
-    Option.match(contextElsewhere(self.context, fhirBaseUrl), {
+    Option.match(Option.all([contextElsewhere(self.context, fhirBaseUrl), detailFor(self.context, fhirBaseUrl)]), {
       onNone: () =>
         self.fhirBaseUrl !== undefined && FhirBaseUrl.areSame(self.fhirBaseUrl, fhirBaseUrl)
           ? Option.some({ scopes: self.scopes, context: self.context })
           : Option.none(),
-      onSome: (context) =>
-        Option.some({
-          context,
-          scopes: Option.match(detailFor(self.context, fhirBaseUrl), {
-            onNone: () => self.scopes,
-            onSome: ({ scope }) => scope === undefined ? self.scopes : scopesIn(scope)
-          })
-        })
+      onSome: ([context, { scope }]) =>
+        Option.some({ context, scopes: scope === undefined ? self.scopes : scopesIn(scope) })
     })
 )

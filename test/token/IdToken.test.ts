@@ -2,16 +2,21 @@ import { inspect } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/TestClock"
+import * as Tracer from "effect/Tracer"
 import {
   Identity,
   IdToken,
   IdTokenError,
+  Jwks,
   LaunchContext,
+  MetadataError,
+  OpenIdConfiguration,
   Sessions,
   SessionStore,
   SmartClient,
@@ -22,6 +27,8 @@ import {
 import * as jose from "jose"
 import * as FhirBaseUrl from "../../src/base/FhirBaseUrl.js"
 import * as Jose from "../../src/base/Jose.js"
+// The rules of a header, for those of tokens that no server signs.
+import { ALGORITHMS, notAllowed, parseHeader } from "../../src/token/internal/idTokenHeader.js"
 import {
   clientId,
   config,
@@ -39,6 +46,7 @@ import {
   tokenUrl,
   validClaims
 } from "../support/identityServer.js"
+import { recorded } from "../support/warnings.js"
 import { worked } from "../vectors/idToken.js"
 
 const start = Date.parse("2026-01-01T00:00:00Z")
@@ -937,5 +945,274 @@ describe("UserInfo and logout", () => {
       const error = yield* Effect.flip(client.logoutUrl(tokens))
       assert.strictEqual(error.reason, "InsecureEndpoint")
       assert.strictEqual(config.clientId, clientId)
+    }))
+})
+
+describe("IdToken over other key sets", () => {
+  const configuration = (members: Members) =>
+    SmartConfiguration.fromDocument(Either.getOrThrow(FhirBaseUrl.parse(fhirBaseUrl)), members)
+  const metadataError = (reason: MetadataError["reason"]) =>
+    new MetadataError({ subject: "Jwks", reason, url: jwksUri, detail: "it" })
+
+  interface Setting {
+    readonly find?: Jwks.Service["find"]
+    readonly metadata?: OpenIdConfiguration.Service["metadata"]
+  }
+
+  /** The service over a key set and OpenID metadata in memory. */
+  const over = ({ find, metadata }: Setting) => {
+    const warnings = recorded()
+    const layer = Layer.mergeAll(
+      Layer.succeed(Jwks.Jwks, {
+        find: find ?? (() => metadataError("NoSuchKey")),
+        invalidate: () => Effect.void
+      }),
+      Layer.succeed(OpenIdConfiguration.OpenIdConfiguration, {
+        metadata: metadata ?? (() => metadataError("NotFound")),
+        invalidate: () => Effect.void
+      }),
+      warnings.layer
+    )
+    return Effect.map(Effect.provide(IdToken.make, layer), (service) => ({ service, warnings }))
+  }
+
+  const request: IdToken.Request = {
+    server: "ehr",
+    clientId,
+    configuration: configuration({ issuer, jwks_uri: jwksUri })
+  }
+  const claims: Members = { iss: issuer, sub: "person-1", aud: clientId, exp: seconds + 60, iat: seconds }
+
+  const outcomeOf = (
+    change: Members,
+    more: Partial<IdToken.Request> = {},
+    { find, header, payload }: Setting & { readonly header?: Members; readonly payload?: string } = {}
+  ) =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(start)
+      const key = yield* makeKey(undefined)
+      const { service, warnings } = yield* over({
+        find: find ?? (() => Effect.promise(() => jose.importJWK(key.jwk) as Promise<jose.CryptoKey>))
+      })
+      const token = payload === undefined
+        ? yield* sign(key, { ...claims, ...change }, header)
+        : yield* Effect.promise(() =>
+          new jose.CompactSign(new TextEncoder().encode(payload)).setProtectedHeader({ alg: "ES256" }).sign(
+            key.privateKey
+          )
+        )
+      const outcome = yield* Effect.either(service.verify(Redacted.make(token), { ...request, ...more }))
+      return { outcome, codes: warnings.codes() }
+    })
+
+  const codesOf = (change: Members, more: Partial<IdToken.Request> = {}) =>
+    Effect.map(
+      outcomeOf(change, more),
+      ({ codes, outcome }) => outcome._tag === "Right" ? codes : [outcome.left.reason]
+    )
+  const detailOf = (...args: Parameters<typeof outcomeOf>) =>
+    Effect.map(
+      outcomeOf(...args),
+      ({ outcome }) => outcome._tag === "Left" ? `${outcome.left.reason}: ${outcome.left.detail}` : "accepted"
+    )
+
+  it.effect("a nonce is compared only if the request had one, and may be missing at a refresh", () =>
+    Effect.gen(function*() {
+      const nonce = Redacted.make("n1")
+      const required: IdToken.Policy = { nonce: "required" }
+      assert.deepStrictEqual(yield* codesOf({}), [])
+      assert.deepStrictEqual(yield* codesOf({ nonce: "n2" }), [])
+      assert.deepStrictEqual(yield* codesOf({}, { nonce }), ["IdTokenNonceMissing"])
+      assert.deepStrictEqual(yield* codesOf({ nonce: null }, { nonce }), ["IdTokenNonceMissing"])
+      assert.deepStrictEqual(yield* codesOf({}, { nonce, policy: required }), ["NonceMissing"])
+      assert.deepStrictEqual(yield* codesOf({}, { nonce, policy: required, renewal: true }), [])
+      assert.deepStrictEqual(yield* codesOf({ nonce: "n1" }, { nonce, policy: required }), [])
+      for (const other of ["n2", ["n1"], 1]) {
+        assert.deepStrictEqual(yield* codesOf({ nonce: other }, { nonce, renewal: true }), ["NonceMismatch"])
+      }
+    }))
+
+  it.effect("an issuer that differs only in a slash at the end is named as such", () =>
+    Effect.gen(function*() {
+      const mismatch = `IssuerMismatch: its iss is not "${issuer}"`
+      const slash = "; they differ in a slash at the end"
+      assert.strictEqual(yield* detailOf({ iss: `${issuer}/` }), mismatch + slash)
+      assert.strictEqual(yield* detailOf({ iss: `${issuer}/x` }), mismatch)
+      assert.strictEqual(yield* detailOf({ iss: 7 }), mismatch)
+      const configured = configuration({ issuer: `${issuer}/`, jwks_uri: jwksUri })
+      assert.strictEqual(
+        yield* detailOf({}, { configuration: configured }),
+        `IssuerMismatch: its iss is not "${issuer}/"${slash}`
+      )
+    }))
+
+  it.effect("times that are missing or not numbers, and a person that is not a reference", () =>
+    Effect.gen(function*() {
+      for (const claim of ["exp", "iat", "nbf", "auth_time"]) {
+        assert.strictEqual(yield* detailOf({ [claim]: "1" }), `ClaimMalformed: its ${claim} is not a number`)
+      }
+      assert.deepStrictEqual(yield* codesOf({ exp: seconds - 60 }), ["Expired"])
+      assert.deepStrictEqual(yield* codesOf({ exp: seconds - 59 }), [])
+      assert.deepStrictEqual(yield* codesOf({ iat: seconds + 61 }), ["IssuedInFuture"])
+      assert.deepStrictEqual(yield* codesOf({ iat: seconds + 60, nbf: seconds + 60 }), [])
+      assert.deepStrictEqual(yield* codesOf({ nbf: seconds + 61 }), ["NotYetValid"])
+      assert.deepStrictEqual(yield* codesOf({}, { maxAge: 10 }), ["ClaimMissing"])
+      assert.deepStrictEqual(yield* codesOf({ auth_time: seconds - 70 }, { maxAge: 10 }), [])
+      assert.deepStrictEqual(yield* codesOf({ auth_time: seconds - 71 }, { maxAge: 10 }), ["AuthenticationTooOld"])
+      for (const fhirUser of [["Patient/1"], 7, "Device/1"]) {
+        assert.deepStrictEqual(yield* codesOf({ fhirUser }), ["FhirUserMalformed"])
+      }
+      assert.deepStrictEqual(yield* codesOf({ fhirUser: null }), [])
+      assert.deepStrictEqual(yield* codesOf({ fhirUser: null }, { fhirUser: true }), ["FhirUserMissing"])
+    }))
+
+  it.effect("the reason of a missing key, and exceptions without their words", () =>
+    Effect.gen(function*() {
+      const reasons: ReadonlyArray<readonly [MetadataError["reason"], IdTokenError["reason"]]> = [
+        ["ModuleUnavailable", "ModuleUnavailable"],
+        ["NoSuchKey", "KeyNotFound"],
+        ["AmbiguousKey", "KeyAmbiguous"],
+        ["NotFound", "KeysUnavailable"]
+      ]
+      for (const [reason, expected] of reasons) {
+        const detail = `${expected}: no key of the server at ${jwksUri} (${reason}): it`
+        assert.strictEqual(yield* detailOf({}, {}, { find: () => metadataError(reason) }), detail)
+      }
+      const defect = () => Effect.die(new TypeError("person-1"))
+      assert.strictEqual(
+        yield* detailOf({}, {}, { find: defect }),
+        "Malformed: its validation ended with an exception (TypeError)"
+      )
+      for (const payload of ["text", "[]", "7", ""]) {
+        assert.strictEqual(yield* detailOf({}, {}, { payload }), "Malformed: its payload is not a JSON object")
+      }
+    }))
+
+  it.effect("the metadata of the server name issuer and keys, and OpenID metadata what is missing there", () =>
+    Effect.gen(function*() {
+      const asked: Array<unknown> = []
+      const found = (metadata: Partial<OpenIdConfiguration.Metadata>, members: Members, policy?: IdToken.Policy) =>
+        Effect.flatMap(
+          over({
+            metadata: (...args) => {
+              asked.push(args)
+              return Effect.succeed({ issuer: "https://openid.test", ...metadata } as OpenIdConfiguration.Metadata)
+            }
+          }),
+          ({ service }) =>
+            Effect.map(
+              service.provider({
+                server: "ehr",
+                configuration: configuration(members),
+                policy,
+                allowInsecureLocalhost: true
+              }),
+              Option.getOrUndefined
+            )
+        )
+      assert.deepStrictEqual(yield* found({}, { issuer, jwks_uri: jwksUri }), { issuer, jwksUri })
+      assert.deepStrictEqual(asked, [])
+      const keys = { jwksUri: "https://openid.test/keys", idTokenSigningAlgValuesSupported: ["ES256"] }
+      const openId = { issuer: "https://openid.test", jwksUri: keys.jwksUri, algorithms: ["ES256"] }
+      assert.deepStrictEqual(yield* found(keys, { jwks_uri: jwksUri }), openId)
+      assert.deepStrictEqual(yield* found(keys, { issuer }), openId)
+      assert.deepStrictEqual(
+        yield* found(keys, { issuer, jwks_uri: jwksUri }, { issuer: "https://other.test" }),
+        openId
+      )
+      const insecure = { allowInsecureLocalhost: true }
+      assert.deepStrictEqual(asked, [[fhirBaseUrl, insecure], [issuer, insecure], ["https://other.test", insecure]])
+      assert.deepStrictEqual(yield* found({}, { jwks_uri: jwksUri }), {
+        issuer: "https://openid.test",
+        jwksUri,
+        algorithms: undefined
+      })
+      assert.isUndefined(yield* found({}, { issuer }))
+    }))
+
+  it.effect("OpenID metadata that cannot be used are an error if an issuer is known", () =>
+    Effect.gen(function*() {
+      const reasonOf = (reason: MetadataError["reason"], members: Members) =>
+        Effect.flatMap(
+          over({ metadata: () => metadataError(reason) }),
+          ({ service }) => service.provider({ server: "ehr", configuration: configuration(members) })
+        ).pipe(Effect.match({ onFailure: ({ reason }) => reason, onSuccess: ({ _tag }) => _tag }))
+      assert.strictEqual(yield* reasonOf("IssuerMismatch", { issuer }), "IssuerMismatch")
+      assert.strictEqual(yield* reasonOf("Unreachable", { issuer }), "KeysUnavailable")
+      assert.strictEqual(yield* reasonOf("NotFound", { issuer }), "None")
+      assert.strictEqual(yield* reasonOf("Unreachable", {}), "None")
+    }))
+
+  it.effect("an algorithm that is not accepted, with and without a policy, in the error", () =>
+    Effect.gen(function*() {
+      const all = ALGORITHMS.join(", ").slice(0, 20)
+      const header = { alg: "HS256" }
+      const unsigned = (alg: unknown) =>
+        `${[{ alg }, claims].map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".")}.AA`
+      const refused = (alg: unknown, policy?: IdToken.Policy) =>
+        Effect.gen(function*() {
+          const { service } = yield* over({})
+          const error = yield* Effect.flip(service.verify(Redacted.make(unsigned(alg)), { ...request, policy }))
+          return `${error.reason}: ${error.detail}`
+        })
+      assert.include(
+        yield* refused(header.alg),
+        `AlgorithmNotAllowed: it is signed with HS256, and this client accepts ${all}`
+      )
+      assert.strictEqual(
+        yield* refused("RS256", { algorithms: ["ES256", "ES384"] }),
+        "AlgorithmNotAllowed: it is signed with RS256, and idToken.algorithms accepts ES256, ES384"
+      )
+      assert.include(yield* refused("!RS256"), "it is signed with another algorithm, and")
+      assert.include(yield* refused("RS256!"), "it is signed with another algorithm, and")
+      assert.strictEqual(
+        notAllowed("none", [], ["RS256"]),
+        "it is signed with none, and idToken.algorithms accepts nothing; the server lists RS256"
+      )
+    }))
+
+  it("a header is that of a signed id_token, and of no other token", () => {
+    const parse = (header: unknown, parts = 3) => {
+      const first = typeof header === "string" ? header : Buffer.from(JSON.stringify(header)).toString("base64url")
+      return parseHeader(jose, [first, ...Array.from({ length: parts - 1 }, () => "AA")].join("."))
+    }
+    const alg = "RS256"
+    assert.deepStrictEqual(parse({ alg, kid: "1", typ: "JWT" }), Either.right({ alg, kid: "1" }))
+    assert.deepStrictEqual(parse({ alg, kid: 1 }), Either.right({ alg, kid: undefined }))
+    for (const typ of ["xat+jwt", "at+jwtx", 7, ["at+jwt"], null]) {
+      assert.deepStrictEqual(parse({ alg, typ }), Either.right({ alg, kid: undefined }), String(typ))
+    }
+    for (const typ of ["at+jwt", "application/AT+jwt", "logout+jwt"]) {
+      assert.deepStrictEqual(parse({ alg, typ }), Either.left("it is a token of another kind"))
+    }
+    assert.deepStrictEqual(parse({ alg }, 5), Either.left("it is encrypted, which this client does not request"))
+    for (const parts of [1, 2, 4, 6]) {
+      assert.deepStrictEqual(parse({ alg }, parts), Either.left("it is not a signed JWT"))
+    }
+    assert.deepStrictEqual(parse("%%"), Either.left("it is not a signed JWT"))
+    for (const other of [{}, { alg: 7 }, { alg: null }]) {
+      assert.deepStrictEqual(parse(other), Either.left("its header has no alg"))
+    }
+    assert.deepStrictEqual(
+      parse({ alg, crit: ["b64"] }),
+      Either.left("its header requires extensions (crit), which this client does not support")
+    )
+  })
+
+  it.effect("a verification is a span with the server", () =>
+    Effect.gen(function*() {
+      const { context, span } = yield* Effect.tracer
+      const spans: Array<Tracer.Span> = []
+      const tracer = Tracer.make({
+        context,
+        span: (...args) => {
+          const made = span(...args)
+          spans.push(made)
+          return made
+        }
+      })
+      yield* Effect.withTracer(codesOf({}), tracer)
+      const verify = spans.find(({ name }) => name === "IdToken.verify")
+      assert.strictEqual(verify?.attributes.get("smart.server"), "ehr")
     }))
 })

@@ -15,6 +15,48 @@ const items = (fhirContext: unknown) => {
   return { found: JSON.parse(JSON.stringify(context.fhirContext ?? null)) as unknown, problems }
 }
 
+describe("LaunchContext, its deviations", () => {
+  const warned = (members: Readonly<Record<string, unknown>>) => {
+    const warnings: Array<string> = []
+    const context = fromMembers(members, (code, detail, requirement) => {
+      warnings.push(`${code} ${requirement ?? ""}: ${detail}`)
+    })
+    return { context, warnings }
+  }
+  const items = (...fhirContext: ReadonlyArray<unknown>) => warned({ fhirContext }).warnings
+
+  it("[SMART-170] [SMART-171] a reference in place of an id is a warning with the requirement", () => {
+    const { context, warnings } = warned({ patient: "Patient/1", encounter: "Encounter/2" })
+    assert.deepStrictEqual([context.patient, context.encounter], ["1", "2"])
+    assert.deepStrictEqual(warnings, [
+      "LaunchContextMalformed 170: patient is a reference; it was read as the id in it",
+      "LaunchContextMalformed 171: encounter is a reference; it was read as the id in it"
+    ])
+    assert.deepStrictEqual(warned({ patient: "Encounter/1", fhirContext: null }).warnings, [])
+  })
+
+  it("roles and references of fhirContext follow their form", () => {
+    const role = "LaunchContextMalformed : fhirContext has a role that is neither launch nor an absolute URI"
+    const absolute =
+      "LaunchContextMalformed : fhirContext has an absolute reference; it should be relative to the FHIR base"
+    const patient =
+      "LaunchContextMalformed : fhirContext has a Patient or an Encounter without a role; it belongs in patient or encounter"
+    const good = ["Observation/1", "Observation/a:b", "x/Patient/1"].map((reference) => ({ reference }))
+    assert.deepStrictEqual(items(...good, { reference: "Patient/1", role: "urn:x" }, { canonical: "https://x/q" }), [])
+    for (const bad of ["role", "see urn:x", "urn:", "1urn:x"]) {
+      assert.deepStrictEqual(items({ reference: "Observation/1", role: bad }), [role], bad)
+    }
+    assert.deepStrictEqual(items({ reference: "https://ehr.test/Patient/1" }), [absolute])
+    for (const reference of ["Patient/1", "Encounter/1"]) assert.deepStrictEqual(items({ reference }), [patient])
+  })
+
+  it("members that are absent from a refresh, or undefined, keep their values", () => {
+    const previous = new LaunchContext({ patient: "1", tenant: "a" })
+    const next = fromMembers({ tenant: "b" }, () => undefined)
+    assert.deepInclude(carriedOver(previous, next), { patient: "1", tenant: "b" })
+  })
+})
+
 describe("LaunchContext", () => {
   it("[SMART-170] [SMART-171] [SMART-173] [SMART-174] [SMART-175] [SMART-176] reads the members of a response", () => {
     const { context, problems } = read({

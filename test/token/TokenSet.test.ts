@@ -110,4 +110,37 @@ describe("TokenSet", () => {
     const rotated = TokenSet.renewed(tokens, new TokenSet.TokenSet({ ...next, refreshToken: Redacted.make("RT2") }))
     assert.strictEqual(rotated.refreshToken && Redacted.value(rotated.refreshToken), "RT2")
   })
+
+  it("an access token has expired at an instant, and not before", () => {
+    const end = DateTime.toEpochMillis(at) + 300_000
+    assert.deepStrictEqual([end - 1, end, end + 1].map((now) => TokenSet.isExpiredAt(tokens, now)), [false, true, true])
+    assert.isFalse(TokenSet.isExpiredAt(new TokenSet.TokenSet({ ...tokens, expiresAt: undefined }), end))
+  })
+
+  it("the reason of a missing refresh token names the scopes that promised one", () => {
+    const reasonOf = (...scopes: ReadonlyArray<string>) =>
+      TokenSet.whyNoRefreshToken(new TokenSet.TokenSet({ ...tokens, scopes }))
+    assert.include(reasonOf("openid", "x_offline_access"), "granted neither offline_access nor online_access")
+    assert.include(reasonOf("openid", "offline_access"), "the server granted offline_access but gave")
+    assert.include(reasonOf("online_access"), "the server granted online_access but gave")
+    assert.include(reasonOf("online_access", "offline_access"), "granted online_access and offline_access but")
+  })
+
+  it("a refresh that narrows the scopes keeps those of the launch, until all of them are granted again", () => {
+    const of = (previous: TokenSet.TokenSet, ...scopes: ReadonlyArray<string>) =>
+      TokenSet.renewed(previous, new TokenSet.TokenSet({ ...tokens, scopes }))
+    const narrowed = of(tokens, "launch/patient")
+    assert.deepStrictEqual([narrowed.scopes, narrowed.originalScopes], [["launch/patient"], tokens.scopes])
+    assert.deepStrictEqual(TokenSet.grantOf(narrowed), tokens.scopes)
+    const again = of(narrowed, "patient/*.rs", "launch/patient", "openid")
+    assert.isUndefined(again.originalScopes)
+    assert.deepStrictEqual(TokenSet.scopesIn(" a  b\nc "), ["a", "b", "c"])
+  })
+
+  it("a token set without server has no context at any", () => {
+    const nowhere = new TokenSet.TokenSet({ ...tokens, fhirBaseUrl: undefined })
+    assert.strictEqual(TokenSet.contextFor(nowhere, "https://ehr.example/fhir")._tag, "None")
+    assert.strictEqual(TokenSet.contextFor(tokens, "https://ehr.example/fhir")._tag, "Some")
+    assert.strictEqual(TokenSet.contextFor(nowhere, "https://r4.example/")._tag, "Some")
+  })
 })

@@ -378,6 +378,74 @@ describe("parseTokenSet, rejected responses", () => {
   )
 })
 
+describe("parseTokenSet, what errors and warnings say", () => {
+  it("the tokens of a grant that cannot be used are in the error, and of no other response", () => {
+    const issued = (body: unknown, changes: Changes = {}, response: Partial<ReceivedResponse> = {}) => {
+      const { accessToken, refreshToken } = refusal(responseOf(body, response), changes).issued ?? {}
+      return [accessToken, refreshToken].map((token) => token && Redacted.value(token))
+    }
+    const unusable = { ...good, token_type: "mac", refresh_token: "RT" }
+    for (const operation of ["exchangeCode", "refresh", "clientCredentials"] as const) {
+      assert.deepStrictEqual(issued(unusable, { operation }), ["AT", "RT"])
+    }
+    assert.deepStrictEqual(issued({ refresh_token: "RT" }), [undefined, "RT"])
+    assert.deepStrictEqual(issued({ ...good, token_type: "mac" }), ["AT", undefined])
+    assert.isUndefined(refusal(responseOf({ scope: "a" })).issued)
+    assert.isUndefined(refusal(responseOf([1])).issued)
+    assert.isUndefined(refusal(responseOf("<html>")).issued)
+    for (const operation of ["introspect", "revoke", "userInfo"] as const) {
+      assert.isUndefined(refusal(responseOf(unusable), { operation }).issued)
+    }
+    assert.isUndefined(refusal(responseOf(unusable, { status: 400 })).issued)
+  })
+
+  it("an error has status and content type without an OAuth error, and the hint if credentials were refused", () => {
+    const detailOf = (body: unknown, response: Partial<ReceivedResponse>, hint = true) =>
+      refusal(responseOf(body, response), hint ? { credentialsHint: () => ", HINT" } : {}).detail
+    const invalid = { error: "invalid_client" }
+    const headers = { "content-type": "Text/HTML; charset=utf-8" }
+    assert.strictEqual(
+      detailOf("<html>", { status: 403, headers }),
+      "HTTP status 403, without an OAuth error (text/html)"
+    )
+    assert.strictEqual(
+      detailOf("<html>", { status: 401, headers: {} }),
+      "HTTP status 401, without an OAuth error (no content type), HINT"
+    )
+    assert.strictEqual(detailOf(invalid, { status: 400 }), "HTTP status 400, HINT")
+    assert.strictEqual(detailOf(invalid, { status: 400 }, false), "HTTP status 400")
+    assert.strictEqual(detailOf({ error: "invalid_grant" }, { status: 400 }), "HTTP status 400")
+    assert.strictEqual(detailOf({ error: "invalid_grant" }, { status: 401 }), "HTTP status 401, HINT")
+    assert.isUndefined(refusal(responseOf(invalid, { status: 400 })).received)
+    assert.deepStrictEqual(refusal(responseOf({ a: 1 }, { status: 400 })).received, ["a"])
+    const challenge = { "www-authenticate": "Bearer error=\"invalid_token\"" }
+    assert.strictEqual(refusal(responseOf("", { status: 401, headers: challenge })).error, "invalid_token")
+    const deep = JSON.parse("[".repeat(200) + "]".repeat(200)) as unknown
+    const { codes, details } = granted(responseOf({ ...good, deep }))
+    assert.deepStrictEqual(codes, ["TokenMemberMalformed"])
+    assert.match(details[0] ?? "", /^deep is not .*; it counts as absent$/)
+  })
+
+  it("[SMART-112] expires_in may be a decimal text, and null counts as absent", () => {
+    assert.strictEqual(seconds(granted(responseOf({ ...good, expires_in: " 3600.25 " })).tokens), 3600)
+    assert.deepStrictEqual(granted(responseOf({ ...good, expires_in: null })).codes, ["ExpiresInMissing"])
+    for (const expires_in of ["1h", "x1", "1.", "-1", "", {}]) {
+      assert.deepStrictEqual(granted(responseOf({ ...good, expires_in })).codes, ["ExpiresInNotNumber"])
+    }
+  })
+
+  it("[SMART-164] scopes for a patient need one in context, at the exchange of a code", () => {
+    const codesOf = (scope: string, changes: Changes = {}, members = {}) =>
+      granted(responseOf({ ...good, scope, ...members }), changes).codes
+    for (const scope of ["launch/patient", "openid patient/*.rs"]) {
+      assert.deepStrictEqual(codesOf(scope), ["PatientMissing"])
+      assert.deepStrictEqual(codesOf(scope, { operation: "refresh" }), [])
+      assert.deepStrictEqual(codesOf(scope, {}, { patient: "1" }), [])
+    }
+    assert.deepStrictEqual(codesOf("user/*.rs launch"), [])
+  })
+})
+
 describe("the scopes of a response and the requested scopes", () => {
   const codes = (
     scope: string | undefined,
@@ -422,7 +490,9 @@ describe("the scopes of a response and the requested scopes", () => {
     assert.deepStrictEqual(codes("user/*.rs", ["user/*.rs", scope], effect), [])
     assert.deepStrictEqual(codes("user/*.rs", ["user/*.rs", scope]), ["ScopeNotGranted"])
     assert.deepStrictEqual(codes("user/*.rs", ["user/*.rs", scope], others), ["ScopeNotGranted"])
-    assert.deepStrictEqual(codes("user/*.rs", ["user/*.rs", `x${scope}`, `${scope}x`], effects), ["ScopeNotGranted"])
+    for (const other of [`x${scope}`, `${scope}x`]) {
+      assert.deepStrictEqual(codes("user/*.rs", ["user/*.rs", other], effects), ["ScopeNotGranted"])
+    }
   })
 
   it("a refresh that returns more, or fewer, scopes than requested causes a warning", () => {
@@ -430,6 +500,12 @@ describe("the scopes of a response and the requested scopes", () => {
     assert.deepStrictEqual(codes("user/Patient.rs", ["user/Patient.rs"], {}, "refresh"), [])
     assert.deepStrictEqual(codes("user/Patient.r", ["user/Patient.rs"], {}, "refresh"), ["ScopeNotGranted"])
     assert.deepStrictEqual(codes("user/*.rs", ["user/Patient.rs"]), [])
+  })
+
+  it("a thousand granted scopes are compared", () => {
+    const others = (count: number) => Array.from({ length: count }, (_, index) => `user/Observation.rs?code=${index}`)
+    const of = (count: number) => codes([...others(count), "user/*.cruds"].join(" "), ["user/Patient.rs"])
+    assert.deepStrictEqual([of(999), of(1_000)], [[], ["ScopeNotGranted"]])
   })
 
   it("a grant of 100,000 scopes is compared in limited time, and the warning does not quote it", () => {

@@ -85,8 +85,7 @@ const oauthErrorIn = (members: JsonObject | undefined): OAuthError.OAuthError | 
 /** The error in a form, or in the `WWW-Authenticate` header: some servers send it only there. */
 const oauthErrorElsewhere = ({ body, headers }: ReceivedResponse): OAuthError.OAuthError | undefined => {
   if (body.startsWith("error=")) return oauthErrorIn(Object.fromEntries(new URLSearchParams(body)))
-  const challenge = headers["www-authenticate"]
-  if (challenge === undefined) return undefined
+  const challenge = headers["www-authenticate"] ?? ""
   const names = ["error", "error_description", "error_uri"]
   return oauthErrorIn(
     Object.fromEntries(names.map((name) => [name, new RegExp(`\\b${name}="([^"]*)"`, "i").exec(challenge)?.[1]]))
@@ -113,8 +112,8 @@ export const parseMembers: Parse<JsonObject> = (response, context) => {
     }))
   }
 
-  const isRefused = oauthError !== undefined || (status >= 400 && status < 500)
   const isUnavailable = HttpStatus.isTransient(status) || status >= 500
+  const isRefused = oauthError !== undefined || status >= 400
   // 429 and 503 say that the server did not act; 408, 502, 504 and an unreadable success leave it open.
   const isUnknown = oauthError === undefined && HttpStatus.isSuccess(status) ||
     isUnavailable && status !== 429 && status !== 503
