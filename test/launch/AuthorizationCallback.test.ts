@@ -6,7 +6,7 @@ import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
 import * as Redacted from "effect/Redacted"
 import * as AuthorizationCallback from "../../src/launch/AuthorizationCallback.js"
-import type { AuthorizationError } from "../../src/launch/AuthorizationError.js"
+import { AuthorizationError } from "../../src/launch/AuthorizationError.js"
 import { PendingAuthorization } from "../../src/launch/PendingAuthorization.js"
 
 const state = "s7a7e-0123456789-abcdefghijklmnopqrstuvwxyz"
@@ -48,6 +48,51 @@ const codeOf = (judged: ReturnType<typeof judge>): string =>
 
 const refusal = (judged: ReturnType<typeof judge>): AuthorizationError =>
   Either.match(judged, { onLeft: (error) => error, onRight: () => assert.fail("the callback was accepted") })
+
+describe("AuthorizationError", () => {
+  it("shows the server's text, as unverified unless it belongs to the launch", () => {
+    const messageOf = (reason: AuthorizationError["reason"], error?: string) =>
+      new AuthorizationError({ reason, server: "ehr", detail: "it", ...(error === undefined ? {} : { error }) }).message
+    for (const reason of ["AccessDenied", "InvalidIdentityProvider", "Refused"] as const) {
+      assert.include(messageOf(reason, "e"), `Authorization at ehr failed (${reason}): it: e; `)
+      assert.include(messageOf(reason), `Authorization at ehr failed (${reason}): it; `)
+    }
+    assert.include(messageOf("StateMismatch", "e"), "Authorization at ehr failed (StateMismatch): it (unverified: e); ")
+    assert.include(messageOf("StateMismatch"), "Authorization at ehr failed (StateMismatch): it; ")
+  })
+})
+
+describe("the state of a callback", () => {
+  it("is returned for the look-up of its launch, from each form that a framework uses", () => {
+    const stateOf = (callback: unknown) =>
+      Either.match(AuthorizationCallback.stateOf(callback as AuthorizationCallback.Callback), {
+        onLeft: ({ reason }) => reason,
+        onRight: Redacted.value
+      })
+    for (const callback of [`?state=${state}`, `state=${state}`, { state }, [["state", state], ["x", "y"]]]) {
+      assert.strictEqual(stateOf(callback), state)
+    }
+    for (const callback of [[[7, state]], [["state", 7]], [["state"]], [state], { state: { a: "b" } }]) {
+      assert.strictEqual(stateOf(callback), "NotACallback")
+    }
+    for (const callback of [{ code }, { state: "" }]) assert.strictEqual(stateOf(callback), "StateMissing")
+    for (const callback of [{ state: [state, state] }, [["code", "1"], ["state", state], ["code", "2"]]]) {
+      assert.strictEqual(stateOf(callback), "DuplicateParameter")
+    }
+    // Other parameters may be repeated.
+    assert.strictEqual(stateOf([["x", "1"], ["x", "2"], ["state", state]]), state)
+  })
+
+  it("the text of an error is dropped if a parameter occurs so often that the text may repeat one of its values", () => {
+    const pairs = ["a", "b", "c"].map((value) => ["code", `${value}-secret-code`] as const)
+    const shown = (count: number) =>
+      refusal(judge([...pairs.slice(0, count), ["state", state], ["error", "x c-secret-code"]])).error
+    assert.strictEqual(shown(2), "x c-secret-code")
+    assert.isUndefined(shown(3))
+    const others = ["1", "2", "3"].map((value) => ["other", value] as const)
+    assert.strictEqual(refusal(judge([...others, ["state", state], ["error", "e"]])).error, "e")
+  })
+})
 
 describe("AuthorizationCallback, hostile", () => {
   // 300,000 copies of a list that grows by one are 45 billion elements.

@@ -28,6 +28,23 @@ describe("AuthorizationRequest", () => {
     ])
   })
 
+  it("a nonce is sent if there is one, and each name once", () => {
+    assert.strictEqual(url({ nonce: "n1" }).searchParams.get("nonce"), "n1")
+    const at = "https://auth.example/authorize?&state=old&tenant=1&&state=older&x=%2B#top"
+    assert.strictEqual(
+      AuthorizationRequest.toUrl(at, [["state", "new one"]]).href,
+      "https://auth.example/authorize?tenant=1&x=%2B&state=new%20one"
+    )
+    assert.strictEqual(
+      AuthorizationRequest.toUrl("https://auth.example/authorize?state=old#top", [["state", "s"]]).href,
+      "https://auth.example/authorize?state=s"
+    )
+    assert.strictEqual(
+      AuthorizationRequest.toUrl("https://auth.example/authorize#top", [["state", "s"]]).href,
+      "https://auth.example/authorize?state=s"
+    )
+  })
+
   it("[SMART-36] [SMART-211] a standalone launch has no launch parameter, and nothing optional is sent", () => {
     for (const name of ["launch", "max_age", "nonce", "prompt", "resource", "response_mode"]) {
       assert.isFalse(url().searchParams.has(name), name)

@@ -53,6 +53,32 @@ describe("LaunchRequest", () => {
       }
     }))
 
+  it.effect("an error names the parameter, and the server that the launch claims to come from", () =>
+    Effect.gen(function*() {
+      const messageOf = (input: LaunchRequest.Input) =>
+        Effect.map(
+          Effect.flip(Effect.provide(LaunchRequest.decode(input), layer)),
+          ({ message }) => message.slice(0, message.indexOf(";"))
+        )
+      const query = (text: string) => `https://app.test/launch?${text}`
+      const messages: ReadonlyArray<readonly [string, string]> = [
+        ["launch=x", "Launch is not followed (IssMissing): it has no iss"],
+        ["iss=&launch=x", "Launch is not followed (IssMissing): it has no iss"],
+        [`iss=${iss}`, `Launch from ${iss} is not followed (LaunchMissing): it has no launch`],
+        [`iss=${iss}&launch=`, `Launch from ${iss} is not followed (LaunchMissing): it has no launch`],
+        [
+          `iss=${iss}&iss=x&launch=x`,
+          `Launch from ${iss} is not followed (DuplicateParameter): iss occurs more than once`
+        ],
+        [
+          `iss=${iss}&launch=x&launch=x`,
+          `Launch from ${iss} is not followed (DuplicateParameter): launch occurs more than once`
+        ]
+      ]
+      for (const [text, message] of messages) assert.strictEqual(yield* messageOf(query(text)), message)
+      assert.include(yield* messageOf(url("1https://ehr.sandbox.test/fhir")), "(IssInvalid)")
+    }))
+
   const refusals: ReadonlyArray<readonly [name: string, input: LaunchRequest.Input, expected: string]> = [
     ["nothing", "", "NotALaunch"],
     ["a URL without a query", "https://app.test/launch", "NotALaunch"],

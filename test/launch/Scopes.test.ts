@@ -661,6 +661,18 @@ describe("scopes that look like others", () => {
     deepStrictEqual(Scopes.lint(parse("openid launch __x"), { backend: true }), [])
   })
 
+  it("a wider grant is found behind constraints that the needed scope lacks, and among many grants", () => {
+    const need = "user/Observation.rs?a=1&b=2&c=3"
+    const of = (...constraints: ReadonlyArray<string>) =>
+      constraints.map((one) => `user/Observation.rs?${one}`).join(" ")
+    for (const granted of [of("b=2"), of("c=3"), of("a=1&z=9", "b=2"), of("x=1", "y=1", "z=1", "w=1", "c=3")]) {
+      assert.isTrue(covers(granted, need), granted)
+    }
+    for (const granted of [of("a=1&z=9"), of("x=1", "y=1", "z=1", "w=1"), of("a=1&b=2&c=3&d=4")]) {
+      assert.isFalse(covers(granted, need), granted)
+    }
+  })
+
   it("extensions and unknown scopes stay as they are", () => {
     for (const text of ["__vendor", "urn:example:scope", "unknown"]) {
       deepStrictEqual(Scopes.toUri(parseScope(text)), parseScope(text))
