@@ -152,7 +152,7 @@ export const parse = (bytes: Uint8Array): Either.Either<Certificate, Problem> =>
 }
 
 /**
- * The value of an extension; empty, which is no DER, without it.
+ * The value of an extension. Without it: no bytes.
  *
  * @internal
  */
