@@ -373,6 +373,13 @@ describe("the structure of a certificate", () => {
       const { extensions = [] } = (yield* makeLeaf({})).x509
       assert.strictEqual(yield* extended(32 - extensions.length), "accepted")
       assert.strictEqual(yield* extended(33 - extensions.length), "TooLarge")
+      assert.strictEqual(reasonOf(new Uint8Array(16_384)), "Malformed")
+      assert.strictEqual(reasonOf(new Uint8Array(16_385)), "TooLarge")
+      const elements = (count: number) => encode(0x30, ...Array.from({ length: count - 1 }, () => NULL))
+      assert.strictEqual(reasonOf(elements(500)), "Malformed")
+      assert.strictEqual(reasonOf(elements(501)), "TooLarge")
+      const twice = [1, 2].map(() => Pki.extension("1.2.3", false, new Uint8Array(NULL).buffer))
+      assert.strictEqual(reasonOf((yield* makeLeaf({ extensions: twice })).der), "DuplicateExtension")
     }))
 
   it.effect("key usage, basic constraints and purposes", () =>
