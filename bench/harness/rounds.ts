@@ -71,14 +71,30 @@ export const sample = async (child: Child.Child, job: Job): Promise<Sample> => {
   return answer
 }
 
+/** A contender is warm when its cost falls by less than this in two seconds of processor time. */
+const LEAST_GAIN = 0.05
+
+const MOST_WARM_UP_MILLIS = 40_000
+
 /**
- * The compiler works in other threads, and is slow on a busy machine. A contender is warm after two seconds of
- * processor time for the work, or after six seconds.
+ * The compiler works in other threads, and is slow on a busy machine. A login of this library takes ten thousand
+ * repetitions until all of its steps are optimised, an authorization URL a tenth of that time.
  */
 const warmUp = async (child: Child.Child, job: Job): Promise<void> => {
-  const until = performance.now() + 6000
-  let cpu = 0
-  while (cpu < 2_000_000 && performance.now() < until) cpu += (await sample(child, job)).cpuMicros
+  const until = performance.now() + MOST_WARM_UP_MILLIS
+  let least = Number.POSITIVE_INFINITY
+  let unchanged = 0
+  while (unchanged < 2 && performance.now() < until) {
+    let [cpu, operations] = [0, 0]
+    while (cpu < 1_000_000 && performance.now() < until) {
+      const taken = await sample(child, job)
+      cpu += taken.cpuMicros
+      operations += taken.operations
+    }
+    const cost = cpu / operations
+    unchanged = cost > least * (1 - LEAST_GAIN) ? unchanged + 1 : 0
+    least = Math.min(least, cost)
+  }
 }
 
 /** While the others are warmed up, a process is idle, and the system takes memory from it. */
