@@ -18,6 +18,9 @@ const output = "node_modules/.cache/effect-safire-bench"
 /** The folder of the built library. */
 export const library: string = at(`${output}/lib`)
 
+/** The library compiled file by file, before it is bundled. */
+export const modules: string = at(`${output}/modules`)
+
 /** Modules without a public path that contenders import. */
 const INTERNAL = ["session/internal/sessionEntry", "testing/internal/pki"]
 
@@ -55,7 +58,6 @@ export const all = async (source: string): Promise<void> => {
   await mkdir(at(output), { recursive: true })
   // Node does not search for package.json above a folder with the name node_modules. As in package.json of the library.
   await writeFile(at(`${output}/package.json`), JSON.stringify({ type: "module", sideEffects: false }))
-  const modules = at(`${output}/modules`)
   await build({ ...common, entryPoints: [...await files(source)], outdir: modules, outbase: source })
   const internal = INTERNAL.filter((name) => existsSync(join(source, `${name}.ts`)))
   await bundle([...publicModules(join(source, "../package.json")), ...internal], modules, library)
@@ -67,7 +69,8 @@ export const all = async (source: string): Promise<void> => {
       at("bench/processes/bulk.ts"),
       at("bench/processes/bulkServer.ts"),
       at("bench/processes/worker.ts"),
-      at("bench/processes/heap.ts")
+      at("bench/processes/heap.ts"),
+      at("bench/processes/parts.ts")
     ],
     bundle: true,
     platform: "node",

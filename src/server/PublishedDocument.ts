@@ -228,13 +228,11 @@ export const make = <A, E extends RetryPolicy.RetryableError>(
           : Effect.as(staleIfError.report(error), document.value)
       })
 
-    const invalidateKey = (key: string): Effect.Effect<void> =>
-      Effect.suspend(() => {
-        lookups.forget(key)
-        fetches.forget(key)
-        entries.delete(key)
-        return shared === undefined ? Effect.void : shared.remove(key)
-      })
+    const forget = (key: string): void => {
+      lookups.forget(key)
+      fetches.forget(key)
+      entries.delete(key)
+    }
 
     return {
       get: (key, load) =>
@@ -256,9 +254,12 @@ export const make = <A, E extends RetryPolicy.RetryableError>(
         }),
       refresh,
       invalidate: (id) =>
-        Effect.forEach(PERMISSIONS, (permissions) => invalidateKey(permissions + id), {
-          concurrency: "unbounded",
-          discard: true
+        Effect.suspend(() => {
+          const keys = PERMISSIONS.map((permissions) => permissions + id)
+          for (const key of keys) forget(key)
+          return shared === undefined
+            ? Effect.void
+            : Effect.forEach(keys, shared.remove, { concurrency: "unbounded", discard: true })
         })
     }
   })

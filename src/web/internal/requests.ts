@@ -65,13 +65,14 @@ const HIDDEN = ["url.full", "url.query", "http.request.header.referer"]
  * Removes the URL, which may contain a code or a launch handle, from the span that the HTTP server makes for the
  * request. That is the nearest span of kind `server`; other spans of the app are not changed.
  */
-export const hideAddresses: Effect.Effect<void> = Effect.map(Effect.option(Effect.currentParentSpan), (parent) => {
-  for (let above = parent; Option.isSome(above) && above.value._tag === "Span"; above = above.value.parent) {
-    const { attributes, kind } = above.value
+export const hideAddresses: Effect.Effect<void> = Effect.withFiberRuntime(({ currentSpan }) => {
+  for (let above = currentSpan; above?._tag === "Span"; above = Option.getOrUndefined(above.parent)) {
+    const { attributes, kind } = above
     if (kind !== "server") continue
-    for (const name of HIDDEN) if (attributes.has(name)) above.value.attribute(name, "<redacted>")
-    return
+    for (const name of HIDDEN) if (attributes.has(name)) above.attribute(name, "<redacted>")
+    break
   }
+  return Effect.void
 })
 
 /**
