@@ -24,62 +24,85 @@ const settingsOf: (environment: Context.Context<never>) => Context.Context<never
   ConformanceWarnings
 )
 
-/** Equal if the options are equal member by member and the settings are the same objects. */
-const keyOf = (options: object, { unsafeMap }: Context.Context<never>): object =>
+/** Equal if the options are equal member by member, and constructor and settings are the same objects. */
+const keyOf = (make: object, options: object, { unsafeMap }: Context.Context<never>): object =>
   Data.tuple(
+    make,
     Data.struct(options),
     ...[RetryPolicy, HttpLimits, ConformanceWarnings].map(({ key }): unknown => unsafeMap.get(key))
   )
 
+type Make<S> = Effect.Effect<S, never, HttpClient.HttpClient | Scope.Scope>
+
+interface Service {
+  /** The service of an `HttpClient` and a key, made at the first call. */
+  readonly get: <I, S>(
+    tag: Context.Tag<I, S>,
+    client: HttpClient.HttpClient,
+    key: object,
+    make: Make<S>,
+    settings: Context.Context<never>
+  ) => Effect.Effect<S>
+}
+
 /**
- * Layers share a service if they have the same `HttpClient`, equal options and equal settings: a failure because of one
- * client's limit must not reach another client.
+ * The services of a build.
  *
  * @internal
  */
-export const perHttpClient = <I, S, O extends object>(
-  tag: Context.Tag<I, S>,
-  make: (options: O) => Effect.Effect<S, never, HttpClient.HttpClient | Scope.Scope>
-): (options: O) => Layer.Layer<I, never, HttpClient.HttpClient> => {
-  const Registry = Context.GenericTag<
-    (client: HttpClient.HttpClient, options: O, settings: Context.Context<never>) => Effect.Effect<S>
-  >(`${tag.key}/perHttpClient`)
+export class Registry extends Context.Tag("effect-safire/http/PerHttpClient/Registry")<Registry, Service>() {}
 
-  const registry = Layer.scoped(
-    Registry,
-    Effect.gen(function*() {
-      const scope = yield* Effect.scope
-      const lock = yield* Effect.makeSemaphore(1)
-      const made = new WeakMap<HttpClient.HttpClient, MutableHashMap.MutableHashMap<object, S>>()
-      return (client, options, settings) =>
+/**
+ * One for each build, because Effect memoises it.
+ *
+ * @internal
+ */
+export const layerRegistry: Layer.Layer<Registry> = Layer.scoped(
+  Registry,
+  Effect.gen(function*() {
+    const scope = yield* Effect.scope
+    const lock = yield* Effect.makeSemaphore(1)
+    const made = new WeakMap<HttpClient.HttpClient, MutableHashMap.MutableHashMap<object, Context.Context<never>>>()
+    return {
+      get: (tag, client, key, make, settings) =>
         lock.withPermits(1)(Effect.suspend(() => {
-          const key = keyOf(options, settings)
-          const services = made.get(client) ?? MutableHashMap.empty<object, S>()
+          const services = made.get(client) ?? MutableHashMap.empty<object, Context.Context<never>>()
           made.set(client, services)
-          return Option.match(MutableHashMap.get(services, key), {
+          const known = Option.flatMap(MutableHashMap.get(services, key), (service) => Context.getOption(service, tag))
+          return Option.match(known, {
             onSome: Effect.succeed,
             onNone: () =>
-              make(options).pipe(
+              make.pipe(
                 Effect.mapInputContext((_: Context.Context<never>) =>
                   Context.add(Context.add(settings, HttpClient.HttpClient, client), Scope.Scope, scope)
                 ),
                 Effect.tap((service) => {
-                  MutableHashMap.set(services, key, service)
+                  MutableHashMap.set(services, key, Context.make(tag, service))
                 }),
                 Effect.uninterruptible
               )
           })
         }))
-    })
-  )
+    }
+  })
+)
 
-  return (options) =>
-    Layer.effect(
-      tag,
-      Effect.gen(function*() {
-        const shared = yield* Registry
-        const client = yield* HttpClient.HttpClient
-        return yield* shared(client, options, settingsOf(yield* Effect.context<never>()))
-      })
-    ).pipe(Layer.provide(registry))
+/**
+ * The layers of a service. They share it if they have the same `HttpClient`, equal options and equal settings: a
+ * failure because of one client's limit must not reach another client. `service` is for a layer that provides several.
+ *
+ * @internal
+ */
+export const perHttpClient = <I, S, O extends object>(tag: Context.Tag<I, S>, make: (options: O) => Make<S>): {
+  readonly service: (options: O) => Effect.Effect<S, never, Registry | HttpClient.HttpClient>
+  readonly layer: (options: O) => Layer.Layer<I, never, HttpClient.HttpClient>
+} => {
+  const service = (options: O) =>
+    Effect.gen(function*() {
+      const registry = yield* Registry
+      const client = yield* HttpClient.HttpClient
+      const settings = settingsOf(yield* Effect.context<never>())
+      return yield* registry.get(tag, client, keyOf(make, options, settings), make(options), settings)
+    })
+  return { service, layer: (options) => Layer.provide(Layer.effect(tag, service(options)), layerRegistry) }
 }

@@ -218,5 +218,5 @@ export const layer = (
   options: Options = {}
 ): Layer.Layer<Discovery.Discovery, never, HttpClient.HttpClient | Persistence.ResultPersistence> =>
   Layer.unwrapEffect(
-    Effect.map(Persistence.ResultPersistence, (persistence) => shared({ ...options, persistence }))
+    Effect.map(Persistence.ResultPersistence, (persistence) => shared.layer({ ...options, persistence }))
   )

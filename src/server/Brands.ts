@@ -180,4 +180,4 @@ const shared = perHttpClient(Brands, make)
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options: Options = {}): Layer.Layer<Brands, never, HttpClient.HttpClient> => shared(options)
+export const layer = (options: Options = {}): Layer.Layer<Brands, never, HttpClient.HttpClient> => shared.layer(options)

@@ -240,4 +240,4 @@ const shared = perHttpClient(CapabilityStatements, make)
  * @category layers
  */
 export const layer = (options: Options = {}): Layer.Layer<CapabilityStatements, never, HttpClient.HttpClient> =>
-  shared(options)
+  shared.layer(options)

@@ -281,7 +281,8 @@ export const makeWith = (
  */
 export const make = (options: Options = {}): Effect.Effect<Service, never, HttpClient.HttpClient> => makeWith(options)
 
-const shared = perHttpClient(Discovery, make)
+/** @internal */
+export const shared = perHttpClient(Discovery, make)
 
 /**
  * Layers that are built together share one cache where they have the same `HttpClient`, equal options and the same
@@ -297,4 +298,5 @@ const shared = perHttpClient(Discovery, make)
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options: Options = {}): Layer.Layer<Discovery, never, HttpClient.HttpClient> => shared(options)
+export const layer = (options: Options = {}): Layer.Layer<Discovery, never, HttpClient.HttpClient> =>
+  shared.layer(options)

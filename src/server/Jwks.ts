@@ -218,7 +218,8 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, HttpC
     return { find, invalidate: sets.invalidate }
   })
 
-const shared = perHttpClient(Jwks, make)
+/** @internal */
+export const shared = perHttpClient(Jwks, make)
 
 /**
  * Layers that are built together share one cache where they have the same `HttpClient` and equal options: see
@@ -227,4 +228,4 @@ const shared = perHttpClient(Jwks, make)
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options: Options = {}): Layer.Layer<Jwks, never, HttpClient.HttpClient> => shared(options)
+export const layer = (options: Options = {}): Layer.Layer<Jwks, never, HttpClient.HttpClient> => shared.layer(options)

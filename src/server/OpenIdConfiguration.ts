@@ -142,7 +142,8 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, HttpC
     (documents) => ({ metadata: documents.get, invalidate: documents.invalidate })
   )
 
-const shared = perHttpClient(OpenIdConfiguration, make)
+/** @internal */
+export const shared = perHttpClient(OpenIdConfiguration, make)
 
 /**
  * Layers that are built together share one cache where they have the same `HttpClient` and equal options: see
@@ -152,4 +153,4 @@ const shared = perHttpClient(OpenIdConfiguration, make)
  * @category layers
  */
 export const layer = (options: Options = {}): Layer.Layer<OpenIdConfiguration, never, HttpClient.HttpClient> =>
-  shared(options)
+  shared.layer(options)

@@ -112,4 +112,4 @@ const shared = perHttpClient(SmartStyle, () => make)
  * @since 0.1.0
  * @category layers
  */
-export const layer = (): Layer.Layer<SmartStyle, never, HttpClient.HttpClient> => shared({})
+export const layer = (): Layer.Layer<SmartStyle, never, HttpClient.HttpClient> => shared.layer({})

@@ -21,6 +21,7 @@ import type { JsonObject } from "../base/JsonReader.js"
 import { isJsonObject, parseJson, withoutDeepMembers } from "../base/JsonReader.js"
 import { skipValidation } from "../base/SchemaFields.js"
 import { span } from "../base/Span.js"
+import { layerRegistry, type Registry } from "../http/PerHttpClient.js"
 import { safeText } from "../http/Redaction.js"
 import * as Jwks from "../server/Jwks.js"
 import type { MetadataError } from "../server/MetadataError.js"
@@ -299,10 +300,22 @@ export const layerWithoutDependencies: Layer.Layer<
 > = Layer.fresh(Layer.effect(IdToken, make))
 
 /**
+ * With the key sets and the metadata of its `HttpClient`.
+ *
+ * @internal
+ */
+export const shared: Effect.Effect<Service, never, Registry | HttpClient.HttpClient> = Effect.gen(function*() {
+  return yield* make.pipe(
+    Effect.provideService(Jwks.Jwks, yield* Jwks.shared.service({})),
+    Effect.provideService(OpenIdConfiguration.OpenIdConfiguration, yield* OpenIdConfiguration.shared.service({}))
+  )
+})
+
+/**
  * With the key sets and the metadata of its `HttpClient`: see `Discovery.layer`.
  *
  * @since 0.1.0
  * @category layers
  */
 export const layer = (): Layer.Layer<IdToken, never, HttpClient.HttpClient> =>
-  Layer.provide(layerWithoutDependencies, Layer.merge(Jwks.layer(), OpenIdConfiguration.layer()))
+  Layer.provide(Layer.effect(IdToken, shared), layerRegistry)

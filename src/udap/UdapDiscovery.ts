@@ -228,4 +228,4 @@ const shared = perHttpClient(UdapDiscovery, makeWith)
 export const layer = (
   options: Options = {}
 ): Layer.Layer<UdapDiscovery, never, HttpClient.HttpClient | TrustPolicy> =>
-  Layer.unwrapEffect(Effect.map(TrustPolicy, (policy) => shared({ ...options, policy })))
+  Layer.unwrapEffect(Effect.map(TrustPolicy, (policy) => shared.layer({ ...options, policy })))
