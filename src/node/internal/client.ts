@@ -17,6 +17,7 @@ import { globalValue } from "effect/GlobalValue"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Dispatcher } from "undici"
+import { asyncOnce } from "../../base/AsyncOnce.js"
 import * as OutgoingRequest from "../../http/OutgoingRequest.js"
 import type * as TransportError from "../TransportError.js"
 import * as Decoder from "./decoder.js"
@@ -112,15 +113,16 @@ const dispatch = (
   timeoutMillis: number,
   signal: AbortSignal | undefined
 ): Effect.Effect<Response, HttpClientError.RequestError> =>
-  Effect.async((resume) => {
+  asyncOnce((resume) => {
     const exchange: Exchange = new Exchange(request.method === "HEAD", maxBytes, () => {
-      if (exchange.failure !== undefined) return resume(failed(request, "Transport", exchange.failure))
+      const { failure } = exchange
+      if (failure !== undefined) return resume(() => failed(request, "Transport", failure))
       const response = new Response(request, exchange)
-      // A short response is complete by the time this runs, and needs no cleanup.
-      resume(Effect.sync(() => {
+      resume(() => {
+        // A short response is complete by the time this runs, and needs no cleanup.
         exchange.closeWhenCollected(response)
-        return response
-      }))
+        return Effect.succeed(response)
+      })
     })
     exchange.startTimer(timeoutMillis)
     const headers: Record<string, string> = settings.decompress

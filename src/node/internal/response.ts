@@ -16,6 +16,7 @@ import * as Effect from "effect/Effect"
 import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { asyncOnce } from "../../base/AsyncOnce.js"
 import * as OutgoingRequest from "../../http/OutgoingRequest.js"
 import { TransportError } from "../TransportError.js"
 import type { Exchange } from "./undiciExchange.js"
@@ -167,8 +168,8 @@ export class Response extends Inspectable.Class implements OutgoingRequest.FastR
 
   /** Waits for a change of the exchange, then runs `next`. */
   #waitFor<A, E>(next: Effect.Effect<A, E>): Effect.Effect<A, E> {
-    return Effect.async<A, E>((resume) => {
-      const stopWaiting = this.#exchange.wait(() => resume(next))
+    return asyncOnce<A, E>((resume) => {
+      const stopWaiting = this.#exchange.wait(() => resume(() => next))
       return Effect.sync(stopWaiting)
     })
   }

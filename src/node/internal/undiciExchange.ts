@@ -109,6 +109,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
+    // It refers to the request of undici, which has no more use for it.
+    this.controller = undefined
     if (this.decoder === undefined) this.end()
     else this.decoder.end()
   }
