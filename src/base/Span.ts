@@ -12,6 +12,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as Metric from "effect/Metric"
 import * as MetricBoundaries from "effect/MetricBoundaries"
 import * as MetricKey from "effect/MetricKey"
+import * as RuntimeFlags from "effect/RuntimeFlags"
 import * as Tracer from "effect/Tracer"
 
 /** Effect's default tracer, which exports no spans. */
@@ -55,11 +56,15 @@ const histogramsOf = (span: string): Histograms => {
 const nanosOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): bigint =>
   Context.unsafeGet(fiber.getFiberRef(DefaultServices.currentServices), Clock.Clock).unsafeCurrentTimeNanos()
 
-/** As `Effect.onExit`, without an effect for the update: that would take longer than all else here. */
+/**
+ * As `Effect.onExit`, without an effect for the update, which would take longer than all else here, and without
+ * `Effect.uninterruptibleMask`, which keeps its callback reachable as `Effect.async` does (see `asyncOnce`).
+ */
 const measured = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   step: string,
-  fiber: Fiber.RuntimeFiber<unknown, unknown>
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  isInterruptible: boolean
 ): Effect.Effect<A, E, R> => {
   const started = nanosOf(fiber)
   const record = (result: keyof Histograms): void =>
@@ -67,8 +72,8 @@ const measured = <A, E, R>(
       Number(nanosOf(fiber) - started) / 1e9,
       fiber.getFiberRef(FiberRef.currentMetricLabels)
     )
-  return Effect.uninterruptibleMask((restore) =>
-    Effect.matchCauseEffect(restore(self), {
+  return Effect.uninterruptible(
+    Effect.matchCauseEffect(isInterruptible ? Effect.interruptible(self) : self, {
       onFailure: (cause) => {
         record(Cause.isInterrupted(cause) ? "interrupted" : "failure")
         return Effect.failCause(cause)
@@ -90,11 +95,12 @@ const measured = <A, E, R>(
 export const span =
   (name: string, options?: Tracer.SpanOptions | undefined) =>
   <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.withFiberRuntime((fiber) =>
+    Effect.withFiberRuntime((fiber, { runtimeFlags }) =>
       measured(
         isTraced(fiber) ? Effect.withSpan(self, name, { captureStackTrace: false, ...options }) : self,
         name,
-        fiber
+        fiber,
+        RuntimeFlags.interruptible(runtimeFlags)
       )
     )
 
