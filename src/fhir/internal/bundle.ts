@@ -172,7 +172,8 @@ const bundleEntry = <A>(
   }
   const typedResource = resource === undefined ? undefined : typed<A>(resource)
   const issues = issuesOf(memberIn(response, "outcome") ?? resource, secrets)
-  return { ...storedOf({ status, json: resource, headers }, typedResource), index, issues }
+  // Keys after a spread are expensive.
+  return { index, issues, ...storedOf({ status, json: resource, headers }, typedResource) }
 }
 
 const isProcessed = ({ status }: { readonly status: number }): boolean =>
@@ -224,48 +225,65 @@ const entryError = (
   })
 }
 
+/** The entries of the Bundle to send, and the headers. */
+const encodeEntries = <V extends FhirVersion>(
+  requests: ReadonlyArray<BundleRequest<V, unknown>>,
+  options: WriteOptions<V>
+) =>
+  Either.all({
+    headers: writeHeaders(options),
+    entry: Either.try({
+      // Without a rest element, whose objects `JSON.stringify` encodes slowly.
+      try: () =>
+        requests.map((
+          { fullUrl, ifMatch, ifModifiedSince, ifNoneExist, ifNoneMatch, method, patch, resource, url }
+        ) => ({
+          fullUrl,
+          resource: patch === undefined ? resource : patchResource(patch),
+          request: { method, url, ifMatch, ifNoneExist, ifNoneMatch, ifModifiedSince }
+        })),
+      catch: () => "a patch cannot be encoded as JSON"
+    })
+  })
+
 export const make = <E, R, V extends FhirVersion>({ refuse, send }: FhirRequester<E, R>): Bundles<E, R, V> => {
   const submit = (
     type: "batch" | "transaction",
     requests: ReadonlyArray<BundleRequest<V, unknown>>,
     options: WriteOptions<V>
   ) =>
-    Effect.gen(function*() {
-      const encoded = Either.all([
-        writeHeaders(options),
-        Either.try({
-          try: () =>
-            requests.map(({ fullUrl, patch, resource, ...request }) => ({
-              fullUrl,
-              resource: patch === undefined ? resource : patchResource(patch),
-              request
-            })),
-          catch: () => "a patch cannot be encoded as JSON"
-        })
-      ])
-      if (Either.isLeft(encoded)) return yield* refuse(type, "InvalidRequest", encoded.left)
-      const [headers, entry] = encoded.right
-      const response = yield* send({
-        interaction: type,
-        method: "POST",
-        url: "",
-        headers,
-        body: { json: { resourceType: "Bundle", type, entry } }
-      })
-      const { fail, secrets, status } = response
-      const bundle = yield* bundleIn(response, "unknown")
-      const entries = entriesOf(bundle).map((entry, index) => bundleEntry<AnyResourceOf<V>>(entry, index, secrets))
-      if (entries.length !== requests.length) {
-        return yield* fail({
-          reason: "NotFhir",
-          detail: `the response to ${requests.length} requests has ${entries.length} entries`,
-          status,
-          processed: "unknown",
-          entries: entries.map(resultOf)
-        })
-      }
-      return { entries, fail }
+    Either.match(encodeEntries(requests, options), {
+      onLeft: (detail) => refuse(type, "InvalidRequest", detail),
+      onRight: ({ entry, headers }) =>
+        Effect.flatMap(
+          send({
+            interaction: type,
+            method: "POST",
+            url: "",
+            headers,
+            body: { json: { resourceType: "Bundle", type, entry } }
+          }),
+          (response) => Effect.flatMap(bundleIn(response, "unknown"), (bundle) => resultsOf(response, bundle, requests))
+        )
     })
+
+  /** The results of the entries. They are as many as the requests. */
+  const resultsOf = (
+    { fail, secrets, status }: ReadResponse,
+    bundle: Resource,
+    requests: ReadonlyArray<unknown>
+  ) => {
+    const entries = entriesOf(bundle).map((entry, index) => bundleEntry<AnyResourceOf<V>>(entry, index, secrets))
+    return entries.length === requests.length
+      ? Effect.succeed({ entries, fail })
+      : fail({
+        reason: "NotFhir",
+        detail: `the response to ${requests.length} requests has ${entries.length} entries`,
+        status,
+        processed: "unknown",
+        entries: entries.map(resultOf)
+      })
+  }
 
   return {
     batch: (requests, options = {}) =>

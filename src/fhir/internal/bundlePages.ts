@@ -5,7 +5,6 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { FhirError } from "../FhirError.js"
 import { bundleIn, linksOf } from "./bundle.js"
@@ -33,6 +32,9 @@ export interface BundleResponse extends Pick<ReadResponse, "fail" | "resolve" | 
   readonly next: string | undefined
 }
 
+/** The request of a page, if there is one. */
+type Next = Effect.Effect<FhirRequest | undefined, FhirError>
+
 /**
  * What `use` makes of the Bundles that `next` links connect, from the response to `first` on. Not `Stream.mapEffect`,
  * which keeps the pages before reachable for the young generation of the garbage collector: twice the processor time.
@@ -48,8 +50,8 @@ export const bundlePages = <A, E, R>(
 
     /** The request of the next page. It is checked only when the consumer needs that page. */
     const nextOf = (
-      { fail, next, resolve, url }: BundleResponse
-    ): Effect.Effect<FhirRequest | undefined, FhirError> => {
+      { fail, next, resolve, url }: Omit<BundleResponse, "bundle">
+    ): Next => {
       if (next === undefined) return Effect.succeed(undefined)
       const href = resolve(next)?.href ?? next
       if (visited.has(href)) {
@@ -62,24 +64,28 @@ export const bundlePages = <A, E, R>(
       return Effect.succeed({ interaction: first.interaction, url: next, base: first.base, page: url })
     }
 
-    const start: Effect.Effect<FhirRequest | undefined, FhirError> = Effect.succeed(first)
-    return Stream.unfoldEffect(start, (next) =>
-      Effect.gen(function*() {
-        const request = yield* next
-        if (request === undefined) return Option.none()
-        const response = yield* send(request)
-        const { fail, resolve, status, url } = response
-        if (request === first) visited.add(url)
-        const bundle = yield* bundleIn(response)
+    // Without `Effect.gen`, whose generator would keep the page reachable for the young generation.
+    const pageOf = (response: ReadResponse): Effect.Effect<readonly [A, Next], FhirError> => {
+      const { fail, resolve, status, url } = response
+      if (visited.size === 0) visited.add(url)
+      return Effect.flatMap(bundleIn(response), (bundle) => {
         const links = linksOf(bundle)
         if (links.malformed !== undefined) {
-          return yield* fail({
+          return fail({
             reason: "NotFhir",
             detail: `HTTP status ${status} with a Bundle whose ${links.malformed} is malformed`,
             status
           })
         }
-        const page: BundleResponse = { fail, bundle, next: links.next, resolve, url }
-        return Option.some([yield* use(page), nextOf(page)] as const)
-      }))
+        const next = nextOf({ fail, next: links.next, resolve, url })
+        return Effect.map(use({ fail, bundle, next: links.next, resolve, url }), (page) => [page, next] as const)
+      })
+    }
+
+    const start: Next = Effect.succeed(first)
+    return Stream.unfoldEffect(start, (next) =>
+      Effect.flatMap(next, (request) =>
+        request === undefined
+          ? Effect.succeedNone
+          : Effect.asSome(Effect.flatMap(send(request), pageOf))))
   })
