@@ -370,6 +370,8 @@ describe("TokenEndpoint, refused credentials", () => {
         }
         assert.notInclude(yield* refused("app-1.x", "Plain_secret*42", encoding), "ENCODING")
       }
+      const service = yield* over(Http.script(status(401)))
+      assert.notInclude((yield* Effect.flip(service.refresh(target, refresh))).message, "ENCODING")
     }))
 })
 
@@ -428,6 +430,16 @@ describe("TokenEndpoint, another authentication", () => {
       const http = Http.script(() => Http.json({ error: "e", error_description: "<app id>" }, { status: 400 }))
       const shown = yield* outcomeOf(basic(`Basic ${btoa("app id:first-second")}`), http)
       assert.include(String(shown), "app id")
+      const clientId = "https://app.example:8443/a client"
+      for (const sent of [clientId, new URLSearchParams([["", clientId]]).toString().slice(1)]) {
+        const http = Http.script(() =>
+          Http.json({ error: "e", error_description: `<${clientId}> <first-second>` }, { status: 400 })
+        )
+        const service = yield* over(http, RetryPolicy.none)
+        const authentication = basic(`Basic ${btoa(`${sent}:first-second`)}`)
+        const error = yield* Effect.flip(service.refresh({ ...target, clientId, authentication }, refresh))
+        assert.include(error.message, `<${clientId}> <<redacted>>`)
+      }
       const bearer = Redacted.make("introspecting-t0ken")
       const service = yield* over(
         Http.script(() => Http.json({ error: "e", error_description: "introspecting-t0ken" }, { status: 400 }))
@@ -618,6 +630,7 @@ describe("TokenEndpoint, its errors", () => {
     assert.include(adviceOf("invalid_grant"), "only a new launch helps")
     const others = [adviceOf(undefined), adviceOf("access_denied")]
     assert.strictEqual(others[0], others[1])
+    assert.notInclude(others[0], "undefined")
     assert.notInclude([adviceOf("invalid_client"), adviceOf("unsupported_grant_type")], others[0])
   })
 

@@ -159,6 +159,7 @@ describe("parseTokenSet, accepted responses", () => {
     assert.deepStrictEqual([omitted.tokens.scopes, omitted.codes], [["user/*.rs"], []])
     assert.deepStrictEqual(granted(responseOf({ ...good, scope: 1 }), { scopeMayBeOmitted }).codes, ["ScopeMissing"])
     assert.deepStrictEqual(granted(responseOf({ ...good, scope: null }), { scopeMayBeOmitted }).codes, ["ScopeMissing"])
+    assert.deepStrictEqual(granted(responseOf({ ...good, scope: ["a", 1] })).codes, ["ScopeMissing"])
   })
 
   it("[UDAP-STU2-7.3] the scope is missing if none was requested", () => {

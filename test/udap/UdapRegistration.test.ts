@@ -256,9 +256,39 @@ describe("UdapRegistration", () => {
     at((service, server) =>
       Effect.gen(function*() {
         const error = yield* Effect.flip(Effect.flatMap(requestAt(server), service.register))
-        assert.deepInclude(error, { _tag: "ConfigurationError", reason: "Conflict" })
+        assert.deepInclude(error, { _tag: "ConfigurationError", reason: "Conflict", fields: ["scopes"] })
         assert.lengthOf(server.of("register"), 0)
       }), { metadata: { scopes_supported: ["system/Patient.rs"] } }))
+
+  it.effect("the error names the scopes with a wildcard; resources and servers without lists are not affected", () =>
+    Effect.gen(function*() {
+      const outcome = (scopes: ReadonlyArray<string>, metadataOfServer: Options["metadata"]) =>
+        at(
+          (service, server) =>
+            Effect.flatMap(requestAt(server, { metadata: { ...metadata, scopes } }), service.register),
+          { metadata: metadataOfServer }
+        ).pipe(Effect.match({ onFailure: ({ message }) => message, onSuccess: ({ clientId }) => clientId }))
+      const listed = { scopes_supported: ["system/Patient.rs"] }
+      assert.strictEqual(yield* outcome(["system/Patient.rs"], listed), "client-1")
+      assert.include(yield* outcome(["system/Patient.rs", "system/*.rs"], listed), "so system/*.rs cannot be requested")
+      assert.strictEqual(yield* outcome(["system/*.rs"], { scopes_supported: undefined }), "client-1")
+      assert.strictEqual(yield* outcome(["system/*.rs"], { udap_profiles_supported: undefined }), "client-1")
+    }))
+
+  it.effect("[UDAP-123] a cancellation has neither certifications nor a need for them", () =>
+    at((service, server) =>
+      Effect.gen(function*() {
+        const request = yield* requestAt(server)
+        const one = yield* Certification.make(request.certificate, { name: "Basic", uris: ["urn:basic"] })
+        yield* service.register({ ...request, certifications: [one] })
+        yield* service.cancel({ ...request, certifications: [one] })
+        yield* service.cancel(request)
+        assert.deepStrictEqual(server.of("register").map(({ body }) => body["certifications"]), [
+          [Redacted.value(one)],
+          undefined,
+          undefined
+        ])
+      }), { metadata: { udap_certifications_supported: ["urn:basic"], udap_certifications_required: ["urn:basic"] } }))
 
   it.effect("[UDAP-20] a server without the profile udap_dcr does not register apps", () =>
     at((service, server) =>

@@ -37,9 +37,7 @@ export const parseHeader = (
 ): Either.Either<{ readonly alg: string; readonly kid: string | undefined }, string> => {
   const parts = token.split(".").length
   if (parts === 5) return Either.left("it is encrypted, which this client does not request")
-  const header = parts === 3
-    ? Either.getOrUndefined(Either.try((): JsonObject => ({ ...jose.decodeProtectedHeader(token) })))
-    : undefined
+  const header = Either.getOrUndefined(Either.try((): JsonObject => ({ ...jose.decodeProtectedHeader(token) })))
   if (header === undefined) return Either.left("it is not a signed JWT")
   const { alg, crit, kid, typ } = header
   if (typeof alg !== "string") return Either.left("its header has no alg")
