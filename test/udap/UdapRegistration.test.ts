@@ -325,7 +325,10 @@ describe("UdapRegistration", () => {
     ],
     ["invalid_redirect_uri", () => json({ error: "invalid_redirect_uri" }, { status: 400 }), "InvalidRedirectUri"],
     ["an unknown code", () => json({ error: "constructor" }, { status: 400 }), "Refused"],
+    ["400 without a code", () => json({}, { status: 400 }), "Refused"],
+    ["401 without a code", () => text("", { status: 401 }), "Refused"],
     ["403 without a code", () => text("", { status: 403 }), "Refused"],
+    ["404 without a code", () => text("", { status: 404 }), "Status"],
     ["503", () => json({ error: "invalid_client_metadata" }, { status: 503 }), "Status"],
     ["a page", () => text("<html>", { status: 200 }), "NotJson"],
     ["a list", () => json([]), "NotObject"],
@@ -347,6 +350,37 @@ describe("UdapRegistration", () => {
         assert.strictEqual(`${error._tag} ${error.reason}`, `UdapRegistrationError ${reason}`)
       })
   )
+
+  it.effect("an error shows the code of the server, if there is one", () =>
+    Effect.gen(function*() {
+      const messageOf = (body: unknown) =>
+        Effect.map(refused(() => json(body, { status: 400 })), ({ message }) => message)
+      const body = { error: "invalid_redirect_uri", error_description: "not https" }
+      assert.include(yield* messageOf(body), ": HTTP status 400: invalid_redirect_uri — not https; ")
+      assert.include(yield* messageOf({}), ": HTTP status 400; ")
+    }))
+
+  it.effect("a refused registration leaves the stored one, which `replace` keeps for a minute", () => {
+    let isRefusing = false
+    return at((service, server) =>
+      Effect.gen(function*() {
+        yield* TestClock.setTime(1_000)
+        const request = yield* requestAt(server)
+        const first = yield* service.register(request)
+        assert.deepStrictEqual(yield* service.replace(request, "another"), first)
+        yield* TestClock.setTime(60_999)
+        assert.deepStrictEqual(yield* service.replace(request, first.clientId), first)
+        assert.lengthOf(server.of("register"), 1)
+        isRefusing = true
+        yield* TestClock.setTime(61_000)
+        assert.deepInclude(yield* Effect.flip(service.replace(request, first.clientId)), { reason: "Refused" })
+        assert.lengthOf(server.of("register"), 2)
+        assert.deepStrictEqual(yield* service.current(request), first)
+        assert.lengthOf(server.of("register"), 2)
+      }), {
+      respond: ({ kind }) => isRefusing && kind === "register" ? json({ error: "no" }, { status: 400 }) : undefined
+    })
+  })
 
   it.effect("an error contains no statement and no certification, also if the server repeats them", () =>
     Effect.gen(function*() {
