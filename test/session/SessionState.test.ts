@@ -55,6 +55,8 @@ describe("SessionState.dueAt", () => {
   it("a margin longer than the lifetime makes a token due after half of it", () => {
     assert.strictEqual(SessionState.dueAt(tokenSet(100), "5 minutes"), 50_000)
     assert.strictEqual(SessionState.dueAt(tokenSet(100), 0), 100_000)
+    const later = new TokenSet.TokenSet({ ...tokenSet(100), receivedAt: DateTime.unsafeMake(60_000) })
+    assert.strictEqual(SessionState.dueAt(later, "5 minutes"), 80_000)
   })
 
   it("a token of unknown lifetime is never due", () => {
@@ -138,6 +140,9 @@ describe("SessionState.decide", () => {
     assert.strictEqual(decide(session(), 49.999, undefined, "5 minutes"), "UseToken")
     assert.strictEqual(decide(session(), 50, undefined, "5 minutes"), "UseTokenAndRenew")
     assert.strictEqual(decide(session(), 99.999), "UseTokenAndRenew")
+    // The longest margin is 15 seconds; that of this token is shorter.
+    assert.strictEqual(decide(session(), 85), "UseToken")
+    assert.strictEqual(SessionState.decideToken({}, 0)._tag, "RenewAndWait")
     assert.strictEqual(decide(cooling(150), 149.999), "CoolDown")
     assert.strictEqual(decide(cooling(400), 100), "CoolDown")
     assert.strictEqual(decide(cooling(400.001), 100), "RenewAndWait")
@@ -243,7 +248,7 @@ describe("SessionState.decide", () => {
 
   it("a cool-down without Retry-After is that of the configuration", () => {
     assert.deepStrictEqual(SessionState.retryAt({}, at(0), "2 seconds"), at(2))
-    assert.deepStrictEqual(SessionState.retryAt({ retryAfter: 7 }, at(0), "2 seconds"), at(2))
+    assert.deepStrictEqual(SessionState.retryAt({ retryAfter: 7_000 }, at(0), "2 seconds"), at(2))
   })
 
   it("two missing tokens are the same, and a missing one differs from each other", () => {

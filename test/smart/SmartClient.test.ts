@@ -15,6 +15,7 @@ import {
   Discovery,
   FhirClient,
   RetryPolicy,
+  Scopes,
   SmartClient,
   TokenSet
 } from "effect-safire"
@@ -193,6 +194,7 @@ describe("SmartClient, the authorization request", () => {
     Effect.gen(function*() {
       const refusals = [
         [{ token_endpoint: "http://auth.example/token" }, "InsecureEndpoint", "token_endpoint"],
+        [{ token_endpoint: "http://localhost/token" }, "InsecureEndpoint", "token_endpoint"],
         [{ authorization_endpoint: "http://auth.example/a" }, "InsecureEndpoint", "authorization_endpoint"],
         [{ authorization_endpoint: "javascript:alert(1)" }, "InsecureEndpoint", "authorization_endpoint"],
         [{ token_endpoint: undefined }, "EndpointMissing", "token_endpoint"],
@@ -353,7 +355,111 @@ describe("SmartClient, the exchange", () => {
     }))
 })
 
+describe("SmartClient, other requests", () => {
+  const tokenResponse = () =>
+    Http.json({ access_token: "AT", token_type: "Bearer", expires_in: 60, scope: "patient/*.rs" })
+
+  it.effect("a client outside a registry accepts an unknown issuer with a warning, and a known one without", () =>
+    Effect.gen(function*() {
+      const codesWith = (changes: Readonly<Record<string, unknown>>, configured?: string) =>
+        Effect.gen(function*() {
+          const warnings = recorded()
+          const client = yield* clientOver(Http.script(metadata(changes), tokenResponse), { issuer: configured }).pipe(
+            Effect.provide(warnings.layer)
+          )
+          const { pending } = yield* client.authorize()
+          const callback = new URL(pending.redirectUri)
+          callback.search = String(
+            new URLSearchParams({ code: "c", state: Redacted.value(pending.state), iss: "https://auth.example" })
+          )
+          yield* client.exchange(callback, pending)
+          return warnings.codes().filter((code) => code.startsWith("Issuer"))
+        })
+      assert.deepStrictEqual(yield* codesWith({}), ["IssuerUnknown"])
+      assert.deepStrictEqual(yield* codesWith({ issuer: "https://auth.example" }), [])
+      assert.deepStrictEqual(yield* codesWith({}, "https://auth.example"), [])
+    }))
+
+  it.effect("`introspect` and `revoke` send the token and its kind to the endpoints of the metadata", () =>
+    Effect.gen(function*() {
+      const http = Http.script(
+        metadata({
+          introspection_endpoint: "https://auth.example/introspect",
+          revocation_endpoint: "https://auth.example/revoke"
+        }),
+        () => Http.json({ active: true }),
+        () => new Response(null, { status: 200 })
+      )
+      const client = yield* clientOver(http)
+      const tokenTypeHint = "refresh_token"
+      assert.isTrue((yield* client.introspect(Redacted.make("t1"), { tokenTypeHint })).active)
+      yield* client.revoke(Redacted.make("t2"), { tokenTypeHint })
+      assert.deepStrictEqual(
+        http.requests.slice(1).map(({ body, url }) => [url, Object.fromEntries(new URLSearchParams(body))]),
+        [
+          ["https://auth.example/introspect", {
+            token: "t1",
+            token_type_hint: tokenTypeHint,
+            client_id: config.clientId
+          }],
+          ["https://auth.example/revoke", { token: "t2", token_type_hint: tokenTypeHint, client_id: config.clientId }]
+        ]
+      )
+    }))
+
+  it.effect("the error of a callback for another server names what has changed", () =>
+    Effect.gen(function*() {
+      const client = yield* SmartClient.SmartClient
+      const { pending } = yield* client.authorize()
+      const detail = (changes: Partial<PendingAuthorization>) =>
+        Effect.map(
+          Effect.flip(client.exchange("", new PendingAuthorization({ ...pending, ...changes }))),
+          (error) => error._tag === "AuthorizationError" ? error.detail : error._tag
+        )
+      assert.strictEqual(yield* detail({ server: "another" }), "the launch was started with another")
+      assert.strictEqual(
+        yield* detail({ fhirBaseUrl: "https://before.test/fhir?secret" }),
+        "the launch was started with https://before.test/fhir, which had this name before"
+      )
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("an authentication for one server gets its configuration, with the scopes as text", () =>
+    Effect.gen(function*() {
+      const configured: Array<ClientAuthentication.ConfiguredServer> = []
+      const authentication: ClientAuthentication.Service = {
+        ...ClientAuthentication.makePublic,
+        forServer: (server) => {
+          configured.push(server)
+          return { ...ClientAuthentication.makePublic, clientId: Effect.succeed("registered") }
+        }
+      }
+      const build = (changes: Partial<SmartClient.Config>) =>
+        SmartClient.make({ ...config, clientId: undefined, ...changes }).pipe(
+          Effect.provide(Layer.provide(SmartClient.layerDependencies(), Http.script(metadata()).layer)),
+          Effect.provideService(ClientAuthentication.ClientAuthentication, authentication)
+        )
+      const client = yield* build({ scopes: ["launch", Scopes.patient("Observation", "rs")] })
+      const { url } = yield* client.authorize()
+      assert.strictEqual(url.searchParams.get("client_id"), "registered")
+      assert.strictEqual(url.searchParams.get("scope"), "launch patient/Observation.rs")
+      yield* build({ scopes: undefined })
+      const { fhirBaseUrl, redirectUri } = config
+      assert.deepStrictEqual(configured, [
+        { fhirBaseUrl, redirectUri, scopes: ["launch", "patient/Observation.rs"], allowInsecureLocalhost: undefined },
+        { fhirBaseUrl, redirectUri, scopes: undefined, allowInsecureLocalhost: undefined }
+      ])
+    }))
+})
+
 describe("SmartClient, the refresh", () => {
+  it.effect("accepts tokens that were stored without their server", () =>
+    Effect.gen(function*() {
+      const client = yield* SmartClient.SmartClient
+      const tokens = yield* login
+      const renewed = yield* client.refresh(new TokenSet.TokenSet({ ...tokens, fhirBaseUrl: undefined }))
+      assert.notStrictEqual(Redacted.value(renewed.accessToken), Redacted.value(tokens.accessToken))
+    }).pipe(Effect.provide(layer)))
+
   it.effect("[SMART-107] [SMART-108] sends a subset of the scopes, and refuses more than the grant without a request", () =>
     Effect.gen(function*() {
       const client = yield* SmartClient.SmartClient
@@ -515,6 +621,7 @@ describe("SmartClient, its configuration", () => {
     ["org-1.example2.app+x:/callback", "built"],
     ["org.example.:/callback", "Insecure redirectUri"],
     ["org..app:/callback", "Insecure redirectUri"],
+    ["org..example.app:/callback", "Insecure redirectUri"],
     ["org-app:/callback", "Insecure redirectUri"],
     ["javascript:alert(1)", "Insecure redirectUri"],
     ["myapp:/callback", "Insecure redirectUri"],

@@ -7,7 +7,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { ConfigurationError, SigningKeys, SmartClient, UnknownServerError } from "effect-safire"
-import { Brands, ClientAuthentication, SmartServers } from "effect-safire"
+import { Brands, ClientAuthentication, SmartServers, TrustedIssuers } from "effect-safire"
 
 /** EHRs that respond to every request; requests are recorded by host. */
 const makeNet = () => {
@@ -106,6 +106,39 @@ describe("SmartServers", () => {
         /^Server "https:\/\/foreign\.test\/fhir" cannot be chosen \(UnknownIssuer; configured: s0/
       )
     }).pipe(Effect.provide(SmartServers.layer(many)), Effect.provide(makeNet().layer))
+  })
+
+  it.effect("the error of an untrusted launch tells whether none, another or several servers have its iss", () => {
+    const twin = { ...server("twin.test"), authentication: ClientAuthentication.makePublic }
+    const local = {
+      ...server("x"),
+      fhirBaseUrl: "http://localhost/fhir",
+      allowInsecureLocalhost: true,
+      authentication: ClientAuthentication.makePublic
+    }
+    return Effect.gen(function*() {
+      const { find } = yield* TrustedIssuers.TrustedIssuers
+      const refused = (iss: string, server?: string) =>
+        Effect.map(Effect.flip(find(iss, { server })), ({ detail, reason }) => `${reason}: ${detail}`)
+      assert.strictEqual(yield* refused("https://x.test/fhir"), "IssUntrusted: no configured server has its iss")
+      assert.strictEqual(
+        yield* refused("https://twin.test/fhir", "local"),
+        "IssUntrusted: the server that the app expects does not have its iss"
+      )
+      assert.strictEqual(
+        yield* refused("https://twin.test/fhir"),
+        "IssAmbiguous: several configured servers have its iss"
+      )
+      assert.include((yield* Effect.flip(find("https://x.test/fhir"))).detail, "no configured server")
+      assert.deepStrictEqual(yield* find("http://localhost/fhir"), { server: "local", allowInsecureLocalhost: true })
+      assert.deepStrictEqual(yield* find("https://twin.test/fhir", { server: "a" }), {
+        server: "a",
+        allowInsecureLocalhost: false
+      })
+    }).pipe(
+      Effect.provide(Layer.provide(SmartServers.layerTrustedIssuers, SmartServers.layer({ a: twin, b: twin, local }))),
+      Effect.provide(makeNet().layer)
+    )
   })
 
   it.effect("a registry without servers has no server to choose and no redirect URI", () =>
