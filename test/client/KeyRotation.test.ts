@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
 import * as jose from "jose"
@@ -149,6 +150,45 @@ describe("KeyRotation", () => {
       })
       yield* Effect.provide(program, yield* layer())
     }))
+
+  it.effect("[SMART-303] changes at the first millisecond of each period, and logs the keys", () => {
+    const logged: Array<unknown> = []
+    const logger = Logger.make(({ annotations }) => void logged.push(Object.fromEntries(annotations)))
+    return Effect.gen(function*() {
+      const program = Effect.gen(function*() {
+        const handle = yield* rotation
+        assert.deepStrictEqual(yield* handle.state, { signing: "one", next: undefined, retired: [] })
+        yield* handle.rotate(yield* key("two"))
+        yield* TestClock.adjust("599999 millis")
+        assert.deepStrictEqual([(yield* handle.state).signing, yield* published], ["one", ["one", "two"]])
+        yield* TestClock.adjust("1 millis")
+        assert.deepStrictEqual(yield* handle.state, {
+          signing: "two",
+          next: undefined,
+          retired: [{ kid: "one", publishedUntil: 1_500_000 }]
+        })
+        const again = yield* Effect.flip(handle.rotate(yield* key("one")))
+        assert.deepStrictEqual([again.reason, again.fields], ["Conflict", ["signingKey"]])
+        yield* TestClock.adjust("899999 millis")
+        assert.deepStrictEqual(yield* published, ["two", "one"])
+        yield* TestClock.adjust("1 millis")
+        assert.deepStrictEqual(yield* published, ["two"])
+        yield* handle.rotate(yield* key("three"))
+        yield* TestClock.adjust("10 minutes")
+        assert.deepStrictEqual(yield* handle.rollback, {
+          signing: "two",
+          next: undefined,
+          retired: [{ kid: "three", publishedUntil: 2_100_000 + 900_000 }]
+        })
+        assert.deepStrictEqual(logged, [
+          { "smart.signing": "one", "smart.next": "two" },
+          { "smart.signing": "two", "smart.next": "three" },
+          { "smart.signing": "two", "smart.next": "none" }
+        ])
+      })
+      yield* Effect.provide(program, yield* layer())
+    }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+  })
 
   it.effect("`maxAge` is the longest max-age of the published set", () =>
     Effect.gen(function*() {

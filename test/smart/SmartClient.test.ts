@@ -400,9 +400,13 @@ describe("SmartClient, other requests", () => {
           ["https://auth.example/introspect", {
             token: "t1",
             token_type_hint: tokenTypeHint,
-            client_id: config.clientId
+            client_id: "sandbox-public-app"
           }],
-          ["https://auth.example/revoke", { token: "t2", token_type_hint: tokenTypeHint, client_id: config.clientId }]
+          ["https://auth.example/revoke", {
+            token: "t2",
+            token_type_hint: tokenTypeHint,
+            client_id: "sandbox-public-app"
+          }]
         ]
       )
     }))
