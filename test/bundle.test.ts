@@ -131,7 +131,7 @@ describe("the built modules in an app's bundle", () => {
         const throughIndex = yield* entrySize(
           launchWith(`import { ClientAuthentication, SmartClient } from "./index.js"`)
         )
-        assert.isBelow(byModule, 36_500)
+        assert.isBelow(byModule, 35_000)
         assert.isBelow(throughIndex - byModule, 2_000)
       }),
     60_000

@@ -336,4 +336,4 @@ export const layerConfig = (): Layer.Layer<
   SmartClient,
   ConfigError | ConfigurationError,
   ClientAuthentication.ClientAuthentication | HttpClient.HttpClient
-> => Layer.unwrapEffect(Effect.map(config, layer))
+> => Layer.effect(SmartClient, Effect.flatMap(config, make)).pipe(Layer.provide(layerDependencies()))
