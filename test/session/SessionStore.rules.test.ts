@@ -245,6 +245,46 @@ describe("SessionStore.modify", () => {
       assert.isBelow(asked, 125)
     }))
 
+  it.effect("callers wait for a holder in this process that got the lock at its second request", () =>
+    Effect.gen(function*() {
+      const responses = {
+        first: yield* Deferred.make<boolean>(),
+        second: yield* Deferred.make<boolean>(),
+        third: yield* Deferred.make<boolean>(),
+        fourth: yield* Deferred.make<boolean>()
+      }
+      const queue = Object.values(responses)
+      let requests = 0
+      const store = yield* SessionStore.make(
+        yield* remote(() => ({
+          tryLock: () => Effect.suspend(() => Deferred.await(queue[requests++] ?? assert.fail("a request too many")))
+        }))
+      )
+      const settle = (count: number) =>
+        Effect.gen(function*() {
+          for (let turn = 0; turn < 200; turn++) yield* Effect.yieldNow()
+          assert.strictEqual(requests, count)
+        })
+      const id = newId()
+      const holder = yield* Effect.fork(store.modify(id, () => Effect.never))
+      yield* settle(1)
+      const waiting = yield* Effect.fork(store.modify(id, () => Effect.never))
+      yield* settle(1)
+      // Another process has the lock: both request it, one after the other.
+      yield* Deferred.succeed(responses.first, false)
+      yield* settle(2)
+      yield* Fiber.interrupt(waiting)
+      yield* settle(3)
+      yield* Deferred.succeed(responses.third, true)
+      yield* settle(3)
+      const next = yield* Effect.fork(store.modify(id, toThree))
+      yield* settle(3)
+      yield* Fiber.interrupt(holder)
+      yield* settle(4)
+      yield* Deferred.succeed(responses.fourth, true)
+      assert.strictEqual(yield* Fiber.join(next), 3)
+    }))
+
   it.live("returns the result when the lock cannot be released, and leaves the lock to its lease", () =>
     Effect.gen(function*() {
       const store = yield* SessionStore.make(yield* remote(() => ({ unlock: () => Effect.fail(down) })))

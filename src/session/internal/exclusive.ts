@@ -84,7 +84,10 @@ export const make = (backing: BackingSessionStore, random: SecureRandom.Service,
   const forget = (key: string, holder: Holder): Effect.Effect<void> =>
     Effect.suspend(() => {
       if (holders.get(key) === holder) holders.delete(key)
-      return holder.released === undefined ? Effect.void : Deferred.succeed(holder.released, undefined)
+      const { released } = holder
+      // If another process has the lock, this caller may become the holder again.
+      holder.released = undefined
+      return released === undefined ? Effect.void : Deferred.succeed(released, undefined)
     })
 
   const tryLock = (key: string, holder: Holder): Effect.Effect<boolean, SessionError> =>
