@@ -285,7 +285,7 @@ const targets: ReadonlyArray<Target> = [
     unit: " µs"
   },
   ...store("files", "files", 2.3, 3),
-  ...store("sqlite", "SQLite", 8.5, 5.5),
+  ...store("sqlite", "SQLite", 10, 6),
   ...store("postgres", "PostgreSQL", 3.8, 3.8),
   ...store("redis", "Redis", 4.1, 4.5),
   {
