@@ -474,6 +474,8 @@ describe("a BackingSessionStore", () => {
         [{ code: " EPIPE" }, "unknown cause"],
         [{ code: "EPIPE " }, "unknown cause"],
         [{ code: 5, reason: 6 }, "unknown cause"],
+        [{ code: 123, reason: ["Timeout"] }, "unknown cause"],
+        [{ code: ["EPIPE"] }, "unknown cause"],
         [{ reason: "ab" }, "unknown cause"],
         [{ reason: "a".repeat(41) }, "unknown cause"],
         [{ reason: "Time out" }, "unknown cause"],
