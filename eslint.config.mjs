@@ -4,7 +4,7 @@ import simpleImportSort from "eslint-plugin-simple-import-sort"
 import tseslint from "typescript-eslint"
 
 export default tseslint.config(
-  { ignores: ["dist", "coverage", "reports", "site", "**/*.mjs"] },
+  { ignores: ["dist", ".tsbuildinfo", "coverage", "reports", "site", "**/*.mjs"] },
   ...tseslint.configs.recommended,
   ...effect.configs.dprint,
   {
