@@ -19,9 +19,21 @@ export interface GrowthResult {
 const WARM_UP_MILLIS = 1000
 const MILLIS = 500
 
+/** The client of a server is made at its first use, which is not growth. */
+const MOST_FIRST_USES = 20_000
+
 /** Of some rounds at one size. */
-const cost = async (child: Child.Child, work: string, concurrency: number, rounds: number): Promise<number> => {
-  await sample(child, { work, concurrency, millis: WARM_UP_MILLIS })
+const cost = async (
+  child: Child.Child,
+  work: string,
+  concurrency: number,
+  rounds: number,
+  size = 0
+): Promise<number> => {
+  let operations = 0
+  do {
+    operations += (await sample(child, { work, concurrency, millis: WARM_UP_MILLIS })).operations
+  } while (operations < Math.min(2 * size, MOST_FIRST_USES))
   const found: Array<number> = []
   for (let round = 0; round < rounds; round++) {
     found.push(cpuOf(await sample(child, { work, concurrency, millis: MILLIS })))
@@ -41,7 +53,7 @@ const filled = async (
   for (const size of sizes) {
     // A deadline that has passed: once.
     await sample(child, { work: `fill-${what}-${size}`, concurrency: 1, millis: 0 })
-    cpuMicros.push([size, await cost(child, `grown-${what}`, concurrency, rounds)])
+    cpuMicros.push([size, await cost(child, `grown-${what}`, concurrency, rounds, size)])
   }
   return { title, cpuMicros }
 }
