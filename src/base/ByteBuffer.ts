@@ -5,14 +5,23 @@
 
 const MIN_CAPACITY = 1024
 
+/** A server may declare more than it sends. */
+const MAX_EXPECTED = 1024 * 1024
+
 /** @internal */
 export class ByteBuffer {
   private buffer: Uint8Array | undefined
   private length = 0
+  private expected = 0
 
   /** The number of bytes. */
   get size(): number {
     return this.length
+  }
+
+  /** How many bytes will follow, if all that is declared comes: up to 1 MiB are then allocated at once. */
+  expect(bytes: number): void {
+    this.expected = bytes <= MAX_EXPECTED ? bytes : 0
   }
 
   /** The first chunk is not copied until a second one follows. */
@@ -24,7 +33,7 @@ export class ByteBuffer {
     } else if (needed <= buffer.byteLength) {
       buffer.set(chunk, length)
     } else {
-      const grown = new Uint8Array(Math.max(MIN_CAPACITY, needed, 2 * length))
+      const grown = new Uint8Array(needed <= this.expected ? this.expected : Math.max(MIN_CAPACITY, needed, 2 * length))
       grown.set(buffer.subarray(0, length))
       grown.set(chunk, length)
       this.buffer = grown
@@ -37,6 +46,7 @@ export class ByteBuffer {
     const bytes = this.buffer?.subarray(0, this.length) ?? new Uint8Array()
     this.buffer = undefined
     this.length = 0
+    this.expected = 0
     return bytes
   }
 }

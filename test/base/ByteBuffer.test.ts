@@ -18,6 +18,30 @@ describe("ByteBuffer", () => {
     }
   )
 
+  it.prop(
+    "`take` returns the pushed bytes, however many were expected",
+    [
+      FastCheck.array(FastCheck.uint8Array({ maxLength: 700 }), { maxLength: 9 }),
+      FastCheck.oneof(FastCheck.integer(), FastCheck.constantFrom(Number.NaN, Number.POSITIVE_INFINITY))
+    ],
+    ([chunks, expected]) => {
+      const buffer = new ByteBuffer()
+      buffer.expect(expected)
+      for (const chunk of chunks) buffer.push(chunk)
+      assert.deepStrictEqual(Buffer.from(buffer.take()), Buffer.concat(chunks))
+    }
+  )
+
+  it("allocates at most 1 MiB for expected bytes that do not come", () => {
+    for (const expected of [1024 * 1024, 1024 * 1024 + 1, 1e15]) {
+      const buffer = new ByteBuffer()
+      buffer.expect(expected)
+      buffer.push(Uint8Array.of(1))
+      buffer.push(Uint8Array.of(2))
+      assert.isAtMost(buffer.take().buffer.byteLength, 1024 * 1024)
+    }
+  })
+
   it("does not change pushed chunks or returned bytes", () => {
     const buffer = new ByteBuffer()
     const memory = Uint8Array.of(1, 2, 3, 4)

@@ -94,7 +94,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.notify()
     // Content-Length here is that of another response: no body follows (RFC 9110, section 8.6).
     if (empty) this.end()
-    else if (coding === undefined && Number(headers["content-length"]) > this.maxBytes) this.tooLarge()
+    else if (coding === undefined) {
+      const declared = Number(headers["content-length"])
+      if (declared > this.maxBytes) this.tooLarge()
+      else this.unread.expect(declared)
+    }
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
