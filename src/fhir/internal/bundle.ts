@@ -233,14 +233,11 @@ const encodeEntries = <V extends FhirVersion>(
   Either.all({
     headers: writeHeaders(options),
     entry: Either.try({
-      // Without a rest element, whose objects `JSON.stringify` encodes slowly.
       try: () =>
-        requests.map((
-          { fullUrl, ifMatch, ifModifiedSince, ifNoneExist, ifNoneMatch, method, patch, resource, url }
-        ) => ({
+        requests.map(({ fullUrl, patch, resource, ...request }) => ({
           fullUrl,
           resource: patch === undefined ? resource : patchResource(patch),
-          request: { method, url, ifMatch, ifNoneExist, ifNoneMatch, ifModifiedSince }
+          request
         })),
       catch: () => "a patch cannot be encoded as JSON"
     })
