@@ -11,7 +11,7 @@ import * as Layer from "effect/Layer"
 import { ConformanceWarning, ConformanceWarnings } from "../base/ConformanceWarning.js"
 import * as CapabilityStatements from "../server/CapabilityStatements.js"
 import { interactionsOf } from "./internal/capabilityInteraction.js"
-import type { FhirRequest } from "./internal/fhirRequest.js"
+import type { FhirRequest } from "./internal/fhirMessage.js"
 
 /** Checks a request in the background: it neither delays nor fails the request. */
 type Check = (

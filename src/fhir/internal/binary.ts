@@ -10,9 +10,8 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { parseJson } from "../../base/JsonReader.js"
 import type { FhirError } from "../FhirError.js"
-import type { FhirBody } from "./fhirRequest.js"
+import type { FhirBody, ReadableResponse } from "./fhirMessage.js"
 import type { FhirRequester } from "./fhirRequester.js"
-import type { ReadableResponse } from "./fhirResponse.js"
 import {
   conditionHeaders,
   type IfModified,

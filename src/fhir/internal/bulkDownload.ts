@@ -14,7 +14,7 @@ import { FhirError, type Fields, isFhirError } from "../FhirError.js"
 import type { Job, Position } from "./bulkCheckpoint.js"
 import type { ManifestFile } from "./bulkManifest.js"
 import type { CurrentJob, OnWait, RefreshOptions } from "./bulkRefresh.js"
-import type { StreamedResponse } from "./fhirRequest.js"
+import type { StreamedResponse } from "./fhirMessage.js"
 import { gunzipIfCompressed } from "./gunzip.js"
 
 /**

@@ -18,7 +18,7 @@ import { Job } from "./bulkCheckpoint.js"
 import { type KickOffOptions, kickOffRequest } from "./bulkKickOff.js"
 import { areSameInstant, fromJson, type Manifest } from "./bulkManifest.js"
 import { isTemporary, type Temporary } from "./bulkRetry.js"
-import type { FhirResponse } from "./fhirRequest.js"
+import type { FhirResponse } from "./fhirMessage.js"
 
 /**
  * The maximum size of an export.

@@ -6,7 +6,7 @@
 import * as Either from "effect/Either"
 import type { Fields } from "../FhirError.js"
 import { isNdjson } from "./bulkManifest.js"
-import type { FhirRequest } from "./fhirRequest.js"
+import type { FhirRequest } from "./fhirMessage.js"
 import * as Params from "./params.js"
 import { isId, isType } from "./resource.js"
 

@@ -8,9 +8,8 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { FhirError } from "../FhirError.js"
 import { bundleIn, linksOf } from "./bundle.js"
-import type { FhirRequest } from "./fhirRequest.js"
+import type { FhirRequest, ReadResponse } from "./fhirMessage.js"
 import type { FhirRequester } from "./fhirRequester.js"
-import type { ReadResponse } from "./fhirResponse.js"
 import type { Resource } from "./resource.js"
 
 /**

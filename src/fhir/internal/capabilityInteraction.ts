@@ -4,7 +4,7 @@
  * @internal
  */
 import type { Interaction } from "../../server/CapabilityStatements.js"
-import type { FhirRequest } from "./fhirRequest.js"
+import type { FhirRequest } from "./fhirMessage.js"
 import * as Params from "./params.js"
 
 /** By the name of a request of `FhirClient`. Any of the codes allows it. Other requests are not checked. */

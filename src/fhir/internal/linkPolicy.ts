@@ -14,7 +14,7 @@ import * as TokenAudience from "../../http/TokenAudience.js"
 import type * as SmartClient from "../../smart/SmartClient.js"
 import type { TokenSet } from "../../token/TokenSet.js"
 import type { FhirError, Fields } from "../FhirError.js"
-import type { FhirRequest } from "./fhirRequest.js"
+import type { FhirRequest } from "./fhirMessage.js"
 
 /**
  * Which links are followed in addition to those under the FHIR base URL and the server's declared endpoints.
