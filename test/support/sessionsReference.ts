@@ -14,6 +14,8 @@ export interface Exchange {
   /** The code or the refresh token. */
   readonly credential: string
   readonly isRefresh: boolean
+  /** Until its response has arrived or is lost. */
+  isOpen: boolean
   status: number | undefined
   error: string | undefined
   accessToken: string | undefined
@@ -31,6 +33,7 @@ export const recorded = (exchanges: Array<Exchange>) => (client: HttpClient.Http
     const exchange: Exchange = {
       credential: form.get("code") ?? form.get("refresh_token") ?? "",
       isRefresh: form.get("grant_type") === "refresh_token",
+      isOpen: true,
       status: undefined,
       error: undefined,
       accessToken: undefined,
@@ -52,7 +55,9 @@ export const recorded = (exchanges: Array<Exchange>) => (client: HttpClient.Http
             new Response(text === "" ? null : text, { status: response.status, headers: response.headers })
           )
         }))
-    )
+    ).pipe(Effect.ensuring(Effect.sync(() => {
+      exchange.isOpen = false
+    })))
   })
 
 const LIFE = 300_000
