@@ -1,6 +1,6 @@
 /**
- * FHIR requests and responses as HTTP messages, below the level of the RESTful interactions (FHIR R4, section 3.1.0): how
- * a request is encoded, and how a response is read whole, as a stream, or as the error that its status stands for.
+ * FHIR requests and responses as HTTP messages, below the RESTful interactions (FHIR R4, section 3.1.0): how a request
+ * is encoded, and how a response is read: whole, as a stream, or as the error that its status stands for.
  *
  * @since 0.1.0
  */
