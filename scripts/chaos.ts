@@ -368,7 +368,7 @@ const record = (lines: ReadonlyArray<string>, at: DateTime.Utc, minutes: number)
       "<!-- chaos -->",
       "",
       `Last run: ${DateTime.formatIsoDate(at)}, \`${command}\`, Node ${process.versions.node}, ${length} on two`,
-      "cores that other programs used at the same time.",
+      "cores with nothing else to do.",
       "",
       ...HEADER,
       ...lines,
