@@ -188,4 +188,18 @@ describe("the lines of a batch", () => {
         assert.strictEqual(textOf(all), batches.slice(index + 1).map((later) => textOf(later.lines)).join(""))
       }
     }))
+
+  it.effect("of a size that is not a whole number have the whole number below it, and at least one resource", () =>
+    Effect.gen(function*() {
+      for (
+        const [batchSize, sizes] of [[2.5, [2, 2, 1]], [0, [1, 1, 1, 1, 1]], [NaN, [1, 1, 1, 1, 1]], [Infinity, [
+          5
+        ]]] as const
+      ) {
+        const found: Array<number> = []
+        const store = ({ items }: BulkExport.Batch) => Effect.sync(() => void found.push(items.length))
+        yield* BulkExport.runForEachBatch(yield* written(server(patients(0, 5), 400)), store, { batchSize })
+        assert.deepStrictEqual(found, [...sizes])
+      }
+    }))
 })

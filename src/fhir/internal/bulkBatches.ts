@@ -41,6 +41,8 @@ class BatchOfLines implements Batch {
 export const inBatches =
   (size: number) => <E, R>(self: Stream.Stream<LinesOfExport, E, R>): Stream.Stream<Batch, E, R> =>
     Stream.suspend(() => {
+      // A size that is not a number would never be reached.
+      const limit = Math.max(1, Math.floor(size)) || 1
       let open: Array<Lines> = []
       let count = 0
       const take = (): ReadonlyArray<Batch> => {
@@ -54,10 +56,10 @@ export const inBatches =
       const add = (lines: LinesOfExport): ReadonlyArray<Batch> => {
         const full: Array<Batch> = []
         for (let rest: LinesOfExport | undefined = lines; rest !== undefined;) {
-          const [first, others]: ReturnType<LinesOfExport["splitAt"]> = rest.splitAt(Math.max(1, size - count))
+          const [first, others]: ReturnType<LinesOfExport["splitAt"]> = rest.splitAt(limit - count)
           open.push(first)
           count += first.count
-          if (count >= size) full.push(...take())
+          if (count >= limit) full.push(...take())
           rest = others
         }
         return full

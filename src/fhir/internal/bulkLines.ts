@@ -101,32 +101,6 @@ export const positionAfter = (
   ...(organizer === undefined ? {} : { organizer })
 })
 
-/** One resource and the position after it, which is made on access. */
-class Entry {
-  constructor(
-    private readonly parsed: Ndjson.Line,
-    private readonly index: number,
-    private readonly lines: PositionedLines
-  ) {}
-
-  get resource(): Resource {
-    return this.parsed.resource
-  }
-  get text(): string {
-    return this.parsed.text
-  }
-  get line(): number {
-    return this.parsed.number
-  }
-  get organizer(): string | undefined {
-    return this.lines.organizer
-  }
-  get position(): Position {
-    const { etag, organizer, resources } = this.lines
-    return positionAfter(this.parsed.number, this.parsed.end, resources + this.index + 1, etag, organizer)
-  }
-}
-
 /** Consecutive resources, and their position in the file. */
 export class PositionedLines {
   constructor(
@@ -143,8 +117,9 @@ export class PositionedLines {
     return positionAfter(first + count - 1, end, this.resources + count, this.etag, this.organizer)
   }
 
-  get entries(): ReadonlyArray<Entry> {
-    return Ndjson.linesOf(this.lines).map((line, index) => new Entry(line, index, this))
+  /** The position after the resource at an index. */
+  positionAt(index: number, { end, number }: Ndjson.Line): Position {
+    return positionAfter(number, end, this.resources + index + 1, this.etag, this.organizer)
   }
 
   /** The first resources, at most `count`, and the others. */
@@ -157,36 +132,8 @@ export class PositionedLines {
   }
 }
 
-class ItemOfFile implements FileItem {
-  constructor(private readonly at: ListedFile, private readonly entry: Entry) {}
-
-  get kind(): ManifestFile["kind"] {
-    return this.at.file.kind
-  }
-  get type(): string {
-    return this.at.file.type
-  }
-  get file(): number {
-    return this.at.index
-  }
-  get resource(): Resource {
-    return this.entry.resource
-  }
-  get text(): string {
-    return this.entry.text
-  }
-  get line(): number {
-    return this.entry.line
-  }
-  get organizer(): string | undefined {
-    return this.entry.organizer
-  }
-  get position(): Position {
-    return this.entry.position
-  }
-}
-
-export class LinesOfFile implements FileLines {
+/** What all resources of a file share. */
+class OfFile {
   constructor(protected readonly at: ListedFile, protected readonly lines: PositionedLines) {}
 
   get kind(): ManifestFile["kind"] {
@@ -198,6 +145,37 @@ export class LinesOfFile implements FileLines {
   get file(): number {
     return this.at.index
   }
+  get organizer(): string | undefined {
+    return this.lines.organizer
+  }
+}
+
+/** A class, because its position is made only on access. */
+class ItemOfFile extends OfFile implements FileItem {
+  constructor(
+    at: ListedFile,
+    lines: PositionedLines,
+    private readonly parsed: Ndjson.Line,
+    private readonly index: number
+  ) {
+    super(at, lines)
+  }
+
+  get resource(): Resource {
+    return this.parsed.resource
+  }
+  get text(): string {
+    return this.parsed.text
+  }
+  get line(): number {
+    return this.parsed.number
+  }
+  get position(): Position {
+    return this.lines.positionAt(this.index, this.parsed)
+  }
+}
+
+export class LinesOfFile extends OfFile implements FileLines {
   get resourceType(): string {
     return this.lines.lines.resourceType
   }
@@ -210,14 +188,11 @@ export class LinesOfFile implements FileLines {
   get line(): number {
     return this.lines.lines.first
   }
-  get organizer(): string | undefined {
-    return this.lines.organizer
-  }
   get position(): Position {
     return this.lines.position
   }
   get items(): ReadonlyArray<FileItem> {
-    return this.lines.entries.map((entry) => new ItemOfFile(this.at, entry))
+    return Ndjson.linesOf(this.lines.lines).map((line, index) => new ItemOfFile(this.at, this.lines, line, index))
   }
 }
 
@@ -244,8 +219,14 @@ const checkpointAt = ({ done, job, open }: Snapshot, file: number, position: Pos
 
 /** A class, because its checkpoint is made only on access. */
 class ItemOfExport extends ItemOfFile implements Item {
-  constructor(at: ListedFile, entry: Entry, private readonly snapshot: Snapshot) {
-    super(at, entry)
+  constructor(
+    at: ListedFile,
+    lines: PositionedLines,
+    parsed: Ndjson.Line,
+    index: number,
+    private readonly snapshot: Snapshot
+  ) {
+    super(at, lines, parsed, index)
   }
 
   get checkpoint(): Checkpoint {
@@ -265,7 +246,9 @@ export class LinesOfExport extends LinesOfFile implements Lines {
     return checkpointAt(this.snapshot, this.file, this.position)
   }
   override get items(): ReadonlyArray<Item> {
-    return this.lines.entries.map((entry) => new ItemOfExport(this.at, entry, this.snapshot))
+    return Ndjson.linesOf(this.lines.lines).map((line, index) =>
+      new ItemOfExport(this.at, this.lines, line, index, this.snapshot)
+    )
   }
 
   /** The first resources, at most `count`, and the others. */
