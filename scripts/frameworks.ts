@@ -4,7 +4,6 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs"
 import { rm } from "node:fs/promises"
-import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -19,6 +18,7 @@ import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import { NodeTransport } from "effect-safire/node"
 import * as PatientApp from "../examples/support/patientApp.js"
+import { freePort } from "../test/support/freePort.js"
 
 const NEXT = "^16.0.0"
 
@@ -81,14 +81,6 @@ const createProject = (folder: string) => {
   // The EHR runs in this process.
   writeFileSync(join(folder, "support", "sandbox.ts"), "export const start = () => undefined\n")
 }
-
-const freePort = Effect.async<number>((resume) => {
-  const server = createServer()
-  server.listen(0, "127.0.0.1", () => {
-    const address = server.address()
-    server.close(() => resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0)))
-  })
-})
 
 const stop = (child: ChildProcess) =>
   Effect.async<void>((resume) => {
