@@ -14,6 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { withService } from "../base/WithService.js"
 import type * as ClientAuthentication from "../client/ClientAuthentication.js"
 import type { TokenAudienceError } from "../http/BearerRequest.js"
 import * as BearerRequest from "../http/BearerRequest.js"
@@ -212,24 +213,23 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       }, options),
     forSession: <V extends FhirVersion>(id: Sessions.SessionId, options?: LinkOptions) =>
       authorized<Sessions.SessionFailure, Sessions.Sessions, V>({
-        server: Effect.flatMap(Sessions.Sessions, (sessions) => sessions.client(id)),
-        tokens: Effect.flatMap(Sessions.Sessions, (sessions) => sessions.tokens(id)),
-        authorization: Effect.flatMap(Sessions.Sessions, (sessions) => sessions.authorization(id)),
-        tokenAfter: (rejected) =>
-          Effect.flatMap(Sessions.Sessions, (sessions) => sessions.accessTokenAfter(id, rejected))
+        server: withService(Sessions.Sessions, (sessions) => sessions.client(id)),
+        tokens: withService(Sessions.Sessions, (sessions) => sessions.tokens(id)),
+        authorization: withService(Sessions.Sessions, (sessions) => sessions.authorization(id)),
+        tokenAfter: (rejected) => withService(Sessions.Sessions, (sessions) => sessions.accessTokenAfter(id, rejected))
       }, options),
     forBackend: <V extends FhirVersion>(
       { foreignOrigins, rebaseLinks, ...request }: BackendServices.Request & LinkOptions = {}
     ) =>
       authorized<BackendServices.BackendError, BackendServices.BackendServices, V>({
-        server: Effect.flatMap(BackendServices.BackendServices, (backend) => backend.client(request)),
-        tokens: Effect.flatMap(BackendServices.BackendServices, (backend) => backend.tokens(request)),
-        authorization: Effect.flatMap(
+        server: withService(BackendServices.BackendServices, (backend) => backend.client(request)),
+        tokens: withService(BackendServices.BackendServices, (backend) => backend.tokens(request)),
+        authorization: withService(
           BackendServices.BackendServices,
           (backend) => Effect.map(backend.client(request), (client) => ({ client, tokens: backend.tokens(request) }))
         ),
         tokenAfter: (rejected) =>
-          Effect.flatMap(BackendServices.BackendServices, (backend) => backend.accessTokenAfter(rejected, request))
+          withService(BackendServices.BackendServices, (backend) => backend.accessTokenAfter(rejected, request))
       }, { foreignOrigins, rebaseLinks })
   }
 })

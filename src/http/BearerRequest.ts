@@ -107,21 +107,24 @@ export type TokenAfter<E, R> = (rejected: Redacted.Redacted) => Effect.Effect<Re
 
 /**
  * Sends with `token`. If the server rejects it, sends once more with the token that replaces it, provided that it is
- * another one; `isRenewed` is then true.
+ * another one. `recover` gets the failure of the last attempt, and whether that had the other token.
  *
  * @internal
  */
-export const sendRenewing = <A, E, R, E2, R2>(
+export const sendRenewing = <A, E, R, E2, R2, E3>(
   token: Redacted.Redacted,
   tokenAfter: TokenAfter<E2, R2>,
   isRejected: (error: E) => boolean,
-  send: (token: Redacted.Redacted, isRenewed: boolean) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E | E2, R | R2> =>
-  catchFailure(send(token, false), (error): Effect.Effect<A, E | E2, R | R2> =>
+  send: (token: Redacted.Redacted) => Effect.Effect<A, E, R>,
+  recover: (error: E, isRenewed: boolean) => Effect.Effect<A, E3>
+): Effect.Effect<A, E2 | E3, R | R2> =>
+  catchFailure(send(token), (error): Effect.Effect<A, E2 | E3, R | R2> =>
     isRejected(error)
       ? Effect.flatMap(tokenAfter(token), (next) =>
-        Redacted.value(next) === Redacted.value(token) ? Effect.fail(error) : send(next, true))
-      : Effect.fail(error))
+        Redacted.value(next) === Redacted.value(token)
+          ? recover(error, false)
+          : catchFailure(send(next), (last) => recover(last, true)))
+      : recover(error, false))
 
 /** @internal */
 export interface TokenSource<E, R = never> {
@@ -172,7 +175,7 @@ export const makeClient = <E, R = never>(
       // The URL that was checked is the URL that is sent to.
       const exact = HttpClientRequest.setUrl(request, checked.right)
       const isTokenRepeatable = isRepeatable(request.body)
-      const renewing = sendRenewing(
+      return yield* sendRenewing(
         yield* token,
         source.tokenAfter,
         (error: HttpClientError.HttpClientError | Rejected) => error instanceof Rejected,
@@ -183,10 +186,7 @@ export const makeClient = <E, R = never>(
               response.status === 401 && isTokenRepeatable
                 ? Effect.fail(new Rejected(response))
                 : Effect.succeed(response)
-          )
-      )
-      return yield* catchFailure(
-        renewing,
+          ),
         (error) => error instanceof Rejected ? Effect.succeed(error.response) : Effect.fail(error)
       )
     })

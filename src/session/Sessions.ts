@@ -192,7 +192,7 @@ export const make = (
       id: SessionId,
       refused?: Redacted.Redacted
     ): Effect.Effect<Redacted.Redacted, SessionFailure> =>
-      Effect.map(renewal.current(id, refused), ({ tokens }) => tokens.accessToken)
+      renewal.withCurrent(id, refused, ({ tokens }) => Effect.succeed(tokens.accessToken))
 
     const annotateServer = (server: string | undefined) =>
       server === undefined ? Effect.void : annotate("smart.server", server)
@@ -207,10 +207,11 @@ export const make = (
         ),
       accessToken: (id) => accessToken(id),
       accessTokenAfter: (id, refused) => accessToken(id, refused),
-      tokens: (id) => Effect.map(renewal.current(id), ({ tokens }) => tokens),
+      tokens: (id) => renewal.withCurrent(id, undefined, ({ tokens }) => Effect.succeed(tokens)),
       authorization: (id) =>
-        Effect.flatMap(
-          renewal.current(id),
+        renewal.withCurrent(
+          id,
+          undefined,
           ({ server, tokens }) => Effect.map(servers.client(server), (client) => ({ client, tokens }))
         ),
       session: (id) =>

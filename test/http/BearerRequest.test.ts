@@ -106,20 +106,25 @@ describe("a request with an access token", () => {
       assert.deepStrictEqual(yield* renewals(401), [401, 1])
     }))
 
-  it.effect("the sender learns whether a token is the renewed one", () =>
+  it.effect("the failure of the last attempt is known with whether its token was the renewed one", () =>
     Effect.gen(function*() {
       const sent: Array<string> = []
-      yield* BearerRequest.sendRenewing(
-        Redacted.make("old"),
-        () => Effect.succeed(Redacted.make("new")),
-        () => true,
-        (token, isRenewed) =>
-          Effect.suspend(() => {
-            sent.push(`${Redacted.value(token)} ${isRenewed}`)
-            return isRenewed ? Effect.void : Effect.fail("rejected")
-          })
-      )
-      assert.deepStrictEqual(sent, ["old false", "new true"])
+      const lastFailure = (next: string, isRejected: boolean) =>
+        BearerRequest.sendRenewing(
+          Redacted.make("old"),
+          () => Effect.succeed(Redacted.make(next)),
+          () => isRejected,
+          (token) =>
+            Effect.suspend(() => {
+              sent.push(Redacted.value(token))
+              return Effect.fail(`${Redacted.value(token)} rejected`)
+            }),
+          (failure, isRenewed) => Effect.succeed(`${failure}, renewed: ${isRenewed}`)
+        )
+      assert.strictEqual(yield* lastFailure("new", true), "new rejected, renewed: true")
+      assert.strictEqual(yield* lastFailure("old", true), "old rejected, renewed: false")
+      assert.strictEqual(yield* lastFailure("new", false), "old rejected, renewed: false")
+      assert.deepStrictEqual(sent, ["old", "new", "old", "old"])
     }))
 
   it.effect("a token that is rejected again, or not renewed, gives the response of the server", () =>

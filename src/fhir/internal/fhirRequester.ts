@@ -15,7 +15,6 @@ import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import { mapFailure } from "../../base/CatchFailure.js"
 import { withBuildTimeDefault } from "../../base/Settings.js"
 import { span } from "../../base/Span.js"
 import * as Url from "../../base/Url.js"
@@ -67,7 +66,9 @@ class TokenRejected {
   constructor(readonly error: FhirError) {}
 }
 
-type Attempt<A> = Effect.Effect<A, FhirError | TransportFailure | TokenRejected>
+type Failure = FhirError | TransportFailure | TokenRejected
+
+type Attempt<A> = Effect.Effect<A, Failure>
 
 /** Runs one attempt, which sends a request and opens or reads its response, within a time limit. */
 type Limited = (
@@ -218,23 +219,15 @@ export const make = <E, R>(
         ? checkStatus
         : (open: OpenResponse) => Effect.zipRight(rateLimit.observe(fhirBaseUrl, open.response), checkStatus(open))
       const run = (destination: LinkPolicy.Destination, token: Redacted.Redacted) => {
-        const attempted = Effect.suspend(() => {
+        const send = () => {
           sent += 1
-          return mapFailure(
-            inTime((sender) => follow(sender, smart, tokens, request, token, fail, onResponse)(destination)),
-            (error) =>
-              error instanceof TokenRejected || error._tag !== "TransportFailure"
-                ? error
-                : isTotalTimeout(error)
-                ? timedOut()
-                : transportError(fail)(error)
-          )
-        })
+          return inTime((sender) => follow(sender, smart, tokens, request, token, fail, onResponse)(destination))
+        }
         return rateLimit === undefined ?
-          attempted :
+          send() :
           rateLimit.run(
             fhirBaseUrl,
-            attempted,
+            Effect.suspend(send),
             (retryAfter) =>
               fail({
                 reason: "RateLimited",
@@ -245,25 +238,26 @@ export const make = <E, R>(
           )
       }
       const isRepeatable = BearerRequest.isRepeatable(request.encoded)
-      let isRenewed = false
+      const errorOf = (failure: Failure, isRenewed: boolean): FhirError => {
+        if (failure instanceof TokenRejected) {
+          const { error } = failure
+          return isRenewed
+            ? new FhirError({ ...error, detail: `${error.detail}, also for a renewed token`, tokenRenewed: true })
+            : error
+        }
+        return failure._tag !== "TransportFailure"
+          ? failure
+          : isTotalTimeout(failure)
+          ? timedOut()
+          : transportError(fail)(failure)
+      }
       const sendTo = (destination: LinkPolicy.Destination) =>
-        mapFailure(
-          BearerRequest.sendRenewing(
-            tokens.accessToken,
-            source.tokenAfter,
-            (error: FhirError | TokenRejected) => error instanceof TokenRejected && isRepeatable,
-            (token, renewed) => {
-              isRenewed = renewed
-              return run(destination, token)
-            }
-          ),
-          (failure) => {
-            if (!(failure instanceof TokenRejected)) return failure
-            const { error } = failure
-            return isRenewed
-              ? new FhirError({ ...error, detail: `${error.detail}, also for a renewed token`, tokenRenewed: true })
-              : error
-          }
+        BearerRequest.sendRenewing(
+          tokens.accessToken,
+          source.tokenAfter,
+          (failure: Failure) => failure instanceof TokenRejected && isRepeatable,
+          (token) => run(destination, token),
+          (failure, isRenewed) => Effect.fail(errorOf(failure, isRenewed))
         )
       const checked = checkLink(smart, tokens, request, locate(request), fail)
       return Effect.isEffect(checked) ? Effect.flatMap(checked, sendTo) : sendTo(checked)
@@ -310,10 +304,8 @@ export const make = <E, R>(
       const checked = warnings === undefined || request.base !== undefined || Either.isLeft(encoded)
         ? attempts
         : Effect.zipRight(warnings(smart.config, request), attempts)
-      return checked.pipe(
-        retried(request),
-        settings,
-        span(`FhirClient.${request.interaction}`, { kind: "client", attributes: { "smart.server": smart.name } })
+      return span(`FhirClient.${request.interaction}`, { kind: "client", attributes: { "smart.server": smart.name } })(
+        settings(retried(request)(checked))
       )
     })
 

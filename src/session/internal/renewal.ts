@@ -48,8 +48,12 @@ export const revokeTokens = (
   }).pipe(Effect.catchAll((error) => Effect.logDebug("revocation failed", String(error))))
 
 export interface Renewal {
-  /** The session with a valid access token, other than `refused`. */
-  readonly current: (id: SessionId, refused?: Redacted.Redacted) => Effect.Effect<StoredSession, SessionFailure>
+  /** Runs `use` with the session, which has a valid access token, other than `refused`. */
+  readonly withCurrent: <A, E>(
+    id: SessionId,
+    refused: Redacted.Redacted | undefined,
+    use: (session: StoredSession) => Effect.Effect<A, E>
+  ) => Effect.Effect<A, E | SessionFailure>
   /** The latest tokens of a session that was removed: the store may not have accepted them. */
   readonly latestTokens: (id: SessionId, removed: StoredSession) => TokenSet
   /** Work in progress, for the end of the program. */
@@ -187,38 +191,39 @@ export const make = ({ options, records, servers }: {
       ])).pipe(Effect.catchAll(storeFailed))
 
   return {
-    current: (id, refused) =>
-      Effect.flatMap(
-        records.load(id),
-        (session) =>
-          Effect.clockWith((clock): Effect.Effect<StoredSession, SessionFailure> => {
-            const now = clock.unsafeCurrentTimeMillis()
-            const decision = SessionState.decide(session, now, { refused, renewalMargin, idleTimeout })
-            switch (decision._tag) {
-              case "UseToken":
-                return Effect.succeed(session)
-              case "UseTokenAndRenew":
-                return isPaused(now)
-                  ? Effect.succeed(session)
-                  : Effect.as(renewals.start(Redacted.value(id), () => renew(id, session)), session)
-              case "UseTokenAndExtend":
-                return isPaused(now)
-                  ? Effect.succeed(session)
-                  : Effect.as(extensions.start(Redacted.value(id), () => extend(id)), session)
-              case "RenewAndWait":
-                return Effect.flatMap(renewals.run(Redacted.value(id), () => renew(id, session)), (renewed) => {
-                  const { server, tokens } = renewed
-                  const now = clock.unsafeCurrentTimeMillis()
-                  const checked = SessionState.checkNotExpired(tokens, now, { operation: "refresh", server })
-                  return Either.isRight(checked) ? Effect.succeed(renewed) : checked.left
-                })
-              case "CoolDown":
-                return decision.error
-              case "Relaunch":
-                return relaunchError(decision.reason)
-            }
-          })
-      ),
+    withCurrent: <A, E>(
+      id: SessionId,
+      refused: Redacted.Redacted | undefined,
+      use: (session: StoredSession) => Effect.Effect<A, E>
+    ) =>
+      records.loadWith(id, (session, now): Effect.Effect<A, E | SessionFailure> => {
+        const decision = SessionState.decide(session, now, { refused, renewalMargin, idleTimeout })
+        switch (decision._tag) {
+          case "UseToken":
+            return use(session)
+          case "UseTokenAndRenew":
+            return isPaused(now)
+              ? use(session)
+              : Effect.zipRight(renewals.start(Redacted.value(id), () => renew(id, session)), use(session))
+          case "UseTokenAndExtend":
+            return isPaused(now)
+              ? use(session)
+              : Effect.zipRight(extensions.start(Redacted.value(id), () => extend(id)), use(session))
+          case "RenewAndWait":
+            return Effect.flatMap(
+              Effect.zip(renewals.run(Redacted.value(id), () => renew(id, session)), Clock.currentTimeMillis),
+              ([renewed, renewedAt]): Effect.Effect<A, E | SessionFailure> => {
+                const { server, tokens } = renewed
+                const checked = SessionState.checkNotExpired(tokens, renewedAt, { operation: "refresh", server })
+                return Either.isRight(checked) ? use(renewed) : checked.left
+              }
+            )
+          case "CoolDown":
+            return decision.error
+          case "Relaunch":
+            return relaunchError(decision.reason)
+        }
+      }),
     latestTokens: (id, removed) => {
       const tokens = unsavedFor(id, removed) ?? removed.tokens
       unsaved.delete(Redacted.value(id))

@@ -44,6 +44,11 @@ export interface SessionChange {
 
 export interface SessionRecords {
   readonly load: (id: SessionId) => Effect.Effect<StoredSession, SessionError>
+  /** Runs `use` with the session and the time. Each FHIR request does: `load`, and then the clock, are more steps. */
+  readonly loadWith: <A, E>(
+    id: SessionId,
+    use: (session: StoredSession, now: number) => Effect.Effect<A, E>
+  ) => Effect.Effect<A, E | SessionError>
   /** Stores tokens as a new session. */
   readonly create: (server: string, tokens: TokenSet, appState: unknown) => Effect.Effect<SessionId, SessionError>
   /**
@@ -70,9 +75,12 @@ const keyOf = (id: SessionId): Redacted.Redacted => {
   return key
 }
 
-const asSession = (entry: Option.Option<Entry>): Effect.Effect<StoredSession, SessionError> =>
+const withSession = <A, E>(
+  entry: Option.Option<Entry>,
+  use: (session: StoredSession) => Effect.Effect<A, E>
+): Effect.Effect<A, E | SessionError> =>
   Option.isSome(entry) && entry.value._tag === "StoredSession"
-    ? Effect.succeed(entry.value)
+    ? use(entry.value)
     : new SessionError({ reason: "NotFound", detail: "the session has ended, has expired, or never existed" })
 
 export const make = (
@@ -90,7 +98,12 @@ export const make = (
       )
 
     return {
-      load: (id) => Effect.flatMap(store.get(keyOf(id)), asSession),
+      load: (id) => Effect.flatMap(store.get(keyOf(id)), (entry) => withSession(entry, Effect.succeed)),
+      loadWith: (id, use) =>
+        Effect.clockWith((clock) =>
+          Effect.flatMap(store.get(keyOf(id)), (entry) =>
+            withSession(entry, (session) => use(session, clock.unsafeCurrentTimeMillis())))
+        ),
       create: (server, tokens, appState) =>
         Effect.gen(function*() {
           const id = Redacted.make(yield* SecureRandom.base64Url(random, 32))
@@ -110,31 +123,32 @@ export const make = (
       modify: (id, f) =>
         store.modify(keyOf(id), (current) =>
           Effect.map(
-            Effect.flatMap(asSession(current), f),
+            withSession(current, f),
             ([result, next]) => [result, Option.fromNullable(next)]
           )),
       remove: (id) =>
         // Waits for a renewal in progress, so that its tokens can be revoked. A lock that stays busy must not prevent
         // a logout.
-        store.modify(keyOf(id), (current) => Effect.succeed([current, Option.none()] as const)).pipe(
-          Effect.catchIf(
-            ({ reason }) => reason === "LockTimeout" || reason === "LockLost",
-            () => store.take(keyOf(id))
+        store.modify(keyOf(id), (current) =>
+          Effect.succeed([current, Option.none()] as const)).pipe(
+            Effect.catchIf(
+              ({ reason }) => reason === "LockTimeout" || reason === "LockLost",
+              () => store.take(keyOf(id))
+            ),
+            // A damaged entry must not prevent a logout either.
+            Effect.catchIf(
+              ({ reason }) => reason === "Undecodable",
+              (error) =>
+                Effect.zipRight(
+                  Effect.logWarning("the session is removed, and its tokens stay valid at the server", error),
+                  Effect.as(store.remove(keyOf(id)), Option.none<Entry>())
+                )
+            ),
+            Effect.map((removed) =>
+              removed._tag === "Some" && removed.value._tag === "StoredSession" ? removed.value : undefined
+            ),
+            Effect.tap((removed) => removed === undefined ? Effect.void : publish("Ended", id, removed.server))
           ),
-          // A damaged entry must not prevent a logout either.
-          Effect.catchIf(
-            ({ reason }) => reason === "Undecodable",
-            (error) =>
-              Effect.zipRight(
-                Effect.logWarning("the session is removed, and its tokens stay valid at the server", error),
-                Effect.as(store.remove(keyOf(id)), Option.none<Entry>())
-              )
-          ),
-          Effect.map((removed) =>
-            removed._tag === "Some" && removed.value._tag === "StoredSession" ? removed.value : undefined
-          ),
-          Effect.tap((removed) => removed === undefined ? Effect.void : publish("Ended", id, removed.server))
-        ),
       publish,
       changes: Stream.fromPubSub(changes)
     }

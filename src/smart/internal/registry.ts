@@ -95,7 +95,7 @@ const unknownServer = (
 
 interface RegistryEntry extends MixUp.Peer {
   /** Made at the first use: of thousands of servers most are not in use. */
-  readonly client: Effect.Effect<SmartClient.Service>
+  readonly client: () => Effect.Effect<SmartClient.Service>
   readonly release: Effect.Effect<void>
 }
 
@@ -122,7 +122,7 @@ const makeEntry = <E, R>(
   const validated = validate(config, key)
   const entry = (service: ClientAuthentication.Service, release: Effect.Effect<void>): RegistryEntry => {
     let cached: SmartClient.Service | undefined
-    const client = Effect.suspend(() =>
+    const client = () =>
       cached !== undefined
         ? Effect.succeed(cached)
         : SmartClient.makeInRegistry({ ...config, name: key }, checkIssuer).pipe(
@@ -136,12 +136,11 @@ const makeEntry = <E, R>(
           // The configuration has been validated above.
           Effect.orDie
         )
-    )
     return {
       name: key,
       config,
       client,
-      configuration: Effect.flatMap(client, ({ configuration }) => configuration),
+      configuration: Effect.suspend(() => Effect.flatMap(client(), ({ configuration }) => configuration)),
       release
     }
   }
@@ -202,7 +201,7 @@ export const make = (
       return old.release
     }
     const client: Service["client"] = (key) =>
-      Effect.suspend(() => entries.get(key)?.client ?? unknownServer("UnknownKey", key, entries.keys()))
+      Effect.suspend(() => entries.get(key)?.client() ?? unknownServer("UnknownKey", key, entries.keys()))
 
     const service: Service = {
       keys: Effect.sync(() => [...entries.keys()]),
