@@ -8,7 +8,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 
 const CORE = ["base", "http", "server", "client", "launch", "token", "smart", "everyKindOfClient", "security/hostile"]
-const UNDICI = ["test/http/OutgoingRequest.test.ts", "test/smart/SmartServers.contract.test.ts"]
+const UNDICI = ["test/http/OutgoingRequest.transports.test.ts", "test/smart/SmartServers.contract.test.ts"]
 
 const RUNTIMES = {
   "node@22": { package: "node@22", command: ["node"] },

@@ -5,7 +5,7 @@ export const FOLDERS = ["http", "launch", "token", "client", "session", "smart",
 
 /** Tests with other processes, databases or real time, and a slow model of random sessions. */
 const LEFT_OUT =
-  /^(processes|openssl|pkits|OutgoingRequest|Sessions\.(killed|model|outages|processes))\.test\.ts$/
+  /^(processes|openssl|pkits|OutgoingRequest\.transports|Sessions\.(killed|model|outages|processes))\.test\.ts$/
 
 /** Tests of other folders that cover what the tests of the folder do not. */
 const MORE = {

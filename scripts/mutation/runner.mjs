@@ -84,6 +84,8 @@ class InProcessRunner {
     this.times = new Map()
     /** The round in which a test last killed a mutant. */
     this.kills = new Map()
+    /** Whether the run repeats tests without a mutant, after one. */
+    this.isCheck = false
     this.space = globalThis[NAMESPACE] ??= {}
   }
 
@@ -170,12 +172,12 @@ class InProcessRunner {
     return this.times.get(id)?.work ?? 0
   }
 
-  /** Runs a test; without a mutant it measures the test, with one it limits the time without work. */
+  /** Runs a test; the first runs measure it, the others limit its time without work. */
   async measure(id, run) {
     const { system, user } = process.cpuUsage()
     const start = performance.eventLoopUtilization()
     const idleSince = () => performance.eventLoopUtilization(start).idle
-    if (this.activeMutant === undefined) {
+    if (this.activeMutant === undefined && !this.isCheck) {
       await run()
       const now = process.cpuUsage()
       return void this.times.set(id, { idle: idleSince(), work: (now.system - system + now.user - user) / 1000 })
@@ -229,7 +231,9 @@ class InProcessRunner {
     const killers = outcome.killedBy
     if (killers !== undefined) {
       for (const id of killers) this.kills.set(id, this.round)
+      this.isCheck = true
       const { tests } = await this.withoutMutant(filesOf(killers), killers)
+      this.isCheck = false
       if (tests?.some(({ status }) => status === TestStatus.Failed)) throw new Error(`fails without a mutant: ${killers[0]}`)
     }
     return outcome

@@ -5,6 +5,7 @@
  * @internal
  */
 import * as Either from "effect/Either"
+import * as HttpDate from "../base/HttpDate.js"
 import * as HttpStatus from "../base/HttpStatus.js"
 import { isJsonObject, type JsonObject, parseJson } from "../base/JsonReader.js"
 import * as MediaType from "../base/MediaType.js"
@@ -46,8 +47,8 @@ export const freshnessMillis = (
   }
   const expires = headers["expires"]
   if (expires === undefined) return undefined
-  // RFC 9111, section 5.3: an invalid date, "0" above all, means already expired. Date.parse reads "0" as a year.
-  const at = /^[A-Za-z]{3,9},? /.test(expires) ? Date.parse(expires) : Number.NaN
+  // RFC 9111, section 5.3: an invalid date, "0" above all, means already expired.
+  const at = HttpDate.parse(expires)
   return Number.isNaN(at) ? 0 : Math.max(0, at - nowMillis)
 }
 

@@ -5,6 +5,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
+import * as HttpDate from "../base/HttpDate.js"
 
 /** A week. A server may send a number that neither a timer (24 days) nor a store can hold. */
 const LONGEST_MILLIS = 604_800_000
@@ -21,9 +22,7 @@ const bounded = (millis: number): number => Math.min(Math.max(0, Number.isNaN(mi
 export const parse = (header: string | undefined, nowMillis: number): Duration.Duration | undefined => {
   const value = (header ?? "").trim()
   if (/^\d+$/.test(value)) return Duration.millis(bounded(Number(value) * 1000))
-  // Date.parse accepts more than HTTP dates ("-5", "3.5"); an HTTP date begins with the name of its day.
-  if (!/^[A-Za-z]{3,9},? /.test(value)) return undefined
-  const at = Date.parse(value)
+  const at = HttpDate.parse(value)
   return Number.isNaN(at) ? undefined : Duration.millis(bounded(at - nowMillis))
 }
 

@@ -19,6 +19,7 @@ describe("RetryAfter", () => {
     ["86400", 86_400_000],
     ["Mon, 05 Jan 2026 12:00:10 GMT", 10_000],
     ["Monday, 05-Jan-26 12:00:10 GMT", 10_000],
+    ["Mon Jan  5 12:00:10 2026", 10_000],
     ["Mon Jan  5 12:00:10 2026 GMT", 10_000],
     ["Mon, 05 Jan 2026 11:59:00 GMT", 0],
     ["Thu, 01 Jan 1970 00:00:00 GMT", 0]
@@ -36,6 +37,7 @@ describe("RetryAfter", () => {
     "Mon, 99 Foo 2026",
     "5 seconds",
     "2026-01-05",
+    "05 Jan 2026 12:00:10 GMT",
     "７"
   ])(
     "%j says nothing",

@@ -22,6 +22,7 @@ import * as SessionStore from "../../src/session/SessionStore.js"
 import { LaunchContext } from "../../src/token/LaunchContext.js"
 import { TokenError } from "../../src/token/TokenError.js"
 import { TokenSet } from "../../src/token/TokenSet.js"
+import { joinWithSteps } from "../support/eventually.js"
 import { increment, numbered, numberIn } from "../support/increment.js"
 import { keyOf, newId } from "../support/sessionStoreContract.js"
 
@@ -33,15 +34,7 @@ const remote = (
 ): Effect.Effect<SessionStore.BackingSessionStore> =>
   Effect.map(SessionStore.backingMemory, (memory) => ({ ...memory, name: "test", immediate: false, ...change(memory) }))
 
-/**
- * Lets the test's clock run until the fiber is done: what it waits for may start late, because hashing is a matter of
- * the real world.
- */
-const running = <A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<A, E> =>
-  Effect.gen(function*() {
-    while (Option.isNone(yield* Fiber.poll(fiber))) yield* TestClock.adjust("1 second")
-    return yield* Fiber.join(fiber)
-  })
+const running = <A, E>(fiber: Fiber.Fiber<A, E>): Effect.Effect<A, E> => joinWithSteps(fiber, "1 second")
 
 const toThree = () => Effect.map(numbered(3), (entry) => [3, Option.some<SessionStore.Entry>(entry)] as const)
 

@@ -18,11 +18,9 @@ import {
   ClientAuthentication,
   FhirClient,
   RetryPolicy,
-  SessionError,
   Sessions,
   SessionStore,
   SmartClient,
-  SmartServers,
   TokenSet
 } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
@@ -30,58 +28,10 @@ import { SandboxEhr } from "effect-safire/testing"
 import { StoredSession } from "../../src/session/internal/sessionEntry.js"
 import { eventually, joinWithSteps } from "../support/eventually.js"
 import { numbered } from "../support/increment.js"
+import { config, requestsOf, scene, servers } from "../support/sessionScene.js"
 import { keyOf } from "../support/sessionStoreContract.js"
 
 const { value } = Redacted
-
-const config: SmartClient.Config = {
-  name: "north",
-  fhirBaseUrl: "https://ehr.sandbox.test/fhir",
-  clientId: "sandbox-public-app",
-  redirectUri: "https://app.sandbox.test/callback",
-  scopes: ["launch/patient", "patient/*.rs", "offline_access"]
-}
-
-/** A memory that counts, and that can be told to fail. */
-const makePlace = Effect.map(SessionStore.backingMemory, (memory) => {
-  const place = { reads: 0, writes: 0, locks: 0, writable: true, writeDelay: Duration.zero as Duration.DurationInput }
-  const readOnly = new SessionError({ reason: "StoreUnavailable", store: "test", detail: "writing failed: EROFS" })
-  const backing: SessionStore.BackingSessionStore = {
-    ...memory,
-    name: "test",
-    read: (key) => Effect.suspend(() => (place.reads++, memory.read(key))),
-    replace: (key, expected, next) =>
-      Effect.suspend(() => {
-        place.writes++
-        if (!place.writable) return readOnly
-        return Effect.delay(memory.replace(key, expected, next), place.writeDelay)
-      }),
-    tryLock: (key, owner, leaseMillis) => Effect.suspend(() => (place.locks++, memory.tryLock(key, owner, leaseMillis)))
-  }
-  return { place, backing }
-})
-
-const servers = SmartServers.layerFromClient.pipe(
-  Layer.provideMerge(SmartClient.layer(config)),
-  Layer.provide(RetryPolicy.layer(RetryPolicy.none)),
-  Layer.provide(ClientAuthentication.layerPublic),
-  Layer.provideMerge(SandboxEhr.layerHttpClient())
-)
-
-const scene = (options: Sessions.Options = {}) =>
-  Effect.gen(function*() {
-    const { backing, place } = yield* makePlace
-    const store = yield* SessionStore.make(backing)
-    const ehr = yield* SandboxEhr.SandboxEhr
-    const sessions = yield* Effect.provideService(Sessions.make(options), SessionStore.SessionStore, store)
-    const login = Effect.flatMap(sessions.startLaunch(), ({ url }) =>
-      Effect.flatMap(ehr.approve(url), sessions.completeLaunch))
-    const id = yield* login
-    return { ehr, sessions, store, backing, place, id, first: yield* sessions.accessToken(id) }
-  })
-
-const requestsOf = (ehr: SandboxEhr.Service, grant: string) =>
-  Effect.map(ehr.requests, (requests) => requests.filter(({ form }) => form?.["grant_type"] === grant))
 
 describe("a token that is due for renewal", () => {
   it.scoped("is returned at once while the token endpoint hangs, and never after it has expired", () =>
@@ -116,11 +66,7 @@ describe("a token that is due for renewal", () => {
       yield* ehr.fault("token", SandboxEhr.Fault.mutate((members) => ({ ...members, expires_in: 2 })))
       place.writeDelay = "3 seconds"
       const asking = yield* Effect.fork(Effect.flip(sessions.accessToken(id)))
-      while (Option.isNone(yield* Fiber.poll(asking))) {
-        yield* eventually(Effect.succeed(0), () => true)
-        yield* TestClock.adjust("1 second")
-      }
-      const error = yield* Fiber.join(asking)
+      const error = yield* joinWithSteps(asking, "1 second")
       assert.strictEqual(error._tag === "TokenError" ? error.reason : error._tag, "Expired")
       assert.isTrue("isRetryable" in error && error.isRetryable)
       assert.include(error.message, "The token refresh at north (https://ehr.sandbox.test/fhir) failed (Expired)")
@@ -329,6 +275,8 @@ describe("a session that changes during its renewal", () => {
       const world = yield* scene()
       const { ehr, id, sessions, store } = world
       const key = Redacted.make(`session.${value(id)}`)
+      const changes: Array<string> = []
+      yield* Effect.fork(Stream.runForEach(sessions.onChange, ({ kind }) => Effect.sync(() => changes.push(kind))))
       yield* TestClock.adjust("6 minutes")
       yield* ehr.fault("token", fault)
       const asking = yield* Effect.fork(Effect.either(sessions.accessToken(id)))
@@ -340,7 +288,8 @@ describe("a session that changes during its renewal", () => {
       const refreshTokens = (yield* ehr.issued).filter((token) => token.startsWith("sandbox_refresh_"))
       const revoked = (yield* ehr.requests).filter(({ step }) => step === "revoke").map(({ form }) => form["token"])
       assert.lengthOf(yield* requestsOf(ehr, "refresh_token"), 1)
-      return { ...world, outcome, current: Effect.either(sessions.accessToken(id)), refreshTokens, revoked }
+      yield* Effect.yieldNow()
+      return { ...world, changes, outcome, current: Effect.either(sessions.accessToken(id)), refreshTokens, revoked }
     })
   const reasonOf = (outcome: Either.Either<Redacted.Redacted, Sessions.SessionFailure>) =>
     Either.match(outcome, { onLeft: ({ reason }) => reason, onRight: value })
@@ -392,15 +341,31 @@ describe("a session that changes during its renewal", () => {
 
   it.scoped("keeps the tokens that another process stored when the server refuses the replaced refresh token", () =>
     Effect.gen(function*() {
-      const { current, id, outcome, sessions } = yield* renewing(
+      const { changes, current, id, outcome, sessions } = yield* renewing(
         (session) => withTokens(session, { ...valid, refreshToken: Redacted.make("another") }),
         refusedLater
       )
+      assert.deepStrictEqual(changes, ["Renewed"])
       assert.deepStrictEqual([reasonOf(outcome), reasonOf(yield* current)], [
         "of another process",
         "of another process"
       ])
       assert.isTrue(Option.isNone(yield* sessions.relaunchReason(id)))
+    }).pipe(Effect.provide(servers)))
+
+  it.scoped("sends a refresh token that another process stored with the old access token at the next call", () =>
+    Effect.gen(function*() {
+      const { changes, current, ehr, outcome } = yield* renewing(
+        (session) => withTokens(session, { refreshToken: Redacted.make("another") }),
+        refusedLater
+      )
+      assert.strictEqual(reasonOf(outcome), "Expired")
+      assert.deepStrictEqual(changes, [])
+      yield* current
+      assert.deepStrictEqual(
+        (yield* requestsOf(ehr, "refresh_token")).slice(1).map(({ form }) => form?.["refresh_token"]),
+        ["another"]
+      )
     }).pipe(Effect.provide(servers)))
 })
 
@@ -411,11 +376,7 @@ describe("the end of a session", () => {
       yield* TestClock.adjust("6 minutes")
       place.writable = false
       const asking = yield* Effect.fork(Effect.flip(sessions.accessToken(id)))
-      while (Option.isNone(yield* Fiber.poll(asking))) {
-        yield* eventually(Effect.succeed(0), () => true)
-        yield* TestClock.adjust("1 second")
-      }
-      assert.strictEqual((yield* Fiber.join(asking))._tag, "SessionError")
+      assert.strictEqual((yield* joinWithSteps(asking, "1 second"))._tag, "SessionError")
       place.writable = true
       yield* sessions.revoke(id)
       const [revocation] = (yield* ehr.requests).filter(({ path }) => path.endsWith("/revoke"))

@@ -25,7 +25,8 @@ export const joinWithSteps = <A, E>(
   step: Duration.DurationInput = "100 millis"
 ): Effect.Effect<A, E> =>
   Effect.gen(function*() {
-    while (Option.isNone(yield* Fiber.poll(fiber))) {
+    for (let count = 0; Option.isNone(yield* Fiber.poll(fiber)); count++) {
+      if (count === 2_000) return yield* Effect.dieMessage("the fiber did not end within 2,000 steps")
       yield* TestClock.adjust(step)
       yield* TestServices.provideLive(Effect.sleep("1 millis"))
     }

@@ -8,6 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
+import * as HttpDate from "../../base/HttpDate.js"
 import * as Url from "../../base/Url.js"
 import { safeText } from "../../http/Redaction.js"
 import * as RetryAfter from "../../http/RetryAfter.js"
@@ -181,7 +182,7 @@ const withManifest = (
 
 /** The instant of an `Expires` header; 0 and other texts that are not a date count as absent. */
 const expiresAtOf = ({ headers: { expires } }: FhirResponse): number | undefined => {
-  const at = expires !== undefined && /^[A-Za-z]{3,9},? /.test(expires) ? Date.parse(expires) : Number.NaN
+  const at = expires === undefined ? Number.NaN : HttpDate.parse(expires)
   return Number.isNaN(at) ? undefined : at
 }
 

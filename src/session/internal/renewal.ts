@@ -41,8 +41,6 @@ export const revokeTokens = (
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
     const client = yield* servers.client(server)
-    const { revocationEndpoint } = yield* client.configuration
-    if (revocationEndpoint === undefined) return
     if (refreshToken !== undefined) yield* client.revoke(refreshToken, { tokenTypeHint: "refresh_token" })
     else if (accessToken !== undefined) yield* client.revoke(accessToken, { tokenTypeHint: "access_token" })
   }).pipe(Effect.catchAll((error) => Effect.logDebug("revocation failed", String(error))))
@@ -100,7 +98,9 @@ export const make = ({ options, records, servers }: {
 
   const unsavedFor = (id: SessionId, stored: StoredSession): TokenSet | undefined => {
     const entry = unsaved.get(Redacted.value(id))
-    return SessionState.isSameToken(entry?.replaced, stored.tokens.accessToken) ? entry?.tokens : undefined
+    return entry !== undefined && SessionState.isSameToken(entry.replaced, stored.tokens.accessToken)
+      ? entry.tokens
+      : undefined
   }
 
   const afterFailure = (id: SessionId, session: StoredSession, error: RefreshFailure) =>
@@ -167,7 +167,7 @@ export const make = ({ options, records, servers }: {
       const attempt = (mayRequest: boolean) => records.modify(id, (stored) => renewLocked(id, seen, stored, mayRequest))
       const outcome = yield* attempt(true).pipe(
         // The lease ended and another process has written. The received tokens are saved unless its tokens are newer.
-        Effect.catchIf((error) => error._tag === "SessionError" && error.reason === "LockLost", () => attempt(false)),
+        Effect.catchIf(({ reason }) => reason === "LockLost", () => attempt(false)),
         Effect.tapErrorTag(
           "SessionError",
           (error) => error.reason === "NotFound" ? discardUnsaved(id, seen) : storeFailed(error)
