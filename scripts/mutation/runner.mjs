@@ -72,6 +72,8 @@ const fileOf = (id) => resolve(id.slice(0, id.indexOf("#")))
 const filesOf = (ids) => ids && [...new Set(ids.map(fileOf))]
 const testsOf = (task) => task.type === "test" ? [task] : task.tasks.flatMap(testsOf)
 
+class Hang extends Error {}
+
 class InProcessRunner {
   static inject = [commonTokens.options, commonTokens.logger]
 
@@ -141,8 +143,14 @@ class InProcessRunner {
         if (runner.activeMutant === undefined) runner.space.currentTestId = idOf(test)
         super.onBeforeTryTask(test)
       }
-      runTask(test) {
-        return runner.measure(idOf(test), getFn(test))
+      async runTask(test) {
+        try {
+          await runner.measure(idOf(test), getFn(test))
+        } catch (error) {
+          // Interrupting a test that hangs may hang, too.
+          if (error instanceof Hang) test.onFinished = []
+          throw error
+        }
       }
       onAfterRunTask(test) {
         runner.space.currentTestId = undefined
@@ -185,7 +193,7 @@ class InProcessRunner {
     const limit = idleLimit(this.times.get(id)?.idle ?? 0)
     let timer
     const hang = new Promise((_, reject) => {
-      timer = setInterval(() => idleSince() > limit && reject(new Error(`waits longer than ${limit} ms`)), 100)
+      timer = setInterval(() => idleSince() > limit && reject(new Hang(`waits longer than ${limit} ms`)), 100)
     })
     await Promise.race([run(), hang]).finally(() => clearInterval(timer))
   }

@@ -110,7 +110,68 @@ describe("an entry that this process wrote", () => {
     }))
 })
 
+describe("SessionStore.set, remove and take", () => {
+  it.effect("start again while other writers are faster, and fail with StoreUnavailable after a thousand times", () =>
+    Effect.gen(function*() {
+      let [reads, races] = [0, 999]
+      const store = yield* SessionStore.make(
+        yield* remote((memory) => ({
+          immediate: true,
+          read: (key) => Effect.suspend(() => (reads++, memory.read(key))),
+          replace: (key, expected, next) =>
+            Effect.suspend(() => races-- > 0 ? Effect.succeed(false) : memory.replace(key, expected, next))
+        }))
+      )
+      const id = newId()
+      const entry = yield* numbered(1)
+      yield* store.remove(id)
+      assert.strictEqual(reads, 1000)
+      for (const operation of [store.remove(id), store.set(id, entry)]) {
+        ;[reads, races] = [0, Number.POSITIVE_INFINITY]
+        const error = yield* Effect.flip(operation)
+        assert.strictEqual(error.reason, "StoreUnavailable")
+        assert.strictEqual(error.detail, "an entry changes faster than it can be replaced")
+        assert.strictEqual(reads, 1000)
+      }
+    }))
+
+  it.effect("`take` of an absent entry writes nothing", () =>
+    Effect.gen(function*() {
+      let writes = 0
+      const store = yield* SessionStore.make(
+        yield* remote((memory) => ({
+          replace: (key, expected, next) => Effect.suspend(() => (writes++, memory.replace(key, expected, next)))
+        }))
+      )
+      assert.isTrue(Option.isNone(yield* store.take(newId())))
+      assert.strictEqual(writes, 0)
+    }))
+})
+
 describe("SessionStore.modify", () => {
+  it.effect("repeats its write for `saveTimeout`, and not after a failure that is not temporary", () =>
+    Effect.gen(function*() {
+      const broken = new SessionError({ reason: "KeyUnusable", detail: "broken" })
+      for (const [failure, isRepeated] of [[down, true], [broken, false]] as const) {
+        let writes = 0
+        const store = yield* SessionStore.make(
+          yield* remote(() => ({ replace: () => Effect.suspend(() => (writes++, failure)) })),
+          { saveTimeout: "10 seconds" }
+        )
+        const before = yield* Clock.currentTimeMillis
+        const error = yield* running(yield* Effect.fork(Effect.flip(store.modify(newId(), toThree))))
+        const duration = (yield* Clock.currentTimeMillis) - before
+        assert.strictEqual(error.reason, failure.reason)
+        if (isRepeated) {
+          assert.isAtLeast(writes, 6)
+          assert.isAtLeast(duration, 9_000)
+          assert.isAtMost(duration, 14_000)
+        } else {
+          assert.strictEqual(writes, 1)
+        }
+      }
+    }))
+
   it.live("cannot be interrupted between the success of f and the end of the write", () =>
     Effect.gen(function*() {
       const writing = yield* Deferred.make<void>()
