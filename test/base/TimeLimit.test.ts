@@ -49,18 +49,27 @@ describe("TimeLimit.timeoutFail", () => {
       }
     }))
 
-  it.effect("a removed operation leaves the limits of those before and after it", () =>
+  it.effect("an operation that ends leaves the limits of those before and after it, and of later ones", () =>
     Effect.gen(function*() {
-      const ends = yield* Effect.forEach([0, 1, 2], () => Deferred.make<number>())
-      const fibers = yield* Effect.forEach(ends, (end) => Effect.fork(limited(Deferred.await(end))))
-      const [, middle] = ends
-      yield* Deferred.succeed(middle ?? assert.fail("no such operation"), 1)
-      yield* TestClock.adjust("4 seconds")
-      assert.deepStrictEqual(yield* Effect.forEach(fibers, Fiber.await), [
-        Exit.fail("over 4 seconds"),
-        Exit.succeed(1),
-        Exit.fail("over 4 seconds")
-      ])
+      for (const ending of [[0], [1], [2], [0, 1], [1, 2], [2, 1], [0, 2]]) {
+        const ends = yield* Effect.forEach([0, 1, 2], () => Deferred.make<number>())
+        const fibers = yield* Effect.forEach(ends, (end) => Effect.fork(limited(Deferred.await(end))))
+        yield* Effect.yieldNow()
+        for (const index of ending) {
+          yield* Deferred.succeed(ends[index] ?? assert.fail("no such operation"), index)
+          yield* Effect.yieldNow()
+        }
+        yield* TestClock.adjust("1 second")
+        const later = yield* Effect.fork(limited(Effect.never))
+        yield* TestClock.adjust("3 seconds")
+        assert.deepStrictEqual(
+          yield* Effect.forEach(fibers, Fiber.await),
+          [0, 1, 2].map((index) => ending.includes(index) ? Exit.succeed(index) : Exit.fail("over 4 seconds"))
+        )
+        assert.isTrue(Option.isNone(yield* Fiber.poll(later)))
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(yield* Fiber.await(later), Exit.fail("over 4 seconds"))
+      }
     }))
 
   it.effect("an interrupted caller interrupts the operation, and waits for its end only if told so", () =>

@@ -71,6 +71,11 @@ describe("safeText", () => {
     assert.strictEqual(safeText("50%25 of 100%", [secret]), "50%25 of 100%")
   })
 
+  it("without a secret of the client, a text is shown as it is, however often it is encoded", () => {
+    const text = `%${"25".repeat(9)}41 and more`
+    for (const secrets of [[], ["abc"]]) assert.strictEqual(safeText(text, secrets), text)
+  })
+
   it("a JSON Web Token is removed, also if it is not among the secrets", () =>
     assert.strictEqual(safeText("bad token eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.AAAA!", []), "bad token <redacted>!"))
 
