@@ -130,6 +130,43 @@ describe("ClientCertificate", () => {
       assert.notInclude(String(error), "parts of the key")
     }).pipe(Effect.scoped))
 
+  it.effect("the private key cannot be exported from WebCrypto", () =>
+    Effect.gen(function*() {
+      const { subtle } = globalThis.crypto
+      const { importKey } = subtle
+      const imported: Array<unknown> = []
+      const options = yield* optionsOf({ key: "p256" })
+      yield* Effect.acquireRelease(
+        Effect.sync(() => {
+          subtle.importKey = (...args: ReadonlyArray<unknown>) => {
+            if (args[0] === "pkcs8") imported.push(args[3])
+            return Reflect.apply(importKey, subtle, args)
+          }
+        }),
+        () =>
+          Effect.sync(() => {
+            subtle.importKey = importKey
+          })
+      )
+      yield* ClientCertificate.fromPem(options)
+      assert.deepStrictEqual(imported, [false])
+    }).pipe(Effect.scoped))
+
+  it.effect("a key of a kind that is not supported is refused", () =>
+    Effect.gen(function*() {
+      const { der } = yield* issueApp({ key: "p256" })
+      // The last part of the OID of an elliptic curve key is changed.
+      const at = Buffer.from(der).indexOf(Buffer.from("06072a8648ce3d0201", "hex")) + 8
+      const chain = new Uint8Array(der).fill(9, at, at + 1)
+      const error = yield* Effect.flip(
+        ClientCertificate.fromSigner({ chain, sign: () => Effect.fail("not called") })
+      )
+      assert.deepStrictEqual([error.reason, error.detail], [
+        "Invalid",
+        `${SUBJECT}: its key is of an unsupported kind (1.2.840.10045.2.9)`
+      ])
+    }))
+
   it.effect("does not sign with an algorithm of another key", () =>
     Effect.gen(function*() {
       const certificate = yield* appCertificate({ key: "p256" })

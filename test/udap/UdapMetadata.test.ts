@@ -6,20 +6,65 @@ import { FHIR_BASE } from "./artefacts.js"
 import type { Json } from "./server.js"
 import { document } from "./server.js"
 
-/** Code, member and requirement of each finding; `undefined` removes a member. */
-const findings = (change: Json): Array<string> => {
+/** The metadata of a document with a change; `undefined` removes a member. The endpoints are signed. */
+const metadataOf = (change: Json, unsigned: Json = {}) => {
   const plain = Object.fromEntries(
     Object.entries({ ...document, ...change }).filter(([, value]) => value !== undefined)
   )
   const endpoints = Object.fromEntries(Object.entries(plain).filter(([member]) => member.endsWith("_endpoint")))
-  return fromDocument(plain, {
+  return fromDocument({ ...plain, ...unsigned }, {
     fhirBaseUrl: Either.getOrThrow(FhirBaseUrl.parse(FHIR_BASE)),
     claims: endpoints,
     community: "urn:example:community",
     certificatePath: [],
     trustedUntil: 0
-  }).conformance().map(({ code, member, requirement }) => `${code} ${member} ${requirement}`)
+  })
 }
+
+/** Code, member and requirement of each finding. */
+const findings = (change: Json): Array<string> =>
+  metadataOf(change).conformance().map(({ code, member, requirement }) => `${code} ${member} ${requirement}`)
+
+describe("UdapMetadata", () => {
+  it("a server supports what its profiles, grant types and endpoints have together", () => {
+    const supports = (change: Json) => {
+      const found = metadataOf(change)
+      return [
+        found.supportsRegistration,
+        found.supportsAuthentication,
+        found.supportsAuthorizationCode,
+        found.supportsClientCredentials,
+        found.supportsTieredOAuth
+      ]
+    }
+    const profiles = ["udap_dcr", "udap_authn", "udap_authz", "udap_to"]
+    assert.deepStrictEqual(supports({ udap_profiles_supported: profiles }), [true, true, true, true, true])
+    assert.deepStrictEqual(supports({ udap_profiles_supported: undefined }), [false, false, true, false, false])
+    assert.deepStrictEqual(
+      supports({ udap_profiles_supported: profiles, grant_types_supported: undefined }),
+      [true, true, false, false, false]
+    )
+    assert.deepStrictEqual(
+      supports({ udap_profiles_supported: profiles, grant_types_supported: ["client_credentials"] }),
+      [true, true, false, true, false]
+    )
+    assert.deepStrictEqual(
+      supports({ udap_profiles_supported: profiles, authorization_endpoint: undefined }),
+      [true, true, false, true, false]
+    )
+    assert.deepStrictEqual(supports({ udap_profiles_supported: ["udap_to"] }), [false, false, true, false, true])
+  })
+
+  it("[UDAP-47] an unsigned endpoint is not used, and is a warning", () => {
+    const found = metadataOf({}, { introspection_endpoint: "https://auth.example.org/introspect", vendor: 1 })
+    assert.deepStrictEqual(found.unsignedEndpoints, ["introspection_endpoint"])
+    assert.deepStrictEqual(found.extensions, { vendor: 1 })
+    assert.deepStrictEqual(
+      found.conformance().map(({ code, member, severity }) => [code, member, severity]),
+      [["EndpointUnsigned", "introspection_endpoint", "warning"]]
+    )
+  })
+})
 
 describe("UdapMetadata.conformance", () => {
   it("has no findings for metadata that follow the rules", () => {
@@ -113,6 +158,26 @@ describe("UdapMetadata.conformance", () => {
       grant_types_supported: ["client_credentials"]
     }, ["MemberUnexpected authorization_endpoint UDAP-39"]],
     ["scopes are missing", { scopes_supported: undefined }, ["MemberMissing scopes_supported UDAP-STU2-2.2"]],
+    ["[UDAP-22] versions are empty", { udap_versions_supported: [] }, [
+      "ValueMissing udap_versions_supported UDAP-22"
+    ]],
+    ["[UDAP-22] the only version is 2", { udap_versions_supported: ["2"] }, [
+      "ValueUnexpected udap_versions_supported UDAP-22"
+    ]],
+    ["[UDAP-24] [UDAP-25] profiles are empty", { udap_profiles_supported: [] }, [
+      "ValueMissing udap_profiles_supported UDAP-23"
+    ]],
+    ["[UDAP-27] scopes are empty, and Tiered OAuth is listed", {
+      udap_profiles_supported: ["udap_dcr", "udap_authn", "udap_authz", "udap_to"],
+      scopes_supported: []
+    }, ["ValueMissing scopes_supported UDAP-STU2-2.2"]],
+    ["[UDAP-30] supported extensions are malformed, and some are required", {
+      udap_authorization_extensions_supported: "hl7-b2b"
+    }, ["MemberMalformed udap_authorization_extensions_supported UDAP-28"]],
+    ["[UDAP-33] one of two certifications is not a URI", {
+      udap_certifications_supported: ["urn:a", "gold"],
+      udap_certifications_required: ["urn:a"]
+    }, ["ValueUnexpected udap_certifications_supported UDAP-33"]],
     ["[UDAP-41] clients may authenticate in other ways", {
       token_endpoint_auth_methods_supported: ["private_key_jwt", "client_secret_basic"]
     }, ["ValueUnexpected token_endpoint_auth_methods_supported UDAP-41"]],

@@ -1,4 +1,6 @@
 import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientError from "@effect/platform/HttpClientError"
+import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { assert, describe, it } from "@effect/vitest"
 import * as asn1 from "asn1js"
@@ -7,18 +9,20 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { RetryPolicy } from "effect-safire"
 import { TrustPolicy } from "effect-safire/udap"
+import * as pki from "pkijs"
 import * as Pki from "../../src/testing/internal/pki.js"
 import { ocspResponse } from "../../src/testing/internal/pkiOcsp.js"
 // The parsers, for the certificates whose revocation is tested.
 import * as certificates from "../../src/udap/internal/certificate.js"
 import * as crls from "../../src/udap/internal/crl.js"
 import { base, CRL_URL, FHIR_BASE, NOW, OCSP_URL } from "./artefacts.js"
-import type { World } from "./server.js"
+import type { Network, World } from "./server.js"
 import { COMMUNITY, world } from "./server.js"
 
 const policy = (
@@ -49,17 +53,18 @@ describe("CRLs from distribution points", () => {
       const { chain, inter } = yield* pointing(CRL_URL)
       const net: World = world(new Map([[CRL_URL, yield* Pki.crl(inter)]]))
       yield* Effect.gen(function*() {
-        const { validUntil } = yield* validate(chain)
-        assert.isAtMost(validUntil, NOW + Pki.DAY + 60_000)
-        yield* validate(chain)
+        assert.strictEqual((yield* validate(chain)).validUntil, NOW + Pki.DAY)
+        yield* TestClock.adjust("86399 seconds")
+        // Until the next look, at least a minute.
+        assert.strictEqual((yield* validate(chain)).validUntil, NOW + Pki.DAY + 59_000)
         assert.strictEqual(net.requests.length, 1)
-        yield* TestClock.adjust("1 days")
-        yield* validate(chain)
+        yield* TestClock.adjust("1 seconds")
+        assert.strictEqual((yield* validate(chain)).validUntil, NOW + 2 * Pki.DAY)
         assert.strictEqual(net.requests.length, 2)
         // While the authority's server is down, the list that is held serves until it ends.
         net.network.delete(CRL_URL)
         yield* TestClock.adjust("2 days")
-        yield* validate(chain)
+        assert.strictEqual((yield* validate(chain)).validUntil, NOW + 3 * Pki.DAY + 60_000)
         yield* TestClock.adjust("5 days")
         assert.deepInclude(yield* Effect.flip(validate(chain)), { reason: "RevocationUnknown" })
       }).pipe(
@@ -200,6 +205,140 @@ describe("CRLs from distribution points", () => {
       assert.isTrue("isRetryable" in error && error.isRetryable)
     }))
 
+  /** The details of the failure over a network; `requests` counts the attempts. */
+  const failureOver = (
+    respond: (request: HttpClientRequest.HttpClientRequest) => Effect.Effect<Response, HttpClientError.HttpClientError>,
+    options: Partial<TrustPolicy.Options> = {}
+  ) =>
+    Effect.gen(function*() {
+      const { chain } = yield* pointing(CRL_URL)
+      let requests = 0
+      const client = HttpClient.make((request) =>
+        Effect.suspend(() => {
+          requests++
+          return Effect.map(respond(request), (response) => HttpClientResponse.fromWeb(request, response))
+        })
+      )
+      const layer = policy(Layer.succeed(HttpClient.HttpClient, client), {}, options, Schedule.recurs(2))
+      const error = yield* Effect.flip(Effect.provide(validate(chain), layer))
+      return { detail: error._tag === "TrustError" ? error.problems[0].detail : error.message, requests }
+    })
+  const NOT_KNOWN = "whether it is revoked is not known: "
+
+  it.effect("a failed connection is an error with its cause, and is repeated", () =>
+    Effect.gen(function*() {
+      const failed = yield* failureOver((request) => new HttpClientError.RequestError({ request, reason: "Transport" }))
+      assert.deepStrictEqual(failed, {
+        detail: `${NOT_KNOWN}${CRL_URL} could not be reached (no connection)`,
+        requests: 3
+      })
+      const broken = yield* failureOver((request) =>
+        new HttpClientError.ResponseError({
+          request,
+          response: HttpClientResponse.fromWeb(request, new Response()),
+          reason: "Decode"
+        })
+      )
+      assert.strictEqual(broken.detail, `${NOT_KNOWN}${CRL_URL} could not be reached (Decode)`)
+    }))
+
+  it.effect("a list that breaks off is fetched again; a response that will not change is not", () =>
+    Effect.gen(function*() {
+      const broken = (cause: unknown) => () =>
+        Effect.succeed(
+          new Response(new ReadableStream({ start: (controller) => controller.error(cause) }))
+        )
+      assert.deepStrictEqual(yield* failureOver(broken(new Error("reset"))), {
+        detail: `${NOT_KNOWN}${CRL_URL}: the body is incomplete (connection lost)`,
+        requests: 3
+      })
+      const tooLarge = Object.assign(new Error("too large"), { code: "UND_ERR_RES_EXCEEDED_MAX_SIZE" })
+      assert.strictEqual((yield* failureOver(broken(tooLarge))).requests, 1)
+      for (const status of [302, 404, 410]) {
+        assert.deepStrictEqual(yield* failureOver(() => Effect.succeed(new Response(null, { status }))), {
+          detail: `${NOT_KNOWN}${CRL_URL} answered ${status}`,
+          requests: 1
+        })
+      }
+    }))
+
+  it.effect("`maxCrlBytes` limits a list, before it is read if it declares its length", () =>
+    Effect.gen(function*() {
+      const { chain, inter } = yield* pointing(CRL_URL)
+      const crl = yield* Pki.crl(inter)
+      const within = (maxCrlBytes: number, headers = {}) => {
+        const net = world(new Map([[CRL_URL, { body: crl, headers }]]))
+        return Effect.either(Effect.provide(validate(chain), policy(net.layer, {}, { maxCrlBytes })))
+      }
+      assert.isTrue(Either.isRight(yield* within(crl.length)))
+      assert.isTrue(Either.isRight(yield* within(crl.length, { "content-length": String(crl.length) })))
+      assert.isTrue(Either.isLeft(yield* within(crl.length - 1)))
+      const declared = (length: number) =>
+        failureOver(() =>
+          Effect.succeed(
+            new Response(new ReadableStream({ start: (controller) => controller.error(new Error("read")) }), {
+              headers: { "content-length": String(length) }
+            })
+          ), { maxCrlBytes: 1_000 })
+      assert.deepStrictEqual(yield* declared(1_001), {
+        detail: `${NOT_KNOWN}${CRL_URL} sent more than 1000 bytes`,
+        requests: 1
+      })
+      assert.include((yield* declared(1_000)).detail, "the body is incomplete")
+      const sent = yield* failureOver(() => Effect.succeed(new Response(new Uint8Array(1_001))), { maxCrlBytes: 1_000 })
+      assert.strictEqual(sent.requests, 1)
+    }))
+
+  it.effect("hosts are names; those that only look like loopback are as good as others", () =>
+    Effect.gen(function*() {
+      const urls = ["https://crl.example.org/a", "http://notlocalhost/a", "http://localhost.example.org/a"]
+      for (const url of [...urls, "http://1.example/a", "http://example.1a/a"]) {
+        const { chain, inter } = yield* pointing(url)
+        const net = world(new Map([[url, yield* Pki.crl(inter)]]))
+        yield* Effect.provide(validate(chain), policy(net.layer))
+        assert.deepStrictEqual(net.requests, [url])
+      }
+      // The option is for loopback hosts alone.
+      for (const url of ["http://10.0.0.5/a", "http://[fd00::1]/a", "http://a.localhost/a", "ftp://127.0.0.1/a"]) {
+        const { chain } = yield* pointing(url)
+        const net = world(new Map())
+        const error = yield* Effect.flip(
+          Effect.provide(validate(chain), policy(net.layer, {}, { allowInsecureLocalhost: true }))
+        )
+        assert.include(error.message, `${url} is not the http or https URL of a named host`)
+        assert.deepStrictEqual(net.requests, [])
+      }
+    }))
+
+  it.effect("a list in the cache that ended is fetched again, and one that revokes counts until it does", () =>
+    Effect.gen(function*() {
+      const { chain, inter, leaf } = yield* pointing(CRL_URL)
+      const net = world(new Map([[CRL_URL, yield* Pki.crl(inter, [], { to: NOW + 1_000 })]]))
+      yield* Effect.gen(function*() {
+        assert.strictEqual((yield* validate(chain)).validUntil, NOW + 1_000)
+        net.network.set(CRL_URL, yield* Pki.crl(inter, [leaf.serial]))
+        yield* TestClock.adjust("2 seconds")
+        assert.deepInclude(yield* Effect.flip(validate(chain)), { reason: "Revoked" })
+        net.network.set(CRL_URL, yield* Pki.crl(inter))
+        assert.deepInclude(yield* Effect.flip(validate(chain)), { reason: "Revoked" })
+        assert.strictEqual(net.requests.length, 2)
+        yield* TestClock.adjust("1 days")
+        yield* validate(chain)
+      }).pipe(Effect.provide(policy(net.layer)))
+    }))
+
+  it.effect("`revocationMaxAge` is the age at which a list is fetched again", () =>
+    Effect.gen(function*() {
+      const { chain, inter } = yield* pointing(CRL_URL)
+      const net = world(new Map([[CRL_URL, yield* Pki.crl(inter)]]))
+      yield* Effect.gen(function*() {
+        assert.strictEqual((yield* validate(chain)).validUntil, NOW + 3_600_000)
+        yield* TestClock.adjust("1 hours")
+        yield* validate(chain)
+        assert.strictEqual(net.requests.length, 2)
+      }).pipe(Effect.provide(policy(net.layer, {}, { revocationMaxAge: "1 hour" })))
+    }))
+
   it.effect("searches a large list in portions, between which other fibers run", () =>
     Effect.gen(function*() {
       const { inter, leaf } = yield* base
@@ -253,6 +392,112 @@ describe("OCSP", () => {
       }).pipe(Effect.provide(policy(net.layer)))
     }))
 
+  it.effect("a request is a POST of its media type to two responders at most, and a response has 32 KiB at most", () =>
+    Effect.gen(function*() {
+      const { inter, makeLeaf } = yield* base
+      const urls = ["http://a.example/", "http://b.example/", "http://c.example/"]
+      const info = new pki.InfoAccess({
+        accessDescriptions: urls.map((url) =>
+          new pki.AccessDescription({ accessMethod: "1.3.6.1.5.5.7.48.1", accessLocation: Pki.uri(url) })
+        )
+      })
+      const leaf = yield* makeLeaf({
+        extensions: [Pki.extension(Pki.Oid.authorityInfoAccess, false, info.toSchema().toBER())]
+      })
+      const requests: Array<HttpClientRequest.HttpClientRequest> = []
+      const answering = (respond: (url: string) => Uint8Array) => {
+        const client = HttpClient.make((request) => {
+          requests.push(request)
+          return Effect.succeed(HttpClientResponse.fromWeb(request, new Response(new Uint8Array(respond(request.url)))))
+        })
+        const layer = policy(Layer.succeed(HttpClient.HttpClient, client))
+        return Effect.either(Effect.provide(validate([leaf.der, inter.der]), layer))
+      }
+      const good = yield* ocspResponse(leaf, inter, "good")
+      const onlyFrom = (url: string) => answering((asked) => asked === url ? good : new Uint8Array(32_769))
+      assert.isTrue(Either.isRight(yield* onlyFrom("http://b.example/")))
+      const refused = yield* onlyFrom("http://c.example/")
+      if (Either.isRight(refused) || refused.left._tag !== "TrustError") return assert.fail("not refused")
+      assert.deepInclude(refused.left.problems[0], {
+        reason: "RevocationUnavailable",
+        detail: "whether it is revoked is not known: http://a.example/ sent more than 32768 bytes, "
+          + "http://b.example/ sent more than 32768 bytes"
+      })
+      assert.deepStrictEqual(
+        requests.map(({ body, headers, method, url }) => [
+          method,
+          url,
+          headers["accept"],
+          body._tag === "Uint8Array" ? body.contentType : body._tag
+        ]),
+        [...urls.slice(0, 2), ...urls.slice(0, 2)].map((url) => [
+          "POST",
+          url,
+          "application/ocsp-response",
+          "application/ocsp-request"
+        ])
+      )
+    }))
+
+  it.effect("an unusable response counts as the reason, also if the CRL could not be fetched", () =>
+    Effect.gen(function*() {
+      const { inter, makeLeaf } = yield* base
+      const leaf = yield* makeLeaf({ extensions: [Pki.distributionPoints(CRL_URL), Pki.ocspResponder(OCSP_URL)] })
+      const problemsOver = (network: Network, community: Partial<TrustPolicy.Community> = {}) =>
+        Effect.map(
+          Effect.flip(Effect.provide(validate([leaf.der, inter.der]), policy(world(network).layer, community))),
+          (error) =>
+            error._tag === "TrustError"
+              ? error.problems.map(({ detail, reason, rule }) => [reason, rule, detail])
+              : [error.message]
+        )
+      const crlFailed = `whether it is revoked is not known: ${CRL_URL} could not be reached (no connection)`
+      assert.deepStrictEqual(yield* problemsOver(new Map()), [
+        [
+          "RevocationUnavailable",
+          "RFC 5280, 6.1.3 (a)(3)",
+          `${crlFailed}, ${OCSP_URL} could not be reached (no connection)`
+        ]
+      ])
+      const unknown = yield* ocspResponse(leaf, inter, "unknown")
+      assert.deepStrictEqual(yield* problemsOver(new Map([[OCSP_URL, unknown]])), [
+        ["RevocationUnknown", "RFC 6960, 2.2", `${crlFailed}, the responder does not know the certificate`]
+      ])
+      assert.deepStrictEqual(yield* problemsOver(new Map([[CRL_URL, leaf.der]])), [
+        [
+          "RevocationUnknown",
+          "RFC 5280, 5.1",
+          "whether it is revoked is not known: it is not one DER-encoded CRL of version 2, "
+          + `${OCSP_URL} could not be reached (no connection)`
+        ]
+      ])
+      const good = world(new Map([[OCSP_URL, yield* ocspResponse(leaf, inter, "good")]]))
+      yield* Effect.provide(validate([leaf.der, inter.der]), policy(good.layer))
+      assert.deepStrictEqual(good.requests, [CRL_URL, OCSP_URL])
+    }))
+
+  it.effect("a delegate that a CRL revokes does not count, and one that it does not revoke counts", () =>
+    Effect.gen(function*() {
+      const { inter, makeLeaf } = yield* base
+      const leaf = yield* makeLeaf({ extensions: [Pki.ocspResponder(OCSP_URL)] })
+      const signer = yield* Pki.issue({
+        commonName: "Responder",
+        by: inter,
+        extensions: [Pki.extendedKeyUsage("1.3.6.1.5.5.7.3.9"), Pki.distributionPoints(CRL_URL)]
+      })
+      const response = yield* ocspResponse(leaf, inter, "good", { signer })
+      const outcome = (crl: Uint8Array) =>
+        Effect.either(
+          Effect.provide(
+            validate([leaf.der, inter.der]),
+            policy(world(new Map([[OCSP_URL, response], [CRL_URL, crl]])).layer)
+          )
+        )
+      assert.isTrue(Either.isRight(yield* outcome(yield* Pki.crl(inter))))
+      const refused = yield* outcome(yield* Pki.crl(inter, [signer.serial]))
+      assert.isTrue(Either.isLeft(refused) && refused.left._tag === "TrustError")
+    }))
+
   it.effect("is not used if a CRL covers the certificate", () =>
     Effect.gen(function*() {
       const { chain, net } = yield* answering("good")
@@ -293,11 +538,37 @@ describe("the revocation rule of a community", () => {
       const network = world(new Map()).layer
       const lenient = { revocation: "whenAvailable" } as const
       const { validUntil } = yield* Effect.provide(validate(yield* unknown), policy(network, lenient))
-      assert.isAtMost(validUntil, NOW + 60_000)
+      assert.strictEqual(validUntil, NOW + 60_000)
       const { crls, inter, leaf } = yield* base
       const revoked = yield* Pki.crl(inter, [leaf.serial])
       const strict = policy(network, { ...lenient, crls: [crls.root, revoked] })
       assert.deepInclude(yield* Effect.flip(Effect.provide(validate(yield* unknown), strict)), { reason: "Revoked" })
+    }))
+
+  it.effect("`whenAvailable` logs which certificate is trusted without its status", () =>
+    Effect.gen(function*() {
+      const lines: Array<unknown> = []
+      const logger = Logger.make(({ logLevel, message }) => void lines.push([logLevel.label, String(message)]))
+      yield* Effect.provide(validate(yield* unknown), [
+        policy(world(new Map()).layer, { revocation: "whenAvailable" }),
+        Logger.replace(Logger.defaultLogger, logger)
+      ])
+      const detail = "it names no source that can be used, and no CRL of its issuer was given"
+      assert.deepStrictEqual(lines, [[
+        "WARN",
+        `${FHIR_BASE}: certificate CN=Server, O=Test community: whether it is revoked is not known: ${detail}; `
+        + "it is trusted all the same"
+      ]])
+    }))
+
+  it.effect("`off` trusts a chain until the first of its certificates ends", () =>
+    Effect.gen(function*() {
+      const { inter, leaf, makeLeaf } = yield* base
+      const off = policy(world(new Map()).layer, { revocation: "off" })
+      const until = (der: Uint8Array) =>
+        Effect.map(Effect.provide(validate([der, inter.der]), off), ({ validUntil }) => validUntil)
+      assert.strictEqual(yield* until(leaf.der), NOW + 300 * Pki.DAY)
+      assert.strictEqual(yield* until((yield* makeLeaf({ to: NOW + 1_000 })).der), NOW + 1_000)
     }))
 
   it.effect("`off` sends no request", () =>

@@ -62,26 +62,114 @@ describe("signed_metadata", () => {
       assert.isString(yield* outcome({ claims: { authorization_endpoint: undefined } }, plain))
     }))
 
+  it.effect("[UDAP-57] a signed authorization_endpoint is checked, also if the metadata have none", () =>
+    Effect.gen(function*() {
+      const { authorization_endpoint: _, ...plain } = document
+      const change = { claims: { authorization_endpoint: "http://auth.example.org/authorize" } }
+      assert.deepStrictEqual(yield* outcome(change, plain), ["EndpointInsecure UDAP-57"])
+    }))
+
+  it.effect("[UDAP-54] iat and nbf may be later than the clock of this machine by `clockSkew`", () =>
+    Effect.gen(function*() {
+      assert.isString(yield* outcome({ claims: { iat: seconds + 60, nbf: seconds + 60 } }))
+    }))
+
+  it.effect("[UDAP-50] iss may end with a slash that the configured base does not have", () =>
+    Effect.gen(function*() {
+      const { inter, makeLeaf } = yield* base
+      const iss = `${FHIR_BASE}/`
+      const leaf = yield* makeLeaf({ names: [Pki.uri(iss)] })
+      const x5c = [base64(leaf.der), base64(inter.der)]
+      assert.isString(yield* outcome({ x5c, claims: { iss, sub: iss } }))
+    }))
+
+  it.effect("is trusted until exp, or the end of the chain if that is earlier", () =>
+    Effect.gen(function*() {
+      const until = (exp: number, to: number) =>
+        Effect.gen(function*() {
+          const { inter, makeLeaf } = yield* base
+          const leaf = yield* makeLeaf({ to })
+          const jwt = yield* signed({ claims: { exp: exp / 1000 }, x5c: [base64(leaf.der), base64(inter.der)] })
+          const service = UdapDiscovery.UdapDiscovery.pipe(Effect.flatMap(({ metadata }) => metadata(FHIR_BASE)))
+          return (yield* Effect.provide(service, discovery(serving(document, jwt)))).trustedUntil
+        })
+      assert.strictEqual(yield* until(NOW + 60_000, NOW + 120_000), NOW + 60_000)
+      assert.strictEqual(yield* until(NOW + 120_000, NOW + 60_000), NOW + 60_000)
+    }))
+
+  it.effect("[UDAP-8] x5c has six certificates of 16 KiB at most", () =>
+    Effect.gen(function*() {
+      const { inter, leaf, otherRoot, root } = yield* base
+      const x5c = (...others: ReadonlyArray<Uint8Array>) => [leaf.der, inter.der, ...others].map(base64)
+      const four = [root.der, otherRoot.der, otherRoot.der, otherRoot.der]
+      assert.isString(yield* outcome({ x5c: x5c(...four) }))
+      assert.deepStrictEqual(yield* outcome({ x5c: x5c(...four, root.der) }), ["TooLarge UDAP-8"])
+      assert.deepStrictEqual(yield* outcome({ x5c: x5c(new Uint8Array(16_385)) }), ["TooLarge RFC 5280, 4.1"])
+    }))
+
+  it.effect("is not longer than 262,144 characters", () =>
+    Effect.gen(function*() {
+      const jwt = yield* signed({ claims: { padding: "x".repeat(100_000) } })
+      const details = (value: unknown) =>
+        Effect.gen(function*() {
+          const service = UdapDiscovery.UdapDiscovery.pipe(Effect.flatMap(({ metadata }) => metadata(FHIR_BASE)))
+          const error = yield* Effect.flip(Effect.provide(service, discovery(serving(document, value))))
+          return error._tag === "TrustError" ? error.problems.map(({ detail }) => detail) : [error.message]
+        })
+      const signature = "the signature of signed_metadata is not by the key of the first certificate in x5c"
+      const filled = (length: number) => `${jwt}${"A".repeat(length - jwt.length)}`
+      assert.include(yield* details(filled(262_144)), signature)
+      assert.deepStrictEqual(yield* details(filled(262_145)), [
+        "signed_metadata has more than 262144 characters"
+      ])
+      assert.deepStrictEqual(yield* details(null), ["it has no signed_metadata"])
+      assert.deepStrictEqual(yield* details(7), ["signed_metadata is not a string"])
+    }))
+
   const refusals: ReadonlyArray<readonly [title: string, problems: Array<string>, change: Signing]> = [
     ["critical header members", ["SignedMetadataMalformed RFC 7515, 4.1.11"], { header: { crit: ["b64"], b64: true } }],
     ["[UDAP-8] no x5c", ["SignedMetadataMalformed UDAP-8"], { header: { x5c: undefined } }],
     ["[UDAP-8] an empty x5c", ["SignedMetadataMalformed UDAP-8"], { x5c: [] }],
     ["[UDAP-8] an x5c that is a string", ["SignedMetadataMalformed UDAP-8"], { x5c: "MIIB" }],
     ["[UDAP-48] no iss", ["ClaimMissing UDAP-48", "SubjectMismatch UDAP-51"], { claims: { iss: undefined } }],
+    ["[UDAP-48] neither iss nor sub", ["ClaimMissing UDAP-48", "SubjectMismatch UDAP-51"], {
+      claims: { iss: undefined, sub: undefined }
+    }],
+    ["[UDAP-48] an empty iss", ["ClaimMissing UDAP-48"], { claims: { iss: "", sub: "" } }],
+    ["[UDAP-48] an iss that is a number", ["ClaimMissing UDAP-48"], { claims: { iss: 7, sub: 7 } }],
     ["[UDAP-51] another sub", ["SubjectMismatch UDAP-51"], { claims: { sub: `${FHIR_BASE}/` } }],
     ["[UDAP-51] no sub", ["SubjectMismatch UDAP-51"], { claims: { sub: undefined } }],
     ["[UDAP-52] an exp that is a string", ["ClaimMissing UDAP-52"], { claims: { exp: String(seconds + 60) } }],
+    ["[UDAP-52] an exp that is a string, years after iat", ["ClaimMissing UDAP-52"], {
+      claims: { exp: String(seconds + 2 * YEAR) }
+    }],
+    ["[UDAP-52] an exp with a fraction", ["ClaimMissing UDAP-52"], { claims: { exp: seconds + 60.5 } }],
     ["[UDAP-52] an exp that has passed", ["SignedMetadataExpired UDAP-52"], { claims: { exp: seconds } }],
     ["[UDAP-54] no iat", ["ClaimMissing UDAP-54"], { claims: { iat: undefined } }],
     ["[UDAP-54] an iat with a fraction", ["ClaimMissing UDAP-54"], { claims: { iat: seconds - 0.5 } }],
+    ["[UDAP-54] an iat that is a string, years before exp", ["ClaimMissing UDAP-54"], {
+      claims: { iat: String(seconds - 2 * YEAR) }
+    }],
     ["[UDAP-54] an iat of the future", ["SignedMetadataNotYetValid UDAP-54"], { claims: { iat: seconds + 61 } }],
     ["an nbf of the future", ["SignedMetadataNotYetValid RFC 7519, 4.1.5"], { claims: { nbf: seconds + 61 } }],
+    ["an nbf that is a string", ["ClaimMissing RFC 7519, 4.1.5"], { claims: { nbf: String(seconds - 60) } }],
+    ["[UDAP-55] a jti that is a number", ["ClaimMissing UDAP-55"], { claims: { jti: 7 } }],
     ["[UDAP-55] no jti", ["ClaimMissing UDAP-55"], { claims: { jti: undefined } }],
     ["[UDAP-55] an empty jti", ["ClaimMissing UDAP-55"], { claims: { jti: "" } }],
     ["[UDAP-57] no signed authorization_endpoint", ["EndpointMissing UDAP-57"], {
       claims: { authorization_endpoint: undefined }
     }],
     ["[UDAP-58] no signed token_endpoint", ["EndpointMissing UDAP-58"], { claims: { token_endpoint: undefined } }],
+    ["[UDAP-58] an empty token_endpoint", ["EndpointMissing UDAP-58"], { claims: { token_endpoint: "" } }],
+    ["[UDAP-58] a token_endpoint that is a list", ["EndpointMissing UDAP-58"], {
+      claims: { token_endpoint: [claims["token_endpoint"]] }
+    }],
+    ["[UDAP-58] a token_endpoint on a loopback host over http", ["EndpointInsecure UDAP-58"], {
+      claims: { token_endpoint: "http://localhost:8080/token" }
+    }],
+    ["[UDAP-58] a token_endpoint with a fragment", ["EndpointInsecure UDAP-58"], {
+      claims: { token_endpoint: "https://auth.example.org/token#x" }
+    }],
     ["[UDAP-58] a token_endpoint over http", ["EndpointInsecure UDAP-58"], {
       claims: { token_endpoint: "http://auth.example.org/token" }
     }],
@@ -91,6 +179,12 @@ describe("signed_metadata", () => {
     }],
     ["[UDAP-59] a registration_endpoint with credentials", ["EndpointInsecure UDAP-59"], {
       claims: { registration_endpoint: "https://a:b@auth.example.org/register" }
+    }],
+    ["[UDAP-59] a registration_endpoint with a user name", ["EndpointInsecure UDAP-59"], {
+      claims: { registration_endpoint: "https://a@auth.example.org/register" }
+    }],
+    ["[UDAP-59] a registration_endpoint with a password", ["EndpointInsecure UDAP-59"], {
+      claims: { registration_endpoint: "https://:b@auth.example.org/register" }
     }]
   ]
   for (const [title, problems, change] of refusals) {

@@ -206,6 +206,8 @@ export interface CertificateOptions {
   /** The first byte of the key usage; `null` for none. */
   readonly keyUsage?: number | null | undefined
   readonly names?: ReadonlyArray<pki.GeneralName> | undefined
+  /** Whether it has a subject and an authority key identifier. Default true. */
+  readonly keyIdentifiers?: boolean | undefined
   readonly extensions?: ReadonlyArray<pki.Extension> | undefined
   /** `SHA-1`, or another scheme, or one algorithm inside and another outside. */
   readonly signature?: "SHA-1" | "PSS" | "Mixed" | undefined
@@ -267,12 +269,14 @@ export const issue = (options: CertificateOptions): Effect.Effect<Issued> =>
         )
       )]),
       ...(usage === null ? [] : [extension(Oid.keyUsage, true, bits(usage))]),
-      extension(Oid.subjectKeyIdentifier, false, new asn1.OctetString({ valueHex: own }).toBER()),
-      extension(
-        Oid.authorityKeyIdentifier,
-        false,
-        encoded(new pki.AuthorityKeyIdentifier({ keyIdentifier: new asn1.OctetString({ valueHex: issuers }) }))
-      ),
+      ...(options.keyIdentifiers === false ? [] : [
+        extension(Oid.subjectKeyIdentifier, false, new asn1.OctetString({ valueHex: own }).toBER()),
+        extension(
+          Oid.authorityKeyIdentifier,
+          false,
+          encoded(new pki.AuthorityKeyIdentifier({ keyIdentifier: new asn1.OctetString({ valueHex: issuers }) }))
+        )
+      ]),
       ...(options.names === undefined || options.names.length === 0 ? [] : [subjectAltName(...options.names)]),
       ...(options.extensions ?? [])
     ]

@@ -16,6 +16,8 @@ export interface OcspOptions {
   readonly signer?: Issued | undefined
   /** Whether the signer's certificate is left out. */
   readonly bare?: boolean | undefined
+  /** Changes the response before it is signed. */
+  readonly change?: ((response: pki.BasicOCSPResponse) => void) | undefined
 }
 
 const TAGS = { good: 0, revoked: 1, unknown: 2 } as const
@@ -51,6 +53,7 @@ export const ocspResponse = (
       })
     ]
     if (options.bare !== true) basic.certs = [signer.x509]
+    options.change?.(basic)
     yield* Effect.promise(() => basic.sign(signer.keys.privateKey, "SHA-256"))
     const response = new pki.OCSPResponse({
       responseStatus: new asn1.Enumerated({ value: 0 }),

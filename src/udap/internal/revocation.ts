@@ -11,6 +11,7 @@ import * as Either from "effect/Either"
 import type * as pki from "pkijs"
 import * as SingleFlight from "../../base/SingleFlight.js"
 import type { Problem } from "../TrustError.js"
+import { makeByteCache } from "./byteCache.js"
 import type { Certificate } from "./certificate.js"
 import * as crls from "./crl.js"
 import { fetchBytes, type FetchFailure, type Rules } from "./fetchBytes.js"
@@ -46,35 +47,13 @@ export interface Revocation {
 /** The sources of one kind that are tried for one certificate. */
 const MAX_SOURCES = 2
 const RETRY_MILLIS = 60_000
-const MAX_ENTRIES = 1_000
-const MAX_BYTES = 128 * 1024 * 1024
+/** Of each kind of source. */
+const CACHE_LIMITS = { entries: 1_000, bytes: 128 * 1024 * 1024 }
 
 interface Entry<A> {
   readonly value: A
   readonly bytes: number
   readonly fetchedAt: number
-}
-
-/** Fetched values by key, within a number of entries and bytes; the oldest leave first. */
-const makeCache = <A>() => {
-  const entries = new Map<string, Entry<A>>()
-  let total = 0
-  const remove = (key: string) => {
-    total -= entries.get(key)?.bytes ?? 0
-    entries.delete(key)
-  }
-  return {
-    get: (key: string) => entries.get(key),
-    set: (key: string, entry: Entry<A>) => {
-      remove(key)
-      entries.set(key, entry)
-      total += entry.bytes
-      for (const oldest of entries.keys()) {
-        if (entries.size <= MAX_ENTRIES && total <= MAX_BYTES) return
-        remove(oldest)
-      }
-    }
-  }
 }
 
 type Failure = FetchFailure | ({ readonly _tag: "Unusable" } & crls.Unusable)
@@ -92,7 +71,7 @@ interface Source<A> {
 }
 
 const makeAsk = <A>(maxAge: number) => {
-  const cache = makeCache<A>()
+  const cache = makeByteCache<Entry<A>>(CACHE_LIMITS)
   const flights = SingleFlight.make<Entry<A>, Failure>()
 
   const fetched = (key: string, { fetch, parse }: Source<A>): Effect.Effect<Entry<A>, Failure> =>
@@ -241,16 +220,17 @@ export const make = (options: Options): Revocation => {
           }
         }
       }
-      const failures = [...crl.failures, ...(asked === crl ? [] : asked.failures)]
-      const unusable = failures.find((failure) => failure._tag === "Unusable")
+      // Without a CRL that has the status, both kinds of sources have failed.
+      const failures = [...crl.failures, ...asked.failures]
+      const [rule] = failures.flatMap((failure) => failure._tag === "Unusable" ? [failure.rule] : [])
       return {
         problem: problemOf(
           certificate,
           failures.length === 0
             ? ["it names no source that can be used, and no CRL of its issuer was given"]
             : failures.map(({ detail }) => detail),
-          unusable?._tag === "Unusable" ? unusable.rule : "RFC 5280, 6.1.3 (a)(3)",
-          failures.length > 0 && unusable === undefined
+          rule ?? "RFC 5280, 6.1.3 (a)(3)",
+          failures.length > 0 && rule === undefined
         )
       }
     })

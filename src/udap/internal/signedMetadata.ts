@@ -2,13 +2,14 @@
  * The verification of `signed_metadata` (UDAP Security STU2, section 2.3): header, signature, chain and claims. All
  * that is wrong is reported together.
  */
+import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { JsonObject } from "../../base/JsonReader.js"
 import * as Url from "../../base/Url.js"
-import { type Problem, TrustError } from "../TrustError.js"
+import { type Problem, type Problems, TrustError } from "../TrustError.js"
 import type { Service as TrustPolicy, TrustedChain } from "../TrustPolicy.js"
 import * as certificates from "./certificate.js"
 import * as jws from "./jws.js"
@@ -32,9 +33,6 @@ export interface Verified {
 }
 
 const MAX_JWT = 262_144
-/** A certificate of 16 KiB in base64. */
-const MAX_X5C_ENTRY = 22_000
-const MAX_X5C = 6
 
 const problem = (reason: Problem["reason"], rule: string, detail: string): Problem => ({ reason, rule, detail })
 
@@ -57,45 +55,32 @@ const parse = (value: unknown): Either.Either<Parsed, Problem> => {
     : Either.right({ jwt: value, ...decoded })
 }
 
-interface Header {
-  readonly algorithm: jws.Algorithm | undefined
-  readonly chain: ReadonlyArray<Uint8Array>
-  readonly problems: ReadonlyArray<Problem>
+type Chain = Arr.NonEmptyReadonlyArray<Uint8Array>
+
+/** Not limited here: the JWT is, and `TrustPolicy` limits the number of certificates and the size of each. */
+const readChain = (x5c: unknown): Either.Either<Chain, Problem> => {
+  const malformed = (detail: string) => problem("SignedMetadataMalformed", "UDAP-8", detail)
+  return Array.isArray(x5c) && Arr.isNonEmptyArray<unknown>(x5c)
+    ? Either.all(Arr.map(x5c, (entry) =>
+      Either.fromNullable(
+        jws.certificateOf(entry),
+        () => malformed("an entry of x5c is not base64 without line breaks")
+      )))
+    : Either.left(malformed("the x5c header is not a list of certificates"))
 }
 
-const readChain = (x5c: unknown): Either.Either<ReadonlyArray<Uint8Array>, Problem> => {
-  const malformed = (detail: string) => Either.left(problem("SignedMetadataMalformed", "UDAP-8", detail))
-  if (!Array.isArray(x5c) || x5c.length === 0) return malformed("the x5c header is not a list of certificates")
-  if (x5c.length > MAX_X5C) {
-    return Either.left(problem("TooLarge", "UDAP-8", `x5c has ${x5c.length} certificates, more than ${MAX_X5C}`))
-  }
-  if (x5c.some((entry) => typeof entry === "string" && entry.length > MAX_X5C_ENTRY)) {
-    return Either.left(problem("TooLarge", "UDAP-8", "x5c has a certificate of more than 16 KiB"))
-  }
-  const entries: ReadonlyArray<unknown> = x5c
-  const chain = entries.flatMap((entry) => jws.certificateOf(entry) ?? [])
-  return chain.length === entries.length
-    ? Either.right(chain)
-    : malformed("an entry of x5c is not base64 without line breaks")
-}
-
-const readHeader = ({ alg, crit, x5c }: JsonObject, allowed: ReadonlyArray<jws.Algorithm>): Header => {
-  const algorithm = allowed.find((one) => one === alg)
-  const chain = readChain(x5c)
-  return {
-    algorithm,
-    chain: Either.getOrElse(chain, () => []),
-    problems: [
-      ...(algorithm === undefined
-        ? [problem("SignedMetadataAlgorithm", "UDAP-7", `signed_metadata is not signed with ${allowed.join(" or ")}`)]
-        : []),
-      ...(crit === undefined ? [] : [
-        problem("SignedMetadataMalformed", "RFC 7515, 4.1.11", "the header of signed_metadata has critical members")
-      ]),
-      ...(Either.isLeft(chain) ? [chain.left] : [])
-    ]
-  }
-}
+const checkHeader = (
+  { crit }: JsonObject,
+  algorithm: jws.Algorithm | undefined,
+  allowed: ReadonlyArray<jws.Algorithm>
+): ReadonlyArray<Problem> => [
+  ...(algorithm === undefined
+    ? [problem("SignedMetadataAlgorithm", "UDAP-7", `signed_metadata is not signed with ${allowed.join(" or ")}`)]
+    : []),
+  ...(crit === undefined ? [] : [
+    problem("SignedMetadataMalformed", "RFC 7515, 4.1.11", "the header of signed_metadata has critical members")
+  ])
+]
 
 /** The key is that of the first certificate, never one that the header brings along. */
 const checkSignature = (
@@ -201,37 +186,34 @@ const checkEndpoints = (
 export const verify = (members: JsonObject, context: Context): Effect.Effect<Verified, TrustError> =>
   Effect.gen(function*() {
     const { allowInsecureLocalhost, algorithms, community, fhirBaseUrl, policy } = context
-    const refuse = (first: Problem, others: ReadonlyArray<Problem>) =>
-      new TrustError({ reason: first.reason, problems: [first, ...others], subject: fhirBaseUrl, community })
+    const refuse = (problems: Problems) =>
+      new TrustError({ reason: problems[0].reason, problems, subject: fhirBaseUrl, community })
     const parsed = parse(members["signed_metadata"])
-    if (Either.isLeft(parsed)) return yield* refuse(parsed.left, [])
-    const { claims, jwt } = parsed.right
-    const header = readHeader(parsed.right.header, algorithms)
-    const first = header.chain[0]
-    const leaf = first === undefined ? undefined : Either.getOrUndefined(certificates.parse(first))
-    const canVerify = leaf !== undefined && header.algorithm !== undefined && keyProblem(leaf) === undefined
-    const signature = canVerify && header.algorithm !== undefined
-      ? yield* checkSignature(jwt, header.algorithm, leaf)
-      : []
-    const chain = header.chain.length === 0
-      ? undefined
-      : yield* Effect.either(policy.validate(header.chain, { subject: fhirBaseUrl, community }))
+    if (Either.isLeft(parsed)) return yield* refuse([parsed.left])
+    const { claims, header, jwt } = parsed.right
+    const algorithm = algorithms.find((one) => one === header["alg"])
+    const x5c = readChain(header["x5c"])
+    const leaf = Either.getOrUndefined(Either.flatMap(x5c, ([first]) => certificates.parse(first)))
+    const signature = leaf === undefined || algorithm === undefined || keyProblem(leaf) !== undefined
+      ? []
+      : yield* checkSignature(jwt, algorithm, leaf)
+    const chain: Either.Either<TrustedChain, Problems> = Either.isLeft(x5c)
+      ? Either.left([x5c.left])
+      : Either.mapLeft(
+        yield* Effect.either(policy.validate(x5c.right, { subject: fhirBaseUrl, community })),
+        ({ problems }) => problems
+      )
     const now = yield* Clock.currentTimeMillis
-    const [worst, ...others] = [
-      ...header.problems,
+    const problems = [
+      ...checkHeader(header, algorithm, algorithms),
       ...signature,
-      ...(chain !== undefined && Either.isLeft(chain) ? chain.left.problems : []),
+      ...(Either.isLeft(chain) ? chain.left : []),
       ...checkIdentity(claims, leaf, fhirBaseUrl),
       ...checkDates(claims, now, Duration.toMillis(policy.clockSkew)),
       ...checkEndpoints(claims, members, allowInsecureLocalhost)
     ]
-    if (worst !== undefined) return yield* refuse(worst, others)
-    // Without a problem there is a chain and an end; the compiler does not know it.
-    if (chain === undefined || Either.isLeft(chain)) return yield* Effect.dieMessage("no chain and no problem")
-    const { exp } = claims
-    return {
-      claims,
-      chain: chain.right,
-      until: Math.min(chain.right.validUntil, isDate(exp) ? exp * 1000 : now)
-    }
+    if (Arr.isNonEmptyReadonlyArray(problems)) return yield* refuse(problems)
+    // Without a problem, the chain is trusted and `exp` is an integer.
+    const trusted = yield* Effect.mapError(chain, refuse)
+    return { claims, chain: trusted, until: Math.min(trusted.validUntil, Number(claims["exp"]) * 1000) }
   })
