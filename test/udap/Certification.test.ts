@@ -84,6 +84,12 @@ describe("Certification", () => {
       })
     }))
 
+  it.effect("the signer's certificate may have several URIs", () =>
+    Effect.gen(function*() {
+      const signer = yield* appCertificate({ key: "p256", uris: ["https://other.example.org", ISSUER] })
+      yield* Certification.validate([yield* Jws.sign(signer, claims, undefined, "")], use)
+    }))
+
   it.effect("a certification lasts for its lifetime, in whole seconds", () =>
     Effect.gen(function*() {
       yield* TestClock.setTime(5_999)

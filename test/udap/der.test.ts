@@ -9,20 +9,8 @@ import * as der from "../../src/udap/internal/der.js"
 import * as names from "../../src/udap/internal/names.js"
 import * as pem from "../../src/udap/internal/pem.js"
 import { base, CRL_URL, NOW } from "./artefacts.js"
+import { type Bytes, encode, text } from "./encode.js"
 
-type Bytes = Uint8Array | ReadonlyArray<number>
-
-const encode = (tag: number, ...content: ReadonlyArray<Bytes>): Uint8Array => {
-  const body = content.flatMap((part) => [...part])
-  const length = body.length < 0x80
-    ? [body.length]
-    : body.length < 0x100
-    ? [0x81, body.length]
-    : [0x82, body.length >> 8, body.length & 0xff]
-  return new Uint8Array([tag, ...length, ...body])
-}
-
-const text = (value: string): Uint8Array => new TextEncoder().encode(value)
 const NULL = [5, 0]
 
 /** The encodings of the parts of a sequence. */
@@ -74,7 +62,10 @@ describe("der", () => {
       ]
     ) assert.isUndefined(read(bytes), String(bytes))
     for (const length of [[0x81, 0x7f], [0x82, 0, 0xff], [0x83, 0, 1, 0]]) assert.isUndefined(long(...length))
+    // A length without end, in front of many bytes.
+    assert.isUndefined(read([4, 0x80, ...new Uint8Array(200)]))
     assert.isUndefined(read([4, 1, 7], 0, 2))
+    assert.isUndefined(read([4, 1, 7], 3))
     assert.isUndefined(read([4, 0, 0], 0, 1))
     assert.isUndefined(read([4, 0x81, 0x80, ...new Uint8Array(128)], 0, 130))
   })
@@ -90,6 +81,10 @@ describe("der", () => {
     assert.isUndefined(der.single(bytes.slice(0, -1)))
     const broken = new Uint8Array([0x30, 4, 2, 1, 7, 5])
     assert.isUndefined(der.children(broken, der.single(broken) ?? whole))
+    assert.deepStrictEqual(der.partsOf(bytes, whole).map(({ tag }) => tag), [2, 5])
+    assert.deepStrictEqual(der.partsOf(bytes, { ...whole, tag: 0x31 }), [])
+    assert.deepStrictEqual(der.partsOf(broken, der.single(broken)), [])
+    assert.deepStrictEqual(der.partsOf(bytes, undefined), [])
     assert.isTrue(der.equal(bytes, bytes.slice()))
     assert.isFalse(der.equal(bytes, bytes.slice(1)))
     assert.isFalse(der.equal(new Uint8Array([1, 2]), new Uint8Array([1, 3])))
@@ -211,6 +206,13 @@ describe("names", () => {
     }
     assert.isFalse(names.sameName(first, one(utf8("app one"), EMAIL) ?? assert.fail("not read")))
     assert.isFalse(names.sameName(first, full))
+    // Each part must be the same; letters are not replaced by others.
+    const two = (...values: ReadonlyArray<string>) =>
+      name(...values.map((value) => encode(0x31, attribute(CN, utf8(value))))) ?? assert.fail("not read")
+    assert.isTrue(names.sameName(two("a", "b"), two("A", "B")))
+    assert.isFalse(names.sameName(two("a", "b"), two("a", "c")))
+    assert.isFalse(names.sameName(two("a", "b"), two("c", "b")))
+    assert.isFalse(names.sameName(two("stra\u00dfe"), two("strasse")))
     const twice = name(...[1, 2].map(() => encode(0x31, attribute(CN, utf8("app one"))))) ?? assert.fail("not read")
     assert.isFalse(names.sameName(first, twice))
     assert.isFalse(names.sameName(twice, first))
@@ -269,6 +271,10 @@ describe("names", () => {
     )
     assert.deepStrictEqual(general(encode(0xa4, directory))?.map(({ form }) => form), ["directory"])
     assert.deepStrictEqual(general(), [])
+    assert.deepStrictEqual(
+      names.uris(general(encode(0x82, text("b")), encode(0x86, text("urn:c")), encode(0x87, [1])) ?? []),
+      ["urn:c"]
+    )
     const malformed: ReadonlyArray<Bytes> = [
       encode(0x86, text("urn:\u00fc")),
       encode(0x8f),
@@ -320,6 +326,16 @@ describe("the structure of a certificate", () => {
       for (const validity of [[from], [to, NULL], [NULL, to], [from, noDate], [noDate, to]]) {
         assert.strictEqual(reasonOf(tbs((inner) => withPart(inner, 4, encode(0x30, ...validity)))), "Malformed")
       }
+      // Names are read strictly, and so is what pkijs also accepts in BER.
+      for (const index of [3, 5]) {
+        assert.strictEqual(reasonOf(tbs((inner) => withPart(inner, index, encode(0x30, encode(0x31))))), "Malformed")
+      }
+      const longer = encode(0x30, [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 0x0b], [5, 0x81, 0])
+      assert.strictEqual(
+        reasonOf(withPart(tbs((inner) => withPart(inner, 2, longer)), 1, longer)),
+        "Malformed"
+      )
+      assert.strictEqual(reasonOf(tbs((inner) => withPart(inner, 7, undefined))), "accepted")
       // Another algorithm outside.
       assert.strictEqual(reasonOf(withPart(leaf.der, 1, encode(0x30, [6, 1, 0x2a]))), "AlgorithmMismatch")
     }))
@@ -400,6 +416,14 @@ describe("the structure of a certificate", () => {
       const plain = yield* of({ basicConstraints: false })
       assert.deepStrictEqual(certificates.basicConstraints(plain), { ca: false, pathLength: undefined })
       assert.deepStrictEqual(certificates.extendedKeyUsages(plain), [])
+      assert.lengthOf(certificates.extensionOf(plain, certificates.Oid.nameConstraints), 0)
+      // CA, and a path length of 40 bits.
+      const huge = [0x30, 10, 1, 1, 0xff, 2, 5, 1, 0, 0, 0, 0]
+      const limited = yield* of({
+        basicConstraints: false,
+        extensions: [Pki.extension(Pki.Oid.basicConstraints, true, new Uint8Array(huge).buffer)]
+      })
+      assert.deepStrictEqual(certificates.basicConstraints(limited), { ca: true, pathLength: 0 })
       assert.deepStrictEqual(certificates.basicConstraints(yield* of({ authority: true, pathLength: 3 })), {
         ca: true,
         pathLength: 3
@@ -438,6 +462,9 @@ describe("the structure of a CRL", () => {
       assert.strictEqual(ruleOf(tbs((inner) => withPart(inner, 1, encode(0x30, [6, 1, 0x2a])))), `${malformed}.1.2`)
       assert.strictEqual(ruleOf(tbs((inner) => withPart(inner, 4, undefined))), `${malformed}.2.5`)
       assert.strictEqual(ruleOf(tbs((inner) => withPart(inner, 4, encode(0x17, text("x"))))), `${malformed}.2.5`)
+      const later = encode(0x18, text("20600101000000Z"))
+      const ends = Either.getOrThrow(crls.parse(tbs((inner) => withPart(inner, 4, later)))).nextUpdate
+      assert.strictEqual(ends, Date.UTC(2060, 0, 1))
       assert.strictEqual(ruleOf(tbs((inner) => withPart(inner, 5, NULL))), malformed)
       assert.strictEqual(ruleOf(tbs((inner) => encode(0x30, ...partsOf(inner), NULL))), malformed)
       const long = encode(0x30, encode(0x31, encode(0x30, [6, 3, 0x55, 4, 3], encode(0x0c, new Uint8Array(4_096)))))

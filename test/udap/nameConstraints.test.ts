@@ -54,6 +54,8 @@ describe("name constraints", () => {
     [uri("https://.example.org"), uri(".example.org"), "undecidable"],
     [uri("https://a.example.org./"), uri(".example.org."), "undecidable"],
     [uri("https:///r4"), uri(".example.org"), "undecidable"],
+    [uri("https://node1/r4"), uri("node1"), "within"],
+    [uri("https://1st.example.org/r4"), uri("1st.example.org"), "within"],
     [uri("https://10.0.0.1/r4"), uri("10.0.0.1"), "undecidable"],
     [uri("https://[::1]/r4"), uri("[::1]"), "undecidable"],
     [dns("Fhir.Example.org"), dns("example.ORG"), "within"],
@@ -92,6 +94,23 @@ describe("name constraints", () => {
     assert.strictEqual(verdict(name, constraint), expected)
   })
 
+  it("apply to names of their form alone", () => {
+    const names = [
+      uri("a.example.org"),
+      dns("a.example.org"),
+      email("a.example.org"),
+      ip(10, 1, 2, 3),
+      directory("a.example.org"),
+      other(0xa0),
+      other(0x88)
+    ]
+    for (const name of names) {
+      for (const constraint of names.filter((one) => one !== name)) {
+        assert.strictEqual(verdict(name, constraint), "unconstrained", JSON.stringify([name, constraint]))
+      }
+    }
+  })
+
   it("apply to each name: one of those permitted, and none of those excluded", () => {
     const [a, b] = [uri("https://a.example.org"), uri("https://b.example.org")]
     const [onlyA, onlyB] = [uri("a.example.org"), uri("b.example.org")]
@@ -113,6 +132,7 @@ describe("name constraints", () => {
     const subject: Name = { rdns: ["cn=x"], display: "", emails: ["it@example.com"] }
     assert.isFalse(satisfies([a], [email("example.org")], [], subject))
     assert.isTrue(satisfies([email("it@example.org")], [email("example.org")], [], subject))
+    assert.isTrue(satisfies([a, email("it@example.org")], [email("example.org")], [], subject))
   })
 
   it.effect("are read from a certificate, or malformed", () =>
@@ -146,6 +166,8 @@ describe("name constraints", () => {
         [0x30, 0],
         [0x31, 7, 0xa0, 5, ...subtree],
         [0x30, 2, 0xa0, 1],
+        [0x30, 4, 0xa0, 2, 0x30, 9],
+        [0x30, 6, 0xa0, 4, 0x30, 2, 5, 0],
         [0x30, 9, 0xa0, 5, ...subtree, 0xa2, 0],
         [0x30, 7, 0xa2, 5, ...subtree],
         [0x30, 7, 0xa0, 5, 0x31, 3, 0x82, 1, 0x61],

@@ -107,6 +107,23 @@ describe("an OCSP response", () => {
       assert.strictEqual(yield* identified(inter, inter, "SHA-1"), other)
     }))
 
+  it.effect("is not about a certificate of which the runtime makes no digest", () =>
+    Effect.gen(function*() {
+      const response = yield* respond()
+      const { subtle } = globalThis.crypto
+      const { digest } = subtle
+      yield* Effect.acquireRelease(
+        Effect.sync(() => {
+          subtle.digest = () => Promise.reject(new Error("not in this mode"))
+        }),
+        () =>
+          Effect.sync(() => {
+            subtle.digest = digest
+          })
+      )
+      assert.strictEqual(yield* judge(response), "RFC 6960, 3.2: it is about another certificate")
+    }).pipe(Effect.scoped))
+
   it.effect("may be about several certificates, of which eight are read", () =>
     Effect.gen(function*() {
       const { inter, root } = yield* base

@@ -3,13 +3,13 @@ import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { assert, describe, it } from "@effect/vitest"
-import * as asn1 from "asn1js"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
@@ -18,9 +18,6 @@ import { TrustPolicy } from "effect-safire/udap"
 import * as pki from "pkijs"
 import * as Pki from "../../src/testing/internal/pki.js"
 import { ocspResponse } from "../../src/testing/internal/pkiOcsp.js"
-// The parsers, for the certificates whose revocation is tested.
-import * as certificates from "../../src/udap/internal/certificate.js"
-import * as crls from "../../src/udap/internal/crl.js"
 import { base, CRL_URL, FHIR_BASE, NOW, OCSP_URL } from "./artefacts.js"
 import type { Network, World } from "./server.js"
 import { COMMUNITY, world } from "./server.js"
@@ -81,7 +78,13 @@ describe("CRLs from distribution points", () => {
       const net = world(new Map([[CRL_URL, yield* Pki.crl(inter, [], { keys: keys.evil })]]))
       yield* Effect.gen(function*() {
         assert.deepInclude(yield* Effect.flip(validate(chain)), { reason: "RevocationUnknown" })
-        net.network.set(CRL_URL, yield* Pki.crl(inter))
+        net.network.set(CRL_URL, yield* Pki.crl(inter, [], { to: NOW + 3 * Pki.DAY }))
+        yield* validate(chain)
+        net.network.set(CRL_URL, yield* Pki.crl(inter, [], { keys: keys.evil }))
+        yield* TestClock.adjust("1 days")
+        assert.deepInclude(yield* Effect.flip(validate(chain)), { reason: "RevocationUnknown" })
+        // The valid list is still there when the network is not.
+        net.network.delete(CRL_URL)
         yield* validate(chain)
       }).pipe(Effect.provide(policy(net.layer)))
     }))
@@ -291,7 +294,12 @@ describe("CRLs from distribution points", () => {
 
   it.effect("hosts are names; those that only look like loopback are as good as others", () =>
     Effect.gen(function*() {
-      const urls = ["https://crl.example.org/a", "http://notlocalhost/a", "http://localhost.example.org/a"]
+      const urls = [
+        "https://crl.example.org/a",
+        "http://notlocalhost/a",
+        "http://localhost.example.org/a",
+        "http://ca1/a"
+      ]
       for (const url of [...urls, "http://1.example/a", "http://example.1a/a"]) {
         const { chain, inter } = yield* pointing(url)
         const net = world(new Map([[url, yield* Pki.crl(inter)]]))
@@ -299,7 +307,7 @@ describe("CRLs from distribution points", () => {
         assert.deepStrictEqual(net.requests, [url])
       }
       // The option is for loopback hosts alone.
-      for (const url of ["http://10.0.0.5/a", "http://[fd00::1]/a", "http://a.localhost/a", "ftp://127.0.0.1/a"]) {
+      for (const url of ["http://10.0.0.5/a", "http://[fd00::1]/a", "http://localhost./a", "http://a.localhost/a"]) {
         const { chain } = yield* pointing(url)
         const net = world(new Map())
         const error = yield* Effect.flip(
@@ -339,37 +347,45 @@ describe("CRLs from distribution points", () => {
       }).pipe(Effect.provide(policy(net.layer, {}, { revocationMaxAge: "1 hour" })))
     }))
 
-  it.effect("searches a large list in portions, between which other fibers run", () =>
+  it.effect("the lists for all certificates of a path are fetched at the same time", () =>
     Effect.gen(function*() {
-      const { inter, leaf } = yield* base
-      // Entries that differ in the serial number alone, written by hand: pkijs takes seconds for so many.
-      const entry = (serial: number) => [
-        0x30,
-        0x15,
-        0x02,
-        0x04,
-        (serial >> 24) & 0x7f,
-        (serial >> 16) & 0xff,
-        (serial >> 8) & 0xff,
-        serial & 0xff,
-        0x17,
-        0x0d,
-        ...Buffer.from("260101000000Z")
-      ]
-      const few = yield* Pki.crl(inter, [new asn1.Integer({ value: 0x1234 })])
-      const parsed = Either.getOrThrow(crls.parse(few))
-      const [certificate, issuer] = [leaf, inter].map(({ der }) => Either.getOrThrow(certificates.parse(der)))
-      if (certificate === undefined || issuer === undefined) return assert.fail("no certificates")
-      const count = 100_000
-      const list = new Uint8Array(count * 23)
-      for (let i = 0; i < count; i++) list.set(entry(0x01000000 + i), i * 23)
-      let turns = 0
-      const counter = yield* Effect.fork(Effect.forever(Effect.zipRight(Effect.sync(() => turns++), Effect.yieldNow())))
-      const crl = { ...parsed, der: list, revoked: { tag: 0x30, start: 0, content: 0, end: list.length } }
-      const status = yield* crls.status(crl, certificate, issuer, { now: NOW, skew: 0 })
-      yield* Fiber.interrupt(counter)
-      assert.strictEqual(status._tag, "Good")
-      assert.isAtLeast(turns, 5)
+      const { makeInter, makeLeaf, root } = yield* base
+      const [first, second] = ["http://a.example/", "http://b.example/"] as const
+      const inter = yield* makeInter({ extensions: [Pki.distributionPoints(first)] })
+      const leaf = yield* makeLeaf({ extensions: [Pki.distributionPoints(second)] }, inter)
+      const lists = new Map<string, Uint8Array>([[first, yield* Pki.crl(root)], [second, yield* Pki.crl(inter)]])
+      const both = yield* Deferred.make<void>()
+      let requests = 0
+      const client = HttpClient.make((request, url) =>
+        Effect.gen(function*() {
+          if (++requests === 2) yield* Deferred.succeed(both, undefined)
+          yield* Deferred.await(both)
+          return HttpClientResponse.fromWeb(request, new Response(new Uint8Array(lists.get(url.href) ?? [])))
+        })
+      )
+      const layer = policy(Layer.succeed(HttpClient.HttpClient, client), { crls: [] })
+      assert.lengthOf((yield* Effect.provide(validate([leaf.der, inter.der]), layer)).path, 3)
+    }))
+
+  it.effect("a list that arrives in parts is put together", () =>
+    Effect.gen(function*() {
+      const { chain, inter } = yield* pointing(CRL_URL)
+      const crl = yield* Pki.crl(inter)
+      const parts = [crl.slice(0, 100), crl.slice(100, 101), crl.slice(101)]
+      yield* Effect.provide(validate(chain), policy(endless(() => Stream.fromIterable(parts))))
+    }))
+
+  it.effect("a request without a response is repeated after its time limit", () =>
+    Effect.gen(function*() {
+      const asked = yield* Queue.unbounded<void>()
+      const fiber = yield* Effect.fork(failureOver(() => Effect.zipRight(Queue.offer(asked, undefined), Effect.never)))
+      for (let n = 0; n < 3; n++) {
+        yield* Queue.take(asked)
+        yield* TestClock.adjust("10 seconds")
+      }
+      const { detail, requests } = yield* Fiber.join(fiber)
+      assert.strictEqual(detail, `${NOT_KNOWN}${CRL_URL} gave no complete answer within 10s`)
+      assert.strictEqual(requests, 3)
     }))
 })
 
@@ -505,6 +521,25 @@ describe("OCSP", () => {
       yield* Effect.provide(validate(chain), policy(net.layer, { crls: [crls.root, crls.inter] }))
       assert.deepStrictEqual(net.requests, [])
     }))
+
+  it.effect("a runtime without SHA-1 makes no request", () =>
+    Effect.gen(function*() {
+      const { chain, net } = yield* answering("good")
+      const { subtle } = globalThis.crypto
+      const { digest } = subtle
+      yield* Effect.acquireRelease(
+        Effect.sync(() => {
+          subtle.digest = () => Promise.reject(new Error("not in this mode"))
+        }),
+        () =>
+          Effect.sync(() => {
+            subtle.digest = digest
+          })
+      )
+      const error = yield* Effect.flip(Effect.provide(validate(chain), policy(net.layer)))
+      assert.include(error.message, "whether it is revoked is not known: no request can be made for it [RFC 6960, 4.1]")
+      assert.deepStrictEqual(net.requests, [])
+    }).pipe(Effect.scoped))
 
   it.effect("invalid bytes end in a typed error", () =>
     Effect.gen(function*() {

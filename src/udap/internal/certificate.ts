@@ -124,16 +124,14 @@ export const parse = (bytes: Uint8Array): Either.Either<Certificate, Problem> =>
   }
   const elements = der.count(bytes, limits)
   if (elements === "TooLarge") return fault("TooLarge", "4.1", `it has more than ${limits.elements} elements`)
+  const malformed = fault("Malformed", "4.1", "it is not one DER-encoded X.509 certificate of version 3")
   const parts = elements === "Malformed" ? undefined : readParts(bytes)
-  const parsed = parts === undefined
-    ? Either.left(undefined)
-    : Either.try(() => {
-      const x509 = parseAll(bytes)
-      return { x509, listed: extensionsOf(x509) }
-    })
-  if (parts === undefined || Either.isLeft(parsed)) {
-    return fault("Malformed", "4.1", "it is not one DER-encoded X.509 certificate of version 3")
-  }
+  if (parts === undefined) return malformed
+  const parsed = Either.try(() => {
+    const x509 = parseAll(bytes)
+    return { x509, listed: extensionsOf(x509) }
+  })
+  if (Either.isLeft(parsed)) return malformed
   const { listed, x509 } = parsed.right
   if (listed.length > limits.extensions) {
     return fault("TooLarge", "4.2", `it has ${listed.length} extensions, more than ${limits.extensions}`)
@@ -143,10 +141,10 @@ export const parse = (bytes: Uint8Array): Either.Either<Certificate, Problem> =>
   if (!parts.sameAlgorithm) {
     return fault("AlgorithmMismatch", "4.1.1.2", "the signature algorithm inside differs from the one outside")
   }
-  const malformed = listed.find(([oid, { value }]) => PARSED.has(oid) && der.single(value) === undefined)
+  const broken = listed.find(([oid, { value }]) => PARSED.has(oid) && der.single(value) === undefined)
   const alternativeNames = readAlternativeNames(extensions.get(Oid.subjectAltName))
-  if (malformed !== undefined || alternativeNames === undefined) {
-    return fault("Malformed", "4.2.1", `its extension ${malformed?.[0] ?? Oid.subjectAltName} is malformed`)
+  if (broken !== undefined || alternativeNames === undefined) {
+    return fault("Malformed", "4.2.1", `its extension ${broken?.[0] ?? Oid.subjectAltName} is malformed`)
   }
   return Either.right({ ...parts, der: bytes, x509, extensions, alternativeNames })
 }
@@ -163,7 +161,7 @@ export const extensionOf = ({ extensions }: Certificate, oid: string): Uint8Arra
 export const isSelfIssued = ({ issuer, subject }: Certificate): boolean => names.sameName(issuer, subject)
 
 /** @internal */
-export const same = (a: Certificate, b: Certificate): boolean => a === b || der.equal(a.der, b.der)
+export const same = (a: Certificate, b: Certificate): boolean => der.equal(a.der, b.der)
 
 /** @internal */
 export interface BasicConstraints {
@@ -176,11 +174,8 @@ export const basicConstraints = (certificate: Certificate): BasicConstraints => 
   const found = certificate.extensions.get(Oid.basicConstraints)?.parsed
   if (!(found instanceof pki.BasicConstraints)) return { ca: false, pathLength: undefined }
   const { cA, pathLenConstraint } = found
-  const length = pathLenConstraint === undefined
-    ? undefined
-    : typeof pathLenConstraint === "number"
-    ? pathLenConstraint
-    : pathLenConstraint.valueBlock.valueDec
+  // A number of more than 32 bits is an object, whose value is 0: no authority may follow.
+  const length = typeof pathLenConstraint === "number" ? pathLenConstraint : pathLenConstraint?.valueBlock.valueDec
   return { ca: cA, pathLength: length }
 }
 

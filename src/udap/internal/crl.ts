@@ -3,6 +3,8 @@
  * and in portions, because parsing it costs 100 µs an entry: the event loop goes on while a list of 16 MiB is searched.
  */
 import * as asn1 from "asn1js"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as pki from "pkijs"
@@ -188,6 +190,8 @@ export const parse = (bytes: Uint8Array): Either.Either<Crl, Unusable> => {
 
 /** The entries between two turns of the event loop: a few milliseconds. */
 const PORTION = 20_000
+/** By the real clock, also in tests. `Effect.yieldNow` is a microtask: the event loop would not go on. */
+const nextTurn = Clock.make().sleep(Duration.zero)
 
 type Scan = "Revoked" | "NotRevoked" | "Malformed" | "CriticalEntryExtension"
 
@@ -233,7 +237,7 @@ const scan = (crl: Crl, serial: Uint8Array): Effect.Effect<Scan> => {
   const from = (offset: number): Effect.Effect<Scan> =>
     Effect.suspend(() => {
       const next = scanPortion(crl.der, offset, revoked.end, serial)
-      return typeof next === "number" ? Effect.zipRight(Effect.yieldNow(), from(next)) : Effect.succeed(next)
+      return typeof next === "number" ? Effect.zipRight(nextTurn, from(next)) : Effect.succeed(next)
     })
   return from(revoked.content)
 }

@@ -34,10 +34,11 @@ export const Tag = {
  * @internal
  */
 export const read = (bytes: Uint8Array, offset: number, limit: number): Element | undefined => {
-  const tag = bytes[offset]
-  const first = bytes[offset + 1]
+  const tag = bytes[offset] ?? 0
+  // Where bytes are missing: a length without end, which DER does not have.
+  const first = bytes[offset + 1] ?? 0x80
   // A tag number of 31 or more needs further bytes; X.509 has none.
-  if (tag === undefined || first === undefined || offset + 2 > limit || (tag & 0x1f) === 0x1f) return undefined
+  if ((tag & 0x1f) === 0x1f) return undefined
   if (first < 0x80) {
     const end = offset + 2 + first
     return end > limit ? undefined : { tag, start: offset, content: offset + 2, end }
@@ -135,7 +136,7 @@ export const oid = (bytes: Uint8Array, element: Element): string => {
  */
 export const time = (bytes: Uint8Array, element: Element): number | undefined => {
   const text = ascii(contentOf(bytes, element)) ?? ""
-  const digits = element.tag === Tag.utcTime && text.length === 13
+  const digits = element.tag === Tag.utcTime
     ? `${Number(text.slice(0, 2)) < 50 ? "20" : "19"}${text}`
     : element.tag === Tag.generalizedTime
     ? text

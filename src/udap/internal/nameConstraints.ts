@@ -15,9 +15,8 @@ export interface Constraints {
 /** Subtrees with a minimum or maximum must not be issued (4.2.1.10), and are not processed here. */
 const readSubtrees = (bytes: Uint8Array, list: der.Element): ReadonlyArray<names.GeneralName> | undefined => {
   const found = der.children(bytes, list)?.map((subtree) => {
-    const parts = subtree.tag === der.Tag.sequence ? der.children(bytes, subtree) : undefined
-    const base = parts?.[0]
-    return base === undefined || parts?.length !== 1 ? undefined : readConstraint(bytes, base)
+    const [base, ...more] = der.partsOf(bytes, subtree)
+    return base === undefined || more.length > 0 ? undefined : readConstraint(bytes, base)
   })
   return found?.every((name) => name !== undefined) === true ? found : undefined
 }
@@ -36,9 +35,8 @@ const readConstraint = (bytes: Uint8Array, base: der.Element): names.GeneralName
 export const constraintsOf = (certificate: Certificate): Constraints | "Malformed" | undefined => {
   const bytes = certificate.extensions.get(Oid.nameConstraints)?.value
   if (bytes === undefined) return undefined
-  const sequence = der.single(bytes)
-  const lists = sequence?.tag === der.Tag.sequence ? der.children(bytes, sequence) : undefined
-  if (lists === undefined || lists.length === 0 || lists.some(({ tag }) => tag !== 0xa0 && tag !== 0xa1)) {
+  const lists = der.partsOf(bytes, der.single(bytes))
+  if (lists.length === 0 || lists.some(({ tag }) => tag !== 0xa0 && tag !== 0xa1)) {
     return "Malformed"
   }
   const listOf = (tag: number) => {
@@ -49,8 +47,6 @@ export const constraintsOf = (certificate: Certificate): Constraints | "Malforme
   return permitted === undefined || excluded === undefined ? "Malformed" : { permitted, excluded }
 }
 
-const isAddress = (host: string): boolean => /^[\d.]+$/.test(host) || host.startsWith("[")
-
 /**
  * The host of a URI in lower case, if it has one that is a plain name: no address, no credentials, nothing that another
  * parser reads otherwise.
@@ -58,7 +54,7 @@ const isAddress = (host: string): boolean => /^[\d.]+$/.test(host) || host.start
 const hostOf = (uri: string): string | undefined => {
   const authority = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(uri)?.[1]
   const host = authority?.replace(/:\d*$/, "").toLowerCase()
-  return host === undefined || !/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/.test(host) || isAddress(host) ? undefined : host
+  return host === undefined || !/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/.test(host) || /^[\d.]+$/.test(host) ? undefined : host
 }
 
 /** `.example.com` has the hosts below it, `example.com` the host alone. */
@@ -85,28 +81,29 @@ const isAddressWithin = (address: Uint8Array, constraint: Uint8Array): boolean =
     return (byte & mask) === ((constraint[i] ?? 0) & mask)
   })
 
-/**
- * Whether a name lies within a subtree; `undefined` where the rule cannot be applied to such a name, which then is
- * refused.
- */
-const isWithin = (name: names.GeneralName, constraint: names.GeneralName): boolean | undefined => {
+/** `Undecidable`: the rule cannot be applied to such a name, which then is refused. */
+type Position = "Within" | "Outside" | "Undecidable"
+
+const positionIf = (isWithin: boolean): Position => isWithin ? "Within" : "Outside"
+
+/** Whether a name lies within a subtree: `undefined` if the subtree has names of another form. */
+const positionOf = (name: names.GeneralName, constraint: names.GeneralName): Position | undefined => {
   if (name.form === "uri" && constraint.form === "uri") {
     const host = hostOf(name.value)
-    return host === undefined ? undefined : isHostWithin(host, constraint.value.toLowerCase())
+    return host === undefined ? "Undecidable" : positionIf(isHostWithin(host, constraint.value.toLowerCase()))
   }
   if (name.form === "dns" && constraint.form === "dns") {
-    return isDomainWithin(name.value.toLowerCase(), constraint.value.toLowerCase())
+    return positionIf(isDomainWithin(name.value.toLowerCase(), constraint.value.toLowerCase()))
   }
-  if (name.form === "email" && constraint.form === "email") return isEmailWithin(name.value, constraint.value)
-  if (name.form === "ip" && constraint.form === "ip") return isAddressWithin(name.value, constraint.value)
+  if (name.form === "email" && constraint.form === "email") {
+    return positionIf(isEmailWithin(name.value, constraint.value))
+  }
+  if (name.form === "ip" && constraint.form === "ip") return positionIf(isAddressWithin(name.value, constraint.value))
   if (name.form === "directory" && constraint.form === "directory") {
-    return constraint.value.rdns.every((rdn, i) => name.value.rdns[i] === rdn)
+    return positionIf(constraint.value.rdns.every((rdn, i) => name.value.rdns[i] === rdn))
   }
-  return undefined
+  return name.form === "other" && name.value === constraint.value ? "Undecidable" : undefined
 }
-
-const sameForm = (a: names.GeneralName, b: names.GeneralName): boolean =>
-  a.form === b.form && (a.form !== "other" || a.value === b.value)
 
 /**
  * All names of a certificate that constraints apply to: also its subject, and without an email in the alternative name
@@ -128,7 +125,9 @@ const namesOf = ({ alternativeNames, subject }: Certificate): ReadonlyArray<name
  */
 export const satisfies = (certificate: Certificate, { excluded, permitted }: Constraints): boolean =>
   namesOf(certificate).every((name) => {
-    const allowed = permitted.filter((constraint) => sameForm(name, constraint))
-    return !excluded.some((constraint) => sameForm(name, constraint) && isWithin(name, constraint) !== false) &&
-      (allowed.length === 0 || allowed.some((constraint) => isWithin(name, constraint) === true))
+    const positions = (constraints: ReadonlyArray<names.GeneralName>) =>
+      constraints.flatMap((constraint) => positionOf(name, constraint) ?? [])
+    const allowed = positions(permitted)
+    return positions(excluded).every((position) => position === "Outside") &&
+      (allowed.length === 0 || allowed.includes("Within"))
   })

@@ -88,6 +88,9 @@ export type GeneralName =
 
 const TEXT: Readonly<Record<number, "uri" | "dns" | "email">> = { 0x81: "email", 0x82: "dns", 0x86: "uri" }
 
+/** Names of another form, an X.400 address, an EDI party and a registered identifier. */
+const OTHER: ReadonlySet<number> = new Set([0xa0, 0xa3, 0xa5, 0x88])
+
 /** @internal */
 export const readGeneralName = (bytes: Uint8Array, element: der.Element): GeneralName | undefined => {
   const form = TEXT[element.tag]
@@ -95,22 +98,13 @@ export const readGeneralName = (bytes: Uint8Array, element: der.Element): Genera
     const value = der.ascii(der.contentOf(bytes, element))
     return value === undefined ? undefined : { form, value }
   }
-  switch (element.tag) {
-    case 0xa4: {
-      const inner = der.read(bytes, element.content, element.end)
-      const value = inner?.end === element.end ? readName(bytes, inner) : undefined
-      return value === undefined ? undefined : { form: "directory", value }
-    }
-    case 0x87:
-      return { form: "ip", value: der.contentOf(bytes, element) }
-    case 0xa0:
-    case 0xa3:
-    case 0xa5:
-    case 0x88:
-      return { form: "other", value: element.tag }
-    default:
-      return undefined
+  if (element.tag === 0xa4) {
+    const inner = der.read(bytes, element.content, element.end)
+    const value = inner?.end === element.end ? readName(bytes, inner) : undefined
+    return value === undefined ? undefined : { form: "directory", value }
   }
+  if (element.tag === 0x87) return { form: "ip", value: der.contentOf(bytes, element) }
+  return OTHER.has(element.tag) ? { form: "other", value: element.tag } : undefined
 }
 
 /**

@@ -10,7 +10,7 @@ import { type Certificate, extensionOf, Oid, same } from "./certificate.js"
 import * as der from "./der.js"
 import { sameName } from "./names.js"
 import { checkEach, checkPath, problem, type Times } from "./pathRules.js"
-import { algorithmProblem, keyProblem, ofCertificate, verifies } from "./signature.js"
+import { keyProblem, ofCertificate, verifies } from "./signature.js"
 
 const MAX_LENGTH = 10
 const MAX_STEPS = 100
@@ -55,14 +55,14 @@ export const search = (
   times: Times
 ): Effect.Effect<Either.Either<ReadonlyArray<Certificate>, Problems>> =>
   Effect.gen(function*() {
-    const others = pool.filter((one) => !same(one, leaf) && !anchors.some((anchor) => same(anchor, one)))
+    const others = pool.filter((one) => !same(one, leaf))
     const verified = new Map<Certificate, Map<Certificate, boolean>>()
     let steps = 0
     let signatures = 0
     let paths = 0
     let best: Problems | undefined
     /** The longest chain that was built, and whether an issuer by name had another key. */
-    let longest: ReadonlyArray<Certificate> = [leaf]
+    let longest: ReadonlyArray<Certificate> = []
     let forged: Certificate | undefined
 
     const isIssuer = (certificate: Certificate, issuer: Certificate): Effect.Effect<boolean> =>
@@ -89,8 +89,6 @@ export const search = (
       Effect.gen(function*() {
         const last = chain[chain.length - 1] ?? leaf
         if (chain.length > longest.length) longest = chain
-        // A signature that is not accepted cannot be checked, and is what is wrong with the chain.
-        if (algorithmProblem(last.x509.signatureAlgorithm) !== undefined) return undefined
         const candidates = (list: ReadonlyArray<Certificate>) =>
           byRank(last, list.filter((issuer) => sameName(last.issuer, issuer.subject) && !chain.includes(issuer)), times)
         const named = [

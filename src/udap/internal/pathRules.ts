@@ -87,14 +87,14 @@ const countBelow = (below: ReadonlyArray<Certificate>): number =>
 const ofLength = (path: ReadonlyArray<Certificate>): ReadonlyArray<Problem> =>
   path.flatMap((authority, i) => {
     const { pathLength } = basicConstraints(authority)
-    return i === 0 || pathLength === undefined || countBelow(path.slice(0, i)) <= pathLength ? [] : [
+    return pathLength === undefined || countBelow(path.slice(0, i)) <= pathLength ? [] : [
       problem("PathTooLong", authority, "6.1.4 (l) and (m)", `more than ${pathLength} authorities follow below it`)
     ]
   })
 
 const ofNames = (path: ReadonlyArray<Certificate>): ReadonlyArray<Problem> =>
   path.flatMap((authority, i) => {
-    const constraints = i === 0 ? undefined : nameConstraints.constraintsOf(authority)
+    const constraints = nameConstraints.constraintsOf(authority)
     if (constraints === undefined) return []
     if (constraints === "Malformed") {
       return [problem("NameConstraint", authority, "4.2.1.10", "its name constraints cannot be processed")]

@@ -14,6 +14,6 @@ const BLOCK = /-----BEGIN ([A-Z0-9 ]{1,40})-----([A-Za-z0-9+/=\s]*)-----END \1--
 export const toDer = (input: string | Uint8Array, label: string): ReadonlyArray<Uint8Array> | undefined => {
   if (typeof input !== "string") return [input]
   const blocks = [...input.matchAll(BLOCK)].filter(([, found]) => found === label)
-  const decoded = blocks.map(([, , body = ""]) => Encoding.decodeBase64(body.replace(/\s+/g, "")))
+  const decoded = blocks.map(([, , body = ""]) => Encoding.decodeBase64(body.replace(/\s/g, "")))
   return blocks.length > 0 && decoded.every(Either.isRight) ? decoded.map(({ right }) => right) : undefined
 }

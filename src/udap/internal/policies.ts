@@ -9,11 +9,11 @@ import * as der from "./der.js"
 
 const ANY_POLICY = "2.5.29.32.0"
 
-const policiesOf = (certificate: Certificate): ReadonlyArray<string> | undefined => {
+const policiesOf = (certificate: Certificate): ReadonlyArray<string> => {
   const found = certificate.extensions.get(Oid.certificatePolicies)?.parsed
   return found instanceof pki.CertificatePolicies
     ? found.certificatePolicies.map(({ policyIdentifier }) => policyIdentifier)
-    : undefined
+    : []
 }
 
 const mappingsOf = (certificate: Certificate): ReadonlyArray<readonly [from: string, to: string]> => {
@@ -23,20 +23,19 @@ const mappingsOf = (certificate: Certificate): ReadonlyArray<readonly [from: str
     : []
 }
 
-/** A small integer, as the content of an INTEGER has it. */
-const small = (bytes: Uint8Array): number =>
-  bytes.length > 4 ? Number.MAX_SAFE_INTEGER : bytes.reduce((value, byte) => value * 256 + byte, 0)
+/** The content of an INTEGER that is not negative: a count, of which large values have no effect. */
+const count = (bytes: Uint8Array): number => bytes.reduce((value, byte) => value * 256 + byte, 0)
 
 /** `requireExplicitPolicy` and `inhibitPolicyMapping`, which have implicit tags. */
 const constraintsOf = (certificate: Certificate): ReadonlyMap<number, number> => {
   const bytes = extensionOf(certificate, Oid.policyConstraints)
-  return new Map(der.partsOf(bytes, der.single(bytes)).map((one) => [one.tag, small(der.contentOf(bytes, one))]))
+  return new Map(der.partsOf(bytes, der.single(bytes)).map((one) => [one.tag, count(der.contentOf(bytes, one))]))
 }
 
 const inhibitAnyOf = (certificate: Certificate): number | undefined => {
   const bytes = extensionOf(certificate, Oid.inhibitAnyPolicy)
   const integer = der.single(bytes)
-  return integer === undefined ? undefined : small(der.contentOf(bytes, integer))
+  return integer === undefined ? undefined : count(der.contentOf(bytes, integer))
 }
 
 /** The expected policies of the next certificate, after the mappings of this one (6.1.4 (b)). */
@@ -63,39 +62,32 @@ export type PolicyFault = "MappingOfAnyPolicy" | "NoValidPolicy"
 export const fault = (
   path: ReadonlyArray<Certificate>
 ): { readonly certificate: Certificate; readonly fault: PolicyFault } | undefined => {
-  const length = path.length
-  let expected: ReadonlySet<string> | undefined = new Set([ANY_POLICY])
-  let explicitPolicy = length + 1
-  let policyMapping = length + 1
-  let inhibitAny = length + 1
+  /** Without a policy in it, none is valid any more. */
+  let expected: ReadonlySet<string> = new Set([ANY_POLICY])
+  let explicitPolicy = Infinity
+  let policyMapping = Infinity
+  let inhibitAny = Infinity
   for (const [i, certificate] of path.entries()) {
-    const isLeaf = i === length - 1
+    const isLeaf = i === path.length - 1
     const selfIssued = isSelfIssued(certificate)
     const policies = policiesOf(certificate)
-    if (policies === undefined || expected === undefined) expected = undefined
-    else {
-      const before: ReadonlySet<string> = expected
-      const next = new Set(policies.filter((one) => one !== ANY_POLICY && (before.has(one) || before.has(ANY_POLICY))))
-      if (policies.includes(ANY_POLICY) && (inhibitAny > 0 || (!isLeaf && selfIssued))) {
-        for (const one of before) next.add(one)
-      }
-      expected = next.size === 0 ? undefined : next
+    const before = expected
+    const next = new Set(policies.filter((one) => one !== ANY_POLICY && (before.has(one) || before.has(ANY_POLICY))))
+    if (policies.includes(ANY_POLICY) && (inhibitAny > 0 || (!isLeaf && selfIssued))) {
+      for (const one of before) next.add(one)
     }
+    expected = next
     const constraints = constraintsOf(certificate)
     if (isLeaf) {
-      if (explicitPolicy > 0) explicitPolicy--
-      if (constraints.get(0x80) === 0) explicitPolicy = 0
-      return explicitPolicy === 0 && expected === undefined ? { certificate, fault: "NoValidPolicy" } : undefined
+      const isRequired = explicitPolicy <= 1 || constraints.get(0x80) === 0
+      return isRequired && expected.size === 0 ? { certificate, fault: "NoValidPolicy" } : undefined
     }
-    if (explicitPolicy === 0 && expected === undefined) return { certificate, fault: "NoValidPolicy" }
+    if (explicitPolicy === 0 && expected.size === 0) return { certificate, fault: "NoValidPolicy" }
     const mappings = mappingsOf(certificate)
     if (mappings.some(([from, to]) => from === ANY_POLICY || to === ANY_POLICY)) {
       return { certificate, fault: "MappingOfAnyPolicy" }
     }
-    if (expected !== undefined) {
-      const next = mapped(expected, mappings, policyMapping > 0)
-      expected = next.size === 0 ? undefined : next
-    }
+    expected = mapped(expected, mappings, policyMapping > 0)
     if (!selfIssued) {
       explicitPolicy = Math.max(0, explicitPolicy - 1)
       policyMapping = Math.max(0, policyMapping - 1)

@@ -49,11 +49,8 @@ export const algorithmProblem = ({ algorithmId }: Algorithm): Problem | undefine
     detail: `it is signed with ${REFUSED[algorithmId] ?? algorithmId}`
   }
 
-/** An unsigned big-endian number without leading zeros. */
-const magnitude = (bytes: Uint8Array): Uint8Array => {
-  const first = bytes.findIndex((byte) => byte !== 0)
-  return first === -1 ? new Uint8Array() : bytes.subarray(first)
-}
+/** An unsigned big-endian number without leading zeros; of zero, the last byte. */
+const magnitude = (bytes: Uint8Array): Uint8Array => bytes.subarray(bytes.findIndex((byte) => byte !== 0))
 
 const bitLength = (bytes: Uint8Array): number => bytes.length * 8 - Math.clz32(bytes[0] ?? 0) + 24
 
@@ -100,9 +97,8 @@ export interface Signed {
  * @internal
  */
 export const verifies = ({ algorithm, signature, tbs }: Signed, signer: Certificate): Effect.Effect<boolean> => {
-  const family = ALGORITHMS[algorithm.algorithmId]
   const key = keyOf(signer)
-  if (family === undefined || Either.isLeft(key) || key.right !== family) return Effect.succeed(false)
+  if (Either.isLeft(key) || key.right !== ALGORITHMS[algorithm.algorithmId]) return Effect.succeed(false)
   return Effect.orElseSucceed(
     Effect.tryPromise(() =>
       pki.getCrypto(true).verifyWithPublicKey(
