@@ -64,18 +64,15 @@ export const make = <A, E>(scope?: Scope.Scope): SingleFlight<A, E> => {
       const run = new Run<A, E>()
       runs.set(key, run)
       const isCurrent = () => runs.get(key) === run
-      const worked = Effect.suspend(() => work(isCurrent)).pipe(
-        Effect.interruptible,
-        Effect.onExit((exit) =>
-          Effect.sync(() => {
-            if (isCurrent()) runs.delete(key)
-            run.complete(exit)
-          })
-        )
-      )
+      const worked = Effect.interruptible(Effect.suspend(() => work(isCurrent)))
       return Effect.map(scope === undefined ? Effect.forkDaemon(worked) : Effect.forkIn(worked, scope), (fiber) => {
         running.add(fiber)
-        fiber.addObserver(() => running.delete(fiber))
+        // `Effect.onExit` would take more steps than the work of some runs.
+        fiber.addObserver((exit) => {
+          running.delete(fiber)
+          if (isCurrent()) runs.delete(key)
+          run.complete(exit)
+        })
         return run
       })
     })
@@ -83,8 +80,7 @@ export const make = <A, E>(scope?: Scope.Scope): SingleFlight<A, E> => {
   return {
     run: (key, work) =>
       Effect.suspend(() =>
-        runs.get(key)?.result ??
-          Effect.uninterruptibleMask((restore) => Effect.flatMap(runFor(key, work), ({ result }) => restore(result)))
+        runs.get(key)?.result ?? Effect.flatMap(Effect.uninterruptible(runFor(key, work)), ({ result }) => result)
       ),
     start: (key, work) => Effect.asVoid(Effect.uninterruptible(runFor(key, work))),
     forget: (key) => {

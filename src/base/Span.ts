@@ -3,7 +3,6 @@
  * Without a tracer, `Effect.withSpan` would still make a span and capture a stack, at a third of the cost of a request.
  */
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
@@ -14,6 +13,7 @@ import * as MetricBoundaries from "effect/MetricBoundaries"
 import * as MetricKey from "effect/MetricKey"
 import * as RuntimeFlags from "effect/RuntimeFlags"
 import * as Tracer from "effect/Tracer"
+import { clockOf } from "./FiberEnvironment.js"
 
 /** Effect's default tracer, which exports no spans. */
 const silent = Context.get(DefaultServices.liveServices, Tracer.Tracer)
@@ -53,8 +53,7 @@ const histogramsOf = (span: string): Histograms => {
 }
 
 /** `Clock.currentTimeNanos` of TestClock dies after an adjustment by a fraction of a millisecond. */
-const nanosOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): bigint =>
-  Context.unsafeGet(fiber.getFiberRef(DefaultServices.currentServices), Clock.Clock).unsafeCurrentTimeNanos()
+const nanosOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): bigint => clockOf(fiber).unsafeCurrentTimeNanos()
 
 /**
  * As `Effect.onExit`, without an effect for the update, which would take longer than all else here, and without

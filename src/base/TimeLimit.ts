@@ -2,15 +2,15 @@
  * Time limits of requests and of operations of a store. Operations with equal limits expire in the order in which they
  * began, so that one sleeping fiber serves all of them: a race with a clock for each costs more than most operations.
  */
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
-import * as DefaultServices from "effect/DefaultServices"
+import type * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Runtime from "effect/Runtime"
 import * as RuntimeFlags from "effect/RuntimeFlags"
+import { clockOf } from "./FiberEnvironment.js"
 
 interface Deadline {
   /** By the monotonic clock: the time of day can jump. */
@@ -113,7 +113,7 @@ export const timeoutFail = <A, E, R, E2>(
 ): Effect.Effect<A, E | E2, R> =>
   Effect.withFiberRuntime<A, E | E2, R>((caller, { runtimeFlags }) => {
     const { awaitsInterruption, environment, limit, onTimeout } = options
-    const clock = Context.unsafeGet(caller.getFiberRef(DefaultServices.currentServices), Clock.Clock)
+    const clock = clockOf(caller)
     const runtime = Runtime.make({
       context: caller.currentContext as Context.Context<R>,
       fiberRefs: caller.getFiberRefs(),

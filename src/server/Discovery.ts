@@ -5,15 +5,18 @@
  * @since 0.1.0
  */
 import * as HttpClient from "@effect/platform/HttpClient"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Layer from "effect/Layer"
 import * as BoundedMap from "../base/BoundedMap.js"
+import { mapFailure } from "../base/CatchFailure.js"
 import { ConformanceWarning, ConformanceWarnings, type Service as Warnings } from "../base/ConformanceWarning.js"
-import { failOnDefect } from "../base/FailOnDefect.js"
+import { eitherOnDefect } from "../base/FailOnDefect.js"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
+import { millisOf } from "../base/FiberEnvironment.js"
 import type { JsonObject } from "../base/JsonReader.js"
 import * as MediaType from "../base/MediaType.js"
 import { span } from "../base/Span.js"
@@ -177,7 +180,7 @@ const fetchConfiguration = (
 
   const request = (path: string, accept: string, limits: "metadata" | "fhir") => {
     const url = FhirBaseUrl.append(fhirBaseUrl, path)
-    return Effect.mapError(PublishedDocument.request({ client, url, accept, limits, allowInsecureLocalhost }), errorOf)
+    return mapFailure(PublishedDocument.request({ client, url, accept, limits, allowInsecureLocalhost }), errorOf)
   }
 
   const decode = (
@@ -185,22 +188,29 @@ const fetchConfiguration = (
     { declaredMaxAge, response }: PublishedDocument.Fetched,
     source?: "CapabilityStatement"
   ) =>
-    Effect.gen(function*() {
-      const value = yield* Effect.sync(() => fromDocument(fhirBaseUrl, members, source)).pipe(
-        failOnDefect((exception) => {
+    Effect.flatMap(
+      eitherOnDefect(
+        () => Either.right(fromDocument(fhirBaseUrl, members, source)),
+        (exception) => {
           const { status, url } = response
           return errorOf({ reason: "NotObject", url, detail: `the document cannot be read (${exception})`, status })
-        })
-      )
-      for (const warning of warningsOf(value, response)) yield* warnings.report(warning)
-      return { value, declaredMaxAge }
-    })
+        }
+      ),
+      (value) => {
+        const found = warningsOf(value, response)
+        const loaded = { value, declaredMaxAge }
+        return found.length === 0
+          ? Effect.succeed(loaded)
+          : Effect.as(Effect.forEach(found, warnings.report, { discard: true }), loaded)
+      }
+    )
 
   /** Some servers send XML despite `Accept`, unless the URL contains the format too. */
   const fetchCapabilityStatement = (absent: PublishedDocument.Problem) =>
     Effect.gen(function*() {
       for (const path of ["metadata", "metadata?_format=json"]) {
-        const parsed = yield* Effect.either(PublishedDocument.parse(yield* request(path, FHIR_ACCEPT, "fhir")))
+        const response = yield* request(path, FHIR_ACCEPT, "fhir")
+        const parsed = PublishedDocument.parse(response, yield* Clock.currentTimeMillis)
         if (Either.isRight(parsed)) {
           const members = CapabilityStatement.toDocument(parsed.right.members ?? {})
           if (members !== undefined) return yield* decode(members, parsed.right, "CapabilityStatement")
@@ -215,14 +225,15 @@ const fetchConfiguration = (
       return yield* errorOf({ ...absent, detail })
     })
 
-  return Effect.gen(function*() {
-    const response = yield* request(".well-known/smart-configuration", ACCEPT, "metadata")
-    const parsed = yield* Effect.either(PublishedDocument.parse(response))
-    if (Either.isRight(parsed)) return yield* decode(parsed.right.members ?? {}, parsed.right)
-    return legacyMetadata === true && isAbsent(parsed.left, response)
-      ? yield* fetchCapabilityStatement(parsed.left)
-      : yield* errorOf(parsed.left)
-  }).pipe(span("Discovery.fetch", { kind: "client", attributes: { "smart.fhir_base_url": fhirBaseUrl } }))
+  return Effect.withFiberRuntime<PublishedDocument.Loaded<SmartConfiguration>, DiscoveryError>((fiber) =>
+    Effect.flatMap(request(".well-known/smart-configuration", ACCEPT, "metadata"), (response) => {
+      const parsed = PublishedDocument.parse(response, millisOf(fiber))
+      if (Either.isRight(parsed)) return decode(parsed.right.members ?? {}, parsed.right)
+      return legacyMetadata === true && isAbsent(parsed.left, response)
+        ? fetchCapabilityStatement(parsed.left)
+        : errorOf(parsed.left)
+    })
+  ).pipe(span("Discovery.fetch", { kind: "client", attributes: { "smart.fhir_base_url": fhirBaseUrl } }))
 }
 
 /**

@@ -6,10 +6,13 @@
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as BoundedMap from "../base/BoundedMap.js"
+import { mapFailure } from "../base/CatchFailure.js"
+import { millisOf } from "../base/FiberEnvironment.js"
 import type { JsonObject } from "../base/JsonReader.js"
 import { withBuildTimeDefault } from "../base/Settings.js"
 import * as SingleFlight from "../base/SingleFlight.js"
@@ -150,47 +153,54 @@ export const make = <A, E extends RetryPolicy.RetryableError>(
       })
     }
 
+    /** Stores a document that was loaded. The effect, if there is one, writes it to the shared store. */
     const succeeded = (
       key: string,
       { declaredMaxAge, etag, usableUntil = Infinity, value }: Loaded<A>,
-      isCurrent: () => boolean
-    ) =>
-      Effect.gen(function*() {
-        if (!isCurrent()) return
-        const now = yield* Clock.currentTimeMillis
-        const lifetime = declaredMaxAge === undefined
-          ? timeToLive
-          : Math.min(maxTimeToLive, Math.max(minTimeToLive, declaredMaxAge))
-        const freshUntil = Math.min(now + lifetime, usableUntil)
-        const staleUntil = Math.min(freshUntil + staleTime, usableUntil)
-        const document = { value, fetchedAt: now, freshUntil, staleUntil, etag }
-        write(key, document, now)
-        if (shared === undefined) return
-        yield* shared.set(key, document)
+      isCurrent: () => boolean,
+      now: number
+    ): Effect.Effect<void> | undefined => {
+      if (!isCurrent()) return undefined
+      const lifetime = declaredMaxAge === undefined
+        ? timeToLive
+        : Math.min(maxTimeToLive, Math.max(minTimeToLive, declaredMaxAge))
+      const freshUntil = Math.min(now + lifetime, usableUntil)
+      const staleUntil = Math.min(freshUntil + staleTime, usableUntil)
+      const document = { value, fetchedAt: now, freshUntil, staleUntil, etag }
+      write(key, document, now)
+      return shared === undefined ? undefined : Effect.zipRight(
+        shared.set(key, document),
         // Invalidated while it was written.
-        if (!isCurrent()) yield* shared.remove(key)
-      })
+        Effect.suspend(() => isCurrent() ? Effect.void : shared.remove(key))
+      )
+    }
 
-    const failed = (key: string, error: E, isCurrent: () => boolean) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        if (options.failureTimeToLive === undefined || !isCurrent()) return
-        const retryAfter = Duration.min(error.retryAfter ?? Duration.zero, RetryPolicy.retryAfterCap)
-        const until = now + Duration.toMillis(Duration.max(options.failureTimeToLive, retryAfter))
-        entries.set(key, { ...entries.get(key), failure: { error, until } })
-      })
+    const failed = (key: string, error: E, isCurrent: () => boolean, now: number): void => {
+      if (options.failureTimeToLive === undefined || !isCurrent()) return
+      const retryAfter = Duration.min(error.retryAfter ?? Duration.zero, RetryPolicy.retryAfterCap)
+      const until = now + Duration.toMillis(Duration.max(options.failureTimeToLive, retryAfter))
+      entries.set(key, { ...entries.get(key), failure: { error, until } })
+    }
 
     const refresh = (key: string, load: Load<A, E>): Effect.Effect<A, E> =>
       fetches.run(key, (isCurrent) =>
-        Effect.suspend(() => load(entries.get(key)?.document)).pipe(
-          RetryPolicy.retryOurs("always", (error: E): error is E => options.mayRepeat?.(error) ?? true),
-          withPolicy,
-          withLimits,
-          Effect.tapBoth({
-            onSuccess: (loaded) => succeeded(key, loaded, isCurrent),
-            onFailure: (error) => failed(key, error, isCurrent)
-          }),
-          Effect.map(({ value }) => value)
-        ))
+        Effect.withFiberRuntime((fiber) => {
+          const attempts = Effect.suspend(() => load(entries.get(key)?.document)).pipe(
+            RetryPolicy.retryOurs("always", (error: E): error is E => options.mayRepeat?.(error) ?? true),
+            withPolicy,
+            withLimits
+          )
+          return Effect.matchEffect(attempts, {
+            onSuccess: (loaded) => {
+              const sharing = succeeded(key, loaded, isCurrent, millisOf(fiber))
+              return sharing === undefined ? Effect.succeed(loaded.value) : Effect.as(sharing, loaded.value)
+            },
+            onFailure: (error) => {
+              failed(key, error, isCurrent, millisOf(fiber))
+              return Effect.fail(error)
+            }
+          })
+        }))
 
     /** A document of the shared store within the clock and the bounds of this process. */
     const bounded = (document: Cached<A>, now: number): Cached<A> => {
@@ -306,44 +316,53 @@ export interface Fetched {
  *
  * @internal
  */
-export const request = (source: Source): Effect.Effect<ReceivedResponse.ReceivedResponse, Problem> =>
-  Effect.gen(function*() {
-    const { accept, client, etag, limits, url } = source
-    const target = Url.parse(url)
-    if (target === undefined || Url.hasCredentials(target)) {
-      const detail = "the URL is not absolute, or it contains credentials"
-      return yield* Effect.fail<Problem>({ reason: "InvalidUrl", url: Url.forDisplay(url), detail })
-    }
-    const { discoveryTimeout, fhirTimeout, maxFhirResponseBytes, maxResponseBytes } = yield* HttpLimits
-    const headers = { accept, ...(etag === undefined ? {} : { "if-none-match": etag }) }
-    return yield* OutgoingRequest.send(client, HttpClientRequest.get(target.href, { headers }), {
-      timeout: limits === "fhir" ? fhirTimeout : discoveryTimeout,
-      maxBytes: limits === "fhir" ? maxFhirResponseBytes : maxResponseBytes,
-      redirects: 3,
-      allowInsecureLocalhost: source.allowInsecureLocalhost ?? false
-    }).pipe(Effect.mapError((failure): Problem => TransportFailure.errorFields(failure)))
+export const request = (source: Source): Effect.Effect<ReceivedResponse.ReceivedResponse, Problem> => {
+  const { accept, client, etag, limits, url } = source
+  const target = Url.parse(url)
+  if (target === undefined || Url.hasCredentials(target)) {
+    const detail = "the URL is not absolute, or it contains credentials"
+    return Effect.fail({ reason: "InvalidUrl", url: Url.forDisplay(url), detail })
+  }
+  const headers = { accept, ...(etag === undefined ? {} : { "if-none-match": etag }) }
+  return Effect.withFiberRuntime((fiber) => {
+    const { discoveryTimeout, fhirTimeout, maxFhirResponseBytes, maxResponseBytes } = Context.get(
+      fiber.currentContext,
+      HttpLimits
+    )
+    return mapFailure(
+      OutgoingRequest.send(client, HttpClientRequest.get(target.href, { headers }), {
+        timeout: limits === "fhir" ? fhirTimeout : discoveryTimeout,
+        maxBytes: limits === "fhir" ? maxFhirResponseBytes : maxResponseBytes,
+        redirects: 3,
+        allowInsecureLocalhost: source.allowInsecureLocalhost ?? false
+      }),
+      (failure): Problem => TransportFailure.errorFields(failure)
+    )
   })
+}
 
 /**
- * Checks status and body of a response.
+ * Checks status and body of a response that was received at `fetchedAt`, in epoch milliseconds.
  *
  * @internal
  */
 export const parse = (
   response: ReceivedResponse.ReceivedResponse,
+  fetchedAt: number,
   etag?: string | undefined
-): Effect.Effect<Fetched, Problem> =>
-  Effect.flatMap(Clock.currentTimeMillis, (fetchedAt): Either.Either<Fetched, Problem> => {
-    const declaredMaxAge = ReceivedResponse.freshnessMillis(response.headers, fetchedAt)
-    if (response.status === 304 && etag !== undefined) {
-      return Either.right({ members: undefined, response, fetchedAt, declaredMaxAge })
-    }
-    return Either.mapBoth(ReceivedResponse.parseJsonObject(response), {
-      onLeft: (problem) => ({ ...problem, ...ReceivedResponse.errorFields(response, fetchedAt) }),
-      onRight: (members) => ({ members, response, fetchedAt, declaredMaxAge })
-    })
+): Either.Either<Fetched, Problem> => {
+  const declaredMaxAge = ReceivedResponse.freshnessMillis(response.headers, fetchedAt)
+  if (response.status === 304 && etag !== undefined) {
+    return Either.right({ members: undefined, response, fetchedAt, declaredMaxAge })
+  }
+  return Either.mapBoth(ReceivedResponse.parseJsonObject(response), {
+    onLeft: (problem) => ({ ...problem, ...ReceivedResponse.errorFields(response, fetchedAt) }),
+    onRight: (members) => ({ members, response, fetchedAt, declaredMaxAge })
   })
+}
 
 /** @internal */
 export const fetch = (source: Source): Effect.Effect<Fetched, Problem> =>
-  Effect.flatMap(request(source), (response) => parse(response, source.etag))
+  Effect.withFiberRuntime((fiber) =>
+    Effect.flatMap(request(source), (response) => parse(response, millisOf(fiber), source.etag))
+  )

@@ -8,13 +8,16 @@
 import type * as HttpClient from "@effect/platform/HttpClient"
 import type { ConfigError } from "effect/ConfigError"
 import * as Context from "effect/Context"
-import * as DateTime from "effect/DateTime"
+import type * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import type * as Redacted from "effect/Redacted"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
 import { ConformanceWarning, ConformanceWarnings } from "../base/ConformanceWarning.js"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
+import { nowOf } from "../base/FiberEnvironment.js"
 import * as SecureRandom from "../base/SecureRandom.js"
 import { withBuildTimeDefault } from "../base/Settings.js"
 import * as Span from "../base/Span.js"
@@ -164,24 +167,33 @@ export const makeInRegistry = (
 
     const issuer = configuredIssuer(config)
     const authorizationMaxAge = Duration.decode(config.authorizationMaxAge ?? "30 minutes")
-    const exchange = (callback: AuthorizationCallback.Callback, pending: PendingAuthorization) =>
-      Effect.gen(function*() {
-        if (pending.server !== name || !FhirBaseUrl.areSame(pending.fhirBaseUrl, config.fhirBaseUrl)) {
-          return yield* new AuthorizationError({
+    const validated = (
+      callback: AuthorizationCallback.Callback,
+      pending: PendingAuthorization,
+      now: DateTime.Utc
+    ): Either.Either<AuthorizationCallback.Validated, AuthorizationError> =>
+      pending.server === name && FhirBaseUrl.areSame(pending.fhirBaseUrl, config.fhirBaseUrl)
+        ? AuthorizationCallback.validate(callback, pending, { now, maxAge: authorizationMaxAge, issuer })
+        : Either.left(
+          new AuthorizationError({
             reason: "WrongServer",
             server: name,
             detail: pending.server === name
               ? `the launch was started with ${Url.forDisplay(pending.fhirBaseUrl)}, which had this name before`
               : `the launch was started with ${pending.server}`
           })
-        }
-        const { iss, result } = yield* AuthorizationCallback.validate(callback, pending, {
-          now: yield* DateTime.now,
-          maxAge: authorizationMaxAge,
-          issuer
-        })
-        if (iss !== undefined) yield* checkIssuer({ name, config, pending, warn }, iss)
-        const code = yield* result
+        )
+    /** The code of a callback that belongs to the launch. */
+    const codeOf = (callback: AuthorizationCallback.Callback, pending: PendingAuthorization) =>
+      Effect.withFiberRuntime<Redacted.Redacted, AuthorizationError>((fiber) => {
+        const found = validated(callback, pending, nowOf(fiber))
+        if (Either.isLeft(found)) return found.left
+        const { iss, result } = found.right
+        return iss === undefined ? result : Effect.zipRight(checkIssuer({ name, config, pending, warn }, iss), result)
+      })
+    const exchange = (callback: AuthorizationCallback.Callback, pending: PendingAuthorization) =>
+      Effect.gen(function*() {
+        const code = yield* codeOf(callback, pending)
         const found = yield* configuration
         const context = yield* idTokenContext(found)
         // Before the code is sent, which can be used only once.

@@ -8,22 +8,27 @@
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Context from "effect/Context"
-import * as DateTime from "effect/DateTime"
+import type * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as MetricKey from "effect/MetricKey"
 import type * as Redacted from "effect/Redacted"
+import { mapFailure } from "../base/CatchFailure.js"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
 import { ConformanceWarning, ConformanceWarnings, reportSafely } from "../base/ConformanceWarning.js"
-import { failOnDefect } from "../base/FailOnDefect.js"
+import { eitherOnDefect } from "../base/FailOnDefect.js"
+import { nowOf } from "../base/FiberEnvironment.js"
 import { withBuildTimeDefault } from "../base/Settings.js"
 import { span } from "../base/Span.js"
 import * as Url from "../base/Url.js"
 import * as ClientAuthentication from "../client/ClientAuthentication.js"
 import { HttpLimits } from "../http/HttpLimits.js"
 import * as OutgoingRequest from "../http/OutgoingRequest.js"
+import type { ReceivedResponse } from "../http/ReceivedResponse.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
 import * as TransportFailure from "../http/TransportFailure.js"
 import type { CodeExchange, Refresh } from "./internal/grants.js"
@@ -170,13 +175,14 @@ const requests = MetricKey.counter("effect_safire_token_requests_total", {
 /** By operation and result, of which there are few. `Metric.tagged` would look up the counter at each increment. */
 const counters = new Map<string, Metric.Metric.Counter<number>>()
 
-const count = (operation: Operation, result: string): Effect.Effect<void> => {
+/** Not an effect, which would take longer than all else here. */
+const count = (operation: Operation, result: string, fiber: Fiber.RuntimeFiber<unknown, unknown>): void => {
   const key = `${operation} ${result}`
   const counter = counters.get(key) ?? Metric.fromMetricKey(
     requests.pipe(MetricKey.tagged("operation", operation), MetricKey.tagged("result", result))
   )
   counters.set(key, counter)
-  return Metric.increment(counter)
+  counter.unsafeUpdate(1, fiber.getFiberRef(FiberRef.currentMetricLabels))
 }
 
 /**
@@ -191,48 +197,69 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
   const withLimits = yield* withBuildTimeDefault(HttpLimits)
   const withPolicy = yield* RetryPolicy.capture
 
+  /** The result of a response. Its warnings are reported first. */
+  const read = <A>(
+    { operation, parse }: Step<A>,
+    server: string,
+    response: ReceivedResponse,
+    request: HttpClientRequest.HttpClientRequest,
+    secrets: () => ReadonlyArray<string>,
+    now: DateTime.Utc
+  ): Effect.Effect<A, TokenError> => {
+    // Equal warnings are reported once: a list may hold many malformed items.
+    const warnings = new Map<string, ConformanceWarning>()
+    const warn: Warn = (code, detail, requirement) => {
+      const key = `${code} ${detail}`
+      if (!warnings.has(key)) warnings.set(key, new ConformanceWarning({ code, server, detail, requirement }))
+    }
+    const context = { operation, server, secrets, now, warn, credentialsHint: () => encodingHint(request) }
+    const parsed = eitherOnDefect(
+      () => parse(response, context),
+      (exception) =>
+        unusable(response, context, `HTTP status ${response.status}, with a body that cannot be read (${exception})`)
+    )
+    // The server has issued tokens: a failure while a warning is reported must not lose them.
+    return warnings.size === 0 ? parsed : Effect.zipRight(
+      Effect.forEach(warnings.values(), (warning) => reportSafely(reporter, warning), { discard: true }),
+      parsed
+    )
+  }
+
   const attempt = <A>(
-    { build, operation, parse, target }: Step<A>,
+    step: Step<A>,
     server: string,
     authentication: ClientAuthentication.Service,
     clientId: string
   ): Effect.Effect<A, TokenError | ConfigurationError> =>
-    Effect.gen(function*() {
-      const limits = yield* HttpLimits
-      const request = yield* build(authentication, clientId)
-      const secrets = () => secretsOf(request, clientId)
-      const response = yield* OutgoingRequest.send(client, request, {
-        timeout: limits.tokenTimeout,
-        maxBytes: limits.maxResponseBytes,
-        redirects: 0,
-        allowInsecureLocalhost: target.allowInsecureLocalhost ?? false
-      }).pipe(
-        Effect.mapError((failure) =>
-          new TokenError({ operation, server, ...TransportFailure.errorFields(failure, secrets()) })
+    Effect.withFiberRuntime((fiber) => {
+      const { build, operation, target } = step
+      const limits = Context.get(fiber.currentContext, HttpLimits)
+      const result = Effect.flatMap(build(authentication, clientId), (request) => {
+        const secrets = () => secretsOf(request, clientId)
+        const response = OutgoingRequest.send(client, request, {
+          timeout: limits.tokenTimeout,
+          maxBytes: limits.maxResponseBytes,
+          redirects: 0,
+          allowInsecureLocalhost: target.allowInsecureLocalhost ?? false
+        })
+        return Effect.flatMap(
+          mapFailure(response, (failure) =>
+            new TokenError({ operation, server, ...TransportFailure.errorFields(failure, secrets()) })),
+          (received) =>
+            read(step, server, received, request, secrets, nowOf(fiber))
         )
-      )
-      // Equal warnings are reported once: a list may hold many malformed items.
-      const warnings = new Map<string, ConformanceWarning>()
-      const warn: Warn = (code, detail, requirement) => {
-        const key = `${code} ${detail}`
-        if (!warnings.has(key)) warnings.set(key, new ConformanceWarning({ code, server, detail, requirement }))
-      }
-      const now = yield* DateTime.now
-      const context = { operation, server, secrets, now, warn, credentialsHint: () => encodingHint(request) }
-      const parsed = yield* Effect.suspend(() => parse(response, context)).pipe(
-        failOnDefect((exception) =>
-          unusable(response, context, `HTTP status ${response.status}, with a body that cannot be read (${exception})`)
-        )
-      )
-      // The server has issued tokens: a failure while a warning is reported must not lose them.
-      for (const warning of warnings.values()) yield* reportSafely(reporter, warning)
-      return parsed
-    }).pipe(
-      Effect.tapBoth({
-        onSuccess: () => count(operation, "success"),
-        onFailure: (error) => count(operation, error.reason)
       })
-    )
+      return Effect.matchEffect(result, {
+        onSuccess: (value) => {
+          count(operation, "success", fiber)
+          return Effect.succeed(value)
+        },
+        onFailure: (error) => {
+          count(operation, error.reason, fiber)
+          return Effect.fail(error)
+        }
+      })
+    })
 
   const run = <A>(step: Step<A>): Effect.Effect<A, RequestError> => {
     const { authentication, endpoint, server = Url.forDisplay(endpoint) } = step.target

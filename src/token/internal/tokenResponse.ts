@@ -85,7 +85,8 @@ const oauthErrorIn = (members: JsonObject | undefined): OAuthError.OAuthError | 
 /** The error in a form, or in the `WWW-Authenticate` header: some servers send it only there. */
 const oauthErrorElsewhere = ({ body, headers }: ReceivedResponse): OAuthError.OAuthError | undefined => {
   if (body.startsWith("error=")) return oauthErrorIn(Object.fromEntries(new URLSearchParams(body)))
-  const challenge = headers["www-authenticate"] ?? ""
+  const challenge = headers["www-authenticate"]
+  if (challenge === undefined) return undefined
   const names = ["error", "error_description", "error_uri"]
   return oauthErrorIn(
     Object.fromEntries(names.map((name) => [name, new RegExp(`\\b${name}="([^"]*)"`, "i").exec(challenge)?.[1]]))
