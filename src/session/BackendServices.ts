@@ -123,9 +123,7 @@ const keyOf = (scopes: ReadonlyArray<SmartClient.ScopeInput>, extensions: Reques
   const normalized = Scopes.normalize(
     scopes.flatMap((scope) => typeof scope === "string" ? Scopes.parse(scope) : [scope])
   )
-  return extensions === undefined
-    ? Scopes.print(normalized)
-    : `${Scopes.print(normalized)} ${canonicalJson(extensions)}`
+  return `${Scopes.print(normalized)} ${canonicalJson(extensions)}`
 }
 
 /**

@@ -64,6 +64,16 @@ describe("a request with an access token", () => {
       }
     }))
 
+  it.effect("a request to a string that is not a URL causes no request for a token", () =>
+    Effect.gen(function*() {
+      const bearer = BearerRequest.makeClient(HttpClient.make(() => Effect.dieMessage("sent")), {
+        authorization: Effect.dieMessage("the session is read"),
+        tokenAfter: () => Effect.dieMessage("the session is renewed")
+      })
+      const error = yield* Effect.flip(bearer.get("Patient/1"))
+      assert.strictEqual("reason" in error ? error.reason : undefined, "NotAUrl")
+    }))
+
   it.effect("a server that was discovered in a launch needs a client with an address guard", () =>
     Effect.gen(function*() {
       const error = yield* refusal("https://ehr.example/fhir/Patient/1", { discovered: true })

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Arbitrary from "effect/Arbitrary"
 import * as Duration from "effect/Duration"
 import * as FastCheck from "effect/FastCheck"
 import * as Schema from "effect/Schema"
@@ -65,6 +66,12 @@ describe("RetryAfter", () => {
       assert.strictEqual(Duration.toMillis(Schema.decodeUnknownSync(RetryAfter.FromMillis)(json)), millis(header))
     }
   )
+
+  it("arbitrary values of `FromMillis` are waits of at most a week", () => {
+    for (const wait of FastCheck.sample(Arbitrary.make(RetryAfter.FromMillis), 200)) {
+      assert.isTrue(Duration.between(wait, { minimum: Duration.millis(0), maximum: Duration.days(7) }))
+    }
+  })
 
   it("`FromMillis` encodes any duration within the same limit", () => {
     for (const duration of [Duration.infinity, Duration.days(400)]) {

@@ -9,6 +9,7 @@ import * as Metric from "effect/Metric"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
+import * as Tracer from "effect/Tracer"
 import * as RetryPolicy from "../../src/http/RetryPolicy.js"
 
 class Failure extends Data.TaggedError("Failure")<{
@@ -228,5 +229,58 @@ describe("RetryPolicy", () => {
       yield* RetryPolicy.retry("always")(Effect.fail(new Counted({ isRetryable: true }))).pipe(policy, Effect.ignore)
       yield* RetryPolicy.retry("always")(Effect.fail(new Counted({ isRetryable: false }))).pipe(policy, Effect.ignore)
       assert.strictEqual((yield* repeats).count - before, 2)
+    }))
+})
+
+describe("the span of a repeated request", () => {
+  class WithReason extends Data.TaggedError("WithReason")<{
+    readonly reason: unknown
+    readonly isRetryable: boolean
+    readonly status?: number | undefined
+  }> {}
+
+  it.effect("has an event for each failed attempt with the kind of the error and the delay, and no message", () =>
+    Effect.gen(function*() {
+      const spans: Array<Tracer.Span> = []
+      const events: Array<unknown> = []
+      const silent = yield* Effect.tracer
+      const tracer = Tracer.make({
+        context: (f) => f(),
+        span: (...args) => {
+          const span = silent.span(...args)
+          span.event = (name, _, attributes) => void events.push([name, attributes])
+          spans.push(span)
+          return span
+        }
+      })
+      const failures = [
+        new WithReason({ reason: "Unavailable", isRetryable: true, status: 503 }),
+        new WithReason({ reason: 7, isRetryable: true }),
+        new Failure({ isRetryable: true, status: 429, retryAfter: Duration.seconds(9) })
+      ]
+      const attempt = Effect.suspend((): Effect.Effect<string, WithReason | Failure> => {
+        const failure = failures.shift()
+        return failure === undefined ? Effect.succeed("done") : Effect.fail(failure)
+      })
+      const fiber = yield* attempt.pipe(
+        RetryPolicy.retry("always"),
+        Effect.withSpan("request"),
+        Effect.withTracer(tracer),
+        Effect.provideService(RetryPolicy.RetryPolicy, plain),
+        Effect.fork
+      )
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* Fiber.join(fiber), "done")
+      assert.lengthOf(spans, 1)
+      assert.deepStrictEqual(events, [
+        ["retry", {
+          "error.type": "WithReason",
+          "error.reason": "Unavailable",
+          "http.response.status_code": 503,
+          "retry.delay_ms": 1_000
+        }],
+        ["retry", { "error.type": "WithReason", "retry.delay_ms": 1_000 }],
+        ["retry", { "error.type": "Failure", "http.response.status_code": 429, "retry.delay_ms": 9_000 }]
+      ])
     }))
 })

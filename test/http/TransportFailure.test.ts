@@ -143,3 +143,37 @@ describe("an error of the transport", () => {
     assert.isFalse(isTransient("RedirectRefused", 503))
   })
 })
+
+describe("the fields of an error class", () => {
+  it("have an advice for each reason, with the names of the limits of the request", () => {
+    const advice = TransportFailure.advice("tokenTimeout", "maxResponseBytes")
+    assert.sameMembers(Object.keys(advice), [...TransportFailure.reasons])
+    assert.include(advice.TimedOut, "HttpLimits.tokenTimeout")
+    assert.include(advice.TooLarge, "HttpLimits.maxResponseBytes")
+  })
+
+  it("are those of the failure, without secrets of the request", () => {
+    const fields = {
+      reason: "RedirectRefused",
+      url: "https://ehr.example/SECRET-1",
+      processed: "unknown",
+      detail: "it redirects to https://other.example/SECRET-1",
+      code: undefined,
+      status: 302
+    } as const
+    const failure = new TransportFailure.TransportFailure(fields)
+    assert.deepStrictEqual(TransportFailure.errorFields(failure), fields)
+    assert.deepStrictEqual(TransportFailure.errorFields(failure, ["SECRET-1"]), {
+      ...fields,
+      url: "https://ehr.example/<redacted>",
+      detail: "it redirects to https://other.example/<redacted>"
+    })
+  })
+
+  it("have no code that is not a string", () => {
+    for (const code of [7, ["ECONNREFUSED"], { toString: () => "ECONNREFUSED" }]) {
+      const error = requestError({ code })
+      assert.deepStrictEqual([error.code, error.detail], [undefined, "no connection"])
+    }
+  })
+})

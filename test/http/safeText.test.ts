@@ -76,6 +76,18 @@ describe("safeText", () => {
     for (const secrets of [[], ["abc"]]) assert.strictEqual(safeText(text, secrets), text)
   })
 
+  it("an entity of HTML that is not a letter or digit separates words, and each code point can be one", () => {
+    assert.strictEqual(safeText("ab&nbsp;cd", ["abcd"]), "ab&nbsp;cd")
+    assert.strictEqual(safeText("got ab&#x10ffff;cd", ["ab\u{10ffff}cd"]), "got <redacted>")
+  })
+
+  it("of a text, 4,096 characters are shown, and of a secret, 16,384 are searched for", () => {
+    assert.lengthOf(safeText("-".repeat(5_000), [], 10_000), 4_096)
+    const secret = `${"0123456789abcdef".repeat(1_024)}ghijklmnopqrstuvwxyz`
+    assert.strictEqual(safeText(`got ${secret.slice(0, 40)}`, [secret]), "got <redacted>")
+    assert.strictEqual(safeText("got ghijklmnopqrstuvwxyz", [secret]), "got ghijklmnopqrstuvwxyz")
+  })
+
   it("a JSON Web Token is removed, also if it is not among the secrets", () =>
     assert.strictEqual(safeText("bad token eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.AAAA!", []), "bad token <redacted>!"))
 

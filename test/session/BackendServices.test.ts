@@ -10,7 +10,15 @@ import * as Logger from "effect/Logger"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
 import * as TestServices from "effect/TestServices"
-import { BackendServices, ClientAuthentication, RetryPolicy, SmartClient, SmartServers, TokenSet } from "effect-safire"
+import {
+  BackendServices,
+  ClientAuthentication,
+  RetryPolicy,
+  Scopes,
+  SmartClient,
+  SmartServers,
+  TokenSet
+} from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import { eventually } from "../support/eventually.js"
 
@@ -73,6 +81,19 @@ describe("BackendServices", () => {
         grant_type: "client_credentials",
         scope: "system/Patient.rs"
       })
+    }).pipe(Effect.provide(layerOf())))
+
+  it.effect("[SMART-235] [SMART-236] a parsed scope is the same as its text, and another scope has another token", () =>
+    Effect.gen(function*() {
+      const backend = yield* BackendServices.BackendServices
+      for (const scope of ["system/Patient.rs", Scopes.system("Patient", "rs"), Scopes.system("Observation", "rs")]) {
+        yield* backend.accessToken({ scopes: [scope] })
+      }
+      const requests = yield* tokenRequests
+      assert.deepStrictEqual(
+        requests.map(({ form }) => form?.["scope"]),
+        ["system/Patient.rs", "system/Observation.rs"]
+      )
     }).pipe(Effect.provide(layerOf())))
 
   it.effect("requests system/*.rs if no scopes are configured", () =>

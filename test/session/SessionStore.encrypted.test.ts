@@ -172,20 +172,23 @@ describe("SessionStore.layerEncrypted", () => {
     Effect.gen(function*() {
       const backing = yield* SessionStore.backingMemory
       const plain = yield* SessionStore.make(backing)
-      const layer = (acceptUnsealed: boolean) =>
-        SessionStore.layerEncrypted([first], { acceptUnsealed }).pipe(
+      const layer = (options?: { readonly acceptUnsealed?: boolean }) =>
+        SessionStore.layerEncrypted([first], options).pipe(
           Layer.provide(Layer.succeed(SessionStore.SessionStore, plain))
         )
       const id = newId()
       const { expiresAt } = yield* numbered(1)
       yield* plain.set(id, new CompletedLaunch({ version: 1, expiresAt, sessionId: Redacted.make("canary") }))
-      const strict = yield* Effect.provide(SessionStore.SessionStore, layer(false))
-      assert.strictEqual((yield* Effect.flip(strict.get(id))).reason, "Undecodable")
-      const lenient = yield* Effect.provide(SessionStore.SessionStore, layer(true))
+      for (const options of [undefined, {}, { acceptUnsealed: false }]) {
+        const strict = yield* Effect.provide(SessionStore.SessionStore, layer(options))
+        assert.strictEqual((yield* Effect.flip(strict.get(id))).reason, "Undecodable")
+      }
+      const lenient = yield* Effect.provide(SessionStore.SessionStore, layer({ acceptUnsealed: true }))
       const entry = Option.getOrThrow(yield* lenient.get(id))
       assert.strictEqual(entry._tag, "CompletedLaunch")
       yield* lenient.set(id, entry)
       assert.strictEqual(sealedIn(yield* plain.get(id)).keyId, "2026-01")
+      const strict = yield* Effect.provide(SessionStore.SessionStore, layer())
       assert.strictEqual(Option.getOrThrow(yield* strict.get(id))._tag, "CompletedLaunch")
     }))
 

@@ -122,9 +122,15 @@ describe("the lock of a session", () => {
       assert.lengthOf(responses, 2)
       fibers.push(yield* call("fourth"))
       assert.lengthOf(responses, 2)
-      for (const index of [1, 2, 3]) yield* respond(index)
-      assert.deepStrictEqual(yield* Effect.forEach(fibers, Fiber.join), ["first", "second", "third", "fourth"])
-      assert.deepStrictEqual(order, ["first", "second", "third", "fourth"])
+      yield* respond(1)
+      // The second has ended, too, and the third requests the lock.
+      assert.lengthOf(responses, 3)
+      fibers.push(yield* call("fifth"))
+      assert.lengthOf(responses, 3)
+      for (const index of [2, 3, 4]) yield* respond(index)
+      const names = ["first", "second", "third", "fourth", "fifth"]
+      assert.deepStrictEqual(yield* Effect.forEach(fibers, Fiber.join), names)
+      assert.deepStrictEqual(order, names)
     }))
 
   it.effect("is requested without the limit `lockWait` by a caller without competitors, also after a time with some", () =>

@@ -107,7 +107,21 @@ describe("an entry that this process wrote", () => {
       assert.deepStrictEqual(operations, ["replace"])
       yield* store.set(id, yield* numbered(2))
       assert.strictEqual(numberIn(yield* store.get(id)), 2)
+      operations.length = 0
+      yield* store.modify(id, toThree)
+      assert.deepStrictEqual(operations, ["read", "replace"])
     }))
+})
+
+describe("the id of a launch", () => {
+  it("begins with a word that the id of a session does not begin with", () => {
+    const id = SessionStore.launchKey(Redacted.make("state"))
+    assert.strictEqual(Redacted.value(id), "launch.state")
+    assert.isTrue(SessionStore.isLaunchKey(id))
+    for (const other of ["session.launch.", "session.state", "launch", ""]) {
+      assert.isFalse(SessionStore.isLaunchKey(Redacted.make(other)), other)
+    }
+  })
 })
 
 describe("SessionStore.set, remove and take", () => {
@@ -448,6 +462,17 @@ describe("the memory of a SessionStore", () => {
       yield* TestClock.adjust("1 millis")
       yield* store.get(id)
       assert.strictEqual(opened(), 2)
+    }))
+
+  it.effect("a session that this process wrote is not decoded", () =>
+    Effect.gen(function*() {
+      const { opened, store } = yield* counting
+      const id = newId()
+      yield* store.set(id, sessionOf("one"))
+      assert.strictEqual(tokenIn(yield* store.get(id)), "one")
+      yield* store.modify(id, () => Effect.succeed([undefined, Option.some<SessionStore.Entry>(sessionOf("two"))]))
+      assert.strictEqual(tokenIn(yield* store.get(id)), "two")
+      assert.strictEqual(opened(), 0)
     }))
 
   it.effect("a decoded entry is not used when the clock has jumped back, or when the entry has changed", () =>

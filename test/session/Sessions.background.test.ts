@@ -425,14 +425,20 @@ describe("a store that fails at the end of a launch or of a session", () => {
 
   it.scoped("`remove` forgets tokens that are not stored yet", () =>
     Effect.gen(function*() {
-      const { ehr, id, place, sessions } = yield* scene()
+      const { ehr, id, place, sessions, store } = yield* scene()
       yield* TestClock.adjust("6 minutes")
       place.writable = false
       yield* joinWithSteps(yield* Effect.fork(Effect.flip(sessions.accessToken(id))), "1 second")
       place.writable = true
+      const key = Redacted.make(`session.${value(id)}`)
+      const entry = Option.getOrThrow(yield* store.get(key))
       yield* sessions.remove(id)
       assert.deepStrictEqual(yield* revokedTokens(ehr), [])
       assert.strictEqual((yield* Effect.flip(sessions.session(id))).reason, "NotFound")
+      // A session with the same id, such as one of a backup, does not get them.
+      yield* store.set(key, entry)
+      yield* Effect.exit(sessions.accessToken(id))
+      assert.lengthOf(yield* requestsOf(ehr, "refresh_token"), 2)
     }).pipe(Effect.provide(servers)))
 
   it.scoped("a damaged session and one whose lock stays busy are removed, too", () =>

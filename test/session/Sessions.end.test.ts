@@ -59,6 +59,18 @@ describe("Sessions.revoke", () => {
       assert.lengthOf((yield* ehr.requests).filter(({ step }) => step === "revoke"), 0)
     }).pipe(Effect.provide(servers)))
 
+  it.scoped("inside `modify` for the same session fails with Reentrant, and leaves the session", () =>
+    Effect.gen(function*() {
+      const { id, sessions, store } = yield* scene()
+      for (const end of [sessions.revoke, sessions.remove]) {
+        const error = yield* Effect.flip(
+          store.modify(entryId(id), (current) => Effect.as(end(id), [undefined, current] as const))
+        )
+        assert.strictEqual(error.reason, "Reentrant")
+      }
+      assert.strictEqual((yield* sessions.session(id)).server, "north")
+    }).pipe(Effect.provide(servers)))
+
   it.scoped("of a session that does not exist succeeds, and its span names no server", () =>
     Effect.gen(function*() {
       const { sessions } = yield* scene()
