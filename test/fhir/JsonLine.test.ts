@@ -1,10 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 // The pure check, against `JSON.parse`.
-import { endOfResource } from "../../src/fhir/internal/jsonLine.js"
+import { endOfResource, type TypeRange } from "../../src/fhir/internal/jsonLine.js"
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
+
+const check = (bytes: Uint8Array, from: number, type: TypeRange): number =>
+  endOfResource(bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), from, type)
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
@@ -27,7 +30,7 @@ const typeByCheck = (line: string): string | undefined => {
   const bytes = encoder.encode(`]}"\n${line}\n{"resourceType":"Next"}\n`)
   const end = before.length + encoder.encode(line).length + 1
   const type = { from: 0, to: 0 }
-  const found = endOfResource(bytes, before.length, type)
+  const found = check(bytes, before.length, type)
   if (found === -1) return undefined
   assert.strictEqual(found, end, line)
   return decoder.decode(bytes.subarray(type.from, type.to))
@@ -183,9 +186,19 @@ describe("JsonLine", () => {
     for (const line of ACCEPTED) {
       const bytes = encoder.encode(line)
       for (let length = 0; length <= bytes.length; length++) {
-        assert.strictEqual(endOfResource(bytes.subarray(0, length), 0, type), -1)
-        const end = endOfResource(Uint8Array.from([...bytes.subarray(0, length), 10]), 0, type)
+        assert.strictEqual(check(bytes.subarray(0, length), 0, type), -1)
+        const end = check(Uint8Array.from([...bytes.subarray(0, length), 10]), 0, type)
         if (end >= 0) assert.isDefined(typeByParse(decoder.decode(bytes.subarray(0, length))))
+      }
+    }
+  })
+
+  it("finds each byte that a string must not contain, at each position of a string", () => {
+    const around = "abcdefgh !#[]~\u007f"
+    for (let code = 0; code < 128; code++) {
+      for (let at = 0; at <= around.length; at++) {
+        const line = resource(`"a":"${around.slice(0, at)}${String.fromCharCode(code)}${around.slice(at)}"`)
+        assert.strictEqual(typeByCheck(line), typeByParse(line), JSON.stringify(line))
       }
     }
   })

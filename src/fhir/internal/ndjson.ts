@@ -167,9 +167,6 @@ class Block {
   }
 }
 
-/** Copying so many bytes takes less time than one write more of the program. */
-const MAX_JOINED = 512 * 1024
-
 const NOTHING: Parsed = { parts: [], error: undefined }
 
 /** Splits chunks into lines and checks them; keeps the bytes of an incomplete line. */
@@ -194,18 +191,20 @@ export class NdjsonReader {
     return { parts, error: error ?? this.keep(bytes.subarray(end)) }
   }
 
-  /** Whole lines after the beginning of the first, which was in earlier chunks. */
+  /** Whole lines after the beginning of the first, which was in earlier chunks. Only the first is copied. */
   private endBegun(bytes: Uint8Array): Parsed {
-    if (this.pending.size > 0 && this.pending.size + bytes.byteLength <= MAX_JOINED) {
-      this.size = 0
-      this.pending.push(bytes)
-      return this.endLines(this.pending.take())
-    }
-    const first = bytes.indexOf(NEWLINE) + 1
-    const begun = this.endLine(bytes.subarray(0, first), "MalformedLine")
-    if (begun.error !== undefined) return begun
-    const { error, parts } = this.endLines(bytes.subarray(first))
+    const end = bytes.indexOf(NEWLINE) + 1
+    const first = bytes.subarray(0, end)
+    const begun = this.pending.size > 0 ? this.endPending(first) : this.endLine(first, "MalformedLine")
+    if (begun.error !== undefined || end === bytes.byteLength) return begun
+    const { error, parts } = this.endLines(bytes.subarray(end))
     return { parts: [...begun.parts, ...parts], error }
+  }
+
+  private endPending(rest: Uint8Array): Parsed {
+    this.size = 0
+    this.pending.push(rest)
+    return this.endLines(this.pending.take())
   }
 
   /** The last line may lack its newline. If it is not a resource, the file is truncated. */
@@ -217,10 +216,11 @@ export class NdjsonReader {
   /** Whole lines. Their UTF-8 is checked at once: for each line by itself, that takes longer than its JSON. */
   private endLines(bytes: Uint8Array): Parsed {
     const isChecked = this.number > this.options.skipTo.line && isUtf8(bytes)
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     const block = new Block(bytes)
     let from = 0
     while (from < bytes.byteLength) {
-      const to = isChecked ? endOfResource(bytes, from, this.type) : -1
+      const to = isChecked ? endOfResource(bytes, view, from, this.type) : -1
       if (to >= 0 && to - from - 1 <= this.options.maxLineBytes) {
         block.add(from, this.number, this.offset, this.type.from, this.type.to)
         this.number += 1
