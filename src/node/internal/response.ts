@@ -136,8 +136,8 @@ export class Response extends Inspectable.Class implements OutgoingRequest.FastR
       const pull: Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<HttpClientError.ResponseError>> = Effect
         .suspend(() => {
           if (exchange.failure !== undefined) return Effect.fail(Option.some(this.#failed(exchange.failure)))
-          const bytes = exchange.readChunk()
-          if (bytes.byteLength > 0) return Effect.succeed(Chunk.of<Uint8Array>(bytes))
+          const parts = exchange.readParts()
+          if (parts.length > 0) return Effect.succeed(Chunk.unsafeFromArray<Uint8Array>(parts))
           if (exchange.failure === undefined && exchange.ended) return Effect.fail(Option.none())
           return this.#waitFor(pull)
         })

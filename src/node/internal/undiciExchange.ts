@@ -13,7 +13,10 @@ import * as ConnectionEnd from "./connectionEnd.js"
 import * as Decoder from "./decoder.js"
 
 /** Unread bytes after which the connection is paused. */
-const HIGH_WATER = 64 * 1024
+const HIGH_WATER = 256 * 1024
+
+/** Unread parts of a stream after which the connection is paused: a server may send each byte as a part. */
+const MAX_UNREAD_PARTS = 64
 
 /** The longest timer of Node: 24 days. */
 const MAX_TIMER_MILLIS = 2 ** 31 - 1
@@ -40,6 +43,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
   private controller: Dispatcher.DispatchController | undefined
   private decoder: Decoder.Decoder | undefined
   private readonly unread = new ByteBuffer()
+  /** The unread parts of a stream, which are not joined: that would be another copy of the body. */
+  private parts: Array<Buffer> = []
+  private partsSize = 0
   private received = 0
   private decoded = 0
   private isPaused = false
@@ -50,6 +56,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   private timer: NodeJS.Timeout | undefined
   private stallTimer: NodeJS.Timeout | undefined
   private isRegistered = false
+  private isWaking = false
   private readonly waiting = new Set<() => void>()
 
   constructor(
@@ -135,13 +142,17 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.failure !== undefined) return
     this.decoded += chunk.byteLength
     if (this.decoded > this.maxBytes) return this.tooLarge()
-    this.unread.push(chunk)
-    if (!this.buffersWhole && this.unread.size > HIGH_WATER && !this.isPaused) {
+    if (this.isStreamed) {
+      this.parts.push(chunk)
+      this.partsSize += chunk.byteLength
+    } else this.unread.push(chunk)
+    const isFull = this.unread.size + this.partsSize > HIGH_WATER || this.parts.length >= MAX_UNREAD_PARTS
+    if (isFull && !this.buffersWhole && !this.isPaused) {
       this.isPaused = true
       this.decoder?.pause()
       this.pauseConnection()
     }
-    if (this.isStreamed) this.wake()
+    if (this.isStreamed) this.wakeSoon()
   }
 
   drained(): void {
@@ -212,11 +223,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
     return all
   }
 
-  /** The bytes since the last call, for a stream. Resumes the connection. */
-  readChunk(): Buffer {
-    const bytes = this.takeUnread()
+  /** The parts since the last call, for a stream. Resumes the connection. */
+  readParts(): Array<Buffer> {
+    const parts = this.unread.size === 0 ? this.parts : [this.takeUnread(), ...this.parts]
+    this.parts = []
+    this.partsSize = 0
     if (!this.ended) this.resume()
-    return bytes
+    return parts
   }
 
   /** Cancels the request and closes its connection, unless it is complete. */
@@ -266,6 +279,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.failure !== undefined || this.ended) return
     this.failure = failure
     this.unread.take()
+    this.parts = []
     this.decoder?.destroy()
     this.settle()
     if (!this.hasResponse) this.notify()
@@ -290,6 +304,16 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.isPaused = false
     this.decoder?.resume()
     if (!this.isBlocked) this.controller?.resume()
+  }
+
+  /** A waiting reader gets all parts that have arrived by then: to run a fiber for each costs more than a part. */
+  private wakeSoon(): void {
+    if (this.isWaking || this.waiting.size === 0) return
+    this.isWaking = true
+    Timers.setImmediate(() => {
+      this.isWaking = false
+      this.wake()
+    })
   }
 
   private wake(): void {
