@@ -11,6 +11,7 @@
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Authorized } from "./FhirClient.js"
 import type { FhirError } from "./FhirError.js"
@@ -146,14 +147,13 @@ const allLines = <E, R>(fhir: Authorized<E, R>, options: Options): Stream.Stream
       })
     )
     if (from === undefined && onStart !== undefined) yield* onStart(checkpoint)
-    return Stream.concat(
-      BulkFiles.read(fhir, checkpoint, options, () => {
-        isCheckpointUsed = true
-      }),
-      Stream.execute(Effect.sync(() => {
-        isFinished = true
-      }))
-    )
+    const lines = yield* BulkFiles.open(fhir, checkpoint, options, () => {
+      isCheckpointUsed = true
+    })
+    return Stream.repeatEffectChunkOption(Effect.tapError(lines, (end) =>
+      Effect.sync(() => {
+        isFinished = Option.isNone(end)
+      })))
   }))
 
 /**

@@ -7,7 +7,7 @@ import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import * as Url from "../../base/Url.js"
 import type { Authorized } from "../FhirClient.js"
 import { FhirError, type Fields, isFhirError } from "../FhirError.js"
@@ -15,7 +15,7 @@ import type { Job, Position } from "./bulkCheckpoint.js"
 import type { ManifestFile } from "./bulkManifest.js"
 import type { CurrentJob, OnWait, RefreshOptions } from "./bulkRefresh.js"
 import type { StreamedResponse } from "./fhirMessage.js"
-import { gunzipIfCompressed } from "./gunzip.js"
+import { gunzipIfCompressed, type Pull } from "./gunzip.js"
 
 /**
  * How a file is read.
@@ -47,7 +47,7 @@ export interface FileContext<E, R> {
 
 /** A file that is being received. */
 export interface Opened {
-  readonly body: Stream.Stream<Uint8Array, FhirError>
+  readonly body: Pull<FhirError>
   /** The number of bytes of `body`, if the server declares it. */
   readonly length: number | undefined
   readonly isRange: boolean
@@ -89,17 +89,16 @@ export const openAt = <E, R>(
       file: { index, type: file.type, url: Url.forDisplay(file.url) },
       retry: "never"
     })
-  const whole = (response: StreamedResponse): Opened => ({
-    body: gunzipIfCompressed(
-      response.body,
-      isFhirError,
-      () => fail({ reason: "Truncated", detail: "the file is not valid gzip" })
-    ),
-    length: lengthOf(response),
-    isRange: false,
-    etag: strongEtag(response)
-  })
-  const openWhole = Effect.map(request({ "accept-encoding": "gzip" }), whole)
+  const whole = (response: StreamedResponse): Effect.Effect<Opened, never, Scope.Scope> =>
+    Effect.map(
+      gunzipIfCompressed(
+        response.body,
+        isFhirError,
+        () => fail({ reason: "Truncated", detail: "the file is not valid gzip" })
+      ),
+      (body) => ({ body, length: lengthOf(response), isRange: false, etag: strongEtag(response) })
+    )
+  const openWhole = Effect.flatMap(request({ "accept-encoding": "gzip" }), whole)
   if (!isRange) return openWhole
   const { etag, offset } = position
   // One byte more than needed, which must be the newline before the position.
@@ -112,10 +111,15 @@ export const openAt = <E, R>(
     onFailure: (error) => isFhirError(error) && error.status === 416 ? openWhole : Effect.fail(error),
     onSuccess: (response) =>
       isRangeFrom(response, offset - 1)
-        ? Effect.succeed({ body: response.body, length: lengthOf(response), isRange: true, etag })
+        ? Effect.map(Stream.toPull(response.body), (body): Opened => ({
+          body,
+          length: lengthOf(response),
+          isRange: true,
+          etag
+        }))
         : response.status === 206
         ? openWhole
-        : Effect.succeed(whole(response))
+        : whole(response)
   })
 }
 

@@ -4,10 +4,12 @@
  *
  * @since 0.1.0
  */
-import * as Chunk from "effect/Chunk"
+import type * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
+import * as Scope from "effect/Scope"
 import { ConformanceWarning, ConformanceWarnings, reportSafely } from "../../base/ConformanceWarning.js"
 import type { Authorized } from "../FhirClient.js"
 import { FhirError, isFhirError } from "../FhirError.js"
@@ -97,73 +99,78 @@ type Ended<E> =
   /** The range does not begin after a newline. */
   | { readonly _tag: "NotALine" }
 
-/** Parses a body from the position of the cursor on. It does not fail: `onEnd` gets the end. */
-const parse = <E>(
-  { body, etag, isRange, length }: Opened,
-  cursor: Cursor,
-  maxLineBytes: number,
-  onEnd: (ended: Ended<E>) => void
-): Stream.Stream<Part> => {
-  const { position } = cursor
-  const reader = new NdjsonReader({
-    from: isRange ? position : { line: 0, offset: 0 },
-    skipTo: position,
-    maxLineBytes
-  })
-  let received = 0
-  let unreported = 0
-  let isEnded = false
-  const end = (ended: Ended<E>) => {
-    if (!isEnded) onEnd(ended)
-    isEnded = true
+/** A response that is being read. */
+class Attempt<E> {
+  /** How it ended; its lines before are valid. */
+  ended: Ended<E> | undefined
+  readonly before: Position
+  private readonly reader: NdjsonReader
+  private received = 0
+  private unreported = 0
+
+  constructor(
+    private readonly opened: Opened,
+    private readonly cursor: Cursor,
+    maxLineBytes: number
+  ) {
+    this.before = cursor.position
+    this.reader = new NdjsonReader({
+      from: opened.isRange ? this.before : { line: 0, offset: 0 },
+      skipTo: this.before,
+      maxLineBytes
+    })
   }
-  const partOf = ({ error, parts }: Parsed): Part => {
-    if (error !== undefined) end({ _tag: "Invalid", error })
-    const bytes = unreported
-    unreported = 0
-    return { lines: cursor.advance(parts, etag), bytes }
-  }
+
   /** Most chunks of a long line end no line: they are no part. */
-  const parseChunk = (chunk: Uint8Array): Option.Option<Part> => {
-    const isFirst = isRange && received === 0 && chunk.byteLength > 0
-    received += chunk.byteLength
-    unreported += chunk.byteLength
-    if (isFirst && chunk[0] !== NEWLINE) {
-      end({ _tag: "NotALine" })
-      return Option.some(NOTHING)
+  add(chunks: Chunk.Chunk<Uint8Array>): Part | undefined {
+    const lines: Array<PositionedLines> = []
+    for (const chunk of chunks) {
+      const isFirst = this.opened.isRange && this.received === 0 && chunk.byteLength > 0
+      this.received += chunk.byteLength
+      this.unreported += chunk.byteLength
+      if (isFirst && chunk[0] !== NEWLINE) this.ended = { _tag: "NotALine" }
+      else {
+        for (const one of this.advance(this.reader.push(isFirst ? chunk.subarray(1) : chunk))) lines.push(one)
+      }
+      if (this.ended !== undefined) break
     }
-    const parsed = reader.push(isFirst ? chunk.subarray(1) : chunk)
-    return parsed.parts.length === 0 && parsed.error === undefined ? Option.none() : Option.some(partOf(parsed))
+    return this.partOf(lines)
   }
-  const last = (): Part => {
-    if (length === undefined || received >= length) return partOf(reader.end())
-    end({ _tag: "Invalid", error: new NdjsonError({ reason: "Truncated", line: cursor.position.line + 1 }) })
-    return NOTHING
+
+  /** The body is complete: its last line may lack a newline. */
+  end(): Part | undefined {
+    const { length } = this.opened
+    const isComplete = length === undefined || this.received >= length
+    const lines = isComplete ? this.advance(this.reader.end()) : []
+    this.ended ??= isComplete
+      ? { _tag: "Complete" }
+      : { _tag: "Invalid", error: new NdjsonError({ reason: "Truncated", line: this.cursor.position.line + 1 }) }
+    return this.partOf(lines)
   }
-  return body.pipe(
-    Stream.mapChunks(Chunk.filterMap((chunk) => isEnded ? Option.none() : parseChunk(chunk))),
-    Stream.takeUntil(() => isEnded),
-    Stream.catchAll((error) => {
-      end({ _tag: "Failed", error })
-      return Stream.empty
-    }),
-    Stream.concat(Stream.suspend(() => {
-      const part = isEnded ? NOTHING : last()
-      end({ _tag: "Complete" })
-      return Stream.succeed(part)
-    }))
-  )
+
+  private advance({ error, parts }: Parsed): ReadonlyArray<PositionedLines> {
+    if (error !== undefined) this.ended = { _tag: "Invalid", error }
+    return this.cursor.advance(parts, this.opened.etag)
+  }
+
+  private partOf(lines: ReadonlyArray<PositionedLines>): Part | undefined {
+    if (lines.length === 0 && this.ended === undefined) return undefined
+    const bytes = this.unreported
+    this.unreported = 0
+    return { lines, bytes }
+  }
 }
 
-const NOTHING: Part = { lines: [], bytes: 0 }
+/** The next part; fails with `None` after the last. */
+export type Pull<E, R> = Effect.Effect<Part, Option.Option<FhirError | E>, R>
 
-/** The parts of a file after a position. */
-export const read = <E, R>(
+/** The parts of a file after a position. The scope closes its response. */
+export const open = <E, R>(
   fhir: Authorized<E, R>,
   context: FileContext<E, R>,
   from: Position
-): Stream.Stream<Part, FhirError | E, R> =>
-  Stream.suspend(() => {
+): Effect.Effect<Pull<E, R>, never, Scope.Scope> =>
+  Effect.map(Effect.scope, (scope) => {
     const { fail, index, job, onWait, options } = context
     let { file } = context
     const cursor = new Cursor(file, from)
@@ -171,31 +178,57 @@ export const read = <E, R>(
     const { maxLineBytes = DEFAULT_MAX_LINE_BYTES } = options
     let isRangeUsable = true
     let refreshesWithoutProgress = 0
-    let ended: Ended<E> | undefined
-    let before = from
 
-    const attempt = Stream.suspend(() => {
-      before = cursor.position
-      ended = undefined
-      const isRange = isRangeUsable && before.offset > 0
-      return Stream.unwrapScoped(Effect.match(openAt(fhir, context, file, before, isRange), {
-        onFailure: (error): Stream.Stream<Part> => {
-          ended = { _tag: "Failed", error }
-          return Stream.empty
-        },
-        onSuccess: (opened) =>
-          parse<E>(opened, cursor, maxLineBytes, (how) => {
-            ended = how
+    const begin: Pull<E, R> = Effect.suspend(() => {
+      const before = cursor.position
+      return Effect.flatMap(Scope.fork(scope, ExecutionStrategy.sequential), (current) =>
+        openAt(fhir, context, file, before, isRangeUsable && before.offset > 0).pipe(
+          Scope.extend(current),
+          Effect.matchEffect({
+            onFailure: (error) =>
+              Effect.zipRight(Scope.close(current, Exit.void), afterwards({ _tag: "Failed", error }, false)),
+            onSuccess: (opened) => {
+              rest = receive(opened, Scope.close(current, Exit.void))
+              return rest
+            }
           })
-      }))
+        ))
+    })
+    let rest = begin
+    const restart: Pull<E, R> = Effect.suspend(() => {
+      rest = begin
+      return begin
     })
 
-    const invalid = ({ line, reason }: NdjsonError) =>
-      Effect.fail(Option.some(fail({ reason, detail: DETAILS[reason], line })))
+    /** The parts of a response, and what follows its end. */
+    const receive = (opened: Opened, close: Effect.Effect<void>): Pull<E, R> => {
+      const attempt = new Attempt<E>(opened, cursor, maxLineBytes)
+      const parts: Pull<E, R> = Effect.suspend(() => {
+        const { ended } = attempt
+        if (ended !== undefined) {
+          return Effect.zipRight(close, afterwards(ended, cursor.position.line > attempt.before.line))
+        }
+        return Effect.matchEffect(opened.body, { onFailure, onSuccess })
+      })
+      const emit = (part: Part | undefined): Pull<E, R> =>
+        part === undefined ? parts : Effect.succeed(part)
+      const onSuccess = (chunks: Chunk.Chunk<Uint8Array>) =>
+        emit(attempt.add(chunks))
+      const onFailure = (end: Option.Option<FhirError>) => {
+        if (Option.isNone(end)) return emit(attempt.end())
+        attempt.ended = { _tag: "Failed", error: end.value }
+        return parts
+      }
+      return parts
+    }
 
-    const next: Effect.Effect<typeof attempt, Option.Option<FhirError | E>, R> = Effect.suspend(() => {
-      if (ended === undefined) return Effect.succeed(attempt)
-      const hasProgress = cursor.position.line > before.line
+    const failed = (error: FhirError | E) => Effect.fail(Option.some(error))
+    const failedAtLine = (error: FhirError | E) =>
+      Effect.flatMap(withExpiry(atLine(error, cursor.position), job.get()), failed)
+    const invalid = ({ line, reason }: NdjsonError) => failed(fail({ reason, detail: DETAILS[reason], line }))
+
+    /** What follows the end of a response: another request, the error, or the end of the file. */
+    const afterwards = (ended: Ended<E>, hasProgress: boolean): Pull<E, R> => {
       if (hasProgress) {
         patience.reset()
         refreshesWithoutProgress = 0
@@ -204,38 +237,35 @@ export const read = <E, R>(
         case "Complete":
           // A connection that ends early at the end of a line looks like the end of the file.
           return hasProgress && file.count !== undefined && cursor.position.resources < file.count
-            ? Effect.succeed(attempt)
+            ? restart
             : Effect.zipRight(Effect.mapError(checkCount(context, cursor.position), Option.some), DONE)
         case "NotALine":
           isRangeUsable = false
-          return Effect.succeed(attempt)
+          return restart
         case "Invalid":
-          return ended.error.reason === "Truncated" && hasProgress ? Effect.succeed(attempt) : invalid(ended.error)
+          return ended.error.reason === "Truncated" && hasProgress ? restart : invalid(ended.error)
         case "Failed": {
           const { error } = ended
-          const failed = (reason: FhirError | E) =>
-            Effect.flatMap(withExpiry(atLine(reason, cursor.position), job.get()), (explained) =>
-              Effect.fail(Option.some(explained)))
           if (isTemporary(error)) {
             return Effect.flatMap(patience.next(error), (delay) =>
               delay === undefined
-                ? failed(error)
-                : Effect.as(Effect.zipRight(onWait(delay, error), Effect.sleep(delay)), attempt))
+                ? failedAtLine(error)
+                : Effect.zipRight(Effect.zipRight(onWait(delay, error), Effect.sleep(delay)), restart))
           }
           refreshesWithoutProgress += 1
           return !isUrlRefused(error) || refreshesWithoutProgress > MAX_REFRESHES_WITHOUT_PROGRESS
-            ? failed(error)
+            ? failedAtLine(error)
             : Effect.matchEffect(job.refresh(index, file, error, onWait), {
-              onFailure: failed,
+              onFailure: failedAtLine,
               onSuccess: (renewed) => {
                 file = renewed
-                return Effect.succeed(attempt)
+                return restart
               }
             })
         }
       }
-    })
-    return Stream.flatten(Stream.repeatEffectOption(next))
+    }
+    return Effect.suspend(() => rest)
   })
 
 /** The error names the line that was not read, if the file has lines that were. */

@@ -3,8 +3,12 @@
  *
  * @since 0.1.0
  */
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
+import * as Mailbox from "effect/Mailbox"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Url from "../../base/Url.js"
 import type { Authorized } from "../FhirClient.js"
@@ -22,7 +26,7 @@ import {
 } from "./bulkCheckpoint.js"
 import type { FileOptions } from "./bulkDownload.js"
 import * as BulkFile from "./bulkFile.js"
-import type { FileLines, PositionedLines, Snapshot } from "./bulkLines.js"
+import type { FileLines, Snapshot } from "./bulkLines.js"
 import { LinesOfExport, LinesOfFile } from "./bulkLines.js"
 import type { ListedFile, PollOptions } from "./bulkPolling.js"
 import { files } from "./bulkPolling.js"
@@ -54,43 +58,46 @@ const READING: Wait = {
   error: undefined
 }
 
-type Event =
-  | {
-    readonly _tag: "Lines"
-    readonly at: ListedFile
-    readonly lines: ReadonlyArray<PositionedLines>
-    readonly bytes: number
-  }
-  | { readonly _tag: "End"; readonly at: ListedFile }
+/** The next lines; fails with `None` after the last. */
+export type Pull<A, E> = Effect.Effect<Chunk.Chunk<A>, Option.Option<E>>
 
-const events = <E, R>(
+/** A part of a file, or its end. */
+interface Event {
+  readonly at: ListedFile
+  readonly part: BulkFile.Part | undefined
+}
+
+interface OpenFile<E, R> {
+  readonly at: ListedFile
+  readonly parts: BulkFile.Pull<E, R>
+}
+
+const openFile = <E, R>(
   fhir: Authorized<E, R>,
   job: CurrentJob<E, R>,
   { index, ...listed }: ListedFile,
   from: Position,
   options: FileOptions,
   onWait: (wait: Wait) => Effect.Effect<void>
-): Stream.Stream<Event, FhirError | E, R> =>
-  Stream.unwrap(Effect.map(fhir.fhirBaseUrl, (fhirBaseUrl) => {
+): Effect.Effect<OpenFile<E, R>, FhirError | E, R | Scope.Scope> =>
+  Effect.flatMap(fhir.fhirBaseUrl, (fhirBaseUrl) => {
     // The URL may be newer than that of the list.
     const file = job.get().files[index] ?? listed.file
-    const at: ListedFile = { index, file }
     const errors = errorsAt(fhirBaseUrl, "export file")
     const about = { index, type: file.type, url: Url.forDisplay(file.url) }
-    const parts = BulkFile.read(fhir, {
-      job,
-      index,
-      file,
-      fhirBaseUrl,
-      fail: (fields) => errors({ file: about, ...fields }),
-      options,
-      onWait: (delay, error: Temporary) => onWait(waiting(delay, { error }))
-    }, from)
-    return Stream.concat(
-      Stream.map(parts, ({ bytes, lines }): Event => ({ _tag: "Lines", at, lines, bytes })),
-      Stream.succeed<Event>({ _tag: "End", at })
+    return Effect.map(
+      BulkFile.open(fhir, {
+        job,
+        index,
+        file,
+        fhirBaseUrl,
+        fail: (fields) => errors({ file: about, ...fields }),
+        options,
+        onWait: (delay, error: Temporary) => onWait(waiting(delay, { error }))
+      }, from),
+      (parts): OpenFile<E, R> => ({ at: { index, file }, parts })
     )
-  }))
+  })
 
 /** The lines of one file after a position. */
 export const readFile = <E, R>(
@@ -111,20 +118,22 @@ export const readFile = <E, R>(
           processed: "no"
         })
       )))
-    : events(fhir, makeCurrentJob(fhir, job, options), { file, index }, from, options, (wait) =>
-      onProgress({
-        ...wait,
-        files: 1,
-        filesDone: 0,
-        resources: 0,
-        bytes: 0,
-        expected: file.count,
-        expiresAt: job.expiresAt
-      })).pipe(
-        Stream.mapConcat((event): ReadonlyArray<FileLines> =>
-          event._tag === "End" ? [] : event.lines.map((lines) => new LinesOfFile(event.at, lines))
+    : Stream.unwrapScoped(Effect.map(
+      openFile(fhir, makeCurrentJob(fhir, job, options), { file, index }, from, options, (wait) =>
+        onProgress({
+          ...wait,
+          files: 1,
+          filesDone: 0,
+          resources: 0,
+          bytes: 0,
+          expected: file.count,
+          expiresAt: job.expiresAt
+        })),
+      ({ at, parts }) =>
+        Stream.repeatEffectChunkOption(
+          Effect.map(parts, ({ lines }) => Chunk.unsafeFromArray(lines.map((one) => new LinesOfFile(at, one))))
         )
-      )
+    ))
 }
 
 const expectedOf = ({ files, isComplete }: Job): number | undefined =>
@@ -133,17 +142,17 @@ const expectedOf = ({ files, isComplete }: Job): number | undefined =>
     : undefined
 
 /** The lines of an export after a checkpoint. `onCheckpoint` is called when the program reads another one. */
-export const read = <E, R>(
+export const open = <E, R>(
   fhir: Authorized<E, R>,
   from: Checkpoint,
   options: ReadOptions,
   onCheckpoint: () => void
-): Stream.Stream<LinesOfExport, FhirError | E, R> =>
-  Stream.suspend(() => {
+): Effect.Effect<Pull<LinesOfExport, FhirError | E>, never, R | Scope.Scope> =>
+  Effect.gen(function*() {
     const { concurrency = 3, onProgress } = options
     let job = from.job
     let expected = expectedOf(job)
-    let open = HashMap.fromIterable(
+    let positions = HashMap.fromIterable(
       Object.entries(from.positions.open).map(([index, position]) => [Number(index), position] as const)
     )
     let done = from.positions.done
@@ -171,34 +180,52 @@ export const read = <E, R>(
     const unread = files(fhir, current, options, report).pipe(
       Stream.filter(({ index }) => !isInRanges(from.positions.done, index))
     )
-    const all = Stream.flatMap(unread, (at) => {
-      const position = from.positions.open[String(at.index)] ?? start
-      return events(fhir, current, at, position, options, report)
-    }, { concurrency, bufferSize: 2 })
+    const readInto = (mailbox: Mailbox.Mailbox<Event, FhirError | E>) => (listed: ListedFile) =>
+      Effect.scoped(Effect.flatMap(
+        openFile(fhir, current, listed, from.positions.open[String(listed.index)] ?? start, options, report),
+        ({ at, parts }) => {
+          const offer = (part: BulkFile.Part | undefined) => mailbox.offer({ at, part })
+          const offerAll: Effect.Effect<unknown, FhirError | E, R> = Effect.matchEffect(parts, {
+            onFailure: Option.match({ onNone: () => offer(undefined), onSome: Effect.fail }),
+            onSuccess: (part) => Effect.zipRight(offer(part), offerAll)
+          })
+          return offerAll
+        }
+      ))
 
-    const linesOf = (event: Event): ReadonlyArray<LinesOfExport> => {
-      const { at } = event
-      if (event._tag === "End") {
-        open = HashMap.remove(open, at.index)
+    const linesOf = ({ at, part }: Event): Chunk.Chunk<LinesOfExport> => {
+      if (part === undefined) {
+        positions = HashMap.remove(positions, at.index)
         done = addToRanges(done, at.index)
-        return []
+        return Chunk.empty()
       }
-      const { lines } = event
-      const last = lines.at(-1)
-      bytes += event.bytes
-      for (const one of lines) resources += one.lines.count
-      if (last === undefined) return []
-      const snapshot: Snapshot = { job, open, done, onUse: onCheckpoint }
-      open = HashMap.set(open, at.index, last.position)
-      return lines.map((one) => new LinesOfExport(at, one, snapshot))
+      bytes += part.bytes
+      for (const one of part.lines) resources += one.lines.count
+      const last = part.lines.at(-1)
+      if (last === undefined) return Chunk.empty()
+      const snapshot: Snapshot = { job, open: positions, done, onUse: onCheckpoint }
+      positions = HashMap.set(positions, at.index, last.position)
+      return Chunk.unsafeFromArray(part.lines.map((one) => new LinesOfExport(at, one, snapshot)))
     }
-    if (onProgress === undefined) return Stream.mapConcat(all, linesOf)
-    return Stream.mapConcatEffect(all, (event) =>
-      Effect.suspend(() => {
-        const before = Math.floor(resources / PROGRESS_EVERY)
-        const lines = linesOf(event)
-        return event._tag === "End" || Math.floor(resources / PROGRESS_EVERY) > before
-          ? Effect.as(report(READING), lines)
-          : Effect.succeed(lines)
-      }))
+    const process = (event: Event): Effect.Effect<Chunk.Chunk<LinesOfExport>> => {
+      const before = Math.floor(resources / PROGRESS_EVERY)
+      const lines = linesOf(event)
+      return event.part === undefined || Math.floor(resources / PROGRESS_EVERY) > before
+        ? Effect.as(report(READING), lines)
+        : Effect.succeed(lines)
+    }
+
+    // Without capacity, a file is read at most one part further than the program.
+    const mailbox = yield* Mailbox.make<Event, FhirError | E>(0)
+    yield* unread.pipe(
+      Stream.mapEffect(readInto(mailbox), { concurrency, unordered: true }),
+      Stream.runDrain,
+      Mailbox.into(mailbox),
+      Effect.forkScoped
+    )
+    return Effect.matchEffect(mailbox.takeAll, {
+      onFailure: (error) => Effect.fail(Option.some(error)),
+      // Without capacity, it is one event.
+      onSuccess: ([[event]]) => event === undefined ? Effect.fail(Option.none()) : process(event)
+    })
   })

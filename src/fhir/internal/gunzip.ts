@@ -3,8 +3,10 @@
  *
  * @internal
  */
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
 /** The first two bytes of gzip, which no NDJSON begins with. */
@@ -26,21 +28,30 @@ const gunzip = <E extends Error>(
       onError: (error) => isSourceError(error) ? error : invalid()
     })))
 
+/** Receives the next bytes; fails with `None` at the end. */
+export type Pull<E> = Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<E>>
+
 /** The bytes without compression. A transport that undoes gzip itself may keep the `Content-Encoding` header. */
 export const gunzipIfCompressed = <E extends Error>(
   bytes: Stream.Stream<Uint8Array, E>,
   isSourceError: (error: unknown) => error is E,
   invalid: () => E
-): Stream.Stream<Uint8Array, E> =>
-  Stream.unwrapScoped(Effect.map(
-    Stream.toPull(Stream.filter(bytes, ({ byteLength }) => byteLength > 0)),
-    (pull) =>
-      Stream.unwrap(Effect.match(pull, {
-        onFailure: Option.match({ onNone: () => Stream.empty, onSome: (error: E) => Stream.fail(error) }),
-        onSuccess: (first) => {
-          const all = Stream.concat(Stream.fromChunk(first), Stream.fromPull(Effect.succeed(pull)))
-          const [bytes] = first
-          return bytes !== undefined && isGzip(bytes) ? gunzip(all, isSourceError, invalid) : all
+): Effect.Effect<Pull<E>, never, Scope.Scope> =>
+  Effect.flatMap(Effect.scope, (scope) =>
+    Effect.map(Stream.toPull(bytes), (received) => {
+      const first: Pull<E> = Effect.flatMap(received, (chunks) => {
+        const begin = Chunk.findFirst(chunks, ({ byteLength }) => byteLength > 0)
+        if (Option.isNone(begin)) return first
+        if (!isGzip(begin.value)) {
+          next = received
+          return Effect.succeed(chunks)
         }
-      }))
-  ))
+        const all = Stream.concat(Stream.fromChunk(chunks), Stream.repeatEffectChunkOption(received))
+        return Effect.flatMap(Scope.extend(Stream.toPull(gunzip(all, isSourceError, invalid)), scope), (decoded) => {
+          next = decoded
+          return decoded
+        })
+      })
+      let next = first
+      return Effect.suspend(() => next)
+    }))
