@@ -66,12 +66,14 @@ const ours = (write: boolean): Promise<void> =>
       Context.get(context, SmartClient.SmartClient),
       tokens
     )
-    const file = createWriteStream(path)
+    const file = createWriteStream(path, { highWaterMark: 1024 * 1024 })
     const drained = Effect.async<void>((resume) => void file.once("drain", () => resume(Effect.void)))
-    yield* Stream.runForEach(
-      BulkExport.runLines(fhir),
-      ({ bytes }) => !write || file.write(bytes) ? Effect.void : drained
-    )
+    yield* Stream.runForEachChunk(BulkExport.runLines(fhir), (lines) => {
+      if (!write) return Effect.void
+      let isFull = false
+      for (const { bytes } of lines) isFull = !file.write(bytes)
+      return isFull ? drained : Effect.void
+    })
     yield* Effect.async<void>((resume) => void file.end(() => resume(Effect.void)))
   }).pipe(Effect.scoped, Effect.runPromise)
 
