@@ -181,7 +181,7 @@ export const make = (
             certificate,
             clientUri: options.clientUri,
             metadata: metadataOf(options, server, metadata),
-            certifications: options.certifications === undefined ? undefined : yield* valueOf(options.certifications),
+            certifications: yield* valueOf(options.certifications),
             allowInsecureLocalhost
           }).pipe(Effect.mapError((error) => error._tag === "ConfigurationError" ? error : failed(error)))
           const recheckAt = Math.min((yield* Clock.currentTimeMillis) + RECHECK_MILLIS, certificate.notAfter)

@@ -57,6 +57,8 @@ describe("UdapMetadata", () => {
 
   it("[UDAP-47] an unsigned endpoint is not used, and is a warning", () => {
     const found = metadataOf({}, { introspection_endpoint: "https://auth.example.org/introspect", vendor: 1 })
+    assert.strictEqual(found.tokenEndpoint, document["token_endpoint"])
+    assert.strictEqual(found.registrationEndpoint, document["registration_endpoint"])
     assert.deepStrictEqual(found.unsignedEndpoints, ["introspection_endpoint"])
     assert.deepStrictEqual(found.extensions, { vendor: 1 })
     assert.deepStrictEqual(
@@ -69,6 +71,7 @@ describe("UdapMetadata", () => {
 describe("UdapMetadata.conformance", () => {
   it("has no findings for metadata that follow the rules", () => {
     assert.deepStrictEqual(findings({}), [])
+    assert.deepStrictEqual(findings({ scopes_supported: ["openid"] }), [])
     assert.deepStrictEqual(
       findings({
         udap_authorization_extensions_supported: [],
@@ -174,6 +177,18 @@ describe("UdapMetadata.conformance", () => {
     ["[UDAP-30] supported extensions are malformed, and some are required", {
       udap_authorization_extensions_supported: "hl7-b2b"
     }, ["MemberMalformed udap_authorization_extensions_supported UDAP-28"]],
+    ["[UDAP-20] [UDAP-30] required extensions are a text", { udap_authorization_extensions_required: "hl7-b2b" }, [
+      "MemberMalformed udap_authorization_extensions_required UDAP-20",
+      "MemberMissing udap_authorization_extensions_required UDAP-30"
+    ]],
+    ["[UDAP-22] versions are missing, and scopes are a text", {
+      udap_versions_supported: undefined,
+      scopes_supported: "openid"
+    }, ["MemberMalformed scopes_supported UDAP-STU2-2.2", "MemberMissing udap_versions_supported UDAP-22"]],
+    ["[UDAP-23] profiles are missing, and there are no client credentials", {
+      udap_profiles_supported: undefined,
+      grant_types_supported: ["authorization_code"]
+    }, ["MemberMissing udap_profiles_supported UDAP-23"]],
     ["[UDAP-33] one of two certifications is not a URI", {
       udap_certifications_supported: ["urn:a", "gold"],
       udap_certifications_required: ["urn:a"]

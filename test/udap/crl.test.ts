@@ -168,6 +168,29 @@ describe("the certificates that a CRL covers", () => {
     }))
 })
 
+describe("the issuer of a CRL", () => {
+  it.effect("signed it, with a key that may sign CRLs", () =>
+    Effect.gen(function*() {
+      const { inter, keys, makeInter } = yield* base
+      const found = yield* certificatesOfBase
+      const times = { now: NOW, skew: 0 }
+      const list = Either.getOrThrow(crls.parse(yield* Pki.crl(inter)))
+      assert.strictEqual(shown(yield* crls.status(list, found.leaf, found.inter, times)), "Good")
+      const only = parsed(yield* makeInter({ keyUsage: 0x04 }))
+      assert.strictEqual(shown(yield* crls.status(list, found.leaf, only, times)), "RFC 5280, 6.3.3 (f)")
+      const forged = Either.getOrThrow(crls.parse(yield* Pki.crl(inter, [], { keys: keys.evil })))
+      assert.strictEqual(shown(yield* crls.status(forged, found.leaf, found.inter, times)), "RFC 5280, 6.3.3 (g)")
+    }))
+
+  it.effect("is asked at each distribution point once", () =>
+    Effect.gen(function*() {
+      const { makeLeaf } = yield* base
+      const leaf = yield* makeLeaf({ extensions: [Pki.distributionPoints(CRL_URL, "http://b.example/", CRL_URL)] })
+      assert.deepStrictEqual(crls.distributionPoints(parsed(leaf)), [CRL_URL, "http://b.example/"])
+      assert.deepStrictEqual(crls.distributionPoints(parsed(yield* makeLeaf({}))), [])
+    }))
+})
+
 describe("the time of a CRL", () => {
   it.effect("is between its dates, both included; a clock may be behind by the skew", () =>
     Effect.gen(function*() {

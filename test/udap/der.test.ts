@@ -467,8 +467,38 @@ describe("the structure of a CRL", () => {
       assert.strictEqual(ends, Date.UTC(2060, 0, 1))
       assert.strictEqual(ruleOf(tbs((inner) => withPart(inner, 5, NULL))), malformed)
       assert.strictEqual(ruleOf(tbs((inner) => encode(0x30, ...partsOf(inner), NULL))), malformed)
-      const long = encode(0x30, encode(0x31, encode(0x30, [6, 3, 0x55, 4, 3], encode(0x0c, new Uint8Array(4_096)))))
-      assert.strictEqual(ruleOf(tbs((inner) => withPart(inner, 2, long))), malformed)
+      // 21 bytes are not the value.
+      const long = (size: number) =>
+        encode(0x30, encode(0x31, encode(0x30, [6, 3, 0x55, 4, 3], encode(0x0c, new Uint8Array(size - 21).fill(0x61)))))
+      assert.lengthOf(long(4_096), 4_096)
+      assert.strictEqual(ruleOf(tbs((inner) => withPart(inner, 2, long(4_096)))), "accepted")
+      assert.strictEqual(ruleOf(tbs((inner) => withPart(inner, 2, long(4_097)))), malformed)
+      assert.strictEqual(ruleOf(withPart(list, 2, encode(0x03, [0], new Uint8Array(2_043)))), "accepted")
+      assert.strictEqual(ruleOf(withPart(list, 2, encode(0x03, [0], new Uint8Array(2_044)))), malformed)
+      assert.strictEqual(ruleOf(withPart(list, 2, encode(0x04, [0], new Uint8Array(256)))), malformed)
+      const sized = (size: number) => encode(0x30, [6, 1, 0x2a], encode(0x04, new Uint8Array(size - 9)))
+      assert.lengthOf(sized(256), 256)
+      assert.strictEqual(ruleOf(withPart(list, 1, sized(256))), `${malformed}.1.2`)
+      assert.strictEqual(ruleOf(withPart(list, 1, sized(257))), malformed)
+      const noAlgorithm = encode(0x30, NULL)
+      assert.strictEqual(
+        ruleOf(withPart(tbs((inner) => withPart(inner, 1, noAlgorithm)), 1, noAlgorithm)),
+        malformed
+      )
+      // The extensions are one sequence with the tag 0.
+      const withExplicit = (explicit: Bytes) =>
+        ruleOf(tbs((inner) => encode(0x30, ...partsOf(inner).filter((part) => part[0] !== 0xa0), explicit)))
+      const extensions = encode(0x30, encode(0x30, [6, 1, 0x2a], encode(0x04, NULL)))
+      assert.strictEqual(withExplicit(encode(0xa0, extensions)), "accepted")
+      assert.strictEqual(withExplicit([]), "accepted")
+      const others = [
+        encode(0xa1, extensions),
+        encode(0xa0, extensions, extensions),
+        encode(0xa0, encode(0x31)),
+        encode(0xa0, [0x30, 9]),
+        encode(0xa0)
+      ]
+      for (const explicit of others) assert.strictEqual(withExplicit(explicit), malformed, String(explicit))
       for (const part of [undefined, NULL, encode(0x03, [1, 0xfe]), encode(0x03, [0], new Uint8Array(2_050))]) {
         assert.strictEqual(ruleOf(withPart(list, 2, part)), malformed)
       }
@@ -517,10 +547,12 @@ describe("the structure of a CRL", () => {
       assert.strictEqual(withExtensions(unknown(0xff)), "RFC 5280, 5.2")
       assert.strictEqual(withExtensions(encode(0x30, [6, 1, 0x2a], value)), "accepted")
       assert.strictEqual(withExtensions(number(value), number(value)), "RFC 5280, 5.2")
+      assert.strictEqual(withExtensions(encode(0x30, [6, 3, 0x55, 0x1d, 27], value)), "RFC 5280, 5.2.4")
       const malformed: ReadonlyArray<Bytes> = [
         number(),
         number(NULL),
         number([1, 1, 0xff], NULL, value),
+        number([1, 1, 0xff], value, NULL),
         encode(0x30, NULL, value),
         encode(0x30),
         NULL
@@ -604,6 +636,7 @@ describe("the structure of a CRL", () => {
         [point(uri(CRL_URL)), point(directory("a"))],
         // A point with reasons is not used.
         [encode(0x30, encode(0xa0, encode(0xa0, uri("x:"))), encode(0x81, [6, 64])), point(uri("x:"))],
+        [encode(0x30, encode(0xa2, encode(0xa0, uri("x:")))), point(uri("x:"))],
         [encode(0x31), point(uri(CRL_URL))]
       ]
       for (const [own, ofList] of others) {

@@ -246,6 +246,9 @@ describe("an OCSP response by a delegate", () => {
           }
         })
       assert.strictEqual(yield* behind(root, inter, weak), `Good, ${24 * HOUR}`)
+      // One that cannot be read.
+      const twice = yield* delegate({ extensions: [SIGNING, SIGNING] })
+      assert.strictEqual(yield* behind(twice), `Good, ${24 * HOUR}`)
       assert.strictEqual(yield* behind(root, inter, weak, root), OTHERS)
       assert.strictEqual(yield* outcome({ signer, bare: true }), OTHERS)
       // A key that is too short does not sign responses.

@@ -210,6 +210,38 @@ describe("the search for a path", () => {
     }))
 })
 
+describe("the length of a path", () => {
+  it.effect("counts the authorities below one, without those that it issued to itself", () =>
+    Effect.gen(function*() {
+      const { makeInter, makeLeaf } = yield* base
+      const below = (pathLength: number, ...names: ReadonlyArray<string>) =>
+        Effect.gen(function*() {
+          const chain = [yield* makeInter({ pathLength })]
+          for (const commonName of names) {
+            chain.unshift(
+              yield* Pki.issue({
+                commonName,
+                authority: true,
+                keys: yield* Pki.newKeys("p256"),
+                by: chain[0]
+              })
+            )
+          }
+          const leaf = yield* makeLeaf({}, chain[0])
+          const found = yield* validate([leaf, ...chain].map(({ der }) => der))
+          return found[0] === TRUSTED[0] ? "trusted" : found
+        })
+      const tooLong = [`PathTooLong: CN=Intermediate A${O}`]
+      assert.strictEqual(yield* below(0), "trusted")
+      assert.deepStrictEqual(yield* below(0, "A"), tooLong)
+      assert.strictEqual(yield* below(1, "A"), "trusted")
+      assert.deepStrictEqual(yield* below(1, "A", "B"), tooLong)
+      assert.strictEqual(yield* below(2, "A", "B"), "trusted")
+      assert.strictEqual(yield* below(0, "Intermediate A"), "trusted")
+      assert.deepStrictEqual(yield* below(0, "Intermediate A", "A"), tooLong)
+    }))
+})
+
 describe("the names of a path", () => {
   const constrained = Effect.gen(function*() {
     const { keys } = yield* base
@@ -243,6 +275,17 @@ describe("the names of a path", () => {
       ])
       const self = yield* Pki.issue({ commonName: "Root A", keys: keys.leaf, by: root, names: others })
       assert.deepStrictEqual(yield* validate([self.der], { anchors }), [`NameConstraint: CN=Root A${O}`])
+    }))
+
+  it.effect("constraints do not apply to the authority that has them", () =>
+    Effect.gen(function*() {
+      const { makeInter, makeLeaf } = yield* base
+      const inter = yield* makeInter({
+        names: others,
+        extensions: [Pki.nameConstraints([Pki.uri(".example.org")])]
+      })
+      const leaf = yield* makeLeaf({}, inter)
+      assert.deepStrictEqual(yield* validate([leaf.der, inter.der]), TRUSTED)
     }))
 
   it.effect("an authority whose constraints cannot be processed is refused", () =>

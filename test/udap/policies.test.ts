@@ -38,11 +38,17 @@ type Authority = readonly [name: string, extensions: Extensions]
 /** Whether a leaf below authorities is trusted; or the problems. The first authority is below the root. */
 const outcome = (authorities: ReadonlyArray<Authority>, leafExtensions: Extensions) =>
   Effect.gen(function*() {
-    const { keys, makeLeaf, root } = yield* base
+    const { makeLeaf, root } = yield* base
     const chain: Array<Pki.Issued> = []
     for (const [commonName, extensions] of authorities) {
       chain.unshift(
-        yield* Pki.issue({ commonName, authority: true, keys: keys.inter, by: chain[0] ?? root, extensions })
+        yield* Pki.issue({
+          commonName,
+          authority: true,
+          keys: yield* Pki.newKeys("p256"),
+          by: chain[0] ?? root,
+          extensions
+        })
       )
     }
     const leaf = yield* makeLeaf({ extensions: leafExtensions }, chain[0] ?? root)
@@ -61,6 +67,7 @@ describe("certificate policies", () => {
       assert.deepStrictEqual(yield* outcome(only(policy, explicit(1)), []), required("Server"))
       assert.strictEqual(yield* outcome(only(policy, explicit(2)), []), "trusted")
       assert.strictEqual(yield* outcome(only(policy, explicit(256)), []), "trusted")
+      assert.strictEqual(yield* outcome([["A", [policy, explicit(0)]], ["B", [policy]]], [policy]), "trusted")
       // The authority that lacks it is named.
       assert.deepStrictEqual(
         yield* outcome([["A", [policy, explicit(0)]], ["B", []]], [policy]),
@@ -100,6 +107,12 @@ describe("certificate policies", () => {
         ]], [Pki.policies(TWO)]),
         required("Server")
       )
+      const second = (...authorities: ReadonlyArray<Authority>) =>
+        outcome([...authorities, ["C", [above, explicit(0), mapping([ONE, TWO])]]], [Pki.policies(TWO)])
+      assert.strictEqual(yield* second(["A", [above]]), "trusted")
+      const inhibiting: Authority = ["A", [constraints({ inhibitPolicyMapping: 1 }), above]]
+      assert.strictEqual(yield* second(inhibiting), "trusted")
+      assert.deepStrictEqual(yield* second(inhibiting, ["B", [above]]), required("Server"))
       for (const pair of [[ANY, ONE], [ONE, ANY]] as const) {
         assert.deepStrictEqual(yield* outcome(only(above, mapping(pair)), []), required("A"))
       }
@@ -112,6 +125,10 @@ describe("certificate policies", () => {
       assert.deepStrictEqual(yield* outcome(only(any, explicit(0), inhibitAny(0)), [any]), required("Server"))
       assert.strictEqual(yield* outcome(only(any, explicit(0), inhibitAny(1)), [any]), "trusted")
       assert.strictEqual(yield* outcome(only(any, explicit(0), inhibitAny(0)), [Pki.policies(ONE)]), "trusted")
+      assert.deepStrictEqual(
+        yield* outcome([["A", [any, explicit(0), inhibitAny(1)]], ["B", [any]]], [any]),
+        required("Server")
+      )
       const one = Pki.policies(ONE)
       const below = (name: string) => outcome([["A", [any, explicit(0), inhibitAny(0)]], [name, [any]]], [one])
       // An authority's certificate for itself may still have it.

@@ -512,6 +512,25 @@ describe("OCSP", () => {
       assert.isTrue(Either.isRight(yield* outcome(yield* Pki.crl(inter))))
       const refused = yield* outcome(yield* Pki.crl(inter, [signer.serial]))
       assert.isTrue(Either.isLeft(refused) && refused.left._tag === "TrustError")
+      const unknown = yield* outcome(new Uint8Array())
+      assert.isTrue(Either.isLeft(unknown) && unknown.left._tag === "TrustError")
+    }))
+
+  it.effect("a certificate that is revoked has the rule of the source", () =>
+    Effect.gen(function*() {
+      const { inter, makeLeaf } = yield* base
+      const leaf = yield* makeLeaf({ extensions: [Pki.distributionPoints(CRL_URL), Pki.ocspResponder(OCSP_URL)] })
+      const rulesOver = (...network: ReadonlyArray<readonly [string, Uint8Array]>) =>
+        Effect.map(
+          Effect.flip(
+            Effect.provide(validate([leaf.der, inter.der]), policy(world(new Map<string, Uint8Array>(network)).layer))
+          ),
+          (error) => error._tag === "TrustError" ? error.problems.map(({ reason, rule }) => `${reason} ${rule}`) : []
+        )
+      const crl = yield* Pki.crl(inter, [leaf.serial])
+      const response = yield* ocspResponse(leaf, inter, "revoked")
+      assert.deepStrictEqual(yield* rulesOver([CRL_URL, crl]), ["Revoked RFC 5280, 6.1.3 (a)(3)"])
+      assert.deepStrictEqual(yield* rulesOver([OCSP_URL, response]), ["Revoked RFC 6960, 2.2"])
     }))
 
   it.effect("is not used if a CRL covers the certificate", () =>
@@ -637,6 +656,15 @@ describe("TrustPolicy.layer", () => {
   it.effect("[UDAP-61] refuses an invalid configuration when it is built, with the entry in the error", () =>
     Effect.gen(function*() {
       const { leaf, root } = yield* base
+      const fieldsOf = (options: TrustPolicy.Options) =>
+        Effect.map(refused(options), (error) => error._tag === "ConfigurationError" ? error.fields : [error.message])
+      assert.deepStrictEqual(yield* fieldsOf({ communities: {} }), ["communities"])
+      for (const uri of ["tefca", " urn:x", "urn:x y", "urn:", "1urn:x", "urn:\u00fc"]) {
+        assert.deepStrictEqual(yield* fieldsOf({ communities: { [uri]: { anchors: [root.der] } } }), ["communities"])
+      }
+      assert.deepStrictEqual(yield* fieldsOf({ communities: { "urn:x": { anchors: [] } } }), [
+        "communities[urn:x].anchors"
+      ])
       assert.include((yield* refused({ communities: {} })).message, "at least one")
       assert.include((yield* refused({ communities: { tefca: { anchors: [root.der] } } })).message, "URI")
       assert.include((yield* refused({ communities: { "urn:x": { anchors: [] } } })).message, "without an anchor")
@@ -668,6 +696,30 @@ describe("TrustPolicy.layer", () => {
       assert.strictEqual(yield* reasonOf(late.der), "Expired")
     }))
 
+  it.effect("[UDAP-8] a chain without certificates is malformed, and each broken certificate is named", () =>
+    Effect.gen(function*() {
+      const { leaf } = yield* base
+      const problemsOf = (...chain: ReadonlyArray<Uint8Array>) =>
+        Effect.map(
+          Effect.flip(Effect.provide(validate(chain), policy(network))),
+          (error) =>
+            error._tag === "TrustError"
+              ? error.problems.map(({ certificate, detail, rule }) => [rule, certificate, detail])
+              : []
+        )
+      assert.deepStrictEqual(yield* problemsOf(), [["UDAP-8", undefined, "the chain is empty"]])
+      const broken = "it is not one DER-encoded X.509 certificate of version 3"
+      assert.deepStrictEqual(yield* problemsOf(leaf.der, new Uint8Array(), new Uint8Array([5, 0])), [
+        ["RFC 5280, 4.1", "x5c[1]", broken],
+        ["RFC 5280, 4.1", "x5c[2]", broken]
+      ])
+      const seven = Array.from({ length: 7 }, () => leaf.der)
+      assert.deepStrictEqual(yield* problemsOf(...seven), [
+        ["UDAP-8", undefined, "the chain has 7 certificates, more than 6"]
+      ])
+      assert.notInclude((yield* problemsOf(...seven.slice(1))).map(([rule]) => rule), "UDAP-8")
+    }))
+
   it.effect("[UDAP-60] two communities do not share their anchors", () =>
     Effect.gen(function*() {
       const { crls, inter, leaf, otherRoot, root } = yield* base
@@ -688,6 +740,12 @@ describe("TrustPolicy.layer", () => {
           ]]
         ) {
           const outcome = yield* as(community)
+          if (community === undefined && outcome._tag === "Left") {
+            assert.strictEqual(
+              outcome.left.problems[0].detail,
+              "several communities are configured, and none is named"
+            )
+          }
           assert.strictEqual(outcome._tag === "Left" ? outcome.left.reason : "trusted", reason)
         }
       }).pipe(Effect.provide(layer))

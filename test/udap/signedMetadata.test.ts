@@ -208,6 +208,19 @@ describe("signed_metadata", () => {
   it.effect("[UDAP-3] is a JWT in compact serialization", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* outcomeOf(undefined), ["SignedMetadataMissing UDAP-46"])
+      const text = (value: string | Uint8Array) => Buffer.from(value).toString("base64url")
+      const good = yield* signed()
+      const broken = [
+        `${text("x")}.e30.AA`,
+        `e30.${text("x")}.AA`,
+        `e30.${text(new Uint8Array([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]))}.AA`,
+        `e30.${good}`,
+        `\n${good}`,
+        `${good}\n`
+      ]
+      for (const jwt of broken) {
+        assert.deepStrictEqual(yield* outcomeOf(jwt), ["SignedMetadataMalformed UDAP-3"], jwt.slice(0, 20))
+      }
       for (const jwt of [7, "", "a.b", "a.b.c", "e30.W10.AA", "e30.e30.AA\n", "e30..AA", "a".repeat(300_000)]) {
         assert.deepStrictEqual(yield* outcomeOf(jwt), ["SignedMetadataMalformed UDAP-3"], String(jwt).slice(0, 20))
       }
@@ -221,9 +234,20 @@ describe("signed_metadata", () => {
       const lines = right.replace(/.{64}/g, "$&\n")
       const pem = `-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----`
       for (
-        const entry of [url.includes("-") || url.includes("_") ? url : `${url}-`, lines, pem, "", 7, null, {
-          toString: right
-        }]
+        const entry of [
+          url.includes("-") || url.includes("_") ? url : `${url}-`,
+          lines,
+          `\n${right}`,
+          `${right}\n`,
+          right.slice(0, -1),
+          pem,
+          "",
+          7,
+          null,
+          {
+            toString: right
+          }
+        ]
       ) {
         assert.deepStrictEqual(yield* outcome({ x5c: [entry] }), ["SignedMetadataMalformed UDAP-8"])
       }
@@ -285,6 +309,11 @@ describe("signed_metadata", () => {
         Buffer.from(JSON.stringify({ alg: "none", x5c: [base64(leaf.der), base64(inter.der)] })).toString("base64url")
       }.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.AA`
       assert.deepStrictEqual(yield* outcomeOf(none), problems)
+      // An RSA key that is too short is a problem of the certificate, and its signature is not looked at.
+      const weak = yield* makeLeaf({ keys: yield* Pki.newKeys("rsa1024") })
+      assert.deepStrictEqual(yield* outcome({ x5c: [base64(weak.der), base64(inter.der)] }), [
+        "UnsupportedKey RFC 5280, 4.1.2.7"
+      ])
       // RS256 in the header, and a key that cannot make it.
       const keys = yield* Pki.newKeys("p256")
       const elliptic = yield* makeLeaf({ keys })

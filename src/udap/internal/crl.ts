@@ -103,6 +103,13 @@ const readExtensions = (bytes: Uint8Array, list: der.Element): ReadonlyArray<Crl
   return found?.every((extension) => extension !== undefined) === true ? found : undefined
 }
 
+/** The extensions of a list: one sequence with an explicit tag. */
+const readExplicit = (bytes: Uint8Array, explicit: der.Element): ReadonlyArray<CrlExtension> | undefined => {
+  const inner = der.contentOf(bytes, explicit)
+  const list = der.single(inner)
+  return list?.tag === der.Tag.sequence ? readExtensions(inner, list) : undefined
+}
+
 const scopeOf = (extensions: ReadonlyArray<CrlExtension>): Either.Either<Scope, Unusable> => {
   if (new Set(extensions.map(({ oid }) => oid)).size !== extensions.length) {
     return Either.left(unusable("5.2", "it has an extension twice"))
@@ -122,29 +129,27 @@ const parseAlgorithm = (bytes: Uint8Array, element: der.Element) =>
     new pki.AlgorithmIdentifier({ schema: asn1.fromBER(new Uint8Array(der.encodingOf(bytes, element))).result })
   )
 
-/** The parts of `TBSCertList` behind its version, of which two are optional. */
+/** The parts of `TBSCertList`: the list and its extensions are optional, and `nextUpdate` is expected (5.1.2.5). */
 const readParts = (bytes: Uint8Array, tbs: der.Element | undefined) => {
   const { absent, partsOf } = der
-  const [version = absent, algorithm = absent, issuer = absent, thisUpdate = absent, ...rest] = partsOf(bytes, tbs, 7)
-  const isTime = ({ tag }: der.Element) => tag === der.Tag.utcTime || tag === der.Tag.generalizedTime
-  const takeIf = (isWanted: (one: der.Element) => boolean) => isWanted(rest[0] ?? absent) ? rest.shift() : undefined
-  const nextUpdate = takeIf(isTime)
-  const revoked = takeIf(({ tag }) => tag === der.Tag.sequence)
-  const explicit = takeIf(({ tag }) => tag === 0xa0)
+  const [version = absent, algorithm = absent, issuer = absent, thisUpdate = absent, nextUpdate = absent, ...rest] =
+    partsOf(bytes, tbs, 7)
+  const takeIf = (tag: number) => rest[0]?.tag === tag ? rest.shift() : undefined
+  const revoked = takeIf(der.Tag.sequence)
+  const explicit = takeIf(0xa0)
   if (
     !der.equal(der.encodingOf(bytes, version), new Uint8Array([2, 1, 1])) || rest.length > 0 ||
     issuer.end - issuer.start > MAX_NAME_BYTES
   ) return undefined
   const name = names.readName(bytes, issuer)
   const from = der.time(bytes, thisUpdate)
-  const list = explicit === undefined ? undefined : der.read(bytes, explicit.content, explicit.end)
-  const extensions = list === undefined ? [] : readExtensions(bytes, list)
+  const extensions = explicit === undefined ? [] : readExplicit(bytes, explicit)
   if (name === undefined || from === undefined || extensions === undefined) return undefined
   return {
     algorithm,
     issuer: name,
     thisUpdate: from,
-    nextUpdate: nextUpdate === undefined ? undefined : der.time(bytes, nextUpdate),
+    nextUpdate: der.time(bytes, nextUpdate),
     revoked,
     extensions
   }
@@ -216,15 +221,16 @@ const scanPortion = (bytes: Uint8Array, offset: number, end: number, wanted: Uin
   let at = offset
   for (let n = 0; n < PORTION; n++) {
     if (at >= end) return "NotRevoked"
-    const entry = der.read(bytes, at, end)
-    const serial = entry?.tag === der.Tag.sequence ? der.read(bytes, entry.content, entry.end) : undefined
-    if (entry === undefined || serial?.tag !== der.Tag.integer) return "Malformed"
+    const entry = der.read(bytes, at, end) ?? der.absent
+    const serial = entry.tag === der.Tag.sequence ? der.read(bytes, entry.content, entry.end) : undefined
+    if (serial?.tag !== der.Tag.integer) return "Malformed"
     if (matches(bytes, serial, wanted)) return "Revoked"
     const date = der.read(bytes, serial.end, entry.end)
     if (date === undefined) return "Malformed"
-    const extensions = date.end < entry.end ? der.read(bytes, date.end, entry.end) : undefined
-    if (date.end < entry.end && (extensions === undefined || hasCriticalExtension(bytes, extensions))) {
-      return extensions === undefined ? "Malformed" : "CriticalEntryExtension"
+    if (date.end < entry.end) {
+      const extensions = der.read(bytes, date.end, entry.end)
+      if (extensions === undefined) return "Malformed"
+      if (hasCriticalExtension(bytes, extensions)) return "CriticalEntryExtension"
     }
     at = entry.end
   }

@@ -61,9 +61,9 @@ const parsePart = (part: string): JsonObject | undefined => {
  * @internal
  */
 export const decode = (jwt: string): Decoded | undefined => {
-  const [head = "", body = "", ...rest] = jwt.split(".", 4)
-  const header = rest.length === 1 && /^[\w-]+\.[\w-]+\.[\w-]+$/.test(jwt) ? parsePart(head) : undefined
-  const claims = header === undefined ? undefined : parsePart(body)
+  const [, head = "", body = ""] = /^([\w-]+)\.([\w-]+)\.[\w-]+$/.exec(jwt) ?? []
+  const header = parsePart(head)
+  const claims = parsePart(body)
   return header === undefined || claims === undefined ? undefined : { header, claims }
 }
 
@@ -88,9 +88,8 @@ export const verifies = (
     () => false
   )
 
-/** Base64, not base64url, without PEM and line breaks (UDAP-8). */
-const isBase64 = (entry: unknown): entry is string =>
-  typeof entry === "string" && entry.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(entry)
+/** Base64, not base64url, without PEM and line breaks, which the decoder would leave out (UDAP-8). */
+const isBase64 = (entry: unknown): entry is string => typeof entry === "string" && /^[A-Za-z0-9+/]+={0,2}$/.test(entry)
 
 /**
  * The DER of an entry of `x5c`.

@@ -18,7 +18,7 @@ import type { Status, Unusable } from "./crl.js"
 import * as der from "./der.js"
 import * as names from "./names.js"
 import { iso, type Times } from "./pathRules.js"
-import { algorithmProblem, keyProblem, ofCertificate, verifies } from "./signature.js"
+import { algorithmProblem, ofCertificate, verifies } from "./signature.js"
 
 /** @internal */
 export const maxBytes = 32_768
@@ -27,6 +27,7 @@ const limits = { depth: 32, elements: 1_500 }
 const OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"
 const ACCESS_OCSP = "1.3.6.1.5.5.7.48.1"
 const BASIC = "1.3.6.1.5.5.7.48.1.1"
+const SHA1 = "1.3.14.3.2.26"
 
 /** A response without an end has only the status at the time when it was made. */
 const WITHOUT_END_MILLIS = 300_000
@@ -117,7 +118,7 @@ const signerOf = (
     const rule = "4.2.2.2"
     for (const one of (response.certs ?? []).slice(0, 4)) {
       const parsed = parseCertificate(new Uint8Array(one.toSchema().toBER()))
-      if (Either.isLeft(parsed) || keyProblem(parsed.right) !== undefined) continue
+      if (Either.isLeft(parsed)) continue
       const delegate = parsed.right
       if (same(delegate, issuer) || !(yield* verifies(signed, delegate))) continue
       if (!names.sameName(delegate.issuer, issuer.subject) || !(yield* verifies(ofCertificate(delegate), issuer))) {
@@ -143,8 +144,8 @@ const matches = (
     Effect.tryPromise(() => {
       const { certID } = single
       const expected = new pki.CertID()
-      const oid = certID.hashAlgorithm.algorithmId
-      const hashAlgorithm = oid === "1.3.14.3.2.26" ? "SHA-1" : oid === "2.16.840.1.101.3.4.2.1" ? "SHA-256" : ""
+      // With another algorithm, the digests differ.
+      const hashAlgorithm = certID.hashAlgorithm.algorithmId === SHA1 ? "SHA-1" : "SHA-256"
       return expected.createForCertificate(certificate.x509, { hashAlgorithm, issuerCertificate: issuer.x509 })
         .then(() => expected.isEqual(certID))
     }),
@@ -152,9 +153,9 @@ const matches = (
   )
 
 /** The status is a context-specific tag. */
-const tagOf = (single: pki.SingleResponse): number => {
+const tagOf = (single: pki.SingleResponse): number | undefined => {
   const block: unknown = single.certStatus
-  return block instanceof asn1.BaseBlock ? block.idBlock.tagNumber : -1
+  return block instanceof asn1.BaseBlock ? block.idBlock.tagNumber : undefined
 }
 
 /**

@@ -67,8 +67,8 @@ const comparable = (value: unknown): string =>
     Array.isArray(value) ? [...value].sort() : typeof value === "string" ? value.split(" ").sort() : value
   )
 
-/** An absent, null or empty member has no meaning. */
-const isGiven = (value: unknown): boolean => value !== undefined && value !== null && value !== ""
+/** A null or empty member has no meaning. */
+const isGiven = (value: unknown): boolean => value !== null && value !== ""
 
 /**
  * The registration in a response. The server may repeat `iss`, `aud` and others: they are ignored, as is each member

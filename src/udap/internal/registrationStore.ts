@@ -4,7 +4,6 @@
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -48,19 +47,18 @@ export interface Key {
 export const idOf = ({ clientUri, community, registrationEndpoint }: Key): Redacted.Redacted =>
   Redacted.make(`udap-registration ${JSON.stringify([registrationEndpoint, community, clientUri])}`)
 
-const decode = Schema.decodeUnknownEither(RegisteredApp)
+const decode = Schema.decodeUnknownOption(RegisteredApp)
 const encode = Schema.encodeSync(RegisteredApp)
 
 /** An entry of a later version, or of another key, counts as absent: the app registers again. */
 const read = (key: Key) => (entry: Option.Option<SessionStore.Entry>): Option.Option<RegisteredApp> =>
-  Option.flatMap(entry, (found) => {
-    const decoded = found._tag === "StoredValue" ? decode(found.value) : undefined
-    const registration = decoded === undefined ? undefined : Either.getOrUndefined(decoded)
-    return registration !== undefined && registration.registrationEndpoint === key.registrationEndpoint &&
-        registration.community === key.community && registration.clientUri === key.clientUri
-      ? Option.some(registration)
-      : Option.none()
-  })
+  entry.pipe(
+    Option.flatMap((found) => found._tag === "StoredValue" ? decode(found.value) : Option.none()),
+    Option.filter((registration) =>
+      registration.registrationEndpoint === key.registrationEndpoint && registration.community === key.community &&
+      registration.clientUri === key.clientUri
+    )
+  )
 
 /** @internal */
 export const get = (
