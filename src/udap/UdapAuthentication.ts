@@ -196,7 +196,7 @@ export const make = (
         const loaded = runs.run("current", () => load(registration.current))
         if (before === undefined || now >= before.certificate.notAfter) return loaded
         return Effect.catchIf(loaded, (error) => error.isRetryable, (error) => {
-          known = { ...before, recheckAt: now + RETRY_MILLIS }
+          known = { ...before, recheckAt: Math.min(now + RETRY_MILLIS, before.certificate.notAfter) }
           return Effect.as(Effect.logWarning(`${error.message}; the registration in memory is used`), before)
         })
       })

@@ -453,6 +453,156 @@ describe("UdapAuthentication", () => {
       assert.include(missing.message, "hl7-b2b")
     }))
 
+  it.effect("extensions are in the assertion, are checked, and are named if the server requires others", () =>
+    Effect.gen(function*() {
+      const b2b = {
+        version: "1",
+        subject_name: "Dr. Smith",
+        organization_id: "https://clinic.example.org",
+        purpose_of_use: ["urn:oid:2.16.840.1.113883.5.8#TREAT"]
+      }
+      const required = ["hl7-b2b", "other"]
+      const server = yield* makeServer({
+        metadata: {
+          udap_authorization_extensions_supported: required,
+          udap_authorization_extensions_required: ["hl7-b2b"]
+        }
+      })
+      yield* Effect.provide(backendToken, servers(server, { extensions: { "hl7-b2b": b2b } }))
+      assert.deepStrictEqual(server.of("token").map(({ claims }) => claims["extensions"]), [{ "hl7-b2b": b2b }])
+      const invalid = yield* Effect.flip(
+        Effect.provide(backendToken, servers(server, { extensions: { "hl7-b2b": { ...b2b, version: 7 } } }))
+      )
+      assert.strictEqual(invalid._tag, "ConfigurationError")
+      const strict = yield* makeServer({ metadata: { udap_authorization_extensions_required: required } })
+      const missing = yield* Effect.flip(
+        Effect.provide(backendToken, servers(strict, { extensions: { "hl7-b2b": b2b } }))
+      )
+      assert.include(missing.message, "the server requires other in every token request")
+      const plain = yield* makeServer()
+      yield* Effect.provide(backendToken, servers(plain))
+      assert.notProperty(plain.of("token")[0]?.claims ?? {}, "extensions")
+    }))
+
+  /** The authentication at a server, and the number of reads of the store. */
+  const boundTo = (
+    server: AuthorizationServer,
+    change: Partial<UdapAuthentication.Options> = {},
+    configured: Partial<ClientAuthentication.ConfiguredServer> = {}
+  ) =>
+    Effect.gen(function*() {
+      const store = yield* SessionStore.SessionStore
+      const state = { isDown: false, reads: 0 }
+      const failing = new SessionError({ reason: "StoreUnavailable", operation: "get", detail: "down" } as never)
+      const service = yield* UdapAuthentication.make(yield* app(change)).pipe(
+        Effect.provide(Layer.provideMerge(
+          UdapRegistration.layer,
+          Layer.succeed(SessionStore.SessionStore, {
+            ...store,
+            get: (id) => Effect.suspend(() => (state.reads++, state.isDown ? failing : store.get(id))),
+            modify: (id, change) => state.isDown ? failing : store.modify(id, change)
+          })
+        ))
+      )
+      const bound = service.forServer?.({ fhirBaseUrl: server.fhirBaseUrl, ...configured } as never) ??
+        assert.fail("no server")
+      return { service, bound, state, clientId: bound.clientId ?? assert.fail("no client id") }
+    })
+
+  it.effect("the registration in memory is read again after an hour, and after a failure in a minute", () =>
+    Effect.gen(function*() {
+      const server = yield* makeServer()
+      yield* Effect.gen(function*() {
+        const { clientId, state } = yield* boundTo(server)
+        const readsAt = (millis: number) =>
+          Effect.gen(function*() {
+            yield* TestClock.setTime(millis)
+            yield* clientId
+            return state.reads
+          })
+        const first = yield* readsAt(0)
+        assert.strictEqual(yield* readsAt(3_599_999), first)
+        state.isDown = true
+        assert.strictEqual(yield* readsAt(3_600_000), first + 1)
+        assert.strictEqual(yield* readsAt(3_600_001), first + 1)
+        assert.strictEqual(yield* readsAt(3_659_999), first + 1)
+        assert.strictEqual(yield* readsAt(3_660_000), first + 2)
+      }).pipe(Effect.provide(registrations(server)))
+    }))
+
+  it.effect("without a registration in memory, a failure is the result", () =>
+    Effect.gen(function*() {
+      const server = yield* makeServer()
+      yield* Effect.gen(function*() {
+        const { clientId, state } = yield* boundTo(server)
+        state.isDown = true
+        assert.deepInclude(yield* Effect.flip(clientId), {
+          _tag: "ClientAuthenticationError",
+          reason: "StoreFailed",
+          isRetryable: true
+        })
+      }).pipe(Effect.provide(registrations(server)))
+    }))
+
+  it.effect("after the end of the certificate, a temporary failure is the result, too", () =>
+    Effect.gen(function*() {
+      const server = yield* makeServer()
+      const old = yield* appCertificate({ key: "p256", to: Pki.DAY })
+      const renewed = yield* appCertificate({ key: "p256", to: 400 * Pki.DAY })
+      let certificate = old
+      yield* Effect.gen(function*() {
+        const { clientId, state } = yield* boundTo(server, { certificate: Effect.sync(() => certificate) })
+        yield* clientId
+        certificate = renewed
+        state.isDown = true
+        yield* TestClock.setTime(Pki.DAY - 1)
+        yield* clientId
+        yield* TestClock.setTime(Pki.DAY)
+        assert.deepInclude(yield* Effect.flip(clientId), { reason: "StoreFailed" })
+      }).pipe(Effect.provide(registrations(server)))
+    }))
+
+  it.effect("the fallback registers an app, and an assertion is made, without a registration in memory", () =>
+    Effect.gen(function*() {
+      const server = yield* makeServer()
+      yield* Effect.gen(function*() {
+        const { bound, service } = yield* boundTo(server, {}, { scopes: ["system/*.rs"] })
+        assert.isTrue(service.sendsExtensions)
+        assert.isTrue(service.scopeMayBeOmitted)
+        assert.isTrue(bound.sendsExtensions)
+        assert.isTrue(bound.scopeMayBeOmitted)
+        const params = { grant_type: "client_credentials" }
+        const request = yield* bound.authenticate({ endpoint: server.tokenEndpoint, clientId: "1", params })
+        assert.isDefined(request)
+        assert.strictEqual(yield* bound.fallback?.clientId ?? assert.fail("no fallback"), "client-1")
+      }).pipe(Effect.provide(registrations(server)))
+    }))
+
+  it.effect("an app with users and without scopes registers none", () =>
+    Effect.gen(function*() {
+      const server = yield* makeServer()
+      yield* Effect.gen(function*() {
+        const { clientId } = yield* boundTo(server, {}, { redirectUri: REDIRECT })
+        const outcome = yield* Effect.either(clientId)
+        const sent = server.of("register").map(({ claims }) => claims["scope"])
+        assert.deepStrictEqual([outcome._tag, sent], outcome._tag === "Right" ? ["Right", [""]] : ["Left", []])
+      }).pipe(Effect.provide(registrations(server)))
+    }))
+
+  it.effect("the configuration is made again from another SMART configuration", () =>
+    Effect.gen(function*() {
+      const server = yield* makeServer()
+      yield* Effect.gen(function*() {
+        const { bound } = yield* boundTo(server)
+        const configurationOf = (issuer: string) =>
+          bound.configuration?.(
+            Effect.succeed({ issuer, extensions: {}, deviations: [] } as never)
+          ) ?? assert.fail("none")
+        assert.strictEqual((yield* configurationOf("https://a.example")).issuer, "https://a.example")
+        assert.strictEqual((yield* configurationOf("https://b.example")).issuer, "https://b.example")
+      }).pipe(Effect.provide(registrations(server)))
+    }))
+
   it.effect("a registration in memory is used until its certificate ends, also while the store is down", () =>
     Effect.gen(function*() {
       const end = 86_400_000
@@ -499,6 +649,7 @@ describe("UdapAuthentication", () => {
         service.authenticate({ endpoint: server.tokenEndpoint, clientId: "1", params: {} })
       )
       assert.include(error.detail, "forServer")
+      assert.deepStrictEqual("fields" in error && error.fields, ["fhirBaseUrl"])
     }))
 
   it.effect("a client without client id and registration fails with a ConfigurationError", () =>

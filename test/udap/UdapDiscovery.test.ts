@@ -45,6 +45,11 @@ describe("UdapDiscovery.metadata", () => {
       for (const status of [404, 410]) {
         const { error, requests } = yield* failing({ status, body: "<html>" })
         assert.deepInclude(error, { _tag: "UdapDiscoveryError", reason: "NotSupported", status })
+        assert.notInclude(error.message, "STU1")
+        assert.notInclude(error.message, "community")
+        const named = yield* failing({ status }, { community: COMMUNITY })
+        assert.include(named.error.message, "which a server of STU1 also sends for an unknown community")
+        assert.include(named.error.message, ` for the community ${COMMUNITY} failed`)
         assert.strictEqual(requests, 1)
       }
     }))
@@ -159,6 +164,42 @@ describe("UdapDiscovery.metadata", () => {
         assert.strictEqual(net.requests.length, 1)
       }).pipe(Effect.provide(discovery(net)))
     }))
+
+  it.effect("caches metadata separately for each of several communities", () =>
+    Effect.gen(function*() {
+      const { crls, root } = yield* base
+      const body = { ...document, signed_metadata: yield* signed() }
+      const others = ["urn:a", "urn:b"] as const
+      const net = world(new Map(others.map((uri) => [wellKnown(uri), { body }])))
+      const community = { anchors: [root.der], crls: [crls.root, crls.inter] }
+      yield* Effect.gen(function*() {
+        const found = yield* Effect.forEach(others, (community) => metadata({ community }))
+        assert.deepStrictEqual(found.map(({ community }) => community), [...others])
+        assert.strictEqual(net.requests.length, 2)
+      }).pipe(Effect.provide(discovery(net, { policy: { communities: { "urn:a": community, "urn:b": community } } })))
+    }))
+
+  it.effect("a server on a loopback host over http needs the option, and is not asked without it", () =>
+    Effect.gen(function*() {
+      const { inter, makeLeaf } = yield* base
+      const iss = "http://localhost:8080/r4"
+      const leaf = yield* makeLeaf({ names: [Pki.uri(iss)] })
+      const jwt = yield* signed({ claims: { iss, sub: iss }, x5c: [base64(leaf.der), base64(inter.der)] })
+      const net = world(new Map([[`${iss}/.well-known/udap`, { body: { ...document, signed_metadata: jwt } }]]))
+      yield* Effect.gen(function*() {
+        assert.strictEqual((yield* Effect.flip(metadata({}, iss)))._tag, "UdapDiscoveryError")
+        assert.deepStrictEqual(net.requests, [])
+        assert.strictEqual((yield* metadata({ allowInsecureLocalhost: true }, iss)).fhirBaseUrl, iss)
+      }).pipe(Effect.provide(discovery(net)))
+    }))
+
+  it.effect("`make` makes the service without a layer", () =>
+    Effect.gen(function*() {
+      const net = yield* good()
+      const service = yield* UdapDiscovery.make()
+      const found = yield* service.metadata(FHIR_BASE).pipe(Effect.provide(net.layer))
+      assert.strictEqual(found.tokenEndpoint, "https://auth.example.org/token")
+    }).pipe(Effect.provide(Layer.unwrapEffect(Effect.map(good(), (net) => Layer.merge(discovery(net), net.layer))))))
 
   it.effect("caches metadata separately for each community, and for http on loopback", () =>
     Effect.gen(function*() {
@@ -297,6 +338,45 @@ describe("trust in cached metadata", () => {
         yield* TestClock.adjust("2 hours")
         assert.deepInclude(yield* refused, { _tag: "UdapDiscoveryError", reason: "Status" })
       }).pipe(Effect.provide(discovery(net).pipe(Layer.provide(warnings.layer))))
+    }))
+
+  it.effect("a failure that does not pass, or of trust, is not hidden by verified metadata", () =>
+    Effect.gen(function*() {
+      const { crls, inter, makeLeaf } = yield* base
+      const net = yield* good()
+      const leaf = yield* makeLeaf({ extensions: [Pki.distributionPoints(CRL_URL)] })
+      const other = yield* signed({ x5c: [base64(leaf.der), base64(inter.der)] })
+      const only = { crls: [crls.root, yield* Pki.crl(inter, [], { to: NOW + 7_200_000 })] }
+      yield* Effect.gen(function*() {
+        yield* metadata()
+        net.network.set(WELL_KNOWN, { status: 404 })
+        yield* TestClock.adjust("61 minutes")
+        assert.deepInclude(yield* refused, { reason: "NotSupported" })
+      }).pipe(Effect.provide(discovery(net)))
+      yield* TestClock.setTime(NOW)
+      const second = yield* good()
+      yield* Effect.gen(function*() {
+        const { refresh } = yield* UdapDiscovery.UdapDiscovery
+        yield* metadata()
+        // The CRL that was configured has ended, and the other one cannot be fetched.
+        yield* TestClock.adjust("3 hours")
+        second.network.set(WELL_KNOWN, { body: { ...document, signed_metadata: other } })
+        assert.deepInclude(yield* Effect.flip(refresh(FHIR_BASE)), { _tag: "TrustError" })
+        assert.strictEqual(second.requests.filter((url) => url === WELL_KNOWN).length, 2)
+      }).pipe(Effect.provide(discovery(second, { community: only, retries: Schedule.recurs(2) })))
+    }))
+
+  it.effect("a request for a CRL is repeated by itself, and the metadata are not fetched again for it", () =>
+    Effect.gen(function*() {
+      const { layer, net } = yield* withCrl
+      assert.isDefined(layer)
+      net.network.delete(CRL_URL)
+      const { crls } = yield* base
+      const error = yield* Effect.flip(metadata()).pipe(
+        Effect.provide(discovery(net, { community: { crls: [crls.root] }, retries: Schedule.recurs(2) }))
+      )
+      assert.deepInclude(error, { _tag: "TrustError", reason: "RevocationUnavailable", isRetryable: true })
+      assert.deepStrictEqual(net.requests, [WELL_KNOWN, CRL_URL, CRL_URL, CRL_URL])
     }))
 
   it.effect("metadata that were invalidated during a failing load are not used again", () =>

@@ -1,12 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import { RetryPolicy, SessionStore } from "effect-safire"
 import { Certification, type SoftwareStatement, TrustPolicy, UdapDiscovery, UdapRegistration } from "effect-safire/udap"
 import * as Pki from "../../src/testing/internal/pki.js"
+// The key of an entry of the store.
+import { idOf } from "../../src/udap/internal/registrationStore.js"
 import { ConnectionFailure, fake, json, text } from "../support/http.js"
 import { recorded } from "../support/warnings.js"
 import {
@@ -370,16 +376,158 @@ describe("UdapRegistration", () => {
         assert.deepStrictEqual(yield* service.replace(request, "another"), first)
         yield* TestClock.setTime(60_999)
         assert.deepStrictEqual(yield* service.replace(request, first.clientId), first)
-        assert.lengthOf(server.of("register"), 1)
         isRefusing = true
         yield* TestClock.setTime(61_000)
         assert.deepInclude(yield* Effect.flip(service.replace(request, first.clientId)), { reason: "Refused" })
         assert.lengthOf(server.of("register"), 2)
+        assert.deepStrictEqual(yield* service.replace(request, "another"), first)
         assert.deepStrictEqual(yield* service.current(request), first)
         assert.lengthOf(server.of("register"), 2)
       }), {
       respond: ({ kind }) => isRefusing && kind === "register" ? json({ error: "no" }, { status: 400 }) : undefined
     })
+  })
+
+  it.effect("an entry of the store that is of another registration, or cannot be read, counts as absent", () =>
+    at((service, server) =>
+      Effect.gen(function*() {
+        const request = yield* requestAt(server)
+        const store = yield* SessionStore.SessionStore
+        const first = yield* service.current(request)
+        const id = idOf(first)
+        const saved = (yield* store.get(id)).pipe(Option.getOrThrow)
+        if (saved._tag !== "StoredValue") return assert.fail(saved._tag)
+        assert.strictEqual(DateTime.toEpochMillis(saved.expiresAt), request.certificate.notAfter)
+        const value = saved.value as Readonly<Record<string, unknown>>
+        const changes = [
+          { registrationEndpoint: "https://other.example.org/register" },
+          { community: OTHER_COMMUNITY },
+          { clientUri: "https://other.example.org" },
+          { clientId: 7 },
+          { clientId: "" }
+        ]
+        for (const [index, change] of changes.entries()) {
+          const entry = new SessionStore.StoredValue({ ...saved, value: { ...value, ...change } })
+          yield* store.modify(id, () => Effect.succeed([undefined, Option.some(entry)] as const))
+          assert.strictEqual((yield* service.current(request)).clientId, first.clientId)
+          assert.lengthOf(server.of("register"), index + 2)
+        }
+      })
+    ))
+
+  it.effect("an entry that cannot be read stays in the store if a registration is refused", () =>
+    at((service, server) =>
+      Effect.gen(function*() {
+        const request = yield* requestAt(server)
+        const store = yield* SessionStore.SessionStore
+        const id = idOf({
+          registrationEndpoint: server.registrationEndpoint,
+          community: COMMUNITY,
+          clientUri: CLIENT_URI
+        })
+        const entry = new SessionStore.StoredValue({
+          version: 1,
+          expiresAt: DateTime.unsafeMake(Pki.DAY),
+          value: { later: "version" }
+        })
+        yield* store.modify(id, () => Effect.succeed([undefined, Option.some(entry)] as const))
+        yield* Effect.flip(service.register(request))
+        const found = yield* store.get(id)
+        assert.isTrue(Option.isSome(found) && found.value._tag === "StoredValue")
+      }), { respond: ({ kind }) => kind === "register" ? json({ error: "no" }, { status: 400 }) : undefined }))
+
+  it.effect("another certificate with the same end is registered", () =>
+    at((service, server) =>
+      Effect.gen(function*() {
+        const one = yield* appCertificate({ key: "p256" })
+        const two = yield* appCertificate({ key: "p256" })
+        assert.notStrictEqual(one.fingerprint, two.fingerprint)
+        yield* service.current(yield* requestAt(server, { certificate: one }))
+        yield* service.current(yield* requestAt(server, { certificate: two }))
+        assert.lengthOf(server.of("register"), 2)
+        assert.strictEqual(server.of("register")[0]?.seen.headers["accept"], "application/json")
+      })
+    ))
+
+  it.effect("the stored registration is read without the lock of the store", () =>
+    Effect.gen(function*() {
+      const server = yield* makeServer()
+      let modified = 0
+      const counting = Layer.map(SessionStore.layerMemory, (context) => {
+        const store = Context.get(context, SessionStore.SessionStore)
+        return Context.make(SessionStore.SessionStore, {
+          ...store,
+          modify: (id, change) => Effect.suspend(() => (modified++, store.modify(id, change)))
+        })
+      })
+      yield* Effect.gen(function*() {
+        const service = yield* registration
+        const request = yield* requestAt(server)
+        yield* service.current(request)
+        const before = modified
+        yield* service.current(request)
+        assert.strictEqual(modified, before)
+      }).pipe(Effect.provide(registrations(server, counting)))
+    }))
+
+  it.effect("the order of lists and scopes does not matter, and their content does", () =>
+    Effect.gen(function*() {
+      const changedBy = (change: Readonly<Record<string, unknown>>) => {
+        const { layer, reported } = recorded()
+        return Effect.gen(function*() {
+          const server = yield* makeServer({
+            respond: ({ claims, kind }) =>
+              kind === "register" ? json({ ...claims, client_id: "1", ...change }) : undefined
+          })
+          const request = yield* requestAt(server, {
+            metadata: {
+              ...metadata,
+              contacts: ["mailto:a@example.org", "mailto:b@example.org"],
+              scopes: ["system/A.rs", "system/B.rs"],
+              extensions: { level: 1, flags: ["x"] }
+            }
+          })
+          const { scopes } = yield* Effect.provide(
+            Effect.flatMap(registration, (service) => service.register(request)),
+            Layer.provide(registrations(server), layer)
+          )
+          return [scopes, ...reported.map(({ detail }) => detail.replace(/^.*another (\w+) than.*$/, "$1"))]
+        })
+      }
+      const scopes = ["system/A.rs", "system/B.rs"]
+      assert.deepStrictEqual(yield* changedBy({}), [scopes])
+      assert.deepStrictEqual(yield* changedBy({ scope: "  system/B.rs  system/A.rs " }), [
+        ["system/B.rs", "system/A.rs"],
+        "scope"
+      ])
+      assert.deepStrictEqual(yield* changedBy({ scope: "system/B.rs system/A.rs" }), [[...scopes].reverse()])
+      assert.deepStrictEqual(yield* changedBy({ contacts: ["mailto:b@example.org", "mailto:a@example.org"] }), [scopes])
+      assert.deepStrictEqual(yield* changedBy({ contacts: ["mailto:a@example.org", "mailto:c@example.org"] }), [
+        scopes,
+        "contacts"
+      ])
+      assert.deepStrictEqual(yield* changedBy({ level: 2 }), [scopes, "level"])
+      assert.deepStrictEqual(yield* changedBy({ flags: ["x"], level: null }), [scopes])
+    }))
+
+  it.effect("the log has unusual scopes, and whether the registration is new", () => {
+    const lines: Array<string> = []
+    const logger = Logger.make(({ message }) => void lines.push(String(message)))
+    return at((service, server) =>
+      Effect.gen(function*() {
+        const request = yield* requestAt(server, { metadata: { ...metadata, scopes: ["user/*.rs"] } })
+        yield* service.register(request)
+        yield* service.register(request)
+        const unusual = `${server.fhirBaseUrl}: user/*.rs is unusual with client_credentials [UDAP-99]`
+        assert.deepStrictEqual(lines, [
+          unusual,
+          `${server.fhirBaseUrl} registered ${CLIENT_URI}`,
+          unusual,
+          `${server.fhirBaseUrl} changed the registration of ${CLIENT_URI}`
+        ])
+      }), { metadata: { scopes_supported: undefined } }).pipe(
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+      )
   })
 
   it.effect("an error contains no statement and no certification, also if the server repeats them", () =>
