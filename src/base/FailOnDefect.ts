@@ -1,6 +1,6 @@
 /**
- * Turns a defect into a typed error, so that an unexpected document ends neither the program nor loses tokens. The error
- * gets the name of the exception, not its message, which may quote the document.
+ * Turns a defect into a typed error, so that an unexpected document ends neither the program nor loses tokens. The
+ * error gets the name of the exception, not its message, which may quote the document.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"

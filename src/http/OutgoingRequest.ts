@@ -275,7 +275,7 @@ export const send = (
       processed: "unknown",
       detail: `no complete response within ${Duration.format(rules.timeout)}`
     })
-  return Effect.mapError(
+  return mapFailure(
     within(client, rules.timeout, timedOut, (sender) => follow(sender, request, target.right, rules, rules.redirects)),
     (failure) => isTotalTimeout(failure) ? timedOut() : failure
   )

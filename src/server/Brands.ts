@@ -19,6 +19,7 @@ import { perHttpClient } from "../http/PerHttpClient.js"
 import { type BrandBundle, fromDocument, primary } from "./BrandBundle.js"
 import { BrandsError } from "./BrandsError.js"
 import type { Brand, BrandFinding } from "./internal/brand.js"
+import * as DocumentRequest from "./internal/documentRequest.js"
 import * as PublishedDocument from "./PublishedDocument.js"
 import type { SmartConfiguration } from "./SmartConfiguration.js"
 
@@ -121,7 +122,7 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, HttpC
     const load =
       (url: string, request: Request | undefined) => (cached: PublishedDocument.Cached<BrandBundle> | undefined) =>
         Effect.gen(function*() {
-          const { members, response } = yield* PublishedDocument.fetch({
+          const { members, response } = yield* DocumentRequest.fetch({
             client,
             url,
             accept: ACCEPT,

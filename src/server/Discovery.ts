@@ -26,6 +26,7 @@ import { perHttpClient } from "../http/PerHttpClient.js"
 import type * as ReceivedResponse from "../http/ReceivedResponse.js"
 import { DiscoveryError } from "./DiscoveryError.js"
 import * as CapabilityStatement from "./internal/capabilityStatement.js"
+import * as DocumentRequest from "./internal/documentRequest.js"
 import * as PublishedDocument from "./PublishedDocument.js"
 import { fromDocument, type SmartConfiguration } from "./SmartConfiguration.js"
 
@@ -160,7 +161,7 @@ const warningsOf = (
 ]
 
 /** Whether a response means that the server has no SMART configuration. A failed request does not mean that. */
-const isAbsent = ({ reason }: PublishedDocument.Problem, response: ReceivedResponse.ReceivedResponse): boolean =>
+const isAbsent = ({ reason }: DocumentRequest.Problem, response: ReceivedResponse.ReceivedResponse): boolean =>
   reason === "NotFound" || response.status === 406 ||
   (reason === "NotJson" &&
     (/^\s*</.test(response.body) || MediaType.of(response.headers)?.toLowerCase().endsWith("html") === true))
@@ -175,17 +176,16 @@ const fetchConfiguration = (
   fhirBaseUrl: FhirBaseUrl.FhirBaseUrl,
   { allowInsecureLocalhost, legacyMetadata }: Request = {}
 ): Effect.Effect<PublishedDocument.Loaded<SmartConfiguration>, DiscoveryError> => {
-  const errorOf = (problem: PublishedDocument.Problem): DiscoveryError =>
-    new DiscoveryError({ fhirBaseUrl, ...problem })
+  const errorOf = (problem: DocumentRequest.Problem): DiscoveryError => new DiscoveryError({ fhirBaseUrl, ...problem })
 
   const request = (path: string, accept: string, limits: "metadata" | "fhir") => {
     const url = FhirBaseUrl.append(fhirBaseUrl, path)
-    return mapFailure(PublishedDocument.request({ client, url, accept, limits, allowInsecureLocalhost }), errorOf)
+    return mapFailure(DocumentRequest.request({ client, url, accept, limits, allowInsecureLocalhost }), errorOf)
   }
 
   const decode = (
     members: JsonObject,
-    { declaredMaxAge, response }: PublishedDocument.Fetched,
+    { declaredMaxAge, response }: DocumentRequest.Fetched,
     source?: "CapabilityStatement"
   ) =>
     Effect.flatMap(
@@ -206,11 +206,11 @@ const fetchConfiguration = (
     )
 
   /** Some servers send XML despite `Accept`, unless the URL contains the format too. */
-  const fetchCapabilityStatement = (absent: PublishedDocument.Problem) =>
+  const fetchCapabilityStatement = (absent: DocumentRequest.Problem) =>
     Effect.gen(function*() {
       for (const path of ["metadata", "metadata?_format=json"]) {
         const response = yield* request(path, FHIR_ACCEPT, "fhir")
-        const parsed = PublishedDocument.parse(response, yield* Clock.currentTimeMillis)
+        const parsed = DocumentRequest.parse(response, yield* Clock.currentTimeMillis)
         if (Either.isRight(parsed)) {
           const members = CapabilityStatement.toDocument(parsed.right.members ?? {})
           if (members !== undefined) return yield* decode(members, parsed.right, "CapabilityStatement")
@@ -227,7 +227,7 @@ const fetchConfiguration = (
 
   return Effect.withFiberRuntime<PublishedDocument.Loaded<SmartConfiguration>, DiscoveryError>((fiber) =>
     Effect.flatMap(request(".well-known/smart-configuration", ACCEPT, "metadata"), (response) => {
-      const parsed = PublishedDocument.parse(response, millisOf(fiber))
+      const parsed = DocumentRequest.parse(response, millisOf(fiber))
       if (Either.isRight(parsed)) return decode(parsed.right.members ?? {}, parsed.right)
       return legacyMetadata === true && isAbsent(parsed.left, response)
         ? fetchCapabilityStatement(parsed.left)

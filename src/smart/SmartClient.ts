@@ -185,31 +185,29 @@ export const makeInRegistry = (
         )
     /** The code of a callback that belongs to the launch. */
     const codeOf = (callback: AuthorizationCallback.Callback, pending: PendingAuthorization) =>
-      Effect.withFiberRuntime<Redacted.Redacted, AuthorizationError>((fiber) => {
-        const found = validated(callback, pending, nowOf(fiber))
-        if (Either.isLeft(found)) return found.left
-        const { iss, result } = found.right
-        return iss === undefined ? result : Effect.zipRight(checkIssuer({ name, config, pending, warn }, iss), result)
-      })
+      Effect.withFiberRuntime<Redacted.Redacted, AuthorizationError>((fiber) =>
+        Effect.flatMap(
+          validated(callback, pending, nowOf(fiber)),
+          ({ iss, result }) =>
+            iss === undefined ? result : Effect.zipRight(checkIssuer({ name, config, pending, warn }, iss), result)
+        )
+      )
     const exchange = (callback: AuthorizationCallback.Callback, pending: PendingAuthorization) =>
       Effect.gen(function*() {
         const code = yield* codeOf(callback, pending)
         const found = yield* configuration
         const context = yield* idTokenContext(found)
+        const { maxAge, nonce, redirectUri, scopes, verifier } = pending
         // Before the code is sent, which can be used only once.
-        if (pending.scopes.includes("openid")) yield* OpenId.prepare(name)
+        if (scopes.includes("openid")) yield* OpenId.prepare(name)
         // The code goes to the token endpoint of its launch, even if the metadata has changed since.
-        const tokens = yield* tokenEndpoint.exchangeCode(targetAtUrl(pending.tokenEndpoint, found), {
-          code,
-          verifier: pending.verifier,
-          redirectUri: pending.redirectUri,
-          scopes: pending.scopes,
-          retryUnknown: config.retryUnknown
-        })
+        const target = targetAtUrl(pending.tokenEndpoint, found)
+        const { retryUnknown } = config
+        const tokens = yield* tokenEndpoint.exchangeCode(target, { code, verifier, redirectUri, scopes, retryUnknown })
         return yield* OpenId.atExchange(idTokens, warnings, tokens, {
-          nonce: pending.nonce,
-          maxAge: pending.maxAge,
-          requestedScopes: pending.scopes,
+          nonce,
+          maxAge,
+          requestedScopes: scopes,
           ...context
         })
       }).pipe(step("SmartClient.exchange"))

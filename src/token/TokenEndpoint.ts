@@ -11,11 +11,7 @@ import * as Context from "effect/Context"
 import type * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import type * as Fiber from "effect/Fiber"
-import * as FiberRef from "effect/FiberRef"
 import * as Layer from "effect/Layer"
-import * as Metric from "effect/Metric"
-import * as MetricKey from "effect/MetricKey"
 import type * as Redacted from "effect/Redacted"
 import { mapFailure } from "../base/CatchFailure.js"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
@@ -32,6 +28,7 @@ import type { ReceivedResponse } from "../http/ReceivedResponse.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
 import * as TransportFailure from "../http/TransportFailure.js"
 import type { CodeExchange, Refresh } from "./internal/grants.js"
+import { count } from "./internal/requestCounter.js"
 import { encodingHint, secretsOf } from "./internal/requestSecrets.js"
 import type { GrantContext, Parse } from "./internal/tokenResponse.js"
 import { parseMembers, parseTokenSet, unusable } from "./internal/tokenResponse.js"
@@ -166,24 +163,6 @@ const parseRevocation: Parse<void> = (response, context) =>
   response.status === 200 || response.status === 204
     ? Either.void
     : Either.map(parseMembers(response, context), () => undefined)
-
-const requests = MetricKey.counter("effect_safire_token_requests_total", {
-  description: "Requests to token, introspection and revocation endpoints, by operation and result",
-  incremental: true
-})
-
-/** By operation and result, of which there are few. `Metric.tagged` would look up the counter at each increment. */
-const counters = new Map<string, Metric.Metric.Counter<number>>()
-
-/** Not an effect, which would take longer than all else here. */
-const count = (operation: Operation, result: string, fiber: Fiber.RuntimeFiber<unknown, unknown>): void => {
-  const key = `${operation} ${result}`
-  const counter = counters.get(key) ?? Metric.fromMetricKey(
-    requests.pipe(MetricKey.tagged("operation", operation), MetricKey.tagged("result", result))
-  )
-  counters.set(key, counter)
-  counter.unsafeUpdate(1, fiber.getFiberRef(FiberRef.currentMetricLabels))
-}
 
 /**
  * The service over the `HttpClient` of its environment.

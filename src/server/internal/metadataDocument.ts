@@ -11,6 +11,7 @@ import * as Url from "../../base/Url.js"
 import * as OutgoingRequest from "../../http/OutgoingRequest.js"
 import { MetadataError, type Subject } from "../MetadataError.js"
 import * as PublishedDocument from "../PublishedDocument.js"
+import * as DocumentRequest from "./documentRequest.js"
 
 /** @internal */
 export interface Options<A> extends PublishedDocument.Options<A, MetadataError> {
@@ -43,7 +44,7 @@ export const make = <A>(
       const { allowInsecureLocalhost } = request ?? {}
       const fetch = (url: string) =>
         Effect.mapError(
-          PublishedDocument.fetch({ client, url, accept, limits, allowInsecureLocalhost }),
+          DocumentRequest.fetch({ client, url, accept, limits, allowInsecureLocalhost }),
           (problem) => new MetadataError({ subject, ...problem })
         )
       const [first = "", ...others] = urls(id)

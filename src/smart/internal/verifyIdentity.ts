@@ -68,10 +68,12 @@ export const atExchange = (
   const { server } = context
   const granted = tokens.scopes.includes("openid")
   if (tokens.idToken === undefined) {
-    const warning = granted
-      ? warn(warnings, server, "IdTokenMissing", "openid was granted, and the response has no id_token")
-      : Effect.void
-    return Effect.as(warning, tokens)
+    return granted
+      ? Effect.as(
+        warn(warnings, server, "IdTokenMissing", "openid was granted, and the response has no id_token"),
+        tokens
+      )
+      : Effect.succeed(tokens)
   }
   if (!granted && !context.requestedScopes.includes("openid")) return Effect.succeed(tokens)
   return idTokens.verify(tokens.idToken, { ...context, fhirUser: tokens.scopes.includes("fhirUser") }).pipe(
