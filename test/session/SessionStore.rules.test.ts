@@ -110,6 +110,9 @@ describe("an entry that this process wrote", () => {
       operations.length = 0
       yield* store.modify(id, toThree)
       assert.deepStrictEqual(operations, ["read", "replace"])
+      operations.length = 0
+      yield* store.modify(id, (current) => Effect.succeed([undefined, current]))
+      assert.deepStrictEqual(operations, ["read"])
     }))
 })
 
