@@ -148,6 +148,27 @@ const bareWorks = (setting: Setting) =>
     }
   })
 
+/**
+ * The floor of the stampede: fibers that wait for the result of one token request, and nothing else. Each is started as
+ * in the row.
+ */
+const bareStampede = (setting: Setting) =>
+  Effect.map(HttpClient.HttpClient, (client) => (callers: number) =>
+    Effect.gen(function*() {
+      const waiting: Array<(tokens: Effect.Effect<unknown>) => void> = []
+      const caller = Effect.async<unknown>((resume) => void waiting.push(resume))
+      const runtime = yield* Effect.runtime<never>()
+      const all = Promise.all(Array.from({ length: callers }, () => Runtime.runPromise(runtime)(caller)))
+      const form = new URLSearchParams({ grant_type: "refresh_token", refresh_token: "refresh-token-0123456789abcdef" })
+      const response = yield* client.execute(HttpClientRequest.post(setting.tokenEndpoint, {
+        acceptJson: true,
+        body: HttpBody.text(form.toString(), "application/x-www-form-urlencoded")
+      }))
+      const tokens = Effect.succeed(yield* response.json)
+      for (const resume of waiting) resume(tokens)
+      yield* Effect.promise(() => all)
+    }))
+
 const DIFFERENT_SERVERS = 512
 
 const works = (setting: Setting) =>
@@ -229,9 +250,13 @@ export const make: ContenderModule["make"] = async (setting, variant) => {
   if (isBare(variant)) {
     const runtime = ManagedRuntime.make(transport)
     const loop = looping<never>((effect) => runtime.runPromise(traced(variant)(effect)))
-    return Object.fromEntries(
-      Object.entries(await runtime.runPromise(bareWorks(setting))).map(([name, operation]) => [name, loop(operation)])
-    )
+    const stampede = await runtime.runPromise(bareStampede(setting))
+    return {
+      ...Object.fromEntries(
+        Object.entries(await runtime.runPromise(bareWorks(setting))).map(([name, operation]) => [name, loop(operation)])
+      ),
+      stampede: repeated((callers) => runtime.runPromise(traced(variant)(stampede(callers))))
+    }
   }
   const runtime = ManagedRuntime.make(services(setting, transport))
   const provided = await runtime.runPromise(
@@ -246,18 +271,21 @@ export const make: ContenderModule["make"] = async (setting, variant) => {
   const loop = looping<Services>((effect) => runtime.runPromise(within(effect)))
   const found: Record<string, Work> = await growingRegistry()
   for (const [name, operation] of provided.operations) found[name] = loop(operation)
-  found["stampede"] = {
-    loop: async (callers, deadline) => {
-      let stampedes = 0
-      do {
-        await runtime.runPromise(within(provided.stampede(callers)))
-        stampedes++
-      } while (performance.now() < deadline)
-      return stampedes
-    }
-  }
+  found["stampede"] = repeated((callers) => runtime.runPromise(within(provided.stampede(callers))))
   return found
 }
+
+/** One stampede after the other. */
+const repeated = (stampede: (callers: number) => Promise<void>): Work => ({
+  loop: async (callers, deadline) => {
+    let stampedes = 0
+    do {
+      await stampede(callers)
+      stampedes++
+    } while (performance.now() < deadline)
+    return stampedes
+  }
+})
 
 /** The lookup of the server of an EHR launch, among more and more of them. */
 const growingRegistry = async (): Promise<Record<string, Work>> => {

@@ -80,7 +80,7 @@ const MOST_WARM_UP_MILLIS = 40_000
  * The compiler works in other threads, and is slow on a busy machine. A login of this library takes ten thousand
  * repetitions until all of its steps are optimised, an authorization URL a tenth of that time.
  */
-const warmUp = async (child: Child.Child, job: Job): Promise<void> => {
+export const warmUp = async (child: Child.Child, job: Job): Promise<void> => {
   const until = performance.now() + MOST_WARM_UP_MILLIS
   let least = Number.POSITIVE_INFINITY
   let unchanged = 0

@@ -4,7 +4,7 @@
 import type * as Child from "./Child.js"
 import type { Name } from "./Contender.js"
 import type { Workers } from "./rounds.js"
-import { sample } from "./rounds.js"
+import { sample, warmUp } from "./rounds.js"
 import type { Spread } from "./statistics.js"
 import { spread } from "./statistics.js"
 
@@ -17,8 +17,9 @@ export interface StampedeResult {
 }
 
 const CALLERS = 1000
-const WARM_UP = 3
-const contenders: ReadonlyArray<Name> = ["effect-safire", "fhirclient", "openid-client"]
+/** A stampede is short: so many make a round. */
+const STAMPEDES = 9
+const contenders: ReadonlyArray<Name> = ["effect-safire", "fhirclient", "openid-client", "NodeTransport used bare"]
 
 const requestsSince = async (server: Child.Child): Promise<number> => {
   const answer = await server.ask({})
@@ -31,21 +32,25 @@ export const measure = async (
   server: Child.Child,
   rounds: number
 ): Promise<ReadonlyArray<StampedeResult>> => {
-  const results: Array<StampedeResult> = []
+  const job = { work: "stampede", concurrency: CALLERS, millis: 250 }
+  const found = new Map<Name, { requests: number; readonly millis: Array<number> }>()
   for (const contender of contenders) {
-    const child = await workers.of(contender)
-    const millis: Array<number> = []
-    let requests = 0
-    let stampedes = 0
-    for (let round = -WARM_UP; round < rounds; round++) {
+    await warmUp(await workers.of(contender), job)
+    found.set(contender, { requests: 0, millis: [] })
+  }
+  for (let round = 0; round < rounds * STAMPEDES; round++) {
+    for (const [contender, counted] of found) {
       await requestsSince(server)
       // A deadline in the past: one repetition.
-      const { operations, wallMicros } = await sample(child, { work: "stampede", concurrency: CALLERS, millis: 0 })
-      requests += await requestsSince(server)
-      stampedes += operations
-      if (round >= 0) millis.push(wallMicros / operations / 1000)
+      const { operations, wallMicros } = await sample(await workers.of(contender), { ...job, millis: 0 })
+      counted.requests += await requestsSince(server) / operations
+      counted.millis.push(wallMicros / operations / 1000)
     }
-    results.push({ contender, callers: CALLERS, requests: requests / stampedes, millis: spread(millis) })
   }
-  return results
+  return Array.from(found, ([contender, { millis, requests }]) => ({
+    contender,
+    callers: CALLERS,
+    requests: requests / millis.length,
+    millis: spread(millis)
+  }))
 }

@@ -17,6 +17,8 @@ export interface SingleFlight<A, E> {
     key: string,
     work: (isCurrent: () => boolean) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E, R>
+  /** The result of the run for `key`, if there is one. To be read inside of an effect. */
+  readonly inProgress: (key: string) => Effect.Effect<A, E> | undefined
   /** Starts a run for `key` unless one is in progress, and does not wait for it. */
   readonly start: <R>(key: string, work: () => Effect.Effect<A, E, R>) => Effect.Effect<void, never, R>
   /** Later calls start a new run; calls that already wait still get the result of the old one. */
@@ -78,6 +80,7 @@ export const make = <A, E>(scope?: Scope.Scope): SingleFlight<A, E> => {
     })
 
   return {
+    inProgress: (key) => runs.get(key)?.result,
     run: (key, work) =>
       Effect.suspend(() =>
         runs.get(key)?.result ?? Effect.flatMap(Effect.uninterruptible(runFor(key, work)), ({ result }) => result)

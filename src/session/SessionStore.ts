@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
+import * as CurrentTime from "../base/CurrentTime.js"
 import * as SecureRandom from "../base/SecureRandom.js"
 import * as Sha256 from "../base/Sha256.js"
 import type { BackingSessionStore, Value } from "./BackingSessionStore.js"
@@ -160,8 +161,7 @@ const operations = (
   const fail = (reason: "StoreUnavailable" | "LockLost", detail: string) =>
     new SessionError({ reason, store: backing.name, detail })
 
-  const decode = (key: string, text: Option.Option<string>) =>
-    Effect.clockWith((clock) => codec.decode(key, text, clock.unsafeCurrentTimeMillis()))
+  const decode = (key: string, text: Option.Option<string>) => codec.decode(key, text, CurrentTime.unsafeMillis())
 
   /** Replaces the entry without a lock. Returns what `prepare` made of the replaced text; none leaves it as it is. */
   const replace = <A>(
@@ -184,7 +184,7 @@ const operations = (
   const always = () => Effect.succeedSome(undefined)
 
   const wrote = (key: string, value: Value, entry: Entry) =>
-    Effect.clockWith((clock) => Effect.sync(() => codec.wrote(key, value, entry, clock.unsafeCurrentTimeMillis())))
+    Effect.sync(() => codec.wrote(key, value, entry, CurrentTime.unsafeMillis()))
 
   /** `Effect.retry` costs as much as the write, so it starts with the first failure. */
   const retried = (write: Effect.Effect<boolean, SessionError>): Effect.Effect<boolean, SessionError> =>

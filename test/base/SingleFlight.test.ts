@@ -29,6 +29,21 @@ describe("SingleFlight", () => {
       assert.strictEqual(runs(), 1)
     }))
 
+  it.effect("`inProgress` is the result of a run that has not ended, and starts none", () =>
+    Effect.gen(function*() {
+      const flights = SingleFlight.make<number, string>()
+      const { runs, work } = counted(Effect.succeed)
+      assert.isUndefined(flights.inProgress("key"))
+      yield* Effect.fork(flights.run("key", work))
+      yield* Effect.yieldNow()
+      const joined = flights.inProgress("key")
+      assert.isUndefined(flights.inProgress("another"))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* joined ?? Effect.fail("no run"), 1)
+      assert.isUndefined(flights.inProgress("key"))
+      assert.strictEqual(runs(), 1)
+    }))
+
   it.effect("each key has its own run, and a finished run is not repeated", () =>
     Effect.gen(function*() {
       const flights = SingleFlight.make<number, string>()

@@ -10,6 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
+import * as CurrentTime from "../../base/CurrentTime.js"
 import * as SingleFlight from "../../base/SingleFlight.js"
 import { span } from "../../base/Span.js"
 import type * as SmartServers from "../../smart/SmartServers.js"
@@ -209,15 +210,17 @@ export const make = ({ options, records, servers }: {
             return isPaused(now)
               ? use(session)
               : Effect.zipRight(extensions.start(Redacted.value(id), () => extend(id)), use(session))
-          case "RenewAndWait":
-            return Effect.flatMap(
-              Effect.zip(renewals.run(Redacted.value(id), () => renew(id, session)), Clock.currentTimeMillis),
-              ([renewed, renewedAt]): Effect.Effect<A, E | SessionFailure> => {
-                const { server, tokens } = renewed
-                const checked = SessionState.checkNotExpired(tokens, renewedAt, { operation: "refresh", server })
-                return Either.isRight(checked) ? use(renewed) : checked.left
-              }
-            )
+          case "RenewAndWait": {
+            const key = Redacted.value(id)
+            // Of a thousand callers at once, all but the first find the renewal in progress.
+            const renewal = renewals.inProgress(key) ?? renewals.run(key, () => renew(id, session))
+            return Effect.flatMap(renewal, (renewed): Effect.Effect<A, E | SessionFailure> => {
+              const { server, tokens } = renewed
+              const renewedAt = CurrentTime.unsafeMillis()
+              const checked = SessionState.checkNotExpired(tokens, renewedAt, { operation: "refresh", server })
+              return Either.isRight(checked) ? use(renewed) : checked.left
+            })
+          }
           case "CoolDown":
             return decision.error
           case "Relaunch":

@@ -11,6 +11,7 @@ import * as PubSub from "effect/PubSub"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as CurrentTime from "../../base/CurrentTime.js"
 import { later, skipValidation } from "../../base/SchemaFields.js"
 import * as SecureRandom from "../../base/SecureRandom.js"
 import type { TokenSet } from "../../token/TokenSet.js"
@@ -100,10 +101,8 @@ export const make = (
     return {
       load: (id) => Effect.flatMap(store.get(keyOf(id)), (entry) => withSession(entry, Effect.succeed)),
       loadWith: (id, use) =>
-        Effect.clockWith((clock) =>
-          Effect.flatMap(store.get(keyOf(id)), (entry) =>
-            withSession(entry, (session) => use(session, clock.unsafeCurrentTimeMillis())))
-        ),
+        Effect.flatMap(store.get(keyOf(id)), (entry) =>
+          withSession(entry, (session) => use(session, CurrentTime.unsafeMillis()))),
       create: (server, tokens, appState) =>
         Effect.gen(function*() {
           const id = Redacted.make(yield* SecureRandom.base64Url(random, 32))
