@@ -4,13 +4,13 @@
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { Redis } from "ioredis"
-import { type BackingSessionStore, unavailable } from "../session/BackingSessionStore.js"
+import * as CurrentTime from "../base/CurrentTime.js"
+import { type BackingSessionStore, unavailable, type Value } from "../session/BackingSessionStore.js"
 import type { SessionError } from "../session/SessionError.js"
 import * as SessionStore from "../session/SessionStore.js"
 
@@ -38,7 +38,7 @@ export interface Options extends SessionStore.Options {
 
 const NAME = "redis"
 
-/** A compare-and-set. `none` or `some` before a text marks it as absent or present: an argument is always present. */
+/** A compare-and-set; `return 1` follows. `none` or `some` before a text marks it as absent or present: an argument is always present. */
 const REPLACE = `
 local now = redis.call('GET', KEYS[1])
 if ARGV[1] == 'none' then
@@ -51,11 +51,20 @@ if ARGV[3] == 'none' then
 else
   redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[5])
 end
-return 1`
+`
 
 const LOCK = `
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
 return 0`
+
+/** GET is the last element, because an absent key ends a list. */
+const LOCK_AND_READ = `
+if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return {1, redis.call('GET', KEYS[1])} end
+return {0}`
+
+const REPLACE_AND_UNLOCK = `${REPLACE}
+if redis.call('GET', KEYS[2]) == ARGV[6] then redis.call('DEL', KEYS[2]) end
+return 1`
 
 const UNLOCK = `
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
@@ -75,35 +84,63 @@ export const backing = (
   const run = (
     operation: string,
     script: string,
-    key: string,
+    keys: ReadonlyArray<string>,
     ...args: Array<string>
-  ): Effect.Effect<boolean, SessionError> =>
+  ): Effect.Effect<unknown, SessionError> =>
     Effect.tryPromise({
-      try: () => client.eval(script, 1, key, ...args).then((result) => result === 1),
+      try: () => client.eval(script, keys.length, ...keys, ...args),
       catch: unavailable(NAME, operation)
     })
-  const lockOf = (key: string) => `${prefix}${key}:lock`
+  const isOne = (result: unknown): boolean => result === 1
+  // In a cluster, keys with the same text in braces are on the same node, as a script requires.
+  const entryOf = (key: string) => `${prefix}{${key}}`
+  const lockOf = (key: string) => `${prefix}{${key}}:lock`
+  const replacement = (expected: Option.Option<string>, next: Option.Option<Value>): Array<string> => [
+    expected._tag === "None" ? "none" : "some",
+    Option.getOrElse(expected, () => ""),
+    ...(Option.isNone(next) ? ["none", "", ""] : [
+      "some",
+      next.value.text,
+      String(Math.max(1, Math.ceil(next.value.expiresAt - CurrentTime.unsafeMillis())))
+    ])
+  ]
   return {
     name: NAME,
     read: (key) =>
       Effect.map(
-        Effect.tryPromise({ try: () => client.get(prefix + key), catch: unavailable(NAME, "reading") }),
+        Effect.tryPromise({ try: () => client.get(entryOf(key)), catch: unavailable(NAME, "reading") }),
         Option.fromNullable
       ),
     replace: (key, expected, next) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        run(
-          "writing",
-          REPLACE,
-          prefix + key,
-          expected._tag === "None" ? "none" : "some",
-          Option.getOrElse(expected, () => ""),
-          ...(Option.isNone(next)
-            ? ["none"]
-            : ["some", next.value.text, String(Math.max(1, Math.ceil(next.value.expiresAt - now)))])
-        )),
-    tryLock: (key, owner, leaseMillis) => run("locking", LOCK, lockOf(key), owner, String(Math.ceil(leaseMillis))),
-    unlock: (key, owner) => Effect.asVoid(run("unlocking", UNLOCK, lockOf(key), owner))
+      Effect.suspend(() =>
+        Effect.map(run("writing", `${REPLACE}return 1`, [entryOf(key)], ...replacement(expected, next)), isOne)
+      ),
+    tryLock: (key, owner, leaseMillis) =>
+      Effect.map(run("locking", LOCK, [lockOf(key)], owner, String(Math.ceil(leaseMillis))), isOne),
+    unlock: (key, owner) => Effect.asVoid(run("unlocking", UNLOCK, [lockOf(key)], owner)),
+    lockAndRead: (key, owner, leaseMillis) =>
+      Effect.map(
+        run("locking", LOCK_AND_READ, [entryOf(key), lockOf(key)], owner, String(Math.ceil(leaseMillis))),
+        (result) => {
+          const [isOurs, text]: ReadonlyArray<unknown> = Array.isArray(result) ? result : []
+          return isOurs === 1
+            ? Option.some(typeof text === "string" ? Option.some(text) : Option.none())
+            : Option.none()
+        }
+      ),
+    replaceAndUnlock: (key, owner, expected, next) =>
+      Effect.suspend(() =>
+        Effect.map(
+          run(
+            "writing",
+            REPLACE_AND_UNLOCK,
+            [entryOf(key), lockOf(key)],
+            ...replacement(expected, next),
+            owner
+          ),
+          isOne
+        )
+      )
   }
 }
 

@@ -52,6 +52,26 @@ export interface BackingSessionStore {
   readonly tryLock: (key: string, owner: string, leaseMillis: number) => Effect.Effect<boolean, SessionError>
   /** Releases the lock if `owner` still has it. */
   readonly unlock: (key: string, owner: string) => Effect.Effect<void, SessionError>
+  /**
+   * As `tryLock`, and then the text, in one step: what is read is no older than the lock. `None` if another owner has
+   * the lock. Default: `tryLock`, then `read`.
+   */
+  readonly lockAndRead?:
+    | ((
+      key: string,
+      owner: string,
+      leaseMillis: number
+    ) => Effect.Effect<Option.Option<Option.Option<string>>, SessionError>)
+    | undefined
+  /** As `replace`; if it stores `next`, it releases the lock of `owner` in the same step. Default: two steps. */
+  readonly replaceAndUnlock?:
+    | ((
+      key: string,
+      owner: string,
+      expected: Option.Option<string>,
+      next: Option.Option<Value>
+    ) => Effect.Effect<boolean, SessionError>)
+    | undefined
 }
 
 /**
@@ -222,12 +242,20 @@ export const timeLimited = (backing: BackingSessionStore, limit: Duration.Durati
     optionsOf("locking"),
     optionsOf("unlocking")
   ]
+  const { lockAndRead, replaceAndUnlock } = backing
   return {
-    ...backing,
+    name: backing.name,
     read: (key) => TimeLimit.timeoutFail(backing.read(key), reading),
     replace: (key, expected, next) =>
       Effect.uninterruptible(TimeLimit.timeoutFail(backing.replace(key, expected, next), writing)),
     tryLock: (key, owner, leaseMillis) => TimeLimit.timeoutFail(backing.tryLock(key, owner, leaseMillis), locking),
-    unlock: (key, owner) => Effect.uninterruptible(TimeLimit.timeoutFail(backing.unlock(key, owner), unlocking))
+    unlock: (key, owner) => Effect.uninterruptible(TimeLimit.timeoutFail(backing.unlock(key, owner), unlocking)),
+    lockAndRead: lockAndRead === undefined
+      ? undefined
+      : (key, owner, leaseMillis) => TimeLimit.timeoutFail(lockAndRead(key, owner, leaseMillis), locking),
+    replaceAndUnlock: replaceAndUnlock === undefined
+      ? undefined
+      : (key, owner, expected, next) =>
+        Effect.uninterruptible(TimeLimit.timeoutFail(replaceAndUnlock(key, owner, expected, next), writing))
   }
 }

@@ -146,7 +146,7 @@ export const make = (backing: BackingSessionStore, options: Options = {}): Effec
       Schedule.upTo(options.saveTimeout ?? "20 seconds")
     )
     const build = (codec: Codec): Service => ({
-      ...operations(limited, exclusive, saving, EntryCodec.make(codec, random, backing.name)),
+      ...operations(limited, exclusive, saving, EntryCodec.make(codec, backing.name), random),
       withCodec: (outer) => build(EntryCodec.compose(outer, codec))
     })
     return build(EntryCodec.identity)
@@ -156,7 +156,8 @@ const operations = (
   backing: BackingSessionStore,
   exclusive: Exclusive.Exclusive,
   saving: Schedule.Schedule<unknown>,
-  codec: EntryCodec.EntryCodec
+  codec: EntryCodec.EntryCodec,
+  random: SecureRandom.Service
 ): Omit<Service, "withCodec"> => {
   const fail = (reason: "StoreUnavailable" | "LockLost", detail: string) =>
     new SessionError({ reason, store: backing.name, detail })
@@ -183,9 +184,6 @@ const operations = (
 
   const always = () => Effect.succeedSome(undefined)
 
-  const wrote = (key: string, value: Value, entry: Entry) =>
-    Effect.sync(() => codec.wrote(key, value, entry, CurrentTime.unsafeMillis()))
-
   /** `Effect.retry` costs as much as the write, so it starts with the first failure. */
   const retried = (write: Effect.Effect<boolean, SessionError>): Effect.Effect<boolean, SessionError> =>
     Effect.catchAll(write, (first) => {
@@ -199,8 +197,8 @@ const operations = (
     })
 
   /** If a write seems to have failed, it may have been done: then the stored text is the written one. */
-  const save = (key: string, expected: Option.Option<string>, next: Option.Option<Value>) =>
-    Effect.flatMap(retried(backing.replace(key, expected, next)), (isDone) => {
+  const save = (key: string, lock: Exclusive.Lock, expected: Option.Option<string>, next: Option.Option<Value>) =>
+    Effect.flatMap(retried(lock.replace(expected, next)), (isDone) => {
       if (isDone) return Effect.void
       const isSaved = (current: Option.Option<string>) =>
         Option.getOrUndefined(current) === Option.getOrUndefined(Option.map(next, ({ text }) => text))
@@ -215,33 +213,45 @@ const operations = (
     get: (id) => withKey(id, (key) => Effect.flatMap(backing.read(key), (text) => decode(key, text))),
     set: (id, entry) =>
       withKey(id, (key) =>
-        Effect.gen(function*() {
-          const value = yield* codec.encode(key, entry)
-          const next = Option.some(value)
-          // Most ids are new.
-          if (!(yield* backing.replace(key, Option.none(), next))) yield* replace(key, next, always)
-          yield* wrote(key, value, entry)
-        })),
+        Effect.flatMap(
+          Effect.flatMap(SecureRandom.base64Url(random, 12), (nonce) => codec.encode(key, entry, nonce)),
+          (value) => {
+            const next = Option.some(value)
+            // Most ids are new.
+            return Effect.flatMap(backing.replace(key, Option.none(), next), (isNew) =>
+              Effect.map(
+                isNew ? Effect.void : replace(key, next, always),
+                () => codec.wrote(key, value, entry, CurrentTime.unsafeMillis())
+              ))
+          }
+        )),
     remove: (id) => withKey(id, (key) => replace(key, Option.none(), always)),
     take: (id) => withKey(id, (key) => replace(key, Option.none(), (current) => decode(key, current))),
     modify: (id, f) =>
       withKey(id, (key) =>
-        exclusive.run(key, (restore) =>
-          Effect.gen(function*() {
-            const [text, current] = yield* restore(
-              Effect.flatMap(backing.read(key), (text) =>
-                Effect.map(decode(key, text), (current) => [text, current] as const))
-            )
-            const [result, next] = yield* restore(f(current))
-            if (Option.getOrUndefined(next) !== Option.getOrUndefined(current)) {
-              const value = Option.isNone(next) ? Option.none() : Option.some(yield* codec.encode(key, next.value))
-              yield* save(key, text, value)
-              if (Option.isSome(next) && Option.isSome(value)) {
-                yield* wrote(key, value.value, next.value)
-              } else codec.forget(key)
+        exclusive.run(key, (restore, lock) =>
+          Effect.flatMap(
+            restore(Effect.flatMap(lock.read, (text) =>
+              Effect.flatMap(decode(key, text), (current) =>
+                Effect.map(f(current), ([result, next]) => ({ text, current, result, next }))))),
+            ({ current, next, result, text }) => {
+              if (Option.getOrUndefined(next) === Option.getOrUndefined(current)) {
+                return Effect.succeed(result)
+              }
+              if (Option.isNone(next)) {
+                return Effect.map(save(key, lock, text, next), () => {
+                  codec.forget(key)
+                  return result
+                })
+              }
+              // The owner of a lock is new for each `modify`, which writes one text at most.
+              return Effect.flatMap(codec.encode(key, next.value, lock.owner), (value) =>
+                Effect.map(save(key, lock, text, Option.some(value)), () => {
+                  codec.wrote(key, value, next.value, CurrentTime.unsafeMillis())
+                  return result
+                }))
             }
-            return result
-          })))
+          )))
   }
 }
 

@@ -45,7 +45,7 @@ if (isFound(found)) {
           Effect.sync(() => new Redis(Redacted.value(url))),
           (redis) => Effect.sync(() => redis.disconnect())
         )
-        const ttl = yield* Effect.promise(() => client.pttl(`mine:${keyOf(id)}`))
+        const ttl = yield* Effect.promise(() => client.pttl(`mine:{${keyOf(id)}}`))
         assert.isTrue(ttl > 50_000 && ttl <= 60_000)
       }))
   })

@@ -52,7 +52,7 @@ if (embedded.found) {
         assert.strictEqual(yield* increment(store, id), 1)
         const sql = yield* SqlClient.SqlClient
         assert.lengthOf(yield* sql.unsafe("SELECT id FROM my_sessions"), 1)
-        assert.lengthOf(yield* sql.unsafe("SELECT id FROM my_sessions_lock"), 0)
+        assert.lengthOf(yield* sql.unsafe("SELECT id FROM my_sessions WHERE OWNER IS NOT NULL"), 0)
       }).pipe(Effect.provide(
         SqliteClient.layer({
           filename: ":memory:",

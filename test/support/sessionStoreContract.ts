@@ -313,6 +313,59 @@ export const sessionStoreContract = <E>(
         assert.isTrue(Option.isNone(yield* store.get(id)))
       }))
 
+    it.scoped("if it can lock and read, or write and unlock, in one step, the result is that of two steps", () =>
+      Effect.gen(function*() {
+        const { backing } = yield* open()
+        const { backing: other } = yield* open()
+        const { lockAndRead, replaceAndUnlock } = backing
+        if (lockAndRead === undefined || replaceAndUnlock === undefined) return
+        const expiresAt = DateTime.toEpochMillis((yield* numbered(1)).expiresAt)
+        const value = (text: string) => Option.some({ text, expiresAt })
+        const key = keyOf(newId())
+        const isFree = Effect.tap(
+          other.tryLock(key, "other", 60_000),
+          (isOurs) => isOurs ? other.unlock(key, "other") : Effect.void
+        )
+
+        // An absent entry is locked, and created with its lock.
+        assert.deepStrictEqual(yield* lockAndRead(key, "first", 60_000), Option.some(Option.none()))
+        assert.deepStrictEqual(yield* lockAndRead(key, "second", 60_000), Option.none())
+        assert.isTrue(Option.isNone(yield* other.read(key)))
+        assert.isFalse(yield* replaceAndUnlock(key, "first", Option.some("another text"), value("one")))
+        assert.isFalse(yield* isFree)
+        assert.isTrue(yield* replaceAndUnlock(key, "first", Option.none(), value("one")))
+        assert.isTrue(yield* isFree)
+
+        // What is read is that of the lock, written by any connection.
+        assert.isTrue(yield* other.replace(key, Option.some("one"), value("two")))
+        assert.deepStrictEqual(yield* lockAndRead(key, "third", 60_000), Option.some(Option.some("two")))
+        assert.isFalse(yield* replaceAndUnlock(key, "third", Option.some("one"), value("three")))
+        assert.isFalse(yield* replaceAndUnlock(key, "third", Option.none(), value("three")))
+        assert.isFalse(yield* isFree)
+        yield* backing.unlock(key, "third")
+        assert.isTrue(yield* isFree)
+
+        // A lease that is over: the entry is written, and the lock of the next owner stays.
+        assert.deepStrictEqual(yield* lockAndRead(key, "late", 20), Option.some(Option.some("two")))
+        yield* Effect.sleep("60 millis")
+        assert.isTrue(yield* other.tryLock(key, "next", 60_000))
+        assert.isTrue(yield* replaceAndUnlock(key, "late", Option.some("two"), value("three")))
+        assert.deepStrictEqual(yield* other.read(key), Option.some("three"))
+        assert.isFalse(yield* isFree)
+
+        // A removal by the owner ends its lock, and one by a late owner does not end the lock of the next.
+        assert.isTrue(yield* replaceAndUnlock(key, "late", Option.some("three"), Option.none()))
+        assert.isTrue(Option.isNone(yield* other.read(key)))
+        assert.isFalse(yield* isFree)
+        assert.isTrue(yield* replaceAndUnlock(key, "next", Option.none(), value("four")))
+        assert.deepStrictEqual(yield* lockAndRead(key, "last", 60_000), Option.some(Option.some("four")))
+        assert.isFalse(yield* replaceAndUnlock(key, "last", Option.some("three"), Option.none()))
+        assert.isTrue(yield* replaceAndUnlock(key, "last", Option.some("four"), Option.none()))
+        assert.isTrue(Option.isNone(yield* other.read(key)))
+        assert.isTrue(yield* isFree)
+        assert.isTrue(yield* replaceAndUnlock(key, "last", Option.none(), Option.none()))
+      }))
+
     it.scoped("fails on an entry that it cannot decode without removing or showing it, until it is set or removed", () =>
       Effect.gen(function*() {
         const { backing, store } = yield* open()

@@ -41,7 +41,23 @@ const holdingBacking = (
       : hold("answered").pipe(
         Effect.zipRight(backing.replace(key, expected, next)),
         Effect.tap(hold("written"))
+      ),
+  ...(backing.lockAndRead === undefined ? {} : {
+    lockAndRead: (key, owner, leaseMillis) =>
+      Effect.tap(
+        backing.lockAndRead?.(key, owner, leaseMillis) ?? Effect.dieMessage("no lockAndRead"),
+        (read) => Option.isSome(read) ? hold("locked") : Effect.void
       )
+  }),
+  ...(backing.replaceAndUnlock === undefined ? {} : {
+    replaceAndUnlock: (key, owner, expected, next) =>
+      hold("answered").pipe(
+        Effect.zipRight(
+          backing.replaceAndUnlock?.(key, owner, expected, next) ?? Effect.dieMessage("no replaceAndUnlock")
+        ),
+        Effect.tap(hold("written"))
+      )
+  })
 })
 
 const open = (command: Extract<Command, { readonly _tag: "Open" }>, go: Effect.Effect<void>) =>

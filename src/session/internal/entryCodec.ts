@@ -8,7 +8,6 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as BoundedMap from "../../base/BoundedMap.js"
-import * as SecureRandom from "../../base/SecureRandom.js"
 import type { Value } from "../BackingSessionStore.js"
 import { SessionError } from "../SessionError.js"
 import { Entry } from "./sessionEntry.js"
@@ -30,10 +29,11 @@ export const identity: Codec = {
 }
 
 /** Seals with `outer` first. */
-export const compose = (outer: Codec, inner: Codec): Codec => ({
-  seal: (key, entry) => Effect.flatMap(outer.seal(key, entry), (sealed) => inner.seal(key, sealed)),
-  open: (key, entry) => Effect.flatMap(inner.open(key, entry), (opened) => outer.open(key, opened))
-})
+export const compose = (outer: Codec, inner: Codec): Codec =>
+  inner === identity ? outer : {
+    seal: (key, entry) => Effect.flatMap(outer.seal(key, entry), (sealed) => inner.seal(key, sealed)),
+    open: (key, entry) => Effect.flatMap(inner.open(key, entry), (opened) => outer.open(key, opened))
+  }
 
 export interface EntryCodec {
   /** The entry at `now`; none if its `expiresAt` has passed. */
@@ -42,7 +42,8 @@ export interface EntryCodec {
     text: Option.Option<string>,
     now: number
   ) => Effect.Effect<Option.Option<Entry>, SessionError>
-  readonly encode: (key: string, entry: Entry) => Effect.Effect<Value, SessionError>
+  /** `nonce` must be new for each text; it is not secret. */
+  readonly encode: (key: string, entry: Entry, nonce: string) => Effect.Effect<Value, SessionError>
   /** Notes what was written: an entry that its text gives back unchanged is not decoded again. */
   readonly wrote: (key: string, value: Value, entry: Entry, now: number) => void
   /** Removes the decoded entry from memory. */
@@ -66,13 +67,19 @@ const isSameDecoded = (entry: Entry): boolean =>
 const MAX_DECODED = 4096
 const MAX_DECODED_MILLIS = 300_000
 
-export const make = (codec: Codec, random: SecureRandom.Service, store: string): EntryCodec => {
+export const make = (codec: Codec, store: string): EntryCodec => {
   const decoded = BoundedMap.make<{ readonly text: string; readonly entry: Entry; readonly at: number }>(MAX_DECODED)
 
   const undecodable = (detail: string) => new SessionError({ reason: "Undecodable", store, detail })
 
+  let prunedAt = 0
+
   const cached = (key: string, text: string, now: number): Entry | undefined => {
-    decoded.prune(({ at }) => now - at > MAX_DECODED_MILLIS || at > now)
+    // Once in a second, or when the clock jumped back.
+    if (now - prunedAt >= 1000 || now < prunedAt) {
+      prunedAt = now
+      decoded.prune(({ at }) => now - at > MAX_DECODED_MILLIS || at > now)
+    }
     const known = decoded.get(key)
     return known?.text === text ? known.entry : undefined
   }
@@ -87,6 +94,12 @@ export const make = (codec: Codec, random: SecureRandom.Service, store: string):
       Effect.tap((entry) => Effect.sync(() => decoded.set(key, { text, entry, at: now })))
     )
 
+  const encoded = (entry: Entry, nonce: string): Effect.Effect<Value, SessionError> =>
+    Effect.mapBoth(encodeEnvelope({ nonce, entry }), {
+      onSuccess: (text) => ({ text, expiresAt: DateTime.toEpochMillis(entry.expiresAt) }),
+      onFailure: () => undecodable("an entry cannot be encoded")
+    })
+
   const absent = (key: string): Option.Option<never> => {
     decoded.delete(key)
     return Option.none()
@@ -99,16 +112,10 @@ export const make = (codec: Codec, random: SecureRandom.Service, store: string):
       const known = cached(key, text.value, now)
       return known === undefined ? Effect.map(open(key, text.value, now), live) : Effect.succeed(live(known))
     },
-    encode: (key, entry) =>
-      Effect.gen(function*() {
-        const nonce = yield* SecureRandom.base64Url(random, 12)
-        const sealed = yield* codec.seal(key, entry)
-        const text = yield* Effect.mapError(
-          encodeEnvelope({ nonce, entry: sealed }),
-          () => undecodable("an entry cannot be encoded")
-        )
-        return { text, expiresAt: DateTime.toEpochMillis(sealed.expiresAt) }
-      }),
+    encode: (key, entry, nonce) =>
+      codec === identity
+        ? encoded(entry, nonce)
+        : Effect.flatMap(codec.seal(key, entry), (sealed) => encoded(sealed, nonce)),
     wrote: (key, { text }, entry, now) => {
       if (isSameDecoded(entry)) decoded.set(key, { text, entry, at: now })
       else decoded.delete(key)

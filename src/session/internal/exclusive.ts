@@ -3,10 +3,31 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
+import { identity } from "effect/Function"
+import * as Option from "effect/Option"
 import * as Random from "effect/Random"
+import * as RuntimeFlags from "effect/RuntimeFlags"
+import * as CurrentTime from "../../base/CurrentTime.js"
 import * as SecureRandom from "../../base/SecureRandom.js"
-import type { BackingSessionStore } from "../BackingSessionStore.js"
+import type { BackingSessionStore, Value } from "../BackingSessionStore.js"
 import { SessionError } from "../SessionError.js"
+
+/**
+ * A lock that this caller has.
+ *
+ * @internal
+ */
+export interface Lock {
+  /** Unique to this lock. */
+  readonly owner: string
+  /** The text of the entry, as of the lock. Read once. */
+  readonly read: Effect.Effect<Option.Option<string>, SessionError>
+  /** As `BackingSessionStore.replace`. It may release the lock, after which nothing else is written. */
+  readonly replace: (
+    expected: Option.Option<string>,
+    next: Option.Option<Value>
+  ) => Effect.Effect<boolean, SessionError>
+}
 
 /** @internal */
 export interface Exclusive {
@@ -16,7 +37,10 @@ export interface Exclusive {
    */
   readonly run: <A, E, R>(
     key: string,
-    use: (restore: <B, F, S>(self: Effect.Effect<B, F, S>) => Effect.Effect<B, F, S>) => Effect.Effect<A, E, R>
+    use: (
+      restore: <B, F, S>(self: Effect.Effect<B, F, S>) => Effect.Effect<B, F, S>,
+      lock: Lock
+    ) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | SessionError, R>
 }
 
@@ -32,6 +56,10 @@ interface Holder {
   until: number
   /** Made by the first caller that waits. */
   released: Deferred.Deferred<void> | undefined
+  /** What was read with the lock, if the store reads in the same step. */
+  text: Option.Option<string> | undefined
+  /** Whether the lock was released with the write. */
+  isUnlocked: boolean
 }
 
 interface Queue {
@@ -90,27 +118,45 @@ export const make = (backing: BackingSessionStore, random: SecureRandom.Service,
       return released === undefined ? Effect.void : Deferred.succeed(released, undefined)
     })
 
+  const { lockAndRead, replaceAndUnlock } = backing
+
+  const request = (key: string, holder: Holder): Effect.Effect<boolean, SessionError> =>
+    lockAndRead === undefined
+      ? backing.tryLock(key, holder.owner, options.leaseMillis)
+      : Effect.map(lockAndRead(key, holder.owner, options.leaseMillis), (read) => {
+        holder.text = Option.getOrUndefined(read)
+        return Option.isSome(read)
+      })
+
   const tryLock = (key: string, holder: Holder): Effect.Effect<boolean, SessionError> =>
-    Effect.zipWith(
-      backing.tryLock(key, holder.owner, options.leaseMillis),
-      Clock.currentTimeMillis,
-      (isOurs, now) => {
-        if (isOurs) {
-          holder.until = now + options.leaseMillis
-          holders.set(key, holder)
-        }
-        return isOurs
+    Effect.map(request(key, holder), (isOurs) => {
+      if (isOurs) {
+        holder.until = CurrentTime.unsafeMillis() + options.leaseMillis
+        holders.set(key, holder)
       }
-    )
+      return isOurs
+    })
+
+  const lockOf = (key: string, holder: Holder): Lock => ({
+    owner: holder.owner,
+    read: holder.text === undefined ? backing.read(key) : Effect.succeed(holder.text),
+    replace: (expected, next) =>
+      replaceAndUnlock === undefined
+        ? backing.replace(key, expected, next)
+        : Effect.map(replaceAndUnlock(key, holder.owner, expected, next), (isDone) => {
+          holder.isUnlocked = isDone
+          return isDone
+        })
+  })
 
   /** Records the holder at once, so that of a thousand concurrent callers one requests the lock. */
   const tryFirst = (key: string, holder: Holder): Effect.Effect<boolean, SessionError> =>
-    Effect.clockWith((clock) => {
+    Effect.suspend(() => {
       if (holders.has(key) || queues.has(key)) return Effect.succeed(false)
-      holder.until = clock.unsafeCurrentTimeMillis() + options.leaseMillis
+      holder.until = CurrentTime.unsafeMillis() + options.leaseMillis
       holders.set(key, holder)
       return Effect.flatMap(
-        backing.tryLock(key, holder.owner, options.leaseMillis),
+        request(key, holder),
         (isOurs) => isOurs ? Effect.succeed(true) : Effect.as(forget(key, holder), false)
       )
     })
@@ -162,21 +208,24 @@ export const make = (backing: BackingSessionStore, random: SecureRandom.Service,
   /** As `Effect.ensuring`, in a region that cannot be interrupted, at a third of its steps. */
   const locked = <A, E, R>(key: string, holder: Holder, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.flatMap(FiberRef.getAndUpdate(heldAbove, (above) => new Set(above).add(holder.owner)), (above) => {
-      const end = Effect.zipRight(
-        FiberRef.set(heldAbove, above),
-        Effect.zipRight(unlock(key, holder), forget(key, holder))
-      )
+      const end = () =>
+        Effect.zipRight(
+          FiberRef.set(heldAbove, above),
+          holder.isUnlocked ? forget(key, holder) : Effect.zipRight(unlock(key, holder), forget(key, holder))
+        )
       return Effect.matchCauseEffect(self, {
-        onFailure: (cause) => Effect.zipRight(end, Effect.failCause(cause)),
-        onSuccess: (value) => Effect.as(end, value)
+        onFailure: (cause) => Effect.zipRight(end(), Effect.failCause(cause)),
+        onSuccess: (value) => Effect.as(end(), value)
       })
     })
 
   return {
+    // `Effect.uninterruptibleMask` would keep its callback reachable, as `Effect.async` does (see `asyncOnce`).
     run: (key, use) =>
-      Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(SecureRandom.base64Url(random, 16), (owner) => {
-          const holder: Holder = { owner, until: 0, released: undefined }
+      Effect.withFiberRuntime((_, { runtimeFlags }) => {
+        const restore = RuntimeFlags.interruptible(runtimeFlags) ? Effect.interruptible : identity
+        return Effect.uninterruptible(Effect.flatMap(SecureRandom.base64Url(random, 16), (owner) => {
+          const holder: Holder = { owner, until: 0, released: undefined, text: undefined, isUnlocked: false }
           return Effect.matchCauseEffect(restore(acquire(key, holder)), {
             // An interrupted request may have got the lock, so it is released in the background.
             onFailure: (cause) =>
@@ -184,9 +233,9 @@ export const make = (backing: BackingSessionStore, random: SecureRandom.Service,
                 Effect.zipRight(Effect.forkDaemon(unlock(key, holder))),
                 Effect.zipRight(Effect.failCause(cause))
               ),
-            onSuccess: () => locked(key, holder, use(restore))
+            onSuccess: () => locked(key, holder, Effect.suspend(() => use(restore, lockOf(key, holder))))
           })
-        })
-      )
+        }))
+      })
   }
 }
