@@ -10,6 +10,7 @@ import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Runtime from "effect/Runtime"
 import * as RuntimeFlags from "effect/RuntimeFlags"
+import * as Scheduler from "effect/Scheduler"
 import { clockOf } from "./FiberEnvironment.js"
 
 interface Deadline {
@@ -91,6 +92,40 @@ const deadlinesOf = (clock: Clock.Clock, limit: number): Deadlines => {
   return deadlines
 }
 
+/** An operation that yields again and again must let other fibers run. */
+const MAX_EAGER_TASKS = 8
+
+/**
+ * The scheduler of an operation. It runs what the operation schedules before its first wait at once. A free semaphore,
+ * such as that of a SQLite connection, resumes its fiber by a task: other fibers that ran before would wait for it.
+ */
+class EagerScheduler implements Scheduler.Scheduler {
+  private first: Array<Parameters<Scheduler.Scheduler["scheduleTask"]>> | undefined = []
+
+  constructor(private readonly other: Scheduler.Scheduler) {}
+
+  shouldYield(fiber: Fiber.RuntimeFiber<unknown, unknown>): number | false {
+    return this.other.shouldYield(fiber)
+  }
+
+  scheduleTask(task: Scheduler.Task, priority: number, fiber?: Fiber.RuntimeFiber<unknown, unknown>): void {
+    if (this.first !== undefined) this.first.push([task, priority, fiber])
+    // With the fiber, Effect's scheduler would make a queue for it, in a map of all fibers.
+    else if (this.other === Scheduler.defaultScheduler) this.other.scheduleTask(task, priority)
+    else this.other.scheduleTask(task, priority, fiber)
+  }
+
+  /** Runs the first tasks. Later ones go to the other scheduler. */
+  flush(): void {
+    const tasks = this.first ?? []
+    let ran = 0
+    // A task may add tasks.
+    while (ran < tasks.length && ran < MAX_EAGER_TASKS) tasks[ran++]?.[0]()
+    this.first = undefined
+    for (const rest of tasks.slice(ran)) this.scheduleTask(...rest)
+  }
+}
+
 /** @internal */
 export interface Options<E, R> {
   readonly limit: Duration.DurationInput
@@ -120,7 +155,9 @@ export const timeoutFail = <A, E, R, E2>(
       runtimeFlags: RuntimeFlags.enable(runtimeFlags, RuntimeFlags.Interruption)
     })
     return Effect.async<A, E | E2>((resume) => {
-      const fiber = Runtime.runFork(environment === undefined ? runtime : environment(runtime))(self)
+      const scheduler = new EagerScheduler(caller.currentScheduler)
+      const fiber = Runtime.runFork(environment === undefined ? runtime : environment(runtime))(self, { scheduler })
+      scheduler.flush()
       // Ended already, as with a synchronous driver.
       const ended = fiber.unsafePoll()
       if (ended !== null) return resume(ended)

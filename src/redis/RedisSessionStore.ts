@@ -38,7 +38,10 @@ export interface Options extends SessionStore.Options {
 
 const NAME = "redis"
 
-/** A compare-and-set; `return 1` follows. `none` or `some` before a text marks it as absent or present: an argument is always present. */
+/**
+ * A compare-and-set; `return 1` follows. `none` or `some` before a text marks it as absent or present: an argument is
+ * always present.
+ */
 const REPLACE = `
 local now = redis.call('GET', KEYS[1])
 if ARGV[1] == 'none' then

@@ -53,8 +53,8 @@ export interface BackingSessionStore {
   /** Releases the lock if `owner` still has it. */
   readonly unlock: (key: string, owner: string) => Effect.Effect<void, SessionError>
   /**
-   * As `tryLock`, and then the text, in one step: what is read is no older than the lock. `None` if another owner has
-   * the lock. Default: `tryLock`, then `read`.
+   * Atomically: as `tryLock`, and the text as of the lock. `None` if another owner has the lock. Default: `tryLock`,
+   * then `read`. A store that wraps another one must wrap this, too.
    */
   readonly lockAndRead?:
     | ((

@@ -239,7 +239,7 @@ const operations = (
                 return Effect.succeed(result)
               }
               if (Option.isNone(next)) {
-                return Effect.map(save(key, lock, text, next), () => {
+                return Effect.map(save(key, lock, text, Option.none()), () => {
                   codec.forget(key)
                   return result
                 })

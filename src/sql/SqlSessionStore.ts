@@ -159,7 +159,8 @@ export const backing = (
         // The row stays, because its lock may belong to a `modify` in progress.
         ? isDone(
           "removing",
-          sql`UPDATE ${table} SET value = NULL, keep_until = 0 WHERE id = ${key} AND value = ${expected.value} RETURNING id`
+          sql`UPDATE ${table} SET value = NULL, keep_until = 0
+            WHERE id = ${key} AND value = ${expected.value} RETURNING id`
         )
         : Effect.map(
           isDone("reading", sql`SELECT id FROM ${table} WHERE id = ${key} AND value IS NOT NULL`),
@@ -175,7 +176,8 @@ export const backing = (
           // The last condition is for a clock that jumped back, as in isLeaseOver.
           sql<Row>`INSERT INTO ${table} (id, keep_until, owner, held_until, lease)
             VALUES (${key}, 0, ${owner}, ${now} + ${lease}, ${lease})
-            ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, held_until = excluded.held_until, lease = excluded.lease
+            ON CONFLICT (id) DO UPDATE
+            SET owner = excluded.owner, held_until = excluded.held_until, lease = excluded.lease
             WHERE ${table}.owner IS NULL OR ${table}.held_until <= ${now}
               OR ${table}.held_until > ${now} + 2 * ${table}.lease RETURNING value`
         ),

@@ -5,6 +5,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
+import * as Scheduler from "effect/Scheduler"
 import * as TestClock from "effect/TestClock"
 import * as TimeLimit from "../../src/base/TimeLimit.js"
 
@@ -47,6 +48,54 @@ describe("TimeLimit.timeoutFail", () => {
         assert.deepStrictEqual(yield* run(Effect.fail("down")), Exit.fail("down"))
         assert.deepStrictEqual(yield* run(Effect.die("bug")), Exit.die("bug"))
       }
+    }))
+
+  it.live("an operation whose semaphore is free ends before other fibers run, and makes none of them wait", () =>
+    Effect.gen(function*() {
+      const semaphore = Effect.unsafeMakeSemaphore(1)
+      const events: Array<string> = []
+      const log = (event: string) => Effect.sync(() => void events.push(event))
+      const operation = (name: string) =>
+        Effect.zipRight(
+          limited(semaphore.withPermits(1)(log(`${name} works`))),
+          log(`${name} ended`)
+        )
+      yield* Effect.all([operation("first"), operation("second")], { concurrency: "unbounded" })
+      assert.deepStrictEqual(events.indexOf("first works") < events.indexOf("second works"), true)
+      // The second finds the semaphore free.
+      assert.isBelow(events.indexOf("first works"), 1)
+      assert.sameMembers(events, ["first works", "first ended", "second works", "second ended"])
+      const order: Array<string> = []
+      void Promise.resolve().then(() => order.push("a microtask"))
+      yield* limited(semaphore.withPermits(1)(Effect.sync(() => void order.push("the operation"))))
+      assert.strictEqual(order[0], "the operation")
+    }))
+
+  it.live("an operation that yields until another fiber has done its work does not prevent that work", () =>
+    Effect.gen(function*() {
+      let isDone = false
+      const polling: Effect.Effect<void> = Effect.suspend(() =>
+        isDone ? Effect.void : Effect.zipRight(Effect.yieldNow(), polling)
+      )
+      yield* Effect.fork(Effect.delay(Effect.sync(() => (isDone = true)), "10 millis"))
+      yield* limited(polling)
+      assert.isTrue(isDone)
+    }))
+
+  it.live("what an operation schedules after its first tasks goes to the caller's scheduler", () =>
+    Effect.gen(function*() {
+      let scheduled = 0
+      const counting: Scheduler.Scheduler = {
+        shouldYield: (fiber) => Scheduler.defaultScheduler.shouldYield(fiber),
+        scheduleTask: (task, priority, fiber) => {
+          scheduled++
+          Scheduler.defaultScheduler.scheduleTask(task, priority, fiber)
+        }
+      }
+      const yields = Effect.repeatN(Effect.yieldNow(), 19)
+      yield* Effect.withScheduler(limited(yields), counting)
+      // Of twenty tasks the first eight run at once.
+      assert.isAtLeast(scheduled, 12)
     }))
 
   it.effect("an operation that ends leaves the limits of those before and after it, and of later ones", () =>
