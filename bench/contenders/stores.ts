@@ -25,25 +25,87 @@ import type { StoreName } from "../harness/growthSizes.js"
 import { SESSIONS } from "../harness/growthSizes.js"
 import type { Setting, Stores } from "../harness/Setting.js"
 
-type Opened = Effect.Effect<SessionStore.BackingSessionStore, unknown, Scope.Scope>
+/** An entry that fills a store. */
+interface Filling {
+  readonly key: string
+  readonly text: string
+  readonly expiresAt: number
+}
 
-/** Over a database whose tables are made first. */
+interface Database {
+  readonly backing: SessionStore.BackingSessionStore
+  /** Stores new entries. A million entries one by one take longer than the measurement. */
+  readonly fill: (entries: ReadonlyArray<Filling>) => Effect.Effect<unknown, unknown>
+}
+
+type Opened = Effect.Effect<Database, unknown, Scope.Scope>
+
+/** For databases that are filled fast enough one by one. */
+const oneByOne = (backing: SessionStore.BackingSessionStore): Database => ({
+  backing,
+  fill: (entries) =>
+    Effect.forEach(
+      entries,
+      ({ expiresAt, key, text }) => backing.replace(key, Option.none(), Option.some({ text, expiresAt })),
+      { concurrency: 32, discard: true }
+    )
+})
+
+/** More would exceed the parameters of a statement. */
+const ROWS_PER_STATEMENT = 1000
+
+/** Over a database whose table is made first. */
 const sql = <E>(client: Layer.Layer<SqlClient.SqlClient, E>): Opened =>
-  Effect.flatMap(
-    Layer.build(client),
-    (context) => Effect.provide(Effect.zipRight(SqlSessionStore.migration(), SqlSessionStore.backing()), context)
-  )
+  Effect.flatMap(Layer.build(client), (context) => {
+    const sql = Context.get(context, SqlClient.SqlClient)
+    return SqlSessionStore.migration().pipe(
+      Effect.zipRight(SqlSessionStore.backing()),
+      Effect.map((backing): Database => ({
+        backing,
+        fill: (entries) =>
+          sql.withTransaction(
+            Effect.forEach(
+              Array.from({ length: Math.ceil(entries.length / ROWS_PER_STATEMENT) }, (_, index) => index),
+              (index) => {
+                const rows = entries.slice(index * ROWS_PER_STATEMENT, (index + 1) * ROWS_PER_STATEMENT)
+                return sql`INSERT INTO effect_safire_session ${
+                  sql.insert(rows.map(({ expiresAt, key, text }) => ({ id: key, value: text, keep_until: expiresAt })))
+                }`
+              },
+              { discard: true }
+            )
+          )
+      })),
+      Effect.provide(context)
+    )
+  })
+
+const redis = (url: string): Opened =>
+  Effect.sync(() => {
+    const client = new Redis(url)
+    return {
+      backing: RedisSessionStore.backing(client),
+      fill: (entries) =>
+        Effect.promise(() => {
+          const pipeline = client.pipeline()
+          for (const { expiresAt, key, text } of entries) {
+            pipeline.set(`effect-safire:session:{${key}}`, text, "PX", expiresAt - Date.now())
+          }
+          return pipeline.exec()
+        })
+    }
+  })
 
 const opened = ({ folder, hasSqlite, postgresUrl, redisUrl }: Stores): Partial<Record<StoreName, Opened>> => ({
-  memory: SessionStore.backingMemory,
+  memory: Effect.map(SessionStore.backingMemory, oneByOne),
   ...(folder === undefined
     ? {}
-    : { files: Effect.sync(() => FileSessionStore.backing({ directory: join(folder, "files") })) }),
+    : { files: Effect.sync(() => oneByOne(FileSessionStore.backing({ directory: join(folder, "files") }))) }),
   ...(folder === undefined || hasSqlite !== true
     ? {}
     : { sqlite: sql(SqliteClient.layer({ filename: join(folder, "store.db") })) }),
   ...(postgresUrl === undefined ? {} : { postgres: sql(PgClient.layer({ url: Redacted.make(postgresUrl) })) }),
-  ...(redisUrl === undefined ? {} : { redis: Effect.sync(() => RedisSessionStore.backing(new Redis(redisUrl))) })
+  ...(redisUrl === undefined ? {} : { redis: redis(redisUrl) })
 })
 
 const decode = Schema.decodeSync(TokenSet.TokenSet)
@@ -56,6 +118,9 @@ const withTokens = (tokens: TokenSet.TokenSet) =>
     server: "hospital",
     tokens
   }, { disableValidation: true })
+
+/** One transaction, or one pipeline. */
+const ENTRIES_PER_FILL = 10_000
 
 const idOf = (index: number) => Redacted.make(`session-${index}-0123456789abcdef0123456789abcdef`)
 
@@ -127,7 +192,7 @@ export const make: ContenderModule["make"] = async (setting, variant) => {
   const scope = Effect.runSync(Scope.make())
   for (const [name, open] of Object.entries(opened(setting.stores))) {
     // The process ends with its databases open.
-    const backing = await Effect.runPromise(Scope.extend(open, scope))
+    const { backing, fill } = await Effect.runPromise(Scope.extend(open, scope))
     const store = await Effect.runPromise(SessionStore.make(backing))
     const ids = Array.from({ length: COUNT }, (_, index) => idOf(index))
     await Effect.runPromise(
@@ -135,15 +200,19 @@ export const make: ContenderModule["make"] = async (setting, variant) => {
     )
     const text = Option.getOrThrow(await Effect.runPromise(backing.read(keyOf(0))))
     let stored = COUNT
-    const fill = (count: number) => {
-      const indexes = Array.from({ length: Math.max(0, count - stored) }, (_, offset) => stored + offset)
-      stored = Math.max(stored, count)
-      const value = Option.some({ text, expiresAt: Date.now() + 8 * 3_600_000 })
-      return Effect.forEach(indexes, (index) => backing.replace(keyOf(index), Option.none(), value), {
-        concurrency: 32,
-        discard: true
+    const fillTo = (count: number): Effect.Effect<void, unknown> =>
+      Effect.suspend(() => {
+        if (stored >= count) return Effect.void
+        const expiresAt = Date.now() + 8 * 3_600_000
+        const next = Math.min(count, stored + ENTRIES_PER_FILL)
+        const entries = Array.from({ length: next - stored }, (_, offset) => ({
+          key: keyOf(stored + offset),
+          text,
+          expiresAt
+        }))
+        stored = next
+        return Effect.zipRight(fill(entries), fillTo(count))
       })
-    }
     let next = 0
     const present = (id: Redacted.Redacted) => Effect.flatMap(store.get(id), (entry) => entry)
     works[`store-read-${name}`] = loop(Effect.suspend(() => present(ids[next++ % COUNT] ?? idOf(0))))
@@ -166,7 +235,7 @@ export const make: ContenderModule["make"] = async (setting, variant) => {
       )
     )
     for (const count of SESSIONS) {
-      works[`fill-${name}-${count}`] = { loop: () => Effect.runPromise(Effect.as(fill(count), 1)) }
+      works[`fill-${name}-${count}`] = { loop: () => Effect.runPromise(Effect.as(fillTo(count), 1)) }
     }
     // Any of all, with an id object of its own, as a request has it.
     works[`grown-${name}`] = loop(Effect.suspend(() => {

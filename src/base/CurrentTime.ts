@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import { millisOf } from "./FiberEnvironment.js"
 
 /**
  * Epoch milliseconds. Call it inside of an effect: elsewhere no fiber is running, and the default clock is used.
@@ -15,6 +16,7 @@ import * as Option from "effect/Option"
  */
 export const unsafeMillis = (): number => {
   const fiber = Fiber.getCurrentFiber()
-  const services = Option.isSome(fiber) ? fiber.value.currentDefaultServices : DefaultServices.liveServices
-  return Context.unsafeGet(services, Clock.Clock).unsafeCurrentTimeMillis()
+  return Option.isSome(fiber)
+    ? millisOf(fiber.value)
+    : Context.unsafeGet(DefaultServices.liveServices, Clock.Clock).unsafeCurrentTimeMillis()
 }

@@ -9,12 +9,14 @@ import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { configurationError } from "../base/ConfigurationError.js"
+import { withService } from "../base/FiberEnvironment.js"
 import * as SecureRandom from "../base/SecureRandom.js"
 import { span } from "../base/Span.js"
 import type * as AuthorizationCallback from "../launch/AuthorizationCallback.js"
@@ -40,7 +42,7 @@ type Response = HttpServerResponse.HttpServerResponse
 
 /** The browser follows a 303 with GET. */
 const seeOther = (app: WebApp.Service, location: string): Response =>
-  HttpServerResponse.empty({ status: 303, headers: { location } }).pipe(ErrorPage.protect(app))
+  HttpServerResponse.empty({ status: 303, headers: { location, ...ErrorPage.protection(app) } })
 
 /** Handles defects and logs; the logger of the router is off, because it would log the whole URL. */
 const handleSafely = (
@@ -48,14 +50,14 @@ const handleSafely = (
   name: string,
   handle: (request: Request) => Effect.Effect<Response>
 ): Effect.Effect<Response, never, Request> =>
-  Effect.gen(function*() {
-    const request = yield* HttpServerRequest.HttpServerRequest
-    yield* hideAddresses
-    return yield* handle(request).pipe(
-      span(name),
-      Effect.catchAllDefect((defect) => errors.respond(request, "AppFailed", Cause.pretty(Cause.die(defect))))
-    )
-  }).pipe(HttpMiddleware.withLoggerDisabled)
+  withService(HttpServerRequest.HttpServerRequest, (request) =>
+    Effect.zipRight(
+      hideAddresses,
+      Effect.catchAllDefect(
+        span(name)(handle(request)),
+        (defect) => errors.respond(request, "AppFailed", Cause.pretty(Cause.die(defect)))
+      )
+    )).pipe(HttpMiddleware.withLoggerDisabled)
 
 /** Accepts only navigations of a browser. */
 const onNavigation =
@@ -71,14 +73,14 @@ const onNavigation =
  */
 const readLaunch = (
   request: Request,
-  params: URLSearchParams
+  params: URLSearchParams,
+  servers: SmartServers.Service,
+  services: Context.Context<TrustedIssuers>
 ): Effect.Effect<
   WebApp.Launch & { readonly client: SmartClient.Service },
-  Effect.Effect.Error<ReturnType<typeof LaunchRequest.decode>> | Effect.Effect.Error<SmartServers.Service["only"]>,
-  SmartServers.SmartServers | TrustedIssuers
+  Effect.Effect.Error<ReturnType<typeof LaunchRequest.decode>> | Effect.Effect.Error<SmartServers.Service["only"]>
 > =>
   Effect.gen(function*() {
-    const servers = yield* SmartServers.SmartServers
     const [named, ...others] = params.getAll("server")
     if (others.length > 0) {
       return yield* new LaunchError({
@@ -87,7 +89,8 @@ const readLaunch = (
       })
     }
     if (params.has("iss") || params.has("launch")) {
-      const { iss, launch, server } = yield* LaunchRequest.decode(request.url, { server: named })
+      const decoded = Effect.provide(LaunchRequest.decode(request.url, { server: named }), services)
+      const { iss, launch, server } = yield* decoded
       return { server, iss, launch, params, client: yield* servers.client(server) }
     }
     const client = yield* named === undefined ? servers.only : servers.client(named)
@@ -124,11 +127,12 @@ const launchRoute = (owners: CallbackPaths.Owners) =>
     const sessions = yield* Sessions.Sessions
     const random = yield* SecureRandom.SecureRandom
     const errors = yield* ErrorPage.make(app)
-    const services = yield* Effect.context<SmartServers.SmartServers | TrustedIssuers>()
+    const servers = yield* SmartServers.SmartServers
+    const services = yield* Effect.context<TrustedIssuers>()
 
     const start = (request: Request) =>
       Effect.gen(function*() {
-        const { client, ...launch } = yield* readLaunch(request, queryOf(request))
+        const { client, ...launch } = yield* readLaunch(request, queryOf(request), servers, services)
         if (!CallbackPaths.isMounted(owners, app, client.config.redirectUri)) {
           return yield* configurationError(
             "Conflict",
@@ -157,10 +161,7 @@ const launchRoute = (owners: CallbackPaths.Owners) =>
           { secret, standalone: standaloneOf(app, launch) },
           client.config.authorizationMaxAge ?? "30 minutes"
         )(response)
-      }).pipe(
-        Effect.provide(services),
-        Effect.catchAll((error) => errors.failed(request, error))
-      )
+      }).pipe(Effect.catchAll((error) => errors.failed(request, error)))
 
     return HttpLayerRouter.route(
       "GET",

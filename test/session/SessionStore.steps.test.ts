@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as TestClock from "effect/TestClock"
 import { SessionError } from "../../src/session/SessionError.js"
 import * as SessionStore from "../../src/session/SessionStore.js"
 import { increment, numbered, numberIn } from "../support/increment.js"
@@ -133,6 +134,29 @@ describe("a store that locks and reads in one step, and writes and unlocks in on
       assert.propertyVal(yield* Effect.flip(late), "reason", "LockLost")
       assert.strictEqual(numberIn(yield* store.get(id)), 5)
       assert.isTrue(yield* backing.tryLock(keyOf(id), "another", 1000))
+    }))
+
+  it.effect("after a pause longer than the lease, the entry is read again", () =>
+    Effect.gen(function*() {
+      const { backing, memory, steps } = yield* inOneStep(({ lockAndRead }) => ({
+        immediate: true,
+        lockAndRead: (key, owner, leaseMillis) =>
+          Effect.zipLeft(
+            lockAndRead?.(key, owner, leaseMillis) ?? Effect.die("none"),
+            Effect.zipRight(other.set(id, four), TestClock.adjust("1 second"))
+          )
+      }))
+      const other = yield* SessionStore.make(memory)
+      const id = newId()
+      const four = yield* numbered(4)
+      const late = yield* SessionStore.make(backing, { lease: "1 second" })
+      assert.strictEqual(yield* increment(late, id), 5)
+      assert.deepStrictEqual(steps, ["lockAndRead", "read", "replaceAndUnlock"])
+      steps.length = 0
+      const inTime = yield* SessionStore.make(backing, { lease: "1001 millis" })
+      yield* other.set(id, yield* numbered(7))
+      assert.propertyVal(yield* Effect.flip(increment(inTime, id)), "reason", "LockLost")
+      assert.deepStrictEqual(steps.slice(0, 2), ["lockAndRead", "replaceAndUnlock"])
     }))
 
   it.live("each of the two steps has the time limit, and an interrupted caller releases what it may have got", () =>

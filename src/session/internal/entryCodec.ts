@@ -58,9 +58,12 @@ const decodeVersion = Schema.decodeOption(
   Schema.parseJson(Schema.Struct({ entry: Schema.Struct({ version: Schema.Number }) }))
 )
 
-/** An error loses its cause, and the state of an app may hold values that JSON changes. */
+/**
+ * An error loses its cause, and the state of an app may hold values that JSON changes. A completed launch is seldom read
+ * again.
+ */
 const isSameDecoded = (entry: Entry): boolean =>
-  entry._tag === "StoredSession" && entry.renewalFailure === undefined &&
+  ((entry._tag === "StoredSession" && entry.renewalFailure === undefined) || entry._tag === "PendingLaunch") &&
   (entry.appState === undefined || typeof entry.appState === "string")
 
 /** Decoded entries stay in memory for the next request of their session. */
@@ -72,14 +75,8 @@ export const make = (codec: Codec, store: string): EntryCodec => {
 
   const undecodable = (detail: string) => new SessionError({ reason: "Undecodable", store, detail })
 
-  let prunedAt = 0
-
   const cached = (key: string, text: string, now: number): Entry | undefined => {
-    // Once in a second, or when the clock jumped back.
-    if (now - prunedAt >= 1000 || now < prunedAt) {
-      prunedAt = now
-      decoded.prune(({ at }) => now - at > MAX_DECODED_MILLIS || at > now)
-    }
+    decoded.prune(({ at }) => now - at > MAX_DECODED_MILLIS || at > now)
     const known = decoded.get(key)
     return known?.text === text ? known.entry : undefined
   }

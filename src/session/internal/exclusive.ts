@@ -56,8 +56,9 @@ interface Holder {
   until: number
   /** Made by the first caller that waits. */
   released: Deferred.Deferred<void> | undefined
-  /** What was read with the lock, if the store reads in the same step. */
+  /** What was read with the lock, if the store reads in the same step, and when this was requested. */
   text: Option.Option<string> | undefined
+  requestedAt: number
   /** Whether the lock was released with the write. */
   isUnlocked: boolean
 }
@@ -123,10 +124,19 @@ export const make = (backing: BackingSessionStore, random: SecureRandom.Service,
   const request = (key: string, holder: Holder): Effect.Effect<boolean, SessionError> =>
     lockAndRead === undefined
       ? backing.tryLock(key, holder.owner, options.leaseMillis)
-      : Effect.map(lockAndRead(key, holder.owner, options.leaseMillis), (read) => {
-        holder.text = Option.getOrUndefined(read)
-        return Option.isSome(read)
+      : Effect.suspend(() => {
+        holder.requestedAt = CurrentTime.unsafeMillis()
+        return Effect.map(lockAndRead(key, holder.owner, options.leaseMillis), (read) => {
+          holder.text = Option.getOrUndefined(read)
+          return Option.isSome(read)
+        })
       })
+
+  /** After a pause that was longer than the lease, another process may have changed the entry. */
+  const read = (key: string, { requestedAt, text }: Holder): Effect.Effect<Option.Option<string>, SessionError> =>
+    text === undefined || CurrentTime.unsafeMillis() >= requestedAt + options.leaseMillis
+      ? backing.read(key)
+      : Effect.succeed(text)
 
   const tryLock = (key: string, holder: Holder): Effect.Effect<boolean, SessionError> =>
     Effect.map(request(key, holder), (isOurs) => {
@@ -139,7 +149,7 @@ export const make = (backing: BackingSessionStore, random: SecureRandom.Service,
 
   const lockOf = (key: string, holder: Holder): Lock => ({
     owner: holder.owner,
-    read: holder.text === undefined ? backing.read(key) : Effect.succeed(holder.text),
+    read: Effect.suspend(() => read(key, holder)),
     replace: (expected, next) =>
       replaceAndUnlock === undefined
         ? backing.replace(key, expected, next)
@@ -225,7 +235,14 @@ export const make = (backing: BackingSessionStore, random: SecureRandom.Service,
       Effect.withFiberRuntime((_, { runtimeFlags }) => {
         const restore = RuntimeFlags.interruptible(runtimeFlags) ? Effect.interruptible : identity
         return Effect.uninterruptible(Effect.flatMap(SecureRandom.base64Url(random, 16), (owner) => {
-          const holder: Holder = { owner, until: 0, released: undefined, text: undefined, isUnlocked: false }
+          const holder: Holder = {
+            owner,
+            until: 0,
+            released: undefined,
+            text: undefined,
+            requestedAt: 0,
+            isUnlocked: false
+          }
           return Effect.matchCauseEffect(restore(acquire(key, holder)), {
             // An interrupted request may have got the lock, so it is released in the background.
             onFailure: (cause) =>

@@ -92,11 +92,15 @@ export const make = (
     const random = yield* SecureRandom.SecureRandom
     const changes = yield* Effect.acquireRelease(PubSub.sliding<SessionChange>(1024), PubSub.shutdown)
 
-    // Publishing to a hub that is shut down would interrupt a logout that ends after the scope.
+    // Publishing to a hub that is shut down would interrupt a logout that ends after the scope. A full hub takes one more
+    // step, in which its oldest change makes place.
     const publish: SessionRecords["publish"] = (kind, sessionId, server) =>
-      Effect.asVoid(
-        Effect.unlessEffect(PubSub.publish(changes, { kind, sessionId, server }), PubSub.isShutdown(changes))
-      )
+      Effect.suspend(() => {
+        const change = { kind, sessionId, server }
+        return changes.unsafeOffer(change)
+          ? Effect.void
+          : Effect.asVoid(Effect.unlessEffect(PubSub.publish(changes, change), PubSub.isShutdown(changes)))
+      })
 
     return {
       load: (id) => Effect.flatMap(store.get(keyOf(id)), (entry) => withSession(entry, Effect.succeed)),
@@ -104,9 +108,9 @@ export const make = (
         Effect.flatMap(store.get(keyOf(id)), (entry) =>
           withSession(entry, (session) => use(session, CurrentTime.unsafeMillis()))),
       create: (server, tokens, appState) =>
-        Effect.gen(function*() {
-          const id = Redacted.make(yield* SecureRandom.base64Url(random, 32))
-          const now = yield* DateTime.now
+        Effect.flatMap(SecureRandom.base64Url(random, 32), (secret) => {
+          const id = Redacted.make(secret)
+          const now = DateTime.unsafeMake(CurrentTime.unsafeMillis())
           const fields = {
             version: 1,
             expiresAt: later(now, idleTimeout),
@@ -115,9 +119,13 @@ export const make = (
             createdAt: now,
             appState
           } as const
-          yield* store.set(keyOf(id), new StoredSession(fields, skipValidation))
-          yield* publish("Started", id, server)
-          return id
+          return Effect.as(
+            Effect.zipRight(
+              store.set(keyOf(id), new StoredSession(fields, skipValidation)),
+              publish("Started", id, server)
+            ),
+            id
+          )
         }),
       modify: (id, f) =>
         store.modify(keyOf(id), (current) =>

@@ -4,7 +4,7 @@
  */
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
@@ -26,22 +26,31 @@ const digest = (text: string): Effect.Effect<string> =>
 /** The handle of a session in paths: a digest, which does not reveal the session id. */
 export const handleOf = (id: SessionId): Effect.Effect<string> => digest(`handle ${Redacted.value(id)}`)
 
-const attributes = (app: WebApp.Service) =>
-  ({ httpOnly: true, secure: true, path: "/", partitioned: app.isEmbedded || undefined }) as const
+/** One object literal: V8 is slow to add a key after a spread. */
+const attributes = (app: WebApp.Service, sameSite: "lax" | "none", maxAge?: Duration.DurationInput) => ({
+  httpOnly: true,
+  secure: true,
+  path: "/",
+  partitioned: app.isEmbedded || undefined,
+  sameSite,
+  maxAge
+} as const)
 
 const sessionCookieName = (app: WebApp.Service, handle: string | undefined): string =>
   handle === undefined ? app.sessionCookie : `${app.sessionCookie}-${handle}`
 
-const sessionAttributes = (app: WebApp.Service) =>
-  ({ ...attributes(app), sameSite: app.isEmbedded ? "none" : "lax" }) as const
+const sessionAttributes = (app: WebApp.Service, maxAge?: Duration.DurationInput) =>
+  attributes(app, app.isEmbedded ? "none" : "lax", maxAge)
 
 /** All in one call, because each change of a response copies all cookies. */
 const expire = (
   response: HttpServerResponse.HttpServerResponse,
   names: ReadonlyArray<string>,
-  options: ReturnType<typeof attributes>
+  ended: ReturnType<typeof attributes>
 ): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.unsafeSetCookies(response, names.map((name) => [name, "", { ...options, maxAge: 0 }] as const))
+  names.length === 0
+    ? response
+    : HttpServerResponse.unsafeSetCookies(response, names.map((name) => [name, "", ended] as const))
 
 const isBlank = (character: string | undefined): boolean => character === " " || character === "\t"
 
@@ -125,20 +134,19 @@ export const setSession = (
 ) =>
 (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse => {
   const name = sessionCookieName(app, app.sessionPerLaunch ? handle : undefined)
-  const options = sessionAttributes(app)
   const value = Redacted.value(id)
-  const set = HttpServerResponse.unsafeSetCookie(response, name, value, options)
+  const set = HttpServerResponse.unsafeSetCookie(response, name, value, sessionAttributes(app))
   return expire(
     set,
     oldestBeyond(request, `${app.sessionCookie}-`, { count: MAX_SESSIONS, bytes: Infinity }, { name, value }),
-    options
+    sessionAttributes(app, 0)
   )
 }
 
 export const clearSession =
   (app: WebApp.Service, handle: string | undefined) =>
   (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
-    expire(response, [sessionCookieName(app, app.sessionPerLaunch ? handle : undefined)], sessionAttributes(app))
+    expire(response, [sessionCookieName(app, app.sessionPerLaunch ? handle : undefined)], sessionAttributes(app, 0))
 
 /** The content of the cookie of a launch. */
 export interface LaunchCookie {
@@ -155,7 +163,7 @@ const launchCookieName = (state: Redacted.Redacted): Effect.Effect<string> =>
   Effect.map(digest(Redacted.value(state)), (id) => `${LAUNCH}${id}`)
 
 // A callback by POST comes from another site, so the browser would not send a Lax cookie.
-const launchAttributes = (app: WebApp.Service) => ({ ...attributes(app), sameSite: "none" }) as const
+const launchAttributes = (app: WebApp.Service, maxAge: Duration.DurationInput) => attributes(app, "none", maxAge)
 
 export const launchOf = (
   request: HttpServerRequest.HttpServerRequest,
@@ -185,22 +193,18 @@ export const setLaunch = (
   Effect.map(launchCookieName(state), (name) => {
     const query = launch.standalone === undefined ? "" : Encoding.encodeBase64Url(launch.standalone.toString())
     const value = [Redacted.value(launch.secret), query, launch.session ?? ""].join(".").replace(/\.{1,2}$/, "")
-    const options = launchAttributes(app)
-    const set = HttpServerResponse.unsafeSetCookie(response, name, value, {
-      ...options,
-      maxAge: Duration.decode(maxAge)
-    })
+    const set = HttpServerResponse.unsafeSetCookie(response, name, value, launchAttributes(app, maxAge))
     return expire(
       set,
       oldestBeyond(request, LAUNCH, { count: MAX_LAUNCHES, bytes: MAX_LAUNCH_BYTES }, { name, value }),
-      options
+      launchAttributes(app, 0)
     )
   })
 
 export const clearLaunch =
   (app: WebApp.Service, state: Redacted.Redacted) =>
   (response: HttpServerResponse.HttpServerResponse): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
-    Effect.map(launchCookieName(state), (name) => expire(response, [name], launchAttributes(app)))
+    Effect.map(launchCookieName(state), (name) => expire(response, [name], launchAttributes(app, 0)))
 
 /** Removes the launches of ended sessions, so that their callbacks in the browser history have no effect. */
 export const clearCompletedLaunches = (
@@ -217,5 +221,5 @@ export const clearCompletedLaunches = (
         return name.startsWith(LAUNCH) && session !== undefined && which(session)
       })
       .map(([name]) => name),
-    launchAttributes(app)
+    launchAttributes(app, 0)
   )

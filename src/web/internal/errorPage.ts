@@ -37,17 +37,19 @@ const html = ({ action, reference, text, title }: Problems.Problem): string =>
     ""
   ].join("\n")
 
-/** Adds security headers to a response: not cached, no referrer, framed only by allowed sites. */
-export const protect = (app: WebApp.Service, policy = "default-src 'none'; base-uri 'none'") =>
-(
-  response: HttpServerResponse.HttpServerResponse
-): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.setHeaders(response, {
-    "cache-control": "no-store",
-    "content-security-policy": WebApp.withFrameAncestors(app, policy),
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff"
-  })
+/** The security headers of a response: not cached, no referrer, framed only by allowed sites. */
+export const protection = (app: WebApp.Service, policy = "default-src 'none'; base-uri 'none'") => ({
+  "cache-control": "no-store",
+  "content-security-policy": WebApp.withFrameAncestors(app, policy),
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff"
+})
+
+/** Adds the security headers to a response. */
+export const protect =
+  (app: WebApp.Service, policy?: string) =>
+  (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
+    HttpServerResponse.setHeaders(response, protection(app, policy))
 
 const wantsHtml = (request: HttpServerRequest.HttpServerRequest): boolean => {
   const accept = request.headers["accept"]
