@@ -11,18 +11,22 @@ import * as HttpServer from "@effect/platform/HttpServer"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import { ClientAuthentication, Sessions, SessionStore, SmartServers } from "effect-safire"
 import { NodeTransport } from "effect-safire/node"
 import { SmartRoutes, WebApp } from "effect-safire/web"
+import { PendingLaunch, StoredSession } from "../../src/session/internal/sessionEntry.js"
 import type { ContenderModule, Work } from "../harness/Contender.js"
 import type { Setting } from "../harness/Setting.js"
 
 const ORIGIN = "https://app.example.org"
 
-const ours = (setting: Setting) => {
+const services = (setting: Setting) => {
   const { clientId, fhirBaseUrl, redirectUri, scopes } = setting
   const servers = SmartServers.layer({
     hospital: {
@@ -34,13 +38,15 @@ const ours = (setting: Setting) => {
       authentication: ClientAuthentication.makePublic
     }
   })
-  return SmartRoutes.layer.pipe(
+  return Layer.mergeAll(SessionStore.layerMemory, servers).pipe(Layer.provide(NodeTransport.layer()))
+}
+
+const ours = (setting: Setting) =>
+  SmartRoutes.layer.pipe(
     Layer.provide(WebApp.layer({ baseUrl: ORIGIN })),
     Layer.provide(Layer.mergeAll(Sessions.layer, SmartServers.layerTrustedIssuers)),
-    Layer.provide(Layer.mergeAll(SessionStore.layerMemory, servers)),
-    Layer.provide(NodeTransport.layer())
+    Layer.provide(services(setting))
   )
-}
 
 const random = () => Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("base64url")
 
@@ -105,6 +111,59 @@ const byHandLive = (setting: Setting) =>
     Layer.provide(NodeTransport.layer())
   )
 
+const common = { version: 1, expiresAt: DateTime.unsafeMake(Date.now() + 8 * 3_600_000) } as const
+const skipValidation = { disableValidation: true }
+
+/**
+ * The floor of `SmartRoutes`: what a login must do, in routes by hand. The launch and the session are entries of the
+ * store, and the callback is exchanged by the client. Without locks, other cookies, error pages and a second delivery.
+ */
+const composed = (setting: Setting) =>
+  Layer.unwrapEffect(Effect.gen(function*() {
+    const client = yield* Effect.flatMap(SmartServers.SmartServers, ({ only }) => only)
+    const store = yield* SessionStore.SessionStore
+
+    const launch = Effect.gen(function*() {
+      const browserBinding = Redacted.make(random())
+      const { pending, url } = yield* client.authorize()
+      const entry = new PendingLaunch({ ...common, pending, browserBinding }, skipValidation)
+      yield* store.set(SessionStore.launchKey(pending.state), entry)
+      return redirect(url.href, "launch", Redacted.value(browserBinding))
+    })
+
+    const callback = Effect.gen(function*() {
+      const request = yield* HttpServerRequest.HttpServerRequest
+      const { search, searchParams } = new URL(request.url, ORIGIN)
+      const secret = /__Host-launch=([^;]+)/.exec(request.headers["cookie"] ?? "")?.[1]
+      const key = SessionStore.launchKey(Redacted.make(searchParams.get("state") ?? ""))
+      const entry = Option.getOrUndefined(yield* store.take(key))
+      if (entry?._tag !== "PendingLaunch" || entry.browserBinding === undefined) return yield* Effect.fail("no launch")
+      if (Redacted.value(entry.browserBinding) !== secret) return yield* Effect.fail("another browser")
+      const tokens = yield* client.exchange(setting.redirectUri + search, entry.pending)
+      const id = random()
+      const createdAt = yield* DateTime.now
+      const session = new StoredSession({ ...common, server: client.name, tokens, createdAt }, skipValidation)
+      yield* store.set(Redacted.make(`session.${id}`), session)
+      return redirect(`${ORIGIN}/`, "session", id)
+    })
+
+    return Layer.mergeAll(
+      HttpLayerRouter.add("GET", "/launch", Effect.orDie(launch)),
+      HttpLayerRouter.add("GET", "/callback", Effect.orDie(callback))
+    )
+  })).pipe(Layer.provide(services(setting)))
+
+const routesOf = (setting: Setting, variant: string) => {
+  switch (variant) {
+    case "by hand":
+      return byHandLive(setting)
+    case "composed":
+      return Layer.orDie(composed(setting))
+    default:
+      return ours(setting)
+  }
+}
+
 /** By its address, because what is plain JavaScript has no types. */
 const loginsOf = async (setting: Setting, port: number): Promise<Work> => {
   const { logins } = (await import(setting.logins)) as { readonly logins: (port: number) => Promise<Work> }
@@ -112,10 +171,11 @@ const loginsOf = async (setting: Setting, port: number): Promise<Work> => {
 }
 
 export const make: ContenderModule["make"] = async (setting, variant) => {
-  const routes = variant === "by hand" ? byHandLive(setting) : ours(setting)
   const server = NodeHttpServer.layer(() => createServer({ keepAliveTimeout: 0 }), { port: 0, host: "127.0.0.1" })
   const runtime = ManagedRuntime.make(
-    HttpLayerRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(Layer.provideMerge(server))
+    HttpLayerRouter.serve(routesOf(setting, variant), { disableLogger: true, disableListenLog: true }).pipe(
+      Layer.provideMerge(server)
+    )
   )
   const { address } = await runtime.runPromise(HttpServer.HttpServer)
   if (address._tag !== "TcpAddress") throw new Error("no port")

@@ -49,6 +49,7 @@ export const contenders = {
   "stock fetch layer used bare": { module: SAFIRE, variant: "bare-fetch", kind: "floor" },
   "effect-safire/web": { module: "contenders/web", variant: "ours", kind: "ours" },
   "routes of @effect/platform by hand": { module: "contenders/web", variant: "by hand", kind: "floor" },
+  "routes by hand over SmartClient and SessionStore": { module: "contenders/web", variant: "composed", kind: "floor" },
   "openid-client in node:http": { module: "contenders/web-openid-client.mjs", variant: "", kind: "peer" },
   "SessionStore": { module: "contenders/stores", variant: "", kind: "ours" },
   "@effect/sql used bare": { module: "contenders/stores", variant: "bare", kind: "floor" },

@@ -90,6 +90,7 @@ export const rows: ReadonlyArray<Row> = [
   row("login", "Login over HTTP: launch and callback", 32, "routes of @effect/platform by hand", [
     "effect-safire/web",
     "openid-client in node:http",
+    "routes by hand over SmartClient and SessionStore",
     "routes of @effect/platform by hand"
   ], { millis: 500 }),
   ...STORES.flatMap(([store, title]) => [

@@ -7,7 +7,6 @@ import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import { millisOf } from "./FiberEnvironment.js"
 
 /**
  * Epoch milliseconds. Call it inside of an effect: elsewhere no fiber is running, and the default clock is used.
@@ -16,7 +15,6 @@ import { millisOf } from "./FiberEnvironment.js"
  */
 export const unsafeMillis = (): number => {
   const fiber = Fiber.getCurrentFiber()
-  return Option.isSome(fiber)
-    ? millisOf(fiber.value)
-    : Context.unsafeGet(DefaultServices.liveServices, Clock.Clock).unsafeCurrentTimeMillis()
+  const services = Option.isSome(fiber) ? fiber.value.currentDefaultServices : DefaultServices.liveServices
+  return Context.unsafeGet(services, Clock.Clock).unsafeCurrentTimeMillis()
 }

@@ -138,17 +138,19 @@ describe("a store that locks and reads in one step, and writes and unlocks in on
 
   it.effect("after a pause longer than the lease, the entry is read again", () =>
     Effect.gen(function*() {
+      const id = newId()
+      const four = yield* numbered(4)
+      let paused: Effect.Effect<void, SessionError> = Effect.void
       const { backing, memory, steps } = yield* inOneStep(({ lockAndRead }) => ({
         immediate: true,
         lockAndRead: (key, owner, leaseMillis) =>
           Effect.zipLeft(
             lockAndRead?.(key, owner, leaseMillis) ?? Effect.die("none"),
-            Effect.zipRight(other.set(id, four), TestClock.adjust("1 second"))
+            Effect.suspend(() => paused)
           )
       }))
       const other = yield* SessionStore.make(memory)
-      const id = newId()
-      const four = yield* numbered(4)
+      paused = Effect.zipRight(other.set(id, four), TestClock.adjust("1 second"))
       const late = yield* SessionStore.make(backing, { lease: "1 second" })
       assert.strictEqual(yield* increment(late, id), 5)
       assert.deepStrictEqual(steps, ["lockAndRead", "read", "replaceAndUnlock"])

@@ -59,8 +59,8 @@ const decodeVersion = Schema.decodeOption(
 )
 
 /**
- * An error loses its cause, and the state of an app may hold values that JSON changes. A completed launch is seldom read
- * again.
+ * An error loses its cause, and the state of an app may hold values that JSON changes. A completed launch is seldom
+ * read again.
  */
 const isSameDecoded = (entry: Entry): boolean =>
   ((entry._tag === "StoredSession" && entry.renewalFailure === undefined) || entry._tag === "PendingLaunch") &&

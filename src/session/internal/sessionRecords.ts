@@ -92,8 +92,8 @@ export const make = (
     const random = yield* SecureRandom.SecureRandom
     const changes = yield* Effect.acquireRelease(PubSub.sliding<SessionChange>(1024), PubSub.shutdown)
 
-    // Publishing to a hub that is shut down would interrupt a logout that ends after the scope. A full hub takes one more
-    // step, in which its oldest change makes place.
+    // Publishing to a hub that is shut down would interrupt a logout that ends after the scope. A full hub takes
+    // another step, in which its oldest change makes place.
     const publish: SessionRecords["publish"] = (kind, sessionId, server) =>
       Effect.suspend(() => {
         const change = { kind, sessionId, server }
