@@ -1,7 +1,7 @@
 /**
  * The session stores of this library: a read, and a change under a lock; and the same with more and more sessions.
  */
-import { createHash } from "node:crypto"
+import { createHash, randomBytes } from "node:crypto"
 import { join } from "node:path"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as PgClient from "@effect/sql-pg/PgClient"
@@ -153,15 +153,19 @@ const sessions = async (setting: Pick<Setting, "storedSession">) =>
     readonly session: (index: number) => Schema.Schema.Encoded<typeof TokenSet.TokenSet>
   }
 
-/** The clients of @effect/sql with no library above them: the floor of a read. */
-const bare = async ({ stores: { hasSqlite, postgresUrl }, ...setting }: Setting): Promise<Record<string, Work>> => {
+/** The clients of @effect/sql with no library above them. */
+const bare = async (
+  { stores: { folder, hasSqlite, postgresUrl }, ...setting }: Setting
+): Promise<Record<string, Work>> => {
   const { COUNT, session } = await sessions(setting)
   const loop = looping(Effect.runPromise)
   const scope = Effect.runSync(Scope.make())
   const works: Record<string, Work> = {}
   const add = async <E>(name: StoreName, client: Layer.Layer<SqlClient.SqlClient, E>) => {
     const sql = Context.get(await Effect.runPromise(Layer.buildWithScope(client, scope)), SqlClient.SqlClient)
-    await Effect.runPromise(sql`CREATE TABLE IF NOT EXISTS bare_client (id TEXT PRIMARY KEY, value TEXT NOT NULL)`)
+    await Effect.runPromise(
+      sql`CREATE TABLE IF NOT EXISTS bare_client (id TEXT PRIMARY KEY, value TEXT NOT NULL, owner TEXT)`
+    )
     const ids = Array.from({ length: COUNT }, (_, index) => keyOf(index))
     await Effect.runPromise(
       Effect.forEach(
@@ -178,8 +182,22 @@ const bare = async ({ stores: { hasSqlite, postgresUrl }, ...setting }: Setting)
         ([row]): unknown => JSON.parse(row?.value ?? "")
       )
     ))
+    // As the library: one statement locks and reads, one writes and unlocks.
+    works[`store-modify-${name}`] = loop(Effect.suspend(() => {
+      const id = ids[next++ % COUNT] ?? ""
+      const owner = randomBytes(16).toString("base64url")
+      return Effect.flatMap(
+        sql<{ readonly value: string }>`INSERT INTO bare_client (id, value, owner) VALUES (${id}, '', ${owner})
+          ON CONFLICT (id) DO UPDATE SET owner = excluded.owner WHERE bare_client.owner IS NULL RETURNING value`,
+        ([row]) => {
+          const before = row?.value ?? "{}"
+          const text = JSON.stringify({ ...JSON.parse(before), receivedAt: new Date().toISOString() })
+          return sql`UPDATE bare_client SET value = ${text}, owner = NULL WHERE id = ${id} AND value = ${before} RETURNING id`
+        }
+      )
+    }))
   }
-  if (hasSqlite === true) await add("sqlite", SqliteClient.layer({ filename: ":memory:" }))
+  if (hasSqlite === true) await add("sqlite", SqliteClient.layer({ filename: join(folder ?? "", "bare.db") }))
   if (postgresUrl !== undefined) await add("postgres", PgClient.layer({ url: Redacted.make(postgresUrl) }))
   return works
 }

@@ -93,14 +93,14 @@ export const rows: ReadonlyArray<Row> = [
     "routes by hand over SmartClient and SessionStore",
     "routes of @effect/platform by hand"
   ], { millis: 500 }),
-  ...STORES.flatMap(([store, title]) => [
-    row(`store-read-${store}`, `A session read from ${title}`, 16, BY_HAND, [
-      STORE,
-      ...(store === "sqlite" || store === "postgres" ? ["@effect/sql used bare"] as const : []),
-      BY_HAND
-    ]),
-    row(`store-modify-${store}`, `A session changed under its lock in ${title}`, 16, BY_HAND, [STORE, BY_HAND])
-  ]),
+  ...STORES.flatMap(([store, title]) => {
+    const bare: ReadonlyArray<Name> = store === "sqlite" || store === "postgres" ? ["@effect/sql used bare"] : []
+    const contenders: ReadonlyArray<Name> = [STORE, ...bare, BY_HAND]
+    return [
+      row(`store-read-${store}`, `A session read from ${title}`, 16, BY_HAND, contenders),
+      row(`store-modify-${store}`, `A session changed under its lock in ${title}`, 16, BY_HAND, contenders)
+    ]
+  }),
   row("fresh-token", "A token from a session that has one", 1, "fhirclient", [OURS, UNTRACED, "fhirclient"], {
     millis: 200
   }),
