@@ -71,7 +71,10 @@ const ours = (write: boolean): Promise<void> =>
     yield* Stream.runForEachChunk(BulkExport.runLines(fhir), (lines) => {
       if (!write) return Effect.void
       let isFull = false
+      // One write for all of them.
+      file.cork()
       for (const { bytes } of lines) isFull = !file.write(bytes)
+      file.uncork()
       return isFull ? drained : Effect.void
     })
     yield* Effect.async<void>((resume) => void file.end(() => resume(Effect.void)))

@@ -433,15 +433,17 @@ describe("NodeTransport", () => {
           assert.strictEqual(server.requests.length, 3)
         })))
 
+    const controllerOf = (onEvent: (event: "pause" | "resume") => void): Dispatcher.DispatchController => ({
+      aborted: false,
+      paused: false,
+      reason: null,
+      abort: () => undefined,
+      pause: () => onEvent("pause"),
+      resume: () => onEvent("resume")
+    })
+
     const oneByOne = (exchange: Exchange, count: number) => {
-      const controller: Dispatcher.DispatchController = {
-        aborted: false,
-        paused: false,
-        reason: null,
-        abort: () => undefined,
-        pause: () => undefined,
-        resume: () => undefined
-      }
+      const controller = controllerOf(() => undefined)
       exchange.onRequestStart(controller)
       exchange.onResponseStart(controller, 200, {})
       for (let index = 0; index < count; index++) exchange.onResponseData(controller, Buffer.from([120]))
@@ -464,6 +466,26 @@ describe("NodeTransport", () => {
       oneByOne(exchange, 10_000)
       assert.strictEqual(Buffer.concat(exchange.readParts()).toString(), "x".repeat(10_000))
       assert.strictEqual(exchange.readParts().length, 0)
+    })
+
+    it("a stream that is not read pauses its connection after 64 parts, however small, and resumes it when read", () => {
+      const events: Array<string> = []
+      const exchange = new Exchange(false, Infinity, undefined)
+      exchange.isStreamed = true
+      const controller = controllerOf((event) => void events.push(event))
+      exchange.onRequestStart(controller)
+      exchange.onResponseStart(controller, 200, {})
+      const receive = (count: number) => {
+        for (let index = 0; index < count; index++) exchange.onResponseData(controller, Buffer.from([120]))
+      }
+      receive(63)
+      assert.deepStrictEqual(events, [])
+      receive(1)
+      assert.deepStrictEqual(events, ["pause"])
+      assert.strictEqual(exchange.readParts().length, 64)
+      assert.deepStrictEqual(events, ["pause", "resume"])
+      receive(1)
+      assert.deepStrictEqual(events, ["pause", "resume"])
     })
 
     it.scopedLive("the connection of an unread response is closed when the response is garbage-collected", () =>
