@@ -1,10 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
 import { Certification } from "effect-safire/udap"
 import * as jose from "jose"
 // Signs claims that `Certification.make` refuses.
+import * as certificates from "../../src/udap/internal/certificate.js"
 import * as Jws from "../../src/udap/internal/jws.js"
 import { appCertificate, CLIENT_URI, type Json } from "./authorizationServer.js"
 
@@ -88,6 +90,24 @@ describe("Certification", () => {
     Effect.gen(function*() {
       const signer = yield* appCertificate({ key: "p256", uris: ["https://other.example.org", ISSUER] })
       yield* Certification.validate([yield* Jws.sign(signer, claims, undefined, "")], use)
+    }))
+
+  it.effect("signs with an algorithm that the server accepts, and names those that it accepts", () =>
+    Effect.gen(function*() {
+      const signer = yield* appCertificate({ key: "p256" })
+      const detail = (accepted: ReadonlyArray<string>) =>
+        Effect.map(Effect.flip(Jws.sign(signer, claims, accepted, "list")), ({ detail, fields }) => [fields, detail])
+      const own = "and the key of the certificate signs ES256"
+      assert.deepStrictEqual(yield* detail([]), [["certificate", "list"], `the server accepts nothing, ${own}`])
+      assert.deepStrictEqual(yield* detail(["RS256", "HS256"]), [
+        ["certificate", "list"],
+        `the server accepts RS256, HS256, ${own}`
+      ])
+      const jwt = Redacted.value(yield* Jws.sign(signer, claims, ["RS256", "ES256"], "list"))
+      const [certificate] = signer.chain
+      const key = certificates.publicKeyInfo(Either.getOrThrow(certificates.parse(certificate)))
+      assert.strictEqual(yield* Jws.verifies(jwt, "ES256", key), true)
+      assert.strictEqual(yield* Jws.verifies(`${jwt}A`, "ES256", key), false)
     }))
 
   it.effect("a certification lasts for its lifetime, in whole seconds", () =>

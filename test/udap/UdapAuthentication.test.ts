@@ -578,14 +578,14 @@ describe("UdapAuthentication", () => {
       }).pipe(Effect.provide(registrations(server)))
     }))
 
-  it.effect("an app with users and without scopes registers none", () =>
+  it.effect("an app with users needs scopes to register", () =>
     Effect.gen(function*() {
       const server = yield* makeServer()
       yield* Effect.gen(function*() {
         const { clientId } = yield* boundTo(server, {}, { redirectUri: REDIRECT })
-        const outcome = yield* Effect.either(clientId)
-        const sent = server.of("register").map(({ claims }) => claims["scope"])
-        assert.deepStrictEqual([outcome._tag, sent], outcome._tag === "Right" ? ["Right", [""]] : ["Left", []])
+        const error = yield* Effect.flip(clientId)
+        assert.deepStrictEqual("fields" in error && error.fields, ["scopes"])
+        assert.lengthOf(server.of("register"), 0)
       }).pipe(Effect.provide(registrations(server)))
     }))
 

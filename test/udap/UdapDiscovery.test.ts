@@ -342,11 +342,11 @@ describe("trust in cached metadata", () => {
 
   it.effect("a failure that does not pass, or of trust, is not hidden by verified metadata", () =>
     Effect.gen(function*() {
-      const { crls, inter, makeLeaf } = yield* base
+      const { makeLeaf, root } = yield* base
       const net = yield* good()
-      const leaf = yield* makeLeaf({ extensions: [Pki.distributionPoints(CRL_URL)] })
+      const inter = yield* Pki.issue({ commonName: "Intermediate B", authority: true, by: root })
+      const leaf = yield* makeLeaf({ extensions: [Pki.distributionPoints(CRL_URL)] }, inter)
       const other = yield* signed({ x5c: [base64(leaf.der), base64(inter.der)] })
-      const only = { crls: [crls.root, yield* Pki.crl(inter, [], { to: NOW + 7_200_000 })] }
       yield* Effect.gen(function*() {
         yield* metadata()
         net.network.set(WELL_KNOWN, { status: 404 })
@@ -356,14 +356,13 @@ describe("trust in cached metadata", () => {
       yield* TestClock.setTime(NOW)
       const second = yield* good()
       yield* Effect.gen(function*() {
-        const { refresh } = yield* UdapDiscovery.UdapDiscovery
         yield* metadata()
-        // The CRL that was configured has ended, and the other one cannot be fetched.
-        yield* TestClock.adjust("3 hours")
+        // The CRL of the new certificate cannot be fetched.
         second.network.set(WELL_KNOWN, { body: { ...document, signed_metadata: other } })
-        assert.deepInclude(yield* Effect.flip(refresh(FHIR_BASE)), { _tag: "TrustError" })
+        yield* TestClock.adjust("61 minutes")
+        assert.deepInclude(yield* refused, { reason: "RevocationUnavailable", isRetryable: true })
         assert.strictEqual(second.requests.filter((url) => url === WELL_KNOWN).length, 2)
-      }).pipe(Effect.provide(discovery(second, { community: only, retries: Schedule.recurs(2) })))
+      }).pipe(Effect.provide(discovery(second, { retries: Schedule.recurs(2) })))
     }))
 
   it.effect("a request for a CRL is repeated by itself, and the metadata are not fetched again for it", () =>
