@@ -530,6 +530,24 @@ describe("UdapRegistration", () => {
       )
   })
 
+  it.effect("an error contains no statement that the server repeats in base64", () => {
+    let repeated = ""
+    return Effect.gen(function*() {
+      const error = yield* at(
+        (service, server) => Effect.flatMap(requestAt(server), (request) => Effect.flip(service.register(request))),
+        {
+          respond: ({ body, kind }) => {
+            if (kind !== "register") return undefined
+            repeated = Buffer.from(String(body["software_statement"])).toString("base64")
+            return json({ error: "invalid_software_statement", error_description: `got ${repeated}` }, { status: 400 })
+          }
+        }
+      )
+      assert.strictEqual(error.reason, "InvalidSoftwareStatement")
+      assert.notInclude(`${error.message} ${JSON.stringify(error)}`, repeated.slice(0, 40))
+    })
+  })
+
   it.effect("an error contains no statement and no certification, also if the server repeats them", () =>
     Effect.gen(function*() {
       const certificate = yield* appCertificate({ key: "p256" })

@@ -18,9 +18,8 @@ const policiesOf = (certificate: Certificate): ReadonlyArray<string> => {
 
 const mappingsOf = (certificate: Certificate): ReadonlyArray<readonly [from: string, to: string]> => {
   const found = certificate.extensions.get(Oid.policyMappings)?.parsed
-  return found instanceof pki.PolicyMappings
-    ? found.mappings.map(({ issuerDomainPolicy, subjectDomainPolicy }) => [issuerDomainPolicy, subjectDomainPolicy])
-    : []
+  if (!(found instanceof pki.PolicyMappings)) return []
+  return found.mappings.map(({ issuerDomainPolicy, subjectDomainPolicy }) => [issuerDomainPolicy, subjectDomainPolicy])
 }
 
 /** The content of an INTEGER that is not negative: a count, of which large values have no effect. */
