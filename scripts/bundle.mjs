@@ -7,34 +7,25 @@
  */
 import { existsSync, readFileSync } from "node:fs"
 import { readdir, readFile, rm, writeFile } from "node:fs/promises"
-import { dirname, join, relative, resolve } from "node:path"
+import { join, relative, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import { rollup } from "rollup"
 import { annotate } from "./annotate-pure.mjs"
 
-/** A chunk has these modules and all that they import, without those of the chunk before it. */
+/** A chunk has these modules and all that they import, without those of the chunks before it. */
 const CHUNKS = {
   launch: ["smart/SmartClient", "client/ClientAuthentication"],
+  openId: ["smart/internal/verifyIdentity"],
   app: ["app/SmartApp", "session/BackendServices"]
 }
 
-const matches = (pattern) => (path) =>
-  [...readFileSync(path, "utf8").matchAll(pattern)].map(([, imported]) => resolve(dirname(path), imported))
-
-const importsOf = matches(/^(?:import|export)\b[^"']*? from "(\..+?)";?$/gm)
-
-const importsOnDemand = matches(/\bimport\("(\..+?)"\)/g)
-
-/** The modules with all that they import at once. */
-const closure = (paths) => {
-  const found = new Set(paths)
-  // The set grows while it is read.
-  for (const path of found) for (const imported of importsOf(path)) found.add(imported)
-  return found
-}
+/** The chunk that a launch loads on demand. */
+const ON_DEMAND = "chunks/openId.js"
 
 /** An index has namespaces only. Bundlers look into them if they are files, and not if they are objects in a chunk. */
-const isIndex = (path) => /\bindex\.js$/.test(path)
+const isIndex = (name) => /\bindex$/.test(name)
+
+const isExternal = (id) => /^[^./]/.test(id)
 
 /** The modules of the public paths in package.json, as paths without `.js`. */
 export const publicModules = (manifest) =>
@@ -42,58 +33,122 @@ export const publicModules = (manifest) =>
     path === undefined ? [] : [path.replace(/^\.\/dist\/|\.js$/g, "")]
   )
 
-/** Writes the modules `names` of the folder `from` to the same paths in `to`, and the chunks that they share. */
-export const bundle = async (names, from, to) => {
-  const at = (name) => resolve(from, `${name}.js`)
-  const modules = names.map(at)
-  const indexes = modules.filter(isIndex)
-  // What is imported on demand is a file of its own: an app that needs one of them does not load the others.
-  const entries = new Set([
-    ...modules.filter((path) => !isIndex(path)),
-    ...indexes.flatMap(importsOf),
-    ...[...closure(modules)].flatMap(importsOnDemand)
-  ])
+/** The chunk of each module. */
+const chunksBy = (getModuleInfo, idOf) => {
   const chunks = new Map()
   for (const [chunk, first] of Object.entries(CHUNKS)) {
-    for (const path of closure(first.map(at))) if (!chunks.has(path)) chunks.set(path, chunk)
+    const found = new Set(first.map(idOf))
+    // The set grows while it is read.
+    for (const id of found) {
+      if (isExternal(id) || chunks.has(id)) continue
+      chunks.set(id, chunk)
+      for (const imported of getModuleInfo(id).importedIds) found.add(imported)
+    }
   }
+  return chunks
+}
+
+/** What tsc or esbuild compiled, with its source map. */
+const compiled = {
+  name: "compiled modules",
+  load: async (path) => ({
+    code: annotate(await readFile(path, "utf8")),
+    map: existsSync(`${path}.map`) ? await readFile(`${path}.map`, "utf8") : null
+  })
+}
+
+/**
+ * A file for each public module, for each module that an index exports from, and for each that is imported on demand:
+ * an app that needs one of these does not load the others.
+ */
+const files = (modules, indexes, nameOf) => {
+  const emitted = new Set()
+  const emit = (context, id) => {
+    if (isExternal(id) || emitted.has(id)) return
+    emitted.add(id)
+    context.emitFile({ type: "chunk", id, fileName: `${nameOf(id)}.js` })
+  }
+  return {
+    name: "files",
+    async buildStart() {
+      for (const id of modules) emit(this, id)
+      for (const id of indexes) {
+        const { importedIds } = await this.load({ id, resolveDependencies: true })
+        for (const imported of importedIds) emit(this, imported)
+      }
+    },
+    moduleParsed({ dynamicallyImportedIds }) {
+      for (const id of dynamicallyImportedIds) emit(this, id)
+    },
+    // Rollup writes an empty chunk for modules that only export from a package.
+    generateBundle(_, bundle) {
+      for (const [name, { exports, isEntry }] of Object.entries(bundle)) {
+        if (isEntry === false && exports.length === 0) for (const path of [name, `${name}.map`]) delete bundle[path]
+      }
+    }
+  }
+}
+
+/**
+ * A public module in the chunk that is loaded on demand declares what it exports. If it exported from the chunk,
+ * esbuild would add the chunk to the entry of every app that imports the index.
+ */
+const declarations = ({ source, specifiers }) => {
+  const names = specifiers.map(({ exported, local }) => [local.name, exported.name])
+  return [
+    `import { ${names.map(([local, name]) => `${local} as ${name}$`).join(", ")} } from ${source.raw};`,
+    ...names.map(([, name]) => `export const ${name} = ${name}$;`)
+  ].join("\n")
+}
+
+const statements = {
+  name: "statements",
+  renderChunk(code, { imports, moduleIds }) {
+    const isOnDemand = moduleIds.length === 0 && imports.includes(ON_DEMAND)
+    const rendered = this.parse(code).body.reduceRight((text, statement) => {
+      const { end, source, specifiers, start, type } = statement
+      const isReplaced = type === "ImportDeclaration"
+        // For side effects, which no module has: esbuild warns of it. Its line stays, for the source map.
+        ? specifiers.length === 0
+        : isOnDemand && type === "ExportNamedDeclaration" && source?.value.endsWith(ON_DEMAND) === true
+      if (!isReplaced) return text
+      return `${text.slice(0, start)}${specifiers.length === 0 ? "" : declarations(statement)}${text.slice(end)}`
+    }, code)
+    return { code: rendered, map: null }
+  }
+}
+
+/** Writes the modules `names` of the folder `from` to the same paths in `to`, and the chunks that they share. */
+export const bundle = async (names, from, to) => {
+  const idOf = (name) => resolve(from, `${name}.js`)
+  const nameOf = (id) => relative(from, id).slice(0, -".js".length)
+  const indexes = names.filter(isIndex)
   const built = await rollup({
-    input: Object.fromEntries([...entries].map((path) => [relative(from, path).slice(0, -".js".length), path])),
-    external: (id) => /^[^./]/.test(id),
+    input: [],
+    external: isExternal,
     treeshake: { moduleSideEffects: false },
     preserveEntrySignatures: "strict",
     onwarn: ({ message }) => {
       throw new Error(message)
     },
-    plugins: [{
-      name: "marks and source maps",
-      load: async (path) => ({
-        code: annotate(await readFile(path, "utf8")),
-        map: existsSync(`${path}.map`) ? await readFile(`${path}.map`, "utf8") : null
-      }),
-      // These imports are for side effects, which no module has: esbuild warns of them. The lines stay for the map.
-      renderChunk: (code) => ({ code: code.replace(/^import '[^']+';$/gm, ""), map: null }),
-      // Rollup writes an empty chunk for modules that only export from a package.
-      generateBundle: (_, files) => {
-        for (const [name, { exports, isEntry }] of Object.entries(files)) {
-          if (isEntry === false && exports.length === 0) for (const path of [name, `${name}.map`]) delete files[path]
-        }
-      }
-    }]
+    plugins: [compiled, files(names.filter((name) => !isIndex(name)).map(idOf), indexes.map(idOf), nameOf), statements]
   })
+  let chunks
   await built.write({
     dir: to,
     format: "esm",
     sourcemap: true,
     sourcemapExcludeSources: true,
     hoistTransitiveImports: false,
-    entryFileNames: "[name].js",
     chunkFileNames: "chunks/[name].js",
-    manualChunks: (path) => chunks.get(path)
+    manualChunks: (id, { getModuleInfo }) => {
+      chunks ??= chunksBy(getModuleInfo, idOf)
+      return chunks.get(id)
+    }
   })
-  for (const path of indexes) {
-    const text = await readFile(path, "utf8")
-    await writeFile(join(to, relative(from, path)), text.replace(/^\/\/# sourceMappingURL=.*\n?/m, ""))
+  for (const index of indexes) {
+    const text = await readFile(idOf(index), "utf8")
+    await writeFile(join(to, `${index}.js`), text.replace(/^\/\/# sourceMappingURL=.*\n?/m, ""))
   }
 }
 

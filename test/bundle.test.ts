@@ -113,6 +113,7 @@ const BY_MODULE = `
   import * as ClientAuthentication from "./client/ClientAuthentication.js"
   import * as SmartClient from "./smart/SmartClient.js"
 `
+const THROUGH_INDEX = `import { ClientAuthentication, SmartClient } from "./index.js"`
 
 describe("the built modules in an app's bundle", () => {
   it.effect("a public client does not contain the signing code of a confidential client", () =>
@@ -128,10 +129,8 @@ describe("the built modules in an app's bundle", () => {
     () =>
       Effect.gen(function*() {
         const byModule = yield* entrySize(launchWith(BY_MODULE))
-        const throughIndex = yield* entrySize(
-          launchWith(`import { ClientAuthentication, SmartClient } from "./index.js"`)
-        )
-        assert.isBelow(byModule, 35_000)
+        const throughIndex = yield* entrySize(launchWith(THROUGH_INDEX))
+        assert.isBelow(byModule, 30_000)
         assert.isBelow(throughIndex - byModule, 2_000)
       }),
     60_000
@@ -209,6 +208,28 @@ describe("the published modules", () => {
         assert.match(yield* Effect.promise(() => readFile(path, "utf8")), /^export \{ \w.* \} from 'jose';/)
       }
     }), 60_000)
+
+  for (const [name, imports] of [["by module", BY_MODULE], ["through the index", THROUGH_INDEX]] as const) {
+    it.effect(
+      `a launch loads OpenID Connect on demand: ${name}`,
+      () =>
+        Effect.gen(function*() {
+          yield* publish
+          const { metafile: { outputs } } = yield* bundled(
+            launchWith(imports),
+            { external: EXTERNAL, splitting: true },
+            join(PUBLISHED, "dist")
+          )
+          const withOpenId = Object.entries(outputs).flatMap(([path, { inputs }]) =>
+            Object.keys(inputs).some((input) => /chunks\/openId\.js$/.test(input)) ? [path] : []
+          )
+          const atOnce = loadedAtOnce(outputs)
+          assert.isNotEmpty(withOpenId)
+          assert.deepStrictEqual(withOpenId.filter((path) => atOnce.has(path)), [])
+        }),
+      60_000
+    )
+  }
 })
 
 describe("the package without effect-safire/udap", () => {

@@ -58,3 +58,16 @@ export const configurationError = (
   detail: string,
   server?: string | undefined
 ): ConfigurationError => new ConfigurationError({ reason, fields, detail, server })
+
+/**
+ * The error of a client that neither has a client id nor learns one.
+ *
+ * @internal
+ */
+export const clientIdMissing = (server?: string): ConfigurationError =>
+  configurationError(
+    "Missing",
+    ["clientId"],
+    "configure the client id that the server has assigned; only a client that registers itself has none",
+    server
+  )

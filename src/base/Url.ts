@@ -61,3 +61,10 @@ export const isLoopback = (url: URL): boolean => LOOPBACK.has(url.hostname)
  */
 export const isSecure = (url: URL, allowInsecureLocalhost: boolean): boolean =>
   url.protocol === "https:" || (allowInsecureLocalhost && url.protocol === "http:" && isLoopback(url))
+
+/**
+ * One value as `application/x-www-form-urlencoded`.
+ *
+ * @internal
+ */
+export const formEncode = (value: string): string => new URLSearchParams([["", value]]).toString().slice(1)

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import * as OnDemand from "../base/OnDemand.js"
 import { reasonsOf } from "../base/SchemaFields.js"
 import * as OAuthError from "../http/OAuthError.js"
 
@@ -25,7 +26,8 @@ const ADVICE = {
   CodeMissing: "OAuth requires one of them; report it to the operator of the server",
   NotACallback: "give exchange the whole callback URL, or its parameters",
   Expired: "the person took longer than this client waits; start again",
-  WrongServer: "give it to the client of the server it was started with"
+  WrongServer: "give it to the client of the server it was started with",
+  ModuleUnavailable: OnDemand.ADVICE
 }
 
 /**
@@ -73,7 +75,8 @@ export class AuthorizationError extends Schema.TaggedError<AuthorizationError>("
     return `Authorization at ${this.server} failed (${this.reason}): ${this.detail}${response}; ${ADVICE[this.reason]}`
   }
 
+  /** Only `ModuleUnavailable`: the code is unused, and the same callback can be exchanged later. */
   get isRetryable(): boolean {
-    return false
+    return this.reason === "ModuleUnavailable"
   }
 }

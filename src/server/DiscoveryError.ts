@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import * as OnDemand from "../base/OnDemand.js"
 import { reasonsOf } from "../base/SchemaFields.js"
 import { oauthErrorFields } from "../http/OAuthError.js"
 import * as RetryAfter from "../http/RetryAfter.js"
@@ -16,7 +17,8 @@ const ADVICE = {
   NotFound: "the server has no SMART configuration at this URL; is this the FHIR base URL, with its whole path?",
   NotJson: "this looks like a web page or a proxy, not like a FHIR server's SMART configuration",
   NotObject: "a SMART configuration is a JSON object; compare the URL, then ask the operator",
-  EndpointMissing: "the server does not offer this; ask its operator, or do without"
+  EndpointMissing: "the server does not offer this; ask its operator, or do without",
+  ModuleUnavailable: OnDemand.ADVICE
 }
 
 /**
@@ -65,6 +67,6 @@ export class DiscoveryError
 
   /** Whether the failure is temporary: the same call may succeed later. */
   get isRetryable(): boolean {
-    return TransportFailure.isTransient(this)
+    return this.reason === "ModuleUnavailable" || TransportFailure.isTransient(this)
   }
 }

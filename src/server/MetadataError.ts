@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import * as OnDemand from "../base/OnDemand.js"
 import { reasonsOf } from "../base/SchemaFields.js"
 import { oauthErrorFields } from "../http/OAuthError.js"
 import * as RetryAfter from "../http/RetryAfter.js"
@@ -43,8 +44,7 @@ const ADVICE = {
   UnusableKey: "it is malformed, too short or private; tell the server's operator",
   EndpointMissing: "the server does not offer this; ask its operator, or do without",
   ForeignEndpoint: "a token goes to the server that issued it and nowhere else",
-  ModuleUnavailable:
-    "the network may be down, or a new version of the app replaced its files: try again, then reload the page"
+  ModuleUnavailable: OnDemand.ADVICE
 }
 
 /**

@@ -8,44 +8,22 @@
 import type * as HttpClient from "@effect/platform/HttpClient"
 import type { ConfigError } from "effect/ConfigError"
 import * as Context from "effect/Context"
-import type * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
-import type * as Redacted from "effect/Redacted"
 import type { ConfigurationError } from "../base/ConfigurationError.js"
-import { ConformanceWarning, ConformanceWarnings } from "../base/ConformanceWarning.js"
-import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
-import { nowOf } from "../base/FiberEnvironment.js"
-import * as SecureRandom from "../base/SecureRandom.js"
-import { withBuildTimeDefault } from "../base/Settings.js"
-import * as Span from "../base/Span.js"
-import * as Url from "../base/Url.js"
-import * as ClientAuthentication from "../client/ClientAuthentication.js"
-import { HttpLimits } from "../http/HttpLimits.js"
-import { layerRegistry } from "../http/PerHttpClient.js"
-import * as RetryPolicy from "../http/RetryPolicy.js"
-import * as AuthorizationCallback from "../launch/AuthorizationCallback.js"
-import { AuthorizationError } from "../launch/AuthorizationError.js"
-import type { PendingAuthorization } from "../launch/PendingAuthorization.js"
+import type * as ClientAuthentication from "../client/ClientAuthentication.js"
+import { layerRegistry, type Registry } from "../http/PerHttpClient.js"
 import * as Pkce from "../launch/Pkce.js"
-import * as Scopes from "../launch/Scopes.js"
 import * as Discovery from "../server/Discovery.js"
-import type { DiscoveryError } from "../server/DiscoveryError.js"
-import * as OpenIdConfiguration from "../server/OpenIdConfiguration.js"
-import { type Endpoint, endpoint, fromSettings, type SmartConfiguration } from "../server/SmartConfiguration.js"
-import * as IdToken from "../token/IdToken.js"
 import * as TokenEndpoint from "../token/TokenEndpoint.js"
-import { type Operation, TokenError } from "../token/TokenError.js"
-import { grantOf, type TokenSet, whyNoRefreshToken } from "../token/TokenSet.js"
-import { type AuthorizeContext, buildAuthorization, scopesOf } from "./internal/buildAuthorization.js"
 import { type CheckIssuer, configuredIssuer, UNKNOWN_ISSUER } from "./internal/callbackIssuer.js"
-import { type Config, config, forServer, type ScopeInput, type Service, validate } from "./internal/client.js"
-import * as OpenId from "./internal/verifyIdentity.js"
+import { type Config, config, type Service } from "./internal/client.js"
+import { type Dependencies, makeClient } from "./internal/makeClient.js"
+import * as OpenIdConnect from "./internal/openIdConnect.js"
 
 export type { Authorization, AuthorizeOptions, Config, ScopeInput, Service } from "./internal/client.js"
 export { config } from "./internal/client.js"
+export type { Dependencies } from "./internal/makeClient.js"
 
 /**
  * The tag of the service.
@@ -54,19 +32,6 @@ export { config } from "./internal/client.js"
  * @category tags
  */
 export class SmartClient extends Context.Tag("effect-safire/SmartClient")<SmartClient, Service>() {}
-
-/**
- * The services that clients share.
- *
- * @since 0.1.0
- * @category models
- */
-export type Dependencies =
-  | Discovery.Discovery
-  | Pkce.Pkce
-  | TokenEndpoint.TokenEndpoint
-  | IdToken.IdToken
-  | OpenIdConfiguration.OpenIdConfiguration
 
 /** A client outside a registry has no other server that the `iss` of a callback could belong to. */
 const checkAlone: CheckIssuer = ({ config, pending, warn }) =>
@@ -83,202 +48,7 @@ const checkAlone: CheckIssuer = ({ config, pending, warn }) =>
 export const make = (
   config: Config
 ): Effect.Effect<Service, ConfigurationError, ClientAuthentication.ClientAuthentication | Dependencies> =>
-  makeInRegistry(config, checkAlone)
-
-/**
- * A client that is protected from mix-up with the other servers of its registry.
- *
- * @internal
- */
-export const makeInRegistry = (
-  config: Config,
-  checkIssuer: CheckIssuer
-): Effect.Effect<Service, ConfigurationError, ClientAuthentication.ClientAuthentication | Dependencies> =>
-  Effect.gen(function*() {
-    const name = config.name ?? config.fhirBaseUrl
-    // An invalid base URL may contain credentials.
-    yield* validate(config, config.name ?? Url.forDisplay(config.fhirBaseUrl))
-    const authentication = yield* forServer(config, yield* ClientAuthentication.ClientAuthentication, name)
-    const discovery = yield* Discovery.Discovery
-    const pkce = yield* Pkce.Pkce
-    const tokenEndpoint = yield* TokenEndpoint.TokenEndpoint
-    const idTokens = yield* IdToken.IdToken
-    const openId = yield* OpenIdConfiguration.OpenIdConfiguration
-    const random = yield* SecureRandom.SecureRandom
-    const warnings = yield* ConformanceWarnings
-    const withPolicy = yield* RetryPolicy.capture
-    const withLimits = yield* withBuildTimeDefault(HttpLimits)
-
-    const warn = (warning: Omit<ConstructorParameters<typeof ConformanceWarning>[0], "server">) =>
-      warnings.report(new ConformanceWarning({ ...warning, server: name }))
-
-    /** Every step gets the settings of this client's layer, and a span that names the server. */
-    const step = (span: string) => {
-      const spanned = Span.span(span, { attributes: { "smart.server": name } })
-      return <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> => spanned(withLimits(withPolicy(self)))
-    }
-
-    const insecure = { allowInsecureLocalhost: config.allowInsecureLocalhost ?? false }
-    const published = config.metadata === undefined
-      ? withLimits(
-        withPolicy(discovery.configuration(config.fhirBaseUrl, { ...insecure, legacyMetadata: config.legacyMetadata }))
-      )
-      : Effect.succeed(fromSettings(FhirBaseUrl.FhirBaseUrl.make(config.fhirBaseUrl), config.metadata))
-    const configuration = authentication.configuration?.(published) ?? published
-
-    const server = {
-      ...insecure,
-      clientId: config.clientId,
-      authentication,
-      server: name,
-      fhirBaseUrl: config.fhirBaseUrl
-    }
-    // Spreads come last: V8 adds a key after a spread at many times the cost of the others.
-    const targetAtUrl = (endpoint: string, found: SmartConfiguration): TokenEndpoint.Target => ({
-      endpoint,
-      signingAlgs: found.tokenEndpointAuthSigningAlgValuesSupported,
-      ...server
-    })
-    const targetIn = (
-      found: SmartConfiguration,
-      member: Endpoint
-    ): Effect.Effect<TokenEndpoint.Target, DiscoveryError> =>
-      Effect.map(endpoint(found, member, insecure), (url) => targetAtUrl(url, found))
-    const targetAt = (member: Endpoint) => Effect.flatMap(configuration, (found) => targetIn(found, member))
-    const clientId = ClientAuthentication.clientId(authentication, config.clientId)
-    const policy = { ...config.idToken, issuer: config.idToken?.issuer ?? config.issuer }
-    const idTokenContext = (
-      found: SmartConfiguration
-    ): Effect.Effect<OpenId.IdTokenContext, ClientAuthentication.ClientIdError> =>
-      Effect.map(clientId, (clientId) => ({ server: name, configuration: found, clientId, policy, ...insecure }))
-
-    /** Fails if the tokens are of another server. */
-    const checkServer = (operation: Operation, { fhirBaseUrl }: TokenSet): Effect.Effect<void, TokenError> =>
-      fhirBaseUrl === undefined || FhirBaseUrl.areSame(fhirBaseUrl, config.fhirBaseUrl)
-        ? Effect.void
-        : refuse(operation, "WrongServer", `the tokens came from ${Url.forDisplay(fhirBaseUrl)}`)
-
-    const refuse = (operation: Operation, reason: TokenError["reason"], detail: string) =>
-      new TokenError({ reason, operation, server: name, url: config.fhirBaseUrl, detail, processed: "no" })
-
-    const authorizeContext: AuthorizeContext = { name, config, clientId, configuration, pkce, random, warn }
-    const authorize: Service["authorize"] = (options) =>
-      buildAuthorization(authorizeContext, options).pipe(step("SmartClient.authorize"))
-
-    const issuer = configuredIssuer(config)
-    const authorizationMaxAge = Duration.decode(config.authorizationMaxAge ?? "30 minutes")
-    const validated = (
-      callback: AuthorizationCallback.Callback,
-      pending: PendingAuthorization,
-      now: DateTime.Utc
-    ): Either.Either<AuthorizationCallback.Validated, AuthorizationError> =>
-      pending.server === name && FhirBaseUrl.areSame(pending.fhirBaseUrl, config.fhirBaseUrl)
-        ? AuthorizationCallback.validate(callback, pending, { now, maxAge: authorizationMaxAge, issuer })
-        : Either.left(
-          new AuthorizationError({
-            reason: "WrongServer",
-            server: name,
-            detail: pending.server === name
-              ? `the launch was started with ${Url.forDisplay(pending.fhirBaseUrl)}, which had this name before`
-              : `the launch was started with ${pending.server}`
-          })
-        )
-    /** The code of a callback that belongs to the launch. */
-    const codeOf = (callback: AuthorizationCallback.Callback, pending: PendingAuthorization) =>
-      Effect.withFiberRuntime<Redacted.Redacted, AuthorizationError>((fiber) =>
-        Effect.flatMap(
-          validated(callback, pending, nowOf(fiber)),
-          ({ iss, result }) =>
-            iss === undefined ? result : Effect.zipRight(checkIssuer({ name, config, pending, warn }, iss), result)
-        )
-      )
-    const exchange = (callback: AuthorizationCallback.Callback, pending: PendingAuthorization) =>
-      Effect.gen(function*() {
-        const code = yield* codeOf(callback, pending)
-        const found = yield* configuration
-        const context = yield* idTokenContext(found)
-        const { maxAge, nonce, redirectUri, scopes, verifier } = pending
-        // Before the code is sent, which can be used only once.
-        if (scopes.includes("openid")) yield* OpenId.prepare(name)
-        // The code goes to the token endpoint of its launch, even if the metadata has changed since.
-        const target = targetAtUrl(pending.tokenEndpoint, found)
-        const { retryUnknown } = config
-        const tokens = yield* tokenEndpoint.exchangeCode(target, { code, verifier, redirectUri, scopes, retryUnknown })
-        return yield* OpenId.atExchange(idTokens, warnings, tokens, {
-          nonce,
-          maxAge,
-          requestedScopes: scopes,
-          ...context
-        })
-      }).pipe(step("SmartClient.exchange"))
-
-    const refresh = (
-      tokens: TokenSet,
-      options: { readonly scopes?: ReadonlyArray<ScopeInput> | undefined } = {}
-    ) =>
-      Effect.gen(function*() {
-        yield* checkServer("refresh", tokens)
-        if (tokens.refreshToken === undefined) {
-          return yield* refuse("refresh", "NoRefreshToken", whyNoRefreshToken(tokens))
-        }
-        const scopes = options.scopes === undefined ? undefined : yield* scopesOf(authorizeContext, options.scopes)
-        const missing = Scopes.missing(Scopes.parse(grantOf(tokens)), Scopes.parse(scopes ?? []))
-        if (missing.length > 0) {
-          return yield* refuse("refresh", "ScopeExceedsGrant", `not granted: ${Scopes.print(missing)}`)
-        }
-        const found = yield* configuration
-        const context = yield* idTokenContext(found)
-        const next = yield* tokenEndpoint.refresh(yield* targetIn(found, "tokenEndpoint"), {
-          refreshToken: tokens.refreshToken,
-          scopes,
-          grantedScopes: grantOf(tokens),
-          retryUnknown: config.retryUnknown
-        })
-        return yield* OpenId.atRefresh(idTokens, warnings, tokens, next, context)
-      }).pipe(step("SmartClient.refresh"))
-
-    const userInfo = (tokens: TokenSet) =>
-      Effect.gen(function*() {
-        yield* checkServer("userInfo", tokens)
-        const context = yield* idTokenContext(yield* configuration)
-        return yield* OpenId.userInfo(openId, tokenEndpoint, tokens, server, context)
-      }).pipe(step("SmartClient.userInfo"))
-
-    const clientCredentials: Service["clientCredentials"] = (options = {}) =>
-      Effect.gen(function*() {
-        const scopes = yield* scopesOf(authorizeContext, options.scopes)
-        const { extensions } = options
-        return yield* tokenEndpoint.clientCredentials(yield* targetAt("tokenEndpoint"), { scopes, extensions })
-      }).pipe(step("SmartClient.clientCredentials"))
-
-    return {
-      name,
-      config,
-      configuration,
-      invalidate: config.metadata === undefined ? discovery.invalidate(config.fhirBaseUrl) : Effect.void,
-      authorize,
-      exchange,
-      refresh,
-      userInfo,
-      logoutUrl: (tokens, options) =>
-        configuration.pipe(
-          Effect.flatMap(idTokenContext),
-          Effect.flatMap((context) =>
-            OpenId.logoutUrl(openId, { ...options, clientId: context.clientId, idTokenHint: tokens.idToken }, context)
-          ),
-          step("SmartClient.logoutUrl")
-        ),
-      clientCredentials,
-      introspect: (token, options) =>
-        Effect.flatMap(
-          targetAt("introspectionEndpoint"),
-          (target) => tokenEndpoint.introspect(target, { token, ...options })
-        ).pipe(step("SmartClient.introspect")),
-      revoke: (token, options) =>
-        Effect.flatMap(targetAt("revocationEndpoint"), (target) => tokenEndpoint.revoke(target, { token, ...options }))
-          .pipe(step("SmartClient.revoke"))
-    }
-  })
+  makeClient(config, checkAlone)
 
 /**
  * All dependencies of a client except its authentication. Clients that are built together over the same `HttpClient`
@@ -293,8 +63,7 @@ export const layerDependencies = (): Layer.Layer<Dependencies, never, HttpClient
     return Context.make(Discovery.Discovery, yield* Discovery.shared.service({})).pipe(
       Context.add(Pkce.Pkce, yield* Pkce.make),
       Context.add(TokenEndpoint.TokenEndpoint, yield* TokenEndpoint.make),
-      Context.add(IdToken.IdToken, yield* IdToken.shared),
-      Context.add(OpenIdConfiguration.OpenIdConfiguration, yield* OpenIdConfiguration.shared.service({}))
+      Context.add(OpenIdConnect.OpenIdConnect, yield* Effect.context<Registry | HttpClient.HttpClient>())
     )
   })).pipe(Layer.provide(layerRegistry))
 

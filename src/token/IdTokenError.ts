@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import * as OnDemand from "../base/OnDemand.js"
 import { inMemory, reasonsOf } from "../base/SchemaFields.js"
 import { TokenSet } from "./TokenSet.js"
 
@@ -35,8 +36,7 @@ const ADVICE = {
   SubjectChanged: "the session now belongs to another person: end it, and revoke the tokens in `tokens`",
   SubjectMismatch: `it describes another person and is not used; ${REPORT}`,
   NoIdentity: "request the scopes openid and fhirUser",
-  ModuleUnavailable:
-    "the network may be down, or a new version of the app replaced its files: try again, then reload the page"
+  ModuleUnavailable: OnDemand.ADVICE
 }
 
 /**

@@ -10,11 +10,10 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Context from "effect/Context"
 import type * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import { mapFailure } from "../base/CatchFailure.js"
-import type { ConfigurationError } from "../base/ConfigurationError.js"
+import { type ConfigurationError, configurationError } from "../base/ConfigurationError.js"
 import { ConformanceWarning, ConformanceWarnings, reportSafely } from "../base/ConformanceWarning.js"
 import { eitherOnDefect } from "../base/FailOnDefect.js"
 import { nowOf } from "../base/FiberEnvironment.js"
@@ -27,11 +26,18 @@ import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import type { ReceivedResponse } from "../http/ReceivedResponse.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
 import * as TransportFailure from "../http/TransportFailure.js"
-import type { CodeExchange, Refresh } from "./internal/grants.js"
 import { count } from "./internal/requestCounter.js"
 import { encodingHint, secretsOf } from "./internal/requestSecrets.js"
+import type {
+  Authorization,
+  BuildRequest,
+  CodeExchange,
+  Refresh,
+  Target,
+  TokenTypeHint
+} from "./internal/tokenRequest.js"
 import type { GrantContext, Parse } from "./internal/tokenResponse.js"
-import { parseMembers, parseTokenSet, unusable } from "./internal/tokenResponse.js"
+import { parseRevocation, parseTokenSet, unusable } from "./internal/tokenResponse.js"
 import * as Introspection from "./Introspection.js"
 import type { Warn } from "./LaunchContext.js"
 import type { Operation } from "./TokenError.js"
@@ -39,47 +45,14 @@ import { TokenError } from "./TokenError.js"
 import type { TokenSet } from "./TokenSet.js"
 import * as UserInfo from "./UserInfo.js"
 
-export type { CodeExchange, Refresh, RetryUnknown } from "./internal/grants.js"
-
-/**
- * The endpoint of a request and the client that sends it.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Target {
-  /** The absolute URL of the endpoint. */
-  readonly endpoint: string
-  /** As configured; a client id that `authentication` has learned takes precedence. */
-  readonly clientId?: string | undefined
-  /** How the client authenticates, and where its client id comes from. */
-  readonly authentication: ClientAuthentication.Service
-  /** The server's name in errors, warnings and spans. Default: the endpoint. */
-  readonly server?: string | undefined
-  /** Stored in the token set, so that its tokens go to no other server. */
-  readonly fhirBaseUrl?: string | undefined
-  /** Accept `http` for loopback hosts. Default false. */
-  readonly allowInsecureLocalhost?: boolean | undefined
-  /** The algorithms of assertions that the server accepts, from its metadata. */
-  readonly signingAlgs?: ReadonlyArray<string> | undefined
-}
-
-/**
- * How an introspection is authorized: by the client's own authentication, or by a bearer token as SMART has it
- * (requirement 282).
- *
- * @since 0.1.0
- * @category models
- */
-export type Authorization = "client" | Redacted.Redacted
-
-/**
- * The kind of a token (RFC 7009, RFC 7662).
- *
- * @since 0.1.0
- * @category models
- */
-export type TokenTypeHint = "access_token" | "refresh_token"
+export type {
+  Authorization,
+  CodeExchange,
+  Refresh,
+  RetryUnknown,
+  Target,
+  TokenTypeHint
+} from "./internal/tokenRequest.js"
 
 /**
  * The errors of a request: those of the response, and those of the credentials.
@@ -154,15 +127,25 @@ interface Step<A> {
   /** Whether the request may be repeated after an unknown result. Default `always`. */
   readonly retryUnknown?: "always" | "once" | "never"
   /** Runs for each attempt, because an assertion is valid for one request. */
-  readonly build: ClientAuthentication.BuildRequest
+  readonly build: BuildRequest
   readonly parse: Parse<A>
 }
 
-/** Only the status counts: the body of a success has no meaning (RFC 7009, section 2.2). */
-const parseRevocation: Parse<void> = (response, context) =>
-  response.status === 200 || response.status === 204
-    ? Either.void
-    : Either.map(parseMembers(response, context), () => undefined)
+/** A request with the credentials of the client. */
+const authenticated = (
+  { endpoint, server, signingAlgs }: Target,
+  params: ClientAuthentication.UnauthenticatedRequest["params"],
+  extensions?: Readonly<Record<string, unknown>> | undefined
+): BuildRequest =>
+(authentication, clientId) =>
+  extensions === undefined || authentication.sendsExtensions === true
+    ? authentication.authenticate({ endpoint, clientId, signingAlgs, params, extensions })
+    : configurationError(
+      "Conflict",
+      ["extensions"],
+      "the authentication of this client does not send authorization extensions; UdapAuthentication does",
+      server
+    )
 
 /**
  * The service over the `HttpClient` of its environment.
@@ -279,7 +262,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       operation,
       target,
       retryUnknown: operation === "clientCredentials" ? "always" : retryUnknown === false ? "never" : "once",
-      build: ClientAuthentication.authenticated(target, params, extensions),
+      build: authenticated(target, params, extensions),
       parse: parseTokenSet({
         fhirBaseUrl: target.fhirBaseUrl,
         scopeMayBeOmitted: target.authentication.scopeMayBeOmitted,
@@ -316,8 +299,8 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
     introspect: (target, { authorization = "client", token, tokenTypeHint }) => {
       const params = { token, token_type_hint: tokenTypeHint }
       const form = ClientAuthentication.formRequest
-      const build: ClientAuthentication.BuildRequest = authorization === "client"
-        ? ClientAuthentication.authenticated(target, params)
+      const build: BuildRequest = authorization === "client"
+        ? authenticated(target, params)
         : (_, clientId) =>
           Effect.succeed(HttpClientRequest.bearerToken(form({ ...target, clientId, params }), authorization))
       return run({ operation: "introspect", target, build, parse: Introspection.fromResponse })
@@ -328,7 +311,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
       return run({ operation: "userInfo", target, build, parse: UserInfo.fromResponse(target.fhirBaseUrl) })
     },
     revoke: (target, { token, tokenTypeHint }) => {
-      const build = ClientAuthentication.authenticated(target, { token, token_type_hint: tokenTypeHint })
+      const build = authenticated(target, { token, token_type_hint: tokenTypeHint })
       return run({ operation: "revoke", target, build, parse: parseRevocation })
     }
   }

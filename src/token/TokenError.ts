@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import * as OnDemand from "../base/OnDemand.js"
 import { inMemory, reasonsOf } from "../base/SchemaFields.js"
 import * as OAuthError from "../http/OAuthError.js"
 import * as RetryAfter from "../http/RetryAfter.js"
@@ -24,7 +25,8 @@ const ADVICE = {
     "only a new launch helps: request offline_access or online_access; if the app requested it, add prompt=consent (params of authorize), and ask the " +
     "server's operator whether this client may have refresh tokens",
   ScopeExceedsGrant: "a refresh may request granted scopes only; other scopes need a new launch",
-  WrongServer: "pass tokens only to the client of the server that issued them"
+  WrongServer: "pass tokens only to the client of the server that issued them",
+  ModuleUnavailable: OnDemand.ADVICE
 }
 
 /**
@@ -143,6 +145,6 @@ export class TokenError extends Schema.TaggedError<TokenError>("effect-safire/To
 
   /** Whether the failure is temporary. `processed` tells whether it is safe to repeat the request. */
   get isRetryable(): boolean {
-    return TransportFailure.isTransient(this) || this.reason === "Expired"
+    return TransportFailure.isTransient(this) || this.reason === "Expired" || this.reason === "ModuleUnavailable"
   }
 }

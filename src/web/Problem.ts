@@ -154,6 +154,8 @@ const ofAuthorization = (error: AuthorizationError): Kind => {
     case "IssuerNotComparable":
       // A new launch fails the same way until the configuration of the app changes.
       return "AppFailed"
+    case "ModuleUnavailable":
+      return "AppUnavailable"
     default:
       return "LaunchOver"
   }
@@ -177,6 +179,7 @@ const ofSession = ({ reason }: SessionError): Kind => {
 }
 
 const ofToken = (error: TokenError): Kind => {
+  if (error.reason === "ModuleUnavailable") return "AppUnavailable"
   if (error.error === "invalid_grant") return error.operation === "exchangeCode" ? "LaunchOver" : "SignedOut"
   if (error.operation === "exchangeCode" && error.isRetryable && error.processed !== "no") return "LaunchInterrupted"
   return unavailableOr(error, "ServerRefused")
@@ -218,6 +221,7 @@ export const kindOf = (error: Failure): Kind => {
     case "SessionError":
       return ofSession(error)
     case "DiscoveryError":
+      if (error.reason === "ModuleUnavailable") return "AppUnavailable"
       return isUnavailable(error) ? "ServerUnavailable" : unavailableOr(error, "ServerRefused")
     case "ClientAuthenticationError":
       return error.reason === "StoreFailed" ? "AppUnavailable" : unavailableOr(error, "ServerRefused")

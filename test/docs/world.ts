@@ -23,6 +23,7 @@ import {
   SmartClient
 } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
+import * as OnDemand from "../../src/base/OnDemand.js"
 import { LaunchContext } from "../../src/token/LaunchContext.js"
 import { TokenSet } from "../../src/token/TokenSet.js"
 import { fake, type FakeResponse } from "../support/http.js"
@@ -132,6 +133,12 @@ export const atServer = (
 /** An `HttpClient` that answers everything with `answer`, under what else the examples hold to. */
 export const http = (answer: () => FakeResponse): Layer.Layer<HttpClient.HttpClient> =>
   Layer.merge(fake(answer).layer, settings)
+
+/** A page that cannot load a chunk. */
+export const withoutChunks: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> = Effect.provideService(
+  OnDemand.Importer,
+  () => Promise.reject(new TypeError("Failed to fetch"))
+)
 
 export const smallLimits = HttpLimits.layer({ maxResponseBytes: 1_000, maxFhirResponseBytes: 1_000 })
 

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -26,7 +27,7 @@ import {
 } from "effect-safire"
 import * as jose from "jose"
 import * as FhirBaseUrl from "../../src/base/FhirBaseUrl.js"
-import * as Jose from "../../src/base/Jose.js"
+import * as OnDemand from "../../src/base/OnDemand.js"
 // The rules of a header, for those of tokens that no server signs.
 import { ALGORITHMS, notAllowed, parseHeader } from "../../src/token/internal/idTokenHeader.js"
 import {
@@ -620,13 +621,11 @@ describe("IdToken, in a whole launch", () => {
 })
 
 describe("IdToken, the code that verifies", () => {
-  /** A loader that fails `failures` times. */
-  const failing = (failures: number): () => Promise<Jose.Jose> => {
+  /** Imports fail `failures` times. */
+  const failing = (failures: number) => {
     let imports = 0
-    return () =>
-      imports++ < failures
-        ? Promise.reject(new TypeError("Failed to fetch dynamically imported module"))
-        : import("../../src/base/internal/jose.js")
+    return <M>(load: () => Promise<M>): Promise<M> =>
+      imports++ < failures ? Promise.reject(new TypeError("Failed to fetch dynamically imported module")) : load()
   }
 
   it.effect("is loaded before the code is sent: if it cannot be loaded, the same callback works later", () =>
@@ -649,12 +648,12 @@ describe("IdToken, the code that verifies", () => {
           pending
         )
         const error = yield* Effect.flip(exchange)
-        assert.deepInclude(error, { _tag: "IdTokenError", reason: "ModuleUnavailable", isRetryable: true })
+        assert.deepInclude(error, { _tag: "AuthorizationError", reason: "ModuleUnavailable", isRetryable: true })
         assert.isTrue(Sessions.isCallbackRetryable(error))
         assert.strictEqual(exchanges, 0)
         assert.strictEqual((yield* exchange).identity?.sub, "person-1")
         assert.strictEqual(exchanges, 1)
-      }).pipe(Effect.provide(layerClient(server)), Effect.provideService(Jose.Loader, failing(1)))
+      }).pipe(Effect.provide(layerClient(server)), Effect.provideService(OnDemand.Importer, failing(1)))
     }))
 
   it.effect("a launch of `Sessions` stays pending while it cannot be loaded", () =>
@@ -677,10 +676,10 @@ describe("IdToken, the code that verifies", () => {
           `https://app.test/callback?code=code-1&state=${url.searchParams.get("state")}`
         )
         const error = yield* Effect.flip(complete)
-        assert.deepInclude(error, { _tag: "IdTokenError", reason: "ModuleUnavailable" })
+        assert.deepInclude(error, { _tag: "AuthorizationError", reason: "ModuleUnavailable" })
         const { tokens } = yield* sessions.session(yield* complete)
         assert.strictEqual(tokens.identity?.sub, "person-1")
-      }).pipe(Effect.provide(layerSessions), Effect.provideService(Jose.Loader, failing(1)))
+      }).pipe(Effect.provide(layerSessions), Effect.provideService(OnDemand.Importer, failing(1)))
     }))
 
   it.effect("is not loaded for a launch without openid", () =>
@@ -689,9 +688,82 @@ describe("IdToken, the code that verifies", () => {
       const server = makeServer([])
       const tokens = yield* login(server, () => Effect.succeed(undefined), { scopes: ["launch/patient"] }).pipe(
         Effect.provide(layerClient(server)),
-        Effect.provideService(Jose.Loader, failing(Infinity))
+        Effect.provideService(OnDemand.Importer, failing(Infinity))
       )
       assert.strictEqual(tokens.identity, undefined)
+      assert.deepStrictEqual(server.codes(), [])
+    }))
+
+  it.effect("an id_token that was not requested is dropped, with a warning, while it cannot be loaded", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(start)
+      const key = yield* makeKey("k1")
+      const server = makeServer([key.jwk])
+      const tokens = yield* Effect.gen(function*() {
+        const client = yield* SmartClient.SmartClient
+        const { pending, url } = yield* client.authorize({ scopes: ["launch/patient"] })
+        const idToken = yield* Effect.flatMap(validClaims(undefined), (claims) => sign(key, claims))
+        server.responses.set(tokenUrl, () => Effect.succeed(tokenResponse(idToken)))
+        return yield* client.exchange(
+          `https://app.test/callback?code=code-1&state=${url.searchParams.get("state")}`,
+          pending
+        )
+      }).pipe(Effect.provide(layerClient(server)), Effect.provideService(OnDemand.Importer, failing(Infinity)))
+      assert.include(tokens.scopes, "openid")
+      assert.strictEqual(tokens.identity, undefined)
+      assert.strictEqual(tokens.idToken, undefined)
+      assert.include(server.codes(), "IdTokenUnverifiable")
+    }))
+
+  const never = <M>(): Promise<M> => new Promise<M>(() => undefined)
+
+  for (const [name, importer] of [["cannot be loaded", failing(Infinity)], ["never arrives", never]] as const) {
+    it.effect(`[SMART-117] a refresh does without it if it ${name}: new tokens, the old identity, a warning`, () =>
+      Effect.gen(function*() {
+        yield* TestClock.setTime(start)
+        const key = yield* makeKey("k1")
+        const server = makeServer([key.jwk])
+        const good = (nonce: string | undefined) => Effect.flatMap(validClaims(nonce), (claims) => sign(key, claims))
+        const before = yield* login(server, good).pipe(Effect.provide(layerClient(server)))
+        const idToken = yield* good(undefined)
+        server.responses.set(tokenUrl, () => Effect.succeed(tokenResponse(idToken, { access_token: "access-2" })))
+        server.warnings.length = 0
+        const refreshing = yield* Effect.flatMap(SmartClient.SmartClient, (client) => client.refresh(before)).pipe(
+          Effect.provide(layerClient(server)),
+          Effect.provideService(OnDemand.Importer, importer),
+          Effect.fork
+        )
+        yield* TestClock.adjust("10 seconds")
+        const tokens = yield* Fiber.join(refreshing)
+        assert.strictEqual(Redacted.value(tokens.accessToken), "access-2")
+        assert.strictEqual(tokens.identity, before.identity)
+        assert.strictEqual(tokens.idToken, before.idToken)
+        assert.deepStrictEqual(server.codes(), ["IdTokenUnverifiable"])
+      }))
+  }
+
+  it.effect("userinfo and logout fail with retryable errors while it cannot be loaded, and send nothing", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(start)
+      const key = yield* makeKey("k1")
+      const server = makeServer([key.jwk])
+      const good = (nonce: string | undefined) => Effect.flatMap(validClaims(nonce), (claims) => sign(key, claims))
+      const tokens = yield* login(server, good).pipe(Effect.provide(layerClient(server)))
+      server.urls.length = 0
+      yield* Effect.gen(function*() {
+        const client = yield* SmartClient.SmartClient
+        const userInfo = yield* Effect.flip(client.userInfo(tokens))
+        assert.deepInclude(userInfo, {
+          _tag: "TokenError",
+          reason: "ModuleUnavailable",
+          operation: "userInfo",
+          processed: "no",
+          isRetryable: true
+        })
+        const logout = yield* Effect.flip(client.logoutUrl(tokens))
+        assert.deepInclude(logout, { _tag: "DiscoveryError", reason: "ModuleUnavailable", isRetryable: true })
+        assert.deepStrictEqual(server.urls, [])
+      }).pipe(Effect.provide(layerClient(server)), Effect.provideService(OnDemand.Importer, failing(Infinity)))
     }))
 })
 

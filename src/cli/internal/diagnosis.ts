@@ -125,6 +125,7 @@ export const make = (error: DiscoveryError, timeoutSeconds: number): Diagnosis =
       return insecure(base)
     case "InvalidUrl":
     case "EndpointMissing":
+    case "ModuleUnavailable":
       return diagnosis(detail)
   }
 }

@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import { type ConfigurationError, configurationError } from "../../base/ConfigurationError.js"
+import { clientIdMissing, type ConfigurationError } from "../../base/ConfigurationError.js"
 import * as SingleFlight from "../../base/SingleFlight.js"
 import type { DiscoveryError } from "../../server/DiscoveryError.js"
 import type { SmartConfiguration } from "../../server/SmartConfiguration.js"
@@ -152,19 +152,6 @@ export const clientId: {
 )
 
 /**
- * The error of a client that neither has a client id nor learns one.
- *
- * @internal
- */
-export const clientIdMissing = (server?: string): ConfigurationError =>
-  configurationError(
-    "Missing",
-    ["clientId"],
-    "configure the client id that the server has assigned; only a client that registers itself has none",
-    server
-  )
-
-/**
  * An authentication that learns its client id when a request first needs it. Concurrent requests share one run of
  * `learn`, whose result is kept. After a failure the next request runs it again. Interrupting a request does not
  * interrupt `learn`.
@@ -208,40 +195,6 @@ export const formRequest = (
     acceptJson: true
   })
 }
-
-/**
- * Builds a request for an authentication and a client id.
- *
- * @internal
- */
-export type BuildRequest = (
-  authentication: Service,
-  clientId: string
-) => Effect.Effect<HttpClientRequest.HttpClientRequest, ConfigurationError>
-
-/**
- * A request with the credentials of the client.
- *
- * @internal
- */
-export const authenticated = (
-  { endpoint, server, signingAlgs }: {
-    readonly endpoint: string
-    readonly server?: string | undefined
-    readonly signingAlgs?: ReadonlyArray<string> | undefined
-  },
-  params: UnauthenticatedRequest["params"],
-  extensions?: Readonly<Record<string, unknown>> | undefined
-): BuildRequest =>
-(authentication, clientId) =>
-  extensions === undefined || authentication.sendsExtensions === true
-    ? authentication.authenticate({ endpoint, clientId, signingAlgs, params, extensions })
-    : configurationError(
-      "Conflict",
-      ["extensions"],
-      "the authentication of this client does not send authorization extensions; UdapAuthentication does",
-      server
-    )
 
 /**
  * A client without credentials: it sends its `client_id` and no `Authorization` header (requirements 63 and 71).

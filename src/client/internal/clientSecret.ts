@@ -9,6 +9,7 @@ import * as Encoding from "effect/Encoding"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type { ConfigurationError } from "../../base/ConfigurationError.js"
+import { formEncode } from "../../base/Url.js"
 import { ClientAuthentication, formRequest, type Service } from "./authentication.js"
 
 /**
@@ -61,9 +62,6 @@ const withFallback = <O extends SecretOptions>(options: O, make: (options: O) =>
     ? make(options)
     : { ...make(options), fallback: make({ ...options, clientSecret: previousSecret, previousSecret: undefined }) }
 }
-
-/** The `application/x-www-form-urlencoded` form of one value. */
-const formEncode = (value: string): string => new URLSearchParams([["", value]]).toString().slice(1)
 
 const basic = ({ clientSecret, encoding }: BasicOptions): Service => ({
   method: "client_secret_basic",

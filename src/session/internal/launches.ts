@@ -90,6 +90,7 @@ export const isCodeUnused = (error: CompleteLaunchError): boolean => {
   switch (error._tag) {
     case "TokenError":
       return error.isRetryable && error.processed === "no"
+    case "AuthorizationError":
     case "IdTokenError":
       return error.isRetryable
     case "DiscoveryError":

@@ -9,11 +9,11 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
-import { type ConfigurationError, configurationError } from "../../base/ConfigurationError.js"
+import { clientIdMissing, type ConfigurationError, configurationError } from "../../base/ConfigurationError.js"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
-import { flag } from "../../base/Settings.js"
+import { flag, text } from "../../base/Settings.js"
 import * as Url from "../../base/Url.js"
-import * as ClientAuthentication from "../../client/ClientAuthentication.js"
+import type * as ClientAuthentication from "../../client/ClientAuthentication.js"
 import type * as AuthorizationCallback from "../../launch/AuthorizationCallback.js"
 import type { AuthorizationError } from "../../launch/AuthorizationError.js"
 import type * as AuthorizationPost from "../../launch/AuthorizationPost.js"
@@ -290,7 +290,7 @@ export const forServer = (
     allowInsecureLocalhost: config.allowInsecureLocalhost
   }) ?? authentication
   return config.clientId === undefined && bound.clientId === undefined
-    ? ClientAuthentication.clientIdMissing(name)
+    ? clientIdMissing(name)
     : Effect.succeed(bound)
 }
 
@@ -315,11 +315,8 @@ export const validate = (config: Config, name: string): Effect.Effect<void, Conf
 export const config: EffectConfig.Config<Config> = EffectConfig.all({
   fhirBaseUrl: EffectConfig.nonEmptyString("FHIR_BASE_URL"),
   clientId: EffectConfig.nonEmptyString("CLIENT_ID"),
-  redirectUri: EffectConfig.withDefault(EffectConfig.nonEmptyString("REDIRECT_URI"), undefined),
-  issuer: EffectConfig.withDefault(EffectConfig.nonEmptyString("ISSUER"), undefined),
-  scopes: EffectConfig.withDefault(
-    EffectConfig.map(EffectConfig.string("SCOPES"), scopesIn),
-    undefined
-  ),
+  redirectUri: text("REDIRECT_URI"),
+  issuer: text("ISSUER"),
+  scopes: EffectConfig.map(text("SCOPES"), (scopes) => scopes === undefined ? undefined : scopesIn(scopes)),
   allowInsecureLocalhost: flag("ALLOW_INSECURE_LOCALHOST")
 }).pipe(EffectConfig.nested("SMART"))

@@ -15,10 +15,11 @@ import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
 import * as Url from "../../base/Url.js"
 import * as ClientAuthentication from "../../client/ClientAuthentication.js"
 import { safeText } from "../../http/Redaction.js"
-import * as SmartClient from "../SmartClient.js"
+import type * as SmartClient from "../SmartClient.js"
 import { UnknownServerError } from "../UnknownServerError.js"
 import type { CheckIssuer } from "./callbackIssuer.js"
 import { forServer, validate } from "./client.js"
+import { makeClient } from "./makeClient.js"
 import * as MixUp from "./mixUp.js"
 
 /**
@@ -125,7 +126,7 @@ const makeEntry = <E, R>(
     const client = () =>
       cached !== undefined
         ? Effect.succeed(cached)
-        : SmartClient.makeInRegistry({ ...config, name: key }, checkIssuer).pipe(
+        : makeClient({ ...config, name: key }, checkIssuer).pipe(
           // The settings of the registry, whichever fiber needs the client first.
           Effect.mapInputContext((_: Context.Context<never>) =>
             Context.add(dependencies, ClientAuthentication.ClientAuthentication, service)

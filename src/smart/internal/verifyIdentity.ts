@@ -1,19 +1,28 @@
 /**
  * The identity of the person who logged in (OpenID Connect Core 1.0): the id_token of a code exchange (section 3.1.3.7)
- * and of a refresh (section 12.2), userinfo (section 5.3) and logout at the server (RP-Initiated Logout 1.0).
+ * and of a refresh (section 12.2), userinfo (section 5.3) and logout at the server (RP-Initiated Logout 1.0). A chunk
+ * of its own in a bundle: only `openIdConnect.ts` imports it, on demand.
  */
+import type * as HttpClient from "@effect/platform/HttpClient"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import { type Code, ConformanceWarning, reportSafely, type Service as Warnings } from "../../base/ConformanceWarning.js"
-import * as Jose from "../../base/Jose.js"
+import {
+  type Code,
+  ConformanceWarning,
+  ConformanceWarnings,
+  reportSafely,
+  type Service as Warnings
+} from "../../base/ConformanceWarning.js"
 import { skipValidation } from "../../base/SchemaFields.js"
 import * as Url from "../../base/Url.js"
+import type { Registry } from "../../http/PerHttpClient.js"
 import { MetadataError } from "../../server/MetadataError.js"
-import type * as OpenIdConfiguration from "../../server/OpenIdConfiguration.js"
+import * as OpenIdConfiguration from "../../server/OpenIdConfiguration.js"
 import { Identity, isSamePerson } from "../../token/Identity.js"
-import type * as IdToken from "../../token/IdToken.js"
+import * as IdToken from "../../token/IdToken.js"
 import { IdTokenError } from "../../token/IdTokenError.js"
 import * as LogoutRequest from "../../token/LogoutRequest.js"
 import type * as TokenEndpoint from "../../token/TokenEndpoint.js"
@@ -22,6 +31,11 @@ import type { UserInfo } from "../../token/UserInfo.js"
 
 /** @internal */
 export type IdTokenContext = Omit<IdToken.Request, "fhirUser" | "renewal">
+
+/** @internal */
+export interface ExchangeContext extends IdTokenContext {
+  readonly requestedScopes: ReadonlyArray<string>
+}
 
 const warn = (warnings: Warnings, server: string, code: Code, detail: string): Effect.Effect<void> =>
   reportSafely(warnings, new ConformanceWarning({ code, server, detail }))
@@ -46,24 +60,14 @@ const withIdentity = (tokens: TokenSet, identity: Identity): TokenSet =>
   new TokenSet({ ...tokens, identity }, skipValidation)
 
 /**
- * Loads the code that verifies id_tokens. Without it, a code must not be sent.
- *
- * @internal
- */
-export const prepare = (server: string): Effect.Effect<void, IdTokenError> =>
-  Effect.asVoid(Jose.load((detail) => new IdTokenError({ reason: "ModuleUnavailable", server, detail })))
-
-/**
  * The tokens of a code exchange, with the verified identity. If `openid` was neither requested nor granted, an id_token
  * is ignored.
- *
- * @internal
  */
-export const atExchange = (
+const atExchange = (
   idTokens: IdToken.Service,
   warnings: Warnings,
   tokens: TokenSet,
-  context: IdTokenContext & { readonly requestedScopes: ReadonlyArray<string> }
+  context: ExchangeContext
 ): Effect.Effect<TokenSet, IdTokenError> => {
   const { server } = context
   const granted = tokens.scopes.includes("openid")
@@ -96,10 +100,8 @@ const REFRESH_CHECK_TIMEOUT = "10 seconds"
 /**
  * The tokens after a refresh. An invalid id_token is a warning and leaves the tokens usable; a valid one of another
  * person is an error.
- *
- * @internal
  */
-export const atRefresh = (
+const atRefresh = (
   idTokens: IdToken.Service,
   warnings: Warnings,
   previous: TokenSet,
@@ -155,10 +157,8 @@ const endpointError = (reason: MetadataError["reason"], url: string, detail: str
 
 /**
  * The claims of the userinfo endpoint, if their `sub` is that of the verified id_token.
- *
- * @internal
  */
-export const userInfo = (
+const userInfo = (
   openId: OpenIdConfiguration.Service,
   tokenEndpoint: TokenEndpoint.Service,
   { accessToken, identity }: TokenSet,
@@ -195,10 +195,8 @@ export const userInfo = (
 
 /**
  * The URL that logs the person out at the server; `None` if the server has no `end_session_endpoint`.
- *
- * @internal
  */
-export const logoutUrl = (
+const logoutUrl = (
   openId: OpenIdConfiguration.Service,
   request: LogoutRequest.LogoutRequest,
   context: IdTokenContext
@@ -214,3 +212,56 @@ export const logoutUrl = (
         : endpointError("InsecureEndpoint", endpoint, "it gives an end_session_endpoint that is not https")
     })
   )
+
+/**
+ * OpenID Connect of one client.
+ *
+ * @internal
+ */
+export interface OpenId {
+  readonly atExchange: (
+    tokens: TokenSet,
+    context: ExchangeContext
+  ) => Effect.Effect<TokenSet, IdTokenError>
+  readonly atRefresh: (
+    previous: TokenSet,
+    next: TokenSet,
+    context: IdTokenContext
+  ) => Effect.Effect<TokenSet, IdTokenError>
+  readonly userInfo: (
+    tokenEndpoint: TokenEndpoint.Service,
+    tokens: TokenSet,
+    target: Omit<TokenEndpoint.Target, "endpoint">,
+    context: IdTokenContext
+  ) => Effect.Effect<UserInfo, TokenEndpoint.RequestError | IdTokenError | MetadataError>
+  readonly logoutUrl: (
+    request: LogoutRequest.LogoutRequest,
+    context: IdTokenContext
+  ) => Effect.Effect<Option.Option<Redacted.Redacted<URL>>, MetadataError>
+}
+
+/**
+ * For one client: with `IdToken` and `OpenIdConfiguration` of its `own` environment, else with those that the clients
+ * of a build share.
+ *
+ * @internal
+ */
+export const make = (
+  shared: Context.Context<Registry | HttpClient.HttpClient>,
+  own: Context.Context<never>
+): Effect.Effect<OpenId> => {
+  const ownOr = <I, S, R>(tag: Context.Tag<I, S>, make: Effect.Effect<S, never, R>): Effect.Effect<S, never, R> =>
+    Option.match(Context.getOption(own, tag), { onNone: () => make, onSome: Effect.succeed })
+  return Effect.gen(function*() {
+    const openId = yield* ownOr(OpenIdConfiguration.OpenIdConfiguration, OpenIdConfiguration.shared.service({}))
+    const idTokens = yield* ownOr(IdToken.IdToken, IdToken.shared)
+    const warnings = Context.get(own, ConformanceWarnings)
+    return {
+      atExchange: (tokens, context) => atExchange(idTokens, warnings, tokens, context),
+      atRefresh: (previous, next, context) => atRefresh(idTokens, warnings, previous, next, context),
+      userInfo: (tokenEndpoint, tokens, target, context) => userInfo(openId, tokenEndpoint, tokens, target, context),
+      logoutUrl: (request, context) => logoutUrl(openId, request, context)
+    } satisfies OpenId
+    // The environment of the step that needs it first has the settings of one call.
+  }).pipe(Effect.mapInputContext(() => shared))
+}

@@ -2,6 +2,7 @@
 import type { HttpClientRequest } from "@effect/platform/HttpClientRequest"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
+import { formEncode } from "../../base/Url.js"
 
 /** The client id and secret of HTTP Basic, joined by a colon; empty for other requests. */
 const basicOf = (request: HttpClientRequest): string => {
@@ -40,8 +41,7 @@ export const secretsOf = (request: HttpClientRequest, clientId: string): Readonl
   const credentials = authorization?.slice(authorization.indexOf(" ") + 1)
   const basic = basicOf(request)
   // The client id is not a secret, and may be part of URLs. Both parts may be form-encoded and may have colons.
-  const formEncoded = new URLSearchParams([["", clientId]]).toString().slice(1)
-  const id = [clientId, formEncoded].find((one) => basic.startsWith(`${one}:`))
+  const id = [clientId, formEncode(clientId)].find((one) => basic.startsWith(`${one}:`))
   const suffixes = id === undefined
     ? [...basic.matchAll(/:/g)].map(({ index }) => basic.slice(index + 1))
     : [basic.slice(id.length + 1)]

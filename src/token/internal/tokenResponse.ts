@@ -133,6 +133,12 @@ export const parseMembers: Parse<JsonObject> = (response, context) => {
   )
 }
 
+/** Only the status counts: the body of a success has no meaning (RFC 7009, section 2.2). */
+export const parseRevocation: Parse<void> = (response, context) =>
+  response.status === 200 || response.status === 204
+    ? Either.void
+    : Either.map(parseMembers(response, context), () => undefined)
+
 const expiryOf = ({ expires_in: raw }: JsonObject, { now, warn }: RequestContext): DateTime.Utc | undefined => {
   const seconds = typeof raw === "string" && /^\d+(\.\d+)?$/.test(raw.trim()) ? Number(raw) : raw
   const consequence = "the token is used until the server refuses it"

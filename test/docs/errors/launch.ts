@@ -21,7 +21,17 @@ import {
 import { SandboxEhr } from "effect-safire/testing"
 import { ConnectionFailure, type FakeResponse, hang, json, text } from "../../support/http.js"
 import { nothingSent, section } from "../entry.js"
-import { atSandbox, clientId, fhirBaseUrl, http, met, patiently, redirectUri, smallLimits } from "../world.js"
+import {
+  atSandbox,
+  clientId,
+  fhirBaseUrl,
+  http,
+  met,
+  patiently,
+  redirectUri,
+  smallLimits,
+  withoutChunks
+} from "../world.js"
 
 const endpoint = "https://ehr.example.org/auth/register"
 
@@ -399,6 +409,13 @@ export const authorizationError = section<AuthorizationError["reason"]>({
         "The client belongs to another server than the login, or the server's key was given to another server meanwhile.",
       cure: "Choose the client by `pending.server`, as `Sessions` does.",
       again: "Not repeated. With the right client the same call may succeed: the code was not used."
+    },
+    ModuleUnavailable: {
+      example: callback(String).pipe(withoutChunks),
+      cause:
+        "In a browser, the code that verifies id_tokens is in its own chunk, and the page could not load it: the network is down, or a new version of the app removed the old chunks. The library loads it before it sends the code.",
+      cure: "Keep the chunks of the previous version for a day after a deployment.",
+      again: "Repeat the call: the code of the login is unused. Browsers may need a reload of the page."
     }
   }
 })

@@ -20,12 +20,23 @@ import {
 } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import { FhirBaseUrl } from "../../../src/base/FhirBaseUrl.js"
-import * as Jose from "../../../src/base/Jose.js"
 import { fromDocument } from "../../../src/server/SmartConfiguration.js"
 import * as SmartStyle from "../../../src/server/SmartStyle.js"
 import { ConnectionFailure, type FakeResponse, hang, json, text } from "../../support/http.js"
 import { final, nothingSent, readOnly, section } from "../entry.js"
-import { atSandbox, fault, fhirBaseUrl, http, login, met, patiently, smallLimits } from "../world.js"
+import {
+  atSandbox,
+  atServer,
+  fault,
+  fhirBaseUrl,
+  http,
+  login,
+  met,
+  patiently,
+  smallLimits,
+  tokens,
+  withoutChunks
+} from "../world.js"
 
 const html = () => text("<!doctype html><title>Sign in</title>", { headers: { "content-type": "text/html" } })
 const busy = () => text("", { status: 503, headers: { "retry-after": "120" } })
@@ -203,6 +214,16 @@ export const discoveryError = section<DiscoveryError["reason"]>({
       cure:
         "Tell the operator: codes and tokens would travel unencrypted. For a server on this machine, set `allowInsecureLocalhost`.",
       again: final
+    },
+    ModuleUnavailable: {
+      example: met(Effect.flatMap(SmartClient.SmartClient, (client) => client.logoutUrl(tokens()))).pipe(
+        Effect.provide(atServer(refusing)),
+        withoutChunks
+      ),
+      cause:
+        "Only `logoutUrl`: in a browser, the code that reads OpenID metadata is in the chunk that verifies id_tokens, and the page could not load it. The network is down, or a new version of the app removed the old chunks.",
+      cure: "Keep the chunks of the previous version for a day after a deployment.",
+      again: "Repeat the call. Browsers may need a reload of the page."
     }
   }
 })
@@ -373,7 +394,7 @@ export const metadataError = section<MetadataError["reason"]>({
     },
     ModuleUnavailable: {
       example: keys(() => json({ keys: [] })).pipe(
-        Effect.provideService(Jose.Loader, () => Promise.reject(new TypeError("Failed to fetch"))),
+        withoutChunks,
         patiently
       ),
       cause:

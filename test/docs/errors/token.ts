@@ -8,6 +8,7 @@ import * as TestClock from "effect/TestClock"
 import {
   ClientAuthentication,
   HttpLimits,
+  IdToken,
   IdTokenError,
   RetryPolicy,
   Sessions,
@@ -18,11 +19,25 @@ import {
 } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import type * as jose from "jose"
-import * as Jose from "../../../src/base/Jose.js"
+import { FhirBaseUrl } from "../../../src/base/FhirBaseUrl.js"
+import { fromSettings } from "../../../src/server/SmartConfiguration.js"
 import { ConnectionFailure, hang } from "../../support/http.js"
 import * as Identity from "../../support/identityServer.js"
 import { section } from "../entry.js"
-import { atSandbox, atServer, fault, http, login, met, patiently, type Policy, tokens } from "../world.js"
+import {
+  atSandbox,
+  atServer,
+  fault,
+  fhirBaseUrl,
+  http,
+  login,
+  met,
+  metadata,
+  patiently,
+  type Policy,
+  tokens,
+  withoutChunks
+} from "../world.js"
 
 const exchange = (what: SandboxEhr.Fault.Fault, limits: Layer.Layer<never> = Layer.empty) =>
   met(login((ehr) => ehr.fault("token", what))).pipe(Effect.provide(atSandbox({}, {}, limits)))
@@ -181,6 +196,16 @@ export const tokenError = section<TokenError["reason"]>({
       cause: "The tokens belong to another server than the client.",
       cure: "Choose the client by the `fhirBaseUrl` of the tokens. `Sessions` does that.",
       again: notSent
+    },
+    ModuleUnavailable: {
+      example: met(Effect.flatMap(SmartClient.SmartClient, (client) => client.userInfo(tokens()))).pipe(
+        Effect.provide(atServer(() => new ConnectionFailure("ECONNREFUSED"))),
+        withoutChunks
+      ),
+      cause:
+        "In a browser, the code for userinfo is in the chunk that verifies id_tokens, and the page could not load it: the network is down, or a new version of the app removed the old chunks.",
+      cure: "Keep the chunks of the previous version for a day after a deployment.",
+      again: "Repeat the call: nothing was sent. Browsers may need a reload of the page."
     }
   }
 })
@@ -215,6 +240,8 @@ const verified = (variant: Variant) =>
       { params: variant.params }
     )).pipe(Effect.provide(once(Identity.layerClient(server, { name: "north", idToken: variant.policy }))))
   })
+
+const withKeys = fromSettings(FhirBaseUrl.make(fhirBaseUrl), metadata)
 
 const refreshedAs = (sub: string) =>
   Effect.gen(function*() {
@@ -389,13 +416,18 @@ export const idTokenError = section<IdTokenError["reason"]>({
       again: "Not repeated: nothing was sent."
     },
     ModuleUnavailable: {
-      example: verified({}).pipe(
-        Effect.provideService(Jose.Loader, () => Promise.reject(new TypeError("Failed to fetch")))
+      example: Effect.suspend(() => {
+        const request = { server: "north", clientId: "growth-chart", configuration: withKeys }
+        return met(Effect.flatMap(IdToken.IdToken, (service) => service.verify(Redacted.make("e30.e30.AAAA"), request)))
+      }).pipe(
+        Effect.provide(IdToken.layer()),
+        Effect.provide(http(() => new ConnectionFailure("ECONNREFUSED"))),
+        withoutChunks
       ),
       cause:
-        "In a browser, the code that verifies id_tokens is in its own chunk, and the page could not load it: the network is down, or a new version of the app removed the old chunks.",
+        "Your program calls `IdToken.verify` in a browser, and the page could not load the chunk with the code that verifies signatures. A login fails with an `AuthorizationError` of this reason, before it sends the code.",
       cure: "Keep the chunks of the previous version for a day after a deployment.",
-      again: "Repeat the call: the code of the login is unused. Browsers may need a reload of the page."
+      again: "Repeat the call. Browsers may need a reload of the page."
     }
   }
 })
