@@ -42,8 +42,8 @@ export const secret = (name: string): Config.Config<Redacted.Redacted | undefine
   Config.map(text(name), (value) => value === undefined ? undefined : Redacted.make(value))
 
 /** The words of `Config.boolean`. */
-const ON: ReadonlyArray<string> = ["true", "yes", "on", "1"]
-const OFF: ReadonlyArray<string> = ["false", "no", "off", "0"]
+const ON = /^(true|yes|on|1)$/i
+const OFF = /^(false|no|off|0)$/i
 
 /**
  * A setting that is on or off; off if the variable is absent.
@@ -52,8 +52,8 @@ const OFF: ReadonlyArray<string> = ["false", "no", "off", "0"]
  */
 export const flag = (name: string): Config.Config<boolean> =>
   Config.mapOrFail(text(name), (value = "off") => {
-    const word = value.trim().toLowerCase()
-    return ON.includes(word) || OFF.includes(word)
-      ? Either.right(ON.includes(word))
+    const word = value.trim()
+    return ON.test(word) || OFF.test(word)
+      ? Either.right(ON.test(word))
       : Either.left(ConfigError.InvalidData([name], `Expected true or false, but received ${value}`))
   })
