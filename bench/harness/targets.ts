@@ -279,7 +279,7 @@ const targets: ReadonlyArray<Target> = [
     unit: " µs"
   },
   ...store("files", "files", 2.3, 3),
-  ...store("sqlite", "SQLite", 10, 6),
+  ...store("sqlite", "SQLite", 10, 3.4),
   ...store("postgres", "PostgreSQL", 3.8, 3.8),
   ...store("redis", "Redis", 4.1, 4.5),
   {
