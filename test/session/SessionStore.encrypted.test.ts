@@ -1,4 +1,4 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
 import * as Layer from "effect/Layer"
@@ -190,6 +190,31 @@ describe("SessionStore.layerEncrypted", () => {
       assert.strictEqual(sealedIn(yield* plain.get(id)).keyId, "2026-01")
       const strict = yield* Effect.provide(SessionStore.SessionStore, layer())
       assert.strictEqual(Option.getOrThrow(yield* strict.get(id))._tag, "CompletedLaunch")
+    }))
+
+  it.effect("imports its keys so that they cannot be exported, and fails if the platform does not take them", () =>
+    Effect.gen(function*() {
+      const { open } = yield* setUp
+      const spy = vi.spyOn(globalThis.crypto.subtle, "importKey")
+      yield* Effect.addFinalizer(() => Effect.sync(() => spy.mockRestore()))
+      yield* open([first, second])
+      assert.isAtLeast(spy.mock.calls.length, 2)
+      for (const [, , , isExtractable] of spy.mock.calls) assert.isFalse(isExtractable)
+      spy.mockRejectedValue(new Error("canary"))
+      const error = yield* Effect.flip(open([first]))
+      assert.deepStrictEqual([error.reason, error.keyId], ["KeyUnusable", "2026-01"])
+      assert.notInclude(error.message, "canary")
+    }).pipe(Effect.scoped))
+
+  it.effect("fails with the id of its key for an entry that JSON cannot have, without a part of it", () =>
+    Effect.gen(function*() {
+      const { open } = yield* setUp
+      const store = yield* open([first])
+      const { expiresAt } = yield* numbered(1)
+      const entry = new SessionStore.StoredValue({ version: 1, expiresAt, value: { canary: 7n } })
+      const error = yield* Effect.flip(store.set(newId(), entry))
+      assert.deepStrictEqual([error.reason, error.keyId], ["KeyUnusable", "2026-01"])
+      assert.notInclude(error.message, "canary")
     }))
 
   it.effect("fails with the id of an invalid key when the layer is built, without the key itself", () =>

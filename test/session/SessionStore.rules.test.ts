@@ -79,6 +79,31 @@ describe("an entry that this process wrote", () => {
       }
     }))
 
+  it.effect("has the failure that every process reads, without what stays in memory", () =>
+    Effect.gen(function*() {
+      const place = yield* SessionStore.backingMemory
+      const [writer, reader] = [yield* SessionStore.make(place), yield* SessionStore.make(place)]
+      const error = new TokenError({
+        reason: "Malformed",
+        operation: "refresh",
+        server: "north",
+        url: "https://north.example/token",
+        detail: "no access_token",
+        processed: "unknown",
+        issued: { refreshToken: Redacted.make("spent") }
+      })
+      const session = new StoredSession({
+        ...sessionOf("one"),
+        renewalFailure: { error, retryAt: DateTime.unsafeMake(2_000) }
+      })
+      const id = newId()
+      yield* writer.set(id, session)
+      const expected = Option.getOrThrow(yield* reader.get(id))
+      assert.deepStrictEqual(Option.getOrThrow(yield* writer.get(id)), expected)
+      const failure = expected._tag === "StoredSession" ? expected.renewalFailure?.error : undefined
+      assert.isTrue(failure?._tag === "TokenError" && failure.issued === undefined)
+    }))
+
   it.effect("is read as the text that another process wrote after it", () =>
     Effect.gen(function*() {
       const place = yield* SessionStore.backingMemory
@@ -471,6 +496,9 @@ describe("the memory of a SessionStore", () => {
     Effect.gen(function*() {
       const { opened, store } = yield* counting
       const id = newId()
+      yield* TestClock.setTime(400_000)
+      yield* store.set(id, sessionOf("one", "a text"))
+      assert.strictEqual(tokenIn(yield* store.get(id)), "one")
       yield* store.set(id, sessionOf("one"))
       assert.strictEqual(tokenIn(yield* store.get(id)), "one")
       yield* store.modify(id, () => Effect.succeed([undefined, Option.some<SessionStore.Entry>(sessionOf("two"))]))
@@ -588,6 +616,11 @@ describe("a BackingSessionStore", () => {
       assert.isFalse(yield* lock("fourth"))
       yield* backing.unlock("key", "third")
       assert.isTrue(yield* lock("fourth"))
+    }))
+
+  it.effect("in memory is used without time limits, which cost more than its operations", () =>
+    Effect.gen(function*() {
+      assert.isTrue((yield* SessionStore.backingMemory).immediate)
     }))
 
   it.effect("in memory removes expired entries after every 512 writes", () =>

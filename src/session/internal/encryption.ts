@@ -24,11 +24,11 @@ export interface EncryptionKey {
 const STORE = "encryption"
 
 const fail = (reason: "Undecodable" | "KeyUnknown" | "KeyUnusable", detail: string, keyId?: string) =>
-  new SessionError({ reason, store: STORE, detail, ...(keyId === undefined ? {} : { keyId }) })
+  new SessionError({ reason, store: STORE, detail, keyId })
 
 const importKey = ({ id, secret }: EncryptionKey): Effect.Effect<CryptoKey, SessionError> =>
   Effect.gen(function*() {
-    const bytes = Either.getOrUndefined(Encoding.decodeBase64Url(Redacted.value(secret).replace(/={1,2}$/, "")))
+    const bytes = Either.getOrUndefined(Encoding.decodeBase64Url(Redacted.value(secret).replace(/=$/, "")))
     if (bytes?.length !== 32) {
       return yield* fail("KeyUnusable", `the secret of key ${id} is not 32 bytes in base64url`, id)
     }
