@@ -6,7 +6,8 @@ import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 
 /**
  * Runs `use` with the service of `tag`: one step, where `Effect.flatMap` of the tag takes three.
@@ -27,19 +28,25 @@ export const withService = <I, S, A, E, R>(
  * @internal
  */
 export const clockOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Clock.Clock =>
-  Context.unsafeGet(fiber.getFiberRef(DefaultServices.currentServices), Clock.Clock)
+  Context.unsafeGet(fiber.currentDefaultServices, Clock.Clock)
 
 /**
- * The time by the clock of a fiber, in epoch milliseconds.
+ * The time by the clock of the running fiber, in epoch milliseconds. Call it inside of an effect: elsewhere no fiber is
+ * running, and the default clock is used.
  *
  * @internal
  */
-export const millisOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): number =>
-  clockOf(fiber).unsafeCurrentTimeMillis()
+export const unsafeMillis = (): number => {
+  const fiber = Fiber.getCurrentFiber()
+  const clock = Option.isSome(fiber)
+    ? clockOf(fiber.value)
+    : Context.unsafeGet(DefaultServices.liveServices, Clock.Clock)
+  return clock.unsafeCurrentTimeMillis()
+}
 
 /**
- * The time by the clock of a fiber.
+ * `unsafeMillis` as a date.
  *
  * @internal
  */
-export const nowOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): DateTime.Utc => DateTime.unsafeMake(millisOf(fiber))
+export const unsafeNow = (): DateTime.Utc => DateTime.unsafeMake(unsafeMillis())

@@ -9,7 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { Redis } from "ioredis"
-import * as CurrentTime from "../base/CurrentTime.js"
+import { unsafeMillis } from "../base/FiberEnvironment.js"
 import { type BackingSessionStore, unavailable, type Value } from "../session/BackingSessionStore.js"
 import type { SessionError } from "../session/SessionError.js"
 import * as SessionStore from "../session/SessionStore.js"
@@ -104,7 +104,7 @@ export const backing = (
     ...(Option.isNone(next) ? ["none", "", ""] : [
       "some",
       next.value.text,
-      String(Math.max(1, Math.ceil(next.value.expiresAt - CurrentTime.unsafeMillis())))
+      String(Math.max(1, Math.ceil(next.value.expiresAt - unsafeMillis())))
     ])
   ]
   return {

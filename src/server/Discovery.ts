@@ -5,7 +5,6 @@
  * @since 0.1.0
  */
 import * as HttpClient from "@effect/platform/HttpClient"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -16,7 +15,7 @@ import { mapFailure } from "../base/CatchFailure.js"
 import { ConformanceWarning, ConformanceWarnings, type Service as Warnings } from "../base/ConformanceWarning.js"
 import { eitherOnDefect } from "../base/FailOnDefect.js"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
-import { millisOf } from "../base/FiberEnvironment.js"
+import { unsafeMillis } from "../base/FiberEnvironment.js"
 import type { JsonObject } from "../base/JsonReader.js"
 import * as MediaType from "../base/MediaType.js"
 import { span } from "../base/Span.js"
@@ -210,7 +209,7 @@ const fetchConfiguration = (
     Effect.gen(function*() {
       for (const path of ["metadata", "metadata?_format=json"]) {
         const response = yield* request(path, FHIR_ACCEPT, "fhir")
-        const parsed = DocumentRequest.parse(response, yield* Clock.currentTimeMillis)
+        const parsed = DocumentRequest.parse(response, unsafeMillis())
         if (Either.isRight(parsed)) {
           const members = CapabilityStatement.toDocument(parsed.right.members ?? {})
           if (members !== undefined) return yield* decode(members, parsed.right, "CapabilityStatement")
@@ -225,15 +224,13 @@ const fetchConfiguration = (
       return yield* errorOf({ ...absent, detail })
     })
 
-  return Effect.withFiberRuntime<PublishedDocument.Loaded<SmartConfiguration>, DiscoveryError>((fiber) =>
-    Effect.flatMap(request(".well-known/smart-configuration", ACCEPT, "metadata"), (response) => {
-      const parsed = DocumentRequest.parse(response, millisOf(fiber))
-      if (Either.isRight(parsed)) return decode(parsed.right.members ?? {}, parsed.right)
-      return legacyMetadata === true && isAbsent(parsed.left, response)
-        ? fetchCapabilityStatement(parsed.left)
-        : errorOf(parsed.left)
-    })
-  ).pipe(span("Discovery.fetch", { kind: "client", attributes: { "smart.fhir_base_url": fhirBaseUrl } }))
+  return Effect.flatMap(request(".well-known/smart-configuration", ACCEPT, "metadata"), (response) => {
+    const parsed = DocumentRequest.parse(response, unsafeMillis())
+    if (Either.isRight(parsed)) return decode(parsed.right.members ?? {}, parsed.right)
+    return legacyMetadata === true && isAbsent(parsed.left, response)
+      ? fetchCapabilityStatement(parsed.left)
+      : errorOf(parsed.left)
+  }).pipe(span("Discovery.fetch", { kind: "client", attributes: { "smart.fhir_base_url": fhirBaseUrl } }))
 }
 
 /**

@@ -7,7 +7,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as BoundedMap from "../base/BoundedMap.js"
-import { millisOf } from "../base/FiberEnvironment.js"
+import { unsafeMillis } from "../base/FiberEnvironment.js"
 import { withBuildTimeDefault } from "../base/Settings.js"
 import * as SingleFlight from "../base/SingleFlight.js"
 import { HttpLimits } from "../http/HttpLimits.js"
@@ -174,7 +174,7 @@ export const make = <A, E extends RetryPolicy.RetryableError>(
 
     const refresh = (key: string, load: Load<A, E>): Effect.Effect<A, E> =>
       fetches.run(key, (isCurrent) =>
-        Effect.withFiberRuntime((fiber) => {
+        Effect.suspend(() => {
           const attempts = Effect.suspend(() => load(entries.get(key)?.document)).pipe(
             RetryPolicy.retryOurs("always", (error: E): error is E => options.mayRepeat?.(error) ?? true),
             withPolicy,
@@ -182,11 +182,11 @@ export const make = <A, E extends RetryPolicy.RetryableError>(
           )
           return Effect.matchEffect(attempts, {
             onSuccess: (loaded) => {
-              const sharing = succeeded(key, loaded, isCurrent, millisOf(fiber))
+              const sharing = succeeded(key, loaded, isCurrent, unsafeMillis())
               return sharing === undefined ? Effect.succeed(loaded.value) : Effect.as(sharing, loaded.value)
             },
             onFailure: (error) => {
-              failed(key, error, isCurrent, millisOf(fiber))
+              failed(key, error, isCurrent, unsafeMillis())
               return Effect.fail(error)
             }
           })
@@ -236,8 +236,8 @@ export const make = <A, E extends RetryPolicy.RetryableError>(
 
     return {
       get: (key, load) =>
-        Effect.withFiberRuntime((fiber) => {
-          const now = millisOf(fiber)
+        Effect.suspend(() => {
+          const now = unsafeMillis()
           const entry = entries.get(key)
           const document = entry?.document
           if (entry?.failure !== undefined && now < entry.failure.until) {

@@ -12,7 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
-import * as CurrentTime from "../base/CurrentTime.js"
+import { unsafeMillis } from "../base/FiberEnvironment.js"
 import * as SecureRandom from "../base/SecureRandom.js"
 import * as Sha256 from "../base/Sha256.js"
 import type { BackingSessionStore, Value } from "./BackingSessionStore.js"
@@ -162,7 +162,7 @@ const operations = (
   const fail = (reason: "StoreUnavailable" | "LockLost", detail: string) =>
     new SessionError({ reason, store: backing.name, detail })
 
-  const decode = (key: string, text: Option.Option<string>) => codec.decode(key, text, CurrentTime.unsafeMillis())
+  const decode = (key: string, text: Option.Option<string>) => codec.decode(key, text, unsafeMillis())
 
   /** Replaces the entry without a lock. Returns what `prepare` made of the replaced text; none leaves it as it is. */
   const replace = <A>(
@@ -221,7 +221,7 @@ const operations = (
             return Effect.flatMap(backing.replace(key, Option.none(), next), (isNew) =>
               Effect.map(
                 isNew ? Effect.void : replace(key, next, always),
-                () => codec.wrote(key, value, entry, CurrentTime.unsafeMillis())
+                () => codec.wrote(key, value, entry, unsafeMillis())
               ))
           }
         )),
@@ -247,7 +247,7 @@ const operations = (
               // The owner of a lock is new for each `modify`, which writes one text at most.
               return Effect.flatMap(codec.encode(key, next.value, lock.owner), (value) =>
                 Effect.map(save(key, lock, text, Option.some(value)), () => {
-                  codec.wrote(key, value, next.value, CurrentTime.unsafeMillis())
+                  codec.wrote(key, value, next.value, unsafeMillis())
                   return result
                 }))
             }

@@ -13,7 +13,7 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { type ConfigurationError, configurationError } from "../base/ConfigurationError.js"
-import * as CurrentTime from "../base/CurrentTime.js"
+import { unsafeMillis } from "../base/FiberEnvironment.js"
 import { type BackingSessionStore, unavailable, type Value } from "../session/BackingSessionStore.js"
 import type { SessionError } from "../session/SessionError.js"
 import * as SessionStore from "../session/SessionStore.js"
@@ -132,7 +132,7 @@ export const backing = (
     /** Runs a write, and removes what has expired once in an hour, in the background. */
     const writing = (write: Effect.Effect<boolean, SessionError>): Effect.Effect<boolean, SessionError> =>
       Effect.suspend(() => {
-        const time = CurrentTime.unsafeMillis()
+        const time = unsafeMillis()
         if (time - lastSweep < HOUR) return write
         lastSweep = time
         return Effect.zipRight(Effect.forkDaemon(Effect.ignoreLogged(sweep(time))), write)

@@ -16,7 +16,7 @@ import { mapFailure } from "../base/CatchFailure.js"
 import { type ConfigurationError, configurationError } from "../base/ConfigurationError.js"
 import { ConformanceWarning, ConformanceWarnings, reportSafely } from "../base/ConformanceWarning.js"
 import { eitherOnDefect } from "../base/FailOnDefect.js"
-import { nowOf } from "../base/FiberEnvironment.js"
+import { unsafeNow } from "../base/FiberEnvironment.js"
 import { withBuildTimeDefault } from "../base/Settings.js"
 import { span } from "../base/Span.js"
 import * as Url from "../base/Url.js"
@@ -208,7 +208,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
           mapFailure(response, (failure) =>
             new TokenError({ operation, server, ...TransportFailure.errorFields(failure, secrets()) })),
           (received) =>
-            read(step, server, received, request, secrets, nowOf(fiber))
+            read(step, server, received, request, secrets, unsafeNow())
         )
       })
       return Effect.matchEffect(result, {

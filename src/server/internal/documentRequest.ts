@@ -10,7 +10,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { mapFailure } from "../../base/CatchFailure.js"
-import { millisOf } from "../../base/FiberEnvironment.js"
+import { unsafeMillis } from "../../base/FiberEnvironment.js"
 import type { JsonObject } from "../../base/JsonReader.js"
 import * as Url from "../../base/Url.js"
 import { HttpLimits } from "../../http/HttpLimits.js"
@@ -98,6 +98,4 @@ export const parse = (
 }
 
 export const fetch = (source: Source): Effect.Effect<Fetched, Problem> =>
-  Effect.withFiberRuntime((fiber) =>
-    Effect.flatMap(request(source), (response) => parse(response, millisOf(fiber), source.etag))
-  )
+  Effect.flatMap(request(source), (response) => parse(response, unsafeMillis(), source.etag))

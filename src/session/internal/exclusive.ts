@@ -7,7 +7,7 @@ import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as RuntimeFlags from "effect/RuntimeFlags"
-import * as CurrentTime from "../../base/CurrentTime.js"
+import { unsafeMillis } from "../../base/FiberEnvironment.js"
 import * as SecureRandom from "../../base/SecureRandom.js"
 import type { BackingSessionStore, Value } from "../BackingSessionStore.js"
 import { SessionError } from "../SessionError.js"
@@ -125,7 +125,7 @@ export const make = (backing: BackingSessionStore, random: SecureRandom.Service,
     lockAndRead === undefined
       ? backing.tryLock(key, holder.owner, options.leaseMillis)
       : Effect.suspend(() => {
-        holder.requestedAt = CurrentTime.unsafeMillis()
+        holder.requestedAt = unsafeMillis()
         return Effect.map(lockAndRead(key, holder.owner, options.leaseMillis), (read) => {
           holder.text = Option.getOrUndefined(read)
           return Option.isSome(read)
@@ -134,14 +134,14 @@ export const make = (backing: BackingSessionStore, random: SecureRandom.Service,
 
   /** After a pause that was longer than the lease, another process may have changed the entry. */
   const read = (key: string, { requestedAt, text }: Holder): Effect.Effect<Option.Option<string>, SessionError> =>
-    text === undefined || CurrentTime.unsafeMillis() >= requestedAt + options.leaseMillis
+    text === undefined || unsafeMillis() >= requestedAt + options.leaseMillis
       ? backing.read(key)
       : Effect.succeed(text)
 
   const tryLock = (key: string, holder: Holder): Effect.Effect<boolean, SessionError> =>
     Effect.map(request(key, holder), (isOurs) => {
       if (isOurs) {
-        holder.until = CurrentTime.unsafeMillis() + options.leaseMillis
+        holder.until = unsafeMillis() + options.leaseMillis
         holders.set(key, holder)
       }
       return isOurs
@@ -163,7 +163,7 @@ export const make = (backing: BackingSessionStore, random: SecureRandom.Service,
   const tryFirst = (key: string, holder: Holder): Effect.Effect<boolean, SessionError> =>
     Effect.suspend(() => {
       if (holders.has(key) || queues.has(key)) return Effect.succeed(false)
-      holder.until = CurrentTime.unsafeMillis() + options.leaseMillis
+      holder.until = unsafeMillis() + options.leaseMillis
       holders.set(key, holder)
       return Effect.flatMap(
         request(key, holder),

@@ -10,7 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
-import * as CurrentTime from "../../base/CurrentTime.js"
+import { unsafeMillis } from "../../base/FiberEnvironment.js"
 import * as SingleFlight from "../../base/SingleFlight.js"
 import { span } from "../../base/Span.js"
 import type * as SmartServers from "../../smart/SmartServers.js"
@@ -216,7 +216,7 @@ export const make = ({ options, records, servers }: {
             const renewal = renewals.inProgress(key) ?? renewals.run(key, () => renew(id, session))
             return Effect.flatMap(renewal, (renewed): Effect.Effect<A, E | SessionFailure> => {
               const { server, tokens } = renewed
-              const renewedAt = CurrentTime.unsafeMillis()
+              const renewedAt = unsafeMillis()
               const checked = SessionState.checkNotExpired(tokens, renewedAt, { operation: "refresh", server })
               return Either.isRight(checked) ? use(renewed) : checked.left
             })

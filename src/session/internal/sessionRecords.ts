@@ -11,7 +11,7 @@ import * as PubSub from "effect/PubSub"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as CurrentTime from "../../base/CurrentTime.js"
+import { unsafeMillis } from "../../base/FiberEnvironment.js"
 import { later, skipValidation } from "../../base/SchemaFields.js"
 import * as SecureRandom from "../../base/SecureRandom.js"
 import type { TokenSet } from "../../token/TokenSet.js"
@@ -105,12 +105,11 @@ export const make = (
     return {
       load: (id) => Effect.flatMap(store.get(keyOf(id)), (entry) => withSession(entry, Effect.succeed)),
       loadWith: (id, use) =>
-        Effect.flatMap(store.get(keyOf(id)), (entry) =>
-          withSession(entry, (session) => use(session, CurrentTime.unsafeMillis()))),
+        Effect.flatMap(store.get(keyOf(id)), (entry) => withSession(entry, (session) => use(session, unsafeMillis()))),
       create: (server, tokens, appState) =>
         Effect.flatMap(SecureRandom.base64Url(random, 32), (secret) => {
           const id = Redacted.make(secret)
-          const now = DateTime.unsafeMake(CurrentTime.unsafeMillis())
+          const now = DateTime.unsafeMake(unsafeMillis())
           const fields = {
             version: 1,
             expiresAt: later(now, idleTimeout),
@@ -136,26 +135,25 @@ export const make = (
       remove: (id) =>
         // Waits for a renewal in progress, so that its tokens can be revoked. A lock that stays busy must not prevent
         // a logout.
-        store.modify(keyOf(id), (current) =>
-          Effect.succeed([current, Option.none()] as const)).pipe(
-            Effect.catchIf(
-              ({ reason }) => reason === "LockTimeout" || reason === "LockLost",
-              () => store.take(keyOf(id))
-            ),
-            // A damaged entry must not prevent a logout either.
-            Effect.catchIf(
-              ({ reason }) => reason === "Undecodable",
-              (error) =>
-                Effect.zipRight(
-                  Effect.logWarning("the session is removed, and its tokens stay valid at the server", error),
-                  Effect.as(store.remove(keyOf(id)), Option.none<Entry>())
-                )
-            ),
-            Effect.map((removed) =>
-              removed._tag === "Some" && removed.value._tag === "StoredSession" ? removed.value : undefined
-            ),
-            Effect.tap((removed) => removed === undefined ? Effect.void : publish("Ended", id, removed.server))
+        store.modify(keyOf(id), (current) => Effect.succeed([current, Option.none()] as const)).pipe(
+          Effect.catchIf(
+            ({ reason }) => reason === "LockTimeout" || reason === "LockLost",
+            () => store.take(keyOf(id))
           ),
+          // A damaged entry must not prevent a logout either.
+          Effect.catchIf(
+            ({ reason }) => reason === "Undecodable",
+            (error) =>
+              Effect.zipRight(
+                Effect.logWarning("the session is removed, and its tokens stay valid at the server", error),
+                Effect.as(store.remove(keyOf(id)), Option.none<Entry>())
+              )
+          ),
+          Effect.map((removed) =>
+            removed._tag === "Some" && removed.value._tag === "StoredSession" ? removed.value : undefined
+          ),
+          Effect.tap((removed) => removed === undefined ? Effect.void : publish("Ended", id, removed.server))
+        ),
       publish,
       changes: Stream.fromPubSub(changes)
     }

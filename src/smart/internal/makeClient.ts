@@ -11,7 +11,7 @@ import type * as Redacted from "effect/Redacted"
 import type { ConfigurationError } from "../../base/ConfigurationError.js"
 import { ConformanceWarning, ConformanceWarnings } from "../../base/ConformanceWarning.js"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
-import { nowOf } from "../../base/FiberEnvironment.js"
+import { unsafeNow } from "../../base/FiberEnvironment.js"
 import * as SecureRandom from "../../base/SecureRandom.js"
 import { withBuildTimeDefault } from "../../base/Settings.js"
 import * as Span from "../../base/Span.js"
@@ -114,9 +114,11 @@ export const makeClient = (
     ): Effect.Effect<IdTokenContext, ClientAuthentication.ClientIdError> =>
       Effect.map(clientId, (clientId) => ({ server: name, configuration: found, clientId, policy, ...insecure }))
 
+    const isOwn = (url: string) => url === config.fhirBaseUrl || FhirBaseUrl.areSame(url, config.fhirBaseUrl)
+
     /** Fails if the tokens are of another server. */
     const checkServer = (operation: Operation, { fhirBaseUrl }: TokenSet): Effect.Effect<void, TokenError> =>
-      fhirBaseUrl === undefined || FhirBaseUrl.areSame(fhirBaseUrl, config.fhirBaseUrl)
+      fhirBaseUrl === undefined || isOwn(fhirBaseUrl)
         ? Effect.void
         : refuse(operation, "WrongServer", `the tokens came from ${Url.forDisplay(fhirBaseUrl)}`)
 
@@ -134,7 +136,7 @@ export const makeClient = (
       pending: PendingAuthorization,
       now: DateTime.Utc
     ): Either.Either<AuthorizationCallback.Validated, AuthorizationError> =>
-      pending.server === name && FhirBaseUrl.areSame(pending.fhirBaseUrl, config.fhirBaseUrl)
+      pending.server === name && isOwn(pending.fhirBaseUrl)
         ? AuthorizationCallback.validate(callback, pending, { now, maxAge: authorizationMaxAge, issuer })
         : Either.left(
           new AuthorizationError({
@@ -147,12 +149,10 @@ export const makeClient = (
         )
     /** The code of a callback that belongs to the launch. */
     const codeOf = (callback: AuthorizationCallback.Callback, pending: PendingAuthorization) =>
-      Effect.withFiberRuntime<Redacted.Redacted, AuthorizationError>((fiber) =>
-        Effect.flatMap(
-          validated(callback, pending, nowOf(fiber)),
-          ({ iss, result }) =>
-            iss === undefined ? result : Effect.zipRight(checkIssuer({ name, config, pending, warn }, iss), result)
-        )
+      Effect.flatMap(
+        validated(callback, pending, unsafeNow()),
+        ({ iss, result }): Effect.Effect<Redacted.Redacted, AuthorizationError> =>
+          iss === undefined ? result : Effect.zipRight(checkIssuer({ name, config, pending, warn }, iss), result)
       )
     const exchange = (callback: AuthorizationCallback.Callback, pending: PendingAuthorization) =>
       Effect.gen(function*() {
