@@ -322,7 +322,7 @@ describe("status requests of a bulk export", () => {
         done: [[0, 99_997]]
       })
       assert.isBelow(positions.length, 100)
-    }), 30_000)
+    }), 120_000)
 })
 
 describe("the files of a bulk export", () => {

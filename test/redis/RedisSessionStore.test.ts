@@ -29,7 +29,7 @@ if (isFound(found)) {
     it.scopedLive(
       "counts exactly over several processes",
       () => Effect.flatMap(found.url, (url) => severalProcesses("redis", Redacted.value(url))),
-      60_000
+      180_000
     )
 
     it.scopedLive("entries have the configured prefix and expire in Redis", () =>

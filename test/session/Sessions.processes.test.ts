@@ -94,7 +94,7 @@ layer(Layer.merge(workers, ehr), { excludeTestServices: true, timeout: "60 secon
         it.scoped(
           `[SMART-117] eight processes of 125 callers on ${place.name}: one request for an expired token, one for a refused one`,
           () => thousandCallers(place),
-          60_000
+          180_000
         )
       }
     }

@@ -40,7 +40,7 @@ if (embedded.found) {
     it.scopedLive(
       "counts exactly over several processes",
       () => Effect.flatMap(file, (path) => severalProcesses("sqlite", path)),
-      60_000
+      180_000
     )
 
     it.scopedLive("works in memory, with configured table names, and with a client that transforms names", () =>
@@ -134,7 +134,7 @@ if (isFound(found)) {
           const error = yield* Effect.flip(Effect.timeout(increment(store, newId()), "10 seconds"))
           assert.propertyVal(error, "reason", "StoreUnavailable")
         }),
-      60_000
+      180_000
     )
   })
 } else {
