@@ -20,11 +20,11 @@ const MODULES = new URL("../.tsbuildinfo/src/", import.meta.url).href
 
 const isCounted = (file) => !/^(base|testing)\/|Error\.js$/.test(file)
 
-/** The modules with a function that ran, other than the module itself. */
+/** The modules with a function that ran, other than the module itself, which begins at 0. */
 const filesOf = ({ result }) =>
   result.flatMap(({ functions, url }) => {
     const file = url.startsWith(MODULES) ? url.slice(MODULES.length) : undefined
-    const ran = functions.slice(1).some(({ ranges }) => ranges[0].count > 0)
+    const ran = functions.some(({ ranges: [{ count, startOffset }] }) => count > 0 && startOffset > 0)
     return file !== undefined && ran && isCounted(file) ? [file.replace(/\.js$/, "")] : []
   }).sort()
 

@@ -16,7 +16,6 @@ import { layerRegistry, type Registry } from "../http/PerHttpClient.js"
 import * as Pkce from "../launch/Pkce.js"
 import * as Discovery from "../server/Discovery.js"
 import * as TokenEndpoint from "../token/TokenEndpoint.js"
-import { type CheckIssuer, configuredIssuer, UNKNOWN_ISSUER } from "./internal/callbackIssuer.js"
 import { type Config, config, type Service } from "./internal/client.js"
 import { type Dependencies, makeClient } from "./internal/makeClient.js"
 import * as OpenIdConnect from "./internal/openIdConnect.js"
@@ -33,12 +32,6 @@ export type { Dependencies } from "./internal/makeClient.js"
  */
 export class SmartClient extends Context.Tag("effect-safire/SmartClient")<SmartClient, Service>() {}
 
-/** A client outside a registry has no other server that the `iss` of a callback could belong to. */
-const checkAlone: CheckIssuer = ({ config, pending, warn }) =>
-  (configuredIssuer(config) ?? pending.issuer) === undefined
-    ? warn({ code: "IssuerUnknown", detail: UNKNOWN_ISSUER })
-    : Effect.void
-
 /**
  * Makes a client. It fails if the configuration cannot be used, and makes no request.
  *
@@ -48,7 +41,7 @@ const checkAlone: CheckIssuer = ({ config, pending, warn }) =>
 export const make = (
   config: Config
 ): Effect.Effect<Service, ConfigurationError, ClientAuthentication.ClientAuthentication | Dependencies> =>
-  makeClient(config, checkAlone)
+  makeClient(config)
 
 /**
  * All dependencies of a client except its authentication. Clients that are built together over the same `HttpClient`

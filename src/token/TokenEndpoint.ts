@@ -10,7 +10,11 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Context from "effect/Context"
 import type * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import * as MetricKey from "effect/MetricKey"
 import type * as Redacted from "effect/Redacted"
 import { mapFailure } from "../base/CatchFailure.js"
 import { type ConfigurationError, configurationError } from "../base/ConfigurationError.js"
@@ -26,7 +30,6 @@ import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import type { ReceivedResponse } from "../http/ReceivedResponse.js"
 import * as RetryPolicy from "../http/RetryPolicy.js"
 import * as TransportFailure from "../http/TransportFailure.js"
-import { count } from "./internal/requestCounter.js"
 import { encodingHint, secretsOf } from "./internal/requestSecrets.js"
 import type {
   Authorization,
@@ -146,6 +149,24 @@ const authenticated = (
       "the authentication of this client does not send authorization extensions; UdapAuthentication does",
       server
     )
+
+const requests = MetricKey.counter("effect_safire_token_requests_total", {
+  description: "Requests to token, introspection and revocation endpoints, by operation and result",
+  incremental: true
+})
+
+/** By operation and result, of which there are few. `Metric.tagged` would look up the counter at each increment. */
+const counters = new Map<string, Metric.Metric.Counter<number>>()
+
+/** Not an effect, which would take longer than all else here. */
+const count = (operation: Operation, result: string, fiber: Fiber.RuntimeFiber<unknown, unknown>): void => {
+  const key = `${operation} ${result}`
+  const counter = counters.get(key) ?? Metric.fromMetricKey(
+    requests.pipe(MetricKey.tagged("operation", operation), MetricKey.tagged("result", result))
+  )
+  counters.set(key, counter)
+  counter.unsafeUpdate(1, fiber.getFiberRef(FiberRef.currentMetricLabels))
+}
 
 /**
  * The service over the `HttpClient` of its environment.

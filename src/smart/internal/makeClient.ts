@@ -31,7 +31,6 @@ import * as TokenEndpoint from "../../token/TokenEndpoint.js"
 import { type Operation, TokenError } from "../../token/TokenError.js"
 import { grantOf, type TokenSet, whyNoRefreshToken } from "../../token/TokenSet.js"
 import { type AuthorizeContext, buildAuthorization, scopesOf } from "./buildAuthorization.js"
-import { type CheckIssuer, configuredIssuer } from "./callbackIssuer.js"
 import { type Config, forServer, type ScopeInput, type Service, validate } from "./client.js"
 import * as OpenIdConnect from "./openIdConnect.js"
 import type { IdTokenContext } from "./verifyIdentity.js"
@@ -49,13 +48,50 @@ export type Dependencies =
   | OpenIdConnect.OpenIdConnect
 
 /**
+ * A launch whose callback has an `iss` (RFC 9207).
+ *
+ * @internal
+ */
+export interface Launch {
+  readonly name: string
+  readonly config: Config
+  readonly pending: PendingAuthorization
+  readonly warn: (warning: Omit<ConstructorParameters<typeof ConformanceWarning>[0], "server">) => Effect.Effect<void>
+}
+
+/**
+ * Fails if the `iss` of a callback may belong to another server. The caller has checked that `iss` equals the issuer
+ * that the launch expects, if there is one.
+ *
+ * @internal
+ */
+export type CheckIssuer = (launch: Launch, iss: string) => Effect.Effect<void, AuthorizationError>
+
+/**
+ * The configured issuer.
+ *
+ * @internal
+ */
+export const configuredIssuer = ({ issuer, metadata }: Pick<Config, "issuer" | "metadata">): string | undefined =>
+  issuer ?? metadata?.issuer
+
+/** @internal */
+export const UNKNOWN_ISSUER = "the callback has an iss, but neither the configuration nor the metadata has an issuer"
+
+/** A client outside a registry has no other server that the `iss` of a callback could belong to. */
+const checkAlone: CheckIssuer = ({ config, pending, warn }) =>
+  (configuredIssuer(config) ?? pending.issuer) === undefined
+    ? warn({ code: "IssuerUnknown", detail: UNKNOWN_ISSUER })
+    : Effect.void
+
+/**
  * A client. `checkIssuer` protects it from mix-up with the other servers of its registry.
  *
  * @internal
  */
 export const makeClient = (
   config: Config,
-  checkIssuer: CheckIssuer
+  checkIssuer: CheckIssuer = checkAlone
 ): Effect.Effect<Service, ConfigurationError, ClientAuthentication.ClientAuthentication | Dependencies> =>
   Effect.gen(function*() {
     const name = config.name ?? config.fhirBaseUrl

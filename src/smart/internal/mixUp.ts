@@ -40,8 +40,8 @@ import { locationOf } from "../../launch/AuthorizationCallback.js"
 import { AuthorizationError } from "../../launch/AuthorizationError.js"
 import type { PendingAuthorization } from "../../launch/PendingAuthorization.js"
 import type { SmartConfiguration } from "../../server/SmartConfiguration.js"
-import { type CheckIssuer, configuredIssuer, UNKNOWN_ISSUER } from "./callbackIssuer.js"
 import type { Config } from "./client.js"
+import { type CheckIssuer, configuredIssuer, UNKNOWN_ISSUER } from "./makeClient.js"
 
 /**
  * Another server of the registry.

@@ -17,9 +17,8 @@ import * as ClientAuthentication from "../../client/ClientAuthentication.js"
 import { safeText } from "../../http/Redaction.js"
 import type * as SmartClient from "../SmartClient.js"
 import { UnknownServerError } from "../UnknownServerError.js"
-import type { CheckIssuer } from "./callbackIssuer.js"
 import { forServer, validate } from "./client.js"
-import { makeClient } from "./makeClient.js"
+import { type CheckIssuer, makeClient } from "./makeClient.js"
 import * as MixUp from "./mixUp.js"
 
 /**

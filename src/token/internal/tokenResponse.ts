@@ -202,7 +202,8 @@ const compareScopes = (
     warn("ScopeNotGranted", `of the requested scopes, the server did not grant ${shown}`)
   }
   const added = operation === "refresh" ? granted.filter((scope) => !requested.includes(scope)) : []
-  const wanted = added.length === 0 ? [] : Scopes.parse(requested)
+  if (added.length === 0) return
+  const wanted = Scopes.parse(requested)
   if (Scopes.parse(added).some((scope) => !Scopes.covers(wanted, [scope]))) {
     warn("ScopeNotNarrowed", "the refresh requested fewer scopes than the server granted")
   }
