@@ -23,6 +23,7 @@ import * as OpenIdConnect from "./internal/openIdConnect.js"
 export type { Authorization, AuthorizeOptions, Config, ScopeInput, Service } from "./internal/client.js"
 export { config } from "./internal/client.js"
 export type { Dependencies } from "./internal/makeClient.js"
+export type { OpenIdConnect } from "./internal/openIdConnect.js"
 
 /**
  * The tag of the service.

@@ -19,8 +19,10 @@ import type { IdTokenContext, OpenId } from "./verifyIdentity.js"
 
 /**
  * The environment in which the clients of a build make the services that fetch key sets and OpenID metadata.
+ * `SmartClient.layerDependencies` provides it.
  *
- * @internal
+ * @since 0.1.0
+ * @category tags
  */
 export class OpenIdConnect extends Context.Tag("effect-safire/smart/OpenIdConnect")<
   OpenIdConnect,
