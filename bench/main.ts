@@ -93,10 +93,12 @@ const measure = async (source: string): Promise<Results> => {
   const done: Array<Rounds.RowResult> = []
   try {
     for (const row of wanted.filter((row) => isAvailable(stores, storeOf(row)))) {
+      if (row.work !== done.at(-1)?.row.work) await workers.stop()
       const result = await Rounds.run(row, workers, rounds)
       tell(Report.rowTable(result))
       done.push(result)
     }
+    await workers.stop()
     const stampede = isWanted("stampede") ? await Stampede.measure(workers, server, rounds) : undefined
     const growth = isWanted("growth") ? await Growth.measure(workers, stores, Math.min(rounds, 3)) : undefined
     return {

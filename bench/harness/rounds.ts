@@ -31,18 +31,20 @@ export const perSecond = ({ operations, wallMicros }: Sample): number => operati
 export const cpuOf = ({ cpuMicros, operations }: Sample): number => cpuMicros / operations
 
 /**
- * The contenders' processes. Each does all of its rows in one process, as an app would, so that what the rows share is
- * compiled once.
+ * The contenders' processes. They are started again for each work: what a process did before changes how its code is
+ * optimised and what its heap contains.
  */
 export interface Workers {
   readonly of: (name: Name) => Promise<Child.Child>
   /** The contenders and rows that are warmed up. */
   readonly warm: Set<string>
+  /** Stops all; the next use starts them again. */
   readonly stop: () => Promise<void>
 }
 
 export const workers = (setting: Setting, execArgv: ReadonlyArray<string>): Workers => {
   const started = new Map<Name, Child.Child>()
+  const warm = new Set<string>()
   return {
     of: async (name) => {
       const { module, variant } = named(name)
@@ -55,9 +57,11 @@ export const workers = (setting: Setting, execArgv: ReadonlyArray<string>): Work
       started.set(name, child)
       return child
     },
-    warm: new Set(),
+    warm,
     stop: async () => {
       for (const child of started.values()) await child.stop()
+      started.clear()
+      warm.clear()
     }
   }
 }

@@ -146,17 +146,21 @@ describe("TimeLimit.timeoutFail", () => {
       assert.strictEqual(yield* Effect.locally(limited(FiberRef.get(name)), name, "inside"), "inside")
     }))
 
-  it.live("when the last operation has ended, no timer keeps the process alive", () =>
-    Effect.gen(function*() {
-      const timers = () => process.getActiveResourcesInfo().filter((one) => one === "Timeout").length
-      const before = timers()
-      const end = yield* Deferred.make<void>()
-      const fiber = yield* Effect.fork(limited(Deferred.await(end)))
-      yield* Effect.yieldNow()
-      assert.strictEqual(timers(), before + 1)
-      yield* Deferred.succeed(end, undefined)
-      yield* Fiber.join(fiber)
-      yield* Effect.sleep("1 millis")
-      assert.isAtMost(timers(), before)
-    }))
+  // Bun does not list its timers.
+  it.live.skipIf("Bun" in globalThis)(
+    "when the last operation has ended, no timer keeps the process alive",
+    () =>
+      Effect.gen(function*() {
+        const timers = () => process.getActiveResourcesInfo().filter((one) => one === "Timeout").length
+        const before = timers()
+        const end = yield* Deferred.make<void>()
+        const fiber = yield* Effect.fork(limited(Deferred.await(end)))
+        yield* Effect.yieldNow()
+        assert.strictEqual(timers(), before + 1)
+        yield* Deferred.succeed(end, undefined)
+        yield* Fiber.join(fiber)
+        yield* Effect.sleep("1 millis")
+        assert.isAtMost(timers(), before)
+      })
+  )
 })
