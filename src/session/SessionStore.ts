@@ -231,26 +231,26 @@ const operations = (
       withKey(id, (key) =>
         exclusive.run(key, (restore, lock) =>
           Effect.flatMap(
-            restore(Effect.flatMap(lock.read, (text) =>
-              Effect.flatMap(decode(key, text), (current) =>
-                Effect.map(f(current), ([result, next]) => ({ text, current, result, next }))))),
-            ({ current, next, result, text }) => {
-              if (Option.getOrUndefined(next) === Option.getOrUndefined(current)) {
-                return Effect.succeed(result)
-              }
-              if (Option.isNone(next)) {
-                return Effect.map(save(key, lock, text, Option.none()), () => {
-                  codec.forget(key)
-                  return result
-                })
-              }
-              // The owner of a lock is new for each `modify`, which writes one text at most.
-              return Effect.flatMap(codec.encode(key, next.value, lock.owner), (value) =>
-                Effect.map(save(key, lock, text, Option.some(value)), () => {
-                  codec.wrote(key, value, next.value, unsafeMillis())
-                  return result
-                }))
-            }
+            restore(
+              Effect.flatMap(lock.read, (text) => Effect.map(decode(key, text), (current) => ({ text, current })))
+            ),
+            ({ current, text }) =>
+              // Nothing may follow `f` where it can be interrupted: its result would be lost.
+              Effect.flatMap(restore(f(current)), ([result, next]) => {
+                if (Option.getOrUndefined(next) === Option.getOrUndefined(current)) return Effect.succeed(result)
+                if (Option.isNone(next)) {
+                  return Effect.map(save(key, lock, text, Option.none()), () => {
+                    codec.forget(key)
+                    return result
+                  })
+                }
+                // The owner of a lock is new for each `modify`, which writes one text at most.
+                return Effect.flatMap(codec.encode(key, next.value, lock.owner), (value) =>
+                  Effect.map(save(key, lock, text, Option.some(value)), () => {
+                    codec.wrote(key, value, next.value, unsafeMillis())
+                    return result
+                  }))
+              })
           )))
   }
 }
