@@ -11,6 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -409,6 +410,27 @@ describe("SessionStore.modify", () => {
 })
 
 describe("SessionStore.layerMemory", () => {
+  it.effect("an interruption in the last step of the function of `modify` does not lose its result", () =>
+    Effect.gen(function*() {
+      const store = yield* SessionStore.SessionStore
+      const id = newId()
+      const last = yield* numbered(3)
+      const fiber = yield* Effect.fork(
+        store.modify(
+          id,
+          () =>
+            Effect.withFiberRuntime<readonly [number, Option.Option<SessionStore.Entry>]>((self) =>
+              Effect.sync(() => {
+                self.unsafeInterruptAsFork(FiberId.none)
+                return [3, Option.some(last)] as const
+              })
+            )
+        )
+      )
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.await(fiber)))
+      assert.isTrue(Option.isSome(yield* store.get(id)))
+    }).pipe(Effect.provide(SessionStore.layerMemory)))
+
   it.effect("keeps entries until they expire, by Clock, and shares them with all users of the layer", () =>
     Effect.gen(function*() {
       const store = yield* SessionStore.SessionStore
