@@ -3,7 +3,7 @@
 // without a test has a `reason` in scripts/*-client-requirements.json; a file is `partial` until it has all reasons.
 // `--check` fails if a requirement has neither, or has a reason although tests prove it, or if the page is outdated.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs"
-import { relative } from "node:path"
+import { sep } from "node:path"
 
 const PAGE = "docs/conformance.md"
 /** So many tests of one requirement are listed; the others are counted. */
@@ -16,14 +16,22 @@ const SPECIFICATIONS = [
 
 const IDS = /\[([A-Z]+-\w+(?:,? [A-Z]+-\w+)*)\]/g
 const report = JSON.parse(readFileSync("reports/tests.json", "utf8"))
-const files = readdirSync("test", { recursive: true }).filter((name) => String(name).endsWith(".test.ts"))
+const files = readdirSync("test", { recursive: true }).map((name) => String(name).replaceAll(sep, "/"))
+  .filter((name) => name.endsWith(".test.ts"))
+/** The file in this clone, of a report that may come from another one. */
+const fileOf = (name) => {
+  const path = name.replaceAll(sep, "/")
+  const file = files.find((file) => path.endsWith(`/test/${file}`))
+  if (file === undefined) throw new Error(`reports/tests.json has ${name}, which is not here: run npm test first`)
+  return file
+}
 if (report.testResults.length < files.length) {
   console.error(`reports/tests.json has ${report.testResults.length} of ${files.length} files: run npm test first`)
   process.exit(1)
 }
 const tests = report.testResults.flatMap(({ assertionResults, name }) =>
   assertionResults.map((test) => ({
-    file: relative("test", name),
+    file: fileOf(name),
     ran: test.status === "passed",
     ids: [...test.fullName.matchAll(IDS)].flatMap(([, ids]) => ids.split(/,? /)),
     title: test.title.replace(IDS, "").trim().replace(/\s+/g, " ")
