@@ -125,6 +125,7 @@ const bareWorks = (setting: Setting) =>
         response.status === 200 ? response.json : Effect.dieMessage(`status ${response.status}`))
     const patient = `${setting.fhirBaseUrl}/Patient/${setting.patientId}`
     const bearer = { authorization: `Bearer ${setting.accessToken}`, accept: "application/fhir+json" }
+    const entries = Transaction.requests(setting)
     const form = new URLSearchParams({
       grant_type: "authorization_code",
       code: setting.code,
@@ -144,6 +145,12 @@ const bareWorks = (setting: Setting) =>
       ),
       "discovery-cold": Effect.suspend(() =>
         json(HttpClientRequest.get(`${setting.fhirBaseUrl}/.well-known/smart-configuration`, { acceptJson: true }))
+      ),
+      "fhir-transaction": Effect.suspend(() =>
+        json(HttpClientRequest.post(setting.fhirBaseUrl, {
+          headers: bearer,
+          body: HttpBody.text(Transaction.encode(entries), "application/fhir+json")
+        }))
       )
     }
   })

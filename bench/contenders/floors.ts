@@ -71,11 +71,7 @@ const requests = (setting: Setting, send: (request: Request) => Promise<unknown>
           accept: "application/fhir+json",
           "content-type": "application/fhir+json"
         },
-        body: JSON.stringify({
-          resourceType: "Bundle",
-          type: "transaction",
-          entry: entries.map(({ resource, ...request }) => ({ resource, request }))
-        })
+        body: Transaction.encode(entries)
       }),
     "discovery-cold": () =>
       send({

@@ -116,7 +116,7 @@ export const rows: ReadonlyArray<Row> = [
     "FHIR transaction, 500 entries",
     1,
     "raw undici",
-    [OURS, UNTRACED, "raw fetch", "raw undici"],
+    [OURS, UNTRACED, "NodeTransport used bare", "raw fetch", "raw undici"],
     { millis: 1000 }
   ),
   row("udap-chain", "UDAP: a chain with two CRLs, validated anew", 1, "pkijs's engine", [UDAP, "pkijs's engine"]),

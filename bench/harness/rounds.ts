@@ -104,6 +104,17 @@ export const warmUp = async (child: Child.Child, job: Job): Promise<void> => {
 /** While the others are warmed up, a process is idle, and the system takes memory from it. */
 const UNCOUNTED_ROUNDS = 3
 
+/**
+ * Of each turn, this part does not count: while the others had their turns, the process was idle, its caches were lost
+ * and its young generation may have shrunk.
+ */
+const UNCOUNTED_PART = 0.25
+
+const turn = async (child: Child.Child, job: Job): Promise<Sample> => {
+  await sample(child, { ...job, millis: job.millis * UNCOUNTED_PART })
+  return sample(child, job)
+}
+
 export const run = async (row: Row, { of, warm }: Workers, rounds: number): Promise<RowResult> => {
   const { concurrency, contenders, work } = row
   const samples = new Map<Name, Array<Sample>>(contenders.map((name) => [name, []]))
@@ -114,7 +125,7 @@ export const run = async (row: Row, { of, warm }: Workers, rounds: number): Prom
   }
   for (let round = -UNCOUNTED_ROUNDS; round < rounds; round++) {
     for (const [name, measured] of samples) {
-      const taken = await sample(await of(name), { work, concurrency, millis: row.millis })
+      const taken = await turn(await of(name), { work, concurrency, millis: row.millis })
       if (round >= 0) measured.push(taken)
     }
   }

@@ -21,6 +21,14 @@ export const requests = (setting: Setting.Setting) =>
     resource: observation(setting, index)
   }))
 
+/** The Bundle by hand, as JSON. */
+export const encode = (entries: ReturnType<typeof requests>): string =>
+  JSON.stringify({
+    resourceType: "Bundle",
+    type: "transaction",
+    entry: entries.map(({ resource, ...request }) => ({ resource, request }))
+  })
+
 export const response = (setting: Setting.Setting) => ({
   resourceType: "Bundle",
   type: "transaction-response",
