@@ -126,50 +126,64 @@ export const withoutDeepMembers = (
   return others(object, new Set(bad))
 }
 
-/** @internal */
-export interface JsonReader {
-  readonly string: (member: string) => string | undefined
-  readonly redacted: (member: string) => Redacted.Redacted | undefined
-  readonly strings: (member: string) => ReadonlyArray<string> | undefined
-  readonly boolean: (member: string) => boolean | undefined
-  readonly object: (member: string) => JsonObject | undefined
-  readonly objects: (member: string) => ReadonlyArray<JsonObject> | undefined
-}
+type Refuse = (member: string, expected: string) => void
 
 /** `null` counts as absent and is not reported: many servers send it. */
-const read = <A>(
-  object: JsonObject,
-  refuse: (member: string, expected: string) => void,
-  expected: string,
-  is: (value: unknown) => value is A
-) =>
-(member: string): A | undefined => {
-  const value = Object.hasOwn(object, member) ? object[member] : undefined
-  if (value === undefined || value === null) return undefined
-  if (is(value)) return value
-  refuse(member, expected)
-  return undefined
-}
+const read =
+  <A>(object: JsonObject, refuse: Refuse, expected: string, is: (value: unknown) => value is A) =>
+  (member: string): A | undefined => {
+    const value = Object.hasOwn(object, member) ? object[member] : undefined
+    if (value === undefined || value === null) return undefined
+    if (is(value)) return value
+    refuse(member, expected)
+    return undefined
+  }
 
 const isNonEmptyString = (value: unknown): value is string => typeof value === "string" && value !== ""
 const isArrayOf = <A>(is: (value: unknown) => value is A) => (value: unknown): value is ReadonlyArray<A> =>
   Array.isArray(value) && value.every(is)
+const isArrayOfStrings = isArrayOf(Predicate.isString)
+const isArrayOfObjects = isArrayOf(isJsonObject)
 
-/** @internal */
-export const reader = (object: JsonObject, refuse: (member: string, expected: string) => void): JsonReader => {
-  const string = read(object, refuse, "a non-empty string", isNonEmptyString)
-  return {
-    string,
-    redacted: (member) => {
+/**
+ * Reads members by their types. The functions are getters, because most readers need one or two of them.
+ *
+ * @internal
+ */
+export class JsonReader {
+  constructor(private readonly members: JsonObject, private readonly refuse: Refuse) {}
+
+  get string(): (member: string) => string | undefined {
+    return read(this.members, this.refuse, "a non-empty string", isNonEmptyString)
+  }
+
+  get redacted(): (member: string) => Redacted.Redacted | undefined {
+    const { string } = this
+    return (member) => {
       const value = string(member)
       return value === undefined ? undefined : Redacted.make(value)
-    },
-    strings: read(object, refuse, "an array of strings", isArrayOf(Predicate.isString)),
-    boolean: read(object, refuse, "a boolean", Predicate.isBoolean),
-    object: read(object, refuse, "an object", isJsonObject),
-    objects: read(object, refuse, "an array of objects", isArrayOf(isJsonObject))
+    }
+  }
+
+  get strings(): (member: string) => ReadonlyArray<string> | undefined {
+    return read(this.members, this.refuse, "an array of strings", isArrayOfStrings)
+  }
+
+  get boolean(): (member: string) => boolean | undefined {
+    return read(this.members, this.refuse, "a boolean", Predicate.isBoolean)
+  }
+
+  get object(): (member: string) => JsonObject | undefined {
+    return read(this.members, this.refuse, "an object", isJsonObject)
+  }
+
+  get objects(): (member: string) => ReadonlyArray<JsonObject> | undefined {
+    return read(this.members, this.refuse, "an array of objects", isArrayOfObjects)
   }
 }
+
+/** @internal */
+export const reader = (object: JsonObject, refuse: Refuse): JsonReader => new JsonReader(object, refuse)
 
 /**
  * The members whose names are not in `known`.

@@ -52,7 +52,7 @@ export const Source = Schema.Literal("CapabilityStatement", "Settings")
 export type Source = typeof Source.Type
 
 /** Reads members of a document. URLs are resolved against the FHIR base URL. */
-interface MemberReader extends JsonReader {
+interface MemberReader extends Pick<JsonReader, "boolean" | "object" | "objects" | "string" | "strings"> {
   readonly resolve: (member: string, value: string | undefined) => string | undefined
   readonly malformed: (member: string, expected: string) => void
 }
@@ -209,7 +209,8 @@ export const fromDocument = (
     return resolved?.href
   }
   const document = withoutDeepMembers(received, malformed)
-  const members: MemberReader = { resolve, malformed, ...reader(document, malformed) }
+  const { boolean, object, objects, string, strings } = reader(document, malformed)
+  const members: MemberReader = { resolve, malformed, boolean, object, objects, string, strings }
   const values = Object.fromEntries(READERS.map(([name, key, read]) => [key, read(members, name)])) as StaticMetadata
   return new SmartConfiguration({
     fhirBaseUrl,

@@ -161,7 +161,7 @@ const deviationsOf = ({ reference, role }: FhirContextItem): ReadonlyArray<strin
 export const fromMembers = (members: JsonObject, warn: Warn): LaunchContext => {
   const onMalformed = (prefix: string) => (member: string, expected: string) =>
     warn("TokenMemberMalformed", `${prefix}${member} is not ${expected}; it counts as absent`)
-  const read = reader(members, onMalformed(""))
+  const { boolean, objects, string } = reader(members, onMalformed(""))
 
   const fhirContextOf = (items: unknown): ReadonlyArray<FhirContextItem> | undefined => {
     if (items === undefined || items === null) return undefined
@@ -178,13 +178,13 @@ export const fromMembers = (members: JsonObject, warn: Warn): LaunchContext => {
         onMalformed("")("fhirContext", "an array of objects")
         return []
       }
-      const { object, string } = reader(item, onMalformed("fhirContext."))
+      const { object, string: inItem } = reader(item, onMalformed("fhirContext."))
       const found = {
-        reference: string("reference"),
-        canonical: string("canonical"),
+        reference: inItem("reference"),
+        canonical: inItem("canonical"),
         identifier: object("identifier"),
-        type: string("type"),
-        role: string("role") ?? "launch"
+        type: inItem("type"),
+        role: inItem("role") ?? "launch"
       }
       if (found.reference === undefined && found.canonical === undefined && found.identifier === undefined) {
         onMalformed("")("fhirContext", "items with a reference, a canonical or an identifier")
@@ -203,23 +203,23 @@ export const fromMembers = (members: JsonObject, warn: Warn): LaunchContext => {
     return value.slice(type.length + 1)
   }
 
-  const details = read.objects("authorization_details")?.filter((detail) => detail["type"] === "smart_on_fhir")
+  const details = objects("authorization_details")?.filter((detail) => detail["type"] === "smart_on_fhir")
   return new LaunchContext({
-    patient: idOf(read.string("patient"), "Patient"),
-    encounter: idOf(read.string("encounter"), "Encounter"),
+    patient: idOf(string("patient"), "Patient"),
+    encounter: idOf(string("encounter"), "Encounter"),
     fhirContext: fhirContextOf(members["fhirContext"]),
-    needPatientBanner: read.boolean("need_patient_banner"),
-    intent: read.string("intent"),
-    smartStyleUrl: read.string("smart_style_url"),
-    tenant: read.string("tenant"),
+    needPatientBanner: boolean("need_patient_banner"),
+    intent: string("intent"),
+    smartStyleUrl: string("smart_style_url"),
+    tenant: string("tenant"),
     authorizationDetails: details?.map((detail) => {
-      const { string, strings } = reader(detail, onMalformed("authorization_details."))
+      const { string: inDetail, strings } = reader(detail, onMalformed("authorization_details."))
       return {
         locations: strings("locations") ?? [],
         fhirVersions: strings("fhirVersions") ?? [],
-        scope: string("scope"),
-        patient: idOf(string("patient"), "Patient"),
-        encounter: idOf(string("encounter"), "Encounter"),
+        scope: inDetail("scope"),
+        patient: idOf(inDetail("patient"), "Patient"),
+        encounter: idOf(inDetail("encounter"), "Encounter"),
         fhirContext: fhirContextOf(detail["fhirContext"])
       }
     })

@@ -14,7 +14,7 @@ import type { EntryResult, FhirError, Fields, Issue } from "../FhirError.js"
 import { reasonOf } from "../FhirError.js"
 import type { ReadResponse } from "./fhirMessage.js"
 import type { FhirRequester } from "./fhirRequester.js"
-import { storedOf } from "./interaction.js"
+import { etagOf, versionIdOf } from "./interaction.js"
 import type { Resource, Stored } from "./resource.js"
 import { isResource, issuesOf, typed } from "./resource.js"
 import type { AnyResourceOf, FhirVersion, ResourceInput } from "./resourceTypes.js"
@@ -158,22 +158,27 @@ export const bundleIn = (
     ? Effect.succeed(json)
     : fail({ reason: "NotFhir", detail: `HTTP status ${status} without a Bundle`, status, processed })
 
+/** The status of an entry, such as "201 Created"; 0 if it is not valid. */
+const statusOf = (status = ""): number => /^\d{3}/.test(status) ? Number(status.slice(0, 3)) : 0
+
 /** The response to one entry of a batch or a transaction. Its status is 0 if it is not valid. */
 const bundleEntry = <A>(
   { resource, response }: Entry,
   index: number,
   secrets: ReadonlyArray<Redacted.Redacted>
 ): BundleEntry<A> => {
-  const status = Number(/^\d{3}/.exec(stringIn(response, "status") ?? "")?.[0] ?? 0)
-  const headers = {
-    etag: stringIn(response, "etag"),
-    location: stringIn(response, "location"),
-    "last-modified": stringIn(response, "lastModified")
+  const etag = stringIn(response, "etag")
+  const versionId = versionIdOf(etag, resource)
+  return {
+    index,
+    issues: issuesOf(memberIn(response, "outcome") ?? resource, secrets),
+    resource: resource === undefined ? undefined : typed<A>(resource),
+    status: statusOf(stringIn(response, "status")),
+    etag: etag ?? etagOf(versionId),
+    versionId,
+    lastModified: stringIn(response, "lastModified"),
+    location: stringIn(response, "location")
   }
-  const typedResource = resource === undefined ? undefined : typed<A>(resource)
-  const issues = issuesOf(memberIn(response, "outcome") ?? resource, secrets)
-  // Keys after a spread are expensive.
-  return { index, issues, ...storedOf({ status, json: resource, headers }, typedResource) }
 }
 
 const isProcessed = ({ status }: { readonly status: number }): boolean =>

@@ -140,17 +140,31 @@ export const notModified = (
     lastModified: headers["last-modified"] ?? ifModifiedSince
   })
 
+// Without a match of a RegExp, which takes 240 bytes: a Bundle may have thousands of entries.
+const versionOf = (etag: string): string | undefined => {
+  const from = etag.startsWith("W/\"") ? 3 : etag.startsWith("\"") ? 1 : 0
+  return from > 0 && etag.length > from && etag.endsWith("\"") ? etag.slice(from, -1) : undefined
+}
+
+/** The version in an ETag (RFC 9110, section 8.8.3), else that of the resource. */
+export const versionIdOf = (etag: string | undefined, resource: unknown): string | undefined =>
+  (etag === undefined ? undefined : versionOf(etag)) ?? versionIn(resource)
+
+/** The ETag of a version (FHIR R4, section 3.1.0.1.3). */
+export const etagOf = (versionId: string | undefined): string | undefined =>
+  versionId === undefined ? undefined : `W/"${versionId}"`
+
 /** The resource with what the headers of its response state: version, ETag, location. */
 export const storedOf = <A>(
   { headers, json, status }: Pick<FhirResponse, "headers" | "json" | "status">,
   resource: A
 ): Stored<A> => {
   const etag = headers["etag"]
-  const versionId = /^(?:W\/)?"(.*)"$/.exec(etag ?? "")?.[1] ?? versionIn(json)
+  const versionId = versionIdOf(etag, json)
   return {
     resource,
     status,
-    etag: etag ?? (versionId === undefined ? undefined : `W/"${versionId}"`),
+    etag: etag ?? etagOf(versionId),
     versionId,
     lastModified: headers["last-modified"],
     location: headers["location"] ?? headers["content-location"]

@@ -224,22 +224,22 @@ export interface GrantContext {
 export const parseTokenSet = (grant: GrantContext): Parse<TokenSet> => (response, context) =>
   Either.flatMap(parseMembers(response, context), (members) => {
     const { now, operation, warn } = context
-    const read = reader(
+    const { redacted, string } = reader(
       members,
       (member, expected) => warn("TokenMemberMalformed", `${member} is not ${expected}; it counts as absent`)
     )
     const fail = (detail: string, reason?: TokenError["reason"]) =>
       Either.left(unusable(response, context, detail, members, reason))
 
-    const accessToken = read.redacted("access_token")
+    const accessToken = redacted("access_token")
     if (accessToken === undefined) return fail("the response has no usable access_token")
-    const tokenType = read.string("token_type")
+    const tokenType = string("token_type")
     if (tokenType === undefined) warn("TokenTypeMissing", "token_type is missing; Bearer is assumed", "75")
     else if (tokenType.toLowerCase() !== "bearer") {
       return fail(`token_type is "${safeText(tokenType, secretsIn(context, members), 40)}"`, "UnsupportedTokenType")
     }
-    const refreshToken = read.redacted("refresh_token") ?? grant.refreshToken
-    const idToken = read.redacted("id_token")
+    const refreshToken = redacted("refresh_token") ?? grant.refreshToken
+    const idToken = redacted("id_token")
     const launchContext = fromMembers(members, warn)
     const scopes = scopesOf(members, grant, warn)
     if (
