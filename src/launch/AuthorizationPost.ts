@@ -17,11 +17,6 @@ export interface AuthorizationPost {
   /** The URL that receives the form, as `application/x-www-form-urlencoded`. */
   readonly action: string
   readonly fields: ReadonlyArray<readonly [name: string, value: string]>
-  /**
-   * A page that posts the form when it is loaded; without scripts, when the user presses its button. Serve it as
-   * `text/html; charset=utf-8` with `Cache-Control: no-store` and `contentSecurityPolicy`.
-   */
-  readonly html: string
 }
 
 /** Called on the prototype, because a field named `submit` would hide the method of the form. */
@@ -37,7 +32,14 @@ const SCRIPT = "HTMLFormElement.prototype.submit.call(document.forms[0])"
 export const contentSecurityPolicy =
   "default-src 'none'; script-src 'sha256-ox4bri+xTrW3kuLTyRoak73QX8KZGuyP3JlQYusbSlA='; base-uri 'none'"
 
-const toHtml = (action: string, fields: AuthorizationPost["fields"]): string =>
+/**
+ * A page that posts the form when it is loaded; without scripts, when the user presses its button. Serve it as
+ * `text/html; charset=utf-8` with `Cache-Control: no-store` and `contentSecurityPolicy`.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const toHtml = ({ action, fields }: AuthorizationPost): string =>
   [
     "<!doctype html>",
     "<html lang=\"en\">",
@@ -70,6 +72,5 @@ export const make = (
 ): AuthorizationPost | undefined => {
   if (fields.some((pair) => pair.some(isUnsendable))) return undefined
   const sent = new Set(fields.map(([name]) => name))
-  const action = AuthorizationRequest.withoutParams(endpoint, sent).href
-  return { action, fields, html: toHtml(action, fields) }
+  return { action: AuthorizationRequest.withoutParams(endpoint, sent).href, fields }
 }

@@ -151,7 +151,7 @@ const launchRoute = (owners: CallbackPaths.Owners) =>
         )
         const response = post === undefined
           ? seeOther(app, url.href)
-          : HttpServerResponse.text(post.html, { contentType: "text/html; charset=utf-8" }).pipe(
+          : HttpServerResponse.text(AuthorizationPost.toHtml(post), { contentType: "text/html; charset=utf-8" }).pipe(
             ErrorPage.protect(app, AuthorizationPost.contentSecurityPolicy)
           )
         return yield* Cookies.setLaunch(

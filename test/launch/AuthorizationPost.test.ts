@@ -62,8 +62,9 @@ describe("AuthorizationPost", () => {
       assert.strictEqual(post?.action, "https://login.ehr.test/authorize?tenant=1")
       const sent = [...url.searchParams].filter(([name]) => name !== "tenant")
       assert.deepStrictEqual(post?.fields, sent as ReadonlyArray<[string, string]>)
-      assert.deepStrictEqual(fieldsOf(post?.html ?? ""), sent as ReadonlyArray<[string, string]>)
-      assert.include(post?.html, "action=\"https://login.ehr.test/authorize?tenant=1\"")
+      const html = post === undefined ? "" : AuthorizationPost.toHtml(post)
+      assert.deepStrictEqual(fieldsOf(html), sent as ReadonlyArray<[string, string]>)
+      assert.include(html, "action=\"https://login.ehr.test/authorize?tenant=1\"")
     }))
 
   it("[SMART-52] no value ends its HTML attribute (property)", () => {
@@ -78,16 +79,17 @@ describe("AuthorizationPost", () => {
           assert.isTrue(fields.some((pair) => pair.some((text) => /[\0\r\n]/.test(text))))
           return
         }
-        assert.deepStrictEqual(fieldsOf(post.html), fields)
-        assert.strictEqual(post.html.split("<script>").length, 2)
-        assert.strictEqual(post.html.split("<input").length, fields.length + 1)
-        assert.strictEqual(post.html.split("</form>").length, 2)
+        const html = AuthorizationPost.toHtml(post)
+        assert.deepStrictEqual(fieldsOf(html), fields)
+        assert.strictEqual(html.split("<script>").length, 2)
+        assert.strictEqual(html.split("<input").length, fields.length + 1)
+        assert.strictEqual(html.split("</form>").length, 2)
       })
     )
   })
 
   it("allows its script by hash, and has a button for browsers without scripts", () => {
-    const html = AuthorizationPost.make("https://ehr.test/authorize", [["a", "b"]])?.html ?? ""
+    const html = AuthorizationPost.toHtml({ action: "https://ehr.test/authorize", fields: [["a", "b"]] })
     const script = /<script>(.*)<\/script>/.exec(html)?.[1] ?? ""
     const hash = createHash("sha256").update(script).digest("base64")
     assert.include(AuthorizationPost.contentSecurityPolicy, `script-src 'sha256-${hash}'`)

@@ -126,7 +126,7 @@ export interface Authorization {
   readonly url: URL
   /** What `exchange` needs for the callback. Store it until then, as a secret: it has the PKCE verifier. */
   readonly pending: PendingAuthorization
-  /** If present, serve its page instead of redirecting to `url`. */
+  /** If present, serve its page (`AuthorizationPost.toHtml`) instead of redirecting to `url`. */
   readonly post: AuthorizationPost.AuthorizationPost | undefined
 }
 
