@@ -282,6 +282,23 @@ export const intersection: {
   return normalize([...others, ...within(ours, theirs), ...within(theirs, ours), ...conjunctions(ours, theirs)])
 })
 
+/** The part of each needed scope that no granted one covers. `widerThan` finds the granted scopes that are as wide. */
+const uncovered = (
+  granted: ReadonlyArray<Scope>,
+  needed: ReadonlyArray<Scope>,
+  widerThan: (need: ResourceV2) => ReadonlyArray<Resource>
+): ReadonlyArray<Scope> => {
+  const known = new Set(granted.filter(isOther).map(canonicalOther).map(printScope))
+  return needed.flatMap((scope): ReadonlyArray<Scope> => {
+    if (isOther(scope)) {
+      const other = canonicalOther(scope)
+      return known.has(printScope(other)) ? [] : [other]
+    }
+    const need = canonicalResource(scope)
+    return Option.toArray(without(need, widerThan(need)))
+  })
+}
+
 /**
  * The needed scopes that are not granted, in normal form.
  *
@@ -291,15 +308,33 @@ export const intersection: {
 export const missing: {
   (needed: ReadonlyArray<Scope>): (granted: ReadonlyArray<Scope>) => ReadonlyArray<Scope>
   (granted: ReadonlyArray<Scope>, needed: ReadonlyArray<Scope>): ReadonlyArray<Scope>
-} = dual(2, (granted: ReadonlyArray<Scope>, needed: ReadonlyArray<Scope>): ReadonlyArray<Scope> => {
-  const widerThan = indexed(merge(granted.filter(isResource)))
-  const known = new Set(granted.filter(isOther).map(canonicalOther).map(printScope))
-  return normalize(needed).flatMap((scope): ReadonlyArray<Scope> => {
-    if (isOther(scope)) return known.has(printScope(scope)) ? [] : [scope]
-    const need = canonicalResource(scope)
-    return Option.toArray(without(need, widerThan(need)))
+} = dual(
+  2,
+  (granted: ReadonlyArray<Scope>, needed: ReadonlyArray<Scope>): ReadonlyArray<Scope> =>
+    normalize(uncovered(granted, needed, indexed(merge(granted.filter(isResource)))))
+)
+
+/**
+ * As `missing`, in the order of `needed` and without an index: a launch contains neither that nor the normal form. Its
+ * time is the product of both lengths, so one of the lists must be the app's own.
+ *
+ * @internal
+ */
+export const notGranted = (granted: ReadonlyArray<Scope>, needed: ReadonlyArray<Scope>): ReadonlyArray<Scope> => {
+  const resources = granted.filter(isResource).map(canonicalResource).map((scope) => ({
+    scope,
+    constraints: scope.constraints.map(printConstraint)
+  }))
+  return uncovered(granted, needed, (need) => {
+    const known = new Set(need.constraints.map(printConstraint))
+    const types = [need.resourceType, "*"]
+    return resources.flatMap(({ constraints, scope }) =>
+      scope.context === need.context && types.includes(scope.resourceType) && constraints.every((one) => known.has(one))
+        ? [scope]
+        : []
+    )
   })
-})
+}
 
 /**
  * Whether all needed scopes are granted. A narrower grant never covers a wider need, a need for `*` is only covered by

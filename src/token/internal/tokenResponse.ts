@@ -196,15 +196,14 @@ const compareScopes = (
     (scope === "launch/encounter" && context.encounter !== undefined) || scope === "launch"
   const granted = scopes.slice(0, COMPARED_SCOPES)
   const unfulfilled = requested.filter((scope) => !isFulfilled(scope))
-  const missing = unfulfilled.length === 0 ? [] : Scopes.missing(Scopes.parse(granted), Scopes.parse(unfulfilled))
+  const missing = unfulfilled.length === 0 ? [] : Scopes.notGranted(Scopes.parse(granted), Scopes.parse(unfulfilled))
   if (missing.length > 0) {
     const shown = safeText(Scopes.print(missing), [], 200)
     warn("ScopeNotGranted", `of the requested scopes, the server did not grant ${shown}`)
   }
   const added = operation === "refresh" ? granted.filter((scope) => !requested.includes(scope)) : []
   if (added.length === 0) return
-  const wanted = Scopes.parse(requested)
-  if (Scopes.parse(added).some((scope) => !Scopes.covers(wanted, [scope]))) {
+  if (Scopes.notGranted(Scopes.parse(requested), Scopes.parse(added)).length > 0) {
     warn("ScopeNotNarrowed", "the refresh requested fewer scopes than the server granted")
   }
 }
