@@ -92,9 +92,9 @@ const loadedAtOnce = (outputs: Metafile["outputs"]): ReadonlySet<string> => {
 }
 
 /** The library and jose in what a page loads at once, minified, gzip. */
-const entrySize = (contents: string) =>
+const entrySize = (contents: string, options: Pick<BuildOptions, "external" | "splitting"> = { splitting: true }) =>
   Effect.map(
-    Effect.zipRight(publish, bundled(contents, { external: EXTERNAL, splitting: true }, join(PUBLISHED, "dist"))),
+    Effect.zipRight(publish, bundled(contents, { external: EXTERNAL, ...options }, join(PUBLISHED, "dist"))),
     ({ metafile, outputFiles }) => {
       const paths = [...loadedAtOnce(metafile.outputs)]
       return outputFiles.filter(({ path }) => paths.some((one) => path.endsWith(one)))
@@ -132,6 +132,19 @@ describe("the built modules in an app's bundle", () => {
         const throughIndex = yield* entrySize(launchWith(THROUGH_INDEX))
         assert.isBelow(byModule, 31_000)
         assert.isBelow(throughIndex - byModule, 2_000)
+      }),
+    60_000
+  )
+
+  it.effect(
+    "a page that uses one module contains little of the file that it shares with others",
+    () =>
+      Effect.gen(function*() {
+        const external = [...EXTERNAL, "jose", "*/openId.js"]
+        const sizeOf = (use: string) => entrySize(`import * as M from "./${use}.js"\nexport default M`, { external })
+        assert.isBelow(yield* sizeOf("launch/Pkce"), 1_500)
+        assert.isBelow(yield* sizeOf("launch/AuthorizationPost"), 1_500)
+        assert.isBelow(yield* sizeOf("fhir/FhirSearch"), 2_500)
       }),
     60_000
   )
@@ -253,13 +266,15 @@ describe("annotate-pure", () => {
     const text = [
       `export class A extends Tag("a")() { b = later(); static c = now() }`,
       `export const d = pipe(e(), () => later()), f = new G(h())`,
-      `export const i = () => later()`,
+      `export const i = () => ({ ...later() }), j = { ...k, l: m() }`,
+      `export class N extends O({ p: [...q] })() {}`,
       `effectful()`
     ].join("\n")
     const marked = [
       `export class A extends /*#__PURE__*/ Tag("a")() { b = later(); static c = /*#__PURE__*/ now() }`,
       `export const d = /*#__PURE__*/ pipe(/*#__PURE__*/ e(), () => later()), f = /*#__PURE__*/ new G(/*#__PURE__*/ h())`,
-      `export const i = () => later()`,
+      `export const i = () => ({ ...later() }), j = /*#__PURE__*/ (() => ({ ...k, l: m() }))()`,
+      `export class N extends /*#__PURE__*/ O({ p: /*#__PURE__*/ (() => ([...q]))() })() {}`,
       `effectful()`
     ].join("\n")
     assert.strictEqual(annotate(text), marked)
