@@ -21,8 +21,21 @@ export const library: string = at(`${output}/lib`)
 /** The library compiled file by file, before it is bundled. */
 export const modules: string = at(`${output}/modules`)
 
-/** Modules without a public path that contenders import. */
-const INTERNAL = ["session/internal/sessionEntry", "testing/internal/pki"]
+/** Modules without a public path that contenders import, and the floor of the bundle. */
+const INTERNAL = [
+  "session/internal/sessionEntry",
+  "testing/internal/pki",
+  "base/FailOnDefect",
+  "base/HttpStatus",
+  "base/JsonReader",
+  "base/MediaType",
+  "base/SchemaFields",
+  "base/Url",
+  "http/OAuthError",
+  "http/ReceivedResponse",
+  "http/Redaction",
+  "http/TransportFailure"
+]
 
 /** By its path, because plain JavaScript has no types. */
 const script: string = at("scripts/bundle.mjs")

@@ -61,7 +61,8 @@ export {
   user
 } from "./internal/scopeBuilder.js"
 export * from "./internal/scopeFindings.js"
-export { covers, diff, type Difference, intersection, missing, normalize, notGranted, union } from "./internal/scopeSet.js"
+export { covers, diff, type Difference, intersection, missing, notGranted, union } from "./internal/scopeComparison.js"
+export { normalize } from "./internal/scopeSet.js"
 export * from "./internal/scopeSyntax.js"
 
 /**

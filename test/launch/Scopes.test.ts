@@ -745,11 +745,16 @@ describe("laws", () => {
     assert(!(Scopes.covers(a, b) && Scopes.covers(b, c)) || Scopes.covers(a, c))
   }, { fastCheck })
 
-  it.prop("`notGranted` is `missing` without normal form, in the order of the needed scopes", [scopes, scopes], ([a, b]) => {
-    deepStrictEqual(Scopes.normalize(Scopes.notGranted(a, b)), Scopes.missing(a, b))
-    deepStrictEqual(Scopes.normalize(Scopes.missing(a, b)), Scopes.missing(a, b))
-    strictEqual(print(Scopes.notGranted(a, b)), print(b.flatMap((scope) => Scopes.missing(a, [scope]))))
-  }, { fastCheck })
+  it.prop(
+    "`notGranted` is `missing` without normal form, in the order of the needed scopes",
+    [scopes, scopes],
+    ([a, b]) => {
+      deepStrictEqual(Scopes.normalize(Scopes.notGranted(a, b)), Scopes.missing(a, b))
+      deepStrictEqual(Scopes.normalize(Scopes.missing(a, b)), Scopes.missing(a, b))
+      strictEqual(print(Scopes.notGranted(a, b)), print(b.flatMap((scope) => Scopes.missing(a, [scope]))))
+    },
+    { fastCheck }
+  )
 
   it.prop("scopes that cover each other have one normal form", [scopes, scopes], ([a, b]) => {
     const same = JSON.stringify(Scopes.normalize(a)) === JSON.stringify(Scopes.normalize(b))

@@ -16,7 +16,8 @@ import {
   type ResourceV1,
   type Scope
 } from "./scope.js"
-import { indexed, merge, missing, without } from "./scopeSet.js"
+import { missing } from "./scopeComparison.js"
+import { indexed, merge, without } from "./scopeSet.js"
 
 /**
  * A scope that v1 cannot express, and the wider scopes that replace it.
