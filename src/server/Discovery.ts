@@ -16,16 +16,15 @@ import { ConformanceWarning, ConformanceWarnings, type Service as Warnings } fro
 import { eitherOnDefect } from "../base/FailOnDefect.js"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
 import { unsafeMillis } from "../base/FiberEnvironment.js"
-import type { JsonObject } from "../base/JsonReader.js"
 import * as MediaType from "../base/MediaType.js"
 import { span } from "../base/Span.js"
 import * as Url from "../base/Url.js"
 import * as OutgoingRequest from "../http/OutgoingRequest.js"
 import { perHttpClient } from "../http/PerHttpClient.js"
-import type * as ReceivedResponse from "../http/ReceivedResponse.js"
+import type { ReceivedResponse } from "../http/ReceivedResponse.js"
 import { DiscoveryError } from "./DiscoveryError.js"
-import * as CapabilityStatement from "./internal/capabilityStatement.js"
 import * as DocumentRequest from "./internal/documentRequest.js"
+import type { LegacyMetadata, Steps } from "./LegacyMetadata.js"
 import * as PublishedDocument from "./PublishedDocument.js"
 import { fromDocument, type SmartConfiguration } from "./SmartConfiguration.js"
 
@@ -39,10 +38,10 @@ export interface Request {
   /** Accept `http` for loopback hosts. Default false. */
   readonly allowInsecureLocalhost?: boolean | undefined
   /**
-   * Where the server has no SMART configuration (the response is 404, 410, 406 or a web page), use the deprecated
-   * `oauth-uris` of its CapabilityStatement, with a warning. Not after a failure of the network. Default false.
+   * Where the metadata of a server without a SMART configuration are: `LegacyMetadata.capabilityStatement`. Default:
+   * such a server causes a `DiscoveryError`.
    */
-  readonly legacyMetadata?: boolean | undefined
+  readonly legacyMetadata?: LegacyMetadata | undefined
 }
 
 /**
@@ -118,9 +117,11 @@ const withFhirBaseUrl = <A>(
 }
 
 const ACCEPT = "application/json, application/fhir+json;q=0.9"
-const FHIR_ACCEPT = "application/fhir+json, application/json;q=0.9"
 
-const contentTypeWarning = (server: string, response: ReceivedResponse.ReceivedResponse) => {
+const contentTypeWarnings = (
+  server: string,
+  response: ReceivedResponse
+): ReadonlyArray<ConformanceWarning> => {
   const type = MediaType.of(response.headers)?.toLowerCase()
   return MediaType.isJson(type) ? [] : [
     new ConformanceWarning({
@@ -132,11 +133,10 @@ const contentTypeWarning = (server: string, response: ReceivedResponse.ReceivedR
   ]
 }
 
-const warningsOf = (
-  { deviations, fhirBaseUrl: server, source }: SmartConfiguration,
-  response: ReceivedResponse.ReceivedResponse
-): ReadonlyArray<ConformanceWarning> => [
-  ...deviations.map(({ expected, member, problem }) =>
+const deviationWarnings = (
+  { deviations, fhirBaseUrl: server }: SmartConfiguration
+): ReadonlyArray<ConformanceWarning> =>
+  deviations.map(({ expected, member, problem }) =>
     new ConformanceWarning(
       problem === "Relative"
         ? {
@@ -147,28 +147,9 @@ const warningsOf = (
         }
         : { code: "MetadataMemberMalformed", server, detail: `${member} is not ${expected}; it counts as absent` }
     )
-  ),
-  ...(source === "CapabilityStatement"
-    ? [
-      new ConformanceWarning({
-        code: "MetadataLegacy",
-        server,
-        detail: "the server has no SMART configuration; the deprecated oauth-uris of its CapabilityStatement are used"
-      })
-    ]
-    : contentTypeWarning(server, response))
-]
+  )
 
-/** Whether a response means that the server has no SMART configuration. A failed request does not mean that. */
-const isAbsent = ({ reason }: DocumentRequest.Problem, response: ReceivedResponse.ReceivedResponse): boolean =>
-  reason === "NotFound" || response.status === 406 ||
-  (reason === "NotJson" &&
-    (/^\s*</.test(response.body) || MediaType.of(response.headers)?.toLowerCase().endsWith("html") === true))
-
-/**
- * One attempt to fetch the configuration, with the deprecated CapabilityStatement as fallback (requirements 226, 227,
- * 374 and 379).
- */
+/** One attempt to fetch the configuration (requirements 226, 227, 374 and 379). */
 const fetchConfiguration = (
   client: HttpClient.HttpClient,
   warnings: Warnings,
@@ -177,16 +158,12 @@ const fetchConfiguration = (
 ): Effect.Effect<PublishedDocument.Loaded<SmartConfiguration>, DiscoveryError> => {
   const errorOf = (problem: DocumentRequest.Problem): DiscoveryError => new DiscoveryError({ fhirBaseUrl, ...problem })
 
-  const request = (path: string, accept: string, limits: "metadata" | "fhir") => {
+  const request: Steps["request"] = (path, accept, limits) => {
     const url = FhirBaseUrl.append(fhirBaseUrl, path)
     return mapFailure(DocumentRequest.request({ client, url, accept, limits, allowInsecureLocalhost }), errorOf)
   }
 
-  const decode = (
-    members: JsonObject,
-    { declaredMaxAge, response }: DocumentRequest.Fetched,
-    source?: "CapabilityStatement"
-  ) =>
+  const decode: Steps["decode"] = (members, { declaredMaxAge, response }, others, source) =>
     Effect.flatMap(
       eitherOnDefect(
         () => Either.right(fromDocument(fhirBaseUrl, members, source)),
@@ -196,7 +173,7 @@ const fetchConfiguration = (
         }
       ),
       (value) => {
-        const found = warningsOf(value, response)
+        const found = [...deviationWarnings(value), ...others]
         const loaded = { value, declaredMaxAge }
         return found.length === 0
           ? Effect.succeed(loaded)
@@ -204,32 +181,14 @@ const fetchConfiguration = (
       }
     )
 
-  /** Some servers send XML despite `Accept`, unless the URL contains the format too. */
-  const fetchCapabilityStatement = (absent: DocumentRequest.Problem) =>
-    Effect.gen(function*() {
-      for (const path of ["metadata", "metadata?_format=json"]) {
-        const response = yield* request(path, FHIR_ACCEPT, "fhir")
-        const parsed = DocumentRequest.parse(response, unsafeMillis())
-        if (Either.isRight(parsed)) {
-          const members = CapabilityStatement.toDocument(parsed.right.members ?? {})
-          if (members !== undefined) return yield* decode(members, parsed.right, "CapabilityStatement")
-          break
-        }
-        // After a failure that may pass, it is unknown whether the server has a CapabilityStatement.
-        const error = errorOf(parsed.left)
-        if (error.isRetryable) return yield* error
-        if (error.reason === "NotFound") break
-      }
-      const detail = `${absent.detail}, and the server has no CapabilityStatement with endpoints`
-      return yield* errorOf({ ...absent, detail })
-    })
-
   return Effect.flatMap(request(".well-known/smart-configuration", ACCEPT, "metadata"), (response) => {
     const parsed = DocumentRequest.parse(response, unsafeMillis())
-    if (Either.isRight(parsed)) return decode(parsed.right.members ?? {}, parsed.right)
-    return legacyMetadata === true && isAbsent(parsed.left, response)
-      ? fetchCapabilityStatement(parsed.left)
-      : errorOf(parsed.left)
+    if (Either.isRight(parsed)) {
+      return decode(parsed.right.members ?? {}, parsed.right, contentTypeWarnings(fhirBaseUrl, response))
+    }
+    return legacyMetadata === undefined
+      ? errorOf(parsed.left)
+      : legacyMetadata.find({ fhirBaseUrl, request, decode, errorOf }, parsed.left, response)
   }).pipe(span("Discovery.fetch", { kind: "client", attributes: { "smart.fhir_base_url": fhirBaseUrl } }))
 }
 

@@ -16,7 +16,7 @@ import * as RetryPolicy from "../http/RetryPolicy.js"
 /** @internal */
 export interface Request {
   readonly allowInsecureLocalhost?: boolean | undefined
-  readonly legacyMetadata?: boolean | undefined
+  readonly legacyMetadata?: object | undefined
 }
 
 /** @internal */
@@ -99,7 +99,7 @@ export interface PublishedDocuments<A, E> {
  */
 export const cacheKey = (id: string, request: Request | undefined): string =>
   `${request?.allowInsecureLocalhost === true ? "insecure " : ""}${
-    request?.legacyMetadata === true ? "legacy " : ""
+    request?.legacyMetadata === undefined ? "" : "legacy "
   }${id}`
 
 const PERMISSIONS = ["", "insecure ", "legacy ", "insecure legacy "] as const

@@ -10,6 +10,7 @@ import {
   CapabilityWarnings,
   ClientAuthentication,
   FhirClient,
+  LegacyMetadata,
   RetryPolicy,
   SmartClient,
   SmartServers
@@ -127,7 +128,7 @@ const legacy = Effect.suspend(() => {
       configuration,
       atServer(
         ({ url }) => url.endsWith("/metadata") ? json(capabilityStatement) : text("", { status: 404 }),
-        { metadata: undefined, legacyMetadata: true },
+        { metadata: undefined, legacyMetadata: LegacyMetadata.capabilityStatement },
         layer
       )
     ),
@@ -201,7 +202,7 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
   MetadataLegacy: {
     example: legacy,
     did: "The server has no SMART configuration, only the deprecated extension of the CapabilityStatement.",
-    instead: "The library uses the endpoints of that extension, because `legacyMetadata` is set.",
+    instead: "The library uses the endpoints of that extension, because the client has the option `legacyMetadata`.",
     tell: "Publish `.well-known/smart-configuration`. SMART has required it since 1.0."
   },
   PkceNotAdvertised: {

@@ -16,6 +16,7 @@ import * as RetryPolicy from "../../src/http/RetryPolicy.js"
 import * as PersistedDiscovery from "../../src/persistence/PersistedDiscovery.js"
 import * as Capabilities from "../../src/server/Capabilities.js"
 import type * as Discovery from "../../src/server/Discovery.js"
+import * as LegacyMetadata from "../../src/server/LegacyMetadata.js"
 import { isFound, redis } from "../support/databases.js"
 import * as Http from "../support/http.js"
 import { recorded } from "../support/warnings.js"
@@ -224,7 +225,7 @@ describe("PersistedDiscovery", () => {
       const http = Http.script(good())
       const discovery = yield* processOver(http, persistence)
       yield* discovery.configuration(base)
-      yield* discovery.configuration(base, { legacyMetadata: true })
+      yield* discovery.configuration(base, { legacyMetadata: LegacyMetadata.capabilityStatement })
       yield* discovery.configuration(base, { allowInsecureLocalhost: true })
       assert.strictEqual(http.requests.length, 3)
       assert.strictEqual(entries.size, 3)

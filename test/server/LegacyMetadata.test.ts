@@ -7,6 +7,7 @@ import * as Conformance from "../../src/server/Conformance.js"
 import * as Discovery from "../../src/server/Discovery.js"
 // The pure rule; the tests with requests are below.
 import { toDocument } from "../../src/server/internal/capabilityStatement.js"
+import * as LegacyMetadata from "../../src/server/LegacyMetadata.js"
 import * as Http from "../support/http.js"
 import { recorded } from "../support/warnings.js"
 
@@ -28,7 +29,7 @@ const rest = (uris: Readonly<Record<string, unknown>>, capabilities: ReadonlyArr
 })
 const uris = { authorize: "https://auth.example/authorize", token: "https://auth.example/token" }
 const statement = (...entries: ReadonlyArray<unknown>) => ({ resourceType: "CapabilityStatement", rest: entries })
-const legacy = { legacyMetadata: true }
+const legacy = { legacyMetadata: LegacyMetadata.capabilityStatement }
 
 const over = (http: Http.Fake) =>
   Discovery.make().pipe(Effect.provide(Layer.merge(http.layer, RetryPolicy.layer(RetryPolicy.none))))

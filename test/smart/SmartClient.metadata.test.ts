@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { ClientAuthentication, SmartClient } from "effect-safire"
+import { ClientAuthentication, LegacyMetadata, SmartClient } from "effect-safire"
 import * as Http from "../support/http.js"
 import { recorded } from "../support/warnings.js"
 
@@ -87,7 +87,7 @@ describe("SmartClient, configured metadata", () => {
             }]
           })
       )
-      const client = yield* over(http, { legacyMetadata: true })
+      const client = yield* over(http, { legacyMetadata: LegacyMetadata.capabilityStatement })
       assert.strictEqual((yield* client.configuration).tokenEndpoint, "https://auth.example/token")
       assert.strictEqual(http.requests.length, 2)
     }))

@@ -25,6 +25,7 @@ import * as HttpLimits from "../../http/HttpLimits.js"
 import * as RetryPolicy from "../../http/RetryPolicy.js"
 import * as Scopes from "../../launch/Scopes.js"
 import * as CapabilityStatements from "../../server/CapabilityStatements.js"
+import * as LegacyMetadata from "../../server/LegacyMetadata.js"
 import type { MetadataError } from "../../server/MetadataError.js"
 import * as SmartClient from "../../smart/SmartClient.js"
 import * as LaunchContext from "../../token/LaunchContext.js"
@@ -265,7 +266,12 @@ export const make = (
       CapabilityStatements.layer(),
       FhirClient.layer,
       // A request with a bearer token has no client id.
-      SmartClient.layer({ fhirBaseUrl, clientId: "effect-safire", allowInsecureLocalhost, legacyMetadata: true }).pipe(
+      SmartClient.layer({
+        fhirBaseUrl,
+        clientId: "effect-safire",
+        allowInsecureLocalhost,
+        legacyMetadata: LegacyMetadata.capabilityStatement
+      }).pipe(
         Layer.provide(ClientAuthentication.layerPublic)
       )
     )),

@@ -17,6 +17,7 @@ import * as Conformance from "../../server/Conformance.js"
 import * as Discovery from "../../server/Discovery.js"
 import type { DiscoveryError } from "../../server/DiscoveryError.js"
 import { type Finding, finding, type Severity } from "../../server/Finding.js"
+import * as LegacyMetadata from "../../server/LegacyMetadata.js"
 import { endpoint, type SmartConfiguration } from "../../server/SmartConfiguration.js"
 
 /**
@@ -102,7 +103,7 @@ export const make = (
     })
     const found = yield* discovery.configuration(fhirBaseUrl, {
       allowInsecureLocalhost: options.allowInsecureLocalhost,
-      legacyMetadata: true
+      legacyMetadata: LegacyMetadata.capabilityStatement
     }).pipe(
       RetryPolicy.withPolicy(RetryPolicy.none),
       Effect.provide(HttpLimits.layer({ discoveryTimeout: options.timeout })),

@@ -19,6 +19,7 @@ import type { AuthorizationError } from "../../launch/AuthorizationError.js"
 import type * as AuthorizationPost from "../../launch/AuthorizationPost.js"
 import type { PendingAuthorization } from "../../launch/PendingAuthorization.js"
 import * as Scopes from "../../launch/Scopes.js"
+import type { LegacyMetadata } from "../../server/LegacyMetadata.js"
 import type { MetadataError } from "../../server/MetadataError.js"
 import type { SmartConfiguration, StaticMetadata } from "../../server/SmartConfiguration.js"
 import type * as IdToken from "../../token/IdToken.js"
@@ -68,10 +69,10 @@ export interface Config {
    */
   readonly issuer?: string | undefined
   /**
-   * Use the deprecated `oauth-uris` of the CapabilityStatement if the server has no SMART configuration. Default
-   * false.
+   * For an old server without a SMART configuration: `LegacyMetadata.capabilityStatement` uses the deprecated
+   * `oauth-uris` of its CapabilityStatement.
    */
-  readonly legacyMetadata?: boolean | undefined
+  readonly legacyMetadata?: LegacyMetadata | undefined
   /** The name of the server in sessions, spans and errors. Default: `fhirBaseUrl`. */
   readonly name?: string | undefined
   /** The longest time between `authorize` and the callback. Default 30 minutes. */
