@@ -57,19 +57,16 @@ interface MemberReader extends Pick<JsonReader, "boolean" | "object" | "objects"
   readonly malformed: (member: string, expected: string) => void
 }
 
-/** A member of the document: its schema, its reader, and the requirement of SMART App Launch 2.2 about it. */
+/** A member of the document: its schema and its reader. */
 interface Member<S extends Schema.Schema.Any> {
   readonly schema: Schema.optional<S>
   readonly read: (document: MemberReader, name: string) => Schema.Schema.Type<S> | undefined
-  readonly requirement: string | undefined
 }
 
-const member =
-  <S extends Schema.Schema.Any>(schema: S, read: Member<S>["read"]) => (requirement?: string): Member<S> => ({
-    schema: Schema.optional(schema),
-    read,
-    requirement
-  })
+const member = <S extends Schema.Schema.Any>(schema: S, read: Member<S>["read"]): Member<S> => ({
+  schema: Schema.optional(schema),
+  read
+})
 
 const text = member(Schema.String, ({ string }, name) => string(name))
 const texts = member(Schema.Array(Schema.String), ({ strings }, name) => strings(name))
@@ -106,29 +103,29 @@ const brandIdentifier = member(
 
 /** The members that SMART defines. Their names in the document are the same words in snake case: see `memberName`. */
 const MEMBERS = {
-  issuer: text("381"),
-  jwksUri: url("382"),
-  authorizationEndpoint: url("383"),
-  tokenEndpoint: url("385"),
-  registrationEndpoint: url("438"),
-  introspectionEndpoint: url("391"),
-  revocationEndpoint: url("392"),
+  issuer: text,
+  jwksUri: url,
+  authorizationEndpoint: url,
+  tokenEndpoint: url,
+  registrationEndpoint: url,
+  introspectionEndpoint: url,
+  revocationEndpoint: url,
   /** A page where users can see and revoke grants: to open in a browser, not to call. */
-  managementEndpoint: page(),
-  grantTypesSupported: texts("384"),
-  capabilities: texts("393"),
-  codeChallengeMethodsSupported: texts("394"),
-  scopesSupported: texts("389"),
-  responseTypesSupported: texts("390"),
-  tokenEndpointAuthMethodsSupported: texts("386"),
-  tokenEndpointAuthSigningAlgValuesSupported: texts("289"),
-  associatedEndpoints: associatedEndpoints("439"),
+  managementEndpoint: page,
+  grantTypesSupported: texts,
+  capabilities: texts,
+  codeChallengeMethodsSupported: texts,
+  scopesSupported: texts,
+  responseTypesSupported: texts,
+  tokenEndpointAuthMethodsSupported: texts,
+  tokenEndpointAuthSigningAlgValuesSupported: texts,
+  associatedEndpoints,
   /** Deprecated by SMART 2.2 in favour of `associatedEndpoints`. */
-  smartAppStateEndpoint: url(),
-  userAccessBrandBundle: url("387"),
-  userAccessBrandIdentifier: brandIdentifier("388"),
+  smartAppStateEndpoint: url,
+  userAccessBrandBundle: url,
+  userAccessBrandIdentifier: brandIdentifier,
   /** RFC 9207: whether authorization responses have `iss`. */
-  authorizationResponseIssParameterSupported: flag()
+  authorizationResponseIssParameterSupported: flag
 }
 
 /**
@@ -154,18 +151,7 @@ const READERS = (Object.keys(MEMBERS) as Array<MemberKey>).map((key) =>
   [memberName(key), key, MEMBERS[key].read] as const
 )
 
-const KEYS: ReadonlyMap<string, MemberKey> = new Map(READERS.map(([name, key]) => [name, key]))
-const NAMES: ReadonlySet<string> = new Set(KEYS.keys())
-
-/**
- * The requirement of SMART App Launch 2.2 about a member of the document.
- *
- * @internal
- */
-export const requirementOf = (name: string): string | undefined => {
-  const key = KEYS.get(name)
-  return key === undefined ? undefined : MEMBERS[key].requirement
-}
+const NAMES: ReadonlySet<string> = new Set(READERS.map(([name]) => name))
 
 /**
  * Every member is optional, so that servers that deviate can be used where that is safe; an operation that needs an

@@ -6,7 +6,8 @@ import * as Url from "../../base/Url.js"
 import { safeText } from "../../http/Redaction.js"
 import { has, signingAlgorithms } from "../Capabilities.js"
 import type { Finding, Reporter } from "../Finding.js"
-import { type MemberKey, memberName, requirementOf, type SmartConfiguration } from "../SmartConfiguration.js"
+import { type MemberKey, memberName, type SmartConfiguration } from "../SmartConfiguration.js"
+import { requirementOf } from "./memberRequirements.js"
 
 /**
  * The closed set of findings about a SMART configuration.
