@@ -130,7 +130,7 @@ describe("the built modules in an app's bundle", () => {
       Effect.gen(function*() {
         const byModule = yield* entrySize(launchWith(BY_MODULE))
         const throughIndex = yield* entrySize(launchWith(THROUGH_INDEX))
-        assert.isBelow(byModule, 30_200)
+        assert.isBelow(byModule, 29_000)
         assert.isBelow(throughIndex - byModule, 2_000)
       }),
     60_000
