@@ -31,6 +31,7 @@ import { SERVERS } from "../harness/growthSizes.js"
 import { NONCE, signedIdToken } from "../harness/idToken.js"
 import type { Setting } from "../harness/Setting.js"
 import * as Transaction from "../harness/transaction.js"
+import * as ExchangeByHand from "./exchangeByHand.js"
 
 const transportOf = async (variant: string): Promise<Layer.Layer<HttpClient.HttpClient>> => {
   switch (variant) {
@@ -178,7 +179,7 @@ const bareStampede = (setting: Setting) =>
 
 const DIFFERENT_SERVERS = 512
 
-const works = (setting: Setting) =>
+const works = (setting: Setting, variant: string) =>
   Effect.gen(function*() {
     const servers = yield* SmartServers.SmartServers
     const sessions = yield* Sessions.Sessions
@@ -192,6 +193,7 @@ const works = (setting: Setting) =>
 
     const { pending } = yield* app.authorize()
     const callback = `${setting.redirectUri}?code=${setting.code}&state=${Redacted.value(pending.state)}`
+    const exchangeByHand = ExchangeByHand.make(yield* HttpClient.HttpClient, setting.clientId)
     const { pending: pendingBasic } = yield* confidential.authorize()
     const callbackBasic = `${setting.redirectUri}?code=${setting.code}&state=${Redacted.value(pendingBasic.state)}`
     const tokens = yield* app.exchange(callback, pending)
@@ -221,7 +223,9 @@ const works = (setting: Setting) =>
           discovery.refresh(`${setting.origin}/${next++ % DIFFERENT_SERVERS}/fhir`, insecure)
         ),
         "discovery-warm": discovery.configuration(setting.fhirBaseUrl, insecure),
-        "exchange-public": app.exchange(callback, pending),
+        "exchange-public": variant === "by-hand"
+          ? exchangeByHand(callback, pending)
+          : app.exchange(callback, pending),
         "exchange-basic": confidential.exchange(callbackBasic, pendingBasic),
         "assertion-RS384": rs384.authenticate(authorizationServer),
         "assertion-ES384": es384.authenticate(authorizationServer),
@@ -267,7 +271,7 @@ export const make: ContenderModule["make"] = async (setting, variant) => {
   }
   const runtime = ManagedRuntime.make(services(setting, transport))
   const provided = await runtime.runPromise(
-    works(setting).pipe(
+    works(setting, variant).pipe(
       Effect.map(({ operations, stampede }) => ({
         stampede,
         operations: Object.entries<Operation>(operations)

@@ -44,6 +44,7 @@ export const contenders = {
   "effect-safire, tracing off": { module: SAFIRE, variant: "node-untraced", kind: "ours" },
   "effect-safire on stock undici layer": { module: SAFIRE, variant: "undici", kind: "ours" },
   "effect-safire on stock fetch layer": { module: SAFIRE, variant: "fetch", kind: "ours" },
+  "an exchange by hand over NodeTransport": { module: SAFIRE, variant: "by-hand", kind: "floor" },
   "NodeTransport used bare": { module: SAFIRE, variant: "bare", kind: "floor" },
   "stock undici layer used bare": { module: SAFIRE, variant: "bare-undici", kind: "floor" },
   "stock fetch layer used bare": { module: SAFIRE, variant: "bare-fetch", kind: "floor" },

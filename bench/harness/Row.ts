@@ -68,7 +68,10 @@ export const rows: ReadonlyArray<Row> = [
   row("discovery-warm", "Discovery, cached", 1, "openid-client", [OURS, "openid-client", "fhirclient"], {
     millis: 200
   }),
-  row("exchange-public", "Code exchange, public client", 32, "openid-client", everyTransport),
+  row("exchange-public", "Code exchange, public client", 32, "openid-client", [
+    ...everyTransport,
+    "an exchange by hand over NodeTransport"
+  ]),
   row("exchange-public-1", "Code exchange, public client, one at a time", 1, "openid-client", few, {
     work: "exchange-public"
   }),

@@ -53,10 +53,12 @@ export const later = (now: DateTime.Utc, duration: Duration.DurationInput): Date
   DateTime.unsafeMake(Math.min(DateTime.toEpochMillis(now) + Duration.toMillis(duration), LAST_MILLIS))
 
 /**
- * Constructor option of a `Schema.Class` whose fields are already validated. For a schema with a transformation, such
- * as a date or a secret, the constructor would also compile the validation each time, at fifty times the cost of
- * everything else.
+ * An instance of a `Schema.Class` from fields that are already valid. The constructor of the class copies them three
+ * times; with validation, it also compiles the validator of a transformation, such as a date or a secret, at each call.
  *
  * @internal
  */
-export const skipValidation: { readonly disableValidation: true } = { disableValidation: true }
+export const construct = <A extends object>(
+  type: { readonly prototype: A },
+  fields: { readonly [K in keyof A]: A[K] }
+): A => Object.assign(Object.create(type.prototype), fields)

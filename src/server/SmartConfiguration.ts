@@ -9,7 +9,7 @@ import { dual } from "effect/Function"
 import * as Schema from "effect/Schema"
 import { FhirBaseUrl } from "../base/FhirBaseUrl.js"
 import { type JsonReader, others, reader, withoutDeepMembers } from "../base/JsonReader.js"
-import { JsonMembers, skipValidation } from "../base/SchemaFields.js"
+import { construct, JsonMembers } from "../base/SchemaFields.js"
 import * as Url from "../base/Url.js"
 import { DiscoveryError } from "./DiscoveryError.js"
 
@@ -198,13 +198,13 @@ export const fromDocument = (
   const { boolean, object, objects, string, strings } = reader(document, malformed)
   const members: MemberReader = { resolve, malformed, boolean, object, objects, string, strings }
   const values = Object.fromEntries(READERS.map(([name, key, read]) => [key, read(members, name)])) as StaticMetadata
-  return new SmartConfiguration({
+  return construct(SmartConfiguration, {
     fhirBaseUrl,
     extensions: others(document, NAMES),
     deviations: [...deviations.values()],
     source,
     ...values
-  }, skipValidation)
+  })
 }
 
 /**

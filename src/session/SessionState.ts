@@ -9,7 +9,7 @@ import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
-import { later, skipValidation } from "../base/SchemaFields.js"
+import { construct, later } from "../base/SchemaFields.js"
 import type * as SmartClient from "../smart/SmartClient.js"
 import type { Operation } from "../token/TokenError.js"
 import { TokenError } from "../token/TokenError.js"
@@ -170,7 +170,7 @@ export const isHalfIdle = ({ expiresAt }: StoredSession, nowMillis: number, idle
 
 /** The session after a use. */
 export const extended = (session: StoredSession, now: DateTime.Utc, idleTimeout: Duration.Duration): StoredSession =>
-  new StoredSession({ ...session, expiresAt: later(now, idleTimeout) }, skipValidation)
+  construct(StoredSession, { ...session, expiresAt: later(now, idleTimeout) })
 
 /** The session with new tokens. */
 export const renewed = (
@@ -179,13 +179,13 @@ export const renewed = (
   now: DateTime.Utc,
   idleTimeout: Duration.Duration
 ): StoredSession =>
-  new StoredSession({
+  construct(StoredSession, {
     ...session,
     tokens,
     expiresAt: later(now, idleTimeout),
     renewalFailure: undefined,
     relaunchReason: undefined
-  }, skipValidation)
+  })
 
 /** When the next renewal may start after one that failed. */
 export const retryAt = (error: object, now: DateTime.Utc, cooldown: Duration.DurationInput): DateTime.Utc => {
@@ -202,11 +202,11 @@ const isCredentialsError = (error: { readonly error?: unknown }): boolean =>
 
 /** The session after a final failure: without the refresh token, which the server does not accept any more. */
 export const refusedForGood = (session: StoredSession, error: TokenError): StoredSession =>
-  new StoredSession({
+  construct(StoredSession, {
     ...session,
-    tokens: new TokenSet({ ...session.tokens, refreshToken: undefined }, skipValidation),
+    tokens: construct(TokenSet, { ...session.tokens, refreshToken: undefined }),
     relaunchReason: `the server refused the refresh token (${error.error ?? `HTTP ${error.status ?? "4xx"}`})`
-  }, skipValidation)
+  })
 
 /** The session after a temporary failure, which all processes see until `retryAt`. */
 export const failed = (
@@ -219,11 +219,11 @@ export const failed = (
   // If the response holds a new refresh token, the old one is spent, even when the access token cannot be used.
   const refreshToken = (error._tag === "TokenError" ? error.issued?.refreshToken : undefined) ??
     session.tokens.refreshToken
-  return new StoredSession({
+  return construct(StoredSession, {
     ...session,
-    tokens: new TokenSet({ ...session.tokens, refreshToken }, skipValidation),
+    tokens: construct(TokenSet, { ...session.tokens, refreshToken }),
     renewalFailure: { error, retryAt: retryAt(error, now, isCredentials ? credentialsCooldown : failureCooldown) }
-  }, skipValidation)
+  })
 }
 
 /** Tokens after a wait. A short-lived token can expire while it is stored, or while the process is suspended. */

@@ -19,7 +19,7 @@ import { failOnDefect } from "../base/FailOnDefect.js"
 import * as Jose from "../base/Jose.js"
 import type { JsonObject } from "../base/JsonReader.js"
 import { isJsonObject, parseJson, withoutDeepMembers } from "../base/JsonReader.js"
-import { skipValidation } from "../base/SchemaFields.js"
+import { construct } from "../base/SchemaFields.js"
 import { span } from "../base/Span.js"
 import { layerRegistry, type Registry } from "../http/PerHttpClient.js"
 import { safeText } from "../http/Redaction.js"
@@ -198,7 +198,7 @@ const validateClaims = (
   } else if (user === undefined && request.fhirUser === true) {
     warn("FhirUserMissing", "fhirUser was granted and is not in the id_token")
   }
-  return Either.right(new Identity({ iss: issuer, sub, fhirUser: user, claims: Redacted.make(claims) }, skipValidation))
+  return Either.right(construct(Identity, { iss: issuer, sub, fhirUser: user, claims: Redacted.make(claims) }))
 }
 
 /**

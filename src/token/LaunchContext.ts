@@ -10,7 +10,7 @@ import * as Schema from "effect/Schema"
 import type { Code } from "../base/ConformanceWarning.js"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
 import { isJsonObject, type JsonObject, others, reader } from "../base/JsonReader.js"
-import { JsonMembers, skipValidation } from "../base/SchemaFields.js"
+import { construct, JsonMembers } from "../base/SchemaFields.js"
 
 /**
  * Reports a deviation from a specification.
@@ -98,7 +98,7 @@ export const carriedOver: {
   (previous: LaunchContext, next: LaunchContext): LaunchContext
 } = dual(2, (previous: LaunchContext, next: LaunchContext): LaunchContext => {
   const present = Object.fromEntries(Object.entries(next).filter(([, value]) => value !== undefined))
-  return new LaunchContext({ ...previous, ...present }, skipValidation)
+  return construct(LaunchContext, { ...previous, ...present })
 })
 
 /**
@@ -204,7 +204,7 @@ export const fromMembers = (members: JsonObject, warn: Warn): LaunchContext => {
   }
 
   const details = objects("authorization_details")?.filter((detail) => detail["type"] === "smart_on_fhir")
-  return new LaunchContext({
+  return construct(LaunchContext, {
     patient: idOf(string("patient"), "Patient"),
     encounter: idOf(string("encounter"), "Encounter"),
     fhirContext: fhirContextOf(members["fhirContext"]),
@@ -223,7 +223,7 @@ export const fromMembers = (members: JsonObject, warn: Warn): LaunchContext => {
         fhirContext: fhirContextOf(detail["fhirContext"])
       }
     })
-  }, skipValidation)
+  })
 }
 
 const KNOWN: ReadonlySet<string> = new Set([

@@ -190,9 +190,10 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
     now: DateTime.Utc
   ): Effect.Effect<A, TokenError> => {
     // Equal warnings are reported once: a list may hold many malformed items.
-    const warnings = new Map<string, ConformanceWarning>()
+    let warnings: Map<string, ConformanceWarning> | undefined
     const warn: Warn = (code, detail, requirement) => {
       const key = `${code} ${detail}`
+      warnings ??= new Map()
       if (!warnings.has(key)) warnings.set(key, new ConformanceWarning({ code, server, detail, requirement }))
     }
     const context = { operation, server, secrets, now, warn, credentialsHint: () => encodingHint(request) }
@@ -202,7 +203,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
         unusable(response, context, `HTTP status ${response.status}, with a body that cannot be read (${exception})`)
     )
     // The server has issued tokens: a failure while a warning is reported must not lose them.
-    return warnings.size === 0 ? parsed : Effect.zipRight(
+    return warnings === undefined ? parsed : Effect.zipRight(
       Effect.forEach(warnings.values(), (warning) => reportSafely(reporter, warning), { discard: true }),
       parsed
     )

@@ -10,7 +10,7 @@ import { dual } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as FhirBaseUrl from "../base/FhirBaseUrl.js"
-import { JsonMembers, skipValidation } from "../base/SchemaFields.js"
+import { construct, JsonMembers } from "../base/SchemaFields.js"
 import { Identity } from "./Identity.js"
 import { carriedOver, contextFor as contextElsewhere, detailFor, LaunchContext } from "./LaunchContext.js"
 
@@ -113,14 +113,14 @@ export const renewed: {
   (next: TokenSet): (previous: TokenSet) => TokenSet
   (previous: TokenSet, next: TokenSet): TokenSet
 } = dual(2, (previous: TokenSet, next: TokenSet): TokenSet =>
-  new TokenSet({
+  construct(TokenSet, {
     ...next,
     originalScopes: isSubset(grantOf(previous), new Set(next.scopes)) ? undefined : grantOf(previous),
     refreshToken: next.refreshToken ?? previous.refreshToken,
     idToken: next.idToken ?? previous.idToken,
     identity: next.identity ?? previous.identity,
     context: carriedOver(previous.context, next.context)
-  }, skipValidation))
+  }))
 
 /**
  * The scopes and the context of a token at one FHIR server.

@@ -5,6 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as MetricState from "effect/MetricState"
 import * as Option from "effect/Option"
+import * as TestClock from "effect/TestClock"
 import * as Tracer from "effect/Tracer"
 import { span } from "../../src/base/Span.js"
 
@@ -83,6 +84,24 @@ describe("the histogram of steps", () => {
       assert.strictEqual(yield* counted("test.results", "success"), 1)
       assert.strictEqual(yield* counted("test.results", "failure"), 2)
       assert.strictEqual(yield* counted("test.results", "interrupted"), 1)
+    }))
+
+  it.effect("counts an interruption once, whether or not the fiber goes on after it", () =>
+    Effect.gen(function*() {
+      const step = span("test.interrupted")
+      const nested = yield* Effect.fork(span("test.outer")(step(Effect.never)))
+      const goesOn = yield* Effect.fork(
+        Effect.uninterruptible(Effect.zipRight(Effect.exit(Effect.interruptible(step(Effect.never))), step(Effect.void)))
+      )
+      const uninterruptible = yield* Effect.fork(Effect.uninterruptible(step(Effect.delay(Effect.void, "1 second"))))
+      yield* Effect.yieldNow()
+      yield* Fiber.interruptFork(uninterruptible)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interruptAll([nested, goesOn, uninterruptible])
+      assert.strictEqual(yield* counted("test.outer", "interrupted"), 1)
+      assert.strictEqual(yield* counted("test.interrupted", "interrupted"), 2)
+      assert.strictEqual(yield* counted("test.interrupted", "success"), 2)
+      assert.strictEqual(yield* counted("test.interrupted", "failure"), 0)
     }))
 
   it.effect("has the labels of the program", () =>

@@ -17,7 +17,7 @@ import * as Redacted from "effect/Redacted"
 import * as jose from "jose"
 import type { ConfigurationError } from "../../base/ConfigurationError.js"
 import { type JsonObject, reader } from "../../base/JsonReader.js"
-import { skipValidation } from "../../base/SchemaFields.js"
+import { construct } from "../../base/SchemaFields.js"
 import * as ClientAuthentication from "../../client/ClientAuthentication.js"
 import * as FhirClient from "../../fhir/FhirClient.js"
 import type { FhirError } from "../../fhir/FhirError.js"
@@ -236,7 +236,7 @@ export const make = (
       ? yield* searchAll(
         fhirClient.forTokens(
           client,
-          new TokenSet({
+          construct(TokenSet, {
             version: 1,
             fhirBaseUrl,
             accessToken: token.token,
@@ -244,7 +244,7 @@ export const make = (
             scopes: [],
             context: new LaunchContext.LaunchContext({}),
             extensions: Redacted.make({})
-          }, skipValidation)
+          })
         ),
         types.right,
         token.patient ?? introspection.patient ?? jwt.patient,

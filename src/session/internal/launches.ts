@@ -11,7 +11,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { equal } from "../../base/ConstantTime.js"
-import { later, skipValidation } from "../../base/SchemaFields.js"
+import { construct, later } from "../../base/SchemaFields.js"
 import * as SingleFlight from "../../base/SingleFlight.js"
 import { annotate, span } from "../../base/Span.js"
 import type * as AuthorizationCallback from "../../launch/AuthorizationCallback.js"
@@ -135,7 +135,14 @@ export const make = ({ completedLifetime, records, servers, store }: {
       yield* annotate("smart.server", client.name)
       const { pending, ...destination } = yield* client.authorize(authorization)
       const expiresAt = later(pending.createdAt, client.config.authorizationMaxAge ?? "30 minutes")
-      const launch = new PendingLaunch({ version: 1, expiresAt, pending, browserBinding, appState }, skipValidation)
+      const launch = construct(PendingLaunch, {
+        _tag: "PendingLaunch",
+        version: 1,
+        expiresAt,
+        pending,
+        browserBinding,
+        appState
+      })
       yield* store.set(launchKey(pending.state), launch)
       return destination
     }).pipe(span("Sessions.startLaunch"))
@@ -152,7 +159,13 @@ export const make = ({ completedLifetime, records, servers, store }: {
         () => revokeTokens(servers, client.name, tokens)
       )
       const expiresAt = later(yield* DateTime.now, completedLifetime)
-      const completed = new CompletedLaunch({ version: 1, expiresAt, sessionId, browserBinding }, skipValidation)
+      const completed = construct(CompletedLaunch, {
+        _tag: "CompletedLaunch",
+        version: 1,
+        expiresAt,
+        sessionId,
+        browserBinding
+      })
       return [Either.right(sessionId), Option.some(completed)] satisfies Outcome
     }).pipe(
       // Tokens that arrived before the login failed are in no session: revoke them.

@@ -12,7 +12,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { unsafeMillis } from "../../base/FiberEnvironment.js"
-import { later, skipValidation } from "../../base/SchemaFields.js"
+import { construct, later } from "../../base/SchemaFields.js"
 import * as SecureRandom from "../../base/SecureRandom.js"
 import type { TokenSet } from "../../token/TokenSet.js"
 import { SessionError } from "../SessionError.js"
@@ -110,17 +110,18 @@ export const make = (
         Effect.flatMap(SecureRandom.base64Url(random, 32), (secret) => {
           const id = Redacted.make(secret)
           const now = DateTime.unsafeMake(unsafeMillis())
-          const fields = {
+          const session = construct(StoredSession, {
+            _tag: "StoredSession",
             version: 1,
             expiresAt: later(now, idleTimeout),
             server,
             tokens,
             createdAt: now,
             appState
-          } as const
+          })
           return Effect.as(
             Effect.zipRight(
-              store.set(keyOf(id), new StoredSession(fields, skipValidation)),
+              store.set(keyOf(id), session),
               publish("Started", id, server)
             ),
             id

@@ -8,7 +8,7 @@ import * as Redacted from "effect/Redacted"
 import { type ConfigurationError, configurationError } from "../../base/ConfigurationError.js"
 import type { ConformanceWarning } from "../../base/ConformanceWarning.js"
 import * as FhirBaseUrl from "../../base/FhirBaseUrl.js"
-import { skipValidation } from "../../base/SchemaFields.js"
+import { construct } from "../../base/SchemaFields.js"
 import * as SecureRandom from "../../base/SecureRandom.js"
 import type * as ClientAuthentication from "../../client/ClientAuthentication.js"
 import * as AuthorizationPost from "../../launch/AuthorizationPost.js"
@@ -125,7 +125,7 @@ export const buildAuthorization = (
     const isTooLong = url.href.length > (config.maxAuthorizationUrlLength ?? 2_000)
     const isPosted = options.method === "POST" ||
       (options.method !== "GET" && isTooLong && Capabilities.supportsPostAuthorization(found))
-    const pending = new PendingAuthorization({
+    const pending = construct(PendingAuthorization, {
       version: 1,
       server: name,
       fhirBaseUrl: config.fhirBaseUrl,
@@ -140,6 +140,6 @@ export const buildAuthorization = (
       issuer: found.issuer,
       issuerPromised: found.authorizationResponseIssParameterSupported ?? false,
       createdAt: yield* DateTime.now
-    }, skipValidation)
+    })
     return { url, pending, post: isPosted ? AuthorizationPost.make(authorizationEndpoint, params) : undefined }
   })

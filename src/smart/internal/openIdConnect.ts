@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import { ConformanceWarning, ConformanceWarnings, reportSafely } from "../../base/ConformanceWarning.js"
 import * as Jose from "../../base/Jose.js"
 import * as OnDemand from "../../base/OnDemand.js"
-import { skipValidation } from "../../base/SchemaFields.js"
+import { construct } from "../../base/SchemaFields.js"
 import type { Registry } from "../../http/PerHttpClient.js"
 import { AuthorizationError } from "../../launch/AuthorizationError.js"
 import { DiscoveryError } from "../../server/DiscoveryError.js"
@@ -88,7 +88,7 @@ export const forClient = (
       const detail = "the code that verifies its id_token could not be loaded: the id_token is not used"
       return Effect.as(
         reportSafely(warnings, new ConformanceWarning({ code: "IdTokenUnverifiable", server, detail })),
-        new TokenSet({ ...tokens, idToken: undefined }, skipValidation)
+        construct(TokenSet, { ...tokens, idToken: undefined })
       )
     }
 

@@ -16,7 +16,7 @@ import {
   reportSafely,
   type Service as Warnings
 } from "../../base/ConformanceWarning.js"
-import { skipValidation } from "../../base/SchemaFields.js"
+import { construct } from "../../base/SchemaFields.js"
 import * as Url from "../../base/Url.js"
 import type { Registry } from "../../http/PerHttpClient.js"
 import { MetadataError } from "../../server/MetadataError.js"
@@ -56,8 +56,7 @@ const identityError = (
   tokens?: TokenSet
 ): IdTokenError => new IdTokenError({ reason, server, detail, claim, tokens: tokens && Redacted.make(tokens) })
 
-const withIdentity = (tokens: TokenSet, identity: Identity): TokenSet =>
-  new TokenSet({ ...tokens, identity }, skipValidation)
+const withIdentity = (tokens: TokenSet, identity: Identity): TokenSet => construct(TokenSet, { ...tokens, identity })
 
 /**
  * The tokens of a code exchange, with the verified identity. If `openid` was neither requested nor granted, an id_token
@@ -124,7 +123,7 @@ const atRefresh = (
   return Effect.flatMap(verified, (result): Effect.Effect<TokenSet, IdTokenError> => {
     if (Either.isLeft(result)) {
       const detail = `the id_token of a refresh is invalid (${result.left.reason}); the identity stays as it was`
-      const withoutIdToken = new TokenSet({ ...next, idToken: undefined }, skipValidation)
+      const withoutIdToken = construct(TokenSet, { ...next, idToken: undefined })
       return Effect.as(warn(warnings, server, "IdTokenInvalid", detail), renewed(previous, withoutIdToken))
     }
     if (Option.isNone(result.right)) return Effect.as(unverifiable(warnings, server), renewed(previous, next))
@@ -134,7 +133,7 @@ const atRefresh = (
       return identityError(server, "SubjectChanged", detail, "sub", withIdentity(next, identity))
     }
     const fhirUser = identity.fhirUser ?? before?.fhirUser
-    const complete = new Identity({ ...identity, fhirUser }, skipValidation)
+    const complete = construct(Identity, { ...identity, fhirUser })
     return Effect.succeed(renewed(previous, withIdentity(next, complete)))
   })
 }

@@ -8,7 +8,7 @@ import * as Redacted from "effect/Redacted"
 import * as HttpStatus from "../../base/HttpStatus.js"
 import { isJsonObject, type JsonObject, parseJson, reader, withoutDeepMembers } from "../../base/JsonReader.js"
 import * as MediaType from "../../base/MediaType.js"
-import { later, skipValidation } from "../../base/SchemaFields.js"
+import { construct, later } from "../../base/SchemaFields.js"
 import * as Url from "../../base/Url.js"
 import * as OAuthError from "../../http/OAuthError.js"
 import { errorFields, type ReceivedResponse } from "../../http/ReceivedResponse.js"
@@ -247,7 +247,7 @@ export const parseTokenSet = (grant: GrantContext): Parse<TokenSet> => (response
     ) {
       warn("PatientMissing", "patient scopes were granted but no patient is in context", "164")
     }
-    const tokens = new TokenSet({
+    const tokens = construct(TokenSet, {
       version: 1,
       fhirBaseUrl: grant.fhirBaseUrl,
       accessToken,
@@ -258,7 +258,7 @@ export const parseTokenSet = (grant: GrantContext): Parse<TokenSet> => (response
       idToken,
       context: launchContext,
       extensions: Redacted.make(extensionsOf(members))
-    }, skipValidation)
+    })
     if (grant.requestedScopes !== undefined) compareScopes(grant.requestedScopes, tokens, context)
     return Either.right(tokens)
   })

@@ -2,7 +2,7 @@
  * The endpoints of a UDAP server as a SMART configuration, so that the SMART client uses the signed values (UDAP
  * Security STU2, sections 2.2 and 2.3; UDAP-21).
  */
-import { skipValidation } from "../../base/SchemaFields.js"
+import { construct } from "../../base/SchemaFields.js"
 import * as Url from "../../base/Url.js"
 import { SmartConfiguration } from "../../server/SmartConfiguration.js"
 import type { UdapMetadata } from "../UdapMetadata.js"
@@ -29,7 +29,7 @@ export const signedConfiguration = (
   smart: SmartConfiguration | undefined
 ): SmartConfiguration => {
   const { tokenEndpoint } = metadata
-  return new SmartConfiguration({
+  return construct(SmartConfiguration, {
     deviations: [],
     ...smart,
     fhirBaseUrl: metadata.fhirBaseUrl,
@@ -54,5 +54,5 @@ export const signedConfiguration = (
       udap_authorization_extensions_required: metadata.authorizationExtensionsRequired
     },
     source: smart?.source
-  }, skipValidation)
+  })
 }
