@@ -191,4 +191,6 @@ export const reader = (object: JsonObject, refuse: Refuse): JsonReader => new Js
  * @internal
  */
 export const others = (object: JsonObject, known: ReadonlySet<string>): Record<string, unknown> =>
-  Object.fromEntries(Object.keys(object).filter((member) => !known.has(member)).map((member) => [member, object[member]]))
+  Object.fromEntries(
+    Object.keys(object).filter((member) => !known.has(member)).map((member) => [member, object[member]])
+  )

@@ -134,6 +134,8 @@ export interface Options<E, R> {
   readonly environment?: ((runtime: Runtime.Runtime<R>) => Runtime.Runtime<R>) | undefined
   /** Whether an interrupted caller waits until the operation has ended. Default false. */
   readonly awaitsInterruption?: boolean | undefined
+  /** Runs when the operation has ended or was interrupted, before the caller goes on. It must not throw. */
+  readonly onEnd?: (() => void) | undefined
 }
 
 /**
@@ -147,7 +149,7 @@ export const timeoutFail = <A, E, R, E2>(
   options: Options<E2, R>
 ): Effect.Effect<A, E | E2, R> =>
   Effect.withFiberRuntime<A, E | E2, R>((caller, { runtimeFlags }) => {
-    const { awaitsInterruption, environment, limit, onTimeout } = options
+    const { awaitsInterruption, environment, limit, onEnd, onTimeout } = options
     const clock = clockOf(caller)
     const runtime = Runtime.make({
       context: caller.currentContext as Context.Context<R>,
@@ -160,7 +162,10 @@ export const timeoutFail = <A, E, R, E2>(
       scheduler.flush()
       // Ended already, as with a synchronous driver.
       const ended = fiber.unsafePoll()
-      if (ended !== null) return resume(ended)
+      if (ended !== null) {
+        onEnd?.()
+        return resume(ended)
+      }
       const deadlines = deadlinesOf(clock, Duration.toMillis(limit))
       const deadline = deadlines.add(() => {
         resume(Effect.suspend(() => Effect.fail(onTimeout())))
@@ -168,6 +173,7 @@ export const timeoutFail = <A, E, R, E2>(
       })
       fiber.addObserver((exit) => {
         deadlines.remove(deadline)
+        onEnd?.()
         resume(exit)
       })
       return Effect.suspend(() => {

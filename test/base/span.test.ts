@@ -91,7 +91,9 @@ describe("the histogram of steps", () => {
       const step = span("test.interrupted")
       const nested = yield* Effect.fork(span("test.outer")(step(Effect.never)))
       const goesOn = yield* Effect.fork(
-        Effect.uninterruptible(Effect.zipRight(Effect.exit(Effect.interruptible(step(Effect.never))), step(Effect.void)))
+        Effect.uninterruptible(
+          Effect.zipRight(Effect.exit(Effect.interruptible(step(Effect.never))), step(Effect.void))
+        )
       )
       const uninterruptible = yield* Effect.fork(Effect.uninterruptible(step(Effect.delay(Effect.void, "1 second"))))
       yield* Effect.yieldNow()

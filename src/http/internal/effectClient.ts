@@ -10,7 +10,6 @@ import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRefs from "effect/FiberRefs"
@@ -18,6 +17,7 @@ import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import * as TimeLimit from "../../base/TimeLimit.js"
+import { scopedRequests } from "../ScopedRequests.js"
 
 const always = () => true
 
@@ -74,35 +74,27 @@ const complete = new WeakSet<HttpClientResponse.HttpClientResponse>()
 
 export const markComplete = (response: HttpClientResponse.HttpClientResponse): void => void complete.add(response)
 
-/** A sender, and the effect that aborts its requests whose bodies were not read to their ends. */
-const closableSender = (
-  client: HttpClient.HttpClient
-): { readonly sender: Sender; readonly close: Effect.Effect<void> } => {
-  const scoped = HttpClient.withScope(client)
-  const open = new Map<Scope.CloseableScope, HttpClientResponse.HttpClientResponse | undefined>()
-  const close = Effect.suspend(() => {
-    const unread = Array.from(open).flatMap(([scope, response]) =>
-      response !== undefined && complete.has(response) ? [] : [scope]
-    )
-    open.clear()
-    return unread.length === 0
-      ? Effect.void
-      : Effect.forEach(unread, (scope) => Scope.close(scope, Exit.void), { discard: true })
-  })
-  return {
-    close,
-    sender: {
-      execute: (request) =>
-        Effect.flatMap(Scope.make(), (scope) => {
-          open.set(scope, undefined)
-          return Effect.map(Scope.extend(scoped.execute(request), scope), (response) => {
-            open.set(scope, response)
-            return response
-          })
-        }),
-      discard: () => close
+interface OpenRequest {
+  readonly controller: AbortController
+  response: HttpClientResponse.HttpClientResponse | undefined
+}
+
+/** A sender, and a function that aborts its requests whose bodies were not read to their ends. */
+const abortableSender = (client: HttpClient.HttpClient): { readonly sender: Sender; readonly abort: () => void } => {
+  let open: Array<OpenRequest> = []
+  const abort = () => {
+    for (const { controller, response } of open) {
+      if (response === undefined || !complete.has(response)) controller.abort()
     }
+    open = []
   }
+  const abortable = HttpClient.transform(client, (effect, request) => {
+    const opened: OpenRequest = { controller: new AbortController(), response: undefined }
+    open.push(opened)
+    scopedRequests.set(request, opened.controller)
+    return Effect.map(effect, (response) => opened.response = response)
+  })
+  return { abort, sender: { execute: abortable.execute, discard: () => Effect.sync(abort) } }
 }
 
 /** Responses are closed with the scope, not when they are garbage-collected. */
@@ -119,11 +111,12 @@ export const within = <A, E, R>(
   use: (sender: Sender) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
   Effect.suspend(() => {
-    const { close, sender } = closableSender(client)
-    return TimeLimit.timeoutFail(Effect.ensuring(use(sender), close), {
+    const { abort, sender } = abortableSender(client)
+    return TimeLimit.timeoutFail(use(sender), {
       limit: timeout,
       onTimeout,
       environment: environmentOf,
-      awaitsInterruption: true
+      awaitsInterruption: true,
+      onEnd: abort
     })
   })

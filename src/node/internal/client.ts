@@ -13,12 +13,12 @@ import * as UrlParams from "@effect/platform/UrlParams"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import { globalValue } from "effect/GlobalValue"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Dispatcher } from "undici"
 import { asyncOnce } from "../../base/AsyncOnce.js"
 import * as OutgoingRequest from "../../http/OutgoingRequest.js"
+import { scopedRequests } from "../../http/ScopedRequests.js"
 import type * as TransportError from "../TransportError.js"
 import * as Decoder from "./decoder.js"
 import { Response } from "./response.js"
@@ -33,12 +33,6 @@ export interface Settings {
   readonly decompress: boolean
   readonly tracing: boolean
 }
-
-/** The abort controllers by which `HttpClient.withScope` ends a request when its scope closes. */
-const scopedRequests = globalValue(
-  "@effect/platform/HttpClient/scopedRequests",
-  () => new WeakMap<HttpClientRequest.HttpClientRequest, AbortController>()
-)
 
 const failed = (
   request: HttpClientRequest.HttpClientRequest,
