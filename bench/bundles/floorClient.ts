@@ -10,7 +10,7 @@ import * as Encoding from "effect/Encoding"
 import * as Redacted from "effect/Redacted"
 import { type ConfigurationError, configurationError } from "../../src/base/ConfigurationError.js"
 import * as FhirBaseUrl from "../../src/base/FhirBaseUrl.js"
-import { skipValidation } from "../../src/base/SchemaFields.js"
+import { construct } from "../../src/base/SchemaFields.js"
 import * as Url from "../../src/base/Url.js"
 import * as AuthorizationCallback from "../../src/launch/AuthorizationCallback.js"
 import { AuthorizationError } from "../../src/launch/AuthorizationError.js"
@@ -146,7 +146,7 @@ export const make = (config: Config): Effect.Effect<Client, ConfigurationError> 
         code_challenge_method: "S256",
         ...(isOpenId ? { nonce } : {})
       })
-      const pending = new PendingAuthorization({
+      const pending = construct(PendingAuthorization, {
         version: 1,
         server: fhirBaseUrl,
         fhirBaseUrl,
@@ -160,7 +160,7 @@ export const make = (config: Config): Effect.Effect<Client, ConfigurationError> 
         issuer: found.issuer,
         issuerPromised: found.authorization_response_iss_parameter_supported ?? false,
         createdAt: yield* DateTime.now
-      }, skipValidation)
+      })
       return { url, pending }
     }).pipe(span("SmartClient.authorize"))
 

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { createLocalJWKSet, errors, type JSONWebKeySet, jwtVerify } from "jose"
 import { parseJson } from "../../src/base/JsonReader.js"
-import { skipValidation } from "../../src/base/SchemaFields.js"
+import { construct } from "../../src/base/SchemaFields.js"
 import { HttpLimits } from "../../src/http/HttpLimits.js"
 import type { PendingAuthorization } from "../../src/launch/PendingAuthorization.js"
 import { Identity, parseFhirUser } from "../../src/token/Identity.js"
@@ -86,6 +86,6 @@ export const verify = (
       return yield* failure("AuthenticationTooOld", "auth_time is too old or missing", "auth_time")
     }
     const person = typeof fhirUser === "string" ? parseFhirUser(fhirUser, fhirBaseUrl) : undefined
-    const identity = new Identity({ iss, sub, fhirUser: person, claims: Redacted.make(payload) }, skipValidation)
-    return new TokenSet({ ...tokens, identity }, skipValidation)
+    const identity = construct(Identity, { iss, sub, fhirUser: person, claims: Redacted.make(payload) })
+    return construct(TokenSet, { ...tokens, identity })
   })

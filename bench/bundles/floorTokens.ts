@@ -14,7 +14,7 @@ import { eitherOnDefect } from "../../src/base/FailOnDefect.js"
 import * as HttpStatus from "../../src/base/HttpStatus.js"
 import { isJsonObject, type JsonObject, parseJson, reader, withoutDeepMembers } from "../../src/base/JsonReader.js"
 import * as MediaType from "../../src/base/MediaType.js"
-import { later, skipValidation } from "../../src/base/SchemaFields.js"
+import { construct, later } from "../../src/base/SchemaFields.js"
 import * as Url from "../../src/base/Url.js"
 import { HttpLimits } from "../../src/http/HttpLimits.js"
 import * as OAuthError from "../../src/http/OAuthError.js"
@@ -160,7 +160,7 @@ const parse = (
   if (context.patient === undefined && scopes.some((scope) => /^(patient\/|launch\/patient$)/.test(scope))) {
     warn("PatientMissing", "patient scopes were granted but no patient is in context", "164")
   }
-  const found = new TokenSet({
+  const found = construct(TokenSet, {
     version: 1,
     fhirBaseUrl,
     accessToken,
@@ -171,7 +171,7 @@ const parse = (
     idToken,
     context,
     extensions: Redacted.make(extensionsOf(members))
-  }, skipValidation)
+  })
   compareScopes(requested, found, warn)
   return Either.right(found)
 }
