@@ -305,18 +305,24 @@ const growingRegistry = async (): Promise<Record<string, Work>> => {
   const loop = looping<never>((effect) => runtime.runPromise(effect))
   let known = 0
   let next = 0
-  const lookup = Effect.suspend(() => {
+  const anyUrl = () => {
     next = (next + 7919) % known
-    return servers.forLaunchIss(server(next).fhirBaseUrl)
-  })
+    return urlOf(next)
+  }
+  const lookup = Effect.suspend(() => servers.forLaunchIss(anyUrl()))
+  // The floor: what has so many entries is not in the processor's cache.
+  const map = new Map<string, ReturnType<typeof server>>()
+  const lookupByHand = Effect.sync(() => map.get(anyUrl())?.clientId.length)
   const fill = (count: number) =>
     Effect.suspend(() => {
       const indexes = Array.from({ length: Math.max(0, count - known) }, (_, offset) => known + offset)
       known = Math.max(known, count)
+      for (const index of indexes) map.set(urlOf(index), server(index))
       return Effect.forEach(indexes, (index) => servers.add(`server-${index}`, server(index)), { discard: true })
     })
   return {
     "grown-servers": loop(lookup),
+    "grown-servers-by-hand": loop(lookupByHand),
     ...Object.fromEntries(
       SERVERS.map((count) => [
         `fill-servers-${count}`,
@@ -326,8 +332,10 @@ const growingRegistry = async (): Promise<Record<string, Work>> => {
   }
 }
 
+const urlOf = (index: number): string => `https://fhir-${index}.example.org/tenants/${index}/r4`
+
 const server = (index: number) => ({
-  fhirBaseUrl: `https://fhir-${index}.example.org/tenants/${index}/r4`,
+  fhirBaseUrl: urlOf(index),
   clientId: `client-${index}`,
   redirectUri: "https://app.example.org/callback",
   scopes: ["launch/patient", "patient/*.rs", "openid", "fhirUser", "offline_access"],

@@ -19,6 +19,7 @@ import { FileSessionStore } from "effect-safire/node"
 import { RedisSessionStore } from "effect-safire/redis"
 import { SqlSessionStore } from "effect-safire/sql"
 import { Redis } from "ioredis"
+import { construct } from "../../src/base/SchemaFields.js"
 import { StoredSession } from "../../src/session/internal/sessionEntry.js"
 import type { ContenderModule, Work } from "../harness/Contender.js"
 import type { StoreName } from "../harness/growthSizes.js"
@@ -111,13 +112,14 @@ const opened = ({ folder, hasSqlite, postgresUrl, redisUrl }: Stores): Partial<R
 const decode = Schema.decodeSync(TokenSet.TokenSet)
 
 const withTokens = (tokens: TokenSet.TokenSet) =>
-  new StoredSession({
+  construct(StoredSession, {
+    _tag: "StoredSession",
     version: 1,
     expiresAt: DateTime.unsafeMake(Date.now() + 8 * 3_600_000),
     createdAt: DateTime.unsafeNow(),
     server: "hospital",
     tokens
-  }, { disableValidation: true })
+  })
 
 /** One transaction, or one pipeline. */
 const ENTRIES_PER_FILL = 10_000
@@ -243,9 +245,7 @@ export const make: ContenderModule["make"] = async (setting, variant) => {
               Option.map(entry, (found) =>
                 found._tag === "StoredSession"
                   ? withTokens(
-                    new TokenSet.TokenSet({ ...found.tokens, receivedAt: DateTime.unsafeNow() }, {
-                      disableValidation: true
-                    })
+                    construct(TokenSet.TokenSet, { ...found.tokens, receivedAt: DateTime.unsafeNow() })
                   )
                   : found)
             ] as const

@@ -20,6 +20,7 @@ import * as Redacted from "effect/Redacted"
 import { ClientAuthentication, Sessions, SessionStore, SmartServers } from "effect-safire"
 import { NodeTransport } from "effect-safire/node"
 import { SmartRoutes, WebApp } from "effect-safire/web"
+import { construct } from "../../src/base/SchemaFields.js"
 import { PendingLaunch, StoredSession } from "../../src/session/internal/sessionEntry.js"
 import type { ContenderModule, Work } from "../harness/Contender.js"
 import type { Setting } from "../harness/Setting.js"
@@ -112,7 +113,6 @@ const byHandLive = (setting: Setting) =>
   )
 
 const common = { version: 1, expiresAt: DateTime.unsafeMake(Date.now() + 8 * 3_600_000) } as const
-const skipValidation = { disableValidation: true }
 
 /**
  * The floor of `SmartRoutes`: what a login must do, in routes by hand. The launch and the session are entries of the
@@ -126,7 +126,7 @@ const composed = (setting: Setting) =>
     const launch = Effect.gen(function*() {
       const browserBinding = Redacted.make(random())
       const { pending, url } = yield* client.authorize()
-      const entry = new PendingLaunch({ ...common, pending, browserBinding }, skipValidation)
+      const entry = construct(PendingLaunch, { _tag: "PendingLaunch", ...common, pending, browserBinding })
       yield* store.set(SessionStore.launchKey(pending.state), entry)
       return redirect(url.href, "launch", Redacted.value(browserBinding))
     })
@@ -142,7 +142,13 @@ const composed = (setting: Setting) =>
       const tokens = yield* client.exchange(setting.redirectUri + search, entry.pending)
       const id = random()
       const createdAt = yield* DateTime.now
-      const session = new StoredSession({ ...common, server: client.name, tokens, createdAt }, skipValidation)
+      const session = construct(StoredSession, {
+        _tag: "StoredSession",
+        ...common,
+        server: client.name,
+        tokens,
+        createdAt
+      })
       yield* store.set(Redacted.make(`session.${id}`), session)
       return redirect(`${ORIGIN}/`, "session", id)
     })

@@ -41,21 +41,28 @@ const cost = async (
   return spread(found).median
 }
 
+/** One result for each of `works`, by its title. */
 const filled = async (
   child: Child.Child,
-  title: string,
   what: string,
+  works: Readonly<Record<string, string>>,
   sizes: ReadonlyArray<number>,
   concurrency: number,
   rounds: number
-): Promise<GrowthResult> => {
-  const cpuMicros: Array<readonly [number, number]> = []
+): Promise<ReadonlyArray<GrowthResult>> => {
+  const results = Object.entries(works).map(([title, work]) => ({
+    title,
+    work,
+    cpuMicros: new Array<readonly [number, number]>()
+  }))
   for (const size of sizes) {
     // A deadline that has passed: once.
     await sample(child, { work: `fill-${what}-${size}`, concurrency: 1, millis: 0 })
-    cpuMicros.push([size, await cost(child, `grown-${what}`, concurrency, rounds, size)])
+    for (const { cpuMicros, work } of results) {
+      cpuMicros.push([size, await cost(child, work, concurrency, rounds, size)])
+    }
   }
-  return { title, cpuMicros }
+  return results
 }
 
 const TITLES: Readonly<Record<StoreName, string>> = {
@@ -77,19 +84,22 @@ export const measure = async (
   const store = await of("SessionStore" satisfies Name)
   for (const name of STORES.filter((one) => isAvailable(stores, one))) {
     const sizes = SESSIONS.filter((size) => size <= MOST_SESSIONS[name])
-    results.push(await filled(store, TITLES[name], name, sizes, name === "memory" ? 1 : 16, rounds))
+    const works = { [TITLES[name]]: `grown-${name}` }
+    results.push(...await filled(store, name, works, sizes, name === "memory" ? 1 : 16, rounds))
   }
   const app = await of("effect-safire" satisfies Name)
-  results.push(await filled(app, "the server of a launch, in a registry", "servers", SERVERS, 1, rounds))
-  for (
-    const [work, title] of [["fhir-get", "FHIR read, by callers at once"], [
-      "exchange-public",
-      "code exchange, by callers at once"
-    ]] as const
-  ) {
-    const cpuMicros: Array<readonly [number, number]> = []
-    for (const callers of CALLERS) cpuMicros.push([callers, await cost(app, work, callers, rounds)])
-    results.push({ title, cpuMicros })
+  const lookups = {
+    "the server of a launch, in a registry": "grown-servers",
+    "the server of a launch, in a Map by hand": "grown-servers-by-hand"
+  }
+  results.push(...await filled(app, "servers", lookups, SERVERS, 1, rounds))
+  const bare = await of("NodeTransport used bare" satisfies Name)
+  for (const [work, what] of [["fhir-get", "FHIR read"], ["exchange-public", "code exchange"]] as const) {
+    for (const [child, title] of [[app, what], [bare, `${what} over the transport used bare`]] as const) {
+      const cpuMicros: Array<readonly [number, number]> = []
+      for (const callers of CALLERS) cpuMicros.push([callers, await cost(child, work, callers, rounds)])
+      results.push({ title: `${title}, by callers at once`, cpuMicros })
+    }
   }
   return results
 }

@@ -104,14 +104,23 @@ const storeOf = async (change: (backing: SessionStore.BackingSessionStore) => Se
   }
 }
 const memory = await storeOf((backing) => backing)
-/** As a driver with promises; its locks are of this process. */
+/** As a driver with promises, with one statement that locks and reads, and one that writes and unlocks. */
 const later = <A, E>(self: Effect.Effect<A, E>) => Effect.zipRight(promised, self)
 const driver = await storeOf((backing) => ({
   name: "driver",
   read: (key) => later(backing.read(key)),
   replace: (key, expected, next) => later(backing.replace(key, expected, next)),
   tryLock: (key, owner, leaseMillis) => later(backing.tryLock(key, owner, leaseMillis)),
-  unlock: (key, owner) => later(backing.unlock(key, owner))
+  unlock: (key, owner) => later(backing.unlock(key, owner)),
+  lockAndRead: (key, owner, leaseMillis) =>
+    later(
+      Effect.flatMap(
+        backing.tryLock(key, owner, leaseMillis),
+        (isLocked) => isLocked ? Effect.map(backing.read(key), Option.some) : Effect.succeedNone
+      )
+    ),
+  replaceAndUnlock: (key, owner, expected, next) =>
+    later(Effect.tap(backing.replace(key, expected, next), () => backing.unlock(key, owner)))
 }))
 
 interface Part {

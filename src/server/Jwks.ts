@@ -106,11 +106,16 @@ const isOperations = (value: unknown): value is ReadonlyArray<string> =>
 
 /** The key without its other members, which may nest deeply. A key with a member of the wrong type is ignored. */
 const plainKey = (key: JsonObject): ReadonlyArray<jose.JWK> => {
-  const texts = STRING_MEMBERS.flatMap((member) => Object.hasOwn(key, member) ? [[member, key[member]] as const] : [])
-  const operations = Object.hasOwn(key, "key_ops") ? key["key_ops"] : undefined
-  if (texts.some(([, value]) => typeof value !== "string")) return []
-  if (operations !== undefined && !isOperations(operations)) return []
-  return [{ ...Object.fromEntries(texts), ...(operations === undefined ? {} : { key_ops: [...operations] }) }]
+  const plain: Record<string, unknown> = {}
+  for (const member of STRING_MEMBERS) {
+    if (!Object.hasOwn(key, member)) continue
+    const value = key[member]
+    if (typeof value !== "string") return []
+    plain[member] = value
+  }
+  if (!Object.hasOwn(key, "key_ops")) return [plain]
+  const operations = key["key_ops"]
+  return isOperations(operations) ? [{ ...plain, key_ops: [...operations] }] : []
 }
 
 const keyProblem = (errors: Jose.Jose["errors"]) => (error: unknown): KeyProblem =>
