@@ -305,24 +305,18 @@ const growingRegistry = async (): Promise<Record<string, Work>> => {
   const loop = looping<never>((effect) => runtime.runPromise(effect))
   let known = 0
   let next = 0
-  const anyUrl = () => {
+  const lookup = Effect.suspend(() => {
     next = (next + 7919) % known
-    return urlOf(next)
-  }
-  const lookup = Effect.suspend(() => servers.forLaunchIss(anyUrl()))
-  // The floor: what has so many entries is not in the processor's cache.
-  const map = new Map<string, ReturnType<typeof server>>()
-  const lookupByHand = Effect.sync(() => map.get(anyUrl())?.clientId.length)
+    return servers.forLaunchIss(urlOf(next))
+  })
   const fill = (count: number) =>
     Effect.suspend(() => {
       const indexes = Array.from({ length: Math.max(0, count - known) }, (_, offset) => known + offset)
       known = Math.max(known, count)
-      for (const index of indexes) map.set(urlOf(index), server(index))
       return Effect.forEach(indexes, (index) => servers.add(`server-${index}`, server(index)), { discard: true })
     })
   return {
     "grown-servers": loop(lookup),
-    "grown-servers-by-hand": loop(lookupByHand),
     ...Object.fromEntries(
       SERVERS.map((count) => [
         `fill-servers-${count}`,

@@ -16,8 +16,8 @@ export interface GrowthResult {
   readonly cpuMicros: ReadonlyArray<readonly [size: number, micros: number]>
 }
 
-const WARM_UP_MILLIS = 1000
-const MILLIS = 500
+/** Each of ten thousand callers makes some requests in this time. */
+const MILLIS = 2000
 
 /** The client of a server is made at its first use, which is not growth. */
 const MOST_FIRST_USES = 20_000
@@ -32,7 +32,7 @@ const cost = async (
 ): Promise<number> => {
   let operations = 0
   do {
-    operations += (await sample(child, { work, concurrency, millis: WARM_UP_MILLIS })).operations
+    operations += (await sample(child, { work, concurrency, millis: MILLIS })).operations
   } while (operations < Math.min(2 * size, MOST_FIRST_USES))
   const found: Array<number> = []
   for (let round = 0; round < rounds; round++) {
@@ -41,28 +41,21 @@ const cost = async (
   return spread(found).median
 }
 
-/** One result for each of `works`, by its title. */
 const filled = async (
   child: Child.Child,
+  title: string,
   what: string,
-  works: Readonly<Record<string, string>>,
   sizes: ReadonlyArray<number>,
   concurrency: number,
   rounds: number
-): Promise<ReadonlyArray<GrowthResult>> => {
-  const results = Object.entries(works).map(([title, work]) => ({
-    title,
-    work,
-    cpuMicros: new Array<readonly [number, number]>()
-  }))
+): Promise<GrowthResult> => {
+  const cpuMicros: Array<readonly [number, number]> = []
   for (const size of sizes) {
     // A deadline that has passed: once.
     await sample(child, { work: `fill-${what}-${size}`, concurrency: 1, millis: 0 })
-    for (const { cpuMicros, work } of results) {
-      cpuMicros.push([size, await cost(child, work, concurrency, rounds, size)])
-    }
+    cpuMicros.push([size, await cost(child, `grown-${what}`, concurrency, rounds, size)])
   }
-  return results
+  return { title, cpuMicros }
 }
 
 const TITLES: Readonly<Record<StoreName, string>> = {
@@ -84,15 +77,10 @@ export const measure = async (
   const store = await of("SessionStore" satisfies Name)
   for (const name of STORES.filter((one) => isAvailable(stores, one))) {
     const sizes = SESSIONS.filter((size) => size <= MOST_SESSIONS[name])
-    const works = { [TITLES[name]]: `grown-${name}` }
-    results.push(...await filled(store, name, works, sizes, name === "memory" ? 1 : 16, rounds))
+    results.push(await filled(store, TITLES[name], name, sizes, name === "memory" ? 1 : 16, rounds))
   }
   const app = await of("effect-safire" satisfies Name)
-  const lookups = {
-    "the server of a launch, in a registry": "grown-servers",
-    "the server of a launch, in a Map by hand": "grown-servers-by-hand"
-  }
-  results.push(...await filled(app, "servers", lookups, SERVERS, 1, rounds))
+  results.push(await filled(app, "the server of a launch, in a registry", "servers", SERVERS, 1, rounds))
   const bare = await of("NodeTransport used bare" satisfies Name)
   for (const [work, what] of [["fhir-get", "FHIR read"], ["exchange-public", "code exchange"]] as const) {
     for (const [child, title] of [[app, what], [bare, `${what} over the transport used bare`]] as const) {

@@ -9,7 +9,6 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import type * as Layer from "effect/Layer"
 import type * as jose from "jose"
 import * as BoundedMap from "../base/BoundedMap.js"
@@ -204,21 +203,23 @@ export const make = (options: Options = {}): Effect.Effect<Service, never, HttpC
     }
 
     const find: Service["find"] = (jwksUri, header, request) =>
-      Effect.gen(function*() {
-        const errorOf = (reason: KeyProblem) =>
-          new MetadataError({ subject: "Jwks", reason, url: Url.forDisplay(jwksUri), detail: DETAILS[reason] })
-        const set = yield* sets.get(jwksUri, request)
-        const found = yield* Effect.either(set.find(header))
-        if (Either.isRight(found)) return found.right
-        const now = yield* Clock.currentTimeMillis
-        if (found.left !== "NoSuchKey" || !mayRefetch(jwksUri, set.fetchedAt, now)) return yield* errorOf(found.left)
-        refetching.add(jwksUri)
-        const newSet = yield* Effect.ensuring(
-          sets.refresh(jwksUri, request),
-          Effect.sync(() => refetching.delete(jwksUri))
-        )
-        return yield* Effect.mapError(newSet.find(header), errorOf)
-      })
+      Effect.flatMap(
+        sets.get(jwksUri, request),
+        (set) =>
+          Effect.catchAll(set.find(header), (problem) =>
+            Effect.gen(function*() {
+              const errorOf = (reason: KeyProblem) =>
+                new MetadataError({ subject: "Jwks", reason, url: Url.forDisplay(jwksUri), detail: DETAILS[reason] })
+              const now = yield* Clock.currentTimeMillis
+              if (problem !== "NoSuchKey" || !mayRefetch(jwksUri, set.fetchedAt, now)) return yield* errorOf(problem)
+              refetching.add(jwksUri)
+              const newSet = yield* Effect.ensuring(
+                sets.refresh(jwksUri, request),
+                Effect.sync(() => refetching.delete(jwksUri))
+              )
+              return yield* Effect.mapError(newSet.find(header), errorOf)
+            }))
+      )
 
     return { find, invalidate: sets.invalidate }
   })

@@ -124,6 +124,8 @@ export interface Service {
  */
 export class IdToken extends Context.Tag("effect-safire/IdToken")<IdToken, Service>() {}
 
+const utf8 = new TextDecoder()
+
 const keyReason = (reason: MetadataError["reason"]): IdTokenError["reason"] =>
   reason === "ModuleUnavailable"
     ? reason
@@ -258,7 +260,7 @@ export const make: Effect.Effect<Service, never, Jwks.Jwks | OpenIdConfiguration
           // An error of jose may contain the payload: it is dropped.
           catch: () => fail("SignatureInvalid", "the server's key does not verify its signature")
         })
-        const json = parseJson(new TextDecoder().decode(payload))?.value
+        const json = parseJson(utf8.decode(payload))?.value
         if (!isJsonObject(json)) return yield* fail("Malformed", "its payload is not a JSON object")
         // A claim that cannot be stored counts as absent.
         const claims = withoutDeepMembers(json, () => undefined)
