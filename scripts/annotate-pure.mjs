@@ -3,7 +3,7 @@
  * effects, as Effect's own packages do: a bundler may then leave out what an app does not use. Without it a public app
  * in a browser carries the signing code of a confidential one.
  *
- * Source maps still name the right lines; within a line that has a mark, columns are off by its length.
+ * Source maps still name the right lines; within a line that has an insertion, columns are off by its length.
  *
  * `bundle.mjs` calls it.
  */
@@ -16,7 +16,7 @@ const runsLater = (node) =>
   ts.isFunctionLike(node) ||
   (ts.isPropertyDeclaration(node) && !node.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.StaticKeyword))
 
-/** esbuild keeps them, because to read a member may have an effect. */
+/** A literal with a spread, which esbuild keeps: reading a member may have an effect. */
 const hasSpread = (node) =>
   (ts.isObjectLiteralExpression(node) && node.properties.some(ts.isSpreadAssignment)) ||
   (ts.isArrayLiteralExpression(node) && node.elements.some(ts.isSpreadElement))

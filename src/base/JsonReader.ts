@@ -146,7 +146,7 @@ const isArrayOfStrings = isArrayOf(Predicate.isString)
 const isArrayOfObjects = isArrayOf(isJsonObject)
 
 /**
- * Reads members by their types. The functions are getters, because most readers need one or two of them.
+ * Reads members by their types. A getter makes its function at each access: take the functions that you need once.
  *
  * @internal
  */

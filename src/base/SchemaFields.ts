@@ -55,6 +55,7 @@ export const later = (now: DateTime.Utc, duration: Duration.DurationInput): Date
 /**
  * An instance of a `Schema.Class` from fields that are already valid. The constructor of the class copies them three
  * times; with validation, it also compiles the validator of a transformation, such as a date or a secret, at each call.
+ * Defaults of the constructor are not applied: `fields` has all members, also the `_tag`, and no others.
  *
  * @internal
  */

@@ -134,7 +134,7 @@ export interface Options<E, R> {
   readonly environment?: ((runtime: Runtime.Runtime<R>) => Runtime.Runtime<R>) | undefined
   /** Whether an interrupted caller waits until the operation has ended. Default false. */
   readonly awaitsInterruption?: boolean | undefined
-  /** Runs when the operation has ended or was interrupted, before the caller goes on. It must not throw. */
+  /** Runs when the operation is interrupted, and again when it has ended, before the caller goes on. Must not throw. */
   readonly onEnd?: (() => void) | undefined
 }
 
@@ -166,10 +166,15 @@ export const timeoutFail = <A, E, R, E2>(
         onEnd?.()
         return resume(ended)
       }
+      const interrupt = () => {
+        fiber.unsafeInterruptAsFork(caller.id())
+        // The end of the operation may depend on it.
+        onEnd?.()
+      }
       const deadlines = deadlinesOf(clock, Duration.toMillis(limit))
       const deadline = deadlines.add(() => {
         resume(Effect.suspend(() => Effect.fail(onTimeout())))
-        fiber.unsafeInterruptAsFork(FiberId.none)
+        interrupt()
       })
       fiber.addObserver((exit) => {
         deadlines.remove(deadline)
@@ -178,7 +183,8 @@ export const timeoutFail = <A, E, R, E2>(
       })
       return Effect.suspend(() => {
         deadlines.remove(deadline)
-        return awaitsInterruption === true ? Fiber.interrupt(fiber) : Fiber.interruptFork(fiber)
+        interrupt()
+        return awaitsInterruption === true ? Effect.asVoid(Fiber.await(fiber)) : Effect.void
       })
     })
   })

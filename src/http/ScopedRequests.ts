@@ -1,12 +1,13 @@
 /**
- * The abort controllers that `HttpClient.make` of @effect/platform uses for a request instead of its own. By them
- * `HttpClient.withScope` ends a request when its scope closes; a scope for each request takes an eighth of its time.
+ * The abort controllers that `HttpClient.make` uses for requests instead of its own. `HttpClient.withScope` fills this
+ * map, too; it also needs a scope for each request, and an eighth of the time of a FHIR read.
  *
- * @internal
+ * The map is private to @effect/platform 0.97. Tests of `effectClient` and the transport contract fail without it.
  */
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { globalValue } from "effect/GlobalValue"
 
+/** @internal */
 export const scopedRequests: WeakMap<HttpClientRequest.HttpClientRequest, AbortController> = globalValue(
   "@effect/platform/HttpClient/scopedRequests",
   () => new WeakMap()

@@ -128,6 +128,29 @@ describe("a request over any HttpClient", () => {
       assert.isTrue(Exit.isInterrupted(yield* Fiber.join(interrupting)))
     }))
 
+  for (const end of ["an interruption", "its time limit"] as const) {
+    it.effect(`is aborted at ${end} before its fiber has ended, which may wait for the abort`, () =>
+      Effect.gen(function*() {
+        const started = yield* Deferred.make<void>()
+        const client = HttpClient.make((_request, _url, signal) => {
+          const aborted = Effect.async<void>((resume) => {
+            signal.addEventListener("abort", () => resume(Effect.void))
+          })
+          return Effect.zipRight(
+            Effect.fork(Effect.uninterruptible(aborted)),
+            Effect.zipRight(Deferred.succeed(started, undefined), Effect.never)
+          )
+        })
+        const fiber = yield* Effect.fork(Effect.exit(send(client)))
+        yield* Deferred.await(started)
+        if (end === "an interruption") assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(fiber)))
+        else {
+          yield* TestClock.adjust("1 minute")
+          assert.isTrue(Exit.isFailure(yield* Fiber.join(fiber)))
+        }
+      }))
+  }
+
   it.effect("reads a body with a declared length at once, and one that can be longer in parts", () =>
     Effect.gen(function*() {
       for (

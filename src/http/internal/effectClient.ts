@@ -1,6 +1,6 @@
 /**
- * Requests over any `HttpClient` of Effect, whose responses are closed with a scope. A `FastTransport` applies time
- * limits itself.
+ * Requests over any `HttpClient` of Effect within a time limit: what is not read to its end is aborted. A
+ * `FastTransport` applies time limits itself.
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -97,7 +97,7 @@ const abortableSender = (client: HttpClient.HttpClient): { readonly sender: Send
   return { abort, sender: { execute: abortable.execute, discard: () => Effect.sync(abort) } }
 }
 
-/** Responses are closed with the scope, not when they are garbage-collected. */
+/** A sender whose requests end with the scope, for responses that are read as streams. */
 export const scopedSender = (client: HttpClient.HttpClient, scope: Scope.Scope): Sender => {
   const scoped = HttpClient.withScope(client)
   return { execute: (request) => Scope.extend(scoped.execute(request), scope), discard: () => Effect.void }

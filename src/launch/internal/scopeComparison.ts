@@ -74,7 +74,7 @@ const conjunctions = (
   ours: ReadonlyArray<ResourceV2>,
   theirs: ReadonlyArray<ResourceV2>
 ): ReadonlyArray<ResourceV2> => {
-  // of two scopes without constraints one covers the other, if they overlap at all
+  // Of two scopes without constraints one covers the other, if they overlap at all
   const isConstrained = (scope: ResourceV2) => scope.constraints.length > 0
   const all = overlapping(theirs)
   const constrained = overlapping(theirs.filter(isConstrained))
@@ -192,11 +192,11 @@ export const covers: {
  * @category models
  */
 export interface Difference {
-  /** the granted part of the request */
+  /** The granted part of the request. */
   readonly granted: ReadonlyArray<Scope>
-  /** the part of the request that was not granted */
+  /** The part of the request that was not granted. */
   readonly missing: ReadonlyArray<Scope>
-  /** scopes that were granted and not requested */
+  /** Scopes that were granted and not requested. */
   readonly extra: ReadonlyArray<Scope>
 }
 

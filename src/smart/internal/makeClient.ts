@@ -221,7 +221,9 @@ export const makeClient = (
           return yield* refuse("refresh", "NoRefreshToken", whyNoRefreshToken(tokens))
         }
         const scopes = options.scopes === undefined ? undefined : yield* scopesOf(authorizeContext, options.scopes)
-        const missing = Scopes.notGranted(Scopes.parse(grantOf(tokens)), Scopes.parse(scopes ?? []))
+        const missing = scopes === undefined
+          ? []
+          : Scopes.notGranted(Scopes.parse(grantOf(tokens)), Scopes.parse(scopes))
         if (missing.length > 0) {
           return yield* refuse("refresh", "ScopeExceedsGrant", `not granted: ${Scopes.print(missing)}`)
         }
