@@ -38,7 +38,7 @@ export interface Request {
   /** Accept `http` for loopback hosts. Default false. */
   readonly allowInsecureLocalhost?: boolean | undefined
   /**
-   * Where the metadata of a server without a SMART configuration are: `LegacyMetadata.capabilityStatement`. Default:
+   * A source of metadata for a server without a SMART configuration: `LegacyMetadata.capabilityStatement`. Default:
    * such a server causes a `DiscoveryError`.
    */
   readonly legacyMetadata?: LegacyMetadata | undefined

@@ -49,7 +49,7 @@ export interface Steps {
 }
 
 /**
- * Where the metadata of a server without a SMART configuration are, as an option of `SmartClient` and `Discovery`.
+ * A source of metadata for a server without a SMART configuration: an option of `SmartClient` and `Discovery`.
  *
  * @since 0.1.0
  * @category models
