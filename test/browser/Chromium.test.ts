@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net"
 import { assert, describe, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Chromium from "../support/Chromium.js"
+import { eventually } from "../support/eventually.js"
 
 const pages: Record<string, { readonly body: string; readonly policy?: string; readonly status?: number }> = {
   "/": { body: `<title>Quiet</title><p>Nothing to see</p>` },
@@ -50,8 +51,12 @@ const visit = (path: string) =>
     return { context, origin, page }
   })
 
-const complaints = (context: Chromium.Session, allowed: Chromium.Allowed) =>
-  Effect.zipRight(Effect.sleep("200 millis"), Effect.sync(() => Chromium.problemsOf(context.recorded, allowed)))
+/** The recorded problems, as soon as there are `count`. */
+const complaints = (context: Chromium.Session, allowed: Chromium.Allowed, count = 1) =>
+  eventually(
+    Effect.sync(() => Chromium.problemsOf(context.recorded, allowed)),
+    (problems) => problems.length >= count
+  )
 
 describe.skipIf(!Chromium.available)(`Chromium${Chromium.condition}`, () => {
   layer(Chromium.layer, { excludeTestServices: true })((it) => {
@@ -65,7 +70,7 @@ describe.skipIf(!Chromium.available)(`Chromium${Chromium.condition}`, () => {
     it.scoped("console errors and uncaught exceptions are recorded", () =>
       Effect.gen(function*() {
         const { context, origin } = yield* visit("/loud")
-        assert.deepStrictEqual(yield* complaints(context, { origins: [origin] }), [
+        assert.deepStrictEqual(yield* complaints(context, { origins: [origin] }, 2), [
           `console error: oh dear (${origin}/loud)`,
           "uncaught: Error: uncaught"
         ])
@@ -100,7 +105,7 @@ describe.skipIf(!Chromium.available)(`Chromium${Chromium.condition}`, () => {
         const { context, origin, page } = yield* visit("/popup")
         yield* Chromium.drive(() => page.getByRole("button", { name: "Open" }).click())
         assert.strictEqual(yield* Chromium.drive(() => page.title()), "Opened")
-        assert.include(yield* complaints(context, { origins: [origin] }), `console error: oh dear (${origin}/loud)`)
+        assert.include(yield* complaints(context, { origins: [origin] }, 2), `console error: oh dear (${origin}/loud)`)
       }))
 
     it.scoped("a popup without a click is blocked", () =>
