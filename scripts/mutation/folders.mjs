@@ -1,7 +1,7 @@
 // The folders of src that are mutated, each with its tests that run in one process and need no database.
 import { readdirSync } from "node:fs"
 
-export const FOLDERS = ["http", "launch", "token", "client", "session", "smart", "udap"]
+export const FOLDERS = ["base", "http", "server", "launch", "token", "client", "session", "smart", "udap"]
 
 /** Tests with other processes, databases or real time, and a slow model of random sessions. */
 const LEFT_OUT =

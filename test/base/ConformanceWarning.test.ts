@@ -32,6 +32,15 @@ const count = (code: string) =>
   )
 
 describe("ConformanceWarning", () => {
+  it("its message has the number of the requirement if there is one", () => {
+    assert.strictEqual(warning("late").message, "https://ehr.test/fhir: late [78]")
+    const { code, detail, server } = warning("late")
+    assert.strictEqual(
+      new ConformanceWarning.ConformanceWarning({ code, server, detail }).message,
+      "https://ehr.test/fhir: late"
+    )
+  })
+
   it.effect("is logged as a warning once, then at debug level", () =>
     Effect.gen(function*() {
       const { layer, lines } = capture()
@@ -46,6 +55,23 @@ describe("ConformanceWarning", () => {
         "WARN https://ehr.test/fhir: b [78] ScopeMissing",
         "DEBUG https://ehr.test/fhir: a [78] ScopeMissing"
       ])
+    }))
+
+  it.effect("the first 1,000 warnings are remembered; later ones are logged as warnings each time", () =>
+    Effect.gen(function*() {
+      const { layer, lines } = capture()
+      const service = yield* ConformanceWarning.make
+      const reports = (from: number, to: number) =>
+        Effect.forEach(
+          Array.from({ length: to - from }, (_, index) => `${from + index}`),
+          (detail) => service.report(warning(detail)),
+          { discard: true }
+        ).pipe(Effect.provide(layer), Logger.withMinimumLogLevel(LogLevel.All))
+      yield* reports(0, 1_001)
+      assert.isTrue(lines.every((line) => line.startsWith("WARN")))
+      lines.length = 0
+      yield* reports(999, 1_001)
+      assert.deepStrictEqual(lines.map((line) => line.slice(0, 5)), ["DEBUG", "WARN "])
     }))
 
   it.effect("each report increments the counter of its code", () =>
@@ -88,6 +114,27 @@ describe("ConformanceWarning", () => {
       yield* Effect.forEach(Array.from({ length: 2_000 }, (_, index) => index), (index) =>
         service.report(warning(`${index}`)), { discard: true }).pipe(Logger.withMinimumLogLevel(LogLevel.None))
       assert.strictEqual(yield* Effect.succeed("reported"), "reported")
+    }))
+
+  it.effect("`reportSafely` reports, and logs a warning if the service has a defect", () =>
+    Effect.gen(function*() {
+      const reported: Array<string> = []
+      const stream = Stream.empty
+      const working: ConformanceWarning.Service = {
+        report: ({ detail }) => Effect.sync(() => void reported.push(detail)),
+        stream
+      }
+      yield* ConformanceWarning.reportSafely(working, warning("good"))
+      assert.deepStrictEqual(reported, ["good"])
+      const { layer, lines } = capture()
+      const throwing = (): never => {
+        throw new Error("bug")
+      }
+      for (const report of [() => Effect.die("bug"), throwing]) {
+        yield* Effect.provide(ConformanceWarning.reportSafely({ report, stream }, warning("lost")), layer)
+      }
+      const line = "WARN a conformance warning could not be reported: https://ehr.test/fhir: lost [78] "
+      assert.deepStrictEqual(lines, [line, line])
     }))
 
   it.effect("a layer gives a program its own service", () =>

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { assertLeft, assertRight } from "@effect/vitest/utils"
 import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
+import * as Schema from "effect/Schema"
 import * as FhirBaseUrl from "../../src/base/FhirBaseUrl.js"
 
 const host = FastCheck.stringMatching(/^[a-z]{1,10}\.[a-z]{2,5}$/)
@@ -57,7 +58,9 @@ describe("FhirBaseUrl", () => {
     [" https://ehr.example.org/fhir", "NotAbsolute"],
     ["https://ehr.example.org/fhir ", "NotAbsolute"],
     ["https://ehr.example.org/fhir\n", "NotAbsolute"],
-    ["https://ehr.example.org/fh\tir", "NotAbsolute"]
+    ["https://ehr.example.org/fh\tir", "NotAbsolute"],
+    ["https://ehr.example.org/fhir\u007f", "NotAbsolute"],
+    ["https://ehr.example.org/fhir\u0000", "NotAbsolute"]
   ])("refuses %j: %s", (input, problem) => assertLeft(FhirBaseUrl.parse(input), problem))
 
   it.each([
@@ -73,5 +76,28 @@ describe("FhirBaseUrl", () => {
   ])("the keys of %s and %s: equal %s", (a, b, equal) => {
     const [left, right] = [Either.getOrThrow(FhirBaseUrl.parse(a)), Either.getOrThrow(FhirBaseUrl.parse(b))]
     assert.strictEqual(FhirBaseUrl.key(left) === FhirBaseUrl.key(right), equal)
+    assert.strictEqual(FhirBaseUrl.areSame(a, b), equal)
+    assert.isTrue(FhirBaseUrl.areSame(a, a))
+  })
+
+  it.each(["", "ehr", "https://user@ehr.example.org/fhir", "https://ehr.example.org/fhir?a"])(
+    "`areSame` is false for %j, which is not a FHIR base URL, also if both are equal",
+    (input) => {
+      assert.isFalse(FhirBaseUrl.areSame(input, input))
+      assert.isFalse(FhirBaseUrl.areSame(input, "https://ehr.example.org/fhir"))
+      assert.isFalse(FhirBaseUrl.areSame("https://ehr.example.org/fhir", input))
+    }
+  )
+
+  it("the schema accepts what `parse` accepts", () => {
+    const is = Schema.is(FhirBaseUrl.FhirBaseUrl)
+    for (
+      const [input, expected] of [["https://ehr.example.org/fhir", true], [
+        "https://ehr.example.org/fhir?",
+        false
+      ]] as const
+    ) {
+      assert.strictEqual(is(input), expected)
+    }
   })
 })

@@ -4,7 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
 import * as Scheduler from "effect/Scheduler"
+import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 import * as SingleFlight from "../../src/base/SingleFlight.js"
 
@@ -152,5 +154,75 @@ describe("SingleFlight", () => {
       yield* Effect.yieldNow()
       yield* Deferred.succeed(gate, undefined)
       assert.deepStrictEqual([yield* Fiber.join(old), yield* Fiber.join(fresh)], ["old false", "new true"])
+    }))
+
+  it.effect("after `forget`, the end of the old run does not remove the new one", () =>
+    Effect.gen(function*() {
+      const flights = SingleFlight.make<number, string>()
+      const { runs, work } = counted(Effect.succeed)
+      yield* Effect.fork(flights.run("key", work))
+      yield* TestClock.adjust("500 millis")
+      flights.forget("key")
+      yield* Effect.fork(flights.run("key", work))
+      yield* TestClock.adjust("500 millis")
+      assert.isDefined(flights.inProgress("key"))
+      const joined = yield* Effect.fork(flights.run("key", work))
+      yield* TestClock.adjust("500 millis")
+      assert.strictEqual(yield* Fiber.join(joined), 2)
+      assert.strictEqual(runs(), 2)
+    }))
+
+  it.effect("`start` starts a run without waiting for it, unless one is in progress", () =>
+    Effect.gen(function*() {
+      const flights = SingleFlight.make<number, string>()
+      const { runs, work } = counted(Effect.succeed)
+      yield* flights.start("key", work)
+      yield* flights.start("key", work)
+      const joined = yield* Effect.fork(flights.run("key", work))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* Fiber.join(joined), 1)
+      assert.strictEqual(runs(), 1)
+    }))
+
+  it.effect("the end of its scope interrupts the work, and its callers are interrupted", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const flights = SingleFlight.make<number, string>(scope)
+      const caller = yield* Effect.fork(flights.run("key", () => Effect.never))
+      yield* Effect.yieldNow()
+      yield* Scope.close(scope, Exit.void)
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.await(caller)))
+    }))
+
+  it.effect("the work can be interrupted also if its caller cannot", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const flights = SingleFlight.make<number, string>(scope)
+      const caller = yield* Effect.fork(Effect.uninterruptible(flights.run("key", () => Effect.never)))
+      yield* Effect.yieldNow()
+      yield* Scope.close(scope, Exit.void)
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.await(caller)))
+    }))
+
+  it.effect("`settle` waits for the runs in progress, and interrupts those that are left after its limit", () =>
+    Effect.gen(function*() {
+      const flights = SingleFlight.make<number, string>()
+      assert.strictEqual(yield* flights.settle("1 second"), 0)
+      const { work } = counted(Effect.succeed)
+      yield* Effect.fork(flights.run("short", work))
+      yield* Effect.yieldNow()
+      const settled = yield* Effect.fork(flights.settle("2 seconds"))
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* Fiber.poll(settled), Option.some(Exit.succeed(0)))
+      yield* Effect.fork(flights.run("short", work))
+      const long = yield* Effect.forEach(["a", "b"], (key) => Effect.fork(flights.run(key, () => Effect.never)))
+      yield* Effect.yieldNow()
+      const limited = yield* Effect.fork(Effect.uninterruptible(flights.settle("2 seconds")))
+      yield* TestClock.adjust("1999 millis")
+      assert.isTrue(Option.isNone(yield* Fiber.poll(limited)))
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual(yield* Fiber.join(limited), 2)
+      for (const fiber of long) assert.isTrue(Exit.isInterrupted(yield* Fiber.await(fiber)))
+      assert.strictEqual(yield* flights.settle("1 second"), 0)
     }))
 })
