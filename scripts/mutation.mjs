@@ -40,6 +40,13 @@ for (const folder of values.table ? [] : folders) {
 
 const equivalent = JSON.parse(readFileSync("scripts/mutation/equivalent.json", "utf8"))
 
+for (const { file, line } of equivalent) {
+  const source = existsSync(file) ? readFileSync(file, "utf8") : ""
+  if (!source.split("\n").some((one) => one.trim() === line)) {
+    console.warn(`scripts/mutation/equivalent.json: ${file} has no line ${line}`)
+  }
+}
+
 const isEquivalent = (file, mutant, lines) =>
   equivalent.some((entry) =>
     entry.file === file && entry.mutator === mutant.mutatorName && entry.replacement === mutant.replacement &&

@@ -27,8 +27,9 @@ const hasManyDigits = (text: string): boolean => {
   for (let index = MANY_DIGITS - 1; index < text.length; index += MANY_DIGITS) {
     if (!isDigit(text, index)) continue
     let [from, to] = [index, index + 1]
-    while (index - from < MANY_DIGITS && isDigit(text, from - 1)) from -= 1
-    while (to - from < MANY_DIGITS && isDigit(text, to)) to += 1
+    // Shorter than two steps of the index, or the index before would have found the row.
+    while (isDigit(text, from - 1)) from -= 1
+    while (isDigit(text, to)) to += 1
     if (to - from >= MANY_DIGITS) return true
   }
   return false

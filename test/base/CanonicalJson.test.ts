@@ -11,7 +11,7 @@ const reversed = (value: unknown): unknown => {
 
 describe("canonicalJson", () => {
   it.prop(
-    "is the JSON of the value, whatever the order of members",
+    "is the JSON of the value, and equal for any order of members",
     [FastCheck.jsonValue().filter((value) => !JSON.stringify(value).includes("__proto__"))],
     ([value]) => {
       const text = canonicalJson(value)

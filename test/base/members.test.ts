@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
-import { isJsonObject, others, parseJson, reader } from "../../src/base/JsonReader.js"
+import { isJsonObject, lineParser, others, parseJson, reader, withoutDeepMembers } from "../../src/base/JsonReader.js"
 
 describe("members", () => {
   it.each([
@@ -39,6 +39,54 @@ describe("members", () => {
     assert.deepStrictEqual(Object.entries(isJsonObject(named) ? named : {}), [["__proto__", null]])
     const depth = 10_000
     assert.isDefined(parseJson(`{"a":1e999,"b":${"[".repeat(depth)}${"]".repeat(depth)}}`))
+  })
+
+  it("finds a number that is too large with any digits and beside any values", () => {
+    for (const before of [0, 1, 198, 199, 200, 201]) {
+      const parsed = parseJson(`${" ".repeat(before)}[1${"0".repeat(309)}]`)
+      assert.deepStrictEqual(parsed, { value: [null] }, `${before}`)
+    }
+    assert.deepStrictEqual(parseJson("{\"a\":null,\"b\":[true,null,\"x\"],\"c\":1e999}")?.value, {
+      a: null,
+      b: [true, null, "x"],
+      c: null
+    })
+    for (const root of ["\"1e999\"", "null", "true"]) {
+      assert.deepStrictEqual(parseJson(` ${root}`)?.value, JSON.parse(root))
+    }
+  })
+
+  it("a number that was too large is a member like others", () => {
+    const value = parseJson("{\"a\":1e999,\"b\":1}")?.value
+    assert.deepStrictEqual(Object.getOwnPropertyDescriptors(value), Object.getOwnPropertyDescriptors({ a: null, b: 1 }))
+  })
+
+  it("`lineParser` reads the lines of a text, with and without large numbers", () => {
+    for (const large of ["1e999", "1"]) {
+      const parse = lineParser(`{"a":1}\n<html>\n{"b":${large}}`)
+      assert.deepStrictEqual(parse("{\"a\":1}"), { a: 1 })
+      assert.deepStrictEqual(parse("\uFEFF[2]"), [2])
+      assert.isUndefined(parse("<html>"))
+      assert.deepStrictEqual(parse(`{"b":${large}}`), { b: large === "1" ? 1 : null })
+    }
+  })
+
+  it("members with at most 64 levels below them remain; deeper ones, and `__proto__`, are reported and absent", () => {
+    const nested = (depth: number): unknown => JSON.parse(`${"[".repeat(depth)}${"]".repeat(depth)}`)
+    const refused: Array<string> = []
+    const refuse = (member: string, expected: string) => void refused.push(`${member}: ${expected}`)
+    const good = { text: "a", nothing: null, list: [1, null, "b"], deep: nested(65), object: { a: { b: nested(63) } } }
+    assert.deepStrictEqual(withoutDeepMembers(good, refuse), good)
+    assert.deepStrictEqual(refused, [])
+    const bad = parseJson("{\"__proto__\":{\"polluted\":true},\"a\":1}")?.value
+    const members = { ...isJsonObject(bad) ? bad : {}, tooDeep: nested(66), object: { a: { b: nested(64) } } }
+    const withProto = Object.defineProperty(members, "__proto__", { value: {}, enumerable: true })
+    const rest = withoutDeepMembers(withProto, refuse)
+    assert.deepStrictEqual(Object.keys(rest), ["a"])
+    assert.sameMembers(
+      refused,
+      ["__proto__", "tooDeep", "object"].map((name) => `${name}: a value of at most 64 levels`)
+    )
   })
 
   it("reads documents of 100,000 levels without a defect", () => {

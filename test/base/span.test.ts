@@ -7,11 +7,12 @@ import * as MetricState from "effect/MetricState"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/TestClock"
 import * as Tracer from "effect/Tracer"
-import { span } from "../../src/base/Span.js"
+import { annotate, event, span } from "../../src/base/Span.js"
 
-/** A tracer that keeps the names of what it was asked for. */
+/** A tracer that records the names of its spans, and what is written to them. */
 const recording = () => {
   const names: Array<string> = []
+  const written: Array<string> = []
   const plain: Tracer.Span = {
     _tag: "Span",
     name: "",
@@ -25,8 +26,8 @@ const recording = () => {
     sampled: true,
     kind: "internal",
     end: () => undefined,
-    attribute: () => undefined,
-    event: () => undefined,
+    attribute: (key, value) => void written.push(`${key}=${String(value)}`),
+    event: (name, _, attributes) => void written.push(`${name} ${JSON.stringify(attributes)}`),
     addLinks: () => undefined
   }
   const tracer = Tracer.make({
@@ -36,7 +37,7 @@ const recording = () => {
     },
     context: (run) => run()
   })
-  return { names, tracer }
+  return { names, tracer, written }
 }
 
 const named = Effect.map(Effect.option(Effect.currentSpan), Option.map(({ name }) => name))
@@ -58,37 +59,72 @@ describe("span", () => {
       assert.deepStrictEqual(names, [])
     })
   })
+
+  it.live("the span has the options, and no stack", () => {
+    const made: Array<Tracer.SpanOptions | undefined> = []
+    const { tracer } = recording()
+    const observing = Tracer.make({
+      ...tracer,
+      span: (...args) => {
+        made.push(args[6])
+        return tracer.span(...args)
+      }
+    })
+    return Effect.gen(function*() {
+      yield* span("Discovery.fetch", { attributes: { "smart.server": "ehr" } })(Effect.void)
+      assert.strictEqual(made[0]?.captureStackTrace, false)
+      assert.deepStrictEqual(made[0]?.attributes, { "smart.server": "ehr" })
+    }).pipe(Effect.withTracer(observing))
+  })
 })
 
-/** How often a step ended with a result, by the histogram that every program has. */
-const counted = (step: string, result: string): Effect.Effect<number> =>
-  Effect.map(Metric.snapshot, (pairs) =>
-    pairs.flatMap(({ metricKey, metricState }) => {
+interface Counts {
+  readonly success: number
+  readonly failure: number
+  readonly interrupted: number
+}
+
+/** How often a step has ended with each result, by the histogram that every program has. */
+const counts = (step: string): Effect.Effect<Counts> =>
+  Effect.map(Metric.snapshot, (pairs) => {
+    const found = { success: 0, failure: 0, interrupted: 0 }
+    for (const { metricKey, metricState } of pairs) {
       const tags = Object.fromEntries(Array.from(metricKey.tags, ({ key, value }) => [key, value]))
-      return metricKey.name === "effect_safire_step_duration_seconds" && tags["step"] === step &&
-          tags["result"] === result && MetricState.isHistogramState(metricState)
-        ? [metricState.count]
-        : []
-    })[0] ?? 0)
+      if (
+        metricKey.name === "effect_safire_step_duration_seconds" && tags["step"] === step &&
+        MetricState.isHistogramState(metricState)
+      ) found[tags["result"] as keyof Counts] += metricState.count
+    }
+    return found
+  })
+
+/** How often the step ends from now on. */
+const countFromNow = (step: string): Effect.Effect<Effect.Effect<Counts>> =>
+  Effect.map(counts(step), (before) =>
+    Effect.map(counts(step), (after) => ({
+      success: after.success - before.success,
+      failure: after.failure - before.failure,
+      interrupted: after.interrupted - before.interrupted
+    })))
 
 describe("the histogram of steps", () => {
   it.effect("counts success, failure and interruption, and keeps the result of the step", () =>
     Effect.gen(function*() {
       const step = span("test.results")
+      const counted = yield* countFromNow("test.results")
       assert.strictEqual(yield* step(Effect.succeed(1)), 1)
       assert.strictEqual(yield* Effect.flip(step(Effect.fail("no"))), "no")
       assert.isTrue(Exit.isFailure(yield* Effect.exit(step(Effect.die("defect")))))
       const fiber = yield* Effect.fork(step(Effect.never))
       yield* Effect.yieldNow()
       assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(fiber)))
-      assert.strictEqual(yield* counted("test.results", "success"), 1)
-      assert.strictEqual(yield* counted("test.results", "failure"), 2)
-      assert.strictEqual(yield* counted("test.results", "interrupted"), 1)
+      assert.deepStrictEqual(yield* counted, { success: 1, failure: 2, interrupted: 1 })
     }))
 
   it.effect("counts an interruption once, whether or not the fiber goes on after it", () =>
     Effect.gen(function*() {
       const step = span("test.interrupted")
+      const [counted, outer] = [yield* countFromNow("test.interrupted"), yield* countFromNow("test.outer")]
       const nested = yield* Effect.fork(span("test.outer")(step(Effect.never)))
       const goesOn = yield* Effect.fork(
         Effect.uninterruptible(
@@ -100,10 +136,34 @@ describe("the histogram of steps", () => {
       yield* Fiber.interruptFork(uninterruptible)
       yield* TestClock.adjust("1 second")
       yield* Fiber.interruptAll([nested, goesOn, uninterruptible])
-      assert.strictEqual(yield* counted("test.outer", "interrupted"), 1)
-      assert.strictEqual(yield* counted("test.interrupted", "interrupted"), 2)
-      assert.strictEqual(yield* counted("test.interrupted", "success"), 2)
-      assert.strictEqual(yield* counted("test.interrupted", "failure"), 0)
+      assert.deepStrictEqual(yield* outer, { success: 0, failure: 0, interrupted: 1 })
+      assert.deepStrictEqual(yield* counted, { success: 2, failure: 0, interrupted: 2 })
+    }))
+
+  it.effect("a step that has ended is not counted again at the end of its fiber", () =>
+    Effect.gen(function*() {
+      const step = span("test.once")
+      const counted = yield* countFromNow("test.once")
+      const steps = Effect.zipRight(step(Effect.void), Effect.ignore(step(Effect.fail("no"))))
+      yield* Fiber.interrupt(yield* Effect.tap(Effect.fork(Effect.zipRight(steps, Effect.never)), Effect.yieldNow()))
+      assert.deepStrictEqual(yield* counted, { success: 1, failure: 1, interrupted: 0 })
+    }))
+
+  it.effect("records seconds", () =>
+    Effect.gen(function*() {
+      const sum = Effect.map(Metric.snapshot, (pairs) =>
+        pairs.flatMap(({ metricKey, metricState }) =>
+          metricKey.tags.some(({ value }) =>
+              value === "test.seconds"
+            ) && MetricState.isHistogramState(metricState)
+            ? [metricState.sum]
+            : []
+        )[0] ?? 0)
+      const before = yield* sum
+      const fiber = yield* Effect.fork(span("test.seconds")(Effect.sleep("1500 millis")))
+      yield* TestClock.adjust("1500 millis")
+      yield* Fiber.join(fiber)
+      assert.approximately((yield* sum) - before, 1.5, 1e-6)
     }))
 
   it.effect("has the labels of the program", () =>
@@ -120,11 +180,28 @@ describe("the histogram of steps", () => {
 
   it.effect("counts the requests of one interaction as one step, and steps beyond a limit as `other`", () =>
     Effect.gen(function*() {
+      const [counted, others] = [yield* countFromNow("test.read"), yield* countFromNow("other")]
       yield* span("test.read Patient")(Effect.void)
       yield* span("test.read Observation")(Effect.void)
-      assert.strictEqual(yield* counted("test.read", "success"), 2)
+      assert.strictEqual((yield* counted).success, 2)
       for (let index = 0; index < 500; index++) yield* span(`test.step${index}`)(Effect.void)
-      assert.isAtLeast(yield* counted("other", "success"), 340)
-      assert.strictEqual(yield* counted("test.step499", "success"), 0)
+      assert.isAtLeast((yield* others).success, 340)
+      assert.strictEqual((yield* counts("test.step499")).success, 0)
     }))
+})
+
+describe("annotate and event", () => {
+  it.live("change the current span of a program with a tracer, and nothing else", () => {
+    const { names, tracer, written } = recording()
+    const both = Effect.zipRight(annotate("key", "value"), event("retry", { attempt: 2 }))
+    return Effect.gen(function*() {
+      yield* both
+      yield* Effect.withTracer(both, tracer)
+      yield* Effect.withSpan(both, "disabled").pipe(Effect.withTracerEnabled(false), Effect.withTracer(tracer))
+      assert.deepStrictEqual(written, [])
+      yield* Effect.withSpan(both, "step").pipe(Effect.withTracer(tracer))
+      assert.deepStrictEqual(names, ["step"])
+      assert.deepStrictEqual(written, ["key=value", "retry {\"attempt\":2}"])
+    })
+  })
 })
