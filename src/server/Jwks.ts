@@ -100,10 +100,10 @@ const isAsymmetric = (key: unknown): key is JsonObject => isJsonObject(key) && A
 /** The members that select and import a key. `d` is included so that a private key is recognised and refused. */
 const STRING_MEMBERS = ["kty", "kid", "use", "alg", "crv", "x", "y", "n", "e", "d"]
 
-const isOperations = (value: unknown): value is ReadonlyArray<string> =>
-  Array.isArray(value) && value.length <= 20 && value.every((one) => typeof one === "string")
-
-/** The key without its other members, which may nest deeply. A key with a member of the wrong type is ignored. */
+/**
+ * The key without its other members, which may nest deeply. A key with a member of the wrong type is ignored, and one
+ * whose operations do not include `verify`. Other operations are left out: `jose` cannot import a public key for them.
+ */
 const plainKey = (key: JsonObject): ReadonlyArray<jose.JWK> => {
   const plain: Record<string, unknown> = {}
   for (const member of STRING_MEMBERS) {
@@ -114,7 +114,7 @@ const plainKey = (key: JsonObject): ReadonlyArray<jose.JWK> => {
   }
   if (!Object.hasOwn(key, "key_ops")) return [plain]
   const operations = key["key_ops"]
-  return isOperations(operations) ? [{ ...plain, key_ops: [...operations] }] : []
+  return Array.isArray(operations) && operations.includes("verify") ? [plain] : []
 }
 
 const keyProblem = (errors: Jose.Jose["errors"]) => (error: unknown): KeyProblem =>

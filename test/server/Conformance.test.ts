@@ -73,6 +73,8 @@ const rows: ReadonlyArray<
   }],
   ["381", "IssuerUnfit", "error", "issuer", { issuer: "ehr.example.com" }],
   ["381", "IssuerUnfit", "error", "issuer", { issuer: "https://ehr.example.com?tenant=1" }],
+  ["381", "IssuerUnfit", "error", "issuer", { issuer: "https://me@ehr.example.com" }],
+  ["381", "IssuerUnfit", "error", "issuer", { issuer: "https://:secret@ehr.example.com" }],
   ["381", "IssuerUnfit", "warning", "issuer", { issuer: "http://localhost:8080" }],
   ["14", "PkceS256Missing", "error", "code_challenge_methods_supported", { code_challenge_methods_supported: [] }],
   ["15", "PkcePlainPresent", "error", "code_challenge_methods_supported", {
@@ -142,6 +144,58 @@ describe("one deviation, one finding", () => {
       "RecommendedMemberMissing user_access_brand_bundle",
       "BrandBundleMissing user_access_brand_bundle"
     ])
+  })
+
+  it("a malformed member does not hide one that is missing", () => {
+    const found = brief(change({ token_endpoint: 42, grant_types_supported: null }))
+    assert.includeMembers(found, ["MemberMalformed token_endpoint", "MemberMissing grant_types_supported"])
+    assert.notInclude(found, "MemberMissing token_endpoint")
+  })
+
+  it("the parameter iss of authorization responses requires an issuer, also without sso-openid-connect", () => {
+    const names = conformant["capabilities"]
+    assert(Array.isArray(names))
+    const capabilities = names.filter((name) => name !== "sso-openid-connect")
+    const issuerFindings = (changes: Readonly<Record<string, unknown>>) =>
+      change({ capabilities, ...changes }).filter(({ member }) => member === "issuer")
+    const missing = issuerFindings({ issuer: null, authorization_response_iss_parameter_supported: true })
+    deepStrictEqual(missing.map(({ code, requirement }) => [code, requirement]), [
+      ["ConditionalMemberMissing", undefined]
+    ])
+    assert.include(missing[0]?.message, "authorization_response_iss_parameter_supported")
+    deepStrictEqual(issuerFindings({ issuer: null, authorization_response_iss_parameter_supported: false }), [])
+    deepStrictEqual(issuerFindings({ authorization_response_iss_parameter_supported: true }), [])
+    for (const supported of [false, null]) {
+      deepStrictEqual(
+        brief(issuerFindings({ authorization_response_iss_parameter_supported: supported })),
+        ["MemberUnexpected issuer"]
+      )
+    }
+  })
+
+  it("values of a list that SMART does not use have one finding each, in their order", () => {
+    const listed = (member: string, values: ReadonlyArray<string>) =>
+      change({ [member]: values }).filter((finding) => finding.member === member)
+        .flatMap(({ message }) => /lists (\S+?),/.exec(message)?.[1] ?? [])
+    deepStrictEqual(
+      listed("grant_types_supported", ["password", "authorization_code", "urn:a:b", "implicit", "refresh_token"]),
+      ["implicit", "password"]
+    )
+    deepStrictEqual(
+      listed("token_endpoint_auth_methods_supported", [
+        "tls_client_auth",
+        "private_key_jwt",
+        "client_secret_basic",
+        "none"
+      ]),
+      ["none", "tls_client_auth"]
+    )
+    deepStrictEqual(
+      listed("token_endpoint_auth_signing_alg_values_supported", [
+        ...["none", "RS384", "HS512", "XHS256", "HS256-x", "nonesuch", "HS256", "NONE"]
+      ]),
+      ["HS256", "HS512", "NONE", "none"]
+    )
   })
 
   it("[SMART-232] the FHIR base URL must be https", () => {

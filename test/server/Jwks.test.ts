@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
 import type { MetadataError } from "effect-safire"
 import { Jwks } from "effect-safire"
+import * as OnDemand from "../../src/base/OnDemand.js"
 import { jwksUri, type Key, makeKey, makeServer, type Members } from "../support/identityServer.js"
 
 const setUp = (keys: ReadonlyArray<Members>, options?: Jwks.Options) =>
@@ -46,6 +47,14 @@ describe("Jwks", () => {
         [[{ kty: "oct", kid: "a", k: "c2VjcmV0" }], { alg: "HS256", kid: "a" }, "UnusableKey"],
         [[{ kty: "EC", crv: "P-256", kid: "a" }], { alg: "ES256", kid: "a" }, "UnusableKey"],
         [[{ ...a.jwk, d: "AAAA" }], { alg: "ES256", kid: "a" }, "UnusableKey"],
+        [[{ ...a.jwk, kid: 1 }], { alg: "ES256" }, "NoSuchKey"],
+        [[{ ...a.jwk, key_ops: ["verify"] }], { alg: "ES256", kid: "a" }, "public"],
+        [[{ ...a.jwk, key_ops: ["sign", "verify"] }], { alg: "ES256", kid: "a" }, "public"],
+        [[{ ...a.jwk, key_ops: ["verify", "encrypt", "x-vendor", "verify", 1] }], { alg: "ES256", kid: "a" }, "public"],
+        [[{ ...a.jwk, key_ops: ["sign"] }], { alg: "ES256", kid: "a" }, "NoSuchKey"],
+        [[{ ...a.jwk, key_ops: [] }], { alg: "ES256", kid: "a" }, "NoSuchKey"],
+        [[{ ...a.jwk, key_ops: "verify" }], { alg: "ES256", kid: "a" }, "NoSuchKey"],
+        [[{ ...a.jwk, key_ops: null }], { alg: "ES256", kid: "a" }, "NoSuchKey"],
         [[], { alg: "ES256", kid: "a" }, "NoSuchKey"]
       ]
       for (const [keys, header, expected] of rows) {
@@ -77,6 +86,46 @@ describe("Jwks", () => {
         assert.strictEqual(yield* fresh.outcome({ alg: "ES256", kid: "1" }), expected)
       }
       assert.strictEqual(server.times(jwksUri), 2)
+    }))
+
+  it.effect("a set has at most `maxKeys` keys", () =>
+    Effect.gen(function*() {
+      const [a, b] = yield* Effect.all([makeKey("a"), makeKey("b")])
+      const full = yield* setUp([a.jwk, b.jwk], { maxKeys: 2 })
+      assert.strictEqual(yield* full.outcome({ alg: "ES256", kid: "a" }), "public")
+      const large = yield* setUp([a.jwk, b.jwk], { maxKeys: 1 })
+      assert.strictEqual(yield* large.outcome({ alg: "ES256", kid: "a" }), "TooManyKeys")
+    }))
+
+  it.effect("a key that was found without a kid is not found for a kid that is not in the set", () =>
+    Effect.gen(function*() {
+      const a = yield* makeKey("a")
+      const { outcome } = yield* setUp([a.jwk])
+      assert.strictEqual(yield* outcome({ alg: "ES256" }), "public")
+      assert.strictEqual(yield* outcome({ alg: "ES256", kid: "undefined" }), "NoSuchKey")
+      assert.strictEqual(yield* outcome({ alg: "ES256", kid: "" }), "NoSuchKey")
+    }))
+
+  it.effect("the set is not fetched again for a key that is ambiguous or cannot be used", () =>
+    Effect.gen(function*() {
+      const [a, b] = yield* Effect.all([makeKey("a"), makeKey("b")])
+      for (const keys of [[a.jwk, b.jwk], [{ ...a.jwk, d: "AAAA" }]]) {
+        const { outcome, server } = yield* setUp(keys)
+        const first = yield* outcome({ alg: "ES256" })
+        yield* TestClock.adjust("2 minutes")
+        assert.strictEqual(yield* outcome({ alg: "ES256" }), first)
+        assert.strictEqual(server.times(jwksUri), 1)
+      }
+    }))
+
+  it.effect("the error says that the module for signatures could not be loaded", () =>
+    Effect.gen(function*() {
+      const a = yield* makeKey("a")
+      const { outcome } = yield* setUp([a.jwk])
+      const offline = Effect.provideService(OnDemand.Importer, () => Promise.reject(new Error("offline")))
+      const fiber = yield* Effect.fork(offline(outcome({ alg: "ES256", kid: "a" })))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* Fiber.join(fiber), "ModuleUnavailable")
     }))
 
   it.effect("[SMART-208] concurrent calls share one request; Cache-Control sets the lifetime; `invalidate` removes the set", () =>

@@ -94,7 +94,8 @@ describe("Discovery, legacyMetadata", () => {
     ["410", () => Http.text("", { status: 410 }), "NotFound"],
     ["406", () => Http.text("", { status: 406 }), "Status"],
     ["a web page", () => Http.text("<!doctype html>", { headers: { "content-type": "text/html" } }), "NotJson"],
-    ["a web page without a content type", () => Http.text("\n<html>"), "NotJson"],
+    ["a web page without a content type", () => Http.text("<html>"), "NotJson"],
+    ["a web page after white space", () => Http.text(" \n\t<html>"), "NotJson"],
     ["an empty page", () => Http.text("", { headers: { "content-type": "text/html; charset=utf-8" } }), "NotJson"]
   ])("serves after %s, with a warning and a finding", ([, wellKnown, reason]) =>
     Effect.gen(function*() {
@@ -122,6 +123,7 @@ describe("Discovery, legacyMetadata", () => {
     ["500", () => Http.text("<html>", { status: 500 }), "Status"],
     ["503", () => Http.text("", { status: 503 }), "Status"],
     ["401", () => Http.text("", { status: 401 }), "Status"],
+    ["a text", () => Http.text("not <here>"), "NotJson"],
     ["half a document", () => Http.text("{\"token_endpoint\":"), "NotJson"],
     ["an array", () => Http.json([]), "NotObject"]
   ])("is not looked at after %s", ([, wellKnown, reason]) =>
@@ -162,6 +164,16 @@ describe("Discovery, legacyMetadata", () => {
       assert.strictEqual(error.reason, "NotFound")
       assert.strictEqual(error.url, `${base}/.well-known/smart-configuration`)
       assert.include(error.message, "and the server has no CapabilityStatement with endpoints")
+    }))
+
+  it.effect("a CapabilityStatement that is not there is requested once", () =>
+    Effect.gen(function*() {
+      const http = server(missing, missing)
+      yield* Effect.flip(Effect.flatMap(over(http), (discovery) => discovery.configuration(base, legacy)))
+      assert.deepStrictEqual(http.requests.map(({ url }) => url.slice(base.length)), [
+        "/.well-known/smart-configuration",
+        "/metadata"
+      ])
     }))
 
   it.effect("a transient failure of the CapabilityStatement does not count as a missing one", () =>

@@ -191,14 +191,13 @@ const issuerRule: Rule = (configuration, report, { allowInsecureLocalhost = fals
   if (issuer === undefined) return
   const about = ["issuer", "381"] as const
   const url = Url.parse(issuer)
-  const isPlain = !/[?#{}]/.test(issuer)
-  const isFit = url?.protocol === "https:" && isPlain && url.username === "" && url.password === ""
-  const isLoopback = url !== undefined && Url.isSecure(url, true) && isPlain
-  if (!isFit) {
+  const isPlain = url !== undefined && !/[?#{}]/.test(issuer) && !Url.hasCredentials(url)
+  if (!isPlain || url.protocol !== "https:") {
+    const isLoopback = isPlain && Url.isSecure(url, true)
     report[!isLoopback ? "error" : allowInsecureLocalhost ? "information" : "warning"](
       "IssuerUnfit",
       about,
-      "issuer is not an https URL without query, fragment and placeholder",
+      "issuer is not an https URL without credentials, query, fragment and placeholder",
       "an id_token is accepted only if its iss is exactly this string"
     )
   }
