@@ -344,6 +344,35 @@ describe("normal form", () => {
     strictEqual(Scopes.intersection(types("rs"), types("cruds")).length, 500)
   })
 
+  it("a search for a wider scope ends after all subsets of eight constraints", () => {
+    const subsetsOf = (names: ReadonlyArray<string>) =>
+      Array.from({ length: 1 << names.length }, (_, bits) => names.filter((_, bit) => (bits & (1 << bit)) !== 0))
+    const scope = (type: string, letters: string, constraints: ReadonlyArray<string>) =>
+      `patient/${type}.${letters}?${constraints.join("&")}`
+    const grantOf = (names: ReadonlyArray<string>) =>
+      subsetsOf(names).slice(1).map((some) => scope("*", some.length === names.length ? "r" : "c", some))
+    const [eight, ten] = [8, 10].map((count) => Array.from({ length: count }, (_, bit) => `a=${bit}`))
+    assert(eight !== undefined && ten !== undefined)
+    assert(Scopes.covers(parse(grantOf(eight)), parse(scope("A", "r", eight))))
+    // One scope more to visit.
+    const nine = [...eight, "b=0"]
+    assert(!Scopes.covers(parse([...grantOf(eight), scope("*", "c", ["b=0"])]), parse(scope("A", "r", nine))))
+    assert(!Scopes.covers(parse(grantOf(ten)), parse(scope("A", "r", ten))))
+    // A scope covers itself, however many others are wider.
+    const own = parse(scope("A", "r", ten))
+    assert(Scopes.covers([...parse(grantOf(ten)), ...own], own))
+  })
+
+  it("scopes without constraints do not count as pairs whose constraints are combined", () => {
+    const types = Array.from({ length: 6_000 }, (_, index) => `patient/T${index}.r`)
+    const result = Scopes.intersection(
+      parse([...types, "patient/A.r?a=1"]),
+      parse([...types, "patient/*.c", "patient/A.r?b=1"])
+    )
+    strictEqual(result.length, 6_001)
+    assert(Scopes.covers(result, parse("patient/A.r?a=1&b=1")))
+  })
+
   it("`covers` does not search all subsets of the constraints of a scope", () => {
     const names = Array.from({ length: 13 }, (_, bit) => `a=${bit}`)
     const subsets = Array.from({ length: 1 << 13 }, (_, bits) => names.filter((_, bit) => (bits & (1 << bit)) !== 0))

@@ -656,6 +656,27 @@ describe("IdToken, the code that verifies", () => {
       }).pipe(Effect.provide(layerClient(server)), Effect.provideService(OnDemand.Importer, failing(1)))
     }))
 
+  it.effect("`verify` fails with `ModuleUnavailable` while it cannot be loaded", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(start)
+      const key = yield* makeKey("k1")
+      const server = makeServer([key.jwk])
+      const token = Redacted.make(yield* sign(key, yield* validClaims(undefined)))
+      const base = Schema.decodeSync(FhirBaseUrl.FhirBaseUrl)(fhirBaseUrl)
+      const configuration = SmartConfiguration.fromDocument(base, { issuer, jwks_uri: jwksUri })
+      yield* Effect.gen(function*() {
+        const service = yield* IdToken.IdToken
+        const verify = service.verify(token, { server: "ehr", configuration, clientId })
+        const error = yield* Effect.flip(verify)
+        assert.deepInclude(error, { _tag: "IdTokenError", reason: "ModuleUnavailable", server: "ehr" })
+        assert.strictEqual(Option.getOrUndefined(yield* verify)?.sub, "person-1")
+      }).pipe(
+        Effect.provide(IdToken.layer()),
+        Effect.provide(server.layer),
+        Effect.provideService(OnDemand.Importer, failing(1))
+      )
+    }))
+
   it.effect("a launch of `Sessions` stays pending while it cannot be loaded", () =>
     Effect.gen(function*() {
       yield* TestClock.setTime(start)
