@@ -21,10 +21,10 @@ describe("the documentation", () => {
     assert.deepStrictEqual(problems, [])
   })
 
-  it("ends each block of code with a line that has the fence only", () => {
+  it("begins each block of code with its language, and ends it with a line that has the fence only", () => {
     const problems = documents.flatMap(({ path, text }) => {
       const fences = text.split("\n").filter((line) => /^\s*```/.test(line))
-      return fences.flatMap((line, index) => index % 2 === 1 && line.trim() !== "```" ? [`${path}: ${line}`] : [])
+      return fences.flatMap((line, index) => (index % 2 === 1) === (line.trim() === "```") ? [] : [`${path}: ${line}`])
     })
     assert.deepStrictEqual(problems, [])
   })
