@@ -1,7 +1,8 @@
 import * as Effect from "effect/Effect"
 import { FhirClient, FhirError } from "effect-safire"
 
-const isConflict = (error: unknown) => error instanceof FhirError && error.reason === "PreconditionFailed"
+const isConflict = (error: unknown) =>
+  error instanceof FhirError && (error.reason === "PreconditionFailed" || error.reason === "Conflict")
 
 /** Reads, changes and writes, if the patient is still the same version. */
 const rename = <E, R>(fhir: FhirClient.Authorized<E, R>, id: string, family: string) =>

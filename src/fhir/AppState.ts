@@ -15,10 +15,10 @@ import { errorsAt } from "./FhirError.js"
 import type { Code, Parts, Values } from "./internal/appStateResource.js"
 import { DEFAULT_MAX_BYTES, endpointOf, fromResource, subjectOf, toResource } from "./internal/appStateResource.js"
 import type { FhirRequest, FhirResponse } from "./internal/fhirMessage.js"
-import { storedOf } from "./internal/interaction.js"
 import type { Resource } from "./internal/resource.js"
 import { isId, isResource, issuePathsOf, typed } from "./internal/resource.js"
 import type { FhirVersion } from "./internal/resourceTypes.js"
+import { storedOf } from "./internal/stored.js"
 
 export type { Code, Values } from "./internal/appStateResource.js"
 

@@ -157,6 +157,9 @@ const adviceOf = ({ bodyExcerpt, isRetryable, issues, processed, reason, tokenRe
   if (reason === "Unavailable" && !isRetryable) {
     return "the server failed on this request, and a retry is likely to fail too: report it to the operator of the server"
   }
+  if (reason === "NotFhir" && issues.length > 0) {
+    return "the response is an OperationOutcome: correct what its issues name"
+  }
   if (reason === "Refused" && issues.length === 0) {
     return bodyExcerpt === undefined
       ? "the server gave no reason"
@@ -234,6 +237,8 @@ export class FhirError extends Schema.TaggedError<FhirError>("effect-safire/Fhir
   requiredScope: Schema.optional(Schema.String),
   /** The beginning of a response without an OperationOutcome or another resource. The message leaves it out. */
   bodyExcerpt: Schema.optional(Schema.String),
+  /** Where a write stored the resource, if its response is not valid otherwise. It may contain an id. */
+  location: Schema.optional(Schema.String),
   /** The index of the request in a batch or a transaction, from 0 on. */
   index: Schema.optional(Schema.Number),
   /** The results of a failed transaction, or of a batch with an incomplete response. */

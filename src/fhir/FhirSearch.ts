@@ -27,7 +27,6 @@ import {
   anyOf,
   comparisons,
   escape,
-  isList,
   printComponent,
   printDate,
   printQuantity,
@@ -122,28 +121,36 @@ export const ofType = (
   )
 
 /**
- * Resources by references: an id, `Type/id`, a URL, or a Reference element. `type` restricts the type of the target;
- * `identifier` looks for a logical reference instead.
+ * A Reference element, by its `reference` or else its `identifier`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ReferenceValue {
+  readonly reference?: string | undefined
+  readonly identifier?: Token | undefined
+}
+
+/**
+ * Resources by references: an id, `Type/id`, a URL, or a Reference element. `type` restricts the type of the target.
+ * References that all have an `identifier` and no `reference` are compared by the identifier (`:identifier`).
  *
  * @since 0.1.0
  * @category parameters
  */
 export const reference = (
   name: string,
-  values: OneOrMore<string | { readonly reference?: string | undefined } | { readonly identifier: Token }>,
+  values: OneOrMore<string | ReferenceValue>,
   options: { readonly type?: string | undefined } = {}
 ): Query => {
-  const [first] = isList(values) ? values : [values]
-  const isLogical = typeof first === "object" && "identifier" in first
-  return one(
-    modified(name, isLogical ? "identifier" : options.type),
-    anyOf(values, (value) =>
-      typeof value === "string"
-        ? escape(value)
-        : "identifier" in value
-        ? printToken(value.identifier)
-        : escape(value.reference ?? ""))
-  )
+  const literals = anyOf(values, (value) => escape(typeof value === "string" ? value : value.reference ?? ""))
+  // Only separators: none of the references is literal.
+  return /^,*$/.test(literals)
+    ? one(
+      modified(name, "identifier"),
+      anyOf(values, (value) => typeof value === "string" ? "" : printToken(value.identifier ?? ""))
+    )
+    : one(modified(name, options.type), literals)
 }
 
 /**
@@ -155,12 +162,14 @@ export const reference = (
 export const date = (name: string, value: Comparable<DateValue>): Query => compare<DateValue>(name, value, printDate)
 
 /**
- * A number parameter: `number("probability", { gt: 0.8 })`.
+ * A number parameter: `number("probability", { gt: 0.8 })`. As a text it keeps its precision: `"0.80"` is from 0.795
+ * to 0.805.
  *
  * @since 0.1.0
  * @category parameters
  */
-export const number = (name: string, value: Comparable<number>): Query => compare(name, value, String)
+export const number = (name: string, value: Comparable<number | string>): Query =>
+  compare<number | string>(name, value, (each) => escape(String(each)))
 
 /**
  * A quantity parameter: `quantity("value-quantity", { gt: { value: 5.4, code: "mg" } })`.

@@ -13,7 +13,7 @@ import { type FhirError, isFhirError } from "./FhirError.js"
 import type { FhirRequester } from "./internal/fhirRequester.js"
 import * as Loader from "./internal/referenceLoader.js"
 import { readTarget } from "./internal/referenceLoader.js"
-import { containedIn, entryIn, type Located, locator, type Target } from "./internal/referenceTarget.js"
+import { containedIn, entryIn, type Located, locator, type Target, targetOf } from "./internal/referenceTarget.js"
 import {
   type AnyResource,
   type AnySchema,
@@ -115,6 +115,35 @@ const textOf = (reference: ReferenceInput): string =>
   typeof reference === "string" ? reference : reference.reference ?? ""
 
 /**
+ * The parts of a reference to a resource on a server.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ReferenceParts {
+  readonly resourceType: string
+  readonly id: string
+  /** Absent for a reference to the current version. */
+  readonly versionId: string | undefined
+  /** What is before the type, without the slash. Absent for a relative reference. */
+  readonly base: string | undefined
+}
+
+/**
+ * The parts of `Patient/123`, `https://ehr.example.org/fhir/Patient/123` or one of these with `/_history/2`, as in the
+ * `location` of a write; `undefined` for other references, such as `#id`, `urn:uuid:…` and searches.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const parse = (reference: ReferenceInput): ReferenceParts | undefined => {
+  const target = targetOf(textOf(reference))
+  return target === undefined
+    ? undefined
+    : { resourceType: target.type, id: target.id, versionId: target.version, base: target.base }
+}
+
+/**
  * The distinct references in a resource and its contained resources, in document order.
  *
  * @since 0.1.0
@@ -185,7 +214,12 @@ export const make = <E, R, V extends FhirVersion>(requester: FhirRequester<E, R>
   const resolver: References<E, R, V>["resolver"] = (
     { batchSize = 50, capacity = 10_000, concurrency = 4, timeToLive = Infinity } = {}
   ) => {
-    const read = Loader.make(requester, { batchSize: Math.max(1, batchSize), capacity, concurrency, timeToLive })
+    const read = Loader.make(requester, {
+      batchSize: Math.max(1, batchSize),
+      capacity,
+      concurrency: Math.max(1, concurrency),
+      timeToLive
+    })
     return {
       resolve: (reference, options = {}) =>
         Effect.map(Effect.suspend(() => load(locator(options)(textOf(reference)), read)), typed<AnyResourceOf<V>>),

@@ -4,7 +4,7 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { type BackendServices, FhirClient, FhirError } from "effect-safire"
+import { type BackendServices, FhirClient, FhirError, FhirSearch } from "effect-safire"
 import * as Http from "../support/http.js"
 import { backend, base, sandbox, token, written } from "./fixtures.js"
 
@@ -70,7 +70,7 @@ describe("conditional interactions", () => {
       assert.deepStrictEqual(yield* failure(fhir.read("Patient", "patient-beta")), ["Gone", 410])
     }).pipe(Effect.provide(backend())))
 
-  it.effect("empty criteria are not sent, because they would match every resource", () =>
+  it.effect("criteria that are empty or have no value are not sent, because they would match every resource", () =>
     Effect.gen(function*() {
       const http = Http.script(() => Http.json({}))
       const fhir = yield* written(http)
@@ -78,6 +78,10 @@ describe("conditional interactions", () => {
         const call of [
           fhir.conditionalDelete("Patient", {}),
           fhir.conditionalDelete("Patient", { identifier: undefined }),
+          fhir.conditionalDelete("Patient", { identifier: "", active: true }),
+          fhir.conditionalDelete("Patient", FhirSearch.token("identifier", [])),
+          fhir.conditionalUpdate({ identifier: " " }, { resourceType: "Patient" }),
+          fhir.create({ resourceType: "Patient" }, { ifNoneExist: { identifier: "" } }),
           fhir.conditionalPatch("Patient", [], []),
           fhir.conditionalUpdate({}, { resourceType: "Patient" }),
           fhir.create({ resourceType: "Patient" }, { ifNoneExist: {} })

@@ -35,6 +35,17 @@ const QUERIES: ReadonlyArray<readonly [title: string, query: FhirSearch.Query, e
     FhirSearch.reference("subject", { identifier: { system: "http://s", value: "9" } }),
     "subject:identifier=http://s|9"
   ],
+  [
+    "a Reference element with both, by its reference",
+    FhirSearch.reference("subject", { reference: "Patient/1", identifier: { system: "http://s", value: "9" } }),
+    "subject=Patient/1"
+  ],
+  [
+    "a Reference element whose identifier is absent",
+    FhirSearch.reference("subject", { reference: "Patient/1", identifier: undefined }),
+    "subject=Patient/1"
+  ],
+  ["a Reference element without both, as no value", FhirSearch.reference("subject", {}), "subject:identifier="],
   ["a date", FhirSearch.date("birthdate", "1970-03"), "birthdate=1970-03"],
   ["a period", FhirSearch.date("date", { ge: "2024", lt: "2025" }), "date=lt2025&date=ge2024"],
   [
@@ -44,6 +55,7 @@ const QUERIES: ReadonlyArray<readonly [title: string, query: FhirSearch.Query, e
   ],
   ["an instant without a prefix", FhirSearch.date("date", DateTime.unsafeMake(0)), "date=1970-01-01T00:00:00.000Z"],
   ["numbers of which one must match", FhirSearch.number("probability", { gt: [0.8, 0.9] }), "probability=gt0.8,gt0.9"],
+  ["a number with its precision", FhirSearch.number("probability", { gt: "0.80" }), "probability=gt0.80"],
   ["a quantity without a unit", FhirSearch.quantity("value-quantity", 5.4), "value-quantity=5.4"],
   [
     "a quantity with a unit",
@@ -55,6 +67,11 @@ const QUERIES: ReadonlyArray<readonly [title: string, query: FhirSearch.Query, e
     "a URI and what is below it",
     FhirSearch.uri("url", "http://x/fhir", { modifier: "below" }),
     "url:below=http://x/fhir"
+  ],
+  [
+    "a composite value with a quantity in text",
+    FhirSearch.composite("code-value-quantity", ["8480-6", { value: "5.40", system: ucum, code: "mg" }]),
+    `code-value-quantity=8480-6$5.40|${ucum}|mg`
   ],
   [
     "composite values",

@@ -12,8 +12,7 @@ import * as RateLimitHeader from "../../src/fhir/internal/rateLimitHeader.js"
 import * as Http from "../support/http.js"
 import { over, written } from "./fixtures.js"
 
-const patient = (headers: Readonly<Record<string, string>> = {}) =>
-  Http.json({ resourceType: "Patient", id: "1" }, { headers })
+const patient = (headers: Readonly<Record<string, string>> = {}) => Http.json({ resourceType: "Patient" }, { headers })
 
 const limiter = (options: Partial<Limiter.Options>) =>
   Limiter.make({ concurrency: Infinity, requests: Infinity, interval: "1 second", maxDelay: "2 minutes", ...options })

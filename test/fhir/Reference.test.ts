@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
+import { locator } from "../../src/fhir/internal/referenceTarget.js"
 import * as Reference from "../../src/fhir/Reference.js"
 import * as Http from "../support/http.js"
 import { base, written } from "./fixtures.js"
@@ -36,6 +37,22 @@ describe("Reference", () => {
       yield* fhir.readReference({ reference: "Patient/1" })
       yield* fhir.readReference(`${base}/Patient/2/_history/3`)
       assert.deepStrictEqual(http.requests.map(({ url }) => url), [`${base}/Patient/1`, `${base}/Patient/2/_history/3`])
+    }))
+
+  it("`parse` returns the type, the id, the version and the base of a reference or a location", () => {
+    const parts = { resourceType: "Patient", id: "1", versionId: undefined, base: undefined }
+    assert.deepStrictEqual(Reference.parse("Patient/1"), parts)
+    assert.deepStrictEqual(Reference.parse({ reference: "Patient/1" }), parts)
+    assert.deepStrictEqual(Reference.parse(`${base}/Patient/1/_history/2`), { ...parts, versionId: "2", base })
+    for (const other of ["", "#x", "urn:uuid:1", "Patient", "Patient?identifier=1", "Patient/..", "Patient/1/x"]) {
+      assert.isUndefined(Reference.parse(other), other)
+    }
+  })
+
+  it.effect("a resolver with a concurrency below 1 sends one request after the other", () =>
+    Effect.gen(function*() {
+      const fhir = yield* written(server())
+      assert.strictEqual((yield* fhir.resolver({ concurrency: 0 }).resolve("Patient/7")).id, "7")
     }))
 
   it.effect("[SMART-97] [SMART-98] an invalid reference, or one to another server, is not sent with the token", () =>
@@ -310,6 +327,18 @@ describe("references between the entries of a Bundle", () => {
     assert.strictEqual(Reference.inBundle(urn)(bundle)?.["id"], "new")
     assert.strictEqual(Reference.inBundle({ resourceType: "Bundle", entry: "x" } as never, urn), undefined)
   })
+
+  it("are found in linear time among many versions of one `fullUrl`", () => {
+    const versions = 20_000
+    const many = {
+      resourceType: "Bundle",
+      entry: Array.from({ length: versions }, (_, index) => entry(`${north}/Patient/1`, "1", `${index}`))
+    }
+    const find = locator({ bundle: many })
+    for (let index = 0; index < versions; index++) {
+      assert.propertyVal(find(`${north}/Patient/1/_history/${index}`), "resourceType", "Patient")
+    }
+  }, 5_000)
 
   it.effect("are resolved without a request; other references are read", () =>
     Effect.gen(function*() {

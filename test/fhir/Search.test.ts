@@ -160,6 +160,63 @@ describe("Search", () => {
       ])
     }))
 
+  it.effect("`*` searches all types, and a compartment limits a search to the resources of one resource", () =>
+    Effect.gen(function*() {
+      const entry = [
+        { resource: { resourceType: "Patient", id: "1" } },
+        { resource: { resourceType: "Encounter", id: "2" } },
+        { resource: { resourceType: "OperationOutcome" } }
+      ]
+      const http = Http.fake(() => Http.json({ resourceType: "Bundle", type: "searchset", total: 2, entry }))
+      const fhir = yield* written(http)
+      const all = { _type: "Patient,Encounter" }
+      const page = yield* Effect.flatten(Stream.runHead(fhir.searchPages("*", all)))
+      assert.deepStrictEqual(page.matches.map(({ id }) => id), ["1", "2"])
+      assert.lengthOf(page.outcomes, 1)
+      const compartment = "Patient/1"
+      yield* Stream.runDrain(fhir.search("*", all, { method: "POST" }))
+      yield* Stream.runDrain(fhir.search("Encounter", { status: "finished" }, { compartment }))
+      yield* Stream.runDrain(fhir.search("*", {}, { compartment }))
+      yield* fhir.searchTotal("Encounter", {}, { compartment, method: "POST" })
+      yield* Stream.runDrain(fhir.resumeSearch({ resourceType: "*", url: `${base}?page=2` }))
+      assert.deepStrictEqual(http.requests.map(({ method, url }) => `${method} ${url.slice(base.length)}`), [
+        "GET ?_type=Patient%2CEncounter",
+        "POST /_search",
+        "GET /Patient/1/Encounter?status=finished",
+        "GET /Patient/1/*",
+        "POST /Patient/1/Encounter/_search",
+        "GET ?page=2"
+      ])
+      for (const invalid of ["Patient", "Patient/..", "Patient/1/x", ""]) {
+        const error = yield* Effect.flip(Stream.runDrain(fhir.search("Encounter", {}, { compartment: invalid })))
+        assert.strictEqual(error.reason, "InvalidReference")
+      }
+    }))
+
+  it.effect("`handling` asks the server to reject or to ignore unknown parameters", () =>
+    Effect.gen(function*() {
+      const http = Http.fake(() => Http.json({ resourceType: "Bundle", total: 0 }))
+      const fhir = yield* written(http)
+      yield* Stream.runDrain(fhir.search("Patient", { x: 1 }, { handling: "strict" }))
+      yield* fhir.searchTotal("Patient", { x: 1 }, { handling: "lenient", method: "POST" })
+      assert.deepStrictEqual(http.requests.map(({ headers }) => headers["prefer"]), [
+        "handling=strict",
+        "handling=lenient"
+      ])
+    }))
+
+  it.effect("a search with a parameter without a value is not sent, because the server would ignore it", () =>
+    Effect.gen(function*() {
+      const http = Http.fake(() => bundle([]))
+      const fhir = yield* written(http)
+      for (const params of [{ name: "", active: true }, FhirSearch.token("identifier", []), { name: [" "] }]) {
+        const error = yield* Effect.flip(Stream.runDrain(fhir.search("Patient", params)))
+        assert.deepStrictEqual([error.reason, error.processed], ["InvalidRequest", "no"])
+        assert.strictEqual((yield* Effect.flip(fhir.searchTotal("Patient", params))).reason, "InvalidRequest")
+      }
+      assert.lengthOf(http.requests, 0)
+    }))
+
   it.effect("`searchTotal` is one request without resources", () =>
     Effect.gen(function*() {
       const ehr = yield* SandboxEhr.SandboxEhr

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
-import { etagOf, versionIdOf } from "../../src/fhir/internal/interaction.js"
+import { etagOf, versionIdOf } from "../../src/fhir/internal/stored.js"
 
 /** The form of an ETag, as in RFC 9110, section 8.8.3. */
 const ETAG = /^(?:W\/)?"([^]*)"$/

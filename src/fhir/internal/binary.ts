@@ -12,16 +12,10 @@ import { parseJson } from "../../base/JsonReader.js"
 import type { FhirError } from "../FhirError.js"
 import type { FhirBody, ReadableResponse } from "./fhirMessage.js"
 import type { FhirRequester } from "./fhirRequester.js"
-import {
-  conditionHeaders,
-  type IfModified,
-  type NotModified,
-  notModified,
-  optionalResourceIn,
-  storedOf
-} from "./interaction.js"
+import { conditionHeaders, type IfModified, type NotModified, notModified, optionalResourceIn } from "./interaction.js"
 import { INVALID_REFERENCE, isId, isResource, type Stored } from "./resource.js"
 import type { FhirVersion, ResourceOf } from "./resourceTypes.js"
+import { storedOf } from "./stored.js"
 import { type UpdateOptions, writeHeaders, type WriteOptions } from "./writeOptions.js"
 
 /**

@@ -12,12 +12,12 @@ import type { JsonObject } from "../../base/JsonReader.js"
 import { isJsonObject, reader } from "../../base/JsonReader.js"
 import type { EntryResult, FhirError, Fields, Issue } from "../FhirError.js"
 import { reasonOf } from "../FhirError.js"
-import type { ReadResponse } from "./fhirMessage.js"
+import { notFhir, type ReadResponse } from "./fhirMessage.js"
 import type { FhirRequester } from "./fhirRequester.js"
-import { etagOf, versionIdOf } from "./interaction.js"
-import type { Resource, Stored } from "./resource.js"
-import { isResource, issuesOf, typed } from "./resource.js"
+import type { IssueBudget, Resource, Stored } from "./resource.js"
+import { isResource, issueBudget, issuesOf, typed } from "./resource.js"
 import type { AnyResourceOf, FhirVersion, ResourceInput } from "./resourceTypes.js"
+import { etagOf, versionIdOf } from "./stored.js"
 import type { PatchOperation, WriteOptions } from "./writeOptions.js"
 import { writeHeaders } from "./writeOptions.js"
 
@@ -151,12 +151,14 @@ export const linksOf = (
 
 /** The Bundle of a response, or an error. */
 export const bundleIn = (
-  { fail, json, status }: Pick<ReadResponse, "fail" | "json" | "status">,
+  response: ReadResponse,
   processed?: Fields["processed"]
-): Effect.Effect<Resource, FhirError> =>
-  isResource(json) && json.resourceType === "Bundle"
+): Effect.Effect<Resource, FhirError> => {
+  const { json } = response
+  return isResource(json) && json.resourceType === "Bundle"
     ? Effect.succeed(json)
-    : fail({ reason: "NotFhir", detail: `HTTP status ${status} without a Bundle`, status, processed })
+    : notFhir(response, "without a Bundle", processed)
+}
 
 /** The status of an entry, such as "201 Created"; 0 if it is not valid. */
 const statusOf = (status = ""): number => /^\d{3}/.test(status) ? Number(status.slice(0, 3)) : 0
@@ -165,13 +167,14 @@ const statusOf = (status = ""): number => /^\d{3}/.test(status) ? Number(status.
 const bundleEntry = <A>(
   { resource, response }: Entry,
   index: number,
-  secrets: ReadonlyArray<Redacted.Redacted>
+  secrets: ReadonlyArray<Redacted.Redacted>,
+  budget: IssueBudget
 ): BundleEntry<A> => {
   const etag = stringIn(response, "etag")
   const versionId = versionIdOf(etag, resource)
   return {
     index,
-    issues: issuesOf(memberIn(response, "outcome") ?? resource, secrets),
+    issues: issuesOf(memberIn(response, "outcome") ?? resource, secrets, budget),
     resource: resource === undefined ? undefined : typed<A>(resource),
     status: statusOf(stringIn(response, "status")),
     etag: etag ?? etagOf(versionId),
@@ -275,7 +278,10 @@ export const make = <E, R, V extends FhirVersion>({ refuse, send }: FhirRequeste
     bundle: Resource,
     requests: ReadonlyArray<unknown>
   ) => {
-    const entries = entriesOf(bundle).map((entry, index) => bundleEntry<AnyResourceOf<V>>(entry, index, secrets))
+    const budget = issueBudget()
+    const entries = entriesOf(bundle).map((entry, index) =>
+      bundleEntry<AnyResourceOf<V>>(entry, index, secrets, budget)
+    )
     return entries.length === requests.length
       ? Effect.succeed({ entries, fail })
       : fail({

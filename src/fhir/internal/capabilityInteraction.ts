@@ -25,6 +25,7 @@ const CODES: Readonly<Record<string, ReadonlyArray<string> | undefined>> = {
 const SYSTEM_CODES: Readonly<Record<string, ReadonlyArray<string> | undefined>> = {
   batch: ["batch"],
   transaction: ["transaction"],
+  search: ["search-system"],
   history: ["history-system"]
 }
 

@@ -20,6 +20,7 @@ import { parseJson } from "../../base/JsonReader.js"
 import * as Challenge from "../../http/Challenge.js"
 import type { Limits } from "../../http/HttpLimits.js"
 import * as OutgoingRequest from "../../http/OutgoingRequest.js"
+import { safeText } from "../../http/Redaction.js"
 import * as RetryAfter from "../../http/RetryAfter.js"
 import { bodyError, type TransportFailure } from "../../http/TransportFailure.js"
 import { type FhirError, type Fields, type File, reasonOf } from "../FhirError.js"
@@ -127,9 +128,30 @@ const httpBody = (body: FhirBody): HttpBody.HttpBody => {
   return HttpBody.text(JSON.stringify(body.json), body.contentType ?? "application/fhir+json")
 }
 
-/** Encodes the body; fails if it is circular or nested too deeply for JSON. */
+/** RFC 9110, section 5.5: visible characters, spaces and tabs. A transport reports others as a failed connection. */
+const isFieldValue = (value: string): boolean => /^[\t\u0020-\u007e\u0080-\u00ff]*$/.test(value) && value.trim() !== ""
+
+/** The name of a header whose value cannot be sent. */
+const invalidHeader = ({ body, headers }: FhirRequest): string | undefined =>
+  body !== undefined && "contentType" in body && body.contentType !== undefined && !isFieldValue(body.contentType)
+    ? "content-type"
+    : headers === undefined
+    ? undefined
+    : Object.keys(headers).find((name) => !isFieldValue(headers[name] ?? ""))
+
+/** Encodes the body; fails if it is circular or nested too deeply for JSON, or if a header cannot be sent. */
 export const encode = (request: FhirRequest): Either.Either<EncodedRequest, Fields> => {
-  const { body } = request
+  const { body, headers } = request
+  const invalid = body === undefined && headers === undefined ? undefined : invalidHeader(request)
+  if (invalid !== undefined) {
+    return Either.left({
+      reason: "InvalidRequest",
+      detail: `the value of the header ${
+        safeText(invalid, [], 100)
+      } is empty or has characters that HTTP does not allow`,
+      processed: "no"
+    })
+  }
   // A key after a spread would cost more than all else here.
   return body === undefined
     ? Either.right({ encoded: HttpBody.empty, ...request })
@@ -231,6 +253,27 @@ export const statusError = (
       bodyExcerpt: issues.length === 0 ? excerptOf(body, secrets) : undefined
     })
   })
+
+/** The media types that an error names. A server could put a value into another one. */
+const MEDIA_TYPE = /^(?:text\/(?:html|plain|xml)|application\/(?:fhir\+)?(?:json|xml))\b/i
+
+/** The error of a success that does not have what FHIR requires: with its issues, or the beginning of its body. */
+export const notFhir = (
+  { body, fail, headers, json, secrets, status }: ReadResponse,
+  what: string,
+  processed?: Fields["processed"]
+): FhirError => {
+  const issues = issuesOf(json, secrets)
+  const mediaType = MEDIA_TYPE.exec(headers["content-type"] ?? "")?.[0].toLowerCase()
+  return fail({
+    reason: "NotFhir",
+    detail: `HTTP status ${status} ${what}${mediaType === undefined ? "" : ` (${mediaType})`}`,
+    issues,
+    status,
+    processed,
+    bodyExcerpt: issues.length === 0 ? excerptOf(body, secrets) : undefined
+  })
+}
 
 /** Reads the whole body. */
 export const read = (

@@ -7,14 +7,16 @@
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import { isJsonObject } from "../../base/JsonReader.js"
-import type { FhirError } from "../FhirError.js"
-import type { FhirRequest, FhirResponse, ReadResponse } from "./fhirMessage.js"
+import * as Redacted from "effect/Redacted"
+import { safeText } from "../../http/Redaction.js"
+import { FhirError } from "../FhirError.js"
+import { type FhirRequest, type FhirResponse, notFhir, type ReadResponse } from "./fhirMessage.js"
 import type { FhirRequester } from "./fhirRequester.js"
 import * as Params from "./params.js"
-import type { AnySchema, Decoded, Decoding, Stored } from "./resource.js"
+import type { AnySchema, Decoded, Decoding, Resource, Stored } from "./resource.js"
 import { decode, INVALID_REFERENCE, isId, isResource, isType } from "./resource.js"
 import type { FhirVersion, ResourceInput, ResourceOf } from "./resourceTypes.js"
+import { storedOf } from "./stored.js"
 import type { CreateOptions, MatchOptions, Patch, PatchOptions, UpdateOptions, WriteOptions } from "./writeOptions.js"
 import { writeHeaders } from "./writeOptions.js"
 
@@ -119,11 +121,6 @@ export interface Interactions<E, R, V extends FhirVersion> {
   ) => Effect.Effect<Stored<ResourceOf<V, "OperationOutcome"> | undefined>, FhirError | E, R>
 }
 
-const versionIn = (resource: unknown): string | undefined => {
-  const meta = isResource(resource) ? resource["meta"] : undefined
-  return isJsonObject(meta) && typeof meta["versionId"] === "string" ? meta["versionId"] : undefined
-}
-
 /** The headers of a conditional read. */
 export const conditionHeaders = ({ ifModifiedSince, ifNoneMatch }: IfModified): Readonly<Record<string, string>> => ({
   ...(ifNoneMatch === undefined ? {} : { "if-none-match": ifNoneMatch }),
@@ -140,58 +137,38 @@ export const notModified = (
     lastModified: headers["last-modified"] ?? ifModifiedSince
   })
 
-// Without a match of a RegExp, which takes 240 bytes: a Bundle may have thousands of entries.
-const versionOf = (etag: string): string | undefined => {
-  const from = etag.startsWith("W/\"") ? 3 : etag.startsWith("\"") ? 1 : 0
-  return from > 0 && etag.length > from && etag.endsWith("\"") ? etag.slice(from, -1) : undefined
-}
-
-/** The version in an ETag (RFC 9110, section 8.8.3), else that of the resource. */
-export const versionIdOf = (etag: string | undefined, resource: unknown): string | undefined =>
-  (etag === undefined ? undefined : versionOf(etag)) ?? versionIn(resource)
-
-/** The ETag of a version (FHIR R4, section 3.1.0.1.3). */
-export const etagOf = (versionId: string | undefined): string | undefined =>
-  versionId === undefined ? undefined : `W/"${versionId}"`
-
-/** The resource with what the headers of its response state: version, ETag, location. */
-export const storedOf = <A>(
-  { headers, json, status }: Pick<FhirResponse, "headers" | "json" | "status">,
-  resource: A
-): Stored<A> => {
-  const etag = headers["etag"]
-  const versionId = versionIdOf(etag, json)
-  return {
-    resource,
-    status,
-    etag: etag ?? etagOf(versionId),
-    versionId,
-    lastModified: headers["last-modified"],
-    location: headers["location"] ?? headers["content-location"]
-  }
-}
-
 /** A type that FHIR does not allow may be a value in the wrong place, so errors and spans do not contain it. */
 export const nameOf = (resourceType: string): string => isType(resourceType) ? resourceType : "(no type)"
 
-/** The resource of a response, of the type that is given. */
+/** Whether a response may be about this id. Some servers ignore its case; a redirect may lead to another resource. */
+export const mayHaveId = ({ url }: ReadResponse, { id: found }: Resource, id: string): boolean =>
+  found === id || typeof found !== "string" || found.toLowerCase() === id.toLowerCase() ||
+  !`${url}/`.includes(`/${id}/`)
+
+/** The resource of a response, of the type and the id that are given. */
 const resourceIn = <S extends AnySchema | undefined, A>(
-  { fail, json, status }: ReadResponse,
+  response: ReadResponse,
   resourceType: string | undefined,
-  options: Decoding<S>
-): Effect.Effect<Decoded<S, A>, FhirError> =>
-  !isResource(json)
-    ? fail({ reason: "NotFhir", detail: `HTTP status ${status} without a resource`, status })
+  options: Decoding<S>,
+  id?: string
+): Effect.Effect<Decoded<S, A>, FhirError> => {
+  const { fail, json } = response
+  return !isResource(json)
+    ? notFhir(response, "without a resource")
     : resourceType !== undefined && json.resourceType !== resourceType
-    ? fail({ reason: "NotFhir", detail: `HTTP status ${status} with a resource of another type`, status })
+    ? notFhir(response, "with a resource of another type")
+    : id !== undefined && !mayHaveId(response, json, id)
+    ? notFhir(response, "with a resource of another id")
     : decode(json, options, fail)
+}
 
 const storedResourceIn = <S extends AnySchema | undefined, A>(
   response: ReadResponse,
   resourceType: string | undefined,
-  options: Decoding<S>
+  options: Decoding<S>,
+  id?: string
 ): Effect.Effect<Stored<Decoded<S, A>>, FhirError> =>
-  Effect.map(resourceIn<S, A>(response, resourceType, options), (resource) => storedOf(response, resource))
+  Effect.map(resourceIn<S, A>(response, resourceType, options, id), (resource) => storedOf(response, resource))
 
 /** The resource of a response that may be empty or have an OperationOutcome instead. */
 export const optionalResourceIn = <S extends AnySchema | undefined, A>(
@@ -206,6 +183,16 @@ export const optionalResourceIn = <S extends AnySchema | undefined, A>(
   return isAbsent
     ? Effect.succeed(storedOf(response, undefined))
     : storedResourceIn(response, resourceType, options)
+}
+
+/** Why a conditional write is not sent: it could change or delete any resource. */
+const criteriaProblem = (criteria: Params.Params): string | undefined => {
+  const name = Params.nameWithoutValue(criteria)
+  return name !== undefined
+    ? Params.noValue(name)
+    : Params.pairs(criteria).length === 0
+    ? "the criteria are empty"
+    : undefined
 }
 
 export const make = <E, R, V extends FhirVersion>({ refuse, send }: FhirRequester<E, R>): Interactions<E, R, V> => {
@@ -238,27 +225,39 @@ export const make = <E, R, V extends FhirVersion>({ refuse, send }: FhirRequeste
     readonly headers?: Readonly<Record<string, string>> | undefined
   }
 
-  /** Sends a write. Without criteria, a conditional one could change or delete any resource. */
+  /** Sends a write. */
   const sendWrite = (
     { headers: more, ids, name, params, resourceType, ...request }: Write,
     options: UpdateOptions<V>
   ): Effect.Effect<ReadResponse, FhirError | E, R> =>
     withPath(name, resourceType, ids, (interaction, url) => {
       const headers = writeHeaders(options)
-      return params !== undefined && Params.print(params) === ""
-        ? refuse(interaction, "InvalidRequest", "the criteria are empty")
+      const problem = params === undefined ? undefined : criteriaProblem(params)
+      return problem !== undefined
+        ? refuse(interaction, "InvalidRequest", problem)
         : Either.isLeft(headers)
         ? refuse(interaction, "InvalidRequest", headers.left)
         : send({ ...request, interaction, url, params, headers: { ...headers.right, ...more } })
     })
 
+  /** After an invalid response, the caller knows that the server may have acted, and where the resource is. */
   const write = <S extends AnySchema | undefined, A>(
     request: Write,
     options: UpdateOptions<V> & Decoding<S>
   ): Effect.Effect<Stored<Decoded<S, A> | undefined>, FhirError | E, R> =>
     Effect.flatMap(
       sendWrite(request, { prefer: "representation", ...options }),
-      (response) => optionalResourceIn<S, A>(response, request.resourceType, options)
+      (response) =>
+        Effect.mapError(optionalResourceIn<S, A>(response, request.resourceType, options), (error) => {
+          const { location } = storedOf(response, undefined)
+          return new FhirError({
+            ...error,
+            processed: "unknown",
+            location: location === undefined
+              ? undefined
+              : safeText(location, response.secrets.map(Redacted.value), 1000)
+          })
+        })
     )
 
   const remove = <A>(
@@ -268,7 +267,7 @@ export const make = <E, R, V extends FhirVersion>({ refuse, send }: FhirRequeste
     Effect.flatMap(
       sendWrite({ ...request, method: "DELETE" }, options),
       (response) =>
-        isResource(response.json)
+        isResource(response.json) && response.json.resourceType === "OperationOutcome"
           ? optionalResourceIn<undefined, A>(response, undefined, {})
           : Effect.succeed(storedOf(response, undefined))
     )
@@ -280,33 +279,34 @@ export const make = <E, R, V extends FhirVersion>({ refuse, send }: FhirRequeste
 
   return {
     readStored: (resourceType, id, options = {}) =>
-      readWith(resourceType, id, undefined, (response) => storedResourceIn(response, resourceType, options)),
+      readWith(resourceType, id, undefined, (response) => storedResourceIn(response, resourceType, options, id)),
     read: (resourceType, id, options = {}) =>
-      readWith(resourceType, id, undefined, (response) => resourceIn(response, resourceType, options)),
+      readWith(resourceType, id, undefined, (response) => resourceIn(response, resourceType, options, id)),
     conditionalRead: (resourceType, id, options) =>
       readWith(resourceType, id, conditionHeaders(options), (response) =>
         Effect.if(response.status === 304, {
           onTrue: () => Effect.succeed(notModified(response, options)),
-          onFalse: () => storedResourceIn(response, resourceType, options)
+          onFalse: () => storedResourceIn(response, resourceType, options, id)
         })),
     vread: (resourceType, id, versionId, options = {}) =>
       withPath("vread", resourceType, [id, versionId], (interaction) =>
         Effect.flatMap(
           send({ interaction, url: `${resourceType}/${id}/_history/${versionId}` }),
-          (response) => resourceIn(response, resourceType, options)
+          (response) => resourceIn(response, resourceType, options, id)
         )),
     create: (resource, options = {}) => {
       const { resourceType } = resource
-      const query = options.ifNoneExist === undefined ? undefined : Params.print(options.ifNoneExist)
-      return query === ""
-        ? refuse(`create ${nameOf(resourceType)}`, "InvalidRequest", "the criteria are empty")
+      const { ifNoneExist } = options
+      const problem = ifNoneExist === undefined ? undefined : criteriaProblem(ifNoneExist)
+      return problem !== undefined
+        ? refuse(`create ${nameOf(resourceType)}`, "InvalidRequest", problem)
         : write({
           name: "create",
           resourceType,
           ids: [],
           method: "POST",
           body: { json: resource },
-          headers: query === undefined ? {} : { "if-none-exist": query }
+          headers: ifNoneExist === undefined ? {} : { "if-none-exist": Params.print(ifNoneExist) }
         }, options)
     },
     update: (resource, options = {}) => {

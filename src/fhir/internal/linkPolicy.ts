@@ -140,9 +140,9 @@ const PROBLEMS: Record<TokenAudience.Problem, string> = {
   AmbiguousPath: "its path contains hidden dot segments"
 }
 
-/** The option that allows the link. The server chose the origin: a long one is not shown twice. */
+/** The option that allows the link, if one does. The server chose the origin: a long one is not shown twice. */
 const adviceFor = (origin: string, problem: TokenAudience.Problem): string => {
-  if (origin.length > 100) return ""
+  if (origin.length > 100 || !origin.startsWith("https:")) return ""
   switch (problem) {
     case "OutsideBasePath":
       return `; if all of that origin belongs to this server, allow it with foreignOrigins: { "${origin}": "token" }`

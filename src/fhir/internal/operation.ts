@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { isJsonObject, reader } from "../../base/JsonReader.js"
@@ -12,7 +13,7 @@ import type { FhirError } from "../FhirError.js"
 import { entriesOf } from "./bundle.js"
 import type { PageOptions } from "./bundlePages.js"
 import { bundlePages } from "./bundlePages.js"
-import type { FhirRequest } from "./fhirMessage.js"
+import { type FhirRequest, notFhir } from "./fhirMessage.js"
 import type { FhirRequester } from "./fhirRequester.js"
 import { optionalResourceIn } from "./interaction.js"
 import type * as Params from "./params.js"
@@ -94,42 +95,46 @@ export interface Operations<E, R, V extends FhirVersion> {
 export const make = <E, R, V extends FhirVersion>(requester: FhirRequester<E, R>): Operations<E, R, V> => {
   const { refuse, send } = requester
 
-  /** The request of an operation; absent if its name or its target is not valid. */
+  /** The request of an operation, or why it is not sent. */
   const requestOf = <Type>(
     name: string,
     { input, method = input === undefined ? "GET" : "POST", on = "", params }: OperationOptions<V, Type>
-  ): FhirRequest | undefined => {
+  ): Either.Either<FhirRequest, Effect.Effect<never, FhirError | E, R>> => {
     const bare = name.startsWith("$") ? name.slice(1) : name
     const [resourceType, ...ids] = on === "" ? [] : on.split("/")
-    const isValidName = /^[A-Za-z][A-Za-z0-9-]{0,63}$/.test(bare)
+    const isValidName = /^[A-Za-z][A-Za-z0-9._-]{0,63}$/.test(bare)
     const isValidTarget = resourceType === undefined || (isType(resourceType) && ids.length <= 1 && ids.every(isId))
-    return !isValidName || !isValidTarget ? undefined : {
-      interaction: `$${bare}${resourceType === undefined ? "" : ` ${resourceType}`}`,
-      method,
-      url: `${on === "" ? "" : `${on}/`}$${bare}`,
-      params,
-      body: method === "POST" && input !== undefined ? { json: input } : undefined
+    if (!isValidName || !isValidTarget) {
+      return Either.left(refuse(
+        "operation",
+        "InvalidReference",
+        "the name of the operation, or its `on`, has characters that FHIR does not allow"
+      ))
     }
+    const interaction = `$${bare}${resourceType === undefined ? "" : ` ${resourceType}`}`
+    return method === "GET" && input !== undefined
+      ? Either.left(refuse(interaction, "InvalidRequest", "a GET has no `input`: use `params`, or POST"))
+      : Either.right({
+        interaction,
+        method,
+        url: `${on === "" ? "" : `${on}/`}$${bare}`,
+        params,
+        body: input === undefined ? undefined : { json: input }
+      })
   }
-
-  const invalid = refuse(
-    "operation",
-    "InvalidReference",
-    "the name of the operation, or its `on`, has characters that FHIR does not allow"
-  )
 
   return {
     operation: (name, options = {}) => {
       const request = requestOf(name, options)
-      return request === undefined
-        ? invalid
-        : Effect.flatMap(send(request), (response) => optionalResourceIn(response, undefined, options))
+      return Either.isLeft(request)
+        ? request.left
+        : Effect.flatMap(send(request.right), (response) => optionalResourceIn(response, undefined, options))
     },
     operationStream: (name, options = {}) => {
       const request = requestOf(name, options)
-      return request === undefined
-        ? Stream.fromEffect(invalid)
-        : bundlePages(requester, request, options, Effect.succeed).pipe(
+      return Either.isLeft(request)
+        ? Stream.fromEffect(request.left)
+        : bundlePages(requester, request.right, options, Effect.succeed).pipe(
           Stream.mapConcat(({ bundle }) =>
             entriesOf(bundle).flatMap(({ resource }) =>
               resource === undefined ? [] : [typed<AnyResourceOf<V>>(resource)]
@@ -140,22 +145,23 @@ export const make = <E, R, V extends FhirVersion>(requester: FhirRequester<E, R>
     graphql: (query, options = {}) => {
       const { on, operationName, variables } = options
       const request = requestOf("graphql", { on, method: "POST" })
-      return request === undefined ? invalid : Effect.flatMap(
+      return Either.isLeft(request) ? request.left : Effect.flatMap(
         // A query changes nothing.
         send({
-          ...request,
+          ...request.right,
           headers: { accept: "application/json" },
           body: { json: { query, variables, operationName }, contentType: "application/json" },
           retry: "always"
         }),
-        ({ fail, json, secrets, status }) => {
+        (response) => {
+          const { fail, json, secrets, status } = response
           const errors = isJsonObject(json)
             ? (reader(json, () => undefined).objects("errors") ?? []).slice(0, 20).map((error) =>
               safeText(String(error["message"]), secrets.map(Redacted.value))
             )
             : []
           return !isJsonObject(json) || (json["data"] === undefined && errors.length === 0)
-            ? fail({ reason: "NotFhir", detail: `HTTP status ${status} without a GraphQL response`, status })
+            ? notFhir(response, "without a GraphQL response")
             : json["data"] === undefined || json["data"] === null
             ? fail({
               reason: "Refused",
@@ -170,10 +176,12 @@ export const make = <E, R, V extends FhirVersion>(requester: FhirRequester<E, R>
     },
     capabilities: Effect.flatMap(
       send({ interaction: "capabilities", url: "metadata" }),
-      ({ fail, json, status }) =>
-        isResource(json) && json.resourceType === "CapabilityStatement"
-          ? Effect.succeed(typed<ResourceOf<V, "CapabilityStatement">>(json))
-          : fail({ reason: "NotFhir", detail: `HTTP status ${status} without a CapabilityStatement`, status })
+      (response): Effect.Effect<ResourceOf<V, "CapabilityStatement">, FhirError> => {
+        const { json } = response
+        return isResource(json) && json.resourceType === "CapabilityStatement"
+          ? Effect.succeed(typed(json))
+          : notFhir(response, "without a CapabilityStatement")
+      }
     )
   }
 }

@@ -18,7 +18,9 @@ import * as BoundedMap from "../../base/BoundedMap.js"
 import { type FhirError, isFhirError } from "../FhirError.js"
 import { entriesOf } from "./bundle.js"
 import { bundlePages } from "./bundlePages.js"
+import { notFhir } from "./fhirMessage.js"
 import type { FhirRequester } from "./fhirRequester.js"
+import { mayHaveId } from "./interaction.js"
 import type { Target } from "./referenceTarget.js"
 import { isResource, type Resource } from "./resource.js"
 
@@ -45,14 +47,16 @@ type Outcome<E> = Exit.Exit<Resource, FhirError | E>
 /** Reads one resource. */
 export const readTarget = <E, R>(
   { send }: FhirRequester<E, R>,
-  { reference, type }: Target
+  { id, reference, type }: Target
 ): Effect.Effect<Resource, FhirError | E, R> =>
   Effect.flatMap(
     send({ interaction: `read ${type}`, url: reference }),
-    ({ fail, json, status }) =>
-      isResource(json) && json.resourceType === type
+    (response): Effect.Effect<Resource, FhirError> => {
+      const { json } = response
+      return isResource(json) && json.resourceType === type && mayHaveId(response, json, id)
         ? Effect.succeed(json)
-        : fail({ reason: "NotFhir", detail: `HTTP status ${status} without the ${type}`, status })
+        : notFhir(response, `without the ${type}`)
+    }
   )
 
 /** A resource, or an error that the next request would have, too. */
@@ -198,7 +202,7 @@ export const make = <E, R>(
 
   /** `Type/id` for a resource of this server, also if its reference is absolute; else the URL. */
   const keyOf = (target: Target): Effect.Effect<string, E, R> =>
-    target.isRelative ? Effect.succeed(target.reference) : Effect.map(
+    target.base === undefined ? Effect.succeed(target.reference) : Effect.map(
       Effect.all([requester.resolve(target.reference), requester.resolve(`${target.type}/${target.id}`)]),
       ([url, current]) => url?.href === current?.href ? `${target.type}/${target.id}` : url?.href ?? target.reference
     )

@@ -13,8 +13,8 @@ export interface Target {
   readonly type: string
   readonly id: string
   readonly version: string | undefined
-  /** `Type/id`, with or without a version, and without anything before it. */
-  readonly isRelative: boolean
+  /** What is before the type; absent for a relative reference. */
+  readonly base: string | undefined
 }
 
 export type Lookup = (reference: string) => Resource | undefined
@@ -25,9 +25,9 @@ const ignore = () => undefined
 const TARGET = /^(?:(.*)\/)?([A-Za-z]{1,64})\/([A-Za-z0-9\-.]{1,64})(?:\/_history\/([A-Za-z0-9\-.]{1,64}))?$/
 
 export const targetOf = (reference: string): Target | undefined => {
-  const [, root, type = "", id = "", version] = TARGET.exec(reference) ?? []
+  const [, base, type = "", id = "", version] = TARGET.exec(reference) ?? []
   return isType(type) && isId(id) && (version === undefined || isId(version))
-    ? { reference, type, id, version, isRelative: root === undefined }
+    ? { reference, type, id, version, base }
     : undefined
 }
 
@@ -42,9 +42,9 @@ export const containedIn = (within: AnyResource): Lookup => {
   return (reference) => reference !== "#" ? byReference.get(reference) : isResource(within) ? within : undefined
 }
 
-/** The version of a resource, and whether a reference to a version may mean it. */
-const hasVersion = (resource: Resource, version: string | undefined): boolean =>
-  version === undefined || (isJsonObject(resource["meta"]) && resource["meta"]["versionId"] === version)
+/** What a reference to the version of a resource ends with. */
+const versionPath = ({ meta }: Resource): string | undefined =>
+  isJsonObject(meta) && typeof meta["versionId"] === "string" ? `/_history/${meta["versionId"]}` : undefined
 
 /**
  * Finds entries of a Bundle by their `fullUrl`. A relative reference has the base of the entry that contains it; if
@@ -54,9 +54,12 @@ export const entryIn = (bundle: AnyResource, within: AnyResource | undefined): L
   const byUrl = new Map<string, Array<Resource>>()
   const byPath = new Map<string, Array<Resource>>()
   const add = (index: Map<string, Array<Resource>>, key: string, resource: Resource) => {
-    const known = index.get(key)
-    if (known === undefined) index.set(key, [resource])
-    else known.push(resource)
+    const version = versionPath(resource)
+    for (const path of version === undefined ? [key] : [key, key + version]) {
+      const known = index.get(path)
+      if (known === undefined) index.set(path, [resource])
+      else known.push(resource)
+    }
   }
   let base: string | undefined
   for (const entry of isJsonObject(bundle) ? reader(bundle, ignore).objects("entry") ?? [] : []) {
@@ -71,15 +74,14 @@ export const entryIn = (bundle: AnyResource, within: AnyResource | undefined): L
     if (resource === within) base = root
   }
   return (reference) => {
-    const { isRelative = false, version } = targetOf(reference) ?? {}
-    const current = version === undefined ? reference : reference.slice(0, -`/_history/${version}`.length)
+    const target = targetOf(reference)
+    const isRelative = target !== undefined && target.base === undefined
     const found = !isRelative
-      ? byUrl.get(current)
+      ? byUrl.get(reference)
       : base === undefined
-      ? byPath.get(current)
-      : byUrl.get(`${base}/${current}`)
-    const matching = (found ?? []).filter((resource) => hasVersion(resource, version))
-    return isRelative && base === undefined && matching.length > 1 ? undefined : matching[0]
+      ? byPath.get(reference)
+      : byUrl.get(`${base}/${reference}`)
+    return isRelative && base === undefined && found !== undefined && found.length > 1 ? undefined : found?.[0]
   }
 }
 

@@ -93,15 +93,32 @@ export const isId = (id: string): boolean => /^[A-Za-z0-9\-.]{1,64}$/.test(id) &
 
 export const INVALID_REFERENCE = "the resource type or the id has characters that FHIR does not allow"
 
-/** The issues of an OperationOutcome without the secrets, because some servers repeat a token in their diagnostics. */
-export const issuesOf = (value: unknown, redacted: ReadonlyArray<Redacted.Redacted>): ReadonlyArray<Issue> => {
+/** How many characters of the issues of one response are searched for secrets, which takes half a second at most. */
+export interface IssueBudget {
+  left: number
+}
+
+export const issueBudget = (): IssueBudget => ({ left: 1_000_000 })
+
+/**
+ * The issues of an OperationOutcome without the secrets, because some servers repeat a token in their diagnostics. The
+ * texts beyond the budget are left out.
+ */
+export const issuesOf = (
+  value: unknown,
+  redacted: ReadonlyArray<Redacted.Redacted>,
+  budget: IssueBudget = issueBudget()
+): ReadonlyArray<Issue> => {
   if (!isResource(value) || value.resourceType !== "OperationOutcome") return []
   const ignore = () => undefined
   const secrets = redacted.map(Redacted.value)
-  const safe = (text: string | undefined, maxLength = 1000) =>
-    text === undefined ? undefined : safeText(text, secrets, maxLength)
+  const safe = (text: string | undefined, maxLength = 1000) => {
+    if (text === undefined || budget.left <= 0) return undefined
+    budget.left -= text.length
+    return safeText(text, secrets, maxLength)
+  }
   const safeAll = (texts: ReadonlyArray<string> | undefined) =>
-    texts?.slice(0, 20).map((text) => safeText(text, secrets))
+    texts?.slice(0, 20).flatMap((text) => safe(text, 300) ?? [])
   return (reader(value, ignore).objects("issue") ?? []).slice(0, 20).map((issue) => {
     const { object, string, strings } = reader(issue, ignore)
     const details = object("details")

@@ -79,7 +79,7 @@ const PREFIXES: ReadonlyArray<Prefix> = ["eq", "ne", "gt", "lt", "ge", "le", "sa
  */
 export const escape = (text: string): string => text.replace(/[\\,$|]/g, "\\$&")
 
-export const isList = <A>(value: OneOrMore<A> | object): value is ReadonlyArray<A> => Array.isArray(value)
+const isList = <A>(value: OneOrMore<A> | object): value is ReadonlyArray<A> => Array.isArray(value)
 
 export const anyOf = <A>(values: OneOrMore<A>, print: (value: A) => string): string =>
   (isList<A>(values) ? values : [values]).map(print).join(",")
@@ -118,8 +118,11 @@ export const comparisons = <A>(value: Comparable<A>, print: (value: A) => string
 const printOperand = (operand: DateValue | Quantity): string =>
   typeof operand === "string" || DateTime.isDateTime(operand) ? printDate(operand) : printQuantity(operand)
 
+/** A value in text is that of an Identifier; with a code, it is that of a Quantity. */
 const isToken = (component: Token | Quantity): component is Token =>
-  typeof component !== "number" && !(typeof component === "object" && typeof component.value === "number")
+  typeof component !== "number" &&
+  !(typeof component === "object" && (typeof component.value === "number" ||
+    (component.value !== undefined && component.code !== undefined)))
 
 export const printComponent = (component: Component): string =>
   isComparison<DateValue | Quantity>(component)

@@ -33,7 +33,10 @@ export type Patch<V extends FhirVersion = "R4"> = ReadonlyArray<PatchOperation> 
  * @category models
  */
 export interface WriteOptions<V extends FhirVersion = "R4"> {
-  /** What the response should contain (`Prefer: return=…`). Default `representation`. Servers may ignore it. */
+  /**
+   * What the response should contain (`Prefer: return=…`). Servers may ignore it. Default `representation`; for
+   * batches, transactions and a Binary, the server decides.
+   */
   readonly prefer?: "minimal" | "representation" | "OperationOutcome" | undefined
   /** The provenance of the change, which the server stores with it (`X-Provenance`). */
   readonly provenance?: ResourceInput<V, "Provenance"> | undefined
