@@ -221,7 +221,7 @@ describe("status requests of a bulk export", () => {
       assert.strictEqual(requests(none, "/status/").length, 1)
     }))
 
-  it.effect("an absurd Retry-After is shortened to `maxRetryAfter`, and the reports have both", () =>
+  it.effect("an absurd Retry-After is shortened to `maxRetryAfter`, one of zero is ignored, and the reports have both", () =>
     Effect.gen(function*() {
       const busy = (retryAfter: string) => () =>
         Http.text("", { status: 202, headers: { "retry-after": retryAfter, "x-progress": "10% done" } })
@@ -229,7 +229,7 @@ describe("status requests of a bulk export", () => {
         status: [busy("86400"), () => outcome(429, "throttled", { "retry-after": "7200" }), busy("0"), () => complete()]
       })
       const { progress } = yield* exported(http, { maxRetryAfter: "10 minutes" })
-      assert.deepStrictEqual(requests(http, "/status/").map(({ at }) => at / 1000), [0, 600, 1200, 1200.1])
+      assert.deepStrictEqual(requests(http, "/status/").map(({ at }) => at / 1000), [0, 600, 1200, 1203])
       const waits = progress.filter(({ phase }) => phase === "Waiting")
       assert.deepStrictEqual(waits.map(({ message }) => message), ["10% done", undefined, "10% done"])
       assert.deepStrictEqual(
@@ -247,7 +247,29 @@ describe("status requests of a bulk export", () => {
       const http = server({ status: [() => outcome(429, "throttled", { "retry-after": "600" })] })
       const { error } = yield* exported(http, { timeout: "5 hours" })
       assert.strictEqual(error?.reason, "TimedOut")
+      assert.include(error?.message, "within the `timeout` of 5h")
       assert.strictEqual(requests(http, "/status/").length, 31)
+    }))
+
+  it.effect("the time in which the program reads files does not count for `timeout`", () =>
+    Effect.gen(function*() {
+      const http = server({
+        status: [
+          () => complete({ link: [{ relation: "next", url: `${base}/status/2` }] }),
+          () => Http.text("", { status: 202, headers: { "retry-after": "60" } }),
+          () => complete({ output: [{ type: "Patient", url: file(1) }] })
+        ]
+      })
+      const fhir = yield* written(http)
+      let read = 0
+      const options = { concurrency: 1, timeout: "5 minutes" } as const
+      const fiber = yield* Effect.fork(Stream.runForEach(BulkExport.run(fhir, options), () => {
+        read += 1
+        return Effect.sleep("1 hour")
+      }))
+      yield* TestClock.adjust("5 hours")
+      yield* Fiber.join(fiber)
+      assert.strictEqual(read, 4)
     }))
 
   it.effect("`X-Progress` is shown without long words, one of which may be the token", () =>
@@ -344,11 +366,15 @@ describe("the files of a bulk export", () => {
   const size = new TextEncoder().encode(all).length
 
   /** The part of the file that the request asks for. */
-  const ranged = ({ headers }: Http.SentRequest, text = all) => {
-    const from = Number(/^bytes=(\d+)-$/.exec(headers["range"] ?? "")?.[1])
+  const ranged = (
+    { headers: { range = "" } }: Http.SentRequest,
+    text = all,
+    headers: Readonly<Record<string, string>> = {}
+  ) => {
+    const from = Number(/^bytes=(\d+)-$/.exec(range)?.[1])
     return Http.text(text.slice(from), {
       status: 206,
-      headers: { "content-range": `bytes ${from}-${size - 1}/${size}` }
+      headers: { "content-range": `bytes ${from}-${size - 1}/${size}`, ...headers }
     })
   }
 
@@ -375,7 +401,12 @@ describe("the files of a bulk export", () => {
 
   it.effect.each<[string, (seen: Http.SentRequest, index: number) => Http.FakeResponse]>([
     ["the whole file", () => Http.text(all)],
-    ["416", (_, index) => index === 1 ? Http.text("", { status: 416 }) : Http.text(all)],
+    ...[400, 416, 500, 501].map((status) =>
+      [
+        `status ${status}`,
+        (_: Http.SentRequest, index: number) => index === 1 ? Http.text("", { status }) : Http.text(all)
+      ] as [string, (seen: Http.SentRequest, index: number) => Http.FakeResponse]
+    ),
     ["another range", (_, index) =>
       index === 1
         ? Http.text(all, { status: 206, headers: { "content-range": `bytes 0-${size - 1}/${size}` } })
@@ -393,16 +424,81 @@ describe("the files of a bulk export", () => {
     [
       "a range that does not begin after a newline",
       (seen, index) => index === 1 ? ranged(seen, all.replaceAll("\n", " ")) : Http.text(all)
+    ],
+    [
+      "a range of another version",
+      (seen, index) => index === 1 ? ranged(seen, all.replaceAll("p", "q"), { etag: "\"v2\"" }) : Http.text(all)
+    ],
+    ["a range after the end of the file", (seen, index) =>
+      index === 1
+        ? Http.text("", {
+          status: 206,
+          headers: { "content-range": `bytes ${/\d+/.exec(seen.headers["range"] ?? "")?.[0]}-9/10` }
+        })
+        : Http.text(all)],
+    ["a range of a file without a known length", (seen, index) =>
+      index === 1
+        ? ranged(seen, all, { "content-range": `bytes ${/\d+/.exec(seen.headers["range"] ?? "")?.[0]}-160/*` })
+        : Http.text(all)],
+    ["a range that the transport cannot decompress", (seen, index) => {
+      const { headers } = ranged(seen)
+      const body = new ReadableStream({ pull: (controller) => controller.error(new Error("Z_DATA_ERROR")) })
+      return index === 1 ? new Response(body, { status: 206, headers }) : Http.text(all)
+    }],
+    [
+      "a page instead of a range",
+      (seen, index) => index === 1 ? ranged(seen, all.replaceAll("{", "<")) : Http.text(all)
     ]
   ])("without range requests, the lines before are skipped: %s", ([, answer]) =>
     Effect.gen(function*() {
       const http = server({
-        file: (seen, index) => index === 0 ? broken(all.slice(0, 100)) : answer(seen, index)
+        file: (seen, index) => index === 0 ? broken(all.slice(0, 100), { etag: "\"v1\"" }) : answer(seen, index)
       })
       const { error, ids } = yield* exported(http)
       assert.isUndefined(error)
       assert.deepStrictEqual(ids, ["p1", "p2", "p3", "p4", "p5"])
     }))
+
+  it.effect("a server that sends less than the range, up to the end of a line, is asked for the rest", () =>
+    Effect.gen(function*() {
+      const pieces = [lines(1, 3), lines(1, 4), all].map((text) => new TextEncoder().encode(text).length)
+      const http = server({
+        file: (seen, index) => index === 0 ? broken(all.slice(0, 100)) : ranged(seen, all.slice(0, pieces[index - 1]))
+      })
+      const { error, ids } = yield* exported(http)
+      assert.isUndefined(error)
+      assert.deepStrictEqual(ids, ["p1", "p2", "p3", "p4", "p5"])
+      assert.strictEqual(requests(http, "/files/").length, 4)
+    }))
+
+  it.effect("a line that is malformed in a range is requested without a range, and is the error then", () =>
+    Effect.gen(function*() {
+      const bad = all.replace("p3", "p3\"")
+      const http = server({
+        file: (seen, index) =>
+          index === 0
+            ? broken(bad.slice(0, 100))
+            : seen.headers["range"] === undefined
+            ? Http.text(bad)
+            : ranged(seen, bad)
+      })
+      const { error, ids } = yield* exported(http)
+      assert.deepStrictEqual(ids, ["p1", "p2"])
+      assert.deepStrictEqual([error?.reason, error?.line], ["MalformedLine", 3])
+      assert.strictEqual(requests(http, "/files/").length, 3)
+    }))
+
+  it.effect.each([202, 206])(
+    "a file with the status %s is an error, not an empty or a short file",
+    (status) =>
+      Effect.gen(function*() {
+        const http = server({ file: () => Http.text(status === 202 ? "" : lines(1, 1), { status }) })
+        const { error, ids } = yield* exported(http)
+        assert.deepStrictEqual(ids, [])
+        assert.deepInclude(error, { reason: "NotFhir", status })
+        assert.strictEqual(error?.file?.index, 0)
+      })
+  )
 
   it.effect("a file with other lines than before is an error, not a mixture", () =>
     Effect.gen(function*() {
@@ -455,6 +551,22 @@ describe("the files of a bulk export", () => {
       const down = server({ file: () => Http.text("", { status: 502 }) })
       const failed = yield* exported(down, { maxOutage: "2 minutes" })
       assert.deepStrictEqual([failed.error?.reason, failed.error?.file?.index], ["Unavailable", 0])
+      // At 0, 1, 3, 7, 15, 31, 63 and 123 seconds.
+      assert.strictEqual(failed.error?.attempts, 8)
+      assert.include(failed.error?.message, "tried 8 times")
+    }))
+
+  it.effect("a file whose server asks to wait again and again is an error after a day, not a wait for ever", () =>
+    Effect.gen(function*() {
+      const http = server({
+        file: (_, index) =>
+          index % 2 === 0 ? outcome(404, "transient") : outcome(503, "throttled", { "retry-after": "600" })
+      })
+      const { error } = yield* exported(http, { maxOutage: "2 minutes" })
+      assert.deepStrictEqual([error?.reason, error?.file?.index], ["NotFound", 0])
+      const times = requests(http, "/files/").map(({ at }) => at / 3_600_000)
+      assert.isAtLeast(times.at(-1) ?? 0, 24)
+      assert.isBelow(times.at(-1) ?? 0, 24.5)
     }))
 
   it.effect("gzip is undone, also for a transport that leaves it to the caller; broken gzip is an error", () =>
@@ -467,6 +579,31 @@ describe("the files of a bulk export", () => {
       assert.strictEqual(good.items.at(-1)?.position.offset, lines(1, 1_000).length)
       const cut = yield* exported(server({ file: () => new Response(compressed.subarray(0, 500), { headers }) }))
       assert.deepStrictEqual([cut.error?.reason, cut.error?.file?.index], ["Truncated", 0])
+    }))
+
+  it.effect("gzip in parts of one byte is undone, and gzip that is cut once continues", () =>
+    Effect.gen(function*() {
+      const text = lines(1, 10_000)
+      const compressed = gzipSync(text)
+      const parts = (to: number) => {
+        const sizes = [1, to - 1]
+        let sent = 0
+        return new Response(
+          new ReadableStream({
+            pull: (controller) => {
+              const next = sizes.shift()
+              if (next === undefined) return controller.close()
+              controller.enqueue(new Uint8Array(compressed.subarray(sent, sent += next)))
+            }
+          })
+        )
+      }
+      const http = server({ file: (_, index) => parts(index === 0 ? compressed.length - 5_000 : compressed.length) })
+      const { error, ids } = yield* exported(http)
+      assert.isUndefined(error)
+      assert.strictEqual(ids.length, 10_000)
+      assert.strictEqual(new Set(ids).size, 10_000)
+      assert.isAbove(requests(http, "/files/").length, 1)
     }))
 
   it.effect("a file of messages with a wrong count is a warning; `wrongCount` makes it one for data, too", () =>

@@ -48,7 +48,7 @@ export interface FileContext<E, R> {
 /** A file that is being received. */
 export interface Opened {
   readonly body: Pull<FhirError>
-  /** The number of bytes of `body`, if the server declares it. */
+  /** The number of bytes until the end of the file, if the server declares it. */
   readonly length: number | undefined
   readonly isRange: boolean
   readonly etag: string | undefined
@@ -67,19 +67,27 @@ const lengthOf = (response: StreamedResponse): number | undefined => {
   return isIdentity(response) && length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : undefined
 }
 
-/** Whether the response begins at the requested byte, without compression. */
-const isRangeFrom = (response: StreamedResponse, from: number): boolean =>
-  response.status === 206 && isIdentity(response) &&
-  /^bytes (\d+)-/.exec(response.headers["content-range"] ?? "")?.[1] === String(from)
+/**
+ * The length of the file after the requested byte, if the response begins there, without compression, and is of the
+ * same version. The response may be shorter: a server decides how much of a range it sends (RFC 9110, section 15.3.7).
+ */
+const lengthAfter = (response: StreamedResponse, from: number, etag: string | undefined): number | undefined => {
+  const [, first, total] = /^bytes (\d{1,15})-\d{1,15}\/(\d{1,15})$/i.exec(response.headers["content-range"] ?? "") ??
+    []
+  const current = strongEtag(response)
+  const isSame = etag === undefined || current === undefined || etag === current
+  const length = Number(total) - from
+  return isSame && isIdentity(response) && Number(first) === from && length > 0 ? length : undefined
+}
 
-/** Requests the file, from a position on if possible. */
+/** Requests the file, or its range from a position on; `undefined`: the server does not have this range. */
 export const openAt = <E, R>(
   fhir: Authorized<E, R>,
   { fail, index }: FileContext<E, R>,
   file: ManifestFile,
   position: Position,
   isRange: boolean
-): Effect.Effect<Opened, FhirError | E, R | Scope.Scope> => {
+): Effect.Effect<Opened | undefined, FhirError | E, R | Scope.Scope> => {
   const request = (headers: Readonly<Record<string, string>>) =>
     fhir.open({
       interaction: "export file",
@@ -89,8 +97,13 @@ export const openAt = <E, R>(
       file: { index, type: file.type, url: Url.forDisplay(file.url) },
       retry: "never"
     })
-  const whole = (response: StreamedResponse): Effect.Effect<Opened, never, Scope.Scope> =>
-    Effect.map(
+  const whole = (response: StreamedResponse): Effect.Effect<Opened, FhirError, Scope.Scope> => {
+    const { status } = response
+    // Another 2xx is not the file: 202 has none yet, and 206 has a part.
+    if (status !== 200 && status !== 203 && status !== 204) {
+      return fail({ reason: "NotFhir", detail: `HTTP status ${status} instead of 200`, status })
+    }
+    return Effect.map(
       gunzipIfCompressed(
         response.body,
         isFhirError,
@@ -98,8 +111,8 @@ export const openAt = <E, R>(
       ),
       (body) => ({ body, length: lengthOf(response), isRange: false, etag: strongEtag(response) })
     )
-  const openWhole = Effect.flatMap(request({ "accept-encoding": "gzip" }), whole)
-  if (!isRange) return openWhole
+  }
+  if (!isRange) return Effect.flatMap(request({ "accept-encoding": "gzip" }), whole)
   const { etag, offset } = position
   // One byte more than needed, which must be the newline before the position.
   const headers = {
@@ -107,19 +120,12 @@ export const openAt = <E, R>(
     range: `bytes=${offset - 1}-`,
     ...(etag === undefined ? {} : { "if-range": etag })
   }
-  return Effect.matchEffect(request(headers), {
-    onFailure: (error) => isFhirError(error) && error.status === 416 ? openWhole : Effect.fail(error),
-    onSuccess: (response) =>
-      isRangeFrom(response, offset - 1)
-        ? Effect.map(Stream.toPull(response.body), (body): Opened => ({
-          body,
-          length: lengthOf(response),
-          isRange: true,
-          etag
-        }))
-        : response.status === 206
-        ? openWhole
-        : whole(response)
+  return Effect.flatMap(request(headers), (response) => {
+    if (response.status !== 206) return whole(response)
+    const length = lengthAfter(response, offset - 1, etag)
+    return length === undefined
+      ? Effect.succeed(undefined)
+      : Effect.map(Stream.toPull(response.body), (body): Opened => ({ body, length, isRange: true, etag }))
   })
 }
 

@@ -96,8 +96,8 @@ type Ended<E> =
   | { readonly _tag: "Complete" }
   | { readonly _tag: "Invalid"; readonly error: NdjsonError }
   | { readonly _tag: "Failed"; readonly error: FhirError | E }
-  /** The range does not begin after a newline. */
-  | { readonly _tag: "NotALine" }
+  /** The range does not begin at the position, or not after a newline. */
+  | { readonly _tag: "NotTheRange" }
 
 /** A response that is being read. */
 class Attempt<E> {
@@ -128,7 +128,7 @@ class Attempt<E> {
       const isFirst = this.opened.isRange && this.received === 0 && chunk.byteLength > 0
       this.received += chunk.byteLength
       this.unreported += chunk.byteLength
-      if (isFirst && chunk[0] !== NEWLINE) this.ended = { _tag: "NotALine" }
+      if (isFirst && chunk[0] !== NEWLINE) this.ended = { _tag: "NotTheRange" }
       else {
         for (const one of this.advance(this.reader.push(isFirst ? chunk.subarray(1) : chunk))) lines.push(one)
       }
@@ -177,22 +177,28 @@ export const open = <E, R>(
     const patience = makePatience(options)
     const { maxLineBytes = DEFAULT_MAX_LINE_BYTES } = options
     let isRangeUsable = true
+    let isRange = false
     let refreshesWithoutProgress = 0
 
     const begin: Pull<E, R> = Effect.suspend(() => {
       const before = cursor.position
-      return Effect.flatMap(Scope.fork(scope, ExecutionStrategy.sequential), (current) =>
-        openAt(fhir, context, file, before, isRangeUsable && before.offset > 0).pipe(
+      isRange = isRangeUsable && before.offset > 0
+      return Effect.flatMap(Scope.fork(scope, ExecutionStrategy.sequential), (current) => {
+        const close = Scope.close(current, Exit.void)
+        const ended = (how: Ended<E>) => Effect.zipRight(close, afterwards(how, false))
+        return openAt(fhir, context, file, before, isRange).pipe(
           Scope.extend(current),
           Effect.matchEffect({
-            onFailure: (error) =>
-              Effect.zipRight(Scope.close(current, Exit.void), afterwards({ _tag: "Failed", error }, false)),
+            onFailure: (error) => ended({ _tag: "Failed", error }),
             onSuccess: (opened) => {
-              rest = receive(opened, Scope.close(current, Exit.void))
+              if (opened === undefined) return ended({ _tag: "NotTheRange" })
+              isRange = opened.isRange
+              rest = receive(opened, close)
               return rest
             }
           })
-        ))
+        )
+      })
     })
     let rest = begin
     const restart: Pull<E, R> = Effect.suspend(() => {
@@ -210,10 +216,8 @@ export const open = <E, R>(
         }
         return Effect.matchEffect(opened.body, { onFailure, onSuccess })
       })
-      const emit = (part: Part | undefined): Pull<E, R> =>
-        part === undefined ? parts : Effect.succeed(part)
-      const onSuccess = (chunks: Chunk.Chunk<Uint8Array>) =>
-        emit(attempt.add(chunks))
+      const emit = (part: Part | undefined): Pull<E, R> => part === undefined ? parts : Effect.succeed(part)
+      const onSuccess = (chunks: Chunk.Chunk<Uint8Array>) => emit(attempt.add(chunks))
       const onFailure = (end: Option.Option<FhirError>) => {
         if (Option.isNone(end)) return emit(attempt.end())
         attempt.ended = { _tag: "Failed", error: end.value }
@@ -233,27 +237,32 @@ export const open = <E, R>(
         patience.reset()
         refreshesWithoutProgress = 0
       }
+      const isRangeWrong = isRange && !hasProgress && isAboutRange(ended)
+      isRangeUsable = !isRangeWrong
       switch (ended._tag) {
         case "Complete":
           // A connection that ends early at the end of a line looks like the end of the file.
           return hasProgress && file.count !== undefined && cursor.position.resources < file.count
             ? restart
             : Effect.zipRight(Effect.mapError(checkCount(context, cursor.position), Option.some), DONE)
-        case "NotALine":
-          isRangeUsable = false
+        case "NotTheRange":
           return restart
         case "Invalid":
-          return ended.error.reason === "Truncated" && hasProgress ? restart : invalid(ended.error)
+          return isRangeWrong || (hasProgress && ended.error.reason === "Truncated") ? restart : invalid(ended.error)
         case "Failed": {
           const { error } = ended
           if (isTemporary(error)) {
-            return Effect.flatMap(patience.next(error), (delay) =>
-              delay === undefined
-                ? failedAtLine(error)
-                : Effect.zipRight(Effect.zipRight(onWait(delay, error), Effect.sleep(delay)), restart))
+            return Effect.matchEffect(patience.next(error), {
+              onFailure: failedAtLine,
+              onSuccess: (delay) => Effect.zipRight(Effect.zipRight(onWait(delay, error), Effect.sleep(delay)), restart)
+            })
+          }
+          if (!isUrlRefused(error)) {
+            const mayContinue = isRangeWrong || (hasProgress && isFhirError(error) && error.reason === "Truncated")
+            return mayContinue ? restart : failedAtLine(error)
           }
           refreshesWithoutProgress += 1
-          return !isUrlRefused(error) || refreshesWithoutProgress > MAX_REFRESHES_WITHOUT_PROGRESS
+          return refreshesWithoutProgress > MAX_REFRESHES_WITHOUT_PROGRESS
             ? failedAtLine(error)
             : Effect.matchEffect(job.refresh(index, file, error, onWait), {
               onFailure: failedAtLine,
@@ -267,6 +276,17 @@ export const open = <E, R>(
     }
     return Effect.suspend(() => rest)
   })
+
+/**
+ * Whether a response to a range request, without a line, may be about ranges instead of the file: the file is then
+ * requested without one. Some servers refuse ranges; others send ranges of a compressed file.
+ */
+const isAboutRange = <E>(ended: Ended<E>): boolean => {
+  if (ended._tag !== "Failed") return ended._tag !== "Complete"
+  const { error } = ended
+  return isFhirError(error) && error.status !== undefined && (error.status < 300 || !isTemporary(error)) &&
+    !isUrlRefused(error)
+}
 
 /** The error names the line that was not read, if the file has lines that were. */
 const atLine = <E>(error: FhirError | E, { line }: Position): FhirError | E =>

@@ -48,12 +48,17 @@ export const files = <E, R>(
   Stream.unwrap(Effect.gen(function*() {
     const { pollInterval = "2 seconds", timeout = "1 day" } = options
     const fail = errorsAt(yield* fhir.fhirBaseUrl, "export status")
-    const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(timeout)
-    const timedOut = () => fail({ reason: "TimedOut", detail: "the server did not complete the export in time" })
+    // The time in which the program reads the files of a manifest does not count.
+    let left = Duration.toMillis(timeout)
+    const timedOut = () =>
+      fail({
+        reason: "TimedOut",
+        detail: `the server did not complete the export within the \`timeout\` of ${Duration.format(timeout)}`
+      })
 
     /** Adds the next manifest to the job. */
     const advance: Effect.Effect<Job, FhirError | E, R> = Effect.gen(function*() {
-      const patience = makePatience(options)
+      const patience = makePatience(options, Duration.infinity)
       let interval = Duration.toMillis(pollInterval)
       while (true) {
         const job = current.get()
@@ -63,23 +68,24 @@ export const files = <E, R>(
           return current.get()
         }
         const { error, message, retryAfter } = status
-        let delay: Duration.Duration | undefined
+        let delay: Duration.Duration
         if (error === undefined) {
           patience.reset()
-          delay = retryAfter === undefined ? Duration.millis(interval) : boundRetryAfter(retryAfter, options)
+          delay = boundRetryAfter(retryAfter, Duration.millis(interval), options)
           interval = Math.min(interval * 1.5, Math.max(MAX_POLL_MILLIS, interval))
         } else {
-          delay = yield* patience.next(error)
-          if (delay === undefined) return yield* Effect.fail(error as FhirError | E)
+          delay = yield* Effect.mapError(patience.next(error), (error) => error as FhirError | E)
         }
         yield* onWait(waiting(delay, { error, message, retryAfter }))
         yield* Effect.sleep(delay)
       }
     }).pipe((self) =>
-      Effect.flatMap(
-        Clock.currentTimeMillis,
-        (now) => Effect.timeoutFail(self, { duration: Math.max(1, deadline - now), onTimeout: timedOut })
-      )
+      Effect.flatMap(Clock.currentTimeMillis, (begin) =>
+        Effect.timeoutFail(self, { duration: Math.max(1, left), onTimeout: timedOut }).pipe(
+          Effect.zipLeft(Effect.map(Clock.currentTimeMillis, (end) => {
+            left -= end - begin
+          }))
+        ))
     )
 
     const filesFrom = (job: Job, index: number) =>
@@ -90,6 +96,7 @@ export const files = <E, R>(
       Stream.unfoldChunkEffect(first, (job) =>
         job.isComplete
           ? Effect.succeedNone
-          : Effect.map(advance, (next) => Option.some([filesFrom(next, job.files.length), next] as const)))
+          : Effect.map(advance, (next) =>
+            Option.some([filesFrom(next, job.files.length), next] as const)))
     )
   }))

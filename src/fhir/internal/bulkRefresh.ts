@@ -7,6 +7,7 @@
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type { Authorized } from "../FhirClient.js"
 import { FhirError, isFhirError } from "../FhirError.js"
 import { Job } from "./bulkCheckpoint.js"
@@ -109,10 +110,10 @@ const requestManifests = <E, R>(
         message: "the server is preparing the manifest again",
         retryAfter: status.retryAfter
       }
-      const delay = yield* patience.next(error)
-      if (delay === undefined) return undefined
-      yield* onWait(delay, error)
-      yield* Effect.sleep(delay)
+      const delay = yield* Effect.option(patience.next(error))
+      if (Option.isNone(delay)) return undefined
+      yield* onWait(delay.value, error)
+      yield* Effect.sleep(delay.value)
     }
     return fresh
   })

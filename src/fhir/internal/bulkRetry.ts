@@ -8,7 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
-import { type FhirError, isFhirError } from "../FhirError.js"
+import { FhirError, isFhirError } from "../FhirError.js"
 import type { Progress } from "./bulkCheckpoint.js"
 
 /**
@@ -20,7 +20,8 @@ import type { Progress } from "./bulkCheckpoint.js"
 export interface RetryOptions {
   /**
    * How long the status requests or a file may fail temporarily, without progress, before the export fails. Temporary
-   * failures are repeated after 1 second, growing to a minute, or after `Retry-After`. Default 15 minutes.
+   * failures are repeated after 1 second, growing to a minute, or after `Retry-After`. Default 15 minutes. A file whose
+   * server itself asks to wait, with `Retry-After` or the code `transient`, has at least a day.
    */
   readonly maxOutage?: Duration.DurationInput | undefined
   /** The longest wait for a `Retry-After`; a longer one is shortened to it. Default 15 minutes. */
@@ -29,17 +30,20 @@ export interface RetryOptions {
 
 const DEFAULT_MAX_OUTAGE = Duration.minutes(15)
 const DEFAULT_MAX_RETRY_AFTER = Duration.minutes(15)
+const DEFAULT_MAX_BUSY = Duration.days(1)
 const FIRST_DELAY_MILLIS = 1_000
 const MAX_DELAY_MILLIS = 60_000
 
-/** Also `Retry-After: 0` gets a pause. */
-const MIN_RETRY_AFTER = Duration.millis(100)
-
-/** The wait for a `Retry-After`, within bounds. */
+/**
+ * The wait for a `Retry-After`, at most `maxRetryAfter`. The standard delay replaces zero, which is also a date in the
+ * past, such as that of a server whose clock is behind.
+ */
 export const boundRetryAfter = (
-  retryAfter: Duration.Duration,
+  retryAfter: Duration.Duration | undefined,
+  standard: Duration.Duration,
   { maxRetryAfter = DEFAULT_MAX_RETRY_AFTER }: RetryOptions
-): Duration.Duration => Duration.max(Duration.min(retryAfter, maxRetryAfter), MIN_RETRY_AFTER)
+): Duration.Duration =>
+  retryAfter === undefined || Duration.toMillis(retryAfter) === 0 ? standard : Duration.min(retryAfter, maxRetryAfter)
 
 /** A failure that the same request may not repeat. */
 export interface Temporary {
@@ -71,26 +75,37 @@ export const isAskedToWait = (error: Temporary): boolean =>
 export interface Patience {
   /** Forgets the failures before, because there was progress. */
   readonly reset: () => void
-  readonly next: (error: Temporary) => Effect.Effect<Duration.Duration | undefined>
+  /** Fails with the error if it is final; its `attempts` are those since the last progress. */
+  readonly next: <E extends Temporary>(error: E) => Effect.Effect<Duration.Duration, E>
 }
 
-export const makePatience = (options: RetryOptions): Patience => {
+/** `maxBusy`: how long the server itself may ask to wait. */
+export const makePatience = (options: RetryOptions, maxBusy: Duration.DurationInput = DEFAULT_MAX_BUSY): Patience => {
   const maxOutage = Duration.toMillis(options.maxOutage ?? DEFAULT_MAX_OUTAGE)
+  const maxTotal = Math.max(maxOutage, Duration.toMillis(maxBusy))
+  let first: number | undefined
   let since: number | undefined
   let delay = FIRST_DELAY_MILLIS
+  let attempts = 0
   const reset = () => {
+    first = undefined
     since = undefined
     delay = FIRST_DELAY_MILLIS
+    attempts = 0
   }
   return {
     reset,
-    next: (error) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
+    next: <E extends Temporary>(error: E) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        attempts += 1
+        first ??= now
         since = isAskedToWait(error) ? undefined : since ?? now
-        if (since !== undefined && now - since >= maxOutage) return undefined
+        if (now - first >= maxTotal || (since !== undefined && now - since >= maxOutage)) {
+          return Effect.fail(isFhirError(error) ? new FhirError({ ...error, attempts }) as unknown as E : error)
+        }
         const current = delay
         delay = Math.min(delay * 2, MAX_DELAY_MILLIS)
-        return error.retryAfter === undefined ? Duration.millis(current) : boundRetryAfter(error.retryAfter, options)
+        return Effect.succeed(boundRetryAfter(error.retryAfter, Duration.millis(current), options))
       })
   }
 }

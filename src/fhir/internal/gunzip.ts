@@ -9,8 +9,8 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
-/** The first two bytes of gzip, which no NDJSON begins with. */
-const isGzip = ([first, second]: Uint8Array): boolean => first === 0x1f && second === 0x8b
+/** The first byte of gzip, which NDJSON cannot begin with. A first part may have one byte only. */
+const isGzip = ([first]: Uint8Array): boolean => first === 0x1f
 
 /** The error of the source, or `invalid` for bytes that are not gzip. */
 const gunzip = <E extends Error>(
