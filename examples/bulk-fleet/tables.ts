@@ -7,6 +7,7 @@ import * as SqlMessageStorage from "@effect/cluster/SqlMessageStorage"
 import * as SqlRunnerStorage from "@effect/cluster/SqlRunnerStorage"
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -80,7 +81,9 @@ export const saveJob = ({ run, server }: Run, job: BulkExport.Job, state: string
     yield* sql.withTransaction(Effect.gen(function*() {
       yield* sql`INSERT INTO fleet_jobs ${sql.insert({ server, run, job: json, state })}
         ON CONFLICT (server, run) DO UPDATE SET job = EXCLUDED.job, state = EXCLUDED.state`
-      if (files.length > 0) yield* sql`INSERT INTO fleet_files ${sql.insert(files)} ON CONFLICT DO NOTHING`
+      // A statement has 65,535 parameters at most.
+      yield* Effect.forEach(Arr.chunksOf(files, 1_000), (some) =>
+        sql`INSERT INTO fleet_files ${sql.insert(some)} ON CONFLICT DO NOTHING`)
     }))
   })
 
@@ -151,6 +154,7 @@ export interface ServerRow {
   readonly files: number
   readonly filesDone: number
   readonly resources: number
+  /** 0 if a file has no count. */
   readonly expected: number
   /** The types of the files that are being read. */
   readonly reading: string | null
@@ -163,7 +167,7 @@ export const overview = (run: string) =>
       SELECT job.server, job.state, count(file.file)::int AS files,
         count(*) FILTER (WHERE file.done)::int AS "filesDone",
         coalesce(sum(file.resources), 0)::int AS resources,
-        coalesce(sum(file.expected), 0)::int AS expected,
+        coalesce(CASE WHEN bool_and(file.expected IS NOT NULL) THEN sum(file.expected) END, 0)::int AS expected,
         string_agg(DISTINCT file.type, ',') FILTER (WHERE NOT file.done AND file.runner IS NOT NULL) AS reading
       FROM fleet_jobs job LEFT JOIN fleet_files file ON file.server = job.server AND file.run = job.run
       WHERE job.run = ${run} GROUP BY job.server, job.state ORDER BY job.server`)

@@ -129,7 +129,11 @@ const remove = (at: Tables.Run) =>
     error: FleetError,
     execute: Effect.gen(function*() {
       const job = yield* Tables.findJob(at)
-      if (job !== undefined) yield* BulkExport.remove(yield* fhirOf(at), job)
+      if (job !== undefined) {
+        // All resources are stored. Not all servers can delete an export.
+        yield* Effect.catchAll(BulkExport.remove(yield* fhirOf(at), job), ({ message }) =>
+          Effect.logWarning(`the export was not deleted at the server: ${message}`))
+      }
       yield* Tables.saveState(at, "done")
     }).pipe(clean(at, "delete"))
   })

@@ -141,7 +141,7 @@ const allLines = <E, R>(fhir: Authorized<E, R>, options: Options): Stream.Stream
           const action = (isFinished ? onFinish : onInterrupt) ?? (isCheckpointUsed ? "keep" : "delete")
           return action === "keep" || (isFailure && !isFinished)
             ? Effect.void
-            : BulkJob.atShutdown(BulkJob.remove(fhir, current.job))
+            : BulkJob.atShutdown(BulkJob.removeAtEnd(fhir, current.job))
         })
         return current
       })
@@ -190,7 +190,8 @@ export interface BatchOptions extends Options {
 
 /**
  * Runs an export and stores it batch by batch. `store` should write the resources and the checkpoint in one
- * transaction. The next batch follows when it has succeeded. After the last batch, the export is deleted at the server.
+ * transaction. The next batch follows when it has succeeded. After the last batch, the export is deleted at the server;
+ * a failure of this deletion is a warning in the log, because all is stored.
  *
  * @since 0.1.0
  * @category constructors
@@ -215,7 +216,7 @@ export const runForEachBatch = <E, R, E2, R2>(
       BulkBatches.inBatches(batchSize),
       Stream.runForEach(store),
       Effect.zipRight(
-        Effect.suspend(() => last === undefined || onFinish === "keep" ? Effect.void : BulkJob.remove(fhir, last))
+        Effect.suspend(() => last === undefined || onFinish === "keep" ? Effect.void : BulkJob.removeAtEnd(fhir, last))
       )
     )
   )

@@ -238,6 +238,36 @@ describe("examples/bulk-fleet", () => {
   )
 
   it.scopedLive.skipIf(!Databases.isFound(postgres))(
+    "an export of 20,000 files is stored, and its resources are expected only if all files have a count",
+    () =>
+      Effect.gen(function*() {
+        if (!Databases.isFound(postgres)) return
+        const at = { server: "north", run: "nightly" }
+        const job = (counts: ReadonlyArray<number | undefined>) =>
+          new BulkExport.Job({
+            version: 1,
+            statusUrl: "https://ehr.example/fhir/status/1",
+            manifests: ["https://ehr.example/fhir/status/1"],
+            files: counts.map((count, index) => ({
+              kind: "output" as const,
+              type: "Patient",
+              url: `https://ehr.example/fhir/files/${index}`,
+              requiresAccessToken: true,
+              ...(count === undefined ? {} : { count })
+            }))
+          })
+        yield* Effect.gen(function*() {
+          yield* Tables.create
+          yield* Tables.saveJob(at, job(Array.from({ length: 20_000 }, () => 2)), "reading")
+          yield* Tables.saveJob({ server: "south", run: "nightly" }, job([2, undefined]), "reading")
+          const rows = yield* Tables.overview("nightly")
+          assert.deepStrictEqual(rows.map(({ expected, files }) => [files, expected]), [[20_000, 40_000], [2, 0]])
+        }).pipe(Effect.provide(PgClient.layer({ url: yield* postgres.url })))
+      }),
+    60_000
+  )
+
+  it.scopedLive.skipIf(!Databases.isFound(postgres))(
     "three processes export twenty servers; processes are killed at random moments; each resource arrives once",
     () =>
       Effect.gen(function*() {

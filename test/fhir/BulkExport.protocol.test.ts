@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
@@ -176,6 +177,7 @@ describe("status requests of a bulk export", () => {
     ["502", () => Http.text("", { status: 502 })],
     ["500 with a transient issue", () => outcome(500, "transient")],
     ["400 with a transient issue", () => outcome(400, "transient")],
+    ["200 with a transient issue", () => outcome(200, "transient")],
     ["429 without Retry-After", () => outcome(429, "throttled")],
     ["a broken connection", () => new Http.ConnectionFailure("ECONNRESET")]
   ])("a temporary failure does not end the export, and is reported: %s", ([, answer]) =>
@@ -198,6 +200,7 @@ describe("status requests of a bulk export", () => {
     ["410", () => Http.text("", { status: 410 }), "Gone"],
     ["400", () => outcome(400, "invalid"), "Refused"],
     ["200 with a page", () => Http.text("<html>"), "NotFhir"],
+    ["200 with an OperationOutcome", () => outcome(200, "processing"), "Refused"],
     ["files that are not NDJSON", () => complete({ outputFormat: "application/fhir+parquet" }), "NotFhir"]
   ])("a final failure ends the export at once: %s", ([, answer, reason]) =>
     Effect.gen(function*() {
@@ -316,6 +319,12 @@ describe("status requests of a bulk export", () => {
       assert.strictEqual(error?.reason, "DuplicateFile")
       assert.deepStrictEqual(error?.file, { index: 3, type: "Patient", url: file(1) })
       assert.include(error?.message, "file 4 (Patient)")
+      for (const spelling of ["files/1.ndjson", `${file(1)}#2`, file(1).replace("https", "HTTPS")]) {
+        const other = server({
+          status: [() => complete({ output: [file(1), spelling].map((url) => ({ type: "Patient", url })) })]
+        })
+        assert.strictEqual((yield* exported(other)).error?.reason, "DuplicateFile", spelling)
+      }
     }))
 
   it.effect("100,000 files in 1,000 manifests are read in linear time", () =>
@@ -648,8 +657,13 @@ describe("the files of a bulk export", () => {
       const text = header("a") + line("a") + line("a-1") + line("a-2") + header("b") + line("b") + line("b-1")
       const cut = (header("a") + line("a") + line("a-1")).length + 10
       const http = server({
-        status: [() => complete({ outputOrganizedBy: "Patient", output: [{ url: file(0), count: 5 }] })],
-        file: ({ headers }, index) => {
+        status: [() =>
+          complete({
+            outputOrganizedBy: "Patient",
+            output: [{ url: file(0), count: 5, continuesInFile: file(1) }, { url: file(1), count: 1 }]
+          })],
+        file: ({ headers, url }, index) => {
+          if (url === file(1)) return Http.text(header("b") + line("b-2"))
           if (index === 0) return broken(text.slice(0, cut))
           const from = Number(/\d+/.exec(headers["range"] ?? "")?.[0])
           return Http.text(text.slice(from), {
@@ -667,8 +681,13 @@ describe("the files of a bulk export", () => {
           [3, "a-1", "Patient/a", "Resource"],
           [4, "a-2", "Patient/a", "Resource"],
           [6, "b", "Patient/b", "Resource"],
-          [7, "b-1", "Patient/b", "Resource"]
+          [7, "b-1", "Patient/b", "Resource"],
+          [2, "b-2", "Patient/b", "Resource"]
         ]
+      )
+      assert.deepStrictEqual(
+        items[0]?.checkpoint.job.files.map(({ continuesInFile }) => continuesInFile),
+        [file(1), undefined]
       )
     }))
 
@@ -747,6 +766,30 @@ describe("the deletion of a bulk export", () => {
       )
       assert.strictEqual(error, "full")
       assert.strictEqual(requests(failing, "/status/", "DELETE").length, 0)
+    }))
+
+  it.effect("a deletion that fails is a warning in the log, because all is stored", () =>
+    Effect.gen(function*() {
+      const messages: Array<unknown> = []
+      const logger = Logger.replace(
+        Logger.defaultLogger,
+        Logger.make(({ message }) => void messages.push(...Array.isArray(message) ? message : [message]))
+      )
+      for (const run of ["runForEachBatch", "run"] as const) {
+        const http = server({ remove: () => outcome(405, "not-supported") })
+        const fhir = yield* written(http)
+        let stored = 0
+        const batch = ({ items }: BulkExport.Batch) => Effect.sync(() => void (stored += items.length))
+        yield* (run === "run"
+          ? Effect.map(Stream.runCount(BulkExport.run(fhir)), (count) => void (stored = count))
+          : BulkExport.runForEachBatch(fhir, batch)).pipe(Effect.provide(logger))
+        assert.strictEqual(stored, 2)
+        assert.strictEqual(requests(http, "/status/", "DELETE").length, 1)
+        assert.match(String(messages.pop()), /was not deleted at the server.*HTTP status 405/)
+        // A program that asks for the deletion itself gets the error.
+        const job = yield* BulkExport.start(fhir)
+        assert.strictEqual((yield* Effect.flip(BulkExport.remove(fhir, job))).status, 405)
+      }
     }))
 
   it.effect("a failure in the middle of a batch stores the items before it", () =>

@@ -14,12 +14,13 @@ import { safeText } from "../../http/Redaction.js"
 import * as RetryAfter from "../../http/RetryAfter.js"
 import * as RetryPolicy from "../../http/RetryPolicy.js"
 import type { Authorized } from "../FhirClient.js"
-import { errorsAt, FhirError, isFhirError } from "../FhirError.js"
+import { errorsAt, FhirError, isFhirError, type Issue } from "../FhirError.js"
 import { Job } from "./bulkCheckpoint.js"
 import { type KickOffOptions, kickOffRequest } from "./bulkKickOff.js"
 import { areSameInstant, fromJson, type Manifest } from "./bulkManifest.js"
 import { isTemporary, type Temporary } from "./bulkRetry.js"
 import type { FhirResponse } from "./fhirMessage.js"
+import { issuesOf } from "./resource.js"
 
 /**
  * The maximum size of an export.
@@ -65,6 +66,14 @@ export const atShutdown = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect
     (fiber) => Effect.interruptible(Fiber.await(fiber)).pipe(Effect.timeoutOption(SHUTDOWN_LIMIT), Effect.asVoid)
   )
 
+/** Deletes the export when it is not needed any more. What was read stays valid if that fails. */
+export const removeAtEnd = <E, R>(fhir: Authorized<E, R>, job: Job): Effect.Effect<void, never, R> =>
+  Effect.catchAll(remove(fhir, job), (error) =>
+    Effect.logWarning(
+      "the export was not deleted at the server, which keeps its files until they expire" +
+        (isFhirError(error) ? `. ${error.message}` : "")
+    ))
+
 /** Deletes the export and its files. An export that the server does not know is deleted. */
 export const remove = <E, R>(fhir: Authorized<E, R>, { statusUrl }: Job): Effect.Effect<void, FhirError | E, R> =>
   fhir.request({ interaction: "export delete", method: "DELETE", url: statusUrl, retry: "unprocessed" }).pipe(
@@ -74,6 +83,10 @@ export const remove = <E, R>(fhir: Authorized<E, R>, { statusUrl }: Job): Effect
       () => Effect.void
     )
   )
+
+/** The issues without their texts, which may contain the token. */
+const codesOf = (json: unknown): ReadonlyArray<Issue> =>
+  issuesOf(json, []).map(({ code, severity }) => ({ code, severity }))
 
 /**
  * Starts an export. An interruption does not abort the request, because its response is needed to delete the export.
@@ -86,13 +99,14 @@ export const start = <E, R>(
     const fail = errorsAt(yield* fhir.fhirBaseUrl, "export")
     const request = kickOffRequest(options)
     if (Either.isLeft(request)) return yield* fail(request.left)
-    const send = Effect.flatMap(fhir.request(request.right), ({ headers, status }) => {
+    const send = Effect.flatMap(fhir.request(request.right), ({ headers, json, status }) => {
       const statusUrl = headers["content-location"]
       return status === 202 && statusUrl !== undefined
         ? Effect.succeed(new Job({ version: 1, statusUrl, nextManifest: statusUrl, manifests: [], files: [] }))
         : fail({
           reason: "NotFhir",
-          detail: `HTTP status ${status} instead of 202 with a Content-Location`,
+          detail: status === 202 ? "the response has no Content-Location" : `HTTP status ${status} instead of 202`,
+          issues: codesOf(json),
           status,
           processed: "unknown"
         })
@@ -104,7 +118,7 @@ export const start = <E, R>(
         const fiber = yield* Effect.forkDaemon(Effect.interruptible(send))
         return yield* restore(Fiber.join(fiber)).pipe(
           // The caller does not know the status URL: it could not resume the export.
-          Effect.onInterrupt(() => atShutdown(Effect.flatMap(Fiber.join(fiber), (late) => remove(fhir, late))))
+          Effect.onInterrupt(() => atShutdown(Effect.flatMap(Fiber.join(fiber), (late) => removeAtEnd(fhir, late))))
         )
       })
     )
@@ -115,14 +129,22 @@ export const start = <E, R>(
     )
   })
 
+/** The absolute URL without its fragment, which is not sent: two spellings of it are one file. */
+const absolute = (url: string, base: string): string => {
+  const parsed = Url.parse(url, base)
+  if (parsed === undefined) return url
+  parsed.hash = ""
+  return parsed.href
+}
+
 /** The URLs of the files of a job: a manifest is compared with all before it, which may be thousands. */
 const urlsOfJobs = new WeakMap<Job, Map<string, number>>()
 
-const urlsOf = (job: Job): Map<string, number> => {
+const urlsOf = (job: Job, base: string): Map<string, number> => {
   const known = urlsOfJobs.get(job)
   // The caller adds the files of another manifest.
   urlsOfJobs.delete(job)
-  return known ?? new Map(job.files.map(({ url }, index) => [url, index]))
+  return known ?? new Map(job.files.map(({ url }, index) => [absolute(url, base), index]))
 }
 
 interface Problem {
@@ -137,11 +159,12 @@ const withManifest = (
   job: Job,
   { files, next, transactionTime }: Manifest,
   url: string,
+  base: string,
   expiresAt: number | undefined,
   { maxFiles = DEFAULT_MAX_FILES, maxManifests = DEFAULT_MAX_MANIFESTS }: SizeOptions
 ): Either.Either<Job, Problem> => {
   const manifests = [...job.manifests, ...(job.nextManifest === undefined ? [] : [job.nextManifest])]
-  const nextManifest = next === undefined ? undefined : Url.parse(next, url)?.href ?? next
+  const nextManifest = next === undefined ? undefined : absolute(next, url)
   const refuse = (reason: Problem["reason"], detail: string) => Either.left({ reason, detail })
   if (!areSameInstant(job.transactionTime, transactionTime)) {
     return refuse("NotFhir", `manifest ${manifests.length} has another transactionTime than the manifests before`)
@@ -155,15 +178,16 @@ const withManifest = (
   if (nextManifest !== undefined && manifests.length >= maxManifests) {
     return refuse("TooManyPages", `there are more than ${maxManifests} manifests`)
   }
-  const urls = urlsOf(job)
+  const urls = urlsOf(job, base)
   for (const [offset, file] of files.entries()) {
     const index = job.files.length + offset
-    const first = urls.get(file.url)
+    const fileUrl = absolute(file.url, base)
+    const first = urls.get(fileUrl)
     if (first !== undefined) {
       const detail = `its URL is that of file ${first + 1}, so its resources would arrive twice`
       return Either.left({ reason: "DuplicateFile", detail, file: index })
     }
-    urls.set(file.url, index)
+    urls.set(fileUrl, index)
   }
   const instant = job.transactionTime ?? transactionTime
   const expires = job.expiresAt ?? expiresAt
@@ -195,13 +219,28 @@ export const poll = <E, R>(
   Effect.gen(function*() {
     const { nextManifest } = job
     if (nextManifest === undefined) return { _tag: "Manifest", job }
-    const fail = errorsAt(yield* fhir.fhirBaseUrl, "export status")
+    const fhirBaseUrl = yield* fhir.fhirBaseUrl
+    const fail = errorsAt(fhirBaseUrl, "export status")
     const response = yield* fhir.request({
       interaction: "export status",
       url: nextManifest,
       headers: { accept: "application/json" },
       retry: "never"
-    }).pipe(Effect.catchIf(isTemporary, (error) => Effect.succeed({ error })))
+    }).pipe(
+      Effect.flatMap((response) => {
+        // Some servers report a failure with the status of a success.
+        const issues = response.status === 202 ? [] : codesOf(response.json)
+        return issues.length === 0
+          ? Effect.succeed(response)
+          : fail({
+            reason: "Refused",
+            detail: "the server responded with an OperationOutcome instead of a manifest",
+            status: response.status,
+            issues
+          })
+      }),
+      Effect.catchIf(isTemporary, (error) => Effect.succeed({ error }))
+    )
     if ("error" in response) {
       const { error } = response
       return { _tag: "Waiting", message: undefined, retryAfter: error.retryAfter, error }
@@ -212,7 +251,14 @@ export const poll = <E, R>(
       if (typeof manifest === "string") {
         return yield* fail({ reason: "NotFhir", detail: manifest, status: response.status })
       }
-      const updated = withManifest(job, manifest, response.url, expiresAtOf(response), options)
+      const updated = withManifest(
+        job,
+        manifest,
+        response.url,
+        fhirBaseUrl.endsWith("/") ? fhirBaseUrl : `${fhirBaseUrl}/`,
+        expiresAtOf(response),
+        options
+      )
       if (Either.isRight(updated)) return { _tag: "Manifest", job: updated.right }
       const { detail, file: index, reason } = updated.left
       const file = index === undefined ? undefined : manifest.files[index - job.files.length]

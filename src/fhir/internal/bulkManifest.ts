@@ -23,7 +23,9 @@ export const ManifestFile = Schema.Struct({
   count: Schema.optional(Schema.Number),
   requiresAccessToken: Schema.Boolean,
   /** The resource type whose instances organize the file (`organizeOutputBy`). */
-  organizedBy: Schema.optional(Schema.String)
+  organizedBy: Schema.optional(Schema.String),
+  /** The URL of the file that continues the last block of an organized file. It repeats the header of the block. */
+  continuesInFile: Schema.optional(Schema.String)
 })
 
 /**
@@ -60,7 +62,7 @@ const filesOf = (
       const { string: member } = reader(file, refuse)
       const url = member("url")
       const type = member("type")
-      const count = file["count"]
+      const { continuesInFile, count } = file
       if (url === undefined) refuse("url")
       return url === undefined ? [] : [{
         kind,
@@ -68,7 +70,8 @@ const filesOf = (
         type: type !== undefined && isType(type) ? type : DEFAULT_TYPES[kind],
         url,
         ...(typeof count === "number" && Number.isSafeInteger(count) && count >= 0 ? { count } : {}),
-        ...(kind === "output" ? shared : { requiresAccessToken: shared.requiresAccessToken })
+        ...(kind === "output" ? shared : { requiresAccessToken: shared.requiresAccessToken }),
+        ...(typeof continuesInFile === "string" ? { continuesInFile } : {})
       }]
     })
   )
