@@ -26,6 +26,8 @@ import { MetadataError } from "./MetadataError.js"
 export interface ResourceCapabilities {
   /** Codes such as `read`, `search-type`, `create`. */
   readonly interactions: ReadonlySet<string>
+  /** The interactions (`read`, `create`, `update`, …) whose conditional form the server declares as not supported. */
+  readonly unconditional: ReadonlySet<string>
   /** Names such as `patient`. */
   readonly searchParams: ReadonlySet<string>
   /** Values of `_include`, such as `Observation:subject`. */
@@ -66,6 +68,8 @@ export interface Interaction {
   readonly code: string
   /** Absent for an interaction with the whole server. */
   readonly resourceType?: string | undefined
+  /** Whether it has a condition: criteria, or a header such as `If-None-Exist`. Default false. */
+  readonly isConditional?: boolean | undefined
   /** The names of search parameters, with modifiers and chains, and the values of `_include` and `_revinclude`. */
   readonly params?: ReadonlyArray<readonly [name: string, value: string]> | undefined
 }
@@ -123,10 +127,24 @@ const ignore = () => undefined
 const textsIn = (entries: ReadonlyArray<JsonObject> | undefined, member: string): ReadonlySet<string> =>
   new Set((entries ?? []).flatMap((entry) => reader(entry, ignore).string(member) ?? []))
 
+/** The conditional interactions. A server that does not mention one may support it. */
+const CONDITIONS = {
+  read: "conditionalRead",
+  create: "conditionalCreate",
+  update: "conditionalUpdate",
+  patch: "conditionalPatch",
+  delete: "conditionalDelete"
+}
+
 const resourceCapabilities = (resource: JsonObject): ResourceCapabilities => {
   const { objects, strings } = reader(resource, ignore)
   return {
     interactions: textsIn(objects("interaction"), "code"),
+    unconditional: new Set(
+      Object.entries(CONDITIONS).flatMap(([code, member]) =>
+        resource[member] === false || resource[member] === "not-supported" ? [code] : []
+      )
+    ),
     searchParams: textsIn(objects("searchParam"), "name"),
     includes: new Set(strings("searchInclude")),
     revIncludes: new Set(strings("searchRevInclude")),
@@ -184,7 +202,8 @@ const unlistedParam =
 export const unlisted: {
   (interaction: Interaction): (self: ServerCapabilities) => ReadonlyArray<string>
   (self: ServerCapabilities, interaction: Interaction): ReadonlyArray<string>
-} = dual(2, (self: ServerCapabilities, { code, params = [], resourceType }: Interaction): ReadonlyArray<string> => {
+} = dual(2, (self: ServerCapabilities, interaction: Interaction): ReadonlyArray<string> => {
+  const { code, isConditional = false, params = [], resourceType } = interaction
   const isOperation = code.startsWith("$")
   if (resourceType === undefined) {
     return (isOperation ? self.operations.has(code.slice(1)) : self.interactions.has(code)) ? [] : [code]
@@ -195,7 +214,10 @@ export const unlisted: {
     const name = code.slice(1)
     return resource.operations.has(name) || self.operations.has(name) ? [] : [code]
   }
-  return resource.interactions.has(code) ? params.flatMap(unlistedParam(self, resource)) : [code]
+  if (!resource.interactions.has(code)) return [code]
+  return isConditional && resource.unconditional.has(code)
+    ? [`conditional ${code}`]
+    : params.flatMap(unlistedParam(self, resource))
 })
 
 const decode = (members: JsonObject, fhirBaseUrl: string): Effect.Effect<ServerCapabilities, MetadataError> =>

@@ -9,6 +9,7 @@ import {
   CapabilityWarnings,
   ClientAuthentication,
   FhirClient,
+  type FhirError,
   FhirSearch,
   RetryPolicy,
   SmartClient
@@ -163,6 +164,47 @@ describe("CapabilityWarnings", () => {
       ])
       assert.strictEqual(http.requests.filter(({ url }) => url.endsWith("/metadata")).length, 1)
       assert.strictEqual(http.requests.length, 6)
+    }))
+
+  it.scoped("a conditional request causes a warning only if the server declares its condition as not supported", () =>
+    Effect.gen(function*() {
+      const codes = ["read", "create", "update", "patch", "delete"]
+      const details = (resource: object) =>
+        Effect.gen(function*() {
+          const { fhir, warnings } = yield* client(() =>
+            Http.json({
+              ...statement,
+              rest: [{
+                mode: "server",
+                resource: [{ type: "Patient", interaction: codes.map((code) => ({ code })), ...resource }]
+              }]
+            })
+          )
+          const criteria = { identifier: "1" }
+          const calls: ReadonlyArray<Effect.Effect<unknown, FhirError>> = [
+            fhir.conditionalRead("Patient", "1", { ifNoneMatch: "W/\"1\"" }),
+            fhir.create({ resourceType: "Patient" }, { ifNoneExist: criteria }),
+            fhir.conditionalUpdate(criteria, { resourceType: "Patient" }),
+            fhir.conditionalPatch("Patient", criteria, []),
+            fhir.conditionalDelete("Patient", criteria),
+            fhir.update({ resourceType: "Patient", id: "1" }, { ifMatch: "W/\"1\"" })
+          ]
+          yield* Effect.forEach(calls, Effect.ignore)
+          yield* settled
+          return warnings.reported.map(({ detail }) => / list (.*) for /.exec(detail)?.[1])
+        })
+      assert.deepStrictEqual(yield* details({}), [])
+      assert.deepStrictEqual(yield* details({ conditionalCreate: true, conditionalDelete: "single" }), [])
+      assert.deepStrictEqual(
+        yield* details({
+          conditionalRead: "not-supported",
+          conditionalCreate: false,
+          conditionalUpdate: false,
+          conditionalPatch: false,
+          conditionalDelete: "not-supported"
+        }),
+        codes.map((code) => `conditional ${code}`)
+      )
     }))
 
   it.scoped("a history needs one of the codes of its level", () =>

@@ -38,6 +38,36 @@ describe("conditional interactions", () => {
       assert.strictEqual(changed instanceof FhirClient.NotModified ? undefined : changed.resource.id, "patient-alpha")
     }).pipe(Effect.provide(backend())))
 
+  it.effect("`ifModifiedSince` takes a date of HTTP or an instant, and sends what the header or the Bundle requires", () =>
+    Effect.gen(function*() {
+      const http = Http.fake(({ method }) =>
+        method === "GET"
+          ? new Response(null, { status: 304 })
+          : Http.json({ resourceType: "Bundle", entry: Array(3).fill({ response: { status: "304" } }) })
+      )
+      const fhir = yield* written(http)
+      const date = "Wed, 01 May 2024 10:00:00 GMT"
+      const dates = [date, "2024-05-01T12:00:00.750+02:00", "yesterday"]
+      for (const ifModifiedSince of dates) yield* fhir.conditionalRead("Patient", "1", { ifModifiedSince })
+      assert.deepStrictEqual(http.requests.map(({ headers }) => headers["if-modified-since"]), [
+        date,
+        date,
+        "yesterday"
+      ])
+      yield* fhir.batch(dates.map((ifModifiedSince) => ({ method: "GET" as const, url: "Patient/1", ifModifiedSince })))
+      const { entry } = JSON.parse(http.requests[3]?.body ?? "") as {
+        readonly entry: ReadonlyArray<{ request: object }>
+      }
+      assert.deepStrictEqual(
+        entry.map(({ request }) => request),
+        [
+          "2024-05-01T10:00:00.000Z",
+          "2024-05-01T12:00:00.750+02:00",
+          "yesterday"
+        ].map((ifModifiedSince) => ({ method: "GET", url: "Patient/1", ifModifiedSince }))
+      )
+    }))
+
   it.effect("conditional update, patch and delete act on the one resource that matches", () =>
     Effect.gen(function*() {
       const fhir = yield* sandbox

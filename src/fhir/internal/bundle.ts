@@ -17,7 +17,7 @@ import type { FhirRequester } from "./fhirRequester.js"
 import type { IssueBudget, Resource, Stored } from "./resource.js"
 import { isResource, issueBudget, issuesOf, typed } from "./resource.js"
 import type { AnyResourceOf, FhirVersion, ResourceInput } from "./resourceTypes.js"
-import { etagOf, versionIdOf } from "./stored.js"
+import { etagOf, toInstant, versionIdOf } from "./stored.js"
 import type { PatchOperation, WriteOptions } from "./writeOptions.js"
 import { writeHeaders } from "./writeOptions.js"
 
@@ -44,7 +44,7 @@ export interface BundleRequest<V extends FhirVersion = "R4", Type = unknown> {
   readonly ifNoneExist?: string | undefined
   /** An ETag: a GET then returns 304 without a resource if the version has not changed. */
   readonly ifNoneMatch?: string | undefined
-  /** An instant: a GET then returns 304 without a resource if the version is not newer. */
+  /** The `lastModified` of a version: a GET then returns 304 without a resource if the version is not newer. */
   readonly ifModifiedSince?: string | undefined
 }
 
@@ -245,7 +245,9 @@ const encodeEntries = <V extends FhirVersion>(
         requests.map(({ fullUrl, patch, resource, ...request }) => ({
           fullUrl,
           resource: patch === undefined ? resource : patchResource(patch),
-          request
+          request: request.ifModifiedSince === undefined
+            ? request
+            : { ...request, ifModifiedSince: toInstant(request.ifModifiedSince) }
         })),
       catch: () => "a patch cannot be encoded as JSON"
     })

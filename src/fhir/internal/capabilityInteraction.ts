@@ -29,6 +29,9 @@ const SYSTEM_CODES: Readonly<Record<string, ReadonlyArray<string> | undefined>> 
   history: ["history-system"]
 }
 
+/** `If-Match` is not part of a CapabilityStatement. */
+const CONDITION = /^if-(?:none-exist|none-match|modified-since)$/i
+
 const paramsOf = ({ body, params }: FhirRequest): ReadonlyArray<readonly [string, string]> =>
   body !== undefined && "text" in body && body.contentType === "application/x-www-form-urlencoded"
     ? [...new URLSearchParams(body.text)]
@@ -41,5 +44,7 @@ export const interactionsOf = (request: FhirRequest): ReadonlyArray<Interaction>
   const name = (resourceType === undefined ? words : words.slice(0, -1)).join(" ")
   const codes = name.startsWith("$") ? [name] : resourceType === undefined ? SYSTEM_CODES[name] : CODES[name]
   const params = name === "search" ? paramsOf(request) : []
-  return (codes ?? []).map((code) => ({ code, resourceType, params }))
+  const isConditional = words[0] === "conditional" ||
+    Object.keys(request.headers ?? {}).some((header) => CONDITION.test(header))
+  return (codes ?? []).map((code) => ({ code, resourceType, isConditional, params }))
 }

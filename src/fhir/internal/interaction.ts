@@ -16,7 +16,7 @@ import * as Params from "./params.js"
 import type { AnySchema, Decoded, Decoding, Resource, Stored } from "./resource.js"
 import { decode, INVALID_REFERENCE, isId, isResource, isType } from "./resource.js"
 import type { FhirVersion, ResourceInput, ResourceOf } from "./resourceTypes.js"
-import { storedOf } from "./stored.js"
+import { storedOf, toHttpDate } from "./stored.js"
 import type { CreateOptions, MatchOptions, Patch, PatchOptions, UpdateOptions, WriteOptions } from "./writeOptions.js"
 import { writeHeaders } from "./writeOptions.js"
 
@@ -29,7 +29,7 @@ import { writeHeaders } from "./writeOptions.js"
 export interface IfModified {
   /** The `etag` of the version. */
   readonly ifNoneMatch?: string | undefined
-  /** The `lastModified` of the version. */
+  /** The `lastModified` of the version: a date of HTTP or an instant of FHIR. */
   readonly ifModifiedSince?: string | undefined
 }
 
@@ -124,7 +124,7 @@ export interface Interactions<E, R, V extends FhirVersion> {
 /** The headers of a conditional read. */
 export const conditionHeaders = ({ ifModifiedSince, ifNoneMatch }: IfModified): Readonly<Record<string, string>> => ({
   ...(ifNoneMatch === undefined ? {} : { "if-none-match": ifNoneMatch }),
-  ...(ifModifiedSince === undefined ? {} : { "if-modified-since": ifModifiedSince })
+  ...(ifModifiedSince === undefined ? {} : { "if-modified-since": toHttpDate(ifModifiedSince) })
 })
 
 /** The value for a 304. A header that the response does not have is that of the condition. */

@@ -71,7 +71,7 @@ export interface Stored<A> {
   readonly etag: string | undefined
   /** The version in the ETag, else `meta.versionId`. */
   readonly versionId: string | undefined
-  /** The `Last-Modified` header as received, for `ifModifiedSince`. */
+  /** The date of HTTP in the `Last-Modified` header, for `ifModifiedSince`; an instant in an entry of a Bundle. */
   readonly lastModified: string | undefined
   /** The `Location` or `Content-Location` as received. It is not checked. */
   readonly location: string | undefined

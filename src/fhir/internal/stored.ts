@@ -3,6 +3,9 @@
  *
  * @since 0.1.0
  */
+import * as DateTime from "effect/DateTime"
+import * as Option from "effect/Option"
+import * as HttpDate from "../../base/HttpDate.js"
 import { isJsonObject } from "../../base/JsonReader.js"
 import type { FhirResponse } from "./fhirMessage.js"
 import { isResource, type Stored } from "./resource.js"
@@ -42,3 +45,14 @@ export const storedOf = <A>(
     location: headers["location"] ?? headers["content-location"]
   }
 }
+
+/** The date of the milliseconds, or the text if they are `NaN`. */
+const convert = (text: string, millis: number, print: (date: Date) => string): string =>
+  Option.match(DateTime.make(millis), { onNone: () => text, onSome: (date) => print(DateTime.toDateUtc(date)) })
+
+/** The HTTP date of an instant, in whole seconds; another text as it is. */
+export const toHttpDate = (text: string): string =>
+  convert(text, /^\d{4}-\d{2}-\d{2}T/.test(text) ? Date.parse(text) : Number.NaN, (date) => date.toUTCString())
+
+/** The instant of an HTTP date; another text as it is. */
+export const toInstant = (text: string): string => convert(text, HttpDate.parse(text), (date) => date.toISOString())

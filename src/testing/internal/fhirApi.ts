@@ -44,7 +44,7 @@ const read = (request: FhirRequest, type: string, id: string, versionId?: string
   const { headers } = request
   const etag = `W/"${version.versionId}"`
   const isUnchanged = headers["if-none-match"] === undefined
-    ? headers["if-modified-since"] === version.lastUpdated
+    ? headers["if-modified-since"] === FhirWrite.httpDate(version.lastUpdated)
     : headers["if-none-match"] === etag
   return isUnchanged ? Http.empty(304, { etag }) : FhirWrite.resourceResponse(version)
 }
@@ -214,7 +214,9 @@ const bundle = (request: FhirRequest): Http.SandboxResponse => {
         status: String(status),
         etag: headers["etag"],
         location: headers["location"],
-        lastModified: headers["last-modified"],
+        lastModified: headers["last-modified"] === undefined
+          ? undefined
+          : new Date(headers["last-modified"]).toISOString(),
         ...(body._tag === "Json" && status >= 400 ? { outcome: body.value } : {})
       }
     }))

@@ -27,6 +27,9 @@ export const parse = (body: string): Members | undefined => {
   return Predicate.isRecord(value) ? value : undefined
 }
 
+/** An instant as a date of HTTP (RFC 9110, section 5.6.7). */
+export const httpDate = (instant: string): string => new Date(instant).toUTCString()
+
 /** A response with one version of a resource. */
 export const resourceResponse = (
   { lastUpdated, resource, versionId }: Version,
@@ -36,7 +39,7 @@ export const resourceResponse = (
   Http.json(resource, {
     status,
     contentType: fhirJson,
-    headers: { etag: `W/"${versionId}"`, "last-modified": lastUpdated, ...headers }
+    headers: { etag: `W/"${versionId}"`, "last-modified": httpDate(lastUpdated), ...headers }
   })
 
 const location = ({ sandbox }: FhirRequest, type: string, id: string, { versionId }: Version) => ({
