@@ -100,7 +100,8 @@ const MAX_EAGER_TASKS = 8
  * such as that of a SQLite connection, resumes its fiber by a task: other fibers that ran before would wait for it.
  */
 class EagerScheduler implements Scheduler.Scheduler {
-  private first: Array<Parameters<Scheduler.Scheduler["scheduleTask"]>> | undefined = []
+  private isEager = true
+  private readonly first: Array<Parameters<Scheduler.Scheduler["scheduleTask"]>> = []
 
   constructor(private readonly other: Scheduler.Scheduler) {}
 
@@ -109,7 +110,7 @@ class EagerScheduler implements Scheduler.Scheduler {
   }
 
   scheduleTask(task: Scheduler.Task, priority: number, fiber?: Fiber.RuntimeFiber<unknown, unknown>): void {
-    if (this.first !== undefined) this.first.push([task, priority, fiber])
+    if (this.isEager) this.first.push([task, priority, fiber])
     // With the fiber, Effect's scheduler would make a queue for it, in a map of all fibers.
     else if (this.other === Scheduler.defaultScheduler) this.other.scheduleTask(task, priority)
     else this.other.scheduleTask(task, priority, fiber)
@@ -117,12 +118,10 @@ class EagerScheduler implements Scheduler.Scheduler {
 
   /** Runs the first tasks. Later ones go to the other scheduler. */
   flush(): void {
-    const tasks = this.first ?? []
-    let ran = 0
     // A task may add tasks.
-    while (ran < tasks.length && ran < MAX_EAGER_TASKS) tasks[ran++]?.[0]()
-    this.first = undefined
-    for (const rest of tasks.slice(ran)) this.scheduleTask(...rest)
+    for (let ran = 0; ran < MAX_EAGER_TASKS; ran++) this.first.shift()?.[0]()
+    this.isEager = false
+    for (const rest of this.first.splice(0)) this.scheduleTask(...rest)
   }
 }
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -71,6 +72,7 @@ describe("asyncOnce", () => {
         return Effect.void
       })
       yield* effect
-      expect(Exit.isFailure(yield* Effect.exit(effect))).toBe(true)
+      const exit = yield* Effect.exit(effect)
+      expect(Exit.isFailure(exit) && String(Cause.squash(exit.cause))).toContain("an effect of asyncOnce ran twice")
     }))
 })

@@ -42,6 +42,31 @@ describe("ByteBuffer", () => {
     }
   })
 
+  it("allocates what is expected at once, up to 1 MiB, and otherwise doubles", () => {
+    const capacity = (expected: number | undefined, ...lengths: ReadonlyArray<number>) => {
+      const buffer = new ByteBuffer()
+      if (expected !== undefined) buffer.expect(expected)
+      for (const length of lengths) buffer.push(new Uint8Array(length))
+      return buffer.take().buffer.byteLength
+    }
+    assert.strictEqual(capacity(5_000, 1, 1), 5_000)
+    assert.strictEqual(capacity(1_500, 1_000, 500), 1_500)
+    assert.strictEqual(capacity(1024 * 1024, 1, 1), 1024 * 1024)
+    assert.strictEqual(capacity(1024 * 1024 + 1, 1, 1), 1024)
+    assert.strictEqual(capacity(undefined, 1, 1), 1024)
+    assert.strictEqual(capacity(undefined, 1, 1022, 1), 1024)
+    assert.strictEqual(capacity(undefined, 1, 1022, 2), 2046)
+  })
+
+  it("does not copy a single chunk, also after an empty one", () => {
+    for (const before of [[], [new Uint8Array()]]) {
+      const buffer = new ByteBuffer()
+      const chunk = Uint8Array.of(1, 2)
+      for (const one of [...before, chunk]) buffer.push(one)
+      assert.strictEqual(buffer.take().buffer, chunk.buffer)
+    }
+  })
+
   it("does not change pushed chunks or returned bytes", () => {
     const buffer = new ByteBuffer()
     const memory = Uint8Array.of(1, 2, 3, 4)

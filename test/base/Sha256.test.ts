@@ -45,4 +45,12 @@ describe("base64Url", () => {
     assert.lengthOf(Effect.runSync(Sha256.base64Url("abc")), 43)
     assert.throws(() => Effect.runSync(withoutNode(Sha256.base64Url("abc"))))
   })
+
+  it("uses WebCrypto where there is no global `process`", async () => {
+    const { process } = globalThis
+    Reflect.set(globalThis, "process", undefined)
+    const digest = Effect.runPromise(Sha256.base64Url("abc"))
+    Reflect.set(globalThis, "process", process)
+    assert.strictEqual(await digest, Effect.runSync(Sha256.base64Url("abc")))
+  })
 })

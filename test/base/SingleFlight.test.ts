@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { assertSome } from "@effect/vitest/utils"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -213,7 +214,7 @@ describe("SingleFlight", () => {
       yield* Effect.yieldNow()
       const settled = yield* Effect.fork(flights.settle("2 seconds"))
       yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual(yield* Fiber.poll(settled), Option.some(Exit.succeed(0)))
+      assertSome(yield* Fiber.poll(settled), Exit.succeed(0))
       yield* Effect.fork(flights.run("short", work))
       const long = yield* Effect.forEach(["a", "b"], (key) => Effect.fork(flights.run(key, () => Effect.never)))
       yield* Effect.yieldNow()

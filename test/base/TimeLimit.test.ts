@@ -1,13 +1,19 @@
 import { assert, describe, it } from "@effect/vitest"
+import { assertNone, assertSome } from "@effect/vitest/utils"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
+import * as Runtime from "effect/Runtime"
 import * as Scheduler from "effect/Scheduler"
 import * as TestClock from "effect/TestClock"
 import * as TimeLimit from "../../src/base/TimeLimit.js"
+import { heldBytes } from "../support/memory.js"
+
+class Name extends Context.Tag("test/Name")<Name, string>() {}
 
 const limited = <A, E, R>(self: Effect.Effect<A, E, R>, limit: "1 second" | "4 seconds" = "4 seconds") =>
   TimeLimit.timeoutFail(self, { limit, onTimeout: () => `over ${limit}` })
@@ -21,7 +27,7 @@ describe("TimeLimit.timeoutFail", () => {
       yield* TestClock.adjust("500 millis")
       const second = yield* start("4 seconds")
       yield* TestClock.adjust("500 millis")
-      assert.deepStrictEqual(yield* Fiber.poll(short), Option.some(Exit.fail("over 1 second")))
+      assertSome(yield* Fiber.poll(short), Exit.fail("over 1 second"))
       yield* TestClock.adjust("2999 millis")
       assert.isTrue(Option.isNone(yield* Fiber.poll(first)))
       yield* TestClock.adjust("1 millis")
@@ -84,18 +90,26 @@ describe("TimeLimit.timeoutFail", () => {
 
   it.live("what an operation schedules after its first tasks goes to the caller's scheduler", () =>
     Effect.gen(function*() {
-      let scheduled = 0
+      const tasks = Array.from({ length: 20 }, (_, index) => index)
+      const ran: Array<number> = []
+      const fibers: Array<unknown> = []
+      let ranAtOnce: number | undefined
       const counting: Scheduler.Scheduler = {
         shouldYield: (fiber) => Scheduler.defaultScheduler.shouldYield(fiber),
         scheduleTask: (task, priority, fiber) => {
-          scheduled++
+          ranAtOnce ??= ran.length
+          fibers.push(fiber)
           Scheduler.defaultScheduler.scheduleTask(task, priority, fiber)
         }
       }
-      const yields = Effect.repeatN(Effect.yieldNow(), 19)
-      yield* Effect.withScheduler(limited(yields), counting)
-      // Of twenty tasks the first eight run at once.
-      assert.isAtLeast(scheduled, 12)
+      const operation = Effect.withFiberRuntime<void>((fiber) => {
+        for (const task of tasks) fiber.currentScheduler.scheduleTask(() => void ran.push(task), 0, fiber)
+        return Effect.promise(() => Promise.resolve())
+      })
+      yield* Effect.withScheduler(limited(operation), counting)
+      assert.strictEqual(ranAtOnce, 8)
+      assert.deepStrictEqual(ran, tasks)
+      assert.isTrue(fibers.every((fiber) => fiber !== undefined))
     }))
 
   it.effect("an operation that ends leaves the limits of those before and after it, and of later ones", () =>
@@ -119,6 +133,31 @@ describe("TimeLimit.timeoutFail", () => {
         yield* TestClock.adjust("1 second")
         assert.deepStrictEqual(yield* Fiber.await(later), Exit.fail("over 4 seconds"))
       }
+    }))
+
+  it.effect("an operation that has failed at its limit leaves those that began after it, and later ones", () =>
+    Effect.gen(function*() {
+      const start = Effect.fork(limited(Effect.never))
+      const first = yield* start
+      yield* TestClock.adjust("1 second")
+      const second = yield* start
+      yield* TestClock.adjust("3 seconds")
+      assert.deepStrictEqual(yield* Fiber.await(first), Exit.fail("over 4 seconds"))
+      const third = yield* start
+      yield* TestClock.adjust("1 second")
+      assertSome(yield* Fiber.poll(second), Exit.fail("over 4 seconds"))
+      assert.isTrue(Option.isNone(yield* Fiber.poll(third)))
+      yield* TestClock.adjust("3 seconds")
+      assertSome(yield* Fiber.poll(third), Exit.fail("over 4 seconds"))
+    }))
+
+  it.effect("a limit of zero fails at once, and does not change later limits", () =>
+    Effect.gen(function*() {
+      const none = TimeLimit.timeoutFail(Effect.never, { limit: 0, onTimeout: () => "over" })
+      for (let round = 0; round < 3; round++) assert.strictEqual(yield* Effect.flip(none), "over")
+      const fiber = yield* Effect.fork(limited(Effect.never))
+      yield* TestClock.adjust("4 seconds")
+      assertSome(yield* Fiber.poll(fiber), Exit.fail("over 4 seconds"))
     }))
 
   it.effect("an interrupted caller interrupts the operation, and waits for its end only if told so", () =>
@@ -146,6 +185,40 @@ describe("TimeLimit.timeoutFail", () => {
       assert.strictEqual(yield* Effect.locally(limited(FiberRef.get(name)), name, "inside"), "inside")
     }))
 
+  it.effect("`environment` changes the environment of the operation", () =>
+    Effect.gen(function*() {
+      const read = Effect.flatMap(
+        Effect.context<never>(),
+        (context) => Effect.succeed(Context.getOption(context, Name))
+      )
+      const environment = (runtime: Runtime.Runtime<never>) => Runtime.provideService(runtime, Name, "inside")
+      const run = (options: object) =>
+        TimeLimit.timeoutFail(read, { limit: "1 second", onTimeout: () => "over", ...options })
+      assertSome(yield* run({ environment }), "inside")
+      assertNone(yield* run({}))
+    }))
+
+  // Only V8 can be told to collect garbage.
+  it.live.skipIf("Bun" in globalThis)(
+    "limits that differ for each operation leave nothing in memory",
+    () =>
+      Effect.gen(function*() {
+        const run = (from: number) =>
+          Effect.forEach(
+            Array.from({ length: 3_000 }, (_, index) => 60_000 + from + index),
+            (limit) =>
+              TimeLimit.timeoutFail(Effect.promise(() => Promise.resolve()), { limit, onTimeout: () => "over" }),
+            {
+              discard: true
+            }
+          )
+        yield* run(0)
+        const before = heldBytes()
+        yield* run(3_000)
+        assert.isBelow(heldBytes() - before, 500_000)
+      })
+  )
+
   // Bun does not list its timers.
   it.live.skipIf("Bun" in globalThis)(
     "when the last operation has ended, no timer keeps the process alive",
@@ -154,11 +227,12 @@ describe("TimeLimit.timeoutFail", () => {
         const timers = () => process.getActiveResourcesInfo().filter((one) => one === "Timeout").length
         const before = timers()
         const end = yield* Deferred.make<void>()
-        const fiber = yield* Effect.fork(limited(Deferred.await(end)))
+        const fibers = yield* Effect.replicateEffect(Effect.fork(limited(Deferred.await(end))), 5)
         yield* Effect.yieldNow()
+        // One for all operations.
         assert.strictEqual(timers(), before + 1)
         yield* Deferred.succeed(end, undefined)
-        yield* Fiber.join(fiber)
+        yield* Fiber.joinAll(fibers)
         yield* Effect.sleep("1 millis")
         assert.isAtMost(timers(), before)
       })

@@ -11,7 +11,10 @@ describe("Url.forDisplay", () => {
       assert.strictEqual(shown.length, 200)
       assert.isTrue(shown.endsWith("…"))
     }
-    assert.strictEqual(Url.forDisplay(`https://ehr.test/${"a".repeat(183)}`).length, 200)
+    const longest = `https://ehr.test/${"a".repeat(183)}`
+    assert.strictEqual(longest.length, 200)
+    assert.strictEqual(Url.forDisplay(longest), longest)
+    assert.strictEqual(Url.forDisplay(`${longest}a`), `${longest.slice(0, 199)}…`)
   })
 })
 

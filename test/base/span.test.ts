@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { assertNone, assertSome } from "@effect/vitest/utils"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -46,7 +47,7 @@ describe("span", () => {
   it.live("makes a span for the tracer of the program", () => {
     const { names, tracer } = recording()
     return Effect.gen(function*() {
-      assert.deepStrictEqual(yield* span("Discovery.fetch")(named), Option.some("Discovery.fetch"))
+      assertSome(yield* span("Discovery.fetch")(named), "Discovery.fetch")
       assert.deepStrictEqual(names, ["Discovery.fetch"])
     }).pipe(Effect.withTracer(tracer))
   })
@@ -54,7 +55,7 @@ describe("span", () => {
   it.live("makes no span without a tracer, or with tracing disabled", () => {
     const { names, tracer } = recording()
     return Effect.gen(function*() {
-      assert.deepStrictEqual(yield* span("Discovery.fetch")(named), Option.none())
+      assertNone(yield* span("Discovery.fetch")(named))
       yield* span("Discovery.fetch")(named).pipe(Effect.withTracerEnabled(false), Effect.withTracer(tracer))
       assert.deepStrictEqual(names, [])
     })
@@ -196,6 +197,7 @@ describe("annotate and event", () => {
     const both = Effect.zipRight(annotate("key", "value"), event("retry", { attempt: 2 }))
     return Effect.gen(function*() {
       yield* both
+      yield* Effect.withSpan(both, "of Effect")
       yield* Effect.withTracer(both, tracer)
       yield* Effect.withSpan(both, "disabled").pipe(Effect.withTracerEnabled(false), Effect.withTracer(tracer))
       assert.deepStrictEqual(written, [])
