@@ -1,5 +1,6 @@
 import * as NodeCrypto from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
+import { assertSome } from "@effect/vitest/utils"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -229,7 +230,7 @@ describe("SigningKeys", () => {
             [integer(0, 0, 0x80), integer(...ones), [...zeros, 0x80, ...ones]]
           ] as const
         ) {
-          assert.deepStrictEqual(yield* signature(sequence(...r, ...s)), Option.some(Buffer.from(expected)))
+          assertSome(yield* signature(sequence(...r, ...s)), Buffer.from(expected))
         }
         const malformed = [
           [0x31, 6, ...integer(1), ...integer(2)],

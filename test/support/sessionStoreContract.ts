@@ -3,6 +3,7 @@
  */
 import { createHash, randomUUID } from "node:crypto"
 import { assert, layer } from "@effect/vitest"
+import { assertNone, assertSome } from "@effect/vitest/utils"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
@@ -328,8 +329,8 @@ export const sessionStoreContract = <E>(
         )
 
         // An absent entry is locked, and created with its lock.
-        assert.deepStrictEqual(yield* lockAndRead(key, "first", 60_000), Option.some(Option.none()))
-        assert.deepStrictEqual(yield* lockAndRead(key, "second", 60_000), Option.none())
+        assertSome(yield* lockAndRead(key, "first", 60_000), Option.none())
+        assertNone(yield* lockAndRead(key, "second", 60_000))
         assert.isTrue(Option.isNone(yield* other.read(key)))
         assert.isFalse(yield* replaceAndUnlock(key, "first", Option.some("another text"), value("one")))
         assert.isFalse(yield* isFree)
@@ -338,7 +339,7 @@ export const sessionStoreContract = <E>(
 
         // What is read is that of the lock, written by any connection.
         assert.isTrue(yield* other.replace(key, Option.some("one"), value("two")))
-        assert.deepStrictEqual(yield* lockAndRead(key, "third", 60_000), Option.some(Option.some("two")))
+        assertSome(yield* lockAndRead(key, "third", 60_000), Option.some("two"))
         assert.isFalse(yield* replaceAndUnlock(key, "third", Option.some("one"), value("three")))
         assert.isFalse(yield* replaceAndUnlock(key, "third", Option.none(), value("three")))
         assert.isFalse(yield* isFree)
@@ -346,11 +347,11 @@ export const sessionStoreContract = <E>(
         assert.isTrue(yield* isFree)
 
         // A lease that is over: the entry is written, and the lock of the next owner stays.
-        assert.deepStrictEqual(yield* lockAndRead(key, "late", 20), Option.some(Option.some("two")))
+        assertSome(yield* lockAndRead(key, "late", 20), Option.some("two"))
         yield* Effect.sleep("60 millis")
         assert.isTrue(yield* other.tryLock(key, "next", 60_000))
         assert.isTrue(yield* replaceAndUnlock(key, "late", Option.some("two"), value("three")))
-        assert.deepStrictEqual(yield* other.read(key), Option.some("three"))
+        assertSome(yield* other.read(key), "three")
         assert.isFalse(yield* isFree)
 
         // A removal by the owner ends its lock, and one by a late owner does not end the lock of the next.
@@ -358,7 +359,7 @@ export const sessionStoreContract = <E>(
         assert.isTrue(Option.isNone(yield* other.read(key)))
         assert.isFalse(yield* isFree)
         assert.isTrue(yield* replaceAndUnlock(key, "next", Option.none(), value("four")))
-        assert.deepStrictEqual(yield* lockAndRead(key, "last", 60_000), Option.some(Option.some("four")))
+        assertSome(yield* lockAndRead(key, "last", 60_000), Option.some("four"))
         assert.isFalse(yield* replaceAndUnlock(key, "last", Option.some("three"), Option.none()))
         assert.isTrue(yield* replaceAndUnlock(key, "last", Option.some("four"), Option.none()))
         assert.isTrue(Option.isNone(yield* other.read(key)))

@@ -1,5 +1,6 @@
 import { inspect } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
+import { assertSome } from "@effect/vitest/utils"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -1015,16 +1016,13 @@ describe("UserInfo and logout", () => {
       const { client, tokens } = yield* setUp(endpoints, {})
       const found = yield* client.logoutUrl(tokens, { postLogoutRedirectUri: "https://app.test/bye", state: "s 1" })
       const url = Option.map(found, Redacted.value)
-      assert.deepStrictEqual(
-        Option.map(url, ({ searchParams }) => [...searchParams]),
-        Option.some([
-          ["tenant", "1"],
-          ["id_token_hint", Redacted.value(tokens.idToken ?? Redacted.make(""))],
-          ["client_id", clientId],
-          ["post_logout_redirect_uri", "https://app.test/bye"],
-          ["state", "s 1"]
-        ])
-      )
+      assertSome(Option.map(url, ({ searchParams }) => [...searchParams]), [
+        ["tenant", "1"],
+        ["id_token_hint", Redacted.value(tokens.idToken ?? Redacted.make(""))],
+        ["client_id", clientId],
+        ["post_logout_redirect_uri", "https://app.test/bye"],
+        ["state", "s 1"]
+      ])
       assert.notInclude(inspect(found, { depth: 9 }), "id_token_hint")
     }))
 
