@@ -18,7 +18,8 @@ export class WriteError extends Data.TaggedError("WriteError")<{ readonly path: 
 
 const State = Schema.parseJson(Schema.Struct({
   checkpoint: BulkExport.Checkpoint,
-  lengths: Schema.Record({ key: Schema.String, value: Schema.Number })
+  lengths: Schema.Record({ key: Schema.String, value: Schema.Number }),
+  isComplete: Schema.Boolean
 }))
 
 const attempt = <A>(path: string, run: () => Promise<A>) =>
@@ -31,9 +32,17 @@ const replace = (path: string, text: string) =>
     await rename(`${path}.new`, path)
   })
 
-const append = (path: string, bytes: Uint8Array) =>
+/** The text of the file; `undefined` if it does not exist. */
+const read = (path: string) =>
+  attempt(path, () =>
+    readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return undefined
+      throw error
+    }))
+
+const write = (path: string, flags: "w" | "a", bytes: Uint8Array) =>
   Effect.acquireUseRelease(
-    attempt(path, () => open(path, "a")),
+    attempt(path, () => open(path, flags)),
     (file) =>
       attempt(path, async () => {
         await file.appendFile(bytes)
@@ -43,7 +52,10 @@ const append = (path: string, bytes: Uint8Array) =>
     (file) => Effect.promise(() => file.close())
   )
 
-/** Writes `Patient.ndjson`, `Observation.ndjson` and so on into a directory; resumes an export that was interrupted. */
+/**
+ * Writes `Patient.ndjson`, `Observation.ndjson` and so on into a directory; resumes an export that was interrupted. A
+ * complete export is not repeated: the next one needs another directory.
+ */
 export const toNdjson = <E, R>(
   fhir: FhirClient.Authorized<E, R>,
   directory: string,
@@ -52,14 +64,18 @@ export const toNdjson = <E, R>(
   Effect.gen(function*() {
     const statePath = join(directory, "state.json")
     const pathOf = (name: string) => join(directory, `${name}.ndjson`)
-    const stored = yield* Effect.option(attempt(statePath, () => readFile(statePath, "utf8")))
-    const state = stored._tag === "None" ? undefined : yield* Schema.decode(State)(stored.value)
+    const stored = yield* read(statePath)
+    const state = stored === undefined ? undefined : yield* Schema.decode(State)(stored)
     let lengths = state?.lengths ?? {}
+    if (state?.isComplete === true) return lengths
+    let last = state?.checkpoint
     yield* Effect.forEach(Object.entries(lengths), ([name, length]) =>
       attempt(pathOf(name), () => truncate(pathOf(name), length)))
-    const save = (checkpoint: BulkExport.Checkpoint) =>
-      Effect.flatMap(Effect.orDie(Schema.encode(State)({ checkpoint, lengths })), (text) =>
+    const save = (checkpoint: BulkExport.Checkpoint, isComplete = false) => {
+      last = checkpoint
+      return Effect.flatMap(Effect.orDie(Schema.encode(State)({ checkpoint, lengths, isComplete })), (text) =>
         replace(statePath, text))
+    }
 
     yield* BulkExport.runForEachBatch(fhir, ({ checkpoint, lines }) =>
       Effect.gen(function*() {
@@ -69,18 +85,28 @@ export const toNdjson = <E, R>(
           const type = /^[A-Za-z]{1,64}$/.test(resourceType) ? resourceType : "Resource"
           const name = kind === "output" ? type : kind
           const all = parts.get(name)
-          if (all === undefined) parts.set(name, [bytes])
-          else all.push(bytes)
+          if (all === undefined) {
+            parts.set(name, [bytes])
+          } else all.push(bytes)
         }
         for (const [name, all] of parts) {
-          lengths = { ...lengths, [name]: yield* append(pathOf(name), Buffer.concat(all)) }
+          // A file without a stored length may be left from a kill.
+          const flags = lengths[name] === undefined ? "w" : "a"
+          lengths = { ...lengths, [name]: yield* write(pathOf(name), flags, Buffer.concat(all)) }
         }
         yield* save(checkpoint)
       }), {
       batchSize: 20_000,
       ...options,
       from: state?.checkpoint,
-      onStart: (checkpoint) => Effect.orDie(save(checkpoint))
+      onStart: (checkpoint) =>
+        Effect.orDie(save(checkpoint)),
+      onFinish: "keep"
     })
+    if (last !== undefined) {
+      // Before the deletion: without the export, the program could not resume.
+      yield* save(last, true)
+      yield* Effect.ignoreLogged(BulkExport.remove(fhir, last.job))
+    }
     return lengths
   })

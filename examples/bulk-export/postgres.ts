@@ -31,7 +31,10 @@ const escape = (value: string): string => value.replace(/[\\\t\n\r]/g, (characte
 const rowOf = ({ kind, resource, text }: BulkExport.Item): string =>
   `${kind}\t${escape(resource.resourceType)}\t${escape(String(resource["id"] ?? ""))}\t${escape(text)}\n`
 
-/** Loads an export into the table `resources`. `name` identifies the export, such as the server and the day. */
+/**
+ * Loads an export into the table `resources`. `name` identifies the export, such as the server and the day: a complete
+ * export is not repeated.
+ */
 export const toPostgres = <E, R>(
   fhir: FhirClient.Authorized<E, R>,
   client: Client,
@@ -40,17 +43,22 @@ export const toPostgres = <E, R>(
 ) =>
   Effect.gen(function*() {
     const query = (text: string, values: ReadonlyArray<unknown> = []) =>
-      attempt(() => client.query<{ readonly checkpoint: string }>(text, [...values]))
+      attempt(() => client.query<{ readonly checkpoint: string; readonly complete: boolean }>(text, [...values]))
     yield* query(`CREATE TABLE IF NOT EXISTS resources (kind text, type text, id text, body jsonb)`)
-    yield* query(`CREATE TABLE IF NOT EXISTS exports (name text PRIMARY KEY, checkpoint text NOT NULL)`)
-    const { rows: [row] } = yield* query("SELECT checkpoint FROM exports WHERE name = $1", [name])
+    yield* query(`CREATE TABLE IF NOT EXISTS exports (
+      name text PRIMARY KEY, checkpoint text NOT NULL, complete boolean NOT NULL DEFAULT false)`)
+    const { rows: [row] } = yield* query("SELECT checkpoint, complete FROM exports WHERE name = $1", [name])
+    if (row?.complete === true) return
     const from = row === undefined ? undefined : yield* Schema.decode(CheckpointJson)(row.checkpoint)
-    const save = (checkpoint: BulkExport.Checkpoint) =>
-      Effect.flatMap(Effect.orDie(Schema.encode(CheckpointJson)(checkpoint)), (json) =>
+    let last = from
+    const save = (checkpoint: BulkExport.Checkpoint) => {
+      last = checkpoint
+      return Effect.flatMap(Effect.orDie(Schema.encode(CheckpointJson)(checkpoint)), (json) =>
         query(
           "INSERT INTO exports VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET checkpoint = EXCLUDED.checkpoint",
           [name, json]
         ))
+    }
     const copy = (items: ReadonlyArray<BulkExport.Item>) =>
       attempt(() =>
         pipeline(
@@ -68,6 +76,15 @@ export const toPostgres = <E, R>(
     yield* BulkExport.runForEachBatch(
       fhir,
       ({ checkpoint, items }) => transaction(Effect.asVoid(Effect.zipRight(copy(items), save(checkpoint)))),
-      { batchSize: 5_000, ...options, from, onStart: (checkpoint) => Effect.asVoid(Effect.orDie(save(checkpoint))) }
+      {
+        batchSize: 5_000,
+        ...options,
+        from,
+        onStart: (checkpoint) => Effect.asVoid(Effect.orDie(save(checkpoint))),
+        onFinish: "keep"
+      }
     )
+    // Before the deletion: without the export, the program could not resume.
+    yield* query("UPDATE exports SET complete = true WHERE name = $1", [name])
+    if (last !== undefined) yield* Effect.ignoreLogged(BulkExport.remove(fhir, last.job))
   })

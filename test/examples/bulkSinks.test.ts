@@ -5,8 +5,9 @@ import * as Path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { BulkExport } from "effect-safire"
+import { BulkExport } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import pg from "pg"
 import * as Bytes from "../../examples/bulk-export/bytes.js"
@@ -105,6 +106,45 @@ describe("examples/bulk-export", () => {
       assert.sameDeepMembers([...lines(path, "Patient")], patients)
       assert.sameDeepMembers([...lines(path, "Observation")], clinical.Observation)
       assert.sameDeepMembers([...lines(path, "Condition")], clinical.Condition)
+    }))
+
+  it.scopedLive("NDJSON: a kill after the first write of a file, before its length was stored, repeats no resource", () =>
+    Effect.gen(function*() {
+      const path = yield* directory
+      const http = server(clinical)
+      const fhir = yield* written(http)
+      const job = yield* BulkExport.start(fhir)
+      const checkpoint = Schema.encodeSync(BulkExport.Checkpoint)(
+        new BulkExport.Checkpoint({ job, positions: { open: {}, done: [] } })
+      )
+      Fs.writeFileSync(Path.join(path, "state.json"), JSON.stringify({ checkpoint, lengths: {}, isComplete: false }))
+      Fs.writeFileSync(Path.join(path, "Patient.ndjson"), `${JSON.stringify(patients[0])}\n`)
+      yield* Ndjson.toNdjson(fhir, path)
+      assert.deepStrictEqual(lines(path, "Patient"), patients)
+      assert.strictEqual(http.requests.filter(({ url }) => url.includes("$export")).length, 1)
+    }))
+
+  it.scopedLive("NDJSON: a complete export is deleted at the server, and is not repeated", () =>
+    Effect.gen(function*() {
+      const path = yield* directory
+      const http = server(clinical)
+      const fhir = yield* written(http)
+      const first = yield* Ndjson.toNdjson(fhir, path)
+      assert.strictEqual(http.requests.at(-1)?.method, "DELETE")
+      const { length } = http.requests
+      assert.deepStrictEqual(yield* Ndjson.toNdjson(fhir, path), first)
+      assert.strictEqual(http.requests.length, length)
+      assert.strictEqual(lines(path, "Patient").length, patients.length)
+    }))
+
+  it.scopedLive("NDJSON: a state that cannot be read does not start another export", () =>
+    Effect.gen(function*() {
+      const path = yield* directory
+      Fs.mkdirSync(Path.join(path, "state.json"))
+      const http = server(clinical)
+      const error = yield* Effect.flip(Ndjson.toNdjson(yield* written(http), path))
+      assert.strictEqual(error._tag, "WriteError")
+      assert.strictEqual(http.requests.length, 0)
     }))
 
   it.scopedLive("one file with the bytes of the server; a path that cannot be written is an error", () =>
@@ -215,6 +255,8 @@ describe("examples/bulk-export", () => {
         assert.strictEqual(yield* count, 32)
         isBroken = false
         yield* Postgres.toPostgres(fhir, client, "nightly", { batchSize: 8, wrongCount: "warn" })
+        assert.strictEqual(yield* count, 34)
+        yield* Postgres.toPostgres(fhir, client, "nightly")
         assert.strictEqual(yield* count, 34)
         const { rows } = yield* Effect.promise(() =>
           client.query<{ readonly body: unknown }>("SELECT body FROM resources WHERE kind = 'output' AND id = 'o1'")
