@@ -46,7 +46,7 @@ describe("base64Url", () => {
     assert.throws(() => Effect.runSync(withoutNode(Sha256.base64Url("abc"))))
   })
 
-  it("uses WebCrypto where there is no global `process`", async () => {
+  it("uses WebCrypto where the global `process` is absent", async () => {
     const { process } = globalThis
     Reflect.set(globalThis, "process", undefined)
     const digest = Effect.runPromise(Sha256.base64Url("abc"))
