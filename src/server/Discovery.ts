@@ -211,7 +211,7 @@ export const makeWith = (
       staleIfError: {
         duration: options.staleIfError ?? "1 day",
         // After a 404 the server no longer supports SMART.
-        accepts: ({ reason }) => reason !== "NotFound" && reason !== "InvalidUrl",
+        accepts: ({ reason }) => reason !== "NotFound",
         report: ({ fhirBaseUrl, reason }) =>
           warnings.report(
             new ConformanceWarning({

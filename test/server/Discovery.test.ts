@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { assertLeft, assertSome } from "@effect/vitest/utils"
 import * as Deferred from "effect/Deferred"
@@ -16,6 +17,7 @@ import * as Capabilities from "../../src/server/Capabilities.js"
 import * as Conformance from "../../src/server/Conformance.js"
 import * as Discovery from "../../src/server/Discovery.js"
 import type { DiscoveryError } from "../../src/server/DiscoveryError.js"
+import * as LegacyMetadata from "../../src/server/LegacyMetadata.js"
 import { endpoint } from "../../src/server/SmartConfiguration.js"
 import * as Http from "../support/http.js"
 import { recorded } from "../support/warnings.js"
@@ -219,11 +221,13 @@ describe("Discovery, leniency", () => {
     "[SMART-374] a document that came as %j is read, with a warning",
     (type) =>
       Effect.gen(function*() {
-        const { codes, configuration } = yield* found(() =>
+        const { codes, configuration, details } = yield* found(() =>
           Http.text(JSON.stringify(document()), { headers: type === "" ? {} : { "content-type": type } })
         )
         assert.strictEqual(configuration.tokenEndpoint, "https://auth.example/token")
         assert.deepStrictEqual(codes, ["MetadataContentType"])
+        const shown = type.includes("/") ? type.split(";")[0] : "(none)"
+        assert.deepStrictEqual(details, [`the SMART configuration has the content type ${shown}`])
       })
   )
 
@@ -473,6 +477,39 @@ describe("Discovery, the cache", () => {
       assert.strictEqual((yield* Effect.flip(discovery.configuration(base))).reason, "Unreachable")
     }))
 
+  it.effect("a URL that was not seen before is parsed, and each spelling leads to one document", () =>
+    Effect.gen(function*() {
+      const http = Http.script(good)
+      const discovery = yield* over(http)
+      const host = `https://${randomUUID()}.example`
+      for (const input of [host, `${host}/`, host]) {
+        assert.strictEqual((yield* discovery.configuration(input)).fhirBaseUrl, host)
+      }
+      const other = yield* discovery.configuration(`${host}/other`)
+      assert.strictEqual(other.fhirBaseUrl, `${host}/other`)
+      assert.deepStrictEqual(http.requests.map(({ url }) => url), [
+        `${host}/.well-known/smart-configuration`,
+        `${host}/other/.well-known/smart-configuration`
+      ])
+    }))
+
+  it.effect("after a failed `refresh`, a document is used without a warning as long as it is fresh", () =>
+    Effect.gen(function*() {
+      const warnings = recorded()
+      const http = Http.script(good, () => Http.text("", { status: 500 }))
+      const discovery = yield* over(http, { failureTimeToLive: "2 hours" }).pipe(Effect.provide(warnings.layer))
+      yield* discovery.configuration(base)
+      yield* TestClock.adjust("30 minutes")
+      yield* Effect.flip(discovery.refresh(base))
+      yield* TestClock.adjust(30 * 60_000 - 1)
+      yield* discovery.configuration(base)
+      assert.deepStrictEqual(warnings.codes(), [])
+      yield* TestClock.adjust(1)
+      yield* discovery.configuration(base)
+      assert.deepStrictEqual(warnings.codes(), ["MetadataStale"])
+      assert.strictEqual(times(http), 2)
+    }))
+
   it.effect("`refresh` fetches again; a failed one leaves the cached document fresh", () =>
     Effect.gen(function*() {
       const http = Http.script(
@@ -524,6 +561,35 @@ describe("Discovery, the cache", () => {
       const once = Http.script(() => Http.text("", { status: 404 }))
       yield* Effect.flip((yield* Discovery.make().pipe(Effect.provide(once.layer))).configuration(base))
       assert.strictEqual(times(once), 1)
+    }))
+
+  it.effect("the SMART configuration and the CapabilityStatement have their own time limits", () =>
+    Effect.gen(function*() {
+      const slow = (url: string) => url.includes("smart-configuration") ? Http.text("", { status: 404 }) : Http.json({})
+      const http = Http.fake(({ url }) => Effect.delay(Effect.sync(() => slow(url)), "3 seconds"))
+      const outcome = (limits: Partial<HttpLimits.Limits>) =>
+        Effect.gen(function*() {
+          const discovery = yield* over(http).pipe(Effect.provide(HttpLimits.layer(limits)))
+          const fiber = yield* Effect.fork(
+            Effect.flip(discovery.configuration(base, { legacyMetadata: LegacyMetadata.capabilityStatement }))
+          )
+          yield* TestClock.adjust("1 minute")
+          const { reason, url } = yield* Fiber.join(fiber)
+          return `${reason} ${url.slice(base.length)}`
+        })
+      const path = "/.well-known/smart-configuration"
+      assert.strictEqual(
+        yield* outcome({ discoveryTimeout: "2 seconds", fhirTimeout: "4 seconds" }),
+        `TimedOut ${path}`
+      )
+      assert.strictEqual(
+        yield* outcome({ discoveryTimeout: "4 seconds", fhirTimeout: "2 seconds" }),
+        "TimedOut /metadata"
+      )
+      assert.strictEqual(
+        yield* outcome({ discoveryTimeout: "4 seconds", fhirTimeout: "4 seconds" }),
+        `NotFound ${path}`
+      )
     }))
 
   it.effect("limits of a call take precedence over limits of the layer", () =>

@@ -13,14 +13,16 @@ const conformant = servers[0]?.document ?? {}
 
 describe("pages", () => {
   it("a management endpoint that a browser could run as code counts as absent", () => {
-    for (const url of ["javascript:alert(1)", "data:text/html,x", "file:///etc/passwd"]) {
+    for (const url of ["javascript:alert('https://a.test')", "data:text/html,https:", "file:///etc/passwd"]) {
       const configuration = read({ management_endpoint: url })
       strictEqual(configuration.managementEndpoint, undefined)
       deepStrictEqual(configuration.deviations.map(({ member, problem }) => [member, problem]), [
         ["management_endpoint", "Malformed"]
       ])
     }
-    strictEqual(read({ management_endpoint: "https://a.test/x" }).managementEndpoint, "https://a.test/x")
+    for (const url of ["https://a.test/x", "HTTPS://a.test/x", "http://a.test/x"]) {
+      strictEqual(read({ management_endpoint: url }).managementEndpoint, url)
+    }
   })
 })
 
@@ -151,6 +153,17 @@ describe("Capabilities", () => {
     deepStrictEqual(algorithms("RS384"), ["ES384", "RS384"])
   })
 
+  it("malformed members of associated endpoints are deviations", () => {
+    const { associatedEndpoints, deviations } = read({
+      associated_endpoints: [{ url: 1, capabilities: [] }, { url: "https://a.test", capabilities: "x" }]
+    })
+    deepStrictEqual(associatedEndpoints, [{ url: "https://a.test", capabilities: [] }])
+    deepStrictEqual(deviations.map(({ member, problem }) => [member, problem]), [
+      ["associated_endpoints.url", "Malformed"],
+      ["associated_endpoints.capabilities", "Malformed"]
+    ])
+  })
+
   it("[SMART-439] associated endpoints by capability, the deprecated member included", () => {
     const configuration = read({
       associated_endpoints: [
@@ -241,4 +254,43 @@ describe("endpoint", () => {
       strictEqual(yield* reason("http://localhost/token", true), "http://localhost/token")
       strictEqual(yield* reason("https://ehr.example.com/token", false), "https://ehr.example.com/token")
     }))
+
+  it.effect("without options, http is insecure, also to a loopback host", () =>
+    Effect.gen(function*() {
+      const configuration = read({ token_endpoint: "http://localhost/token" })
+      const error = yield* Effect.flip(SmartConfiguration.endpoint(configuration, "tokenEndpoint"))
+      deepStrictEqual([error.reason, error.member], ["InsecureEndpoint", "token_endpoint"])
+      strictEqual(
+        yield* SmartConfiguration.endpoint("tokenEndpoint", { allowInsecureLocalhost: true })(configuration),
+        "http://localhost/token"
+      )
+    }))
+
+  it.effect("a setting that is not a URL is insecure", () =>
+    Effect.gen(function*() {
+      const configuration = SmartConfiguration.fromSettings(base, { tokenEndpoint: "token" })
+      strictEqual(
+        (yield* Effect.flip(SmartConfiguration.endpoint(configuration, "tokenEndpoint"))).reason,
+        "InsecureEndpoint"
+      )
+    }))
+})
+
+describe("fromSettings", () => {
+  it("has the settings, supports S256 and deviates in nothing", () => {
+    const configuration = SmartConfiguration.fromSettings(base, { tokenEndpoint: "https://a.test/token" })
+    deepStrictEqual(
+      { ...configuration },
+      {
+        fhirBaseUrl: base,
+        tokenEndpoint: "https://a.test/token",
+        codeChallengeMethodsSupported: ["S256"],
+        extensions: {},
+        deviations: [],
+        source: "Settings"
+      }
+    )
+    const methods = SmartConfiguration.fromSettings(base, { codeChallengeMethodsSupported: ["plain"] })
+    deepStrictEqual(methods.codeChallengeMethodsSupported, ["plain"])
+  })
 })
