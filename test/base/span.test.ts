@@ -160,6 +160,7 @@ describe("the histogram of steps", () => {
             ? [metricState.sum]
             : []
         )[0] ?? 0)
+      yield* TestClock.adjust("1 hour")
       const before = yield* sum
       const fiber = yield* Effect.fork(span("test.seconds")(Effect.sleep("1500 millis")))
       yield* TestClock.adjust("1500 millis")
