@@ -33,8 +33,8 @@ import * as FhirRequester from "./internal/fhirRequester.js"
 import * as History from "./internal/history.js"
 import * as Interaction from "./internal/interaction.js"
 import * as LaunchResources from "./internal/launchResources.js"
-import type { LinkOptions } from "./internal/linkPolicy.js"
 import * as Operation from "./internal/operation.js"
+import type { RequestOptions } from "./internal/requestOptions.js"
 import type { FhirVersion } from "./internal/resourceTypes.js"
 import * as Search from "./internal/search.js"
 import * as TokenSource from "./internal/tokenSource.js"
@@ -48,9 +48,18 @@ export type { HistoryEntry, HistoryOptions } from "./internal/history.js"
 export { NotModified } from "./internal/interaction.js"
 export type { IfModified } from "./internal/interaction.js"
 export type { LinkOptions } from "./internal/linkPolicy.js"
+export type { RequestOptions } from "./internal/requestOptions.js"
 export type { GraphqlOptions, GraphqlResult, OperationOptions } from "./internal/operation.js"
 export type { Params, ParamValue } from "./internal/params.js"
-export type { AnyResource, AnySchema, Decoded, Decoding, Resource, Stored } from "./internal/resource.js"
+export type {
+  AnyResource,
+  AnySchema,
+  Decoded,
+  Decoding,
+  Resource,
+  ResourceOptions,
+  Stored
+} from "./internal/resource.js"
 export type { AnyResourceOf, FhirVersion, ResourceInput, ResourceOf } from "./internal/resourceTypes.js"
 export type { Page, ReadOptions, SearchOptions } from "./internal/search.js"
 export type {
@@ -109,16 +118,16 @@ export interface Service {
   readonly forTokens: <V extends FhirVersion = "R4">(
     client: SmartClient.Service,
     tokens: TokenSet,
-    options?: LinkOptions
+    options?: RequestOptions
   ) => Authorized<never, never, V>
   /** With the tokens of a session, renewed when necessary. */
   readonly forSession: <V extends FhirVersion = "R4">(
     id: Sessions.SessionId,
-    options?: LinkOptions
+    options?: RequestOptions
   ) => Authorized<Sessions.SessionFailure, Sessions.Sessions, V>
   /** With the tokens of the backend service at a server. */
   readonly forBackend: <V extends FhirVersion = "R4">(
-    request?: BackendServices.Request & LinkOptions
+    request?: BackendServices.Request & RequestOptions
   ) => Authorized<BackendServices.BackendError, BackendServices.BackendServices, V>
 }
 
@@ -149,7 +158,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
 
   const authorized = <E, R, V extends FhirVersion>(
     source: TokenSource.TokenSource<E, R>,
-    options: LinkOptions | undefined
+    options: RequestOptions | undefined
   ): Authorized<E, R, V> => {
     const requester = FhirRequester.make(transport, source, options)
     const interactions = Interaction.make<E, R, V>(requester)
@@ -204,14 +213,14 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
   }
 
   return {
-    forTokens: <V extends FhirVersion>(smart: SmartClient.Service, tokens: TokenSet, options?: LinkOptions) =>
+    forTokens: <V extends FhirVersion>(smart: SmartClient.Service, tokens: TokenSet, options?: RequestOptions) =>
       authorized<never, never, V>({
         server: Effect.succeed(smart),
         tokens: Effect.succeed(tokens),
         authorization: Effect.succeed({ client: smart, tokens }),
         tokenAfter: (rejected) => Effect.succeed(rejected)
       }, options),
-    forSession: <V extends FhirVersion>(id: Sessions.SessionId, options?: LinkOptions) =>
+    forSession: <V extends FhirVersion>(id: Sessions.SessionId, options?: RequestOptions) =>
       authorized<Sessions.SessionFailure, Sessions.Sessions, V>({
         server: withService(Sessions.Sessions, (sessions) => sessions.client(id)),
         tokens: withService(Sessions.Sessions, (sessions) => sessions.tokens(id)),
@@ -219,7 +228,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
         tokenAfter: (rejected) => withService(Sessions.Sessions, (sessions) => sessions.accessTokenAfter(id, rejected))
       }, options),
     forBackend: <V extends FhirVersion>(
-      { foreignOrigins, rebaseLinks, ...request }: BackendServices.Request & LinkOptions = {}
+      { foreignOrigins, headers, rebaseLinks, ...request }: BackendServices.Request & RequestOptions = {}
     ) =>
       authorized<BackendServices.BackendError, BackendServices.BackendServices, V>({
         server: withService(BackendServices.BackendServices, (backend) => backend.client(request)),
@@ -230,7 +239,7 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
         ),
         tokenAfter: (rejected) =>
           withService(BackendServices.BackendServices, (backend) => backend.accessTokenAfter(rejected, request))
-      }, { foreignOrigins, rebaseLinks })
+      }, { foreignOrigins, headers, rebaseLinks })
   }
 })
 

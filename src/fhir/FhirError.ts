@@ -231,6 +231,8 @@ export class FhirError extends Schema.TaggedError<FhirError>("effect-safire/Fhir
   attempts: Schema.optional(Schema.Number),
   /** After a 401 the token was renewed, and the server rejected the new one, too. */
   tokenRenewed: Schema.optional(Schema.Boolean),
+  /** The `X-Request-Id` of the response, by which the operator of the server finds the request. */
+  requestId: Schema.optional(Schema.String),
   /** The error code, description and scope of the challenge in `WWW-Authenticate` (RFC 6750, section 3). */
   error: Schema.optional(Schema.String),
   errorDescription: Schema.optional(Schema.String),

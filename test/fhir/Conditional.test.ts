@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { type BackendServices, FhirClient, FhirError, FhirSearch } from "effect-safire"
@@ -154,6 +155,53 @@ describe("the headers of writes", () => {
         const { headers } = yield* sent((fhir) => Effect.asVoid<unknown, FhirError, never>(call(fhir)))
         assert.deepStrictEqual(JSON.parse(headers["x-provenance"] ?? ""), provenance)
       }
+    }))
+
+  it.effect("the headers of a client go where the token goes; those of an interaction have precedence", () =>
+    Effect.gen(function*() {
+      const http = Http.fake(({ url }) =>
+        url === `${base}/Patient/1`
+          ? new Response(null, { status: 302, headers: { location: "https://files.example/Patient/1" } })
+          : Http.json({ resourceType: "Patient" })
+      )
+      const headers = { "x-api-key": "k", "If-Match": "W/\"1\"", Authorization: "Basic x", accept: "application/json" }
+      const foreignOrigins = { "https://files.example": "anonymous" } as const
+      const fhir = yield* written(http, { headers, foreignOrigins })
+      yield* fhir.read("Patient", "1")
+      yield* fhir.update({ resourceType: "Patient", id: "2" }, { ifMatch: "W/\"2\"" })
+      assert.deepStrictEqual(
+        http.requests.map(({ headers: sent }) =>
+          ["x-api-key", "if-match", "authorization", "accept"].map((name) => sent[name])
+        ),
+        [
+          ["k", "W/\"1\"", `Bearer ${token}`, "application/json"],
+          [undefined, undefined, undefined, "application/fhir+json, application/json;q=0.9"],
+          ["k", "W/\"2\"", `Bearer ${token}`, "application/json"]
+        ]
+      )
+      const echo = Http.fake(({ headers: { "x-api-key": key = "" } }) => Http.text(`wrong key: ${key}`))
+      const keyed = yield* written(echo, { headers: { "x-api-key": Redacted.make("the-s3cret-key") } })
+      assert.strictEqual((yield* Effect.flip(keyed.read("Patient", "2"))).bodyExcerpt, "wrong key: <redacted>")
+      const invalid = yield* written(http, { headers: { "x-api-key": "a\nb" } })
+      assert.strictEqual((yield* Effect.flip(invalid.read("Patient", "2"))).reason, "InvalidRequest")
+    }))
+
+  it.effect("`params` asks for a part of a resource", () =>
+    Effect.gen(function*() {
+      const http = Http.fake(() => Http.json({ resourceType: "Patient", id: "1" }))
+      const fhir = yield* written(http)
+      const params = { _elements: "id,name" }
+      yield* fhir.read("Patient", "1", { params })
+      yield* fhir.readStored("Patient", "1", { params })
+      yield* fhir.conditionalRead("Patient", "1", { params, ifNoneMatch: "W/\"1\"" })
+      yield* fhir.vread("Patient", "1", "2", { params })
+      const query = "?_elements=id%2Cname"
+      assert.deepStrictEqual(http.requests.map(({ url }) => url.slice(base.length)), [
+        ...Array<string>(3).fill(`/Patient/1${query}`),
+        `/Patient/1/_history/2${query}`
+      ])
+      const other = yield* written(Http.fake(() => Http.json({ resourceType: "Patient", id: "9" })))
+      assert.strictEqual((yield* Effect.flip(other.read("Patient", "1", { params }))).reason, "NotFhir")
     }))
 
   it.effect("`X-Provenance` is ASCII, also for other characters", () =>

@@ -57,6 +57,17 @@ describe("a success without the expected FHIR", () => {
       assert.deepStrictEqual([other.detail, other.bodyExcerpt], ["HTTP status 200 without a resource", undefined])
     }))
 
+  it.effect("has the `X-Request-Id` in `requestId`, as an error status does", () =>
+    Effect.gen(function*() {
+      for (const status of [200, 500]) {
+        const headers = { "x-request-id": `7f3-${token}` }
+        const fhir = yield* written(Http.fake(() => withType("", "text/plain", status, headers)))
+        const { message, requestId } = yield* failure(fhir.read("Patient", "1"))
+        assert.strictEqual(requestId, "7f3-<redacted>")
+        assert.notInclude(message, "7f3")
+      }
+    }))
+
   it.effect("is a `NotFhir` if the resource has another id, unless only the case differs", () =>
     Effect.gen(function*() {
       const fhir = yield* written(Http.fake(() => Http.json({ ...patient, id: "aB" })))

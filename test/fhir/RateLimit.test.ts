@@ -215,7 +215,9 @@ describe("RateLimit", () => {
 
 describe("the headers of rate limits", () => {
   const read = (headers: Readonly<Record<string, string>>) =>
-    RateLimitHeader.parse(headers).map(({ policy, remaining, resetMillis }) => [policy, remaining, resetMillis])
+    RateLimitHeader.parse(headers, 1_700_000_000_000).map((
+      { policy, remaining, resetMillis }
+    ) => [policy, remaining, resetMillis])
 
   for (
     const [title, headers, expected] of [
@@ -228,6 +230,10 @@ describe("the headers of rate limits", () => {
       ],
       ["draft 7", { ratelimit: "limit=100, remaining=7, reset=9" }, [["", 7, 9_000]]],
       ["draft 6", { "ratelimit-remaining": "0", "ratelimit-reset": " 12 " }, [["", 0, 12_000]]],
+      ["a window that ends at a time since 1970", { "ratelimit-remaining": "0", "ratelimit-reset": "1700000060" }, [
+        ["", 0, 60_000]
+      ]],
+      ["a window that has ended", { ratelimit: "limit=9, remaining=0, reset=1600000000" }, [["", 0, 0]]],
       ["a window above a week", { ratelimit: "\"p\";r=0;t=999999999999" }, [["p", 0, 604_800_000]]]
     ] as const
   ) it(`are read in the form of ${title}`, () => assert.deepStrictEqual(read(headers), expected.map((one) => [...one])))

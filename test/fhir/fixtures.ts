@@ -34,7 +34,7 @@ export const tokensWith = (changes: Partial<ConstructorParameters<typeof TokenSe
     ...changes
   })
 
-export interface Settings extends FhirClient.LinkOptions {
+export interface Settings extends FhirClient.RequestOptions {
   readonly fhirBaseUrl?: string | undefined
   readonly tokens?: TokenSet.TokenSet | undefined
   readonly retry?: RetryPolicy.Policy | undefined

@@ -132,7 +132,7 @@ const httpBody = (body: FhirBody): HttpBody.HttpBody => {
 const isFieldValue = (value: string): boolean => /^[\t\u0020-\u007e\u0080-\u00ff]*$/.test(value) && value.trim() !== ""
 
 /** The name of a header whose value cannot be sent. */
-const invalidHeader = ({ body, headers }: FhirRequest): string | undefined =>
+const invalidHeader = ({ body, headers }: Pick<FhirRequest, "body" | "headers">): string | undefined =>
   body !== undefined && "contentType" in body && body.contentType !== undefined && !isFieldValue(body.contentType)
     ? "content-type"
     : headers === undefined
@@ -140,9 +140,14 @@ const invalidHeader = ({ body, headers }: FhirRequest): string | undefined =>
     : Object.keys(headers).find((name) => !isFieldValue(headers[name] ?? ""))
 
 /** Encodes the body; fails if it is circular or nested too deeply for JSON, or if a header cannot be sent. */
-export const encode = (request: FhirRequest): Either.Either<EncodedRequest, Fields> => {
+export const encode = (
+  request: FhirRequest,
+  others?: FhirRequest["headers"]
+): Either.Either<EncodedRequest, Fields> => {
   const { body, headers } = request
-  const invalid = body === undefined && headers === undefined ? undefined : invalidHeader(request)
+  const invalid = body === undefined && headers === undefined && others === undefined
+    ? undefined
+    : invalidHeader({ body, headers: others }) ?? invalidHeader({ body, headers })
   if (invalid !== undefined) {
     return Either.left({
       reason: "InvalidRequest",
@@ -230,6 +235,14 @@ export const transportError =
   (fail: ResponseContext["fail"]) => ({ detail, processed, reason, status }: TransportFailure): FhirError =>
     fail({ reason, detail, status, processed })
 
+const requestIdOf = (
+  headers: FhirResponse["headers"],
+  secrets: ResponseContext["secrets"]
+): string | undefined => {
+  const id = headers["x-request-id"]
+  return id === undefined ? undefined : safeText(id, secrets.map(Redacted.value), 100)
+}
+
 /** The error of a response whose status is not a success. */
 export const statusError = (
   { fail, response, secrets, url }: OpenResponse,
@@ -246,6 +259,7 @@ export const statusError = (
       issues,
       status,
       retryAfter: RetryAfter.parse(headers["retry-after"], yield* Clock.currentTimeMillis),
+      requestId: requestIdOf(headers, secrets),
       processed: HttpStatus.processedAt(status),
       error: challenge.error,
       errorDescription: challenge.errorDescription,
@@ -271,6 +285,7 @@ export const notFhir = (
     issues,
     status,
     processed,
+    requestId: requestIdOf(headers, secrets),
     bodyExcerpt: issues.length === 0 ? excerptOf(body, secrets) : undefined
   })
 }

@@ -36,6 +36,7 @@ import { encode, isConditional, read, statusError, stream, toHttpRequest, transp
 import * as LinkPolicy from "./linkPolicy.js"
 import * as Params from "./params.js"
 import type { RateLimiter } from "./rateLimiter.js"
+import { headersOf, type RequestOptions } from "./requestOptions.js"
 import type { TokensOrRequest, TokenSource } from "./tokenSource.js"
 
 /** What the interactions are made of. */
@@ -114,10 +115,11 @@ const errorsOf =
 export const make = <E, R>(
   transport: Transport,
   source: TokenSource<E, R>,
-  options: LinkPolicy.LinkOptions = {}
+  options: RequestOptions = {}
 ): FhirRequester<E, R> => {
   const { client, rateLimit, settings, warnings } = transport
   const checkLink = LinkPolicy.make(options)
+  const headers = headersOf(options)
 
   /** The rules of the server for links of its responses. */
   let latest: undefined | { readonly config: SmartClient.Service["config"]; readonly rules: LinkPolicy.LinkRules }
@@ -130,6 +132,9 @@ export const make = <E, R>(
     if (latest?.config !== config) latest = { config, rules: LinkPolicy.rules(config, [], options) }
     return LinkPolicy.resolve(latest.rules, link, from)
   }
+
+  const withHeaders = (request: EncodedRequest): EncodedRequest =>
+    headers.values === undefined ? request : { ...request, headers: { ...headers.values, ...request.headers } }
 
   /** Sends the request and follows redirects; the link policy checks each of them like a first request. */
   const follow = <A>(
@@ -146,7 +151,9 @@ export const make = <E, R>(
       Effect.flatMap(
         OutgoingRequest.open(
           sender,
-          withToken ? BearerRequest.authorize(toHttpRequest(request, url), token) : toHttpRequest(request, url),
+          withToken
+            ? BearerRequest.authorize(toHttpRequest(withHeaders(request), url), token)
+            : toHttpRequest(request, url),
           url,
           smart.config.allowInsecureLocalhost ?? false
         ),
@@ -157,7 +164,7 @@ export const make = <E, R>(
               url,
               response,
               fail,
-              secrets: withToken ? [token] : [],
+              secrets: withToken ? [token, ...headers.secrets] : [],
               resolve: (link) => resolve(smart, link, { base, page: url.href })
             })
       )
@@ -297,7 +304,7 @@ export const make = <E, R>(
           detail: "an open registry found this server in a launch",
           processed: "no"
         })
-        : encode(request)
+        : encode(request, headers.values)
       const attempts: Effect.Effect<A, FhirError | E, R1> = Either.isLeft(encoded)
         ? errorsOf(smart, request.interaction, request.file)(encoded.left)
         : run(smart, tokens, encoded.right)

@@ -10,11 +10,12 @@ import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import { safeText } from "../../http/Redaction.js"
 import { FhirError } from "../FhirError.js"
-import { type FhirRequest, type FhirResponse, notFhir, type ReadResponse } from "./fhirMessage.js"
+import type { FhirRequest, FhirResponse, ReadResponse } from "./fhirMessage.js"
 import type { FhirRequester } from "./fhirRequester.js"
 import * as Params from "./params.js"
-import type { AnySchema, Decoded, Decoding, Resource, Stored } from "./resource.js"
-import { decode, INVALID_REFERENCE, isId, isResource, isType } from "./resource.js"
+import type { AnySchema, Decoded, Decoding, ResourceOptions, Stored } from "./resource.js"
+import { INVALID_REFERENCE, isId, isResource, isType } from "./resource.js"
+import { optionalResourceIn, resourceIn, storedResourceIn } from "./resourceResponse.js"
 import type { FhirVersion, ResourceInput, ResourceOf } from "./resourceTypes.js"
 import { storedOf, toHttpDate } from "./stored.js"
 import type { CreateOptions, MatchOptions, Patch, PatchOptions, UpdateOptions, WriteOptions } from "./writeOptions.js"
@@ -56,26 +57,26 @@ export interface Interactions<E, R, V extends FhirVersion> {
   readonly read: <const Type extends string, S extends AnySchema | undefined = undefined>(
     resourceType: Type,
     id: string,
-    options?: Decoding<S>
+    options?: ResourceOptions<S>
   ) => Effect.Effect<Decoded<S, ResourceOf<V, Type>>, FhirError | E, R>
   /** Like `read`, with the ETag for a later update. */
   readonly readStored: <const Type extends string, S extends AnySchema | undefined = undefined>(
     resourceType: Type,
     id: string,
-    options?: Decoding<S>
+    options?: ResourceOptions<S>
   ) => Effect.Effect<Stored<Decoded<S, ResourceOf<V, Type>>>, FhirError | E, R>
   /** Reads a resource only if it is another version than the one that the caller has. */
   readonly conditionalRead: <const Type extends string, S extends AnySchema | undefined = undefined>(
     resourceType: Type,
     id: string,
-    options: IfModified & Decoding<S>
+    options: IfModified & ResourceOptions<S>
   ) => Effect.Effect<Stored<Decoded<S, ResourceOf<V, Type>>> | NotModified, FhirError | E, R>
   /** One version of a resource. */
   readonly vread: <const Type extends string, S extends AnySchema | undefined = undefined>(
     resourceType: Type,
     id: string,
     versionId: string,
-    options?: Decoding<S>
+    options?: ResourceOptions<S>
   ) => Effect.Effect<Decoded<S, ResourceOf<V, Type>>, FhirError | E, R>
   /** Creates a resource. The server chooses its id. */
   readonly create: <Type extends string, S extends AnySchema | undefined = undefined>(
@@ -140,51 +141,6 @@ export const notModified = (
 /** A type that FHIR does not allow may be a value in the wrong place, so errors and spans do not contain it. */
 export const nameOf = (resourceType: string): string => isType(resourceType) ? resourceType : "(no type)"
 
-/** Whether a response may be about this id. Some servers ignore its case; a redirect may lead to another resource. */
-export const mayHaveId = ({ url }: ReadResponse, { id: found }: Resource, id: string): boolean =>
-  found === id || typeof found !== "string" || found.toLowerCase() === id.toLowerCase() ||
-  !`${url}/`.includes(`/${id}/`)
-
-/** The resource of a response, of the type and the id that are given. */
-const resourceIn = <S extends AnySchema | undefined, A>(
-  response: ReadResponse,
-  resourceType: string | undefined,
-  options: Decoding<S>,
-  id?: string
-): Effect.Effect<Decoded<S, A>, FhirError> => {
-  const { fail, json } = response
-  return !isResource(json)
-    ? notFhir(response, "without a resource")
-    : resourceType !== undefined && json.resourceType !== resourceType
-    ? notFhir(response, "with a resource of another type")
-    : id !== undefined && !mayHaveId(response, json, id)
-    ? notFhir(response, "with a resource of another id")
-    : decode(json, options, fail)
-}
-
-const storedResourceIn = <S extends AnySchema | undefined, A>(
-  response: ReadResponse,
-  resourceType: string | undefined,
-  options: Decoding<S>,
-  id?: string
-): Effect.Effect<Stored<Decoded<S, A>>, FhirError> =>
-  Effect.map(resourceIn<S, A>(response, resourceType, options, id), (resource) => storedOf(response, resource))
-
-/** The resource of a response that may be empty or have an OperationOutcome instead. */
-export const optionalResourceIn = <S extends AnySchema | undefined, A>(
-  response: ReadResponse,
-  resourceType: string | undefined,
-  options: Decoding<S>
-): Effect.Effect<Stored<Decoded<S, A> | undefined>, FhirError> => {
-  const { body, json } = response
-  const isAbsent = body.trim() === "" ||
-    (resourceType !== undefined && resourceType !== "OperationOutcome" && isResource(json) &&
-      json.resourceType === "OperationOutcome")
-  return isAbsent
-    ? Effect.succeed(storedOf(response, undefined))
-    : storedResourceIn(response, resourceType, options)
-}
-
 /** Why a conditional write is not sent: it could change or delete any resource. */
 const criteriaProblem = (criteria: Params.Params): string | undefined => {
   const name = Params.nameWithoutValue(criteria)
@@ -213,10 +169,15 @@ export const make = <E, R, V extends FhirVersion>({ refuse, send }: FhirRequeste
   const readWith = <A>(
     resourceType: string,
     id: string,
-    headers: FhirRequest["headers"],
+    { headers, params }: Pick<FhirRequest, "headers" | "params">,
     use: (response: ReadResponse) => Effect.Effect<A, FhirError>
   ): Effect.Effect<A, FhirError | E, R> =>
-    withPath("read", resourceType, [id], (interaction, url) => Effect.flatMap(send({ interaction, url, headers }), use))
+    withPath(
+      "read",
+      resourceType,
+      [id],
+      (interaction, url) => Effect.flatMap(send({ interaction, url, headers, params }), use)
+    )
 
   interface Write extends Pick<FhirRequest, "method" | "body" | "params"> {
     readonly name: string
@@ -279,19 +240,34 @@ export const make = <E, R, V extends FhirVersion>({ refuse, send }: FhirRequeste
 
   return {
     readStored: (resourceType, id, options = {}) =>
-      readWith(resourceType, id, undefined, (response) => storedResourceIn(response, resourceType, options, id)),
+      readWith(
+        resourceType,
+        id,
+        { params: options.params },
+        (response) => storedResourceIn(response, resourceType, options, id)
+      ),
     read: (resourceType, id, options = {}) =>
-      readWith(resourceType, id, undefined, (response) => resourceIn(response, resourceType, options, id)),
+      readWith(
+        resourceType,
+        id,
+        { params: options.params },
+        (response) => resourceIn(response, resourceType, options, id)
+      ),
     conditionalRead: (resourceType, id, options) =>
-      readWith(resourceType, id, conditionHeaders(options), (response) =>
-        Effect.if(response.status === 304, {
-          onTrue: () => Effect.succeed(notModified(response, options)),
-          onFalse: () => storedResourceIn(response, resourceType, options, id)
-        })),
+      readWith(
+        resourceType,
+        id,
+        { headers: conditionHeaders(options), params: options.params },
+        (response) =>
+          Effect.if(response.status === 304, {
+            onTrue: () => Effect.succeed(notModified(response, options)),
+            onFalse: () => storedResourceIn(response, resourceType, options, id)
+          })
+      ),
     vread: (resourceType, id, versionId, options = {}) =>
       withPath("vread", resourceType, [id, versionId], (interaction) =>
         Effect.flatMap(
-          send({ interaction, url: `${resourceType}/${id}/_history/${versionId}` }),
+          send({ interaction, url: `${resourceType}/${id}/_history/${versionId}`, params: options.params }),
           (response) => resourceIn(response, resourceType, options, id)
         )),
     create: (resource, options = {}) => {

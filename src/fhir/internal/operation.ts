@@ -15,10 +15,10 @@ import type { PageOptions } from "./bundlePages.js"
 import { bundlePages } from "./bundlePages.js"
 import { type FhirRequest, notFhir } from "./fhirMessage.js"
 import type { FhirRequester } from "./fhirRequester.js"
-import { optionalResourceIn } from "./interaction.js"
 import type * as Params from "./params.js"
 import type { AnySchema, Decoded, Decoding, Stored } from "./resource.js"
 import { decode, isId, isResource, isType, typed } from "./resource.js"
+import { optionalResourceIn } from "./resourceResponse.js"
 import type { AnyResourceOf, FhirVersion, ResourceInput, ResourceOf } from "./resourceTypes.js"
 
 /**

@@ -20,10 +20,22 @@ const MAX_POLICIES = 10
 /** A week. */
 const MAX_RESET_MILLIS = 604_800_000
 
-const quota = (policy: string, remaining: string | undefined, reset: string | undefined): ReadonlyArray<Quota> =>
+/** Some servers send the time of the end since 1970 instead of the seconds until then. */
+const MIN_EPOCH_SECONDS = 1_000_000_000
+
+/** The milliseconds until a window ends. */
+const resetOf = (seconds: number, now: number): number =>
+  Math.min(Math.max(0, seconds * 1000 - (seconds < MIN_EPOCH_SECONDS ? 0 : now)), MAX_RESET_MILLIS)
+
+const quota = (
+  policy: string,
+  remaining: string | undefined,
+  reset: string | undefined,
+  now: number
+): ReadonlyArray<Quota> =>
   remaining === undefined || reset === undefined || !/^\d{1,15}$/.test(remaining) || !/^\d{1,15}$/.test(reset)
     ? []
-    : [{ policy, remaining: Number(remaining), resetMillis: Math.min(Number(reset) * 1000, MAX_RESET_MILLIS) }]
+    : [{ policy, remaining: Number(remaining), resetMillis: resetOf(Number(reset), now) }]
 
 /** `a=1;b=2` as a record. */
 const parametersOf = (text: string): Readonly<Record<string, string | undefined>> =>
@@ -35,21 +47,21 @@ const parametersOf = (text: string): Readonly<Record<string, string | undefined>
   )
 
 /** `"requests";r=10;t=60, "fhirInteractions";r=400;t=60`, or `limit=100, remaining=10, reset=60` of draft 7. */
-const fromRateLimit = (header: string): ReadonlyArray<Quota> => {
+const fromRateLimit = (header: string, now: number): ReadonlyArray<Quota> => {
   const items = [...header.matchAll(/"([^"]{0,100})"([^"]*)/g)].slice(0, MAX_POLICIES)
   if (items.length === 0) {
     const { remaining, reset } = parametersOf(header)
-    return quota("", remaining, reset)
+    return quota("", remaining, reset, now)
   }
   return items.flatMap(([, policy = "", text = ""]) => {
     const { r, t } = parametersOf(text)
-    return quota(policy, r, t)
+    return quota(policy, r, t, now)
   })
 }
 
-export const parse = (headers: HeaderMap): ReadonlyArray<Quota> => {
+export const parse = (headers: HeaderMap, now: number): ReadonlyArray<Quota> => {
   const header = headers["ratelimit"]
   return header !== undefined
-    ? fromRateLimit(header.slice(0, MAX_HEADER))
-    : quota("", headers["ratelimit-remaining"]?.trim(), headers["ratelimit-reset"]?.trim())
+    ? fromRateLimit(header.slice(0, MAX_HEADER), now)
+    : quota("", headers["ratelimit-remaining"]?.trim(), headers["ratelimit-reset"]?.trim(), now)
 }

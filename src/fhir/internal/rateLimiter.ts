@@ -195,7 +195,7 @@ export const make = (options: Options): RateLimiter => {
         if (retryAfter !== undefined) {
           server.pausedUntil = Math.max(server.pausedUntil, now + Duration.toMillis(retryAfter))
         }
-        for (const { policy, remaining, resetMillis } of RateLimitHeader.parse(headers)) {
+        for (const { policy, remaining, resetMillis } of RateLimitHeader.parse(headers, now)) {
           const until = now + resetMillis
           const known = server.quotas.get(policy)
           if (known === undefined && server.quotas.size >= MAX_QUOTAS) continue

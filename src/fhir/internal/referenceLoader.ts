@@ -20,9 +20,9 @@ import { entriesOf } from "./bundle.js"
 import { bundlePages } from "./bundlePages.js"
 import { notFhir } from "./fhirMessage.js"
 import type { FhirRequester } from "./fhirRequester.js"
-import { mayHaveId } from "./interaction.js"
 import type { Target } from "./referenceTarget.js"
 import { isResource, type Resource } from "./resource.js"
+import { mayHaveId } from "./resourceResponse.js"
 
 export interface LoaderOptions {
   readonly concurrency: number

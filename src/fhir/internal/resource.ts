@@ -11,6 +11,7 @@ import { failOnDefect } from "../../base/FailOnDefect.js"
 import { isJsonObject, reader } from "../../base/JsonReader.js"
 import { safeText } from "../../http/Redaction.js"
 import type { Fields, Issue } from "../FhirError.js"
+import type * as Params from "./params.js"
 
 /**
  * A FHIR resource as JSON (FHIR R4, section 2.26).
@@ -46,6 +47,17 @@ export type AnySchema = Schema.Schema.AnyNoContext
 export interface Decoding<S extends AnySchema | undefined> {
   /** Decodes the resource; its failure is an `Undecodable` with `issuePaths`. Default: no schema. */
   readonly schema?: S | undefined
+}
+
+/**
+ * Options of reading one resource.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ResourceOptions<S extends AnySchema | undefined> extends Decoding<S> {
+  /** `_elements` or `_summary`. Do not update with the result, which is not the complete resource. */
+  readonly params?: Params.Params | undefined
 }
 
 /**
