@@ -509,6 +509,24 @@ describe("the files of a bulk export", () => {
       })
   )
 
+  it.effect("an OperationOutcome instead of a file is an error, and is requested again if it is transient", () =>
+    Effect.gen(function*() {
+      const http = server({ file: (_, index) => outcome(200, index === 0 ? "transient" : "exception") })
+      const { error, ids } = yield* exported(http)
+      assert.deepStrictEqual(ids, [])
+      assert.deepStrictEqual([error?.reason, error?.file?.index, error?.line], ["Refused", 0, 1])
+      assert.include(error?.message, "issues: exception")
+      assert.strictEqual(requests(http, "/files/").length, 2)
+      const of = (type: string) =>
+        server({
+          file: () => outcome(200, "exception"),
+          status: [() => complete({ output: [{ type, url: file(0) }] })]
+        })
+      for (const type of ["OperationOutcome", "Resource"]) {
+        assert.lengthOf((yield* exported(of(type))).items, 1)
+      }
+    }))
+
   it.effect("a file with other lines than before is an error, not a mixture", () =>
     Effect.gen(function*() {
       const http = server({

@@ -68,6 +68,24 @@ describe("Ndjson", () => {
       assert.deepStrictEqual(yield* outcome(""), ["end"])
     }))
 
+  it.effect("blank lines of any white space and in any number are counted; one that is too long is an error", () =>
+    Effect.gen(function*() {
+      const blank = "\n \n\t\t\r\n\u00a0\n".repeat(500)
+      const text = `${blank}${line("a")}\n${blank}${line("b")}\n`
+      for (const size of [7, text.length]) {
+        assert.deepStrictEqual(yield* outcome(text, { size }), ["2001:a", "4002:b", "end"])
+      }
+      const reader = new Ndjson.NdjsonReader({
+        from: { line: 0, offset: 0 },
+        skipTo: { line: 0, offset: 0 },
+        maxLineBytes: 1024
+      })
+      const { parts } = reader.push(encoder.encode(text))
+      const blankBytes = encoder.encode(blank).length
+      assert.deepStrictEqual(parts.map(({ start }) => start), [blankBytes, 2 * blankBytes + line("a").length + 1])
+      assert.deepStrictEqual(yield* outcome(`${line("a")}\n${" ".repeat(1025)}\n`), ["1:a", "LineTooLong 2"])
+    }))
+
   it.effect("what is wrong, in which line, after all that came before", () =>
     Effect.gen(function*() {
       const first = `${line("a")}\n`

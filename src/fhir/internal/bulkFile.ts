@@ -22,6 +22,7 @@ import { isUrlRefused } from "./bulkRefresh.js"
 import { isTemporary, makePatience } from "./bulkRetry.js"
 import type { Lines, Parsed } from "./ndjson.js"
 import { linesOf, NdjsonError, NdjsonReader, splitAt } from "./ndjson.js"
+import { issueCodesOf } from "./resource.js"
 
 /** The resources of one chunk, in order. */
 export interface Part {
@@ -67,7 +68,7 @@ const eachLine = (lines: Lines): ReadonlyArray<Lines> => {
 /** A mutable position: one file is read by one fiber at a time. */
 class Cursor {
   position: Position
-  constructor(private readonly file: ManifestFile, position: Position) {
+  constructor(readonly file: ManifestFile, position: Position) {
     this.position = position
   }
 
@@ -91,6 +92,10 @@ class Cursor {
   }
 }
 
+/** A server may report a failure with the status of a success. */
+const isOutcome = ({ kind, type }: ManifestFile, { resourceType }: Lines): boolean =>
+  kind === "output" && resourceType === "OperationOutcome" && type !== resourceType && type !== "Resource"
+
 /** How an attempt to read the rest of a file ended. */
 type Ended<E> =
   | { readonly _tag: "Complete" }
@@ -111,6 +116,7 @@ class Attempt<E> {
   constructor(
     private readonly opened: Opened,
     private readonly cursor: Cursor,
+    private readonly fail: FileContext<E, never>["fail"],
     maxLineBytes: number
   ) {
     this.before = cursor.position
@@ -149,6 +155,14 @@ class Attempt<E> {
   }
 
   private advance({ error, parts }: Parsed): ReadonlyArray<PositionedLines> {
+    const { file, position } = this.cursor
+    const [first] = parts
+    if (first !== undefined && position.resources === 0 && isOutcome(file, first)) {
+      const issues = linesOf(first).flatMap(({ resource }) => issueCodesOf(resource))
+      const detail = "the server responded with an OperationOutcome instead of the file"
+      this.ended = { _tag: "Failed", error: this.fail({ reason: "Refused", detail, issues, line: first.first }) }
+      return []
+    }
     if (error !== undefined) this.ended = { _tag: "Invalid", error }
     return this.cursor.advance(parts, this.opened.etag)
   }
@@ -208,7 +222,7 @@ export const open = <E, R>(
 
     /** The parts of a response, and what follows its end. */
     const receive = (opened: Opened, close: Effect.Effect<void>): Pull<E, R> => {
-      const attempt = new Attempt<E>(opened, cursor, maxLineBytes)
+      const attempt = new Attempt<E>(opened, cursor, fail, maxLineBytes)
       const parts: Pull<E, R> = Effect.suspend(() => {
         const { ended } = attempt
         if (ended !== undefined) {

@@ -14,13 +14,13 @@ import { safeText } from "../../http/Redaction.js"
 import * as RetryAfter from "../../http/RetryAfter.js"
 import * as RetryPolicy from "../../http/RetryPolicy.js"
 import type { Authorized } from "../FhirClient.js"
-import { errorsAt, FhirError, isFhirError, type Issue } from "../FhirError.js"
+import { errorsAt, FhirError, isFhirError } from "../FhirError.js"
 import { Job } from "./bulkCheckpoint.js"
 import { type KickOffOptions, kickOffRequest } from "./bulkKickOff.js"
 import { areSameInstant, fromJson, type Manifest } from "./bulkManifest.js"
 import { isTemporary, type Temporary } from "./bulkRetry.js"
 import type { FhirResponse } from "./fhirMessage.js"
-import { issuesOf } from "./resource.js"
+import { issueCodesOf } from "./resource.js"
 
 /**
  * The maximum size of an export.
@@ -84,10 +84,6 @@ export const remove = <E, R>(fhir: Authorized<E, R>, { statusUrl }: Job): Effect
     )
   )
 
-/** The issues without their texts, which may contain the token. */
-const codesOf = (json: unknown): ReadonlyArray<Issue> =>
-  issuesOf(json, []).map(({ code, severity }) => ({ code, severity }))
-
 /**
  * Starts an export. An interruption does not abort the request, because its response is needed to delete the export.
  */
@@ -106,7 +102,7 @@ export const start = <E, R>(
         : fail({
           reason: "NotFhir",
           detail: status === 202 ? "the response has no Content-Location" : `HTTP status ${status} instead of 202`,
-          issues: codesOf(json),
+          issues: issueCodesOf(json),
           status,
           processed: "unknown"
         })
@@ -229,7 +225,7 @@ export const poll = <E, R>(
     }).pipe(
       Effect.flatMap((response) => {
         // Some servers report a failure with the status of a success.
-        const issues = response.status === 202 ? [] : codesOf(response.json)
+        const issues = response.status === 202 ? [] : issueCodesOf(response.json)
         return issues.length === 0
           ? Effect.succeed(response)
           : fail({

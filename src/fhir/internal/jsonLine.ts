@@ -55,7 +55,7 @@ const hasBytes = (bytes: Uint8Array, from: number, expected: Uint8Array): boolea
 const isSpace = (byte: number | undefined): boolean => byte === SPACE || byte === TAB || byte === RETURN
 
 /** The index after the white space; a newline ends the line. */
-const skipSpace = (bytes: Uint8Array, from: number): number => {
+export const skipSpace = (bytes: Uint8Array, from: number): number => {
   let at = from
   while (isSpace(bytes[at])) at += 1
   return at

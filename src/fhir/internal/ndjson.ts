@@ -6,7 +6,7 @@
 import * as Data from "effect/Data"
 import { ByteBuffer } from "../../base/ByteBuffer.js"
 import { lineParser } from "../../base/JsonReader.js"
-import { endOfResource } from "./jsonLine.js"
+import { endOfResource, skipSpace } from "./jsonLine.js"
 import type { Resource } from "./resource.js"
 import { isResource } from "./resource.js"
 
@@ -229,6 +229,14 @@ export class NdjsonReader {
         continue
       }
       block.close(from)
+      // Most blank lines: a compressed file may have millions of them.
+      const blank = isChecked ? skipSpace(bytes, from) : from
+      if (isChecked && bytes[blank] === NEWLINE && blank - from <= this.options.maxLineBytes) {
+        this.number += 1
+        this.offset += blank + 1 - from
+        from = blank + 1
+        continue
+      }
       const end = bytes.indexOf(NEWLINE, from) + 1
       const { error, parts } = this.endLine(bytes.subarray(from, end), "MalformedLine")
       block.parts.push(...parts)

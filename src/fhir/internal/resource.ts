@@ -152,6 +152,10 @@ export const issuesOf = (
   })
 }
 
+/** The issues without their texts, which may contain the token. */
+export const issueCodesOf = (value: unknown): ReadonlyArray<Issue> =>
+  issuesOf(value, []).map(({ code, severity }) => ({ code, severity }))
+
 const MAX_READ = 16_384
 const MAX_EXCERPT = 500
 
