@@ -79,6 +79,7 @@ class InProcessRunner {
 
   constructor(options, log) {
     this.files = options.inProcess.testFiles.map((file) => resolve(file))
+    this.onDemand = options.inProcess.onDemand
     this.skip = new RegExp(options.inProcess.skip)
     this.log = log
     this.round = 0
@@ -100,6 +101,7 @@ class InProcessRunner {
     register({ tsconfig: resolve("tsconfig.json") })
     configureGlobal({ numRuns: PROPERTY_RUNS })
     if (existsSync(TIMES)) this.times = new Map(JSON.parse(readFileSync(TIMES, "utf8")))
+    for (const file of this.onDemand) await import(pathToFileURL(resolve(file)).href)
     const { VitestTestRunner } = await import("vitest/runners")
     const { it } = await import("@effect/vitest")
     // `layer` of @effect/vitest replaces them, for all files that follow in this process.

@@ -8,6 +8,8 @@ export default {
   plugins: ["./scripts/mutation/runner.mjs"],
   // Tests of the time that something takes, because instrumented code is slower.
   inProcess: {
+    // Imported on demand: before the first test, so that what runs at their import counts as static.
+    onDemand: ["src/smart/internal/verifyIdentity.ts"],
     skip: "does not search all|costs little|very many|the work is linear",
     testFiles: process.env.MUTATION_TESTS?.split(",") ?? testsOf(folder)
   },

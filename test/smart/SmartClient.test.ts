@@ -74,6 +74,65 @@ const metadata = (changes: Readonly<Record<string, unknown>> = {}) => () =>
     ...changes
   })
 
+describe("SmartClient, settings and their defaults", () => {
+  it.effect("[SMART-1] endpoints of a loopback host require allowInsecureLocalhost", () =>
+    Effect.gen(function*() {
+      const local = metadata({ token_endpoint: "http://localhost:8080/token" })
+      const strict = yield* clientOver(Http.script(local))
+      assert.deepInclude(yield* Effect.flip(strict.authorize()), {
+        _tag: "DiscoveryError",
+        reason: "InsecureEndpoint",
+        member: "token_endpoint"
+      })
+      const allowed = yield* clientOver(Http.script(local), { allowInsecureLocalhost: true })
+      assert.strictEqual((yield* allowed.authorize()).pending.tokenEndpoint, "http://localhost:8080/token")
+    }))
+
+  it.effect("the error of an invalid FHIR base URL hides its credentials", () =>
+    Effect.gen(function*() {
+      const fhirBaseUrl = "https://user:pa55word@ehr.example/fhir"
+      for (const [name, expected] of [[undefined, "https://ehr.example/fhir"], ["ehr", "ehr"]] as const) {
+        const error = yield* Effect.flip(clientOver(Http.script(metadata()), { fhirBaseUrl, name }))
+        assert.strictEqual(error._tag === "ConfigurationError" && error.server, expected)
+        assert.notInclude(JSON.stringify(error), "pa55word")
+      }
+    }))
+
+  it.effect("tokens of the same server in another spelling are its own, and those of another server are not", () =>
+    Effect.gen(function*() {
+      const client = yield* SmartClient.SmartClient
+      const tokens = yield* login
+      const from = (fhirBaseUrl: string) => client.refresh(new TokenSet.TokenSet({ ...tokens, fhirBaseUrl }))
+      const error = yield* Effect.flip(from("https://ehr.sandbox.test/fhir2"))
+      assert.strictEqual(error._tag === "TokenError" && error.reason, "WrongServer")
+      const renewed = yield* from("https://EHR.sandbox.test:443/fhir/")
+      assert.notStrictEqual(Redacted.value(renewed.accessToken), Redacted.value(tokens.accessToken))
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("a URL above `maxAuthorizationUrlLength` is a form, and one of that length is not", () =>
+    Effect.gen(function*() {
+      const http = Http.script(metadata({ capabilities: ["authorize-post"] }))
+      const { url } = yield* (yield* clientOver(http)).authorize()
+      for (const [difference, isForm] of [[0, false], [-1, true]] as const) {
+        const client = yield* clientOver(http, { maxAuthorizationUrlLength: url.href.length + difference })
+        const { post } = yield* client.authorize()
+        assert.strictEqual(post !== undefined, isForm)
+      }
+    }))
+
+  it.effect("the errors of `authorize` name the settings", () =>
+    Effect.gen(function*() {
+      const fields = (options: SmartClient.AuthorizeOptions, changes: Partial<SmartClient.Config> = {}) =>
+        Effect.gen(function*() {
+          const client = yield* clientOver(Http.script(metadata()), changes)
+          const error = yield* Effect.flip(client.authorize(options))
+          return error._tag === "ConfigurationError" ? [error.reason, ...error.fields] : error._tag
+        })
+      assert.deepStrictEqual(yield* fields({}, { scopes: [] }), ["Missing", "scopes"])
+      assert.deepStrictEqual(yield* fields({ iss: "https://other.example/fhir" }), ["Conflict", "iss", "fhirBaseUrl"])
+    }))
+})
+
 describe("SmartClient", () => {
   it.effect("goes from the base URL to the patient, and refreshes after expiry", () =>
     Effect.gen(function*() {

@@ -737,6 +737,21 @@ describe("IdToken, the code that verifies", () => {
       assert.include(server.codes(), "IdTokenUnverifiable")
     }))
 
+  for (const granted of [true, false]) {
+    it.effect(`an id_token that was not requested is ${granted ? "verified if openid was granted" : "not used if openid was not granted"}`, () =>
+      Effect.gen(function*() {
+        yield* TestClock.setTime(start)
+        const key = yield* makeKey("k1")
+        const server = makeServer([key.jwk])
+        const tokens = yield* login(
+          server,
+          () => Effect.flatMap(validClaims(undefined), (claims) => sign(key, claims)),
+          { scopes: ["launch/patient"], answer: { scope: granted ? "launch/patient openid" : "launch/patient" } }
+        ).pipe(Effect.provide(layerClient(server)))
+        assert.strictEqual(tokens.identity?.sub, granted ? "person-1" : undefined)
+      }))
+  }
+
   const never = <M>(): Promise<M> => new Promise<M>(() => undefined)
 
   for (const [name, importer] of [["cannot be loaded", failing(Infinity)], ["never arrives", never]] as const) {

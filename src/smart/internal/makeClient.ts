@@ -202,13 +202,9 @@ export const makeClient = (
         const target = targetAtUrl(pending.tokenEndpoint, found)
         const { retryUnknown } = config
         const tokens = yield* tokenEndpoint.exchangeCode(target, { code, verifier, redirectUri, scopes, retryUnknown })
+        // An id_token that was neither requested nor granted is not used.
         if (!scopes.includes("openid") && !tokens.scopes.includes("openid")) return tokens
-        return yield* openId.atExchange(tokens, {
-          nonce,
-          maxAge,
-          requestedScopes: scopes,
-          ...context
-        })
+        return yield* openId.atExchange(tokens, { nonce, maxAge, ...context })
       }).pipe(step("SmartClient.exchange"))
 
     const refresh = (

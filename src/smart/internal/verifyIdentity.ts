@@ -32,11 +32,6 @@ import type { UserInfo } from "../../token/UserInfo.js"
 /** @internal */
 export type IdTokenContext = Omit<IdToken.Request, "fhirUser" | "renewal">
 
-/** @internal */
-export interface ExchangeContext extends IdTokenContext {
-  readonly requestedScopes: ReadonlyArray<string>
-}
-
 const warn = (warnings: Warnings, server: string, code: Code, detail: string): Effect.Effect<void> =>
   reportSafely(warnings, new ConformanceWarning({ code, server, detail }))
 
@@ -58,27 +53,22 @@ const identityError = (
 
 const withIdentity = (tokens: TokenSet, identity: Identity): TokenSet => construct(TokenSet, { ...tokens, identity })
 
-/**
- * The tokens of a code exchange, with the verified identity. If `openid` was neither requested nor granted, an id_token
- * is ignored.
- */
+/** The tokens of a code exchange that requested `openid` or was granted it, with the verified identity. */
 const atExchange = (
   idTokens: IdToken.Service,
   warnings: Warnings,
   tokens: TokenSet,
-  context: ExchangeContext
+  context: IdTokenContext
 ): Effect.Effect<TokenSet, IdTokenError> => {
   const { server } = context
-  const granted = tokens.scopes.includes("openid")
   if (tokens.idToken === undefined) {
-    return granted
+    return tokens.scopes.includes("openid")
       ? Effect.as(
         warn(warnings, server, "IdTokenMissing", "openid was granted, and the response has no id_token"),
         tokens
       )
       : Effect.succeed(tokens)
   }
-  if (!granted && !context.requestedScopes.includes("openid")) return Effect.succeed(tokens)
   return idTokens.verify(tokens.idToken, { ...context, fhirUser: tokens.scopes.includes("fhirUser") }).pipe(
     Effect.mapError(({ claim, detail, reason }) => identityError(server, reason, detail, claim, tokens)),
     Effect.flatMap(Option.match({
@@ -220,7 +210,7 @@ const logoutUrl = (
 export interface OpenId {
   readonly atExchange: (
     tokens: TokenSet,
-    context: ExchangeContext
+    context: IdTokenContext
   ) => Effect.Effect<TokenSet, IdTokenError>
   readonly atRefresh: (
     previous: TokenSet,
