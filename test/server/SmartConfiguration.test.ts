@@ -153,6 +153,12 @@ describe("Capabilities", () => {
     deepStrictEqual(algorithms("RS384"), ["ES384", "RS384"])
   })
 
+  it("malformed members of a brand identifier are deviations", () => {
+    const { deviations, userAccessBrandIdentifier } = read({ user_access_brand_identifier: { system: 1, value: "a" } })
+    deepStrictEqual(userAccessBrandIdentifier, { system: undefined, value: "a" })
+    deepStrictEqual(deviations.map(({ member }) => member), ["user_access_brand_identifier.system"])
+  })
+
   it("malformed members of associated endpoints are deviations", () => {
     const { associatedEndpoints, deviations } = read({
       associated_endpoints: [{ url: 1, capabilities: [] }, { url: "https://a.test", capabilities: "x" }]
