@@ -101,6 +101,40 @@ describe("conditional interactions", () => {
       assert.deepStrictEqual(yield* failure(fhir.read("Patient", "patient-beta")), ["Gone", 410])
     }).pipe(Effect.provide(backend())))
 
+  it.effect("the sandbox finds resources by identifiers with any characters, and refuses conditions it does not know", () =>
+    Effect.gen(function*() {
+      const fhir = yield* sandbox
+      const identifier = [{ system: "urn:example", value: "a|b,c\\d" }]
+      const criteria = FhirSearch.token("identifier", identifier)
+      const resource = { resourceType: "Patient", identifier } as const
+      const first = yield* fhir.create(resource, { ifNoneExist: criteria })
+      const second = yield* fhir.create(resource, { ifNoneExist: criteria })
+      assert.deepStrictEqual([first.status, second.status], [201, 200])
+      assert.strictEqual(second.resource?.id, first.resource?.id)
+      const found = yield* Stream.runCollect(fhir.search("Patient", criteria))
+      assert.deepStrictEqual(Array.from(found, ({ id }) => id), [first.resource?.id])
+      const updated = yield* fhir.conditionalUpdate(criteria, { ...resource, gender: "other" })
+      assert.deepStrictEqual([updated.status, updated.resource?.gender], [200, "other"])
+      const patch = [{ op: "add", path: "/active", value: true }] as const
+      const url = `Patient/${first.resource?.id ?? ""}`
+      const [patched] = yield* fhir.transaction([{ method: "PATCH", url, patch }])
+      assert.propertyVal(patched?.resource, "active", true)
+      yield* fhir.conditionalDelete("Patient", criteria)
+      assert.strictEqual(yield* Stream.runCount(fhir.search("Patient", criteria)), 0)
+      for (
+        const call of [
+          fhir.create(resource, { ifNoneExist: { name: "x" } }),
+          fhir.conditionalDelete("Patient", { name: "x" }),
+          Stream.runDrain(fhir.search("Patient", { name: "x" }, { handling: "strict" }))
+        ]
+      ) {
+        const error = yield* Effect.flip(
+          Effect.asVoid<unknown, BackendServices.BackendError | FhirError, BackendServices.BackendServices>(call)
+        )
+        assert.strictEqual(error instanceof FhirError ? error.issues[0]?.code : undefined, "not-supported")
+      }
+    }).pipe(Effect.provide(backend())))
+
   it.effect("criteria that are empty or have no value are not sent, because they would match every resource", () =>
     Effect.gen(function*() {
       const http = Http.script(() => Http.json({}))

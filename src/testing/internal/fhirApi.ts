@@ -6,6 +6,8 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Encoding from "effect/Encoding"
 import * as Predicate from "effect/Predicate"
 import * as BulkData from "./bulkData.js"
 import {
@@ -96,6 +98,10 @@ const search = (request: FhirRequest, type: string): Http.SandboxResponse => {
   const scopes = scopesFor(token, type, "s")
   if (scopes.length === 0) return insufficientScope
   const filters = query.filter(([name]) => searchParameters.has(name) || name === "_include")
+  const isStrict = request.headers["prefer"]?.includes("handling=strict") === true
+  if (isStrict && query.some(([name]) => !name.startsWith("_") && !searchParameters.has(name))) {
+    return outcome(400, "not-supported", "the sandbox does not support a search parameter")
+  }
   const found = sandbox.store.search(type, filters).filter((resource) =>
     scopes.some((scope) => coversResource(request, scope, resource))
   )
@@ -175,20 +181,27 @@ const respond = (request: FhirRequest): Http.SandboxResponse => {
 
 const textOf = (value: unknown): string => typeof value === "string" ? value : ""
 
+/** The JSON Patch of an entry, which is the content of a Binary (FHIR R4, section 3.1.0.8.1). */
+const patchOf = (resource: unknown): string => {
+  const data = Predicate.isRecord(resource) && resource["resourceType"] === "Binary" ? textOf(resource["data"]) : ""
+  return Either.getOrElse(Encoding.decodeBase64String(data), () => "")
+}
+
 const entryRequest = (bundle: FhirRequest, entry: unknown): FhirRequest => {
   const { request: sent = {}, resource = "" } = Predicate.isRecord(entry) ? entry : {}
   const request = Predicate.isRecord(sent) ? sent : {}
   const url = textOf(request["url"])
   const [path = "", query = ""] = url.split("?")
   const header = (name: string, value: unknown) => typeof value === "string" ? { [name]: value } : {}
+  const method = textOf(request["method"])
   return {
     ...bundle,
-    method: textOf(request["method"]),
+    method,
     url,
     path,
     query: Http.parsePairs(query),
     headers: { ...header("if-match", request["ifMatch"]), ...header("if-none-exist", request["ifNoneExist"]) },
-    body: Http.stringify(resource)
+    body: method === "PATCH" ? patchOf(resource) : Http.stringify(resource)
   }
 }
 

@@ -21,7 +21,7 @@ export interface Version {
 
 /** The parameters that `search` supports; it ignores others, as FHIR allows. */
 export const searchParameters: ReadonlySet<string> = new Set(
-  ["_id", "patient", "subject", "subject:missing", "category", "code"]
+  ["_id", "identifier", "patient", "subject", "subject:missing", "category", "code"]
 )
 
 const idOf = (reference: unknown, type: string): string | undefined =>
@@ -39,13 +39,21 @@ const codings = (concepts: unknown): ReadonlyArray<Record<string, unknown>> =>
     Predicate.isRecord(concept) && Array.isArray(concept["coding"]) ? concept["coding"].filter(Predicate.isRecord) : []
   )
 
-// A FHIR token: `code`, `system|code`, `system|` or `|code`; commas mean "or".
-const matchesToken = (concept: unknown, value: string): boolean =>
-  value.split(",").some((token) => {
-    const bar = token.indexOf("|")
-    const system = bar < 0 ? undefined : token.slice(0, bar)
-    const code = bar < 0 ? token : token.slice(bar + 1)
-    return codings(concept).some((coding) =>
+const identifiers = (value: unknown): ReadonlyArray<Record<string, unknown>> =>
+  (Array.isArray(value) ? value : []).filter(Predicate.isRecord).map((one) => ({
+    system: one["system"],
+    code: one["value"]
+  }))
+
+const unescaped = (text: string): string => text.replace(/\\(.)/gs, "$1")
+
+// A FHIR token: `code`, `system|code`, `system|` or `|code`; commas mean "or". A backslash escapes bars and commas.
+const matchesToken = (codes: ReadonlyArray<Record<string, unknown>>, value: string): boolean =>
+  (value.match(/(?:\\.|[^,\\])+/gs) ?? []).some((token) => {
+    const [, before, after] = /^((?:\\.|[^|\\])*)\|(.*)$/s.exec(token) ?? []
+    const system = before === undefined ? undefined : unescaped(before)
+    const code = unescaped(after ?? token)
+    return codes.some((coding) =>
       (system === undefined || (coding["system"] ?? "") === system) && (code === "" || coding["code"] === code)
     )
   })
@@ -86,7 +94,9 @@ export const make = (baseUrl: string, resources: ReadonlyArray<FhirResource>) =>
         return (resource["subject"] === undefined) === (value === "true")
       case "category":
       case "code":
-        return matchesToken(resource[name], value)
+        return matchesToken(codings(resource[name]), value)
+      case "identifier":
+        return matchesToken(identifiers(resource["identifier"]), value)
       default:
         return true
     }

@@ -15,7 +15,7 @@ import {
   outcome,
   scopesFor
 } from "./fhirAccess.js"
-import { searchParameters, type Version } from "./fhirStore.js"
+import { type Filters, searchParameters, type Version } from "./fhirStore.js"
 import * as Http from "./http.js"
 import type { FhirResource } from "./syntheticData.js"
 
@@ -95,12 +95,23 @@ const patch = (resource: FhirResource, body: string): FhirResource | undefined =
   return { ...members, resourceType: resource.resourceType, id: resource.id }
 }
 
+/** A condition with a parameter that the store ignores would match other resources. */
+const hasUnknown = (criteria: Filters): boolean => !criteria.every(([name]) => searchParameters.has(name))
+
+const unknownCriterion = outcome(
+  400,
+  "not-supported",
+  "the sandbox does not support a search parameter of the condition"
+)
+
 const create = (request: FhirRequest, type: string): Http.SandboxResponse => {
   const { headers, now, sandbox: { store }, token } = request
   if (scopesFor(token, type, "c").length === 0) return insufficientScope
   return Either.merge(Either.map(parseResource(request, type), (resource) => {
     const condition = headers["if-none-exist"]
-    const [existing, ...others] = condition === undefined ? [] : store.search(type, Http.parsePairs(condition))
+    const criteria = condition === undefined ? [] : Http.parsePairs(condition)
+    if (hasUnknown(criteria)) return unknownCriterion
+    const [existing, ...others] = condition === undefined ? [] : store.search(type, criteria)
     if (others.length > 0) return outcome(412, "multiple-matches", "several resources match the condition")
     const [version] = existing === undefined ? [] : store.versions(type, existing.id)
     if (existing !== undefined && version !== undefined) {
@@ -153,9 +164,7 @@ const change = (request: FhirRequest, type: string, id: string): Http.SandboxRes
 /** A conditional update, patch or delete: of the one resource that matches the query (FHIR R4, section 3.1.0.4.3). */
 const changeMatching = (request: FhirRequest, type: string): Http.SandboxResponse => {
   const { method, query, sandbox: { store } } = request
-  if (!query.every(([name]) => searchParameters.has(name))) {
-    return outcome(400, "not-supported", "the sandbox does not support a search parameter of the condition")
-  }
+  if (hasUnknown(query)) return unknownCriterion
   const [existing, ...others] = store.search(type, query)
   if (others.length > 0) return outcome(412, "multiple-matches", "several resources match the condition")
   if (existing !== undefined) {

@@ -107,6 +107,7 @@ export const capabilityStatement = (sandbox: Sandbox): Readonly<Record<string, u
       interaction: interactions.map((code) => ({ code })),
       searchParam: [
         { name: "_id", type: "token" },
+        { name: "identifier", type: "token" },
         ...(type === "Patient" || type === "Practitioner" ? [] : [{ name: "patient", type: "reference" }]),
         { name: "category", type: "token" },
         { name: "code", type: "token" }
