@@ -324,7 +324,7 @@ describe("BulkExport, when the URL of a file has expired", () => {
       assert.strictEqual(new Set(last.files.map(({ url }) => url)).size, 3)
     }))
 
-  it.effect("the error of the file stays if the manifest has the same URL, if the files have expired, or with `maxRefreshes: 0`", () =>
+  it.effect("the error of the file stays if the manifest has the same URL, if its URLs do not help, or with `maxRefreshes: 0`", () =>
     Effect.gen(function*() {
       const same = server({
         refused: 404,
@@ -345,11 +345,29 @@ describe("BulkExport, when the URL of a file has expired", () => {
       const expired = server({ uses: 0, expires: "Thu, 01 Jan 1970 00:00:00 GMT" })
       const second = yield* exported(expired.http)
       assert.include(second.error?.message, "the server announced to remove the files")
-      assert.strictEqual(expired.manifests(), 1)
+      assert.strictEqual(expired.manifests(), 3)
 
       const off = server({ uses: 0 })
       assert.isDefined((yield* exported(off.http, { maxRefreshes: 0 })).error)
       assert.strictEqual(off.manifests(), 1)
+    }))
+
+  it.effect("files that have expired are requested with the URLs of the manifest, which may prolong them", () =>
+    Effect.gen(function*() {
+      const jobs: Array<BulkExport.Job> = []
+      const { http, manifests } = server({
+        manifest: (request, usual) =>
+          Http.json(usual, {
+            headers: { expires: request === 0 ? "Thu, 01 Jan 1970 00:00:00 GMT" : "Thu, 01 Jan 1970 02:00:00 GMT" }
+          }),
+        uses: 1,
+        cut: 200
+      })
+      const { error, ids } = yield* exported(http, { onRefresh: (job) => Effect.sync(() => void jobs.push(job)) })
+      assert.isUndefined(error)
+      assert.lengthOf(ids, 2 * LINES)
+      assert.isAbove(manifests(), 1)
+      assert.strictEqual(jobs[0]?.expiresAt, 7_200_000)
     }))
 
   it.effect("the number of requests is bounded: new URLs that are refused at once, and `maxRefreshes`", () =>

@@ -4,7 +4,6 @@
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -164,9 +163,7 @@ export const makeCurrentJob = <E, R>(
     Effect.gen(function*() {
       const known = job.files[index]
       if (known !== undefined && known.url !== refused.url) return known
-      const now = yield* Clock.currentTimeMillis
-      const hasExpired = job.expiresAt !== undefined && now >= job.expiresAt
-      if (known === undefined || hasExpired || refreshes >= maxRefreshes) return yield* error
+      if (known === undefined || refreshes >= maxRefreshes) return yield* error
       refreshes += 1
       const before = job
       const explain = (why: string) => new FhirError({ ...error, detail: `${error.detail}; ${why}` })
@@ -192,6 +189,8 @@ export const makeCurrentJob = <E, R>(
       set(withChanges(job, {
         files: [...fresh.files, ...job.files.slice(fresh.files.length)],
         manifests: [...fresh.manifests, ...job.manifests.slice(fresh.manifests.length)],
+        // A server may prolong it with the URLs.
+        ...(fresh.expiresAt === undefined ? {} : { expiresAt: fresh.expiresAt }),
         ...(isExtended || fresh.nextManifest === undefined ? {} : { nextManifest: fresh.nextManifest })
       }))
       yield* onRefresh(job)
