@@ -21,14 +21,14 @@ const connect = Effect.acquireRelease(
   (connection) => Effect.sync(() => connection.closeSync())
 )
 
-/** The columns of a type. `body` keeps the rest: FHIR has too many elements for a table. */
+/** The columns of a type. `codes` are those of all code systems. `body` keeps the rest: FHIR has too many elements. */
 const COLUMNS: Readonly<Record<string, string>> = {
   Patient: "body->>'$.birthDate' AS birth_date, body->>'$.gender' AS gender",
   Observation: `split_part(body->>'$.subject.reference', 'Patient/', 2) AS patient,
-    body->>'$.code.coding[0].code' AS code, CAST(body->>'$.effectiveDateTime' AS TIMESTAMPTZ) AS effective,
+    body->>'$.code.coding[*].code' AS codes, CAST(body->>'$.effectiveDateTime' AS TIMESTAMPTZ) AS effective,
     CAST(body->>'$.valueQuantity.value' AS DOUBLE) AS value, body->>'$.status' AS status`,
   Condition: `split_part(body->>'$.subject.reference', 'Patient/', 2) AS patient,
-    body->>'$.code.coding[0].code' AS code, body->>'$.clinicalStatus.coding[0].code' AS clinical_status`
+    body->>'$.code.coding[*].code' AS codes, body->>'$.clinicalStatus.coding[0].code' AS clinical_status`
 }
 
 /** Writes `Patient.parquet` and so on beside the NDJSON files, line by line: memory does not grow with the file. */
@@ -53,7 +53,7 @@ export interface Finding {
 
 /**
  * Which patients have a latest systolic blood pressure (LOINC 8480-6) of at least 140 mmHg, and no active hypertension
- * (SNOMED CT 38341003) among their conditions?
+ * (SNOMED CT 38341003, ICD-10 I10) among their conditions? In US Core, the pressure is a component of a panel.
  */
 export const undiagnosedHypertension = (directory: string) =>
   Effect.scoped(Effect.gen(function*() {
@@ -61,13 +61,22 @@ export const undiagnosedHypertension = (directory: string) =>
     const table = (type: string) => `read_parquet(${quote(join(directory, `${type}.parquet`))})`
     const result = yield* attempt(() =>
       connection.runAndReadAll(`
-        WITH latest AS (
-          SELECT patient, arg_max(value, effective) AS systolic FROM ${table("Observation")}
-          WHERE code = '8480-6' AND status IN ('final', 'amended', 'corrected') GROUP BY patient
+        WITH valid AS (
+          SELECT * FROM ${table("Observation")} WHERE status IN ('final', 'amended', 'corrected')
+        ), components AS (
+          SELECT patient, effective, unnest(body->'$.component[*]') AS component FROM valid
+        ), systolics AS (
+          SELECT patient, effective, value FROM valid WHERE list_contains(codes, '8480-6')
+          UNION ALL
+          SELECT patient, effective, CAST(component->>'$.valueQuantity.value' AS DOUBLE) FROM components
+          WHERE list_contains(component->>'$.code.coding[*].code', '8480-6')
+        ), latest AS (
+          SELECT patient, arg_max(value, effective) AS systolic FROM systolics GROUP BY patient
         )
         SELECT latest.patient, latest.systolic FROM latest
         WHERE latest.systolic >= 140 AND latest.patient NOT IN (
-          SELECT patient FROM ${table("Condition")} WHERE code = '38341003' AND clinical_status = 'active'
+          SELECT patient FROM ${table("Condition")}
+          WHERE list_has_any(codes, ['38341003', 'I10']) AND clinical_status = 'active' AND patient IS NOT NULL
         )
         ORDER BY latest.patient`)
     )

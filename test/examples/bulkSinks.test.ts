@@ -61,6 +61,20 @@ const observation = (id: string, patient: string, value: number, effectiveDateTi
   note: [{ text: "tab\t newline\n backslash\\ quote\" ünïcode 🫀" }]
 })
 
+/** The blood pressure of US Core. */
+const panel = (id: string, patient: string, value: number, effectiveDateTime: string) => {
+  const { valueQuantity, ...rest } = observation(id, patient, value, effectiveDateTime)
+  const coded = (code: string) => ({ coding: [{ system: "http://loinc.org", code }] })
+  return {
+    ...rest,
+    code: coded("85354-9"),
+    component: [
+      { code: coded("8462-4"), valueQuantity: { value: 200, unit: "mmHg" } },
+      { code: rest.code, valueQuantity }
+    ]
+  }
+}
+
 const condition = (id: string, patient: string, clinicalStatus: string) => ({
   resourceType: "Condition",
   id,
@@ -78,9 +92,16 @@ const clinical = {
     observation("o4", "p2", 118, "2024-05-01T10:00:00+02:00"),
     observation("o5", "p3", 170, "2024-05-01T10:00:00Z"),
     observation("o6", "p4", 145, "2024-05-01T10:00:00Z"),
-    observation("o7", "p5", 190, "2024-05-01T10:00:00Z", "entered-in-error")
+    observation("o7", "p5", 190, "2024-05-01T10:00:00Z", "entered-in-error"),
+    panel("o8", "p6", 155, "2024-05-01T10:00:00Z"),
+    panel("o9", "p7", 165, "2024-01-01T10:00:00Z"),
+    panel("o10", "p7", 125, "2024-05-01T10:00:00Z"),
+    panel("o11", "p8", 175, "2024-05-01T10:00:00Z")
   ],
-  Condition: [condition("c1", "p3", "active"), condition("c2", "p4", "resolved")]
+  Condition: [condition("c1", "p3", "active"), condition("c2", "p4", "resolved"), {
+    ...condition("c3", "p8", "active"),
+    code: { coding: [{ code: "other" }, { system: "http://hl7.org/fhir/sid/icd-10-cm", code: "I10" }] }
+  }]
 }
 
 const lines = (path: string, name: string): ReadonlyArray<unknown> =>
@@ -180,7 +201,8 @@ describe("examples/bulk-export", () => {
         yield* Parquet.toParquet(path)
         assert.deepStrictEqual([...yield* Parquet.undiagnosedHypertension(path)], [
           { patient: "p1", systolic: 150 },
-          { patient: "p4", systolic: 145 }
+          { patient: "p4", systolic: 145 },
+          { patient: "p6", systolic: 155 }
         ])
       }),
     60_000
@@ -214,9 +236,12 @@ describe("examples/bulk-export", () => {
     Effect.gen(function*() {
       const http = server(clinical)
       const fhir = yield* written(http)
-      assert.deepStrictEqual(yield* Steps.countByFile(fhir), [25, 7, 2])
+      assert.deepStrictEqual(
+        yield* Steps.countByFile(fhir),
+        Object.values(clinical).map(({ length }) => length)
+      )
       assert.strictEqual(http.requests.filter(({ method }) => method === "DELETE").length, 1)
-      assert.strictEqual(yield* Stream.runCount(VitalSigns.vitalSigns(fhir, "2024-01-01T00:00:00Z")), 34)
+      assert.strictEqual(yield* Stream.runCount(VitalSigns.vitalSigns(fhir, "2024-01-01T00:00:00Z")), 39)
       assert.isTrue(http.requests.some(({ url }) => url.startsWith(`${base}/Group/diabetes/$export?`)))
     }))
 
@@ -255,9 +280,9 @@ describe("examples/bulk-export", () => {
         assert.strictEqual(yield* count, 32)
         isBroken = false
         yield* Postgres.toPostgres(fhir, client, "nightly", { batchSize: 8, wrongCount: "warn" })
-        assert.strictEqual(yield* count, 34)
+        assert.strictEqual(yield* count, 39)
         yield* Postgres.toPostgres(fhir, client, "nightly")
-        assert.strictEqual(yield* count, 34)
+        assert.strictEqual(yield* count, 39)
         const { rows } = yield* Effect.promise(() =>
           client.query<{ readonly body: unknown }>("SELECT body FROM resources WHERE kind = 'output' AND id = 'o1'")
         )
