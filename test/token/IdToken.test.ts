@@ -44,6 +44,7 @@ import {
   type Members,
   openIdUrl,
   sign,
+  smartConfiguration,
   tokenResponse,
   tokenUrl,
   validClaims
@@ -806,21 +807,34 @@ describe("IdToken, the code that verifies", () => {
 
 describe("IdToken, at a refresh", () => {
   /** A good login, then a refresh whose id_token is changed. */
-  const refreshed = (change: ((claims: Members) => Members) | undefined, first = true) =>
+  const refreshed = (
+    change: ((claims: Members) => Members) | undefined,
+    first = true,
+    { answer = {}, hasKeys = true, hasNonce = true } = {}
+  ) =>
     Effect.gen(function*() {
       yield* TestClock.setTime(start)
       const key = yield* makeKey("k1")
       const server = makeServer([key.jwk])
       const good = (nonce: string | undefined) => Effect.flatMap(validClaims(nonce), (claims) => sign(key, claims))
       return yield* Effect.gen(function*() {
-        const before = yield* login(server, (nonce) => first ? good(nonce) : Effect.succeed(undefined))
+        const before = yield* login(
+          server,
+          (nonce) => first ? good(hasNonce ? nonce : undefined) : Effect.succeed(undefined)
+        )
+        if (!hasKeys) {
+          const url = `${fhirBaseUrl}/.well-known/smart-configuration`
+          server.responses.set(url, { ...smartConfiguration, issuer: undefined, jwks_uri: undefined })
+          yield* Effect.flatMap(SmartClient.SmartClient, ({ invalidate }) => invalidate)
+        }
         server.warnings.length = 0
         yield* TestClock.adjust("4 minutes")
         const claims = yield* validClaims(undefined)
         const idToken = change === undefined ? undefined : yield* sign(key, change(claims))
         server.responses.set(
           tokenUrl,
-          () => Effect.succeed(tokenResponse(idToken, { access_token: "access-2", refresh_token: "refresh-2" }))
+          () =>
+            Effect.succeed(tokenResponse(idToken, { access_token: "access-2", refresh_token: "refresh-2", ...answer }))
         )
         const client = yield* SmartClient.SmartClient
         const outcome = yield* Effect.either(client.refresh(before))
@@ -879,6 +893,43 @@ describe("IdToken, at a refresh", () => {
       for (const secret of ["access-2", "refresh-2", "person-2", "patient-1"]) {
         assert.notInclude(error === undefined ? secret : shown(error), secret)
       }
+    }))
+
+  it.effect("an id_token is not used if the tokens have no identity and openid is not granted any more", () =>
+    Effect.gen(function*() {
+      const { codes, outcome } = yield* refreshed((claims) => claims, false, { answer: { scope: "patient/*.rs" } })
+      assert.strictEqual(outcome._tag === "Right" ? outcome.right.identity : outcome._tag, undefined)
+      assert.notInclude(codes, "IdTokenInvalid")
+      const known = yield* refreshed((claims) => ({ ...claims, sub: "person-2" }), true, {
+        answer: { scope: "patient/*.rs" }
+      })
+      assert.strictEqual(
+        known.outcome._tag === "Left" && known.outcome.left._tag === "IdTokenError" && known.outcome.left.reason,
+        "SubjectChanged"
+      )
+    }))
+
+  it.effect("a nonce at a refresh is not compared if the first id_token had none", () =>
+    Effect.gen(function*() {
+      const { codes, outcome } = yield* refreshed((claims) => ({ ...claims, nonce: "any" }), true, { hasNonce: false })
+      assert.strictEqual(outcome._tag === "Right" ? outcome.right.identity?.sub : outcome._tag, "person-1")
+      assert.deepStrictEqual(codes, [])
+    }))
+
+  it.effect("of a server that publishes no keys any more, the tokens are new, and the identity is the old one", () =>
+    Effect.gen(function*() {
+      const { before, codes, outcome } = yield* refreshed((claims) => claims, true, { hasKeys: false })
+      const tokens = outcome._tag === "Right" ? outcome.right : undefined
+      assert.strictEqual(Redacted.value(tokens?.accessToken ?? Redacted.make("")), "access-2")
+      assert.strictEqual(tokens?.identity, before.identity)
+      assert.deepStrictEqual(codes, ["IdTokenUnverifiable"])
+    }))
+
+  it.effect("an identity that begins at a refresh may be without fhirUser", () =>
+    Effect.gen(function*() {
+      const { outcome } = yield* refreshed(({ fhirUser: _, ...claims }) => claims, false)
+      const identity = outcome._tag === "Right" ? outcome.right.identity : undefined
+      assert.deepStrictEqual([identity?.sub, identity?.fhirUser], ["person-1", undefined])
     }))
 
   it.effect("a verified id_token adds an identity to a token set without one", () =>
@@ -1023,6 +1074,15 @@ describe("UserInfo and logout", () => {
       assert.strictEqual(error.reason, "NoIdentity")
       const foreign = new TokenSet.TokenSet({ ...tokens, fhirBaseUrl: "https://other.test/fhir" })
       assert.strictEqual((yield* Effect.flip(client.userInfo(foreign))).reason, "WrongServer")
+      assert.strictEqual(server.times(`${issuer}/userinfo`), 0)
+    }))
+
+  it.scoped("userinfo of a person who logged in at another issuer is not requested", () =>
+    Effect.gen(function*() {
+      const { client, server, tokens } = yield* setUp(endpoints, { sub: "person-1" })
+      const identity = new Identity.Identity({ iss: "https://old.test", sub: "person-1", claims: Redacted.make({}) })
+      const error = yield* Effect.flip(client.userInfo(new TokenSet.TokenSet({ ...tokens, identity })))
+      assert.deepInclude(error, { _tag: "IdTokenError", reason: "IssuerMismatch", claim: "iss" })
       assert.strictEqual(server.times(`${issuer}/userinfo`), 0)
     }))
 
