@@ -20,6 +20,7 @@ import type { DiscoveryError } from "../../src/server/DiscoveryError.js"
 import * as LegacyMetadata from "../../src/server/LegacyMetadata.js"
 import { endpoint } from "../../src/server/SmartConfiguration.js"
 import * as Http from "../support/http.js"
+import { recordSpans } from "../support/spans.js"
 import { recorded } from "../support/warnings.js"
 
 const base = "https://ehr.example/fhir"
@@ -61,6 +62,16 @@ describe("Discovery, the request", () => {
       yield* (yield* over(http)).configuration(base)
       assert.deepStrictEqual(http.requests[0]?.headers, { accept: "application/json, application/fhir+json;q=0.9" })
       assert.strictEqual(http.requests[0]?.body, "")
+    }))
+
+  it.live("has a span with the FHIR base URL", () =>
+    Effect.gen(function*() {
+      const { spans, tracer } = yield* recordSpans
+      const discovery = yield* over(Http.script(good))
+      yield* Effect.withTracer(discovery.configuration(base), tracer)
+      assert.deepStrictEqual(spans, [
+        { name: "Discovery.fetch", kind: "client", attributes: { "smart.fhir_base_url": base } }
+      ])
     }))
 
   it.effect("`make` and `layer` do no I/O", () =>

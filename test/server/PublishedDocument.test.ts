@@ -2,10 +2,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/TestClock"
-import * as Tracer from "effect/Tracer"
 import * as metadataDocument from "../../src/server/internal/metadataDocument.js"
 import * as PublishedDocument from "../../src/server/PublishedDocument.js"
 import * as Http from "../support/http.js"
+import { recordSpans } from "../support/spans.js"
 
 type Stored = PublishedDocument.Cached<string>
 
@@ -114,23 +114,11 @@ describe("metadataDocument", () => {
 
   it.live("the span of a request names the document without its query", () =>
     Effect.gen(function*() {
-      const made: Array<unknown> = []
-      const native = yield* Effect.tracer
-      const tracer = Tracer.make({
-        ...native,
-        span: (...args) => {
-          const [name, , , , , kind, options] = args
-          made.push({ name, kind, attributes: options?.attributes })
-          return native.span(...args)
-        },
-        context: (run, fiber) => native.context(run, fiber)
-      })
+      const { spans, tracer } = yield* recordSpans
       const documents = yield* make(() => Effect.succeed("decoded"))
       assert.strictEqual(yield* Effect.withTracer(documents.get(url), tracer), "decoded")
-      assert.deepInclude(made, {
-        name: "Jwks.fetch",
-        kind: "client",
-        attributes: { "smart.url": "https://ehr.example/keys" }
-      })
+      assert.deepStrictEqual(spans, [
+        { name: "Jwks.fetch", kind: "client", attributes: { "smart.url": "https://ehr.example/keys" } }
+      ])
     }))
 })

@@ -23,6 +23,7 @@ import { SandboxEhr } from "effect-safire/testing"
 import { ConfigurationError } from "../../src/base/ConfigurationError.js"
 import { PendingAuthorization } from "../../src/launch/PendingAuthorization.js"
 import * as Http from "../support/http.js"
+import { recordSpans } from "../support/spans.js"
 import { recorded } from "../support/warnings.js"
 
 const { Fault } = SandboxEhr
@@ -118,6 +119,14 @@ describe("SmartClient, settings and their defaults", () => {
         const { post } = yield* client.authorize()
         assert.strictEqual(post !== undefined, isForm)
       }
+    }))
+
+  it.live("each step has a span with the name of the server", () =>
+    Effect.gen(function*() {
+      const { spans, tracer } = yield* recordSpans
+      const client = yield* clientOver(Http.script(metadata()), { name: "ehr" })
+      yield* Effect.withTracer(client.authorize(), tracer)
+      assert.deepInclude(spans[0], { name: "SmartClient.authorize", attributes: { "smart.server": "ehr" } })
     }))
 
   it.effect("the errors of `authorize` name the settings", () =>
