@@ -85,6 +85,10 @@ describe("SmartClient, settings and their defaults", () => {
         reason: "InsecureEndpoint",
         member: "token_endpoint"
       })
+      assert.deepInclude(yield* Effect.flip(strict.clientCredentials({ scopes: ["system/*.rs"] })), {
+        _tag: "DiscoveryError",
+        reason: "InsecureEndpoint"
+      })
       const allowed = yield* clientOver(Http.script(local), { allowInsecureLocalhost: true })
       assert.strictEqual((yield* allowed.authorize()).pending.tokenEndpoint, "http://localhost:8080/token")
     }))

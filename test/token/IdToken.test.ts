@@ -1,6 +1,6 @@
 import { inspect } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
-import { assertSome } from "@effect/vitest/utils"
+import { assertNone, assertSome } from "@effect/vitest/utils"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -753,6 +753,31 @@ describe("IdToken, the code that verifies", () => {
       }))
   }
 
+  it.effect("is not loaded for the refresh of tokens without openid", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(start)
+      const key = yield* makeKey("k1")
+      const server = makeServer([key.jwk])
+      const idToken = yield* Effect.flatMap(validClaims(undefined), (claims) => sign(key, claims))
+      let imports = 0
+      const importer = <M>(): Promise<M> => {
+        imports++
+        return Promise.reject(new TypeError("Failed to fetch dynamically imported module"))
+      }
+      const answer = { scope: "launch/patient offline_access" }
+      yield* Effect.gen(function*() {
+        const tokens = yield* login(server, () => Effect.succeed(undefined), {
+          scopes: ["launch/patient", "offline_access"],
+          answer
+        })
+        server.responses.set(tokenUrl, () => Effect.succeed(tokenResponse(idToken, answer)))
+        const renewed = yield* Effect.flatMap(SmartClient.SmartClient, (client) => client.refresh(tokens))
+        assert.strictEqual(renewed.identity, undefined)
+        assert.strictEqual(imports, 0)
+        assert.deepStrictEqual(server.codes(), [])
+      }).pipe(Effect.provide(layerClient(server)), Effect.provideService(OnDemand.Importer, importer))
+    }))
+
   const never = <M>(): Promise<M> => new Promise<M>(() => undefined)
 
   for (const [name, importer] of [["cannot be loaded", failing(Infinity)], ["never arrives", never]] as const) {
@@ -1084,6 +1109,34 @@ describe("UserInfo and logout", () => {
       const error = yield* Effect.flip(client.userInfo(new TokenSet.TokenSet({ ...tokens, identity })))
       assert.deepInclude(error, { _tag: "IdTokenError", reason: "IssuerMismatch", claim: "iss" })
       assert.strictEqual(server.times(`${issuer}/userinfo`), 0)
+    }))
+
+  it.scoped("`logoutUrl` fails if the OpenID metadata cannot be fetched, and is None if they do not exist", () =>
+    Effect.gen(function*() {
+      const { client, server, tokens } = yield* setUp(undefined, {})
+      assertNone(yield* client.logoutUrl(tokens))
+      server.responses.set(openIdUrl, () => new Response("{}", { status: 403 }))
+      yield* TestClock.adjust("1 hour")
+      assert.deepInclude(yield* Effect.flip(client.logoutUrl(tokens)), { _tag: "MetadataError", reason: "Status" })
+    }))
+
+  it.effect("an end_session_endpoint of a loopback host requires allowInsecureLocalhost", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(start)
+      const key = yield* makeKey("k1")
+      const server = makeServer([key.jwk])
+      server.responses.set(openIdUrl, { ...endpoints, end_session_endpoint: "http://localhost:8080/logout" })
+      const good = (nonce: string | undefined) => Effect.flatMap(validClaims(nonce), (claims) => sign(key, claims))
+      for (const allowInsecureLocalhost of [false, true]) {
+        const outcome = yield* Effect.gen(function*() {
+          const client = yield* SmartClient.SmartClient
+          return yield* Effect.either(client.logoutUrl(yield* login(server, good)))
+        }).pipe(Effect.provide(layerClient(server, { allowInsecureLocalhost })))
+        if (allowInsecureLocalhost) {
+          const url = Either.isRight(outcome) ? Option.map(outcome.right, Redacted.value) : Option.none()
+          assertSome(Option.map(url, ({ host }) => host), "localhost:8080")
+        } else assert.deepInclude(outcome._tag === "Left" ? outcome.left : {}, { reason: "InsecureEndpoint" })
+      }
     }))
 
   it.scoped("`logoutUrl` has id_token_hint, client_id, redirect URI and state, and keeps the query of the endpoint", () =>
