@@ -146,6 +146,47 @@ describe("one deviation, one finding", () => {
     ])
   })
 
+  it("signs of a capability that is not claimed are reported, each with its capability", () => {
+    const unclaimed = (changes: Readonly<Record<string, unknown>>) =>
+      findingsOf({ capabilities: ["launch-ehr"], ...changes })
+        .filter(({ code }) => code === "CapabilityMissing")
+        .flatMap(({ advice }) => /^claim (\S+), so/.exec(advice)?.[1] ?? [])
+    const methods = (...names: ReadonlyArray<string>) => unclaimed({ token_endpoint_auth_methods_supported: names })
+    deepStrictEqual(methods("private_key_jwt"), ["client-confidential-asymmetric"])
+    deepStrictEqual(methods("client_secret_basic"), ["client-confidential-symmetric"])
+    deepStrictEqual(methods("client_secret_post"), ["client-confidential-symmetric"])
+    deepStrictEqual(methods("none"), [])
+    const scopes = (...names: ReadonlyArray<string>) => unclaimed({ scopes_supported: names })
+    deepStrictEqual(scopes("openid", "x"), ["sso-openid-connect"])
+    deepStrictEqual(scopes("offline_access", "online_access"), ["permission-offline", "permission-online"])
+    deepStrictEqual(scopes("patient/A.rs", "launch"), ["permission-patient", "permission-v2"])
+    deepStrictEqual(scopes("user/A.read", "launch"), ["permission-user", "permission-v1"])
+    deepStrictEqual(scopes("__patient/", "x/user/"), [])
+    deepStrictEqual(unclaimed({ smart_app_state_endpoint: "https://a.test" }), ["smart-app-state"])
+    deepStrictEqual(
+      unclaimed({ capabilities: ["launch-ehr", "smart-app-state"], smart_app_state_endpoint: "https://a.test" }),
+      []
+    )
+  })
+
+  it("[SMART-383] an authorization endpoint without a launch capability is reported", () => {
+    const found = (capabilities: ReadonlyArray<string>) =>
+      findingsOf({ capabilities, authorization_endpoint: "https://a.test/authorize" })
+        .filter(({ code }) => code === "CapabilityMissing")
+        .map(({ member, requirement, severity }) => [severity, member, requirement])
+    deepStrictEqual(found([]), [["warning", "capabilities", "383"]])
+    deepStrictEqual(found(["launch-ehr"]), [])
+    deepStrictEqual(found(["launch-standalone"]), [])
+  })
+
+  it("[SMART-1] http is an error for app state and a warning for brands", () => {
+    const insecure = (member: string) =>
+      findingsOf({ [member]: "http://a.test/x" })
+        .flatMap((finding) => finding.code === "EndpointInsecure" ? [`${finding.severity} ${finding.member}`] : [])
+    deepStrictEqual(insecure("smart_app_state_endpoint"), ["error smart_app_state_endpoint"])
+    deepStrictEqual(insecure("user_access_brand_bundle"), ["warning user_access_brand_bundle"])
+  })
+
   it("a malformed member does not hide one that is missing", () => {
     const found = brief(change({ token_endpoint: 42, grant_types_supported: null }))
     assert.includeMembers(found, ["MemberMalformed token_endpoint", "MemberMissing grant_types_supported"])

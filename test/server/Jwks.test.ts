@@ -4,8 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
-import type { MetadataError } from "effect-safire"
-import { Jwks } from "effect-safire"
+import { Jwks, MetadataError } from "effect-safire"
 import * as OnDemand from "../../src/base/OnDemand.js"
 import { jwksUri, type Key, makeKey, makeServer, type Members } from "../support/identityServer.js"
 
@@ -224,4 +223,14 @@ describe("Jwks", () => {
       assert.strictEqual((yield* Effect.flip(jwks.find("nonsense", header))).reason, "InvalidUrl")
       assert.deepStrictEqual(server.urls, [local])
     }))
+
+  it("an error is retryable if its cause may pass", () => {
+    const isRetryable = (reason: MetadataError["reason"], status?: number) =>
+      new MetadataError({ subject: "Jwks", reason, url: jwksUri, detail: "it", status }).isRetryable
+    assert.isTrue(isRetryable("ModuleUnavailable"))
+    assert.isTrue(isRetryable("Status", 503))
+    assert.isTrue(isRetryable("TimedOut"))
+    assert.isFalse(isRetryable("Status", 403))
+    assert.isFalse(isRetryable("NotAKeySet"))
+  })
 })

@@ -1111,7 +1111,7 @@ describe("UserInfo and logout", () => {
       assert.strictEqual(server.times(`${issuer}/userinfo`), 0)
     }))
 
-  it.scoped("`logoutUrl` fails if the OpenID metadata cannot be fetched, and is None if they do not exist", () =>
+  it.scoped("`logoutUrl` fails if the OpenID metadata cannot be fetched; without metadata it has no URL", () =>
     Effect.gen(function*() {
       const { client, server, tokens } = yield* setUp(undefined, {})
       assertNone(yield* client.logoutUrl(tokens))
