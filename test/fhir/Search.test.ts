@@ -3,10 +3,11 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { FhirSearch } from "effect-safire"
+import { FhirSearch, Reference } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import * as Http from "../support/http.js"
 import { backend, base, over, sandbox, token, written } from "./fixtures.js"
@@ -53,6 +54,20 @@ describe("Search", () => {
         [[["vital-alpha-1", "vital-beta-1"], ["patient-alpha", "patient-beta"], 2]]
       )
       assert.strictEqual(yield* Stream.runCount(fhir.search("Observation", params)), 2)
+    }).pipe(Effect.provide(backend())))
+
+  it.effect("the `bundle` of a page has its links, and resolves references to included resources without a request", () =>
+    Effect.gen(function*() {
+      const ehr = yield* SandboxEhr.SandboxEhr
+      const fhir = yield* sandbox
+      const params = { _id: "vital-alpha-1,vital-beta-1", _include: "Observation:subject", unknown: "x" }
+      const { bundle, matches } = yield* Effect.flatten(Stream.runHead(fhir.searchPages("Observation", params)))
+      assert.notInclude(bundle.link?.find(({ relation }) => relation === "self")?.url, "unknown")
+      yield* ehr.clearRequests
+      const resolved = yield* fhir.resolver().resolveAll(matches.flatMap(Reference.collect), { bundle })
+      assert.deepStrictEqual([...resolved.keys()], ["Patient/patient-alpha", "Patient/patient-beta"])
+      assert.isTrue([...resolved.values()].every(Either.isRight))
+      assert.deepStrictEqual(yield* ehr.requests, [])
     }).pipe(Effect.provide(backend())))
 
   it.effect("entries without a mode are told apart by type; malformed ones are left out", () =>

@@ -74,6 +74,8 @@ export interface Page<A, V extends FhirVersion = "R4"> {
   readonly total: number | undefined
   /** The next page, for `resumeSearch`; absent on the last one. */
   readonly next: PagePosition | undefined
+  /** The page as received. Its `self` link has the parameters that the server respected. */
+  readonly bundle: ResourceOf<V, "Bundle">
 }
 
 /**
@@ -143,7 +145,8 @@ const pageOf = <S extends AnySchema | undefined, A, V extends FhirVersion>(
     included: typed<ReadonlyArray<AnyResourceOf<V>>>(byMode.include),
     outcomes: typed<ReadonlyArray<ResourceOf<V, "OperationOutcome">>>(byMode.outcome),
     total: totalOf(bundle),
-    next: next === undefined ? undefined : { resourceType, url: resolve(next)?.href ?? next }
+    next: next === undefined ? undefined : { resourceType, url: resolve(next)?.href ?? next },
+    bundle: typed(bundle)
   })
   return options.schema === undefined
     ? Effect.succeed(page(typed<ReadonlyArray<Decoded<S, A>>>(byMode.match)))
