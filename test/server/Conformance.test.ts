@@ -169,6 +169,13 @@ describe("one deviation, one finding", () => {
     )
   })
 
+  it("a capability with white space is not a URI", () => {
+    const unknown = (name: string) =>
+      findingsOf({ capabilities: [name] }).some(({ code }) => code === "CapabilityUnknown")
+    deepStrictEqual(["https://a.test/x", "urn:a:b"].map(unknown), [false, false])
+    deepStrictEqual(["see https://a.test/x", "https://a.test/x y", "x"].map(unknown), [true, true, true])
+  })
+
   it("[SMART-383] an authorization endpoint without a launch capability is reported", () => {
     const found = (capabilities: ReadonlyArray<string>) =>
       findingsOf({ capabilities, authorization_endpoint: "https://a.test/authorize" })

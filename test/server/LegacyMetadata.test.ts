@@ -65,6 +65,27 @@ describe("the oauth-uris of a CapabilityStatement", () => {
     )
   })
 
+  it("are read from a Conformance of DSTU2, and with one of the two endpoints", () => {
+    for (const member of ["authorize", "token"] as const) {
+      assert.deepStrictEqual(toDocument({ resourceType: "Conformance", rest: [rest({ [member]: uris[member] })] }), {
+        [member === "token" ? "token_endpoint" : "authorization_endpoint"]: uris[member]
+      })
+    }
+  })
+
+  it("a capability that is not a code and an endpoint without a value count as absent", () => {
+    const { security } = rest(uris)
+    const extension = [
+      { url: `${PROFILES}/capabilities`, valueCode: 1 },
+      { url: `${PROFILES}/oauth-uris`, extension: [{ url: "token" }] },
+      ...security.extension
+    ]
+    assert.deepStrictEqual(toDocument(statement({ security: { extension } })), {
+      authorization_endpoint: uris.authorize,
+      token_endpoint: uris.token
+    })
+  })
+
   it("are absent in other resources and without endpoints", () => {
     for (
       const resource of [
