@@ -172,7 +172,8 @@ export const fhirError = section<FhirError["reason"]>({
     },
     Refused: {
       example: using(outcome(422, "invalid"), (fhir) => fhir.create({ resourceType: "Patient" })),
-      cause: "400, 422 or another 4xx: the server does not accept the request.",
+      cause:
+        "400, 422 or another 4xx: the server does not accept the request. In a bulk export also an OperationOutcome instead of a manifest or a file, with status 200.",
       cure: "Correct the request: `issues` has texts and element paths.",
       again: "Not retried. The server did not act."
     },
