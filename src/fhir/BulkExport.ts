@@ -12,6 +12,7 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Authorized } from "./FhirClient.js"
 import type { FhirError } from "./FhirError.js"
@@ -126,9 +127,12 @@ export const readFile: <E, R>(
 export const remove: <E, R>(fhir: Authorized<E, R>, job: Job) => Effect.Effect<void, FhirError | E, R> = (fhir, job) =>
   BulkJob.remove(fhir, job)
 
-/** The lines. The export is deleted at their end as the options say. */
-const allLines = <E, R>(fhir: Authorized<E, R>, options: Options): Stream.Stream<LinesOfExport, FhirError | E, R> =>
-  Stream.unwrapScoped(Effect.gen(function*() {
+/** Starts or resumes an export. The end of the scope deletes it as the options say. */
+const open = <E, R>(
+  fhir: Authorized<E, R>,
+  options: Options
+): Effect.Effect<BulkFiles.Pull<LinesOfExport, FhirError | E>, FhirError | E, R | Scope.Scope> =>
+  Effect.gen(function*() {
     const { from, onFinish, onInterrupt, onStart } = options
     let isFinished = false
     let isCheckpointUsed = from !== undefined || onStart !== undefined
@@ -137,9 +141,12 @@ const allLines = <E, R>(fhir: Authorized<E, R>, options: Options): Stream.Stream
         const current = from ??
           new Checkpoint({ job: yield* restore(BulkJob.start(fhir, options)), positions: noPositions })
         yield* Effect.addFinalizer((exit) => {
-          const isFailure = Exit.isFailure(exit) && !Exit.isInterrupted(exit)
-          const action = (isFinished ? onFinish : onInterrupt) ?? (isCheckpointUsed ? "keep" : "delete")
-          return action === "keep" || (isFailure && !isFinished)
+          const isInterrupted = Exit.isInterrupted(exit)
+          const isFailure = Exit.isFailure(exit) && !isInterrupted
+          // After an interruption, the program may not have processed the last items.
+          const action = (isFinished && !isInterrupted ? onFinish : onInterrupt) ??
+            (isCheckpointUsed ? "keep" : "delete")
+          return action === "keep" || isFailure
             ? Effect.void
             : BulkJob.atShutdown(BulkJob.removeAtEnd(fhir, current.job))
         })
@@ -150,11 +157,11 @@ const allLines = <E, R>(fhir: Authorized<E, R>, options: Options): Stream.Stream
     const lines = yield* BulkFiles.open(fhir, checkpoint, options, () => {
       isCheckpointUsed = true
     })
-    return Stream.repeatEffectChunkOption(Effect.tapError(lines, (end) =>
+    return Effect.tapError(lines, (end) =>
       Effect.sync(() => {
         isFinished = Option.isNone(end)
-      })))
-  }))
+      }))
+  })
 
 /**
  * The resources of an export as lines, for a program that stores what the server wrote. The export starts when the
@@ -166,7 +173,8 @@ const allLines = <E, R>(fhir: Authorized<E, R>, options: Options): Stream.Stream
 export const runLines: <E, R>(
   fhir: Authorized<E, R>,
   options?: Options
-) => Stream.Stream<Lines, FhirError | E, R> = (fhir, options = {}) => allLines(fhir, options)
+) => Stream.Stream<Lines, FhirError | E, R> = (fhir, options = {}) =>
+  Stream.unwrapScoped(Effect.map(open(fhir, options), Stream.repeatEffectChunkOption))
 
 /**
  * The resources of an export. The export starts when the stream runs.
@@ -202,22 +210,10 @@ export const runForEachBatch = <E, R, E2, R2>(
   options: BatchOptions = {}
 ): Effect.Effect<void, FhirError | E | E2, R | R2> => {
   const { batchSize = 1_000, onFinish = "delete" } = options
-  let last: Job | undefined = options.from?.job
-  return Effect.suspend(() =>
-    allLines(fhir, {
-      ...options,
-      onStart: (checkpoint) =>
-        Effect.suspend(() => {
-          last = checkpoint.job
-          return options.onStart?.(checkpoint) ?? Effect.void
-        }),
-      onFinish: "keep"
-    }).pipe(
-      BulkBatches.inBatches(batchSize),
-      Stream.runForEach(store),
-      Effect.zipRight(
-        Effect.suspend(() => last === undefined || onFinish === "keep" ? Effect.void : BulkJob.removeAtEnd(fhir, last))
-      )
+  return Effect.scoped(
+    Effect.flatMap(
+      open(fhir, { ...options, onFinish }),
+      (lines) => Stream.repeatEffectChunkOption(lines).pipe(BulkBatches.inBatches(batchSize), Stream.runForEach(store))
     )
   )
 }

@@ -786,6 +786,29 @@ describe("the deletion of a bulk export", () => {
       assert.strictEqual(requests(failing, "/status/", "DELETE").length, 0)
     }))
 
+  it.effect("`runForEachBatch` that is interrupted deletes the export, unless the program uses checkpoints", () =>
+    Effect.gen(function*() {
+      const uses: ReadonlyArray<[number, (batch: BulkExport.Batch) => unknown, BulkExport.Options]> = [
+        [1, ({ items }) => items, {}],
+        [0, ({ checkpoint }) => checkpoint, {}],
+        [0, ({ items }) => items, { onStart: () => Effect.void }]
+      ]
+      for (const [deletions, use, options] of uses) {
+        const http = server({})
+        const fhir = yield* written(http)
+        const fiber = yield* Effect.fork(
+          BulkExport.runForEachBatch(
+            fhir,
+            (batch) => Effect.zipRight(Effect.sync(() => use(batch)), Effect.never),
+            options
+          )
+        )
+        yield* TestClock.adjust("1 minute")
+        yield* Fiber.interrupt(fiber)
+        assert.strictEqual(requests(http, "/status/", "DELETE").length, deletions)
+      }
+    }))
+
   it.effect("a deletion that fails is a warning in the log, because all is stored", () =>
     Effect.gen(function*() {
       const messages: Array<unknown> = []
