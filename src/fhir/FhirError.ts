@@ -208,7 +208,8 @@ const issuesText = (issues: ReadonlyArray<Issue>): string => {
 
 /**
  * A FHIR request failed. `processed` says whether the server acted, `attempts` how often the request was sent.
- * `issues`, `entries` and `bodyExcerpt` are texts of the server, which may mention a patient: log the `message`.
+ * `issues`, `entries`, `location` and `bodyExcerpt` are texts of the server, which may mention a patient: log the
+ * `message`.
  *
  * @since 0.1.0
  * @category errors

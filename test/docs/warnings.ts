@@ -434,7 +434,7 @@ export const entries: Readonly<Record<ConformanceWarning.Code, Entry>> = {
       ))
     }),
     did:
-      "`CapabilityWarnings.layer` is provided to `FhirClient.layer`, and the CapabilityStatement does not list the interaction or a search parameter.",
+      "`CapabilityWarnings.layer` is provided to `FhirClient.layer`, and the CapabilityStatement does not list the interaction or a search parameter, or declares its conditional form as not supported.",
     instead: "The request is sent. The warning appears once for each interaction and parameter.",
     tell: "The CapabilityStatement should list what the server supports."
   },

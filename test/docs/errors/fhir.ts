@@ -123,7 +123,7 @@ export const fhirError = section<FhirError["reason"]>({
   name: "FhirError",
   literals: FhirError.fields.reason.literals,
   about:
-    "A FHIR request failed. `interaction` is the interaction and the resource type, without ids. `issues` has the issues of the server's OperationOutcome, which may name a patient: the `message` contains only their codes and element paths. Without an OperationOutcome, `bodyExcerpt` has the first 500 characters of the response, unless it is a FHIR resource. `error`, `errorDescription` and `requiredScope` come from the bearer challenge in `WWW-Authenticate`. `file` and `line` are the position in a bulk export; `index` is the request of a batch or a transaction, and `entries` has the result of each. `attempts` is how often the request was sent: the library retries reads after 408, 429, 502, 503, 504, a time-out or a broken connection, and sends writes once. `processed` is `no`, `partly` (some requests of a transaction) or `unknown`.",
+    "A FHIR request failed. `interaction` is the interaction and the resource type, without ids. `issues` has the issues of the server's OperationOutcome, which may name a patient: the `message` contains only their codes and element paths. Without an OperationOutcome, `bodyExcerpt` has the first 500 characters of the response, unless it is a FHIR resource. `error`, `errorDescription` and `requiredScope` come from the bearer challenge in `WWW-Authenticate`. `file` and `line` are the position in a bulk export; `index` is the request of a batch or a transaction, and `entries` has the result of each. `attempts` is how often the request was sent: the library retries reads after 408, 429, 502, 503, 504, a time-out or a broken connection, and sends writes once. `processed` is `no`, `partly` (some requests of a transaction) or `unknown`. `requestId` is the `X-Request-Id` of the response.",
   names: /ehr\.example\.org/,
   entries: {
     Unauthorized: {
@@ -206,10 +206,10 @@ export const fhirError = section<FhirError["reason"]>({
     NotFhir: {
       example: read(() => text("<!doctype html>", { headers: { "content-type": "text/html" } })),
       cause:
-        "The server returned a success without valid FHIR: without a resource, with one of another type, or with a Bundle that lacks entries.",
+        "The server returned a success without valid FHIR: without a resource, with one of another type or of another id than the requested one, with an OperationOutcome instead, or with a Bundle that lacks entries.",
       cure:
-        "If the response is a web page, a proxy or a login page responded. Otherwise report it to the operator of the server.",
-      again: "Not retried. The server may have processed a write."
+        "If the response is a web page (`bodyExcerpt`), a proxy or a login page responded. If it has `issues`, correct what they name. Otherwise report it to the operator of the server.",
+      again: "Not retried. The server may have processed a write: `location` is where it stored the resource."
     },
     Undecodable: {
       example: using(() => json({ resourceType: "Patient", id: "123" }), (fhir) =>
@@ -300,7 +300,8 @@ export const fhirError = section<FhirError["reason"]>({
         () => json({}),
         (fhir) => AppState.make(fhir).create({ code: { system: "", code: "" }, values: {} })
       ),
-      cause: "The request is invalid. The message has the rule.",
+      cause:
+        "The request is invalid: a parameter without a value, which a server would ignore, a header that HTTP does not allow, or another rule. The message has the rule.",
       cure: "Correct the call.",
       again: nothingSent
     },
