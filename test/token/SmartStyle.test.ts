@@ -35,6 +35,8 @@ describe("SmartStyle", () => {
     const hostile = [
       "red; background: url(//evil.test)",
       "url(https://evil.test/x)",
+      "url (https://evil.test/x)",
+      "IMAGE-SET \t('x')",
       "red} body {display:none",
       "</style><script>",
       "red /* x",
@@ -48,6 +50,8 @@ describe("SmartStyle", () => {
     for (const value of hostile) {
       assert.isUndefined(SmartStyle.fromDocument({ color_text: value }).colorText, String(value))
     }
+    const longest = "x".repeat(200)
+    assert.strictEqual(SmartStyle.fromDocument({ color_text: longest }).colorText, longest)
   })
 
   it.effect("[SMART-175] is fetched once for a URL, by however many", () =>
