@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
@@ -229,7 +230,7 @@ const bundle = (request: FhirRequest): Http.SandboxResponse => {
         location: headers["location"],
         lastModified: headers["last-modified"] === undefined
           ? undefined
-          : new Date(headers["last-modified"]).toISOString(),
+          : DateTime.formatIso(DateTime.unsafeMake(Date.parse(headers["last-modified"]))),
         ...(body._tag === "Json" && status >= 400 ? { outcome: body.value } : {})
       }
     }))

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as DateTime from "effect/DateTime"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import {
@@ -28,7 +29,7 @@ export const parse = (body: string): Members | undefined => {
 }
 
 /** An instant as a date of HTTP (RFC 9110, section 5.6.7). */
-export const httpDate = (instant: string): string => new Date(instant).toUTCString()
+export const httpDate = (instant: string): string => DateTime.toDateUtc(DateTime.unsafeMake(instant)).toUTCString()
 
 /** A response with one version of a resource. */
 export const resourceResponse = (
