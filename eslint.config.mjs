@@ -36,17 +36,6 @@ export default tseslint.config(
     }
   },
   {
-    // To chai, which compares what they iterate over, `Option.some(1)` and `Option.none()` are equal.
-    files: ["test/**"],
-    rules: {
-      "no-restricted-syntax": ["error", {
-        selector: "CallExpression[callee.object.name='assert'][callee.property.name=/^(not)?deep/i] " +
-          "CallExpression[callee.object.name='Option'][callee.property.name=/^(some|none)$/]",
-        message: "Compare an Option with assertSome or assertNone of @effect/vitest/utils."
-      }]
-    }
-  },
-  {
     // Time of a match grows at most linearly with the input, also for input that does not match.
     files: ["src/**"],
     plugins: { regexp },

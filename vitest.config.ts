@@ -16,6 +16,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     testTimeout: 30_000,
+    setupFiles: ["test/support/deepEqual.ts"],
     // Half of the time is spent waiting, for processes, browsers and clocks: also on two cores there is work for two.
     maxWorkers: 2,
     minWorkers: 1,
