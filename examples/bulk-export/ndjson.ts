@@ -84,10 +84,9 @@ export const toNdjson = <E, R>(
           // The server chooses the type, which becomes the name of a file.
           const type = /^[A-Za-z]{1,64}$/.test(resourceType) ? resourceType : "Resource"
           const name = kind === "output" ? type : kind
-          const all = parts.get(name)
-          if (all === undefined) {
-            parts.set(name, [bytes])
-          } else all.push(bytes)
+          const all = parts.get(name) ?? []
+          all.push(bytes)
+          parts.set(name, all)
         }
         for (const [name, all] of parts) {
           // A file without a stored length may be left from a kill.
