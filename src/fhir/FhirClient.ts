@@ -61,7 +61,7 @@ export type {
   Stored
 } from "./internal/resource.js"
 export type { AnyResourceOf, FhirVersion, ResourceInput, ResourceOf } from "./internal/resourceTypes.js"
-export type { Page, ReadOptions, SearchOptions } from "./internal/search.js"
+export type { MatchOf, Page, ReadOptions, SearchOptions, TotalOptions } from "./internal/search.js"
 export type {
   CreateOptions,
   MatchOptions,

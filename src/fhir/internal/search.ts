@@ -51,11 +51,21 @@ export interface SearchOptions<S extends AnySchema | undefined> extends ReadOpti
   readonly handling?: "strict" | "lenient" | undefined
 }
 
-/** What `searchTotal` needs of the options. */
-type TotalOptions = Omit<SearchOptions<undefined>, keyof ReadOptions<undefined>>
+/**
+ * Options of a search for the number of matches.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type TotalOptions = Omit<SearchOptions<undefined>, keyof ReadOptions<undefined>>
 
-/** The type of the matches; `*` matches resources of any type. */
-type MatchOf<V extends FhirVersion, Type> = Type extends "*" ? AnyResourceOf<V> : ResourceOf<V, Type>
+/**
+ * The type of the matches of a search; `*` matches resources of any type.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type MatchOf<V extends FhirVersion, Type> = Type extends "*" ? AnyResourceOf<V> : ResourceOf<V, Type>
 
 /**
  * A page of a search.
