@@ -42,11 +42,11 @@ export interface SearchOptions<S extends AnySchema | undefined> extends ReadOpti
   readonly method?: "GET" | "POST" | undefined
   /** A base URL instead of the FHIR base URL, such as an associated endpoint. */
   readonly base?: string | undefined
-  /** Only resources in the compartment of this resource, such as `Patient/123` (FHIR R4, section 2.11). */
+  /** Only resources in the compartment of this resource, such as `Patient/123` (FHIR R4, "Compartments"). */
   readonly compartment?: string | undefined
   /**
    * `strict` asks the server to reject parameters that it does not know, `lenient` to ignore them (`Prefer: handling`,
-   * FHIR R4, section 3.1.1.1.1). Default: the server decides, and may return more than the search means.
+   * FHIR R4, "Search", "Handling Errors"). Default: the server decides, and may return more than the search means.
    */
   readonly handling?: "strict" | "lenient" | undefined
 }
