@@ -145,6 +145,7 @@ describe("conditional interactions", () => {
           fhir.conditionalDelete("Patient", { identifier: undefined }),
           fhir.conditionalDelete("Patient", { identifier: "", active: true }),
           fhir.conditionalDelete("Patient", FhirSearch.token("identifier", [])),
+          fhir.conditionalDelete("Patient", { identifier: [], active: true }),
           fhir.conditionalUpdate({ identifier: " " }, { resourceType: "Patient" }),
           fhir.create({ resourceType: "Patient" }, { ifNoneExist: { identifier: "" } }),
           fhir.conditionalPatch("Patient", [], []),

@@ -7,7 +7,7 @@ import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { FhirSearch, Reference } from "effect-safire"
+import { type FhirClient, FhirSearch, Reference } from "effect-safire"
 import { SandboxEhr } from "effect-safire/testing"
 import * as Http from "../support/http.js"
 import { backend, base, over, sandbox, token, written } from "./fixtures.js"
@@ -224,7 +224,14 @@ describe("Search", () => {
     Effect.gen(function*() {
       const http = Http.fake(() => bundle([]))
       const fhir = yield* written(http)
-      for (const params of [{ name: "", active: true }, FhirSearch.token("identifier", []), { name: [" "] }]) {
+      const withoutValue: ReadonlyArray<FhirClient.Params> = [
+        { name: "", active: true },
+        FhirSearch.token("identifier", []),
+        { name: [" "] },
+        { name: ["", "Beta"] },
+        { name: [], active: true }
+      ]
+      for (const params of withoutValue) {
         const error = yield* Effect.flip(Stream.runDrain(fhir.search("Patient", params)))
         assert.deepStrictEqual([error.reason, error.processed], ["InvalidRequest", "no"])
         assert.strictEqual((yield* Effect.flip(fhir.searchTotal("Patient", params))).reason, "InvalidRequest")

@@ -38,9 +38,13 @@ export const pairs = (params: Params): ReadonlyArray<readonly [name: string, val
         : [[name, value]]
     )
 
+const isBlank = (value: ParamValue): boolean => typeof value === "string" && value.trim() === ""
+
 /** The name of a parameter without a value. Servers ignore it: the request would match more than it should. */
 export const nameWithoutValue = (params: Params): string | undefined =>
-  pairs(params).find(([, value]) => typeof value === "string" && value.trim() === "")?.[0]
+  (isPairs(params) ? params : Object.entries(params)).find(([, value]) =>
+    typeof value === "object" ? value.length === 0 || value.some(isBlank) : value !== undefined && isBlank(value)
+  )?.[0]
 
 /** Why a search or a condition with these parameters is not sent. */
 export const noValue = (name: string): string => `the parameter "${name}" has no value; a server ignores it`

@@ -173,20 +173,22 @@ const pathOf = (resourceType: string, compartment: string | undefined): Either.E
     : Either.left("the compartment must be a resource type and an id, such as `Patient/123`")
 }
 
-/** The first request of a search. */
+/** The first request of a search; with `summary`, the parameter `_summary`. */
 const requestOf = <E, R>(
   { refuse }: FhirRequester<E, R>,
   resourceType: string,
-  params: Params.Params,
-  { base, compartment, handling, method }: TotalOptions
+  criteria: Params.Params,
+  { base, compartment, handling, method }: TotalOptions,
+  summary?: string
 ): Either.Either<FhirRequest, Effect.Effect<never, FhirError | E, R>> => {
   const interaction = interactionOf(resourceType)
   const path = pathOf(resourceType, compartment)
   if (Either.isLeft(path)) return Either.left(refuse(interaction, "InvalidReference", path.left))
-  const nameWithoutValue = Params.nameWithoutValue(params)
+  const nameWithoutValue = Params.nameWithoutValue(criteria)
   if (nameWithoutValue !== undefined) {
     return Either.left(refuse(interaction, "InvalidRequest", Params.noValue(nameWithoutValue)))
   }
+  const params = summary === undefined ? criteria : [...Params.pairs(criteria), ["_summary", summary] as const]
   const headers = handling === undefined ? undefined : { prefer: `handling=${handling}` }
   return Either.right(
     method === "POST"
@@ -237,7 +239,7 @@ export const make = <E, R, V extends FhirVersion>(requester: FhirRequester<E, R>
       )
     },
     searchTotal: (resourceType, params = {}, options = {}) => {
-      const request = requestOf(requester, resourceType, [...Params.pairs(params), ["_summary", "count"]], options)
+      const request = requestOf(requester, resourceType, params, options, "count")
       return Either.isLeft(request)
         ? request.left
         : Effect.flatMap(requester.send(request.right), (response) =>
